@@ -1,0 +1,49 @@
+"""Crashes on purpose, for tests.
+
+``failpoint("after_claim")`` does nothing unless the environment variable ``SIMCELERY_FAILPOINTS``
+arms that name: ``after_claim=kill`` ends the process at once with SIGKILL, ``after_claim=raise``
+raises `FailpointError`, ``after_claim=sleep:5`` waits 5 s. Several are separated by commas. With
+``SIMCELERY_FAILPOINTS_ONCE=/some/folder`` each name fires once on the whole machine: the first
+process to create the file of that name there wins.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+_ARMED: dict[str, str] = dict(
+    item.split("=", 1) for item in os.environ.get("SIMCELERY_FAILPOINTS", "").split(",") if "=" in item
+)
+
+
+class FailpointError(RuntimeError):
+    """Raised by a failpoint armed with ``raise``."""
+
+
+def failpoint(name: str) -> None:
+    """Die, raise or wait here if the environment arms `name`; otherwise do nothing."""
+    if _ARMED and name in _ARMED and _first_time(name):
+        _fire(name, _ARMED[name])
+
+
+def _first_time(name: str) -> bool:
+    folder = os.environ.get("SIMCELERY_FAILPOINTS_ONCE")
+    if folder is None:
+        return True
+    try:
+        Path(folder, name).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _fire(name: str, action: str) -> None:
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action.startswith("sleep:"):
+        time.sleep(float(action.removeprefix("sleep:")))
+    else:
+        raise FailpointError(f"failpoint {name}")

@@ -1,0 +1,224 @@
+"""The settings: defaults < ``simcelery.toml`` (this folder or a parent) < ``SIMCELERY_*`` < flags.
+
+Owns every knob and its default. Anybody may call `get_settings`; only the composition root and the
+command line call `override`. Unset is unset: an empty environment variable never hides the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from simcelery.errors import ServicesNotRunningError, SettingsError
+
+SERVICES_FILE = "services.json"
+_SIZE_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_DURATION_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def parse_duration(text: str | float) -> float:
+    """Seconds from ``90``, ``1h30m``, ``2d``, ``500ms`` or ``HH:MM:SS``.
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    if isinstance(text, int | float):
+        return float(text)
+    text = text.strip()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if match := re.fullmatch(r"(?:(\d+)-)?(\d+):(\d{1,2}):(\d{1,2})", text):
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return days * 86400.0 + hours * 3600.0 + minutes * 60.0 + seconds
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is not a duration: write 90, 1h30m or HH:MM:SS")
+    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes from ``1048576``, ``8G``, ``512M`` or ``64KiB`` (powers of 1024).
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise ValueError(f"{text!r} is not a size: write 8G, 512M or a number of bytes")
+    return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
+
+
+def default_home() -> Path:
+    """Where simcelery keeps its own files: ``/var/lib/simcelery`` as root, ``~/.simcelery`` otherwise."""
+    return Path("/var/lib/simcelery") if os.geteuid() == 0 else Path.home() / ".simcelery"
+
+
+def find_settings_file() -> Path | None:
+    """The nearest ``simcelery.toml``, in this folder or a parent."""
+    folder = Path.cwd()
+    for candidate in (folder, *folder.parents):
+        if (candidate / "simcelery.toml").is_file():
+            return candidate / "simcelery.toml"
+    return None
+
+
+class Settings(BaseSettings):
+    """All settings. Durations are seconds; sizes are bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="SIMCELERY_", env_ignore_empty=True, extra="forbid")
+
+    database_url: SecretStr | None = Field(
+        None, description="The board: postgresql://user:password@host:5432/name"
+    )
+    broker_url: SecretStr | None = Field(None, description="The broker: redis://:password@host:6379/0")
+    home: Path = Field(default_factory=default_home, description="Embedded servers, spool, workdirs")
+    workflows: Annotated[list[str], NoDecode] = Field(
+        default_factory=list, description="Modules that define workflows"
+    )
+    default_queue: str = Field("default", description="Queue of a workflow that names none")
+    workdir_root: Path | None = Field(None, description="Parent of the job folders; default: home/workdirs")
+    publish_window: int = Field(2000, ge=1, description="Messages in Redis per queue and priority, at most")
+    max_payload: Size = Field(2**20, description="Largest parameters or result of one job")
+    lease: Duration = Field(20.0, description="A worker that does not renew for this long is lost")
+    renew_every: Duration = Field(5.0, description="How often a worker renews its lease")
+    tick_every: Duration = Field(1.0, description="How often scheduled jobs and lost messages are looked for")
+    shutdown_grace: Duration = Field(30.0, description="What running jobs get at a graceful shutdown")
+    kill_grace: Duration = Field(5.0, description="From the request to stop a job to its kill")
+    retention: Duration | None = Field(None, description="Finished jobs are pruned after this; default: never")
+    prepared_statements: bool = Field(False, description="Server-side prepared statements (not with PgBouncer)")
+
+    @field_validator("workflows", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.match(r"postgres(ql)?(\+psycopg)?://", value.get_secret_value()):
+            raise ValueError("must start with postgresql://")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.match(r"(redis|rediss|redis\+socket)://", value.get_secret_value()):
+            raise ValueError("must start with redis:// or rediss://")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags (given to the constructor by `get_settings`) and the environment; the file comes below."""
+        return (init_settings, env_settings, _FileSource(settings_cls))
+
+    @property
+    def services_file(self) -> Path:
+        """Where ``simcelery up`` writes the URLs of the embedded servers."""
+        return self.home / SERVICES_FILE
+
+    @property
+    def workdirs(self) -> Path:
+        """Parent of the job folders."""
+        return self.workdir_root or self.home / "workdirs"
+
+    def board_url(self) -> str:
+        """The board's URL for SQLAlchemy: the setting, else that of the embedded Postgres.
+
+        Raises:
+            ServicesNotRunningError: neither is there.
+        """
+        url = self.database_url.get_secret_value() if self.database_url else self._embedded("database_url")
+        return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", url)
+
+    def redis_url(self) -> str:
+        """The broker's URL: the setting, else that of the embedded Redis.
+
+        Raises:
+            ServicesNotRunningError: neither is there.
+        """
+        return self.broker_url.get_secret_value() if self.broker_url else self._embedded("broker_url")
+
+    def _embedded(self, name: str) -> str:
+        try:
+            return str(json.loads(self.services_file.read_text())[name])
+        except (OSError, ValueError, KeyError):
+            raise ServicesNotRunningError(
+                f"no {name} is set and no embedded servers are running in {self.home}: "
+                f"run 'simcelery up', or set SIMCELERY_{name.upper()}"
+            ) from None
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """The nearest ``simcelery.toml``; its folder joins ``sys.path``, since its workflows live beside it."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Not used: `__call__` gives all values at once."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The file's values. Relative paths are relative to the file."""
+        path = find_settings_file()
+        if path is None:
+            return {}
+        try:
+            values = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: {error}") from None
+        for name in ("home", "workdir_root"):
+            if isinstance(values.get(name), str):
+                values[name] = str(path.parent / Path(values[name]).expanduser())
+        if str(path.parent) not in sys.path:
+            sys.path.insert(0, str(path.parent))
+        return values
+
+
+_overrides: dict[str, Any] = {}
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        SettingsError: a value is malformed, or a name is unknown.
+    """
+    try:
+        return Settings(**_overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "?"
+        reason = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            reason = "there is no such setting"
+        raise SettingsError(
+            f"setting {name!r}: {reason} (from flags, SIMCELERY_{name.upper()} or simcelery.toml)"
+        ) from None
+
+
+def override(values: Mapping[str, Any]) -> None:
+    """Let flags win over environment and file; an empty mapping re-reads the settings."""
+    _overrides.update({name: value for name, value in values.items() if value is not None})
+    get_settings.cache_clear()
