@@ -1,0 +1,74 @@
+"""simcelery: submit simulation jobs, walk away, come back to a complete record.
+
+::
+
+    from simcelery import workflow
+
+    @workflow(max_attempts=3, time_limit="2h")
+    def relax(structure: str, fmax: float = 0.05) -> float: ...
+
+    job = relax.submit("NaCl.cif", fmax=0.01)
+    job.result(timeout=60)
+
+Everything is loaded when it is first used: ``import simcelery`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from simcelery.submission.handle import Job, Jobs, as_completed, get_job
+    from simcelery.submission.manage import JobQuery, jobs
+    from simcelery.submission.workflow import Workflow, workflow
+    from simcelery.worker.context import CurrentJob, current_job
+    from simcelery.workflows.outcomes import Fail, Retry
+
+    app: Celery
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "app": "simcelery.celery",
+    "workflow": "simcelery.submission.workflow",
+    "Workflow": "simcelery.submission.workflow",
+    "Job": "simcelery.submission.handle",
+    "Jobs": "simcelery.submission.handle",
+    "as_completed": "simcelery.submission.handle",
+    "get_job": "simcelery.submission.handle",
+    "jobs": "simcelery.submission.manage",
+    "JobQuery": "simcelery.submission.manage",
+    "current_job": "simcelery.worker.context",
+    "CurrentJob": "simcelery.worker.context",
+    "Retry": "simcelery.workflows.outcomes",
+    "Fail": "simcelery.workflows.outcomes",
+}
+
+__all__ = [
+    "CurrentJob",
+    "Fail",
+    "Job",
+    "JobQuery",
+    "Jobs",
+    "Retry",
+    "Workflow",
+    "app",
+    "as_completed",
+    "current_job",
+    "get_job",
+    "jobs",
+    "workflow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'simcelery' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -100,8 +99,12 @@ class Settings(BaseSettings):
     tick_every: Duration = Field(1.0, description="How often scheduled jobs and lost messages are looked for")
     shutdown_grace: Duration = Field(30.0, description="What running jobs get at a graceful shutdown")
     kill_grace: Duration = Field(5.0, description="From the request to stop a job to its kill")
-    retention: Duration | None = Field(None, description="Finished jobs are pruned after this; default: never")
-    prepared_statements: bool = Field(False, description="Server-side prepared statements (not with PgBouncer)")
+    retention: Duration | None = Field(
+        None, description="Finished jobs are pruned after this; default: never"
+    )
+    prepared_statements: bool = Field(
+        False, description="Server-side prepared statements (not with PgBouncer)"
+    )
 
     @field_validator("workflows", mode="before")
     @classmethod
@@ -172,7 +175,7 @@ class Settings(BaseSettings):
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """The nearest ``simcelery.toml``; its folder joins ``sys.path``, since its workflows live beside it."""
+    """The nearest ``simcelery.toml``."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         """Not used: `__call__` gives all values at once."""
@@ -190,8 +193,6 @@ class _FileSource(PydanticBaseSettingsSource):
         for name in ("home", "workdir_root"):
             if isinstance(values.get(name), str):
                 values[name] = str(path.parent / Path(values[name]).expanduser())
-        if str(path.parent) not in sys.path:
-            sys.path.insert(0, str(path.parent))
         return values
 
 

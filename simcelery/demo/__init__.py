@@ -1,1 +1,14 @@
-"""TODO."""
+"""The EMT workflows and the script of `simcelery demo`.
+
+This package owns real, small physics, energies, relaxations and equations of state with ASE's EMT, as
+workflows that anybody may submit (``emt.relax``, ``emt.eos`` …) and that the demo runs end to end. It is
+the entry point ``emt`` of ``simcelery.workflows``, so it is imported in every worker: without ASE (the
+extra ``simcelery[demo]``) it defines no workflows and is no error. Only the command line calls `script`.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+if find_spec("ase") is not None:
+    from simcelery.demo import workflows as workflows

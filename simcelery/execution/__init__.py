@@ -1,1 +1,4 @@
-"""TODO."""
+"""On the node: the job's folder, the command it runs, its log and what it uses.
+
+Knows neither the board nor Celery; the worker calls it.
+"""

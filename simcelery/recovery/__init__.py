@@ -1,1 +1,5 @@
-"""TODO."""
+"""5 RECOVERY: what brings lost things back, done by turns inside every worker.
+
+Each act is a plain ``tick(...)`` in a file of its own; `loop` decides whose turn it is. There is no
+leader: a turn is one committed UPDATE on the board. The worker runs the loop.
+"""

@@ -1,0 +1,65 @@
+"""Edges between jobs: which one waits for which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, insert, select
+
+from simcelery.board.models import Dependency, Job
+from simcelery.board.states import State
+from simcelery.errors import JobNotFoundError
+
+
+def count_unmet(
+    connection: Connection, ids: Sequence[int], parents: Sequence[Iterable[int]]
+) -> dict[int, int]:
+    """How many parents of each new job have not succeeded.
+
+    Parents already on the board are locked FOR SHARE in the order of their ids: until the caller
+    commits none of them can finish, so none can miss the edge that is about to be recorded.
+
+    Raises:
+        JobNotFoundError: a parent is neither on the board nor among `ids`.
+    """
+    wanted = {parent for group in parents for parent in group}
+    if not wanted:
+        return {}
+    new = set(ids)
+    states = {}
+    if known := sorted(wanted - new):
+        rows = connection.execute(
+            select(Job.id, Job.state).where(Job.id.in_(known)).order_by(Job.id).with_for_update(read=True)
+        )
+        states = {row.id: row.state for row in rows}
+        if missing := [parent for parent in known if parent not in states]:
+            raise JobNotFoundError(f"there is no job {missing[0]} to wait for")
+    return {
+        number: sum(states.get(parent) != State.SUCCEEDED for parent in group)
+        for number, group in zip(ids, parents, strict=True)
+    }
+
+
+def add(connection: Connection, edges: Mapping[int, Iterable[int]]) -> None:
+    """Record the edges of new jobs: job id → ids of its parents."""
+    rows = [{"job_id": job, "parent_id": parent} for job, group in edges.items() for parent in sorted(group)]
+    if rows:
+        connection.execute(insert(Dependency), rows)
+
+
+def parents_of(connection: Connection, job_id: int) -> list[int]:
+    """The ids of the jobs that this one waits or waited for."""
+    return list(
+        connection.scalars(
+            select(Dependency.parent_id).where(Dependency.job_id == job_id).order_by(Dependency.parent_id)
+        )
+    )
+
+
+def children_of(connection: Connection, job_id: int) -> list[int]:
+    """The ids of the jobs that wait or waited for this one."""
+    return list(
+        connection.scalars(
+            select(Dependency.job_id).where(Dependency.parent_id == job_id).order_by(Dependency.job_id)
+        )
+    )

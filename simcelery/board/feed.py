@@ -1,0 +1,85 @@
+"""What the broker needs to know: which pending jobs to send, and which it was believed to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, extract, func, select, update
+
+from simcelery.board.models import Job
+from simcelery.board.sendable import COLUMNS, Sendable
+from simcelery.board.sendable import sendable as from_row
+from simcelery.board.states import State
+from simcelery.board.transitions import locked
+
+# A popped but not yet claimed message looks like a lost one, so patience doubles with every sending.
+RESEND_AFTER = 5.0
+RESEND_AFTER_AT_MOST = 600.0
+
+
+def lanes(connection: Connection) -> list[tuple[str, int, int, int]]:
+    """For each queue and priority with pending jobs: (queue, priority, unpublished, published)."""
+    published = func.count(Job.published_at)
+    rows = connection.execute(
+        select(Job.queue, Job.priority, func.count() - published, published)
+        .where(Job.state == State.PENDING)
+        .group_by(Job.queue, Job.priority)
+        .order_by(Job.priority.desc(), Job.queue)
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def unpublished(connection: Connection, queue: str, priority: int, limit: int) -> list[Sendable]:
+    """The next jobs of a lane that were never sent, oldest first."""
+    rows = connection.execute(
+        select(*COLUMNS)
+        .where(
+            Job.state == State.PENDING,
+            Job.published_at.is_(None),
+            Job.queue == queue,
+            Job.priority == priority,
+        )
+        .order_by(Job.id)
+        .limit(limit)
+    )
+    return [from_row(row) for row in rows]
+
+
+def overdue(connection: Connection, queue: str, priority: int, limit: int) -> list[Sendable]:
+    """The jobs of a lane that were sent, were not claimed, and may be sent again; longest ago first."""
+    age = extract("epoch", func.now() - Job.published_at)
+    patience = func.least(RESEND_AFTER * func.power(2, Job.publish_count - 1), RESEND_AFTER_AT_MOST)
+    rows = connection.execute(
+        select(*COLUMNS)
+        .where(
+            Job.state == State.PENDING,
+            Job.published_at.is_not(None),
+            Job.queue == queue,
+            Job.priority == priority,
+            age > patience,
+        )
+        .order_by(Job.published_at)
+        .limit(limit)
+    )
+    return [from_row(row) for row in rows]
+
+
+def sendable(connection: Connection, ids: Iterable[int], limit: int) -> list[Sendable]:
+    """Those of the jobs that are pending and were never sent, in the order of their ids, at most `limit`."""
+    rows = connection.execute(
+        select(*COLUMNS)
+        .where(Job.id.in_(list(ids)), Job.state == State.PENDING, Job.published_at.is_(None))
+        .order_by(Job.id)
+        .limit(limit)
+    )
+    return [from_row(row) for row in rows]
+
+
+def mark_published(connection: Connection, ids: Iterable[int]) -> None:
+    """Note that messages for these jobs were sent. One that is being claimed meanwhile needs no note."""
+    pending = select(Job.id).where(Job.id.in_(list(ids)), Job.state == State.PENDING)
+    connection.execute(
+        update(Job)
+        .where(Job.id.in_(locked(pending, skip=True)), Job.state == State.PENDING)
+        .values(published_at=func.now(), publish_count=Job.publish_count + 1)
+    )

@@ -1,0 +1,260 @@
+"""The tables. The statements elsewhere use their columns; nothing uses ORM sessions."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from simcelery.board.states import Cause, Ending, State
+
+_NOW = text("now()")
+_TERMINAL = "state IN ('succeeded', 'failed', 'cancelled', 'upstream_failed')"
+
+
+def _one_of(column: str, values: Any) -> str:
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
+
+
+class Base(DeclarativeBase):
+    """Common to all tables: how Python types become columns, and how constraints are named."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "%(column_0_N_label)s",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ck": "%(table_name)s_%(constraint_name)s",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "pk": "%(table_name)s_pkey",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 (read by SQLAlchemy)
+        int: BigInteger,
+        float: Double,
+        str: Text,
+        uuid.UUID: Uuid,
+        dt.datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+        list[str]: ARRAY(Text),
+    }
+
+
+class Job(Base):
+    """One recorded request: workflow + parameters, and where it stands."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[int] = mapped_column(Identity(always=False), primary_key=True)
+    task_id: Mapped[uuid.UUID] = mapped_column(unique=True)
+    workflow: Mapped[str]
+    parameters: Mapped[dict[str, Any]]
+    state: Mapped[str]
+    queue: Mapped[str]
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    tags: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    idempotency_key: Mapped[str | None]
+    parent_id: Mapped[int | None]  # the job that submitted this one; no foreign key: it may be pruned
+
+    attempt: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    losses: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    max_attempts: Mapped[int] = mapped_column(Integer)
+    max_losses: Mapped[int] = mapped_column(Integer)
+    time_limit: Mapped[float | None]
+    soft_time_limit: Mapped[float | None]
+    run_at: Mapped[dt.datetime | None]
+    published_at: Mapped[dt.datetime | None]
+    publish_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    cancel_requested_at: Mapped[dt.datetime | None]
+    unmet: Mapped[int] = mapped_column(Integer, server_default=text("0"))  # parents that have not succeeded
+
+    worker_id: Mapped[int | None]
+    pid: Mapped[int | None]
+    claim_id: Mapped[uuid.UUID | None]
+    result: Mapped[dict[str, Any] | None]
+    error_type: Mapped[str | None]
+    error_message: Mapped[str | None]
+    progress: Mapped[dict[str, Any] | None]
+    checkpoint: Mapped[dict[str, Any] | None]
+
+    submitted_by: Mapped[str]
+    submitted_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+    started_at: Mapped[dt.datetime | None]
+    finished_at: Mapped[dt.datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(_one_of("state", State), name="state_known"),
+        CheckConstraint(f"({_TERMINAL}) = (finished_at IS NOT NULL)", name="terminal_is_finished"),
+        CheckConstraint(
+            "state <> 'running' OR (worker_id IS NOT NULL AND pid IS NOT NULL AND claim_id IS NOT NULL "
+            "AND started_at IS NOT NULL)",
+            name="running_is_claimed",
+        ),
+        CheckConstraint(
+            "state NOT IN ('pending', 'scheduled', 'blocked') OR cancel_requested_at IS NULL",
+            name="waiting_is_not_cancelled",
+        ),
+        CheckConstraint("state <> 'scheduled' OR run_at IS NOT NULL", name="scheduled_has_time"),
+        CheckConstraint("unmet >= 0 AND (unmet > 0 OR state <> 'blocked')", name="blocked_has_unmet"),
+        CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
+        Index(
+            "jobs_idempotency_key_key",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        # The feed: what waits on the board to be published, most urgent first.
+        Index(
+            "jobs_unpublished",
+            "queue",
+            text("priority DESC"),
+            "id",
+            postgresql_where=text("state = 'pending' AND published_at IS NULL"),
+        ),
+        # What the board believes to be in Redis.
+        Index(
+            "jobs_published",
+            "queue",
+            "priority",
+            "published_at",
+            postgresql_where=text("state = 'pending' AND published_at IS NOT NULL"),
+        ),
+        Index("jobs_scheduled", "run_at", postgresql_where=text("state = 'scheduled'")),
+        Index("jobs_running", "worker_id", postgresql_where=text("state = 'running'")),
+        Index("jobs_blocked", "id", postgresql_where=text("state = 'blocked'")),
+        Index(
+            "jobs_unsuccessful",
+            "id",
+            postgresql_where=text("state IN ('failed', 'cancelled', 'upstream_failed')"),
+        ),
+    )
+
+
+class Attempt(Base):
+    """One ended execution of a job, written in the same statement as the transition that ended it."""
+
+    __tablename__ = "attempts"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    claim_id: Mapped[uuid.UUID]
+    outcome: Mapped[str]
+    cause: Mapped[str | None]
+    error_type: Mapped[str | None]
+    error_message: Mapped[str | None]
+    traceback: Mapped[str | None]
+    worker_id: Mapped[int]
+    nodename: Mapped[str | None]
+    host: Mapped[str | None]
+    pid: Mapped[int]
+    scheduler_job_id: Mapped[str | None]
+    started_at: Mapped[dt.datetime]
+    finished_at: Mapped[dt.datetime]
+    cpu_seconds: Mapped[float | None]
+    peak_memory: Mapped[int | None]
+    workdir: Mapped[str | None]
+    code_version: Mapped[str | None]
+    late_outcome: Mapped[dict[str, Any] | None]
+
+    __table_args__ = (
+        CheckConstraint(_one_of("outcome", Ending), name="outcome_known"),
+        CheckConstraint(_one_of("cause", Cause), name="cause_known"),
+    )
+
+
+class Dependency(Base):
+    """An edge: `job_id` waits for `parent_id`."""
+
+    __tablename__ = "dependencies"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    # No cascade: a parent cannot be pruned while a child needs it.
+    parent_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+
+    __table_args__ = (Index("dependencies_parent", "parent_id", "job_id"),)
+
+
+class Step(Base):
+    """A saved sub-result of a job."""
+
+    __tablename__ = "steps"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    output: Mapped[dict[str, Any] | None]
+    saved_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+
+
+class LogChunk(Base):
+    """A piece of an attempt's log."""
+
+    __tablename__ = "log_chunks"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+
+
+class Worker(Base):
+    """A Celery worker and its lease. Ids are never reused: a restarted worker is a new row."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[int] = mapped_column(Identity(always=False), primary_key=True)
+    nodename: Mapped[str]
+    host: Mapped[str]
+    pid: Mapped[int]
+    queues: Mapped[list[str]]
+    concurrency: Mapped[int]
+    scheduler_job_id: Mapped[str | None]
+    version: Mapped[str]
+    note: Mapped[str | None]  # what doctor and explain should say of it
+    started_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+    renewed_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+    lease_expires_at: Mapped[dt.datetime]
+    ended_at: Mapped[dt.datetime | None]
+
+    __table_args__ = (Index("workers_live", "lease_expires_at", postgresql_where=text("ended_at IS NULL")),)
+
+
+class Workflow(Base):
+    """The catalogue that workers register."""
+
+    __tablename__ = "workflows"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    description: Mapped[str] = mapped_column(server_default=text("''"))
+    parameters: Mapped[dict[str, Any]]  # JSON schema
+    options: Mapped[dict[str, Any]]  # what a client without the code needs to record a job
+    queue: Mapped[str]
+    version: Mapped[str]
+    seen_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+
+
+class Recovery(Base):
+    """Whose turn it is: one row per act."""
+
+    __tablename__ = "recovery"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    next_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+    last_by: Mapped[str | None]

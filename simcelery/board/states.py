@@ -1,0 +1,65 @@
+"""The eight states of a job.
+
+::
+
+    [*] → blocked | scheduled | pending                 record
+    blocked → pending | scheduled                       the last parent succeeded
+    blocked → upstream_failed                           a parent failed or was cancelled (settle)
+    scheduled → pending                                 stage: run_at has come
+    pending → running                                   claim
+    running → succeeded | failed | cancelled            finish, rescue
+    running → scheduled                                 finish with an error, attempts left
+    running → pending                                   release, rescue
+    blocked | scheduled | pending → cancelled           cancel
+    failed | cancelled | upstream_failed → pending | scheduled | blocked     retry by hand
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a job is."""
+
+    BLOCKED = "blocked"  # waits for parents
+    SCHEDULED = "scheduled"  # waits for its time; with attempt > 0: between two attempts
+    PENDING = "pending"  # waits for a worker
+    RUNNING = "running"  # claimed
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UPSTREAM_FAILED = "upstream_failed"  # a parent did not succeed, so this never ran
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing but a retry by hand changes it any more."""
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.UPSTREAM_FAILED})
+UNSUCCESSFUL = TERMINAL - {State.SUCCEEDED}
+WAITING = frozenset({State.BLOCKED, State.SCHEDULED, State.PENDING})
+ACTIVE = frozenset(State) - TERMINAL
+
+
+class Ending(StrEnum):
+    """How an attempt ended: ``attempts.outcome``."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    RELEASED = "released"
+
+
+class Cause(StrEnum):
+    """Why an attempt did not succeed: ``attempts.cause``."""
+
+    ERROR = "error"
+    TIME_LIMIT = "time_limit"
+    OUT_OF_MEMORY = "out_of_memory"
+    WORKER_LOST = "worker_lost"
+    WALLTIME = "walltime"
+    CANCELLED = "cancelled"
+    SHUTDOWN = "shutdown"

@@ -1,0 +1,576 @@
+"""Every transition of a recorded job: the only module that updates ``jobs.state``.
+
+Each is one guarded UPDATE, executed in the caller's transaction. No row means that the race was
+lost: somebody else has moved the job, and there is nothing to do. Rows are locked in the order of
+their ids wherever several are touched, and a parent's id is always smaller than its child's, so that
+no two transitions wait for each other in a circle.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    exists,
+    extract,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.orm import aliased
+
+from simcelery.board.models import Attempt, Dependency, Job, Worker
+from simcelery.board.sendable import COLUMNS as SENDABLE
+from simcelery.board.sendable import Sendable, sendable
+from simcelery.board.states import ACTIVE, UNSUCCESSFUL, WAITING, Cause, Ending, State
+from simcelery.errors import StateError
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this process may run, until somebody else holds a newer claim."""
+
+    job_id: int
+    task_id: uuid.UUID
+    claim_id: uuid.UUID
+    attempt: int
+    workflow: str
+    parameters: dict[str, Any]
+    queue: str
+    priority: int
+    tags: tuple[str, ...]
+    failures: int
+    max_attempts: int
+    time_limit: float | None
+    soft_time_limit: float | None
+    checkpoint: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How an attempt ended.
+
+    Attributes:
+        result: encoded; for a success.
+        retry_in: seconds until the next attempt if any is left; None: this error is final.
+        cpu_seconds, peak_memory: of the attempt, seconds and bytes.
+    """
+
+    ending: Ending
+    cause: Cause | None = None
+    result: Any = None
+    error_type: str | None = None
+    error_message: str | None = None
+    traceback: str | None = None
+    retry_in: float | None = None
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    workdir: str | None = None
+    code_version: str | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job whose attempt has just ended, and the jobs that this unblocked."""
+
+    id: int
+    task_id: uuid.UUID
+    state: State
+    attempt: int
+    unblocked: tuple[Sendable, ...] = ()
+
+
+Guard = ColumnElement[bool]
+
+
+def by_claim(task_id: uuid.UUID, claim_id: uuid.UUID) -> Guard:
+    """The job, while nobody has made a newer claim: for who claimed it."""
+    return and_(Job.task_id == task_id, Job.claim_id == claim_id)
+
+
+def by_child(task_id: uuid.UUID, worker_id: int, pid: int) -> Guard:
+    """The job, while it runs in this pool child: for its parent process, which knows no claim."""
+    return and_(Job.task_id == task_id, Job.worker_id == worker_id, Job.pid == pid)
+
+
+# --- claim -----------------------------------------------------------------------------------------
+
+
+def claim(
+    connection: Connection,
+    *,
+    task_id: uuid.UUID,
+    workflow: str,
+    claim_id: uuid.UUID,
+    worker_id: int,
+    pid: int,
+) -> Claim | None:
+    """pending → running, if the worker's own lease still holds. The claim id fences every later write."""
+    row = connection.execute(
+        update(Job)
+        .where(
+            Job.task_id == task_id,
+            Job.workflow == workflow,  # a forged message cannot run a job as another workflow
+            Job.state == State.PENDING,
+            Job.cancel_requested_at.is_(None),
+            _lease_holds(worker_id),
+        )
+        .values(
+            state=State.RUNNING,
+            attempt=Job.attempt + 1,
+            worker_id=worker_id,
+            pid=pid,
+            claim_id=claim_id,
+            started_at=func.now(),
+            progress=null(),
+        )
+        .returning(
+            Job.id,
+            Job.attempt,
+            Job.parameters,
+            Job.queue,
+            Job.priority,
+            Job.tags,
+            Job.failures,
+            Job.max_attempts,
+            Job.time_limit,
+            Job.soft_time_limit,
+            Job.checkpoint,
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return Claim(
+        job_id=row.id,
+        task_id=task_id,
+        claim_id=claim_id,
+        attempt=row.attempt,
+        workflow=workflow,
+        parameters=row.parameters,
+        queue=row.queue,
+        priority=row.priority,
+        tags=tuple(row.tags),
+        failures=row.failures,
+        max_attempts=row.max_attempts,
+        time_limit=row.time_limit,
+        soft_time_limit=row.soft_time_limit,
+        checkpoint=row.checkpoint,
+    )
+
+
+def _lease_holds(worker_id: int) -> ColumnElement[bool]:
+    return exists().where(
+        Worker.id == worker_id, Worker.ended_at.is_(None), Worker.lease_expires_at > func.now()
+    )
+
+
+def misses_by_lease_alone(
+    connection: Connection, *, task_id: uuid.UUID, workflow: str, worker_id: int
+) -> bool:
+    """Whether a claim that missed would have hit, had the worker's lease not lapsed."""
+    return bool(
+        connection.scalar(
+            select(
+                exists().where(
+                    Job.task_id == task_id,
+                    Job.workflow == workflow,
+                    Job.state == State.PENDING,
+                    ~_lease_holds(worker_id),
+                )
+            )
+        )
+    )
+
+
+# --- the ways out of running -----------------------------------------------------------------------
+
+
+def finish(connection: Connection, guard: Guard, report: Report) -> Finished | None:
+    """running → wherever the report leads; writes the attempt and unblocks the children of a success.
+
+    A success is accepted as long as no newer claim was made, even where the worker was thought dead
+    and the job is already waiting to run again.
+    """
+    if report.ending is Ending.SUCCEEDED:
+        open_states = [State.RUNNING, State.PENDING, State.SCHEDULED]
+        guard = and_(guard, Job.state.in_(open_states))
+    else:
+        guard = and_(guard, Job.state == State.RUNNING)
+    ended = _end(connection, guard, report)
+    if not ended:
+        return None
+    job = ended[0]
+    if job.state is not State.SUCCEEDED:
+        return job
+    unblocked = tuple(_unblock(connection, [job.id]))
+    return Finished(job.id, job.task_id, job.state, job.attempt, unblocked)
+
+
+def release(connection: Connection, worker_id: int, cause: Cause = Cause.SHUTDOWN) -> list[Finished]:
+    """running → pending for all jobs of a worker that shuts down; counts neither as failure nor as loss."""
+    return _end(
+        connection,
+        Job.id.in_(locked(select(Job.id).where(Job.state == State.RUNNING, Job.worker_id == worker_id))),
+        Report(ending=Ending.RELEASED, cause=cause),
+    )
+
+
+def rescue(
+    connection: Connection, *, share: float = 0.05, patience: float = 900.0, limit: int = 1000
+) -> list[Finished]:
+    """running → pending for jobs of lost workers (failed where no losses are left).
+
+    Parameters:
+        share, patience: a job is given, beyond the end of its worker's lease, this share of the time
+            it had been running by then, at most `patience` seconds.
+        limit: rows at most in this transaction.
+    """
+    had_run = extract("epoch", Worker.lease_expires_at - Job.started_at)
+    overdue = extract("epoch", func.now() - Worker.lease_expires_at)
+    lost = (
+        select(Job.id)
+        .join(Worker, Worker.id == Job.worker_id)
+        .where(
+            Job.state == State.RUNNING,
+            overdue > func.least(func.greatest(had_run * share, 0.0), patience),
+        )
+        .limit(limit)
+    )
+    report = Report(
+        ending=Ending.LOST,
+        cause=Cause.WORKER_LOST,
+        error_type="LostWorkerError",
+        error_message="the worker's lease ended while it ran the job",
+    )
+    return _end(connection, Job.id.in_(locked(lost, skip=True)), report)
+
+
+def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]:
+    """One statement: the transition, and the row of the attempt that it ends."""
+    done = (
+        update(Job)
+        .where(guard)
+        .values(**_values(report))
+        .returning(
+            Job.id, Job.task_id, Job.state, Job.attempt, Job.claim_id, Job.worker_id, Job.pid, Job.started_at
+        )
+        .cte("done")
+    )
+    columns = {
+        "job_id": done.c.id,
+        "attempt": done.c.attempt,
+        "claim_id": done.c.claim_id,
+        "outcome": literal(str(report.ending)),
+        "cause": literal(str(report.cause)) if report.cause else null(),
+        "error_type": literal(report.error_type),
+        "error_message": literal(report.error_message),
+        "traceback": literal(report.traceback),
+        "worker_id": done.c.worker_id,
+        "nodename": Worker.nodename,
+        "host": Worker.host,
+        "pid": done.c.pid,
+        "scheduler_job_id": Worker.scheduler_job_id,
+        "started_at": done.c.started_at,
+        "finished_at": func.now(),
+        "cpu_seconds": literal(report.cpu_seconds, Attempt.cpu_seconds.type),
+        "peak_memory": literal(report.peak_memory, Attempt.peak_memory.type),
+        "workdir": literal(report.workdir),
+        "code_version": literal(report.code_version),
+    }
+    rows = select(*columns.values()).select_from(done.outerjoin(Worker, Worker.id == done.c.worker_id))
+    insert = pg_insert(Attempt).from_select(list(columns), rows)
+    # Only a late success meets the row that its rescue or release wrote.
+    replaced = ("outcome", "cause", "error_type", "error_message", "traceback", "finished_at")
+    usage = ("cpu_seconds", "peak_memory", "workdir", "code_version")
+    attempt = insert.on_conflict_do_update(
+        index_elements=[Attempt.job_id, Attempt.attempt],
+        set_={
+            **{name: insert.excluded[name] for name in (*replaced, *usage)},
+            "late_outcome": func.jsonb_build_object("accepted_after", Attempt.outcome),
+        },
+    )
+    ended = connection.execute(
+        select(done.c.id, done.c.task_id, done.c.state, done.c.attempt).add_cte(attempt.cte("written"))
+    )
+    return [Finished(row.id, row.task_id, State(row.state), row.attempt) for row in ended]
+
+
+def _values(report: Report) -> dict[str, Any]:
+    """The columns of a job whose attempt ended so. A cancel request wins over all but a success."""
+    if report.ending is Ending.SUCCEEDED:
+        return {
+            "state": State.SUCCEEDED,
+            "result": report.result,
+            "finished_at": func.now(),
+            "error_type": null(),
+            "error_message": null(),
+        }
+    error = {"error_type": report.error_type, "error_message": report.error_message}
+    if report.ending is Ending.FAILED:
+        again = and_(literal(report.retry_in is not None), Job.failures + 1 < Job.max_attempts)
+        run_at = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, report.retry_in or 0.0)
+        counted = {"failures": Job.failures + 1, "run_at": case((again, run_at), else_=Job.run_at)}
+        return {**_leave(again, State.SCHEDULED, State.FAILED), **error, **counted}
+    if report.ending is Ending.LOST:
+        again = Job.losses + 1 <= Job.max_losses
+        return {**_leave(again, State.PENDING, State.FAILED), **error, "losses": Job.losses + 1}
+    if report.ending is Ending.RELEASED:
+        return _leave(literal(True), State.PENDING, State.FAILED)
+    return _leave(literal(False), State.PENDING, State.CANCELLED)
+
+
+def _leave(again: ColumnElement[bool], waiting: State, terminal: State) -> dict[str, Any]:
+    cancelled = Job.cancel_requested_at.is_not(None)
+    waits = and_(again, ~cancelled)
+    return {
+        "state": case((cancelled, State.CANCELLED), (again, waiting), else_=terminal),
+        "finished_at": case((waits, null()), else_=func.now()),
+        "published_at": null(),
+        "publish_count": 0,
+    }
+
+
+# --- children --------------------------------------------------------------------------------------
+
+
+def _unblock(connection: Connection, parents: Sequence[int]) -> list[Sendable]:
+    """blocked → pending | scheduled for the children whose last parent has just succeeded.
+
+    Its own statement after the parent's: a recorder that held the parent FOR SHARE has committed its
+    edge by now, and only a new snapshot sees it.
+    """
+    edges = (
+        select(Dependency.job_id, func.count().label("met"))
+        .where(Dependency.parent_id.in_(parents))
+        .group_by(Dependency.job_id)
+        .subquery()
+    )
+    children = list(
+        connection.scalars(
+            select(Job.id)
+            .where(Job.id.in_(select(edges.c.job_id)), Job.state == State.BLOCKED)
+            .order_by(Job.id)
+            .with_for_update()
+        )
+    )
+    if not children:
+        return []
+    left = Job.unmet - edges.c.met
+    rows = connection.execute(
+        update(Job)
+        .where(Job.id == edges.c.job_id, Job.id.in_(children), Job.state == State.BLOCKED)
+        .values(unmet=left, state=case((left > 0, State.BLOCKED), else_=_ready()))
+        .returning(*SENDABLE, Job.state)
+    ).all()
+    return [sendable(row) for row in rows if row.state == State.PENDING]
+
+
+def _ready() -> ColumnElement[str]:
+    """The state of a job that waits for no parent."""
+    return case((Job.run_at > func.now(), State.SCHEDULED), else_=State.PENDING)
+
+
+def settle(connection: Connection, limit: int = 1000) -> tuple[list[int], list[Sendable]]:
+    """blocked → upstream_failed where a parent did not succeed; and repair what was left blocked by mistake.
+
+    One level of descendants, at most `limit` rows: call again until nothing moves.
+
+    Returns:
+        The ids that failed upstream, and the jobs that should long have been pending.
+    """
+    parent = aliased(Job)
+    edge = select(Dependency.job_id).join(parent, parent.id == Dependency.parent_id)
+    blocked = select(Job.id).where(Job.state == State.BLOCKED)
+    doomed = blocked.where(
+        exists(edge.where(Dependency.job_id == Job.id, parent.state.in_(UNSUCCESSFUL)).correlate(Job))
+    ).limit(limit)
+    failed = connection.scalars(
+        update(Job)
+        .where(Job.id.in_(locked(doomed, skip=True)), Job.state == State.BLOCKED)
+        .values(
+            state=State.UPSTREAM_FAILED,
+            finished_at=func.now(),
+            error_type="UpstreamFailedError",
+            error_message="a job that this one waits for did not succeed",
+        )
+        .returning(Job.id)
+    ).all()
+    forgotten = blocked.where(
+        ~exists(edge.where(Dependency.job_id == Job.id, parent.state != State.SUCCEEDED).correlate(Job))
+    ).limit(limit)
+    repaired = connection.execute(
+        update(Job)
+        .where(Job.id.in_(locked(forgotten, skip=True)), Job.state == State.BLOCKED)
+        .values(unmet=0, state=_ready())
+        .returning(*SENDABLE, Job.state)
+    ).all()
+    return list(failed), [sendable(row) for row in repaired if row.state == State.PENDING]
+
+
+# --- time ------------------------------------------------------------------------------------------
+
+
+def stage(connection: Connection, limit: int = 1000) -> list[Sendable]:
+    """scheduled → pending for the jobs whose time has come."""
+    due = select(Job.id).where(Job.state == State.SCHEDULED, Job.run_at <= func.now()).limit(limit)
+    rows = connection.execute(
+        update(Job)
+        .where(Job.id.in_(locked(due, skip=True)), Job.state == State.SCHEDULED)
+        .values(state=State.PENDING)
+        .returning(*SENDABLE)
+    )
+    return [sendable(row) for row in rows]
+
+
+# --- by hand ---------------------------------------------------------------------------------------
+
+
+def cancel(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[int]]:
+    """blocked | scheduled | pending → cancelled; a running job is stamped with the request.
+
+    Returns:
+        The ids cancelled at once, and those that run and will be told.
+    """
+    rows = connection.execute(
+        update(Job)
+        .where(
+            Job.id.in_(locked(select(Job.id).where(Job.id.in_(list(ids))))),
+            Job.state.in_(ACTIVE),
+        )
+        .values(
+            state=case((Job.state.in_(WAITING), State.CANCELLED), else_=Job.state),
+            finished_at=case((Job.state.in_(WAITING), func.now()), else_=null()),
+            cancel_requested_at=func.coalesce(Job.cancel_requested_at, func.now()),
+        )
+        .returning(Job.id, Job.state)
+    ).all()
+    at_once = sorted(row.id for row in rows if row.state == State.CANCELLED)
+    requested = sorted(row.id for row in rows if row.state == State.RUNNING)
+    return at_once, requested
+
+
+def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = False) -> list[Finished]:
+    """failed | cancelled | upstream_failed → pending | blocked, with their upstream_failed descendants.
+
+    Clears the cancel, the result, the error and both counters, and keeps the attempt number. A descendant
+    that has another parent which did not succeed stays where it is.
+
+    Raises:
+        StateError: a parent has not succeeded and is not retried with it; the message names the parent.
+    """
+    wanted = set(ids)
+    parents = _unsuccessful_parents(connection, wanted)
+    while parents and with_parents:
+        wanted.update(parent for _, parent in parents)
+        parents = _unsuccessful_parents(connection, wanted)
+    if parents:
+        child, culprit = parents[0]
+        raise StateError(
+            f"job {child} waits for job {culprit}, which did not succeed: "
+            f"retry {culprit}, or add --with-parents"
+        )
+    revived: list[Finished] = []
+    level = sorted(wanted)
+    while level:
+        rows = _revive(connection, level)
+        revived.extend(rows)
+        level = _fallen_children(connection, [row.id for row in rows])
+    return revived
+
+
+def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[int, int]]:
+    """Edges (child, parent) from a retried child to a parent that did not succeed and is not retried."""
+    child, parent = aliased(Job), aliased(Job)
+    rows = connection.execute(
+        select(Dependency.job_id, Dependency.parent_id)
+        .join(parent, parent.id == Dependency.parent_id)
+        .join(child, child.id == Dependency.job_id)
+        .where(
+            Dependency.job_id.in_(ids),
+            Dependency.parent_id.not_in(ids),
+            parent.state.in_(UNSUCCESSFUL),
+            child.state.in_(UNSUCCESSFUL),
+        )
+        .order_by(Dependency.job_id, Dependency.parent_id)
+    )
+    return [(row.job_id, row.parent_id) for row in rows]
+
+
+def _revive(connection: Connection, ids: Sequence[int]) -> list[Finished]:
+    """Send jobs back. Their parents are locked with them: none may finish while it is counted."""
+    parents = select(Dependency.parent_id).where(Dependency.job_id.in_(ids))
+    connection.execute(
+        select(Job.id).where(or_(Job.id.in_(ids), Job.id.in_(parents))).order_by(Job.id).with_for_update()
+    )
+    parent = aliased(Job)
+    unmet = (
+        select(func.count())
+        .select_from(Dependency)
+        .join(parent, parent.id == Dependency.parent_id)
+        .where(Dependency.job_id == Job.id, parent.state != State.SUCCEEDED)
+        .correlate(Job)
+        .scalar_subquery()
+    )
+    cleared = dict.fromkeys(
+        (
+            "finished_at",
+            "cancel_requested_at",
+            "result",
+            "error_type",
+            "error_message",
+            "published_at",
+            "run_at",
+        ),
+        null(),
+    )
+    rows = connection.execute(
+        update(Job)
+        .where(Job.id.in_(ids), Job.state.in_(UNSUCCESSFUL))
+        .values(
+            **cleared,
+            failures=0,
+            losses=0,
+            publish_count=0,
+            unmet=unmet,
+            state=case((unmet > 0, State.BLOCKED), else_=State.PENDING),
+        )
+        .returning(Job.id, Job.task_id, Job.state, Job.attempt)
+    )
+    return [Finished(row.id, row.task_id, State(row.state), row.attempt) for row in rows]
+
+
+def _fallen_children(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """The upstream_failed children of these jobs that no other parent holds back."""
+    parent, edge = aliased(Job), aliased(Dependency)
+    held_back = exists().where(
+        edge.job_id == Job.id, parent.id == edge.parent_id, parent.state.in_(UNSUCCESSFUL)
+    )
+    return list(
+        connection.scalars(
+            select(Job.id)
+            .join(Dependency, Dependency.job_id == Job.id)
+            .where(Dependency.parent_id.in_(ids), Job.state == State.UPSTREAM_FAILED, ~held_back)
+            .distinct()
+            .order_by(Job.id)
+        )
+    )
+
+
+# --- helpers ---------------------------------------------------------------------------------------
+
+
+def locked(ids: Select[Any], *, skip: bool = False) -> Select[Any]:
+    """The ids, their rows locked in ascending order; `skip` leaves out what others hold."""
+    return ids.order_by(Job.id).with_for_update(of=Job, skip_locked=skip)

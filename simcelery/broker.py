@@ -1,0 +1,230 @@
+"""THE BROKER: wake-up calls through Redis, in Celery's own message format, and never more than a window of them.
+
+Owns the Celery app's broker configuration, queue and priority names, the publish window and the
+sending. A message holds a job's task id and a short description for the monitor, never the
+parameters. Submission, the worker and recovery call it; it reads and marks the board itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from celery import Celery
+from kombu.exceptions import KombuError, OperationalError
+
+from simcelery.board import engine, feed
+from simcelery.board.sendable import Sendable
+from simcelery.errors import BrokerUnreachableError
+from simcelery.failpoints import failpoint
+from simcelery.settings import Settings, get_settings
+
+MOST_URGENT = 9
+_REPR_LENGTH = 200
+
+
+@lru_cache(maxsize=1)
+def app() -> Celery:
+    """The Celery app of this process. `simcelery.celery` adds the tasks and the worker's parts to it."""
+    made = Celery("simcelery")
+    made.add_defaults(configuration)  # evaluated at the first use, when the settings are final
+    return made
+
+
+def configuration() -> dict[str, Any]:
+    """What the app needs of Celery. Each value has its reason.
+
+    Raises:
+        SettingsError: a setting is malformed.
+        ServicesNotRunningError: no broker URL is set and the embedded servers are not running.
+    """
+    settings = get_settings()
+    return {
+        "broker_url": settings.redis_url(),
+        # The outcome of every job goes to the board.
+        "result_backend": "simcelery.worker.backend:BoardBackend",
+        "broker_transport_options": {
+            # Redis keeps no record of unacknowledged messages: the board decides who runs what, so there is
+            # no visibility timeout that could run a long job twice.
+            "ack_emulation": False,
+            "priority_steps": list(range(MOST_URGENT + 1)),
+            "queue_order_strategy": "priority",
+            # Without these a publish on a silent network waits for ever.
+            "socket_timeout": 15,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "task_acks_late": False,
+        "worker_disable_prefetch": True,  # a busy worker never hoards, and priorities hold
+        "worker_prefetch_multiplier": 1,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,  # a blip never kills a simulation
+        "worker_proc_alive_timeout": 60,
+        "task_default_queue": settings.default_queue,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_expires": None,  # the board's retention decides
+        "database_create_tables_at_setup": False,  # our migration made them
+        "worker_redirect_stdouts": False,
+        "worker_hijack_root_logger": True,
+        "enable_utc": True,
+        "timezone": "UTC",
+        "task_publish_retry": False,  # the board keeps what could not be sent
+    }
+
+
+def redis_priority(priority: int) -> int:
+    """The priority in Redis, where 0 is the most urgent, of a job's, where 9 is."""
+    return MOST_URGENT - priority
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except (KombuError, OperationalError, redis.RedisError, OSError) as error:
+        parts = urlsplit(get_settings().redis_url())
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise BrokerUnreachableError(
+            f"the broker at {parts.hostname or parts.path}:{parts.port or 6379} cannot be reached: {reason}"
+        ) from error
+
+
+@contextmanager
+def _producer() -> Iterator[Any]:
+    """A producer whose connection gives up at once instead of retrying: the board is patient, callers are not."""
+    with _reachable(), app().producer_pool.acquire(block=True, timeout=30) as producer:
+        producer.connection.ensure_connection(max_retries=1, interval_start=0, timeout=6)
+        yield producer
+
+
+def lengths(lanes: Sequence[tuple[str, int]]) -> list[int]:
+    """How many messages wait in Redis for each queue and priority.
+
+    Raises:
+        BrokerUnreachableError: Redis cannot be reached.
+    """
+    with _producer() as producer:
+        channel = producer.channel
+        with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            for queue, priority in lanes:
+                pipe.llen(channel._q_for_pri(queue, redis_priority(priority)))
+            return [int(length) for length in pipe.execute()]
+
+
+def send(jobs: Iterable[Sendable]) -> None:
+    """Send a message for each job, pipelined. Delivery is uncertain when this raises: send again later.
+
+    Raises:
+        BrokerUnreachableError: Redis cannot be reached.
+    """
+    celery = app()
+    with _producer() as producer, producer.batch():
+        for job in jobs:
+            celery.amqp.send_task_message(
+                producer,
+                job.workflow,
+                message(job),
+                queue=job.queue,
+                priority=redis_priority(job.priority),
+                retry=False,
+            )
+
+
+def message(job: Sendable) -> Any:
+    """A job's message: its task id, its time limits, and a few words for the monitor."""
+    hard, soft = time_limits(job, get_settings())
+    return app().amqp.create_task_message(
+        str(job.task_id),
+        job.workflow,
+        argsrepr="()",
+        kwargsrepr=_representation(job.parameters),
+        time_limit=hard,
+        soft_time_limit=soft,
+    )
+
+
+def time_limits(job: Sendable, settings: Settings) -> tuple[float | None, float | None]:
+    """Seconds until the kill, and until the exception inside the workflow."""
+    if job.time_limit is None:
+        return None, job.soft_time_limit
+    if job.soft_time_limit is None:
+        return job.time_limit + settings.kill_grace, job.time_limit
+    return job.time_limit, job.soft_time_limit
+
+
+def _representation(parameters: dict[str, Any]) -> str:
+    parts = []
+    for name, value in parameters.items():
+        text = repr(value) if not isinstance(value, dict | list) else "…"
+        parts.append(f"{name}={text if len(text) <= 40 else text[:39] + '…'}")
+    text = ", ".join(parts)
+    return text if len(text) <= _REPR_LENGTH else text[: _REPR_LENGTH - 1] + "…"
+
+
+def publish(jobs: Iterable[Sendable]) -> int:
+    """Send as many of these pending jobs as the window has room for, and mark them on the board.
+
+    The rest stay on the board, unpublished, until recovery feeds them.
+
+    Returns:
+        How many were sent.
+
+    Raises:
+        BrokerUnreachableError: Redis cannot be reached; the jobs are recorded all the same.
+        BoardUnreachableError: messages were sent but could not be marked; they may be sent twice, which is
+            harmless.
+    """
+    lane_of = lambda job: (job.queue, job.priority)  # noqa: E731 (a key, used twice)
+    by_lane = {
+        lane: list(group) for lane, group in groupby(sorted(jobs, key=lane_of, reverse=True), key=lane_of)
+    }
+    if not by_lane:
+        return 0
+    window = get_settings().publish_window
+    chosen: list[Sendable] = []
+    for lane, length in zip(by_lane, lengths(list(by_lane)), strict=True):
+        chosen += sorted(by_lane[lane], key=lambda job: job.id)[: max(0, window - length)]
+    send_and_mark(chosen)
+    return len(chosen)
+
+
+def send_and_mark(jobs: Sequence[Sendable]) -> None:
+    """Send messages, then note so on the board: a death in between means a second, harmless message.
+
+    Raises:
+        BrokerUnreachableError: Redis cannot be reached.
+        BoardUnreachableError: the messages could not be marked.
+    """
+    if not jobs:
+        return
+    failpoint("before_send")
+    send(jobs)
+    failpoint("after_send")
+    with engine.begin() as connection:
+        feed.mark_published(connection, [job.id for job in jobs])
+
+
+def ping() -> dict[str, Any]:
+    """What doctor wants to know of Redis.
+
+    Raises:
+        BrokerUnreachableError: Redis cannot be reached.
+    """
+    with _producer() as producer:
+        client = producer.channel.client
+        info = client.info()
+        return {
+            "version": info.get("valkey_version") or info.get("redis_version"),
+            "policy": info.get("maxmemory_policy"),
+            "aof": bool(info.get("aof_enabled")),
+            "memory": info.get("used_memory"),
+        }

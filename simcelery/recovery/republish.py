@@ -1,0 +1,51 @@
+"""Republish: feed the window, and send again what Redis lost.
+
+For each queue and priority the board knows how many messages it believes to be in Redis, and Redis
+knows how many there are. Room in the window is filled with jobs that were never sent. Where Redis has
+fewer than believed, that many jobs are sent again, those first that were sent longest ago. A message
+that was popped and is just being claimed looks lost as well, so each job is left alone for a while that
+doubles with every sending; and a second message for a job is harmless.
+"""
+
+from __future__ import annotations
+
+from simcelery import broker
+from simcelery.board import engine, feed
+from simcelery.board.sendable import Sendable
+from simcelery.settings import get_settings
+
+
+def tick() -> tuple[int, int]:
+    """One round over all queues and priorities, most urgent first; how many were fed and sent again.
+
+    Raises:
+        BoardUnreachableError, BrokerUnreachableError: the round is cut short.
+    """
+    with engine.begin() as connection:
+        lanes = feed.lanes(connection)
+    if not lanes:
+        return 0, 0
+    window = get_settings().publish_window
+    fed = resent = 0
+    lengths = broker.lengths([(queue, priority) for queue, priority, _, _ in lanes])
+    for (queue, priority, unpublished, believed), length in zip(lanes, lengths, strict=True):
+        lost = _lost(queue, priority, believed - length, window - length)
+        broker.send_and_mark(lost)
+        fresh = _fresh(queue, priority, unpublished, window - length - len(lost))
+        broker.send_and_mark(fresh)
+        resent, fed = resent + len(lost), fed + len(fresh)
+    return fed, resent
+
+
+def _lost(queue: str, priority: int, missing: int, room: int) -> list[Sendable]:
+    if min(missing, room) <= 0:
+        return []
+    with engine.begin() as connection:
+        return feed.overdue(connection, queue, priority, min(missing, room))
+
+
+def _fresh(queue: str, priority: int, unpublished: int, room: int) -> list[Sendable]:
+    if min(unpublished, room) <= 0:
+        return []
+    with engine.begin() as connection:
+        return feed.unpublished(connection, queue, priority, room)

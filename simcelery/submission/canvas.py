@@ -1,0 +1,310 @@
+"""Celery's canvas as jobs: a chain or chord of workflows becomes jobs and dependencies in one transaction.
+
+In Celery's own form the later parts travel inside the messages of the earlier ones and are recorded
+nowhere until they run. Here all of them are on the board before anything is sent: the result of one
+is the first parameter of the next (unless its signature is immutable), as in Celery.
+
+A chord reaches us in pieces: Celery announces it (`open_chord`), then applies its header tasks one by one.
+They are collected, and recorded with the body when the last one has come.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from celery.canvas import Signature, maybe_signature
+from celery.result import AsyncResult, GroupResult
+
+from simcelery import broker
+from simcelery.board import engine, jobs
+from simcelery.errors import CanvasError
+from simcelery.submission.options import Options
+from simcelery.submission.submit import prepare, submit_prepared
+from simcelery.workflows import registry
+from simcelery.workflows.definition import Definition
+from simcelery.workflows.encoding import JobRef
+
+_REFUSED = {
+    "link": "write a chain instead",
+    "link_error": "ask the board for failed jobs instead",
+    "expires": "jobs do not expire; cancel them",
+    "exchange": "name a queue",
+    "routing_key": "name a queue",
+}
+
+
+class Planned(JobRef):
+    """A job that is about to be recorded. It has its id from the moment of recording."""
+
+    id: int
+
+
+Outcome = Planned | list["Outcome"]
+
+
+@dataclass
+class _Node:
+    ref: Planned
+    definition: Definition
+    given: dict[str, Any]
+    options: Options
+    task_id: uuid.UUID
+    after: list[Planned]
+
+
+@dataclass
+class Plan:
+    """Jobs to be recorded together."""
+
+    nodes: list[_Node] = field(default_factory=list)
+
+    def add(self, signature: Any, previous: Outcome | None) -> Outcome:
+        """Add what a signature stands for; `previous` is what came before it in the chain.
+
+        Raises:
+            CanvasError: part of it cannot be recorded.
+        """
+        signature = maybe_signature(signature, app=broker.app())
+        match signature.subtask_type:
+            case "group":
+                return [self.add(task, previous) for task in signature.tasks]
+            case "chain":
+                for task in signature.tasks:
+                    previous = self.add(task, previous)
+                return previous if previous is not None else []
+            case "chord":
+                header: Outcome = [self.add(task, previous) for task in _members(signature)]
+                return self.add(signature.body, header)
+            case None:
+                return self._add_task(signature, previous)
+        raise CanvasError(f"a {signature.subtask_type} cannot be recorded as jobs: use submit_many")
+
+    def _add_task(self, signature: Signature, previous: Outcome | None) -> Planned:
+        args = signature.args
+        if previous is not None and not signature.immutable:
+            args = (previous, *args)
+        options = {name: value for name, value in signature.options.items() if name != "task_id"}
+        return self.add_call(
+            workflow_of(signature.task),
+            args,
+            signature.kwargs,
+            signature.options.get("task_id"),
+            options,
+            list(_refs(previous)),
+        )
+
+    def add_call(
+        self,
+        definition: Definition,
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any],
+        task_id: str | None,
+        options: Mapping[str, Any],
+        after: list[Planned],
+    ) -> Planned:
+        """Add one job of a workflow."""
+        node = _Node(
+            ref=Planned(),
+            definition=definition,
+            given=definition.parameters.bind(tuple(args or ()), dict(kwargs or {})),
+            options=job_options(options),
+            task_id=_uuid(task_id),
+            after=after,
+        )
+        self.nodes.append(node)
+        return node.ref
+
+    def record(self) -> None:
+        """Validate everything, then record all of it in one transaction and publish."""
+        with engine.begin() as connection:
+            ids = jobs.allocate_ids(connection, len(self.nodes))
+        for node, number in zip(self.nodes, ids, strict=True):
+            node.ref.id = number
+        new = []
+        for node in self.nodes:
+            job = prepare(node.definition, node.given, node.options)
+            parents = job.parents | {ref.id for ref in node.after}
+            new.append(replace(job, id=node.ref.id, task_id=node.task_id, parents=parents))
+        submit_prepared(new)
+
+
+def apply_async(
+    definition: Definition,
+    args: Any,
+    kwargs: Any,
+    *,
+    task_id: str | None,
+    chain: Any = None,
+    chord: Any = None,
+    group_id: str | None = None,
+    **options: Any,
+) -> AsyncResult:
+    """``Task.apply_async`` of a workflow.
+
+    Raises:
+        CanvasError: something is attached that cannot be recorded.
+        ParametersError, EncodingError, BoardUnreachableError: as `submit`; nothing is recorded.
+    """
+    task_id = str(_uuid(task_id))
+    pending = _pending_chord(chain, chord, group_id)
+    plan = pending.plan if pending else Plan()
+    try:
+        last: Outcome = plan.add_call(definition, args, kwargs, task_id, options, [])
+        for signature in reversed(chain or []):
+            last = plan.add(signature, last)
+        if pending is None:
+            plan.record()
+        elif pending.complete(last):
+            plan.add(pending.body, pending.outcomes)
+            plan.record()
+    except BaseException:
+        if pending is not None:
+            _chords().pop(pending.group_id, None)
+        raise
+    return AsyncResult(task_id, app=broker.app(), task_name=definition.name)
+
+
+def job_options(options: Mapping[str, Any]) -> Options:
+    """Celery's options of a call as a job's. Those that concern only messages mean nothing here.
+
+    Raises:
+        CanvasError: one asks for what cannot be recorded.
+    """
+    for name, instead in _REFUSED.items():
+        if options.get(name):
+            raise CanvasError(f"a workflow cannot be submitted with {name}: {instead}")
+    return Options(
+        queue=options.get("queue"),
+        priority=options.get("priority"),
+        delay=options.get("countdown"),
+        run_at=options.get("eta"),
+        time_limit=options.get("time_limit"),
+    )
+
+
+def workflow_of(task: str) -> Definition:
+    """The workflow behind a task name.
+
+    Raises:
+        CanvasError: it is a plain Celery task.
+    """
+    definition = registry.find(task)
+    if definition is None:
+        raise CanvasError(
+            f"{task!r} is not a workflow: a chain or chord cannot mix workflows with plain Celery tasks; "
+            "make it a @workflow"
+        )
+    return definition
+
+
+# --- chords ---
+
+
+@dataclass
+class _PendingChord:
+    group_id: str
+    body: Any
+    size: int
+    plan: Plan = field(default_factory=Plan)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def complete(self, outcome: Outcome) -> bool:
+        """Note the outcome of one more header task; whether it was the last."""
+        self.outcomes.append(outcome)
+        if len(self.outcomes) < self.size:
+            return False
+        _chords().pop(self.group_id, None)
+        return True
+
+
+_local = threading.local()
+
+
+def _chords() -> dict[str, _PendingChord]:
+    if not hasattr(_local, "chords"):
+        _local.chords = {}
+    return _local.chords  # type: ignore[no-any-return]
+
+
+def open_chord(header_result_args: Any, body: Any) -> bool:
+    """Begin to collect a chord of workflows. False: it consists of plain Celery tasks and is not ours.
+
+    Raises:
+        CanvasError: it mixes both.
+    """
+    group_id, results, *_ = header_result_args
+    names = [name for result in results for name in _result_names(result)]
+    body_names = _signature_names(body)
+    if not any(registry.find(name) for name in (*names, *body_names)):
+        return False
+    for name in (*names, *body_names):
+        workflow_of(name)
+    if any(isinstance(result, GroupResult) for result in results):
+        raise CanvasError(
+            "a group inside the header of a chord cannot be recorded: put its tasks side by side"
+        )
+    _chords()[group_id] = _PendingChord(group_id, body, len(results))
+    return True
+
+
+def _pending_chord(chain: Any, chord: Any, group_id: str | None) -> _PendingChord | None:
+    """The chord that a call belongs to: said by the call itself, or by the last task of its chain."""
+    if chord is None and chain:
+        options = maybe_signature(chain[0], app=broker.app()).options
+        chord, group_id = options.get("chord"), options.get("group_id")
+    if chord is None:
+        return None
+    pending = _chords().get(group_id or "")
+    if pending is None:
+        raise CanvasError(
+            "this form of chord cannot be recorded as jobs: submit the last one with the others as parameters"
+        )
+    return pending
+
+
+def _result_names(result: Any) -> list[str]:
+    names = []
+    while result is not None:
+        if isinstance(result, GroupResult):
+            names += [name for child in result.results for name in _result_names(child)]
+        elif getattr(result, "_task_name", None) or getattr(result, "task_name", None):
+            names.append(getattr(result, "_task_name", None) or result.task_name)
+        result = getattr(result, "parent", None)
+    return names
+
+
+def _signature_names(signature: Any) -> list[str]:
+    signature = maybe_signature(signature, app=broker.app())
+    if signature.subtask_type in ("group", "chain"):
+        return [name for task in signature.tasks for name in _signature_names(task)]
+    if signature.subtask_type == "chord":
+        return [name for task in (*_members(signature), signature.body) for name in _signature_names(task)]
+    return [signature.task]
+
+
+def _members(chord: Any) -> list[Any]:
+    tasks = chord.tasks
+    return list(getattr(tasks, "tasks", tasks))
+
+
+def _refs(outcome: Outcome | None) -> Iterable[Planned]:
+    if isinstance(outcome, Planned):
+        yield outcome
+    elif outcome is not None:
+        for part in outcome:
+            yield from _refs(part)
+
+
+def _uuid(text: str | None) -> uuid.UUID:
+    if text is None:
+        return uuid.uuid4()
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise CanvasError(
+            f"task_id must be a UUID, not {text!r}: leave it out, or use key=… to dedupe"
+        ) from None

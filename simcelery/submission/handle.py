@@ -1,0 +1,273 @@
+"""Handles on recorded jobs."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, overload
+
+from simcelery.board import engine, queries, transitions
+from simcelery.board.jobs import Recorded
+from simcelery.board.queries import JobRow
+from simcelery.board.states import State
+from simcelery.errors import (
+    JobCancelledError,
+    JobError,
+    JobFailedError,
+    JobNotFoundError,
+    UpstreamFailedError,
+    WaitTimeoutError,
+)
+from simcelery.workflows import registry
+from simcelery.workflows.encoding import JobRef, decode
+
+# Waiting asks the board often at first and ever less often: a second is nothing to a simulation.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+_MANY = 5000  # ids per question
+
+
+class Job(JobRef):
+    """One job on the board. Passed as a parameter to another workflow it stands for its result.
+
+    Attributes:
+        id: what people type.
+        task_id: Celery's id, a UUID.
+        workflow: the workflow's name.
+        how: for a fresh submission: ``new``, ``existing`` or ``retried`` (see ``dedupe``).
+    """
+
+    def __init__(self, id: int, task_id: uuid.UUID, workflow: str, how: str = "existing") -> None:
+        self.id = id
+        self.task_id = task_id
+        self.workflow = workflow
+        self.how = how
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.workflow}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and self.task_id == other.task_id
+
+    def __hash__(self) -> int:
+        return hash(self.task_id)
+
+    def row(self) -> JobRow:
+        """All that the board says of the job now.
+
+        Raises:
+            JobNotFoundError: it is no longer on the board.
+        """
+        with engine.begin() as connection:
+            found = queries.job(connection, self.id)
+        # The task id is compared, so that a number that was given out again never hits a stranger's job.
+        if found is None or found.task_id != self.task_id:
+            raise JobNotFoundError(f"job {self.id} is no longer on the board")
+        return found
+
+    @property
+    def state(self) -> State:
+        """Where the job is now: one of the eight states."""
+        return self.row().state
+
+    @property
+    def progress(self) -> dict[str, Any] | None:
+        """What the workflow last reported: ``done``, ``total`` and ``message``; None before it did."""
+        return self.row().progress
+
+    def wait(self, timeout: float | None = None) -> State:
+        """Block until the job is in a terminal state.
+
+        Parameters:
+            timeout: seconds; None waits for ever.
+
+        Raises:
+            WaitTimeoutError: it is not finished by then.
+        """
+        for _ in as_completed([self], timeout=timeout):
+            break
+        return self.state
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the job and give its result, with the type of the workflow's return annotation.
+
+        Where the workflow is not importable here, the plain decoded value.
+
+        Parameters:
+            timeout: seconds; None waits for ever.
+
+        Raises:
+            JobFailedError, JobCancelledError, UpstreamFailedError: it did not succeed.
+            WaitTimeoutError: it is not finished by then.
+        """
+        self.wait(timeout)
+        row = self.row()
+        if row.state is not State.SUCCEEDED:
+            raise self.failure(row)
+        return restore(row.workflow, row.result)
+
+    def failure(self, row: JobRow) -> JobError:
+        """The error that stands for an unsuccessful end."""
+        what = f"job {row.id} ({row.workflow})"
+        if row.state is State.CANCELLED:
+            return JobCancelledError(f"{what} was cancelled")
+        if row.state is State.UPSTREAM_FAILED:
+            return UpstreamFailedError(f"{what} did not run: a job that it waits for did not succeed")
+        ended = self.attempts()
+        text = ended[-1]["traceback"] if ended else None
+        return JobFailedError(f"{what} failed: {row.error}", row.error_type or "", text)
+
+    def cancel(self) -> bool:
+        """Cancel the job: at once if it does not run, else as soon as its worker hears of it.
+
+        Returns:
+            False: it had already ended.
+        """
+        with engine.begin() as connection:
+            at_once, requested = transitions.cancel(connection, [self.id])
+        return bool(at_once or requested)
+
+    def retry(self, *, with_parents: bool = False) -> None:
+        """Send a failed, cancelled or upstream_failed job back to work, with its upstream_failed descendants.
+
+        Raises:
+            StateError: it is in another state, or a parent did not succeed.
+        """
+        from simcelery.submission import manage
+
+        manage.retry([self.id], with_parents=with_parents, strict=True)
+
+    def log(self) -> str:
+        """What the job wrote, all attempts in order."""
+        with engine.begin() as connection:
+            return queries.log(connection, self.id)
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """The ended attempts, oldest first: outcome, cause, error, worker, times, cpu seconds, peak memory."""
+        with engine.begin() as connection:
+            return queries.attempts(connection, self.id)
+
+
+class Jobs(Sequence[Job]):
+    """A sequence of handles, made as they are looked at: a million of them costs two lists of ids."""
+
+    def __init__(self, recorded: Sequence[Recorded], workflow: str = "") -> None:
+        self._recorded = recorded
+        self.workflow = workflow
+
+    def __len__(self) -> int:
+        return len(self._recorded)
+
+    @overload
+    def __getitem__(self, index: int) -> Job: ...
+    @overload
+    def __getitem__(self, index: slice) -> Jobs: ...
+    def __getitem__(self, index: int | slice) -> Job | Jobs:
+        if isinstance(index, slice):
+            return Jobs(self._recorded[index], self.workflow)
+        found = self._recorded[index]
+        return Job(found.id, found.task_id, self.workflow, found.how)
+
+    def __repr__(self) -> str:
+        span = f" {self._recorded[0].id} to {self._recorded[-1].id}" if self._recorded else ""
+        return f"<{len(self)} jobs of {self.workflow}{span}>"
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids, in the order of submission."""
+        return [job.id for job in self._recorded]
+
+    def summary(self) -> dict[str, int]:
+        """How many are new, existing and retried."""
+        hows = [job.how for job in self._recorded]
+        return {how: hows.count(how) for how in ("new", "existing", "retried")}  # type: ignore[arg-type]
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until all are in a terminal state.
+
+        Raises:
+            WaitTimeoutError: some are not by then.
+        """
+        for _ in as_completed(self, timeout=timeout):
+            pass
+
+    def results(self, timeout: float | None = None) -> list[Any]:
+        """All results, in the order of submission.
+
+        Raises:
+            JobFailedError, JobCancelledError, UpstreamFailedError: of the first that did not succeed.
+            WaitTimeoutError: some are not finished by then.
+        """
+        self.wait(timeout)
+        found: dict[int, tuple[str, Any]] = {}
+        with engine.begin() as connection:
+            for start in range(0, len(self), _MANY):
+                found.update(queries.results(connection, self.ids[start : start + _MANY]))
+        for job in self:
+            if job.id not in found:
+                raise job.failure(job.row())
+        return [restore(*found[number]) for number in self.ids]
+
+
+def restore(workflow: str, stored: Any) -> Any:
+    """A result as the workflow declared it, or plain where the workflow is not known here."""
+    definition = registry.find(workflow)
+    return definition.parameters.restore_result(stored) if definition else decode(stored)
+
+
+def as_completed(
+    jobs: Iterable[Job],
+    timeout: float | None = None,
+    on_poll: Callable[[], None] | None = None,
+) -> Iterator[Job]:
+    """The jobs, each as soon as it is in a terminal state, whatever state that is.
+
+    Parameters:
+        timeout: seconds for all of them; None waits for ever.
+        on_poll: called after each look at the board, say to draw a progress bar.
+
+    Raises:
+        WaitTimeoutError: some are not finished by then.
+        JobNotFoundError: one is no longer on the board.
+    """
+    waiting = {job.id: job for job in jobs}
+    deadline = None if timeout is None else time.monotonic() + timeout
+    pause = _FIRST_PAUSE
+    while waiting:
+        finished = _finished(list(waiting))
+        for number in finished:
+            yield waiting.pop(number)
+        if on_poll:
+            on_poll()
+        if not waiting:
+            return
+        pause = _FIRST_PAUSE if finished else min(pause * 1.5, _LONGEST_PAUSE)
+        left = pause if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            raise WaitTimeoutError(
+                f"{len(waiting):,} jobs are not finished after {timeout:g} s, the first is job {min(waiting)}"
+            )
+        time.sleep(min(pause, left))
+
+
+def _finished(ids: list[int]) -> list[int]:
+    found: dict[int, State] = {}
+    with engine.begin() as connection:
+        for start in range(0, len(ids), _MANY):
+            found.update(queries.states(connection, ids[start : start + _MANY]))
+    if missing := [number for number in ids if number not in found]:
+        raise JobNotFoundError(f"job {missing[0]} is no longer on the board")
+    return [number for number in ids if found[number].is_terminal]
+
+
+def get_job(job_id: int) -> Job:
+    """A handle on the job with this id.
+
+    Raises:
+        JobNotFoundError: there is none.
+    """
+    with engine.begin() as connection:
+        found = queries.job(connection, job_id)
+    if found is None:
+        raise JobNotFoundError(f"there is no job {job_id}")
+    return Job(found.id, found.task_id, found.workflow)

@@ -1,0 +1,136 @@
+"""Many jobs at once: the query that `simcelery.jobs` returns, cancel and retry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from simcelery.board import engine, queries, transitions
+from simcelery.board.queries import Filter, JobRow
+from simcelery.board.states import UNSUCCESSFUL, State
+from simcelery.errors import JobNotFoundError, StateError, UsageError
+from simcelery.settings import parse_duration
+from simcelery.submission.handle import Job, restore
+from simcelery.submission.submit import publish
+
+
+class JobQuery:
+    """The jobs that pass a filter; asked anew each time."""
+
+    def __init__(self, which: Filter) -> None:
+        self.which = which
+
+    def rows(self, limit: int | None = None) -> list[JobRow]:
+        """All that the board says of them, oldest first."""
+        with engine.begin() as connection:
+            return queries.jobs(connection, self.which, limit=limit, newest=False)
+
+    def __iter__(self) -> Iterator[Job]:
+        return (Job(row.id, row.task_id, row.workflow) for row in self.rows())
+
+    def __len__(self) -> int:
+        return sum(self.counts().values())
+
+    def counts(self) -> dict[State, int]:
+        """How many are in each state."""
+        with engine.begin() as connection:
+            return queries.counts(connection, self.which)
+
+    def results(self) -> list[Any]:
+        """The results of those that succeeded, oldest first, with the types their workflows declare."""
+        return [restore(row.workflow, row.result) for row in self.rows() if row.state is State.SUCCEEDED]
+
+    def cancel(self) -> int:
+        """Cancel them; how many were cancelled or asked to stop."""
+        with engine.begin() as connection:
+            at_once, requested = transitions.cancel(connection, queries.ids(connection, self.which))
+        return len(at_once) + len(requested)
+
+    def retry(self, *, with_parents: bool = False) -> int:
+        """Send back those that did not succeed; how many went back, descendants included."""
+        with engine.begin() as connection:
+            ids = queries.ids(connection, self.which)
+        return len(retry(ids, with_parents=with_parents))
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame`, one row per job; parameters and results as columns of their own.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise UsageError("pandas is not installed here: pip install pandas") from None
+        records = []
+        for row in self.rows():
+            record = asdict(row)
+            record.update({f"parameters.{name}": value for name, value in row.parameters.items()})
+            if isinstance(row.result, dict):
+                record.update({f"result.{name}": value for name, value in row.result.items()})
+            records.append(record)
+        return pd.DataFrame.from_records(records)
+
+
+def jobs(
+    *,
+    ids: Sequence[int] | None = None,
+    state: str | Sequence[str] = (),
+    workflow: str | None = None,
+    tags: Sequence[str] = (),
+    queue: str | None = None,
+    since: float | str | None = None,
+) -> JobQuery:
+    """The jobs for which all of this holds.
+
+    Parameters:
+        state: one or several of the eight states.
+        tags: all of them.
+        since: submitted in the last so many seconds, or ``"2d"``.
+
+    Raises:
+        UsageError: a state that does not exist, or a malformed duration.
+    """
+    states = (state,) if isinstance(state, str) else tuple(state)
+    for name in states:
+        if name not in list(State):
+            raise UsageError(f"there is no state {name!r}; the states are: {', '.join(State)}")
+    try:
+        seconds = None if since is None else parse_duration(since)
+    except ValueError as error:
+        raise UsageError(f"since: {error}") from None
+    return JobQuery(Filter(ids, states, workflow, tuple(tags), queue, seconds))
+
+
+def retry(ids: Sequence[int], *, with_parents: bool = False, strict: bool = False) -> list[int]:
+    """Send unsuccessful jobs back, and publish those that can run.
+
+    Parameters:
+        strict: a job in any other state is an error; otherwise it is left alone.
+
+    Returns:
+        The ids that went back, descendants included.
+
+    Raises:
+        JobNotFoundError: `strict`, and an id is not on the board.
+        StateError: `strict`, and a job cannot be retried; or a parent has not succeeded.
+    """
+    with engine.begin() as connection:
+        states = queries.states(connection, ids)
+        if strict:
+            _check_retryable(ids, states)
+        wanted = [number for number in ids if states.get(number) in UNSUCCESSFUL]
+        revived = [job.id for job in transitions.retry(connection, wanted, with_parents=with_parents)]
+    publish(revived)
+    return revived
+
+
+def _check_retryable(ids: Sequence[int], states: dict[int, State]) -> None:
+    for number in ids:
+        if number not in states:
+            raise JobNotFoundError(f"there is no job {number}")
+        if states[number] not in UNSUCCESSFUL:
+            raise StateError(
+                f"job {number} is {states[number]}: only failed, cancelled and upstream_failed jobs are retried"
+            )

@@ -1,0 +1,157 @@
+"""Submit: validate, record, commit, publish; in this order."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from simcelery import broker
+from simcelery.board import engine, feed, jobs
+from simcelery.board.jobs import NewJob, OnFailed, Recorded
+from simcelery.errors import ServiceError, SubmissionInterruptedError
+from simcelery.failpoints import failpoint
+from simcelery.settings import get_settings
+from simcelery.submission.handle import Job, Jobs
+from simcelery.submission.options import Options, seconds
+from simcelery.workflows.definition import Definition
+from simcelery.workflows.encoding import check_size, job_refs
+
+log = logging.getLogger("simcelery")
+
+# Up to so many jobs are recorded in one transaction: all or none of them.
+CHUNK = 10_000
+
+# The job that this process is running, if any: it is noted as the one that submitted others.
+submitting_job: ContextVar[int | None] = ContextVar("submitting_job", default=None)
+
+
+def submit(definition: Definition, given: Mapping[str, Any], options: Options | None = None) -> Job:
+    """Record one job and publish it.
+
+    Parameters:
+        given: values by parameter name; a `Job` among them is a dependency.
+
+    Raises:
+        ParametersError, EncodingError, PayloadTooLargeError: before anything is written.
+        JobNotFoundError: a job to wait for is not on the board.
+        BoardUnreachableError, SchemaError: nothing is recorded. An unreachable broker is no error: the job is
+            recorded, a warning says so, and workers find it later.
+    """
+    options = options or Options()
+    return submit_prepared([prepare(definition, given, options)], options.on_failed)[0]
+
+
+def submit_many(
+    definition: Definition,
+    items: Iterable[Mapping[str, Any]],
+    options: Options | None = None,
+) -> Jobs:
+    """Record many jobs of one workflow, in transactions of up to 10,000, and publish them.
+
+    Parameters:
+        items: one mapping of parameters per job; consumed as it comes, so a generator may be endless-ish.
+
+    Raises:
+        SubmissionInterruptedError: it stopped after some chunks were recorded and `dedupe` is off; the error
+            knows their ids. With `dedupe` the original error is raised: simply submit again.
+        As `submit` otherwise; then nothing is recorded.
+    """
+    options = options or Options()
+    done: list[Recorded] = []
+    iterator = iter(items)
+    try:
+        while True:
+            chunk = [prepare(definition, given, options) for given in islice(iterator, CHUNK)]
+            if not chunk:
+                break
+            done += _record_and_publish(chunk, options.on_failed)
+    except BaseException as error:
+        if not done or options.dedupe or options.key:
+            raise
+        ids = [job.id for job in done]
+        raise SubmissionInterruptedError(
+            f"the submission stopped ({type(error).__name__}: {error}); {len(ids):,} jobs are recorded "
+            f"(ids {ids[0]} to {ids[-1]}); cancel those before you submit again, or submit with dedupe",
+            ids,
+        ) from error
+    return Jobs(done, definition.name)
+
+
+def submit_prepared(new: Sequence[NewJob], on_failed: OnFailed = "retry") -> Jobs:
+    """Record jobs that are ready to be recorded, all in one transaction, and publish them."""
+    return Jobs(_record_and_publish(new, on_failed), *{job.workflow for job in new[:1]})
+
+
+def prepare(definition: Definition, given: Mapping[str, Any], options: Options) -> NewJob:
+    """The job that would be recorded. Writes nothing.
+
+    Raises:
+        ParametersError, EncodingError, PayloadTooLargeError: the parameters cannot be recorded.
+    """
+    settings = get_settings()
+    parameters = definition.parameters
+    values = parameters.validate(parameters.bind((), given))
+    encoded = parameters.encode(values, job=lambda ref: ref.id)
+    check_size(encoded, f"{definition.name}: parameter", settings.max_payload)
+    key = options.key
+    if key is None and options.dedupe:
+        key = definition.idempotency_key(encoded)
+    time_limit = seconds(options.time_limit, "time_limit")
+    return NewJob(
+        workflow=definition.name,
+        parameters=encoded,
+        queue=options.queue or definition.queue or settings.default_queue,
+        priority=definition.priority if options.priority is None else options.priority,
+        tags=tuple(options.tags),
+        idempotency_key=key,
+        parent_id=submitting_job.get(),
+        max_attempts=options.max_attempts or definition.max_attempts,
+        max_losses=definition.max_losses if options.max_losses is None else options.max_losses,
+        time_limit=definition.time_limit if time_limit is None else time_limit,
+        soft_time_limit=definition.soft_time_limit,
+        run_at=options.run_at,
+        delay=seconds(options.delay, "delay"),
+        parents=frozenset(job_refs(encoded)) | options.parents,
+        submitted_by=submitter(),
+    )
+
+
+@cache
+def submitter() -> str:
+    """``user@host`` of this process."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's uid without a passwd entry
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _record_and_publish(new: Sequence[NewJob], on_failed: OnFailed) -> list[Recorded]:
+    with engine.begin() as connection:
+        recorded = jobs.record(connection, new, on_failed=on_failed)
+        failpoint("before_record_commit")
+    failpoint("after_record")
+    publish([job.id for job in recorded if job.how != "existing"])
+    return recorded
+
+
+def publish(ids: Sequence[int]) -> None:
+    """Publish those of the jobs that are pending, as far as the window goes. Trouble is a warning: the jobs
+    are on the board, and recovery publishes them later.
+    """
+    if not ids:
+        return
+    try:
+        window = get_settings().publish_window
+        with engine.begin() as connection:
+            pending = feed.sendable(connection, ids, limit=window * (broker.MOST_URGENT + 1))
+        broker.publish(pending)
+    except ServiceError as error:
+        what = f"job {ids[0]} is recorded" if len(ids) == 1 else f"{len(ids):,} jobs are recorded"
+        log.warning("%s and will be published later: %s", what, error)

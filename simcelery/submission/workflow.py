@@ -1,0 +1,111 @@
+"""``@workflow``: a definition that can be submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, overload
+
+from simcelery.workflows import registry
+from simcelery.workflows.definition import DEFAULT_PRIORITY, Definition
+
+if TYPE_CHECKING:
+    from celery.canvas import Signature
+    from celery.result import AsyncResult
+
+    from simcelery.submission.handle import Job, Jobs
+
+
+class Workflow(Definition):
+    """A registered function. Call it to run it here and now; submit it to have it run by a worker.
+
+    See `Definition` for its options.
+    """
+
+    def submit(self, *args: Any, **given: Any) -> Job:
+        """Record one job on the board and publish it.
+
+        Parameters:
+            args, given: the workflow's parameters (a `Job` stands for its result and is waited for), and
+                options: ``queue, priority, tags, after, run_at, delay, dedupe, key, on_failed,
+                max_attempts, max_losses, time_limit`` (see `Options`). Where the workflow has a parameter
+                of an option's name, the parameter is meant.
+
+        Raises:
+            ParametersError, EncodingError: before anything is written.
+            BoardUnreachableError: nothing is recorded.
+        """
+        from simcelery.submission import options, submit  # SQLAlchemy loads at the first submission
+
+        values, chosen = options.split(self, given)
+        return submit.submit(self, self.parameters.bind(args, values), chosen)
+
+    def submit_many(self, items: Iterable[Mapping[str, Any]], **chosen: Any) -> Jobs:
+        """Record many jobs, one for each mapping of parameters.
+
+        Parameters:
+            items: consumed as it comes; recorded in transactions of up to 10,000 jobs.
+            chosen: options for all of them, as in `submit`.
+
+        Returns:
+            A sequence of handles, made as they are looked at.
+
+        Raises:
+            SubmissionInterruptedError: it stopped after some were recorded; the error knows their ids.
+        """
+        from simcelery.submission import options, submit
+
+        return submit.submit_many(self, items, options.Options(**chosen))
+
+    @property
+    def task(self) -> Any:
+        """The Celery task of this workflow."""
+        import simcelery
+
+        return simcelery.app.tasks[self.name]
+
+    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """Celery's ``delay``; the job is recorded first."""
+        return self.task.delay(*args, **kwargs)
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> AsyncResult:
+        """Celery's ``apply_async``; the job is recorded first."""
+        return self.task.apply_async(args, kwargs, **options)
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature:
+        """Celery's signature, for ``group``, ``chain`` and ``chord``."""
+        return self.task.s(*args, **kwargs)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature:
+        """Celery's immutable signature: it takes no results of the tasks before it."""
+        return self.task.si(*args, **kwargs)
+
+
+@overload
+def workflow(function: Callable[..., Any], /) -> Workflow: ...
+@overload
+def workflow(
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    priority: int = DEFAULT_PRIORITY,
+    max_attempts: int = 1,
+    max_losses: int = 5,
+    time_limit: float | str | timedelta | None = None,
+    soft_time_limit: float | str | timedelta | None = None,
+    retry_on: tuple[type[BaseException], ...] | type[BaseException] | None = None,
+    retry_delay: float | str | timedelta = 5.0,
+    slices: bool = True,
+    version: str = "1",
+) -> Callable[[Callable[..., Any]], Workflow]: ...
+def workflow(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a workflow, with or without options: ``@workflow`` or ``@workflow(queue="cpu")``.
+
+    See `Definition` for the options, their defaults and units.
+
+    Raises:
+        DefinitionError: the function or an option is not usable; one line says why.
+    """
+    if function is not None:
+        return registry.register(Workflow(function))
+    return lambda decorated: registry.register(Workflow(decorated, **options))

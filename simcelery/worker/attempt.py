@@ -1,0 +1,125 @@
+"""Run: one attempt of a claimed job, from its stored parameters to a report of how it ended."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+from simcelery.board import engine, queries
+from simcelery.board.states import Cause, Ending
+from simcelery.board.transitions import Claim, Report
+from simcelery.errors import ParametersError
+from simcelery.execution.usage import Meter
+from simcelery.failpoints import failpoint
+from simcelery.settings import get_settings
+from simcelery.submission.handle import restore
+from simcelery.submission.submit import submitting_job
+from simcelery.worker.context import CurrentJob, _current
+from simcelery.workflows.definition import Definition
+from simcelery.workflows.encoding import check_size, encode, job_refs
+from simcelery.workflows.outcomes import Retry
+
+_MESSAGE_LENGTH = 4000
+_TRACEBACK_LENGTH = 40_000
+
+
+def run(definition: Definition, claim: Claim) -> Report:
+    """Execute the workflow. Whatever it raises, `SystemExit` and `MemoryError` included, is only reported."""
+    meter = Meter()
+    job = CurrentJob(claim)
+    failpoint("before_run")
+    try:
+        with _inside(job):
+            values = definition.parameters.restore(claim.parameters, _results_of(claim))
+            encoded = encode(definition.function(**values), f"{definition.name}: result")
+        check_size(encoded, f"{definition.name}: result", get_settings().max_payload)
+        report: dict[str, Any] = {"ending": Ending.SUCCEEDED, "result": encoded}
+    except BaseException as error:
+        report = _describe(definition, claim, error)
+    failpoint("after_run")
+    usage = meter.read()
+    folder = job.workdir_if_used
+    return Report(
+        **report,
+        cpu_seconds=usage.cpu_seconds,
+        peak_memory=usage.peak_memory,
+        workdir=str(folder) if folder else None,
+        code_version=definition.code_version,
+    )
+
+
+@contextmanager
+def _inside(job: CurrentJob) -> Iterator[None]:
+    outer, submitter = _current.set(job), submitting_job.set(job.id)
+    try:
+        yield
+    finally:
+        submitting_job.reset(submitter)
+        _current.reset(outer)
+
+
+def _results_of(claim: Claim) -> Any:
+    """Gives the results of the jobs that parameters refer to. They are read once, and never copied to the row."""
+    wanted = job_refs(claim.parameters)
+    found = {}
+    if wanted:
+        with engine.begin() as connection:
+            found = queries.results(connection, wanted)
+
+    def result(number: int) -> Any:
+        if number not in found:
+            raise ParametersError(f"{claim.workflow}: the result of job {number} is no longer on the board")
+        return restore(*found[number])
+
+    return result
+
+
+def _describe(definition: Definition, claim: Claim, error: BaseException) -> dict[str, Any]:
+    limit = isinstance(error, SoftTimeLimitExceeded)
+    name = "TimeLimitError" if limit else type(error).__name__
+    retry_in = None
+    if definition.retries(error):
+        retry_in = definition.backoff(claim.failures + 1, error)
+    message = f"it ran longer than its time limit of {_limit(claim):g} s" if limit else _text(error)
+    return {
+        "ending": Ending.FAILED,
+        "cause": Cause.TIME_LIMIT if limit else Cause.ERROR,
+        "error_type": name,
+        "error_message": message[:_MESSAGE_LENGTH],
+        "traceback": _traceback(error),
+        "retry_in": retry_in,
+    }
+
+
+def _limit(claim: Claim) -> float:
+    return claim.soft_time_limit or claim.time_limit or 0.0
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error) or ("" if not isinstance(error, Retry) else "asked to be tried again")
+    except Exception as problem:
+        text = f"(its message cannot be read: {type(problem).__name__})"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Text that Postgres takes: no NUL, no lone surrogates."""
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the workflow's own frame on; its end, where it is very long."""
+    frames: TracebackType | None = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") == __name__:
+        frames = frames.tb_next
+    try:
+        lines = traceback.format_exception(type(error), error, frames or error.__traceback__)
+    except Exception as problem:
+        return f"(the traceback cannot be formatted: {type(problem).__name__})"
+    return printable("".join(lines))[-_TRACEBACK_LENGTH:]

@@ -1,0 +1,247 @@
+"""Finish: Celery's result backend, with the board behind it.
+
+Jobs are read from and finished on the board. Any other Celery task uses the stock tables in the same
+database. Nothing here unpickles.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from typing import Any
+
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery import states as celery_states
+from celery.backends.database import DatabaseBackend
+from celery.exceptions import NotRegistered, TimeoutError
+
+from simcelery.board import engine, queries, transitions
+from simcelery.board.queries import JobRow
+from simcelery.board.states import Cause, Ending, State
+from simcelery.board.transitions import Finished, Guard, Report
+from simcelery.errors import BoardUnreachableError, ServiceError, TimeLimitError
+from simcelery.failpoints import failpoint
+from simcelery.settings import get_settings
+from simcelery.submission import canvas
+from simcelery.submission.handle import Job, restore
+from simcelery.worker import claiming
+from simcelery.worker.attempt import printable
+from simcelery.workflows import registry
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_PARENT_TRIES = 3  # the parent must not keep its event loop waiting
+
+
+class BoardBackend(DatabaseBackend):  # type: ignore[misc]
+    """``AsyncResult`` reads from here, and the tracer's outcomes arrive here."""
+
+    supports_native_join = False
+    persistent = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["url"] = get_settings().board_url()
+        super().__init__(*args, **kwargs)
+
+    def ResultSession(self, session_manager: Any = None) -> Any:
+        """The stock tables through the board's engine: one pool per process instead of one per call."""
+        return engine.session()
+
+    def _decode_stored_result(self, payload: Any) -> Any:
+        return None if payload is None else self.decode(payload)
+
+    # --- writing ---
+
+    def store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
+    ) -> Any:
+        """Finish a job's attempt; store any other task's result in the stock tables."""
+        if isinstance(result, NotRegistered):
+            return result  # not ours to judge: the job stays pending for a worker that knows the workflow
+        if request is None or registry.find(request.task or "") is None:
+            return super().store_result(task_id, result, state, traceback, request, **kwargs)
+        if state in celery_states.READY_STATES | {celery_states.RETRY}:
+            self._finish(task_id, result, state, request)
+        return result
+
+    def _finish(self, task_id: str, result: Any, state: str, request: Any) -> None:
+        try:
+            job = uuid.UUID(task_id)
+        except ValueError:
+            return
+        report: Report | None = getattr(request, "report", None)
+        claim_id = getattr(request, "claim_id", None)
+        child_pid = getattr(request, "child_pid", None)
+        if claim_id is not None:
+            report = report or _unexpected(result)
+            _persist(transitions.by_claim(job, claim_id), report, job)
+        elif child_pid is not None:
+            report = _after_death(result, state, request)
+            guard = transitions.by_child(job, claiming.worker_id(), child_pid)
+            _persist(guard, report, job, tries=_PARENT_TRIES)
+
+    # --- reading ---
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        try:
+            job_id = uuid.UUID(task_id)
+        except ValueError:
+            return super()._get_task_meta_for(task_id)  # type: ignore[no-any-return]
+        with engine.begin() as connection:
+            row = queries.job_by_task_id(connection, job_id)
+        if row is None:
+            return super()._get_task_meta_for(task_id)  # type: ignore[no-any-return]
+        return _meta(row)
+
+    def wait_for(
+        self,
+        task_id: str,
+        timeout: float | None = None,
+        interval: float = 0.5,
+        no_ack: bool = True,
+        on_interval: Any = None,
+    ) -> dict[str, Any]:
+        """Wait for a task; asks often at first and ever less often, up to `interval` (and at least 1 s).
+
+        Raises:
+            TimeoutError: it is not finished after `timeout` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = 0.02
+        while True:
+            meta: dict[str, Any] = self.get_task_meta(task_id)
+            if meta["status"] in celery_states.READY_STATES:
+                return meta
+            if on_interval:
+                on_interval()
+            if deadline is not None and time.monotonic() + pause >= deadline:
+                raise TimeoutError("The operation timed out.")
+            time.sleep(pause)
+            pause = min(pause * 1.5, max(interval, 1.0))
+
+    def _forget(self, task_id: str) -> None:
+        """The board forgets no job; other tasks are forgotten."""
+        super()._forget(task_id)
+
+    # --- canvas ---
+
+    def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
+        """Called before the header of a chord is sent: see `canvas`."""
+        if not canvas.open_chord(header_result_args, body):
+            super().apply_chord(header_result_args, body, **kwargs)
+
+
+def _persist(guard: Guard, report: Report, job: uuid.UUID, tries: int | None = None) -> None:
+    """Write an outcome, however long Postgres is away: it may be days of work."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            finished = _write(guard, report)
+            break
+        except BoardUnreachableError as error:
+            tries = None if tries is None else tries - 1
+            if tries == 0:
+                log.error("job %s: its end could not be recorded: %s", job, error)
+                return
+            log.warning("job %s: its end is kept until the board is back: %s", job, error)
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+    failpoint("after_finish")
+    if finished is None:
+        log.warning("job %s: this attempt is no longer the job's own; its outcome is not recorded", job)
+        return
+    _wake_children(finished)
+
+
+def _write(guard: Guard, report: Report) -> Finished | None:
+    with engine.begin() as connection:
+        failpoint("before_finish")
+        finished = transitions.finish(connection, guard, report)
+        failpoint("before_finish_commit")
+    return finished
+
+
+def _wake_children(finished: Finished) -> None:
+    from simcelery import broker
+
+    try:
+        broker.publish(finished.unblocked)
+    except ServiceError as error:
+        log.warning("the jobs that waited for job %s will be published later: %s", finished.id, error)
+
+
+def _unexpected(result: Any) -> Report:
+    """Our own code broke after the claim: the job must not stay running."""
+    return Report(
+        ending=Ending.FAILED,
+        cause=Cause.ERROR,
+        error_type=type(result).__name__,
+        error_message=printable(str(result)),
+    )
+
+
+def _after_death(result: Any, state: str, request: Any) -> Report:
+    """What the parent process knows of an attempt whose child is gone."""
+    definition = registry.get(request.task)
+    if state == celery_states.RETRY:
+        return Report(ending=Ending.RELEASED, cause=Cause.SHUTDOWN)
+    if state == celery_states.REVOKED:
+        return Report(ending=Ending.CANCELLED, cause=Cause.CANCELLED)
+    if isinstance(result, TimeLimitExceeded):
+        return Report(
+            ending=Ending.FAILED,
+            cause=Cause.TIME_LIMIT,
+            error_type="TimeLimitError",
+            error_message="it ran longer than its time limit and was killed",
+            retry_in=definition.backoff(1) if definition.retries(TimeLimitError()) else None,
+        )
+    message = str(result) if isinstance(result, WorkerLostError) else f"the pool child ended: {result!r}"
+    return Report(
+        ending=Ending.LOST,
+        cause=Cause.WORKER_LOST,
+        error_type="LostWorkerError",
+        error_message=printable(message),
+    )
+
+
+_CELERY_STATES = {
+    State.BLOCKED: celery_states.PENDING,
+    State.SCHEDULED: celery_states.PENDING,
+    State.PENDING: celery_states.PENDING,
+    State.RUNNING: celery_states.STARTED,
+    State.SUCCEEDED: celery_states.SUCCESS,
+    State.FAILED: celery_states.FAILURE,
+    State.UPSTREAM_FAILED: celery_states.FAILURE,
+    State.CANCELLED: celery_states.REVOKED,
+}
+
+
+def celery_state(state: State, attempt: int) -> str:
+    """What ``AsyncResult.state`` says of a job."""
+    found: str = _CELERY_STATES[state]
+    return str(celery_states.RETRY) if found == celery_states.PENDING and attempt > 0 else found
+
+
+def _meta(row: JobRow) -> dict[str, Any]:
+    status = celery_state(row.state, row.attempt)
+    result: Any = None
+    text = None
+    if row.state is State.SUCCEEDED:
+        result = restore(row.workflow, row.result)
+    elif row.state.is_terminal:
+        result = Job(row.id, row.task_id, row.workflow).failure(row)
+        text = getattr(result, "traceback", None)
+    return {
+        "task_id": str(row.task_id),
+        "status": status,
+        "result": result,
+        "traceback": text,
+        "children": [],
+        "date_done": row.finished_at,
+        "name": row.workflow,
+        "worker": row.worker,
+        "queue": row.queue,
+        "retries": max(0, row.attempt - 1),
+    }

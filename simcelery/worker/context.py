@@ -1,0 +1,89 @@
+"""`current_job()`: what a workflow may ask and say of the job that runs it."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simcelery.execution.workdir import attempt_folder
+from simcelery.settings import get_settings
+from simcelery.workflows.encoding import encode
+
+if TYPE_CHECKING:
+    from simcelery.board.transitions import Claim
+
+_PROGRESS_EVERY = 1.0  # seconds between two writes to the board
+
+
+class CurrentJob:
+    """The job that is running here.
+
+    Outside a job (a plain call of the workflow, a test) `id` is None, `attempt` 0, `workdir` the current
+    folder, and progress goes nowhere: the same code runs in both places.
+
+    Attributes:
+        id: the job's id, or None.
+        attempt: 1 for the first execution.
+        workflow: the workflow's name, or "".
+        tags: the job's tags.
+    """
+
+    def __init__(self, claim: Claim | None = None) -> None:
+        self._claim = claim
+        self.id = claim.job_id if claim else None
+        self.attempt = claim.attempt if claim else 0
+        self.workflow = claim.workflow if claim else ""
+        self.tags = claim.tags if claim else ()
+        self._workdir: Path | None = None
+        self._reported_at = float("-inf")
+
+    @property
+    def workdir(self) -> Path:
+        """A folder of this attempt's own. It is made when it is first asked for."""
+        if self._claim is None:
+            return Path.cwd()
+        if self._workdir is None:
+            self._workdir = attempt_folder(get_settings().workdirs, self._claim.job_id, self._claim.attempt)
+        return self._workdir
+
+    @property
+    def workdir_if_used(self) -> Path | None:
+        """The folder, if it was ever asked for."""
+        return self._workdir
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the job is. Call it as often as you like: the board is told once a second at most.
+
+        Parameters:
+            done: how much is done, in units of your own.
+            total: of how much, if that is known.
+            message: a few words.
+        """
+        now = time.monotonic()
+        complete = total is not None and done >= total
+        if self._claim is None or (now - self._reported_at < _PROGRESS_EVERY and not complete):
+            return
+        self._reported_at = now
+        self._store(encode({"done": done, "total": total, "message": message}, "progress"))
+
+    def _store(self, report: dict[str, Any]) -> None:
+        from simcelery.board import engine, progress
+        from simcelery.errors import BoardUnreachableError
+
+        assert self._claim is not None
+        try:
+            with engine.begin() as connection:
+                progress.save_progress(connection, self._claim.job_id, self._claim.claim_id, report)
+        except BoardUnreachableError:
+            pass  # progress is worth less than the simulation
+
+
+_current: ContextVar[CurrentJob | None] = ContextVar("current_job", default=None)
+_OUTSIDE = CurrentJob()
+
+
+def current_job() -> CurrentJob:
+    """The job that is running here; outside a job, one without an id."""
+    return _current.get() or _OUTSIDE

@@ -1,0 +1,94 @@
+"""The Celery task of a workflow: submitting records a job, running claims one."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from celery import Task
+from celery import exceptions as celery_exceptions
+from celery.exceptions import Ignore
+from celery.result import AsyncResult
+
+from simcelery.board.states import Ending
+from simcelery.errors import JobFailedError
+from simcelery.submission import canvas
+from simcelery.worker import attempt, claiming
+from simcelery.workflows.definition import Definition
+
+
+class WorkflowTask(Task):  # type: ignore[misc]
+    """One per workflow; made by the composition root."""
+
+    Request = "simcelery.worker.request:JobRequest"
+    typing = False  # pydantic checks the parameters, with better messages
+    ignore_result = False
+    acks_late = False
+    track_started = False
+    # A failed job is no fault of the worker: one line in its log; the traceback is on the board.
+    throws = (JobFailedError,)
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.name = definition.name
+        self.__doc__ = definition.description
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Called by Celery's tracer with no arguments: the message only names the job.
+
+        Raises:
+            Ignore: the job is not ours to run: a duplicate, forged or outdated message.
+            JobFailedError, Retry: how Celery is told of an attempt that did not succeed. Nothing that the
+                workflow raised reaches the tracer.
+        """
+        request = self.request
+        if request.called_directly or request.is_eager:
+            return self.definition(*args, **kwargs)
+        if request.ignore_result:
+            raise Ignore("no message of ours ignores its result")
+        task_id = _task_id(request.id)
+        # Chosen and noted before the claim: whatever interrupts us after its commit can still be fenced.
+        request.claim_id = uuid.uuid4()
+        claim = claiming.claim(task_id, self.name, request.claim_id)
+        if claim is None:
+            raise Ignore("the claim missed")
+        request.report = report = attempt.run(self.definition, claim)
+        if report.ending is Ending.SUCCEEDED:
+            return report.result
+        error = JobFailedError(
+            f"job {claim.job_id}, attempt {claim.attempt}: {report.error_type}: {report.error_message}",
+            report.error_type or "",
+        )
+        if report.retry_in is not None and claim.failures + 1 < claim.max_attempts:
+            raise celery_exceptions.Retry(str(error), error, report.retry_in)
+        raise error
+
+    def apply_async(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        task_id: str | None = None,
+        producer: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        shadow: Any = None,
+        **options: Any,
+    ) -> AsyncResult:
+        """Record the job, and what Celery's canvas attached to it, then publish.
+
+        Raises:
+            CanvasError: something is attached that cannot be recorded.
+            As `Workflow.submit`.
+        """
+        if self.app.conf.task_always_eager:
+            return super().apply_async(args, kwargs, task_id=task_id, **options)
+        return canvas.apply_async(
+            self.definition, args, kwargs, task_id=task_id, link=link, link_error=link_error, **options
+        )
+
+
+def _task_id(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise Ignore("no job has such a task id") from None

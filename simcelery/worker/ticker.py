@@ -1,0 +1,59 @@
+"""A thread of the worker's parent process that does something again and again, and survives forks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+_tickers: weakref.WeakSet[Ticker] = weakref.WeakSet()
+
+
+class Ticker(threading.Thread):
+    """Calls `action` every `every` seconds until it is stopped. Errors are logged, never fatal.
+
+    A fork copies only the thread that forks, and all locks as they are. So a fork waits until no
+    ticker is in the middle of its action, where it may hold locks of libraries.
+    """
+
+    def __init__(self, name: str, action: Callable[[], object], every: float) -> None:
+        super().__init__(name=name, daemon=True)
+        self._action = action
+        self._every = every
+        self._stopped = threading.Event()
+        self._acting = threading.Lock()
+        _tickers.add(self)
+
+    def run(self) -> None:
+        """The loop."""
+        while not self._stopped.wait(self._every):
+            with self._acting:
+                try:
+                    self._action()
+                except Exception:
+                    log.exception("%s failed; it goes on", self.name)
+
+    def stop(self) -> None:
+        """Stop after the action under way, if any."""
+        self._stopped.set()
+
+
+def _hold() -> None:
+    for ticker in sorted(_tickers, key=lambda ticker: ticker.name):
+        ticker._acting.acquire()
+
+
+def _let_go() -> None:
+    for ticker in _tickers:
+        ticker._acting.release()
+
+
+def _forget() -> None:
+    _tickers.clear()
+
+
+os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_forget)

@@ -1,0 +1,136 @@
+"""All workflows of this process, by name, and how their modules are found."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from simcelery.errors import DefinitionError, SimceleryError, UnknownWorkflowError
+from simcelery.settings import Settings, find_settings_file
+from simcelery.workflows.definition import Definition
+
+ENTRY_POINTS = "simcelery.workflows"
+D = TypeVar("D", bound=Definition)
+
+_definitions: dict[str, Definition] = {}
+_listeners: list[Callable[[Definition], None]] = []
+_failures: dict[str, DefinitionError] = {}
+_loaded = False
+
+
+def register(definition: D) -> D:
+    """Add a workflow. The same function defined again (a reload, a notebook cell) replaces itself.
+
+    Raises:
+        DefinitionError: another function already has this name.
+    """
+    known = _definitions.get(definition.name)
+    if known is not None and _origin(known) != _origin(definition):
+        raise DefinitionError(
+            f"two workflows are called {definition.name!r}: {_origin(known)} and {_origin(definition)}; "
+            "give one of them another name with @workflow(name=…)"
+        )
+    _definitions[definition.name] = definition
+    for listener in _listeners:
+        listener(definition)
+    return definition
+
+
+def _origin(definition: Definition) -> str:
+    function = definition.function
+    return f"{function.__module__}.{getattr(function, '__qualname__', function)}"
+
+
+def subscribe(listener: Callable[[Definition], None]) -> None:
+    """Call `listener` with every workflow, those of now and those to come."""
+    _listeners.append(listener)
+    for definition in list(_definitions.values()):
+        listener(definition)
+
+
+def get(name: str) -> Definition:
+    """The workflow of this name.
+
+    Raises:
+        UnknownWorkflowError: there is none; names what was probably meant, or which module failed to import.
+    """
+    try:
+        return _definitions[name]
+    except KeyError:
+        raise UnknownWorkflowError(unknown(name)) from None
+
+
+def find(name: str) -> Definition | None:
+    """The workflow of this name, or None."""
+    return _definitions.get(name)
+
+
+def unknown(name: str) -> str:
+    """One line about a name that no workflow has."""
+    if _failures:
+        return f"no workflow is called {name!r}; {next(iter(_failures.values()))}"
+    close = difflib.get_close_matches(name, _definitions, n=1)
+    if close:
+        return f"no workflow is called {name!r}; did you mean {close[0]!r}?"
+    return (
+        f"no workflow is called {name!r}; 'simcelery workflows' lists them; name your modules in "
+        'simcelery.toml (workflows = ["my_project.relax"]) or SIMCELERY_WORKFLOWS'
+    )
+
+
+def definitions() -> Iterator[Definition]:
+    """All workflows, by name."""
+    yield from (_definitions[name] for name in sorted(_definitions))
+
+
+def load(settings: Settings) -> dict[str, DefinitionError]:
+    """Import the modules of entry points and settings, once per process.
+
+    Returns:
+        The modules that did not import, each with its one-line error. Others are loaded all the same.
+    """
+    global _loaded
+    if not _loaded:
+        _loaded = True
+        file = find_settings_file()
+        for folder in filter(None, (file and file.parent, Path.cwd())):
+            if str(folder) not in sys.path:
+                sys.path.insert(0, str(folder))
+        modules = [point.value for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
+        for module in dict.fromkeys([*modules, *settings.workflows]):
+            _import(module)
+    return dict(_failures)
+
+
+def _import(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and (module == error.name or module.startswith(error.name + ".")):
+            _failures[module] = DefinitionError(
+                f"workflows: there is no module {module!r} (from simcelery.toml, SIMCELERY_WORKFLOWS or an "
+                f"entry point); it must be importable from {Path.cwd()}"
+            )
+        else:
+            _failures[module] = _broken(module, error)
+    except SimceleryError as error:
+        _failures[module] = DefinitionError(f"workflows: module {module!r}: {error}")
+    except (Exception, SystemExit) as error:
+        _failures[module] = _broken(module, error)
+
+
+def _broken(module: str, error: BaseException) -> DefinitionError:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{last.filename}, line {last.lineno}"
+    if isinstance(error, SyntaxError):
+        where = f"{error.filename}, line {error.lineno}"
+    reason = str(error).partition("\n")[0]
+    return DefinitionError(
+        f"workflows: module {module!r} does not import: {type(error).__name__}: {reason} ({where})"
+    )
