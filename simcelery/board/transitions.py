@@ -572,5 +572,9 @@ def _fallen_children(connection: Connection, ids: Sequence[int]) -> list[int]:
 
 
 def locked(ids: Select[Any], *, skip: bool = False) -> Select[Any]:
-    """The ids, their rows locked in ascending order; `skip` leaves out what others hold."""
-    return ids.order_by(Job.id).with_for_update(of=Job, skip_locked=skip)
+    """The ids, their rows locked in ascending order; `skip` leaves out what others hold.
+
+    A CTE: as a plain subquery Postgres may run it once per row, and its LIMIT would limit nothing.
+    """
+    chosen = ids.order_by(Job.id).with_for_update(of=Job, skip_locked=skip).cte("chosen")
+    return select(chosen.c.id)

@@ -12,6 +12,7 @@ from simcelery.errors import ServiceError
 from simcelery.services.place import Place, create_place, ensure_home, find_place
 from simcelery.services.ports import PortTakenError, choose_port, port_is_free
 from simcelery.services.postgres import Postgres
+from simcelery.services.process import wait_until
 from simcelery.services.state import (
     Login,
     Memory,
@@ -26,6 +27,7 @@ from simcelery.services.valkey import Valkey
 from simcelery.settings import Settings
 
 _START_TRIES = 5
+PORT_PATIENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,8 @@ def _ensure(server: Postgres | Valkey, login: Login, home: Path, memory: Memory,
     server.prepare(login, reset=reset)
     for _ in range(_START_TRIES):
         try:
-            if not port_is_free(login.port):
+            # A server that was just killed holds its port a little longer, and the URL should stay.
+            if not wait_until(lambda: port_is_free(login.port), PORT_PATIENCE):
                 raise PortTakenError(f"port {login.port} is in use")
             server.start(login)
         except PortTakenError:

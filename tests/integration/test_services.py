@@ -18,6 +18,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -241,6 +242,22 @@ def test_killed_servers_come_back_with_their_data(settings: Settings, names: tup
     assert remembered(again, value)
 
 
+def test_a_killed_postgres_waits_for_the_end_of_its_busy_children(settings: Settings) -> None:
+    urls, log = services.up(settings), server(settings, "postgres").log
+    loop = """DO $$ DECLARE until timestamptz := clock_timestamp() + '1.5 s';
+        BEGIN WHILE clock_timestamp() < until LOOP END LOOP; END $$"""
+    active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %'"
+    with closing(psycopg.connect(urls.database_url, autocommit=True)) as connection:
+        connection.pgconn.send_query(loop.encode())
+        assert wait_until(lambda: execute(urls.database_url, active) == [(1,)], 1)
+        kill(settings, "postgres")
+        before = log.stat().st_size
+
+        assert services.up(settings).database_url == urls.database_url
+
+        assert "is still in use" in log.read_text()[before:]
+
+
 @pytest.mark.parametrize("ended", [False, True], ids=["stranger", "zombie"])
 def test_a_recycled_pid_is_not_taken_for_a_server(settings: Settings, ended: bool) -> None:
     statuses = {status.name: status for status in services.status(settings)}
@@ -284,6 +301,7 @@ def test_a_lost_pid_file_does_not_lead_to_a_second_server(settings: Settings) ->
 def test_a_port_taken_meanwhile_is_left_to_its_new_owner(
     settings: Settings, seen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(embedded, "PORT_PATIENCE", 0.1)
     if not seen:
         monkeypatch.setattr(embedded, "port_is_free", lambda port: True)
     urls = services.up(settings)

@@ -1,0 +1,245 @@
+"""The deployment files: what they promise, read from them; and their commands, run as processes.
+
+The containers themselves need a Docker engine. Here the commands of docker-compose.yml run as they stand
+there, with embedded servers in place of the containers of Postgres and Redis.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psutil
+import psycopg
+import pytest
+
+from simcelery.services import Services
+from simcelery.settings import Settings, parse_duration
+from tests.conftest import BIN, Project, make_project, wait_until
+
+REPOSITORY = Path(__file__).parents[2]
+COMPOSE = (REPOSITORY / "docker-compose.yml").read_text()
+DOCKERFILE = (REPOSITORY / "docker" / "Dockerfile").read_text()
+PAGE = (REPOSITORY / "docs" / "deployment.md").read_text()
+EXAMPLE = (REPOSITORY / "docker" / "env.example").read_text()
+
+LOGIN = "ada:love,lace"
+
+
+def service(name: str) -> str:
+    """The lines of one service. No YAML reader is among our dependencies; the file is laid out for this."""
+    services = re.search(r"^services:\n(.*?)^\S", COMPOSE, re.MULTILINE | re.DOTALL)
+    assert services
+    found = re.search(rf"^  {name}:\n((?:    .*\n|\n)+)", services[1], re.MULTILINE)
+    assert found, f"no service {name}"
+    return found[1]
+
+
+def flow(text: str, key: str) -> list[str]:
+    """A list written on one line, which is JSON as well as YAML."""
+    found = re.search(rf"^ *{key}: (\[.*\])$", text, re.MULTILINE)
+    assert found, f"no {key}"
+    values = json.loads(found[1])
+    assert all(isinstance(value, str) for value in values)
+    return list(values)
+
+
+# What docker-compose.yml takes from the environment, each time with what it does when it is not set.
+VARIABLES = re.findall(r"\$\{(\w+)([^}]*)\}", COMPOSE)
+
+
+def test_nothing_is_open_to_the_network_unless_asked() -> None:
+    published = re.findall(r"^ *ports: (.*)$", COMPOSE, re.MULTILINE)
+    assert len(published) == 3
+    for ports in map(json.loads, published):
+        for port in ports:
+            assert port.startswith(("127.0.0.1:", "${SIMCELERY_BIND_ADDRESS:-127.0.0.1}:")), port
+    assert flow(service("flower"), "ports")[0].startswith("127.0.0.1:"), "its password travels in clear"
+
+
+def test_secrets_have_no_default() -> None:
+    secrets = [(name, rest) for name, rest in VARIABLES if re.search("PASSWORD|AUTH", name)]
+    assert {name for name, _ in secrets} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "SIMCELERY_FLOWER_AUTH"}
+    for name, rest in secrets:
+        assert rest.startswith(f":?set {name}"), "unset or empty is an error that says what to do"
+        assert re.search(rf"^{name}=$", EXAMPLE, re.MULTILINE), (
+            "the example has no password to forget to change"
+        )
+    assert not re.search("PASSWORD|AUTH|://", DOCKERFILE), "the image holds none"
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in VARIABLES}))
+def test_every_variable_is_explained(name: str) -> None:
+    assert f"`{name}`" in PAGE
+    assert re.search(rf"^#?{name}=", EXAMPLE, re.MULTILINE)
+
+
+def test_the_worker_can_be_scaled() -> None:
+    assert "container_name:" not in COMPOSE
+    assert not re.search(r"^ *ports:", service("worker"), re.MULTILINE)
+    assert "--hostname" not in service("worker"), "every container has a name of its own"
+
+
+def test_a_stopped_worker_has_the_time_to_hand_its_jobs_back() -> None:
+    grace = re.search(r"stop_grace_period: (\S+)", service("worker"))
+    assert grace
+    fields = Settings.model_fields
+    assert parse_duration(grace[1]) >= fields["shutdown_grace"].default + fields["kill_grace"].default + 10
+
+
+def test_the_image_holds_what_it_copies_and_nothing_else() -> None:
+    ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    assert "*" in ignored
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE)
+    assert {name for names in copied for name in names.split()} == {
+        line[1:] for line in ignored if line.startswith("!")
+    }
+
+
+def test_the_image_does_not_run_as_root_and_keeps_its_files_in_the_volume() -> None:
+    assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE) == ["1000"]
+    home = re.search(r"SIMCELERY_HOME=(\S+)", DOCKERFILE)
+    assert home
+    assert f"home:{home[1]}" in flow(service("worker"), "volumes")
+
+
+@pytest.fixture(scope="module")
+def deployed(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project with a database and a Redis of its own, both empty, and the environment of a container."""
+    name = "deployment"
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    made = make_project(servers, tmp_path_factory.mktemp("deployed"))
+    made.environment |= {
+        "SIMCELERY_DATABASE_URL": urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name}")),
+        "SIMCELERY_BROKER_URL": urlunsplit(urlsplit(servers.broker_url)._replace(path="/1")),
+        "SIMCELERY_FLOWER_PORT": "0",
+        "CELERY_WORKER_CONCURRENCY": "2",
+        "HOSTNAME": socket.gethostname(),
+    }
+    yield made
+    made.stop()
+
+
+def command(name: str, key: str = "command") -> list[str]:
+    """A command of docker-compose.yml, as a process of this environment."""
+    words = flow(service(name), key)
+    if words[0] == "CMD-SHELL":
+        words = ["sh", "-c", words[1].replace("$$", "$")]
+    elif words[0] == "CMD":
+        words = words[1:]
+    program = shutil.which(words[0], path=f"{BIN}:{os.environ['PATH']}")
+    assert program, words
+    conf = f"--conf={REPOSITORY / 'flower.conf'}"
+    return [program, *(conf if word.startswith("--conf=") else word for word in words[1:])]
+
+
+def start(project: Project, name: str, **extra: str) -> subprocess.Popen[bytes]:
+    """The service as a process; what it writes goes to a file of its own name."""
+    with (project.folder / f"{name}{len(project.processes)}.log").open("wb") as log:
+        process = subprocess.Popen(
+            command(name),
+            cwd=project.folder,
+            env={**project.environment, **extra},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    project.processes.append(process)
+    return process
+
+
+def listening(process: subprocess.Popen[bytes]) -> list[tuple[str, int]]:
+    """The addresses and ports at which the process can be reached."""
+    assert process.poll() is None, "it has ended"
+    return [
+        (connection.laddr.ip, connection.laddr.port)
+        for connection in psutil.Process(process.pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+
+def status(port: int, path: str, login: str | None = None) -> int:
+    """The HTTP status of a page of Flower."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    if login:
+        request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_the_main_path(deployed: Project) -> None:
+    """migrate, worker and flower, as `docker compose up` starts them; a job; and `docker compose stop`."""
+    migrated = deployed.run(*command("migrate"))
+    assert migrated.returncode == 0, migrated.stderr
+
+    worker = start(deployed, "worker")
+    flower = start(deployed, "flower", SIMCELERY_FLOWER_AUTH=LOGIN)
+    documented = re.search(r"docker compose exec worker (.*)$", PAGE, re.MULTILINE)
+    assert documented
+    done = deployed.run(*documented[1].split())
+    assert done.returncode == 0, done.stderr
+    assert '"energy": -0.0056' in done.stdout
+
+    wait_until(lambda: listening(flower), 20)
+    [(address, port)] = listening(flower)
+    assert address == "127.0.0.1"
+    for path in ("/", "/api/workers"):
+        assert status(port, path) == 401
+        assert status(port, path, "ada:lovelace") == 401
+        assert status(port, path, LOGIN) == 200
+
+    check = deployed.run(*command("worker", "test"))
+    assert check.returncode == 0, check.stderr
+    assert "pong" in check.stdout
+    probe = [word.replace(":5555/", f":{port}/") for word in command("flower", "test")]
+    assert deployed.run(*probe).returncode == 0
+
+    for process in (worker, flower):
+        process.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
+    assert flower.wait(20) == 0
+    patient = " ".join(command("worker", "test")[2:])
+    assert "--timeout 5" in patient
+    check = deployed.run("/bin/sh", "-c", patient.replace("--timeout 5", "--timeout 1"))
+    assert check.returncode != 0, "a worker that does not answer is not healthy"
+
+
+def test_flower_without_a_password_stays_on_the_loopback(deployed: Project) -> None:
+    flower = start(deployed, "flower")
+    wait_until(lambda: listening(flower), 20)
+    [(address, port)] = listening(flower)
+    assert address == "127.0.0.1"
+    assert status(port, "/healthcheck") == 200
+    assert status(port, "/api/workers") == 401, "whoever is on this machine may look, not touch"
+    flower.send_signal(signal.SIGTERM)
+    assert flower.wait(20) == 0
+
+
+@pytest.mark.parametrize("how", ["variable", "option"])
+def test_flower_on_the_network_without_a_password_is_refused(deployed: Project, how: str) -> None:
+    words = command("flower")
+    if how == "option":
+        refused = deployed.run(*words, "--address=0.0.0.0")
+    else:
+        refused = deployed.run(*words, SIMCELERY_FLOWER_ADDRESS="0.0.0.0")
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert refused.stderr == (
+        "flower.conf: the address 0.0.0.0 is open to the network: "
+        "set SIMCELERY_FLOWER_AUTH=user:password, or leave it at 127.0.0.1\n"
+    )

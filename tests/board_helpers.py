@@ -1,0 +1,104 @@
+"""Short ways to put jobs on the board in tests."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from simcelery.board import engine, jobs, leases, queries, transitions
+from simcelery.board.jobs import NewJob, Recorded
+from simcelery.board.queries import JobRow
+from simcelery.board.states import Cause, Ending
+from simcelery.board.transitions import Claim, Finished, Report
+
+SUCCESS = Report(ending=Ending.SUCCEEDED, result=1)
+ERROR = Report(ending=Ending.FAILED, cause=Cause.ERROR, error_type="ValueError", error_message="boom")
+AGAIN = Report(
+    ending=Ending.FAILED, cause=Cause.ERROR, error_type="ValueError", error_message="boom", retry_in=0.0
+)
+LOST = Report(ending=Ending.LOST, cause=Cause.WORKER_LOST, error_type="LostWorkerError", error_message="gone")
+
+
+def new_job(**changes: Any) -> NewJob:
+    """A job of a workflow called ``w``."""
+    values: dict[str, Any] = {
+        "workflow": "w",
+        "parameters": {},
+        "queue": "default",
+        "priority": 4,
+        "max_attempts": 1,
+        "max_losses": 5,
+        "submitted_by": "test",
+    }
+    if "parents" in changes:
+        changes["parents"] = frozenset(changes["parents"])
+    return NewJob(**(values | changes))
+
+
+def record(**changes: Any) -> Recorded:
+    """Record one job."""
+    with engine.begin() as connection:
+        return jobs.record(connection, [new_job(**changes)])[0]
+
+
+def worker(lease: float = 600.0) -> int:
+    """A worker with a lease."""
+    with engine.begin() as connection:
+        return leases.register(
+            connection,
+            nodename="w@test",
+            host="test",
+            pid=1,
+            queues=["default"],
+            concurrency=1,
+            scheduler_job_id=None,
+            version="0",
+            lease=lease,
+        )
+
+
+def claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100, workflow: str = "w") -> Claim | None:
+    """Claim a job in a transaction of its own."""
+    with engine.begin() as connection:
+        return transitions.claim(
+            connection,
+            task_id=task_id,
+            workflow=workflow,
+            claim_id=uuid.uuid4(),
+            worker_id=worker_id,
+            pid=pid,
+        )
+
+
+def must_claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100) -> Claim:
+    """Claim a job that can be claimed."""
+    claimed = claim(task_id, worker_id, pid=pid)
+    assert claimed is not None
+    return claimed
+
+
+def finish(claimed: Claim, report: Report = SUCCESS) -> Finished | None:
+    """Finish an attempt in a transaction of its own."""
+    with engine.begin() as connection:
+        return transitions.finish(
+            connection, transitions.by_claim(claimed.task_id, claimed.claim_id), report
+        )
+
+
+def row(job_id: int) -> JobRow:
+    """A job as it stands."""
+    with engine.begin() as connection:
+        found = queries.job(connection, job_id)
+    assert found is not None
+    return found
+
+
+def state(job_id: int) -> str:
+    """A job's state."""
+    return str(row(job_id).state)
+
+
+def attempts(job_id: int) -> list[dict[str, Any]]:
+    """A job's ended attempts."""
+    with engine.begin() as connection:
+        return queries.attempts(connection, job_id)

@@ -1,0 +1,162 @@
+"""Real servers for all tests: the embedded ones, started once per run in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from simcelery import services, settings
+from simcelery.board import engine, migrate
+from simcelery.services import Services
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_environment() -> None:
+    """No test depends on the developer's own settings."""
+    for name in [name for name in os.environ if name.startswith("SIMCELERY_")]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Embedded Postgres and Redis, with the schema, and this process's settings pointing to them."""
+    home = tmp_path_factory.mktemp("home")
+    settings.override({"home": home, "lease": 5.0, "renew_every": 1.0, "tick_every": 0.5})
+    running = services.up(settings.get_settings())
+    settings.override({"database_url": running.database_url, "broker_url": running.broker_url})
+    migrate.upgrade()
+    yield running
+    engine.dispose()
+    services.erase(settings.get_settings())
+
+
+@pytest.fixture
+def board(servers: Services) -> Services:
+    """An empty board and an empty broker. Not together with a worker that outlives the test."""
+    empty(servers)
+    return servers
+
+
+def empty(servers: Services) -> None:
+    """Delete all rows and all messages."""
+    with psycopg.connect(servers.database_url) as connection:
+        connection.execute("TRUNCATE jobs, workers, workflows CASCADE")
+        connection.execute("TRUNCATE celery_taskmeta, celery_tasksetmeta")
+        connection.execute("UPDATE recovery SET next_at = now(), last_by = NULL")
+    redis.Redis.from_url(servers.broker_url).flushdb()
+
+
+@dataclass
+class Project:
+    """A folder with workflows, and the processes that were started in it."""
+
+    folder: Path
+    environment: dict[str, str]
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def run(self, *command: str, timeout: float = 60, **extra: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the package's environment to its end, `extra` added to its environment."""
+        return subprocess.run(
+            [str(BIN / command[0]), *command[1:]],
+            cwd=self.folder,
+            env={**self.environment, **extra},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def python(self, code: str, timeout: float = 60, **extra: str) -> subprocess.CompletedProcess[str]:
+        """Run a client's Python code in a process of its own."""
+        return self.run("python", "-c", textwrap.dedent(code), timeout=timeout, **extra)
+
+    def worker(self, *options: str, **extra: str) -> subprocess.Popen[bytes]:
+        """Start a real worker; returns when it consumes."""
+        log = self.folder / f"worker{len(self.processes)}.log"
+        process = subprocess.Popen(
+            [str(BIN / "celery"), "-A", "simcelery", "worker", "-l", "INFO", "-n", f"w{len(self.processes)}@%h"]
+            + (list(options) if "-c" in options else ["-c", "2", *options]),
+            cwd=self.folder,
+            env={**self.environment, **extra},
+            stdout=log.open("wb"),
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        wait_until(lambda: b" ready." in log.read_bytes() or process.poll() is not None, 30)
+        assert process.poll() is None, log.read_text()
+        return process
+
+    def logs(self) -> str:
+        """What all workers wrote."""
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("worker*.log")))
+
+    def stop(self) -> None:
+        """End what was started here: politely, then not."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def wait_until(condition: Callable[[], object], timeout: float = 20, every: float = 0.05) -> None:
+    """Wait until the condition holds; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout} s"
+        time.sleep(every)
+
+
+def make_project(servers: Services, folder: Path) -> Project:
+    """A project whose workflows are `tests/workflows_for_tests.py`."""
+    source = Path(__file__).parent / "workflows_for_tests.py"
+    (folder / "sims.py").write_text(source.read_text())
+    (folder / "simcelery.toml").write_text('workflows = ["sims"]\n')
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SIMCELERY_")}
+    environment |= {
+        "PATH": f"{BIN}:{environment.get('PATH', '')}",
+        "SIMCELERY_HOME": str(settings.get_settings().home),
+        "SIMCELERY_LEASE": "5",
+        "SIMCELERY_RENEW_EVERY": "1",
+        "SIMCELERY_TICK_EVERY": "0.5",
+        "SIMCELERY_KILL_GRACE": "1",
+        "SIMCELERY_DATABASE_URL": servers.database_url,
+        "SIMCELERY_BROKER_URL": servers.broker_url,
+    }
+    return Project(folder, environment)
+
+
+@pytest.fixture
+def project(board: Services, tmp_path: Path) -> Iterator[Project]:
+    """A project of this test's own, with an empty board; its workers end with the test."""
+    made = make_project(board, tmp_path)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_project(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project with one running worker for all tests of a module."""
+    empty(servers)
+    made = make_project(servers, tmp_path_factory.mktemp("project"))
+    made.worker()
+    yield made
+    made.stop()

@@ -1,0 +1,167 @@
+"""Cancels and retries by hand, against whatever else happens to the job."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from simcelery.board import engine, transitions
+from simcelery.errors import StateError
+from tests.board_helpers import (
+    AGAIN,
+    ERROR,
+    LOST,
+    SUCCESS,
+    attempts,
+    claim,
+    finish,
+    must_claim,
+    record,
+    row,
+    state,
+    worker,
+)
+
+pytestmark = pytest.mark.usefixtures("board")
+
+
+def cancel(*ids: int) -> tuple[list[int], list[int]]:
+    with engine.begin() as connection:
+        return transitions.cancel(connection, ids)
+
+
+def retry(*ids: int, with_parents: bool = False) -> list[int]:
+    with engine.begin() as connection:
+        return [job.id for job in transitions.retry(connection, ids, with_parents=with_parents)]
+
+
+def settle() -> None:
+    with engine.begin() as connection:
+        while any(transitions.settle(connection)):
+            pass
+
+
+def test_a_cancelled_job_cannot_be_claimed() -> None:
+    job, me = record(), worker()
+    assert cancel(job.id) == ([job.id], [])
+    assert claim(job.task_id, me) is None
+    assert state(job.id) == "cancelled"
+
+
+def test_cancel_and_claim_at_once_never_leave_a_cancelled_job_running() -> None:
+    me = worker()
+    for _ in range(10):
+        job = record()
+        start = threading.Barrier(2)
+
+        def claims(task_id: object = job.task_id, start: threading.Barrier = start) -> object:
+            start.wait()
+            return claim(task_id, me)  # type: ignore[arg-type]
+
+        def cancels(job_id: int = job.id, start: threading.Barrier = start) -> object:
+            start.wait()
+            return cancel(job_id)
+
+        with ThreadPoolExecutor(2) as pool:
+            claimed, cancelled = pool.submit(claims), pool.submit(cancels)
+        if claimed.result() is None:
+            assert cancelled.result() == ([job.id], [])
+            assert state(job.id) == "cancelled"
+        else:
+            assert cancelled.result() == ([], [job.id])
+            assert row(job.id).cancel_requested_at is not None
+
+
+@pytest.mark.parametrize("report", [ERROR, AGAIN, LOST], ids=["error", "error to retry", "lost"])
+def test_a_cancel_stamped_while_the_job_runs_wins_over_every_unsuccessful_end(report: object) -> None:
+    job, me = record(max_attempts=5), worker()
+    claimed = must_claim(job.task_id, me)
+    assert cancel(job.id) == ([], [job.id])
+    finish(claimed, report)  # type: ignore[arg-type]
+    assert state(job.id) == "cancelled"
+
+
+def test_a_cancel_stamped_while_the_job_runs_wins_over_a_release() -> None:
+    job, me = record(), worker()
+    must_claim(job.task_id, me)
+    cancel(job.id)
+    with engine.begin() as connection:
+        transitions.release(connection, me)
+    assert state(job.id) == "cancelled"
+
+
+def test_a_success_that_arrives_before_the_cancel_is_delivered_stays() -> None:
+    job, me = record(), worker()
+    claimed = must_claim(job.task_id, me)
+    cancel(job.id)
+    finish(claimed, SUCCESS)
+    assert state(job.id) == "succeeded"
+    assert cancel(job.id) == ([], [])
+
+
+def test_retry_clears_all_but_the_attempt_number() -> None:
+    job, me = record(), worker()
+    claimed = must_claim(job.task_id, me)
+    cancel(job.id)
+    finish(claimed, ERROR)
+    assert retry(job.id) == [job.id]
+    revived = row(job.id)
+    assert (revived.state, revived.attempt, revived.failures, revived.losses) == ("pending", 1, 0, 0)
+    assert (revived.error, revived.finished_at, revived.cancel_requested_at) == (None, None, None)
+    finish(must_claim(job.task_id, me), SUCCESS)
+    assert [ended["attempt"] for ended in attempts(job.id)] == [1, 2]
+
+
+def test_two_retries_at_once_revive_once() -> None:
+    job, me = record(), worker()
+    finish(must_claim(job.task_id, me), ERROR)
+    start = threading.Barrier(2)
+
+    def tries() -> list[int]:
+        start.wait()
+        return retry(job.id)
+
+    with ThreadPoolExecutor(2) as pool:
+        revived = [pool.submit(tries), pool.submit(tries)]
+    assert sorted(len(found.result()) for found in revived) == [0, 1]
+
+
+def test_a_success_cannot_be_retried() -> None:
+    job, me = record(), worker()
+    finish(must_claim(job.task_id, me), SUCCESS)
+    assert retry(job.id) == []
+    assert state(job.id) == "succeeded"
+
+
+def test_a_retry_revives_exactly_its_fallen_descendants() -> None:
+    me = worker()
+    top, other = record(), record()
+    child = record(parents=[top.id])
+    grandchild = record(parents=[child.id])
+    torn = record(parents=[top.id, other.id])
+    finish(must_claim(top.task_id, me), ERROR)
+    finish(must_claim(other.task_id, me), ERROR)
+    settle()
+    assert [state(job.id) for job in (child, grandchild, torn)] == ["upstream_failed"] * 3
+    assert set(retry(top.id)) == {top.id, child.id, grandchild.id}
+    assert [state(job.id) for job in (top, child, grandchild)] == ["pending", "blocked", "blocked"]
+    assert state(torn.id) == "upstream_failed"
+    assert set(retry(other.id)) == {other.id, torn.id}
+    assert row(torn.id).unmet == 2
+    finish(must_claim(top.task_id, me), SUCCESS)
+    finish(must_claim(other.task_id, me), SUCCESS)
+    assert [state(job.id) for job in (child, grandchild, torn)] == ["pending", "blocked", "pending"]
+
+
+def test_a_child_is_not_retried_without_its_failed_parent() -> None:
+    me = worker()
+    parent = record()
+    child = record(parents=[parent.id])
+    finish(must_claim(parent.task_id, me), ERROR)
+    settle()
+    with pytest.raises(StateError, match=f"job {child.id} waits for job {parent.id}"):
+        retry(child.id)
+    assert set(retry(child.id, with_parents=True)) == {parent.id, child.id}
+    assert (state(parent.id), state(child.id)) == ("pending", "blocked")

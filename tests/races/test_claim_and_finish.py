@@ -1,0 +1,210 @@
+"""Who may run a job, and whose outcome counts."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from simcelery.board import engine, transitions
+from simcelery.board.states import Cause, Ending
+from simcelery.board.transitions import Report
+from tests.board_helpers import (
+    AGAIN,
+    ERROR,
+    LOST,
+    SUCCESS,
+    attempts,
+    claim,
+    finish,
+    must_claim,
+    record,
+    row,
+    state,
+    worker,
+)
+
+pytestmark = pytest.mark.usefixtures("board")
+
+
+def test_of_many_claims_at_once_exactly_one_wins() -> None:
+    job, me = record(), worker()
+    start = threading.Barrier(6)
+
+    def attempt(pid: int) -> object:
+        start.wait()
+        return claim(job.task_id, me, pid=pid)
+
+    with ThreadPoolExecutor(6) as pool:
+        won = [found for found in pool.map(attempt, range(6)) if found is not None]
+    assert len(won) == 1
+    assert row(job.id).attempt == 1
+
+
+def test_a_duplicate_message_misses_while_the_job_runs_and_after_it_finished() -> None:
+    job, me = record(), worker()
+    claimed = must_claim(job.task_id, me)
+    assert claim(job.task_id, me) is None
+    finish(claimed)
+    assert claim(job.task_id, me) is None
+    assert row(job.id).attempt == 1
+
+
+def test_a_forged_message_cannot_run_a_job_as_another_workflow() -> None:
+    job, me = record(workflow="w"), worker()
+    assert claim(job.task_id, me, workflow="other") is None
+    assert state(job.id) == "pending"
+
+
+def test_a_worker_whose_lease_has_lapsed_cannot_claim() -> None:
+    job, me = record(), worker(lease=-1.0)
+    assert claim(job.task_id, me) is None
+    with engine.begin() as connection:
+        assert transitions.misses_by_lease_alone(
+            connection, task_id=job.task_id, workflow="w", worker_id=me
+        )
+    claimed = must_claim(job.task_id, worker())
+    with engine.begin() as connection:  # now it misses because of the job's own state
+        assert not transitions.misses_by_lease_alone(
+            connection, task_id=job.task_id, workflow="w", worker_id=me
+        )
+    finish(claimed)
+
+
+def test_a_zombie_cannot_overwrite_the_newer_attempt() -> None:
+    job, me = record(max_losses=3), worker()
+    zombie = must_claim(job.task_id, me)
+    finish(zombie, LOST)
+    newer = must_claim(job.task_id, me)
+    assert finish(zombie, SUCCESS) is None
+    assert finish(zombie, ERROR) is None
+    assert state(job.id) == "running"
+    assert finish(newer, Report(ending=Ending.SUCCEEDED, result="newer")) is not None
+    assert row(job.id).result == "newer"
+    assert [ended["outcome"] for ended in attempts(job.id)] == ["lost", "succeeded"]
+
+
+def test_a_late_success_counts_while_no_newer_claim_was_made() -> None:
+    job, me = record(max_losses=3), worker()
+    presumed_dead = must_claim(job.task_id, me)
+    finish(presumed_dead, LOST)
+    assert state(job.id) == "pending"
+    assert finish(presumed_dead, SUCCESS) is not None
+    assert state(job.id) == "succeeded"
+    assert claim(job.task_id, me) is None
+    [ended] = attempts(job.id)
+    assert (ended["outcome"], ended["late_outcome"]) == ("succeeded", {"accepted_after": "lost"})
+
+
+def test_a_late_error_does_not_count() -> None:
+    job, me = record(), worker()
+    presumed_dead = must_claim(job.task_id, me)
+    finish(presumed_dead, LOST)
+    assert finish(presumed_dead, ERROR) is None
+    assert state(job.id) == "pending"
+
+
+def test_a_second_report_of_the_same_attempt_changes_nothing() -> None:
+    job, me = record(), worker()
+    claimed = must_claim(job.task_id, me)
+    assert finish(claimed, SUCCESS) is not None
+    assert finish(claimed, SUCCESS) is None
+    assert finish(claimed, ERROR) is None
+    assert len(attempts(job.id)) == 1
+    assert state(job.id) == "succeeded"
+
+
+def test_the_parent_reports_a_dead_child_only_while_that_child_has_the_job() -> None:
+    job, me = record(max_losses=3), worker()
+    claimed = must_claim(job.task_id, me, pid=100)
+    with engine.begin() as connection:
+        guard = transitions.by_child(job.task_id, me, 999)
+        assert transitions.finish(connection, guard, LOST) is None
+        assert transitions.finish(connection, transitions.by_child(job.task_id, me + 1, 100), LOST) is None
+    finish(claimed, SUCCESS)
+    with engine.begin() as connection:  # the child stored its result and died afterwards
+        assert transitions.finish(connection, transitions.by_child(job.task_id, me, 100), LOST) is None
+    assert state(job.id) == "succeeded"
+
+
+def test_child_and_parent_report_at_once_and_one_of_them_counts() -> None:
+    job, me = record(), worker()
+    claimed = must_claim(job.task_id, me, pid=100)
+    start = threading.Barrier(2)
+
+    def child() -> object:
+        start.wait()
+        return finish(claimed, ERROR)
+
+    def parent() -> object:
+        start.wait()
+        with engine.begin() as connection:
+            return transitions.finish(connection, transitions.by_child(job.task_id, me, 100), LOST)
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = [pool.submit(child), pool.submit(parent)]
+    assert sum(report.result() is not None for report in reports) == 1
+    assert len(attempts(job.id)) == 1
+
+
+def test_errors_are_tried_again_until_the_attempts_are_used_up() -> None:
+    job, me = record(max_attempts=2), worker()
+    finish(must_claim(job.task_id, me), AGAIN)
+    assert state(job.id) == "scheduled"
+    with engine.begin() as connection:
+        assert [staged.id for staged in transitions.stage(connection)] == [job.id]
+    finish(must_claim(job.task_id, me), AGAIN)
+    assert (state(job.id), row(job.id).failures, row(job.id).attempt) == ("failed", 2, 2)
+
+
+def test_losses_are_counted_apart_from_failures() -> None:
+    job, me = record(max_attempts=1, max_losses=2), worker()
+    for _ in range(2):
+        finish(must_claim(job.task_id, me), LOST)
+        assert state(job.id) == "pending"
+    finish(must_claim(job.task_id, me), LOST)
+    job_row = row(job.id)
+    assert (job_row.state, job_row.losses, job_row.failures) == ("failed", 3, 0)
+    assert job_row.error_type == "LostWorkerError"
+
+
+def test_a_release_counts_as_neither() -> None:
+    job, me = record(max_attempts=1, max_losses=0), worker()
+    must_claim(job.task_id, me)
+    with engine.begin() as connection:
+        assert [released.id for released in transitions.release(connection, me)] == [job.id]
+    job_row = row(job.id)
+    assert (job_row.state, job_row.losses, job_row.failures) == ("pending", 0, 0)
+    [ended] = attempts(job.id)
+    assert (ended["outcome"], ended["cause"]) == ("released", Cause.SHUTDOWN)
+
+
+def test_rescue_takes_only_jobs_whose_lease_ended_and_patience_is_used_up() -> None:
+    lost, kept = record(), record()
+    dead, alive = worker(lease=-100.0), worker()
+    with engine.begin() as connection:  # the dead one claimed while its lease held
+        connection.exec_driver_sql(
+            f"UPDATE workers SET lease_expires_at = now() + interval '9 s' WHERE id = {dead}"
+        )
+    must_claim(lost.task_id, dead)
+    must_claim(kept.task_id, alive)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE workers SET lease_expires_at = now() - interval '9 s' WHERE id = {dead}"
+        )
+    with engine.begin() as connection:
+        assert [job.id for job in transitions.rescue(connection)] == [lost.id]
+        assert transitions.rescue(connection) == []
+    assert (state(lost.id), state(kept.id)) == ("pending", "running")
+
+
+def test_rescue_waits_longer_for_a_job_that_ran_long() -> None:
+    job, me = record(), worker()
+    must_claim(job.task_id, me)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET started_at = now() - interval '1000 s'")
+        connection.exec_driver_sql("UPDATE workers SET lease_expires_at = now() - interval '30 s'")
+        assert transitions.rescue(connection) == []  # 5 % of 970 s is more than 30 s
+        connection.exec_driver_sql("UPDATE workers SET lease_expires_at = now() - interval '60 s'")
+        assert len(transitions.rescue(connection)) == 1

@@ -1,0 +1,139 @@
+"""Parents that finish while children are recorded, and while each other finish."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from simcelery.board import engine, jobs, transitions
+from simcelery.errors import JobNotFoundError
+from tests.board_helpers import (
+    ERROR,
+    SUCCESS,
+    finish,
+    must_claim,
+    new_job,
+    record,
+    row,
+    state,
+    worker,
+)
+from tests.conftest import wait_until
+
+pytestmark = pytest.mark.usefixtures("board")
+
+
+def test_two_parents_that_finish_at_once_unblock_their_child_once() -> None:
+    me = worker()
+    for _ in range(10):
+        parents = [record(), record()]
+        child = record(parents=[parent.id for parent in parents])
+        claims = [must_claim(parent.task_id, me) for parent in parents]
+        start = threading.Barrier(2)
+
+        def end(claimed: transitions.Claim, start: threading.Barrier = start) -> int:
+            start.wait()
+            finished = finish(claimed)
+            assert finished is not None
+            return len(finished.unblocked)
+
+        with ThreadPoolExecutor(2) as pool:
+            unblocked = list(pool.map(end, claims))
+        assert sorted(unblocked) == [0, 1]
+        assert (state(child.id), row(child.id).unmet) == ("pending", 0)
+
+
+def test_a_parent_cannot_finish_unseen_while_its_child_is_recorded() -> None:
+    me = worker()
+    parent = record()
+    claimed = must_claim(parent.task_id, me)
+    done = threading.Event()
+
+    def end() -> None:
+        finish(claimed)
+        done.set()
+
+    thread = threading.Thread(target=end)
+    with engine.begin() as connection:
+        [child] = jobs.record(connection, [new_job(parents=[parent.id])])
+        thread.start()
+        wait_until(_somebody_waits_for_a_lock)
+        assert not done.is_set()  # the finish waits for the recorder
+    thread.join()
+    assert state(child.id) == "pending"
+
+
+def _somebody_waits_for_a_lock() -> bool:
+    with engine.begin() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+
+def test_a_child_of_finished_parents_is_pending_at_once() -> None:
+    me = worker()
+    parent = record()
+    finish(must_claim(parent.task_id, me))
+    child = record(parents=[parent.id])
+    assert state(child.id) == "pending"
+
+
+def test_a_child_recorded_after_its_parent_failed_fails_upstream() -> None:
+    me = worker()
+    parent = record()
+    finish(must_claim(parent.task_id, me), ERROR)
+    child = record(parents=[parent.id])
+    assert state(child.id) == "blocked"
+    with engine.begin() as connection:
+        transitions.settle(connection)
+    assert state(child.id) == "upstream_failed"
+
+
+def test_settle_walks_all_descendants_in_bounded_steps() -> None:
+    me = worker()
+    top = record()
+    with engine.begin() as connection:
+        children = jobs.record(connection, [new_job(parents=[top.id]) for _ in range(25)])
+        grandchild = jobs.record(connection, [new_job(parents=[job.id for job in children])])[0]
+    finish(must_claim(top.task_id, me), ERROR)
+    steps = []
+    while True:
+        with engine.begin() as connection:
+            failed, _ = transitions.settle(connection, limit=10)
+        if not failed:
+            break
+        steps.append(len(failed))
+    assert sum(steps) == 26
+    assert max(steps) <= 10
+    assert state(grandchild.id) == "upstream_failed"
+    assert row(grandchild.id).attempt == 0
+
+
+def test_settle_repairs_a_job_that_was_left_blocked() -> None:
+    me = worker()
+    parent = record()
+    child = record(parents=[parent.id])
+    finish(must_claim(parent.task_id, me))
+    with engine.begin() as connection:  # as if the unblocking had been lost
+        connection.execute(
+            text("UPDATE jobs SET state = 'blocked', unmet = 1 WHERE id = :id"), {"id": child.id}
+        )
+        _, repaired = transitions.settle(connection)
+    assert [job.id for job in repaired] == [child.id]
+    assert (state(child.id), row(child.id).unmet) == ("pending", 0)
+
+
+def test_a_blocked_job_with_a_time_is_scheduled_when_its_parents_are_done() -> None:
+    me = worker()
+    parent = record()
+    child = record(parents=[parent.id], delay=3600.0)
+    finish(must_claim(parent.task_id, me), SUCCESS)
+    assert state(child.id) == "scheduled"
+
+
+def test_a_parent_that_is_not_on_the_board_is_an_error_and_nothing_is_recorded() -> None:
+    with pytest.raises(JobNotFoundError, match="no job 999999"):
+        record(parents=[999999])
+    with engine.begin() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM jobs")) == 0

@@ -1,0 +1,222 @@
+"""Whatever happens to jobs, in whatever order: a machine that drives every transition on real Postgres."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import text
+
+from simcelery.board import engine, transitions
+from simcelery.board.transitions import Claim
+from simcelery.errors import StateError
+from tests.board_helpers import AGAIN, ERROR, LOST, SUCCESS, claim, finish, record, worker
+
+# The diagram of states.py. Several steps may lie between two looks (a retry revives and a settle fails
+# again), so each rule below looks before and after.
+ALLOWED = {
+    "blocked": {"pending", "scheduled", "upstream_failed", "cancelled"},
+    "scheduled": {"pending", "cancelled", "succeeded"},  # succeeded: a late success
+    "pending": {"running", "cancelled", "succeeded"},
+    "running": {"succeeded", "failed", "cancelled", "scheduled", "pending"},
+    "succeeded": set(),
+    "failed": {"pending", "blocked"},
+    "cancelled": {"pending", "blocked"},
+    "upstream_failed": {"pending", "blocked"},
+}
+index = st.integers(0, 5)
+REPORTS = {"success": SUCCESS, "error": ERROR, "again": AGAIN, "lost": LOST}
+
+
+class Board(RuleBasedStateMachine):
+    """Two workers, duplicates, zombies, cancels, retries and dependencies."""
+
+    @initialize()
+    def empty(self) -> None:
+        """An empty board with two workers."""
+        with engine.begin() as connection:
+            connection.execute(text("TRUNCATE jobs, workers CASCADE"))
+        self.workers = [worker(), worker()]
+        self.tasks: dict[int, uuid.UUID] = {}
+        self.claimed: dict[int, list[int]] = {}
+        self.claims: list[Claim] = []
+        self.before: dict[int, str] = {}
+        self.record([], attempts=2, losses=1, delayed=False)
+        self.record([0], attempts=1, losses=2, delayed=False)
+
+    def job(self, index: int) -> int:
+        """One of the jobs recorded so far: 0 is the first."""
+        return list(self.tasks)[index % len(self.tasks)]
+
+    @precondition(lambda self: len(self.tasks) < 5)
+    @rule(
+        parents=st.lists(index, max_size=2),
+        attempts=st.integers(1, 3),
+        losses=st.integers(0, 2),
+        delayed=st.booleans(),
+    )
+    def record(self, parents: list[int], attempts: int, losses: int, delayed: bool) -> None:
+        """A new job, perhaps with parents in any state, perhaps for later."""
+        found = record(
+            parents=[self.job(parent) for parent in parents],
+            max_attempts=attempts,
+            max_losses=losses,
+            delay=0.01 if delayed else None,
+        )
+        self.tasks[found.id] = found.task_id
+
+    @rule(index=index, who=st.integers(0, 1), timely=st.sampled_from([True, True, False]))
+    def message(self, index: int, who: int, timely: bool) -> None:
+        """A message arrives: for a job that waits, or a duplicate or outdated one."""
+        pending = [job for job, state in self.before.items() if state == "pending"]
+        job = pending[index % len(pending)] if timely and pending else self.job(index)
+        was = self.state_of(job)
+        found = claim(self.tasks[job], self.workers[who], pid=100 + who)
+        assert (found is not None) == (was == "pending")
+        if found:
+            self.claimed.setdefault(job, []).append(found.attempt)
+            self.claims.append(found)
+
+    @rule(back=st.integers(0, 3), how=st.sampled_from(sorted(REPORTS)))
+    @precondition(lambda self: self.claims)
+    def outcome(self, back: int, how: str) -> None:
+        """An outcome arrives: in time, twice, or from a zombie."""
+        claimed = self.claims[-1 - back % len(self.claims)]
+        newest = self.claimed[claimed.job_id][-1] == claimed.attempt
+        was = self.state_of(claimed.job_id)
+        ended = finish(claimed, REPORTS[how])
+        if not newest:
+            assert ended is None, "a zombie's outcome was accepted"
+        if how != "success":
+            assert (ended is not None) == (newest and was == "running")
+
+    @precondition(lambda self: self.zombies())
+    @rule(which=index, how=st.sampled_from(sorted(REPORTS)))
+    def zombie(self, which: int, how: str) -> None:
+        """A worker that was thought dead reports, after somebody else has claimed the job."""
+        zombies = self.zombies()
+        assert finish(zombies[which % len(zombies)], REPORTS[how]) is None
+
+    def zombies(self) -> list[Claim]:
+        """Claims that are no longer their job's newest."""
+        return [claimed for claimed in self.claims if self.claimed[claimed.job_id][-1] != claimed.attempt]
+
+    @rule(index=index, who=st.integers(0, 1), how=st.sampled_from(["lost", "again"]))
+    def child_died(self, index: int, who: int, how: str) -> None:
+        """The parent process reports a dead child, perhaps of a job that another worker has."""
+        guard = transitions.by_child(self.tasks[self.job(index)], self.workers[who], 100 + who)
+        with engine.begin() as connection:
+            transitions.finish(connection, guard, REPORTS[how])
+
+    @rule(index=index)
+    def cancel(self, index: int) -> None:
+        """Cancel by hand."""
+        job = self.job(index)
+        was = self.state_of(job)
+        with engine.begin() as connection:
+            at_once, requested = transitions.cancel(connection, [job])
+        assert at_once == ([job] if was in ("blocked", "scheduled", "pending") else [])
+        assert requested == ([job] if was == "running" else [])
+
+    @rule(index=index, with_parents=st.booleans())
+    def retry(self, index: int, with_parents: bool) -> None:
+        """Retry by hand."""
+        job = self.job(index)
+        was = self.state_of(job)
+        try:
+            with engine.begin() as connection:
+                revived = [one.id for one in transitions.retry(connection, [job], with_parents=with_parents)]
+        except StateError:
+            assert not with_parents
+            return
+        assert (job in revived) == (was in ("failed", "cancelled", "upstream_failed"))
+
+    @rule()
+    def tick(self) -> None:
+        """The time of scheduled jobs comes, and one level of descendants is settled."""
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE jobs SET run_at = now() WHERE state = 'scheduled'"))
+            transitions.stage(connection)
+            transitions.settle(connection)
+
+    @rule(who=st.integers(0, 1), gracefully=st.booleans())
+    def stop(self, who: int, gracefully: bool) -> None:
+        """A worker shuts down and releases its jobs; or its lease ends, they are rescued, and it comes back."""
+        with engine.begin() as connection:
+            if gracefully:
+                transitions.release(connection, self.workers[who])
+                return
+            connection.execute(
+                text("UPDATE workers SET lease_expires_at = now() - interval '1 h' WHERE id = :id"),
+                {"id": self.workers[who]},
+            )
+            transitions.rescue(connection)
+            connection.execute(
+                text("UPDATE workers SET lease_expires_at = now() + interval '1 h' WHERE id = :id"),
+                {"id": self.workers[who]},
+            )
+
+    def state_of(self, job: int) -> str:
+        with engine.begin() as connection:
+            return str(connection.scalar(text("SELECT state FROM jobs WHERE id = :id"), {"id": job}))
+
+    @invariant()
+    def holds(self) -> None:
+        """Looked at after every rule, in one transaction."""
+        with engine.begin() as connection:
+            now = {row.id: row.state for row in connection.execute(text("SELECT id, state FROM jobs"))}
+            for promise, broken in BROKEN.items():
+                assert connection.execute(text(broken)).all() == [], promise
+        for job, state in now.items():
+            was = self.before.get(job, state)
+            assert state == was or state in ALLOWED[was], f"{was} → {state}"
+        self.before = now
+        for attempts in self.claimed.values():
+            assert attempts == list(range(1, len(attempts) + 1)), "an attempt was claimed twice"
+
+
+# What must never be found on the board, each with the promise that it would break.
+BROKEN = {
+    "a job has one successful attempt if it succeeded, and none otherwise": """
+        SELECT j.id FROM jobs j LEFT JOIN attempts a ON a.job_id = j.id GROUP BY j.id
+        HAVING count(a.*) FILTER (WHERE a.outcome = 'succeeded') <> (j.state = 'succeeded')::int""",
+    "every attempt that ended is recorded once": """
+        SELECT j.id FROM jobs j WHERE j.attempt - (j.state = 'running')::int
+        <> (SELECT count(*) FROM attempts a WHERE a.job_id = j.id)""",
+    "a blocked job waits for as many parents as it says": """
+        SELECT j.id FROM jobs j WHERE j.state = 'blocked' AND j.unmet <> (
+            SELECT count(*) FROM dependencies d JOIN jobs p ON p.id = d.parent_id
+            WHERE d.job_id = j.id AND p.state <> 'succeeded')""",
+    "no job runs, or waits to run, before its parents have succeeded": """
+        SELECT j.id FROM jobs j JOIN dependencies d ON d.job_id = j.id JOIN jobs p ON p.id = d.parent_id
+        WHERE j.state IN ('pending', 'scheduled', 'running', 'succeeded') AND p.state <> 'succeeded'""",
+    "errors and losses are bounded": """
+        SELECT id FROM jobs WHERE failures > max_attempts OR losses > max_losses + 1
+        OR (state <> 'failed' AND state <> 'cancelled' AND (
+            failures >= max_attempts AND state <> 'succeeded' OR losses > max_losses AND state <> 'succeeded'))""",
+}
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.timeout(600)
+def test_no_order_of_events_breaks_the_board() -> None:
+    run_state_machine_as_test(
+        Board,
+        settings=settings(
+            max_examples=120,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )

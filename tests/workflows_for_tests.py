@@ -1,0 +1,156 @@
+"""Workflows that the tests run on real workers; copied into each test project as ``sims``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simcelery import Fail, Retry, current_job, get_job, workflow
+
+
+@workflow
+def add(a: int, b: int = 1) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@workflow
+def total(values: list[int]) -> int:
+    return sum(values)
+
+
+@workflow
+def echo(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    energy: float
+    positions: list[tuple[float, float, float]]
+
+
+@workflow
+def relaxed(energy: float) -> Relaxed:
+    return Relaxed(energy, [(0.0, 1.0, 2.0)])
+
+
+@workflow
+def trace(path: str, text: str = "ran", pause: float = 0.0) -> str:
+    """Append a line to a file: counts executions."""
+    with Path(path).open("a") as file:
+        file.write(text + "\n")
+    time.sleep(pause)
+    return text
+
+
+@workflow(max_attempts=3, retry_delay=0.2)
+def flaky(succeed_at: int) -> int:
+    attempt = current_job().attempt
+    if attempt < succeed_at:
+        raise ValueError(f"attempt {attempt} diverged")
+    return attempt
+
+
+@workflow(max_attempts=5, retry_delay=0.1, retry_on=(ValueError,))
+def picky(kind: str) -> None:
+    if kind == "retry":
+        raise Retry("once more", delay=0.1)
+    if kind == "fail":
+        raise Fail("hopeless")
+    raise {"value": ValueError, "key": KeyError}[kind](kind)
+
+
+@workflow(time_limit=1.0)
+def slow(seconds: float, stubborn: bool = False) -> str:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.05)
+        except BaseException:
+            if not stubborn:
+                raise
+    return "done"
+
+
+@workflow(time_limit=30.0, soft_time_limit=0.5)
+def careful(seconds: float) -> str:
+    from celery.exceptions import SoftTimeLimitExceeded
+
+    try:
+        time.sleep(seconds)
+    except SoftTimeLimitExceeded:
+        return "saved"
+    return "done"
+
+
+@workflow(max_losses=1)
+def misbehave(how: str) -> Any:
+    """What user code does on bad days."""
+    if how == "sys.exit":
+        sys.exit(3)
+    if how == "os._exit":
+        os._exit(3)
+    if how == "MemoryError":
+        raise MemoryError("no room for 10 TB")
+    if how == "KeyboardInterrupt":
+        raise KeyboardInterrupt
+    if how == "RecursionError":
+
+        def forever() -> None:
+            forever()
+
+        forever()
+    if how == "lambda":
+        return lambda: None
+    if how == "NUL":
+        return "a\0b"
+    if how == "large":
+        return "x" * 2_000_000
+    if how == "surrogate":
+        raise ValueError("bad \udcff text \0 here")
+    raise AssertionError(how)
+
+
+@workflow
+def with_children(how: str) -> list[int]:
+    """Python's own ways to use several processes."""
+    if how == "Pool":
+        import multiprocessing
+
+        with multiprocessing.Pool(2) as pool:
+            return pool.map(abs, [-1, 2])
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(2) as executor:
+        return list(executor.map(abs, [-1, 2]))
+
+
+@workflow
+def about_me() -> dict[str, Any]:
+    me = current_job()
+    (me.workdir / "note.txt").write_text("here")
+    me.progress(1, 4, "k-points")
+    me.progress(4, 4, "done")
+    return {"id": me.id, "attempt": me.attempt, "workdir": str(me.workdir), "tags": list(me.tags)}
+
+
+@workflow
+def fan_out(count: int) -> int:
+    """A job that submits jobs."""
+    jobs = add.submit_many({"a": i, "b": 0} for i in range(count))
+    return total.submit(values=list(jobs)).id
+
+
+@workflow
+def state_of(number: int) -> str:
+    return get_job(number).state
+
+
+@workflow(queue="other")
+def elsewhere() -> str:
+    return "served"
