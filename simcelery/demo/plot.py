@@ -31,7 +31,7 @@ def plot(fits: Mapping[str, EquationOfState], path: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 6), layout="constrained")
+    figure = Figure(figsize=(10, 6), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.6, 1))
     styles = {metal: (_COLOURS[i % 7], _MARKERS[i % 7]) for i, metal in enumerate(fits)}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SOURCE = "C. Kittel, Introduction to Solid State Physics, 8th edition, Wiley, 2005"
+
 
 @dataclass(frozen=True)
 class Measured:

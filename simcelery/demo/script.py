@@ -1,22 +1,52 @@
-"""The script of `simcelery demo`: what is submitted, and what becomes of the results."""
+"""The script of `simcelery demo`: servers, workers, jobs, and what becomes of the results."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from simcelery.demo.plot import plot
+from simcelery import services
+from simcelery.board import migrate
 from simcelery.demo.reference import FCC_METALS
 from simcelery.demo.results import EquationOfState
-from simcelery.demo.table import COLUMNS, Row, rows
-from simcelery.demo.workflows import submit_equation_of_state
+from simcelery.errors import ServiceError, UsageError, WaitTimeoutError
+from simcelery.settings import Settings
 
 if TYPE_CHECKING:
     from simcelery import Job
 
-__all__ = ["COLUMNS", "FCC_METALS", "Row", "collect", "plot", "rows", "submit"]
-
 TAG = "demo"
+_LOOK_EVERY = 0.2
+
+
+def require_extras() -> None:
+    """Refuse to start without what the demo needs.
+
+    Raises:
+        UsageError: ASE or matplotlib is missing.
+    """
+    missing = [name for name in ("ase", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"the demo needs {' and '.join(missing)}, not installed here: pip install 'simcelery[demo]'"
+        )
+
+
+@contextmanager
+def servers(settings: Settings, *, keep: bool) -> Iterator[None]:
+    """The embedded servers for the length of a block, unless URLs are set. What ran before runs on."""
+    embedded = settings.database_url is None or settings.broker_url is None
+    started = bool(services.up(settings).started) if embedded else False
+    try:
+        migrate.upgrade(settings)
+        yield
+    finally:
+        if started and not keep:
+            services.down(settings)
 
 
 def submit(points: int = 9, span: float = 0.05) -> dict[str, Job]:
@@ -26,10 +56,42 @@ def submit(points: int = 9, span: float = 0.05) -> dict[str, Job]:
         The job of the fit by metal. Each depends on `points` jobs of ``emt.strained``; all carry the tag
         ``demo`` and the metal's symbol.
     """
+    from simcelery.demo.workflows import submit_equation_of_state
+
     return {
         metal: submit_equation_of_state(metal, points=points, span=span, tags=(TAG, metal))
         for metal in FCC_METALS
     }
+
+
+def follow(
+    ids: Sequence[int],
+    fleet: Sequence[subprocess.Popen[bytes]],
+    report: Callable[[int], None],
+    timeout: float,
+) -> None:
+    """Wait until all jobs are finished; `report` is called with the number finished so far.
+
+    Raises:
+        ServiceError: all workers have ended before the jobs.
+        WaitTimeoutError: not within `timeout` seconds.
+    """
+    from simcelery.board import engine, queries
+
+    deadline = time.monotonic() + timeout
+    while True:
+        with engine.begin() as connection:
+            finished = len(queries.finished_among(connection, ids))
+        report(finished)
+        if finished == len(ids):
+            return
+        if all(worker.poll() is not None for worker in fleet):
+            raise ServiceError(
+                "the workers have ended: see their logs in the folder 'demo' of the home folder"
+            )
+        if time.monotonic() > deadline:
+            raise WaitTimeoutError(f"{len(ids) - finished} jobs are not finished after {timeout:g} s")
+        time.sleep(_LOOK_EVERY)
 
 
 def collect(jobs: Mapping[str, Job], timeout: float | None = None) -> dict[str, EquationOfState]:
@@ -39,3 +101,12 @@ def collect(jobs: Mapping[str, Job], timeout: float | None = None) -> dict[str, 
         JobError: a job did not succeed, or not in time.
     """
     return {metal: job.result(timeout=timeout) for metal, job in jobs.items()}
+
+
+def all_ids(fits: Mapping[str, Job]) -> list[int]:
+    """The ids of the fits and of the jobs that they wait for."""
+    from simcelery.board import dependencies, engine
+
+    with engine.begin() as connection:
+        parents = [number for job in fits.values() for number in dependencies.parents_of(connection, job.id)]
+    return sorted({*parents, *(job.id for job in fits.values())})

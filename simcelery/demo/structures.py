@@ -101,6 +101,8 @@ def _from_name(name: str) -> Atoms:
         from ase.build import bulk
 
         return bulk(name, "fcc", a=MEASURED[name].a0)
+    if not name.strip():
+        raise ValueError("the name of the structure file is empty")
     path = Path(name).expanduser()
     if path.is_dir():
         raise ValueError(f"{name} is a folder; give the structure file in it")
@@ -134,12 +136,13 @@ def _from_dict(given: Mapping[str, Any]) -> Atoms:
     try:
         if "symbols" in given:
             return Geometry(**given).atoms()
-        return Atoms.fromdict(dict(given))
+        atoms: Atoms = Atoms.fromdict(dict(given))
     except Exception as error:  # a dictionary can be wrong in as many ways as a file
         raise ValueError(
             f"could not read the dictionary as a structure ({type(error).__name__}: {error}); give what "
             "Atoms.todict() returns"
         ) from error
+    return atoms
 
 
 def _checked(atoms: Atoms) -> Atoms:

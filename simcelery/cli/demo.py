@@ -1,0 +1,98 @@
+"""``demo``: the main job, end to end, on real input."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.output import Column, note, say, show_json, show_table
+
+if TYPE_CHECKING:
+    from simcelery.demo.results import EquationOfState
+
+_TIMEOUT = 600.0
+_WORKERS = 2
+
+
+@command("demo", "simcelery demo", "simcelery demo --keep --plot eos.png")
+@click.option(
+    "--plot",
+    "picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("simcelery-demo.png"),
+    show_default=True,
+    help="Where the plot goes.",
+)
+@click.option("--keep", is_flag=True, help="Leave the servers and the workers running.")
+@output_option
+def demo(picture: Path, keep: bool, output: Output) -> None:
+    """The equations of state of seven metals: 70 jobs on two workers, a table and a plot.
+
+    Starts the embedded servers and two workers, submits the jobs, follows them, and compares lattice
+    constants and bulk moduli with experiment. Takes about a minute and leaves nothing running.
+    """
+    from simcelery.demo import script, workers
+    from simcelery.demo.plot import plot
+    from simcelery.settings import get_settings
+
+    script.require_extras()
+    settings = get_settings()
+    started = time.monotonic()
+    tell = note if output != "table" else say
+    with script.servers(settings, keep=keep), workers.running(_WORKERS, settings, keep=keep) as fleet:
+        tell(f"servers and {_WORKERS} workers are starting; logs in {settings.home / 'demo'}")
+        fits = script.submit()
+        ids = script.all_ids(fits)
+        tell(f"{len(ids)} jobs are on the board (ids {ids[0]} to {ids[-1]})")
+        with _progress(len(ids)) as report:
+            script.follow(ids, fleet, report, _TIMEOUT)
+        found = script.collect(fits)
+        if keep:
+            pids = " ".join(str(worker.pid) for worker in fleet)
+            note(f"the workers go on until 'kill {pids}', the servers until 'simcelery down'")
+    plot(found, picture)
+    _show(found, output, picture)
+    tell(f"{len(ids)} jobs in {time.monotonic() - started:.0f} s; the plot is in {picture}")
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; one line for every fifth elsewhere."""
+    import sys
+
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("jobs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("jobs", total=total)
+            yield lambda done: bar.update(task, completed=done)
+        return
+    said = [-1]
+
+    def report(done: int) -> None:
+        if done * 5 // total > said[0]:
+            said[0] = done * 5 // total
+            note(f"{done} of {total} jobs are finished")
+
+    yield report
+
+
+def _show(found: Mapping[str, EquationOfState], output: Output, picture: Path) -> None:
+    from simcelery.demo.reference import SOURCE
+    from simcelery.demo.table import COLUMNS, rows
+
+    table = rows(found)
+    if output == "json":
+        show_json({"metals": [vars(row) for row in table], "source": SOURCE, "plot": str(picture)})
+    elif output == "table":
+        columns = [Column(name, right=name != COLUMNS[0]) for name in COLUMNS]
+        show_table(columns, [row.cells() for row in table])
+        say(f"measured: {SOURCE}")
