@@ -1,4 +1,4 @@
-"""THE BROKER: wake-up calls through Redis, in Celery's own message format, and never more than a window of them.
+"""3 THE BROKER: wake-up calls through Redis, in Celery's own format, never more than a window of them.
 
 Owns the Celery app's broker configuration, queue and priority names, the publish window and the
 sending. A message holds a job's task id and a short description for the monitor, never the
@@ -100,7 +100,7 @@ def _reachable() -> Iterator[None]:
 
 @contextmanager
 def _producer() -> Iterator[Any]:
-    """A producer whose connection gives up at once instead of retrying: the board is patient, callers are not."""
+    """A producer that gives up at once instead of retrying: the board is patient, callers are not."""
     with _reachable(), app().producer_pool.acquire(block=True, timeout=30) as producer:
         producer.connection.ensure_connection(max_retries=1, interval_start=0, timeout=6)
         yield producer

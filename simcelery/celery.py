@@ -13,7 +13,7 @@ from typing import Any
 import click
 from celery import signals
 from celery.app.base import Celery
-from kombu import Queue
+from kombu.entity import Queue
 
 from simcelery import broker
 from simcelery.errors import SimceleryError
@@ -32,6 +32,9 @@ def _add_task(definition: Definition) -> None:
 
 def _load_workflows(**_: Any) -> None:
     """Import the workflows' modules when a worker starts; one that does not import stops it with one line."""
+    context = click.get_current_context(silent=True)
+    concurrency = context.params.get("concurrency") if context else None
+    bootsteps.share_cores(int(str(concurrency)) if str(concurrency).isdecimal() else None)
     for error in registry.load(get_settings()).values():
         bootsteps.refuse(str(error))
     _consume_all_queues()

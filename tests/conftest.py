@@ -86,9 +86,10 @@ class Project:
     def worker(self, *options: str, **extra: str) -> subprocess.Popen[bytes]:
         """Start a real worker; returns when it consumes."""
         log = self.folder / f"worker{len(self.processes)}.log"
+        slots = () if "-c" in options else ("-c", "2")
+        nodename = f"w{len(self.processes)}@%h"
         process = subprocess.Popen(
-            [str(BIN / "celery"), "-A", "simcelery", "worker", "-l", "INFO", "-n", f"w{len(self.processes)}@%h"]
-            + (list(options) if "-c" in options else ["-c", "2", *options]),
+            [str(BIN / "celery"), "-A", "simcelery", "worker", "-l", "INFO", "-n", nodename, *slots, *options],
             cwd=self.folder,
             env={**self.environment, **extra},
             stdout=log.open("wb"),

@@ -39,11 +39,16 @@ def engine(settings: Settings | None = None) -> Engine:
         ServicesNotRunningError: no URL is set and the embedded servers are not running.
     """
     settings = settings or get_settings()
-    return _engine(os.getpid(), settings.board_url(), settings.prepared_statements)
+    key = (os.getpid(), settings.board_url(), settings.prepared_statements)
+    if key not in _engines:
+        _engines[key] = _create(*key)
+    return _engines[key]
 
 
-@lru_cache(maxsize=4)
-def _engine(pid: int, url: str, prepared_statements: bool) -> Engine:
+_engines: dict[tuple[int, str, bool], Engine] = {}
+
+
+def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
     # Behind PgBouncer in transaction mode two transactions may meet different server connections, so
     # nothing is prepared on one and everything that is set is set within a transaction.
     try:
@@ -77,7 +82,9 @@ def _set_timeouts(connection: Connection) -> None:
 
 def dispose() -> None:
     """Close this process's idle connections to the board."""
-    _engine.cache_clear()
+    while _engines:
+        (pid, _, _), made = _engines.popitem()
+        made.dispose(close=pid == os.getpid())  # a parent's connections are not ours to close
     check_schema.cache_clear()
 
 

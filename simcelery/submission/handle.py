@@ -143,7 +143,7 @@ class Job(JobRef):
             return queries.log(connection, self.id)
 
     def attempts(self) -> list[dict[str, Any]]:
-        """The ended attempts, oldest first: outcome, cause, error, worker, times, cpu seconds, peak memory."""
+        """The ended attempts, oldest first: outcome, cause, error, worker, times, cpu, memory."""
         with engine.begin() as connection:
             return queries.attempts(connection, self.id)
 
@@ -180,7 +180,7 @@ class Jobs(Sequence[Job]):
     def summary(self) -> dict[str, int]:
         """How many are new, existing and retried."""
         hows = [job.how for job in self._recorded]
-        return {how: hows.count(how) for how in ("new", "existing", "retried")}  # type: ignore[arg-type]
+        return {how: hows.count(how) for how in ("new", "existing", "retried")}
 
     def wait(self, timeout: float | None = None) -> None:
         """Block until all are in a terminal state.

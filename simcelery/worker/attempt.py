@@ -64,7 +64,7 @@ def _inside(job: CurrentJob) -> Iterator[None]:
 
 
 def _results_of(claim: Claim) -> Any:
-    """Gives the results of the jobs that parameters refer to. They are read once, and never copied to the row."""
+    """Gives the results of the jobs that parameters refer to; they are never copied to the row."""
     wanted = job_refs(claim.parameters)
     found = {}
     if wanted:

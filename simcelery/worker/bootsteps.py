@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.process
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -98,6 +99,21 @@ def refuse(reason: str, exit_code: int = 2) -> NoReturn:
 
 def prepare_child(**_: Any) -> None:
     """Run once in each pool child, before its first job."""
-    # Pool children are daemons, and daemons may not have children: multiprocessing inside a workflow would fail.
-    for process in (billiard.current_process(), multiprocessing.process.current_process()):
+    # Pool children are daemons, and daemons may not have children: multiprocessing in a workflow would fail.
+    processes: list[Any] = [billiard.current_process(), multiprocessing.process.current_process()]
+    for process in processes:
         process._config["daemon"] = False
+
+
+def share_cores(concurrency: int | None) -> None:
+    """Give each pool child its share of the cores, before numpy is imported and starts its threads.
+
+    As many threads as cores in every child makes small linear algebra many times slower. Who sets
+    ``OMP_NUM_THREADS`` (or a library's own variable) is obeyed.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    share = str(max(1, cores // (concurrency or cores)))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, share)

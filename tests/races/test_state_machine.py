@@ -45,13 +45,15 @@ class Board(RuleBasedStateMachine):
     def empty(self) -> None:
         """An empty board with two workers."""
         with engine.begin() as connection:
-            connection.execute(text("TRUNCATE jobs, workers CASCADE"))
+            # Quicker than TRUNCATE for a handful of rows, and there are hundreds of runs.
+            for table in ("dependencies", "jobs", "workers"):
+                connection.execute(text(f"DELETE FROM {table}"))
         self.workers = [worker(), worker()]
         self.tasks: dict[int, uuid.UUID] = {}
         self.claimed: dict[int, list[int]] = {}
         self.claims: list[Claim] = []
         self.before: dict[int, str] = {}
-        self.record([], attempts=2, losses=1, delayed=False)
+        self.record([], attempts=1, losses=1, delayed=False)
         self.record([0], attempts=1, losses=2, delayed=False)
 
     def job(self, index: int) -> int:
@@ -86,6 +88,14 @@ class Board(RuleBasedStateMachine):
         if found:
             self.claimed.setdefault(job, []).append(found.attempt)
             self.claims.append(found)
+
+    @precondition(lambda self: "pending" in self.before.values())
+    @rule(index=index, who=st.integers(0, 1), how=st.sampled_from(sorted(REPORTS)))
+    def run_one(self, index: int, who: int, how: str) -> None:
+        """A job is claimed and its outcome arrives: what happens most of the time."""
+        self.message(index, who, timely=True)
+        self.holds()
+        self.outcome(0, how)
 
     @rule(back=st.integers(0, 3), how=st.sampled_from(sorted(REPORTS)))
     @precondition(lambda self: self.claims)
@@ -151,7 +161,7 @@ class Board(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 1), gracefully=st.booleans())
     def stop(self, who: int, gracefully: bool) -> None:
-        """A worker shuts down and releases its jobs; or its lease ends, they are rescued, and it comes back."""
+        """A worker releases its jobs and ends; or its lease ends, they are rescued, and it is back."""
         with engine.begin() as connection:
             if gracefully:
                 transitions.release(connection, self.workers[who])
@@ -202,8 +212,8 @@ BROKEN = {
         WHERE j.state IN ('pending', 'scheduled', 'running', 'succeeded') AND p.state <> 'succeeded'""",
     "errors and losses are bounded": """
         SELECT id FROM jobs WHERE failures > max_attempts OR losses > max_losses + 1
-        OR (state <> 'failed' AND state <> 'cancelled' AND (
-            failures >= max_attempts AND state <> 'succeeded' OR losses > max_losses AND state <> 'succeeded'))""",
+        OR (state NOT IN ('failed', 'cancelled', 'succeeded')
+            AND (failures >= max_attempts OR losses > max_losses))""",
 }
 
 
@@ -213,7 +223,7 @@ def test_no_order_of_events_breaks_the_board() -> None:
     run_state_machine_as_test(
         Board,
         settings=settings(
-            max_examples=120,
+            max_examples=200,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -1,0 +1,118 @@
+"""The migrations, the models, the enums and the code agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from celery.backends.database.models import Task, TaskSet
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from simcelery.board import engine, migrate
+from simcelery.board.models import Base
+from simcelery.board.schema import REVISION
+from simcelery.board.states import Cause, Ending, State
+from simcelery.errors import BoardUnreachableError, SchemaError
+from simcelery.services import Services
+from simcelery.settings import Settings, get_settings
+
+pytestmark = pytest.mark.usefixtures("servers")
+
+
+@pytest.fixture
+def empty_database(servers: Services) -> Iterator[Settings]:
+    """A database without any schema."""
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS fresh WITH (FORCE)")
+        connection.execute("CREATE DATABASE fresh")
+    url = servers.database_url.rpartition("/")[0] + "/fresh"
+    yield get_settings().model_copy(update={"database_url": SecretStr(url)})
+    engine.dispose()
+
+
+def test_models_and_migrations_describe_the_same_tables() -> None:
+    stock = {Task.__tablename__, TaskSet.__tablename__}
+    with engine.begin() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "compare_type": True,
+                "include_name": lambda name, kind, parents: kind != "table" or name not in stock,
+            },
+        )
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_stock_tables_are_as_celery_declares_them() -> None:
+    with engine.begin() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={"include_name": lambda name, kind, parents: kind != "table" or name.startswith("celery_")},
+        )
+        assert compare_metadata(context, Task.metadata) == []
+
+
+@pytest.mark.parametrize(
+    ("constraint", "enum"),
+    [("jobs_state_known", State), ("attempts_outcome_known", Ending), ("attempts_cause_known", Cause)],
+)
+def test_enums_are_synced_with_the_checks(constraint: str, enum: type[StrEnum]) -> None:
+    with engine.begin() as connection:
+        definition = connection.scalar(
+            text("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = :name"),
+            {"name": constraint},
+        )
+    assert set(str(definition).split("'")[1::2]) == {str(value) for value in enum}
+
+
+def test_the_code_knows_the_newest_revision() -> None:
+    assert ScriptDirectory.from_config(migrate.config()).get_current_head() == REVISION
+
+
+def test_an_empty_database_is_refused_until_it_is_upgraded(empty_database: Settings) -> None:
+    with (
+        pytest.raises(SchemaError, match="has no schema yet: run 'simcelery db upgrade'"),
+        engine.begin(empty_database),
+    ):
+        pass
+    assert migrate.upgrade(empty_database) == (None, REVISION)
+    assert migrate.upgrade(empty_database) == (REVISION, REVISION)
+    with engine.begin(empty_database) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM jobs")) == 0
+
+
+def test_two_upgrades_at_once_take_turns(empty_database: Settings) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        before = [found for found, _ in pool.map(lambda _: migrate.upgrade(empty_database), range(2))]
+    assert sorted(before, key=str) == ["0001", None]
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"), [("0000", "simcelery db upgrade"), ("9999", "upgrade simcelery here")]
+)
+def test_another_schema_is_refused_in_one_line(empty_database: Settings, revision: str, advice: str) -> None:
+    migrate.upgrade(empty_database)
+    with engine.begin(empty_database) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
+    engine.dispose()
+    with pytest.raises(SchemaError, match=advice) as error, engine.begin(empty_database):
+        pass
+    assert "\n" not in str(error.value)
+
+
+def test_an_unreachable_database_is_one_line_without_the_password() -> None:
+    nowhere = get_settings().model_copy(
+        update={"database_url": SecretStr("postgresql://me:s3cret@127.0.0.1:1/none")}
+    )
+    with pytest.raises(BoardUnreachableError) as error, engine.begin(nowhere):
+        pass
+    assert "127.0.0.1:1/none cannot be reached" in str(error.value)
+    assert "s3cret" not in str(error.value)
+    assert "\n" not in str(error.value)
