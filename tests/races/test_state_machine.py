@@ -223,7 +223,7 @@ def test_no_order_of_events_breaks_the_board() -> None:
     run_state_machine_as_test(
         Board,
         settings=settings(
-            max_examples=200,
+            max_examples=100,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

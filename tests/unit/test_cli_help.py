@@ -1,0 +1,289 @@
+"""The help costs nothing, every verb is there, and every fault is one line with the right exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from simcelery import errors
+from simcelery.cli import root
+from simcelery.cli.root import SECTIONS, VERBS
+
+HEAVY = ("sqlalchemy", "celery", "pydantic", "rich", "psycopg", "alembic", "kombu", "redis", "numpy")
+
+
+def simcelery(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real thing, in a process of its own."""
+    code = "import sys; from simcelery.cli.root import run; sys.exit(run(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, **environment},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def loaded_after(*arguments: str) -> set[str]:
+    """The packages that a command line has imported."""
+    code = (
+        "import sys; from simcelery.cli.root import run; run(sys.argv[1:]);"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [("--help",), (), ("--version",), ("submit", "--help"), ("list", "-h")])
+def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert not loaded_after(*arguments) & set(HEAVY)
+
+
+def test_help_imports_no_verb() -> None:
+    code = (
+        "import sys; from simcelery.cli.root import run; run(['--help']);"
+        "print(*[n for n in sys.modules if n.startswith('simcelery.cli.')], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert set(done.stderr.split()) == {"simcelery.cli.root", "simcelery.cli.options"}
+
+
+def test_help_lists_all_verbs_by_section() -> None:
+    text = simcelery("--help").stdout
+    for title, section in SECTIONS.items():
+        assert f"{title}:" in text
+        for name, verb in section.items():
+            assert name in text
+            assert verb.help in " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", list(VERBS))
+def test_every_verb_has_help_with_examples(name: str) -> None:
+    verb = root.root.get_command(click.Context(root.root), name)
+    assert verb is not None
+    assert verb.name == name
+    verbs = list(verb.commands.values()) if isinstance(verb, click.Group) else [verb]
+    for each in verbs:
+        text = each.get_help(click.Context(each, info_name=each.name))
+        assert "Examples:\n  " in text
+        assert each.help
+
+
+def test_an_unknown_verb_is_answered_with_the_one_that_was_meant() -> None:
+    done = simcelery("cancle")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "simcelery: there is no command 'cancle'; did you mean 'cancel'? (see 'simcelery --help')\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("list", "--nosuch"), "no such option"),
+        (("list", "-n", "0"), "0 is not in the range"),
+        (("list", "-s", "done"), "'done' is not one of 'blocked'"),
+        (("list", "--since", "soon"), "--since: 'soon' is not a duration"),
+        (("list", "abc"), "'abc' names no job"),
+        (("list", "5-1"), "'5-1' is not a range of ids"),
+        (("show",), "missing argument 'IDS'"),
+        (("cancel",), "cancel what? Name jobs"),
+        (("retry",), "retry what? Name jobs"),
+        (("wait",), "wait for what? Name jobs"),
+        (("wait", "--timeout", "x", "1"), "--timeout: 'x' is not a duration"),
+        (("submit",), "submit what? Name a workflow"),
+        (("submit", "--"), "there is no command after '--'"),
+        (("submit", "a=1"), "'a=1' stands where the workflow's name should"),
+        (("submit", "--grid", "a=1", "--", "true"), "before '--' stand options only"),
+        (("submit", "command", "argv"), "'argv' is not NAME=VALUE"),
+        (("submit", "command", "argv=[]", "argv=[]"), "parameter 'argv' is given twice"),
+        (("submit", "command", "nosuch=1"), "there is no parameter 'nosuch'"),
+        (("submit", "command", "argv=5"), "parameter 'argv' should be a valid list"),
+        (("submit", "command"), "missing parameter 'argv'"),
+        (("submit", "command", "--each", "nosuch.csv"), "--each nosuch.csv: No such file"),
+        (("submit", "command", "--each", "argv=*.nosuch"), "no file matches '*.nosuch'"),
+        (("submit", "--key", "k", "command", "--grid", "argv=[]"), "--key names one job"),
+        (("submit", "-p", "10", "--", "true"), "10 is not in the range"),
+        (("submit", "--run-at", "noon", "--", "true"), "'noon' is not a time"),
+        (("submit", "--time-limit", "long", "--", "true"), "--time-limit: 'long' is not a duration"),
+        (("submit", "--tag", "", "--", "true"), "tags must be words"),
+        (("run", "command", "nosuch=1"), "there is no parameter 'nosuch'"),
+        (("run", "command"), "missing parameter 'argv'"),
+        (("run", "comand"), "did you mean 'command'?"),
+        (("--database-url", "nonsense", "list"), "must start with postgresql://"),
+        (("completion", "tcsh"), "'tcsh' is not one of"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...], expected: str, tmp_path: Path
+) -> None:
+    done = simcelery(*arguments, SIMCELERY_HOME=str(tmp_path))
+    assert expected in done.stderr
+    assert done.stderr.startswith("simcelery: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list",),
+        ("status", "42"),
+        ("list", "--database-url", "postgresql://me:secret@127.0.0.1:9/sims"),
+        ("db", "check"),
+        ("doctor",),
+    ],
+)
+def test_an_unreachable_service_is_exit_code_3_and_tells_no_password(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = simcelery(*arguments, SIMCELERY_HOME=str(tmp_path))
+    assert done.returncode == 3
+    assert "secret" not in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert "simcelery up" in done.stderr + done.stdout
+
+
+def test_debug_shows_the_traceback_before_and_after_the_verb_and_from_the_environment(tmp_path: Path) -> None:
+    home = {"SIMCELERY_HOME": str(tmp_path)}
+    for done in (
+        simcelery("--debug", "list", **home),
+        simcelery("list", "--debug", **home),
+        simcelery("list", SIMCELERY_DEBUG="1", **home),
+    ):
+        assert "Traceback" in done.stderr
+        assert done.returncode == 3
+    assert "Traceback" not in simcelery("list", SIMCELERY_DEBUG="0", **home).stderr
+
+
+def _fails_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
+    def main(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(root.root, "main", main)
+    return root.run([])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (TypeError("a\nb"), 70, "simcelery: unexpected TypeError: a b (run again with --debug"),
+        (errors.JobFailedError("job 1 failed"), 1, "simcelery: job 1 failed"),
+        (errors.BrokerUnreachableError("no Redis"), 3, "simcelery: no Redis"),
+        (KeyboardInterrupt(), 130, ""),
+        (click.exceptions.Abort(), 130, ""),
+    ],
+)
+def test_faults_become_exit_codes(
+    error: BaseException,
+    code: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert _fails_with(error, monkeypatch) == code
+    assert capsys.readouterr().err.startswith(line)
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            '"$0" -c "from simcelery.cli import main; main()" | true; echo ${PIPESTATUS[0]}',
+            sys.executable,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() in ("0", "141")
+
+
+def test_a_dry_run_of_a_command_needs_no_server(tmp_path: Path) -> None:
+    done = simcelery(
+        "submit", "--dry-run", "-o", "json", "--", "echo", "--each", SIMCELERY_HOME=str(tmp_path)
+    )
+    assert done.returncode == 0
+    assert '"--each"' in done.stdout
+    assert '"id": null' in done.stdout
+
+
+def test_run_prints_json_and_keeps_stdout_clean(tmp_path: Path) -> None:
+    (tmp_path / "talk.py").write_text(
+        "from simcelery import workflow\n"
+        "@workflow\n"
+        "def talk(x: float) -> dict:\n"
+        "    print('talking')\n"
+        "    return {'x': x, 'nan': float('nan'), 'z': 1j}\n"
+        "@workflow\n"
+        "def fail() -> None:\n"
+        "    raise ValueError('diverged')\n"
+    )
+    code = "import sys; from simcelery.cli.root import run; sys.exit(run(sys.argv[1:]))"
+    environment = {**os.environ, "SIMCELERY_WORKFLOWS": "talk", "SIMCELERY_HOME": str(tmp_path)}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, "run", *arguments],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    done = run("talk.talk", "x=2")
+    assert done.stdout.split() == [
+        "{",
+        '"x":',
+        "2.0,",
+        '"nan":',
+        "NaN,",
+        '"z":',
+        "[",
+        "0.0,",
+        "1.0",
+        "]",
+        "}",
+    ]
+    assert "talking" in done.stderr
+    done = run("talk.fail")
+    assert done.returncode == 1
+    assert done.stderr.startswith("simcelery: talk.fail failed: ValueError: diverged")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script(shell: str) -> None:
+    done = simcelery("completion", shell)
+    assert done.returncode == 0
+    assert "_SIMCELERY_COMPLETE" in done.stdout
+
+
+def test_completion_knows_workflows_and_parameters(tmp_path: Path) -> None:
+    def complete(words: str, at: int) -> list[str]:
+        environment = {"COMP_WORDS": words, "COMP_CWORD": str(at), "SIMCELERY_HOME": str(tmp_path)}
+        done = simcelery(_SIMCELERY_COMPLETE="bash_complete", **environment)
+        return [line.partition(",")[2] for line in done.stdout.split()]
+
+    assert complete("simcelery canc", 1) == ["cancel"]
+    assert "command" in complete("simcelery submit comm", 2)
+    assert complete("simcelery submit command a", 3) == ["argv="]
+    assert complete("simcelery show 4", 2) == []
+    assert "failed" in complete("simcelery list -s fa", 3)
