@@ -1,0 +1,135 @@
+"""``cancel`` and ``retry``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from simcelery.cli.options import Filters, Output, command, filter_options, output_option, yes_option
+from simcelery.cli.output import say, show_ids, show_json
+from simcelery.cli.selectors import Selection, ids_argument, require, which
+from simcelery.cli.words import compact, many
+from simcelery.errors import UsageError
+
+if TYPE_CHECKING:
+    from simcelery.board.states import State
+
+
+@command(
+    "cancel",
+    "simcelery cancel 42",
+    "simcelery cancel -w emt.relax -s pending -y",
+    "simcelery list -t oxides -o quiet | simcelery cancel - -y",
+)
+@ids_argument()
+@filter_options
+@yes_option
+@output_option
+def cancel(selection: Selection | None, filters: Filters, yes: bool, output: Output) -> int:
+    """Cancel jobs: at once where they wait, and a running one as soon as its worker hears of it.
+
+    IDS are 42, 1-5,8, last or - (from stdin). Jobs that have ended are left alone. Asks before it cancels
+    more than one.
+    """
+    from simcelery.board.states import ACTIVE
+    from simcelery.submission import manage
+
+    require(selection, filters, "cancel")
+    ids, counts = _choose(selection, filters, ACTIVE)
+    if not _confirmed("cancel", ids, counts, yes):
+        return 0
+    at_once, requested = manage.cancel(ids)
+    if output == "json":
+        show_json({"cancelled": at_once, "asked_to_stop": requested})
+    elif output == "quiet":
+        show_ids([*at_once, *requested])
+    else:
+        if at_once:
+            say(f"cancelled {_named(at_once)}")
+        if requested:
+            say(f"asked to stop: running {_named(requested)}")
+        if not at_once and not requested:
+            say("nothing to cancel: no such job waits or runs")
+    return 0
+
+
+@command(
+    "retry",
+    "simcelery retry 42",
+    "simcelery retry -s failed -t oxides -y",
+    "simcelery retry 57 --with-parents",
+)
+@ids_argument()
+@filter_options
+@click.option("--with-parents", is_flag=True, help="Retry the parents that did not succeed too.")
+@yes_option
+@output_option
+def retry(
+    selection: Selection | None, filters: Filters, with_parents: bool, yes: bool, output: Output
+) -> int:
+    """Send failed, cancelled and upstream_failed jobs back to work, with what failed upstream of them.
+
+    IDS are 42, 1-5,8, last or - (from stdin). Asks before it retries more than one. Attempts go on
+    counting; failures and losses start again at 0.
+    """
+    from simcelery.board.states import UNSUCCESSFUL
+    from simcelery.cli.selectors import chunks
+    from simcelery.submission import manage
+
+    require(selection, filters, "retry")
+    strict = selection is not None and selection.single and not filters.given
+    ids, counts = _choose(selection, filters, None if strict else UNSUCCESSFUL)
+    if not _confirmed("retry", ids, counts, yes):
+        return 0
+    revived: list[int] = []
+    for part in chunks(ids):  # ascending: a parent goes back before its children
+        revived += manage.retry(part, with_parents=with_parents, strict=strict)
+    revived = sorted(set(revived))
+    if output == "json":
+        show_json({"retried": revived})
+    elif output == "quiet":
+        show_ids(revived)
+    else:
+        say(
+            f"back to work: {_named(revived)}" if revived else "nothing to retry: no such job is unsuccessful"
+        )
+    return 0
+
+
+def _choose(
+    selection: Selection | None, filters: Filters, states: frozenset[State] | None
+) -> tuple[list[int], dict[str, int]]:
+    """The ids in question, and how many of them are in which state."""
+    from simcelery.board import engine, queries
+
+    chosen = [state for state in filters.states if states is None or state in states]
+    if filters.states and not chosen:
+        return [], {}
+    wanted = which(selection, filters, chosen or (sorted(states) if states else ()))
+    with engine.begin() as connection:
+        counts = queries.counts(connection, wanted)
+        ids = queries.ids(connection, wanted)[: filters.limit]
+    return ids, {str(state): number for state, number in counts.items()}
+
+
+def _confirmed(verb: str, ids: list[int], counts: dict[str, int], yes: bool) -> bool:
+    """Ask about more than one job.
+
+    Raises:
+        UsageError: nobody is there to answer.
+    """
+    if yes or len(ids) <= 1:
+        return True
+    parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
+    about = f"{verb} {many(len(ids))} ({compact(ids, 6)})"
+    if sum(counts.values()) == len(ids):
+        about = f"{verb} {many(len(ids))} ({parts}; ids {compact(ids, 6)})"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"this would {about}: add -y")
+    return click.confirm(f"{about}?", err=True)
+
+
+def _named(ids: list[int]) -> str:
+    return f"job {ids[0]}" if len(ids) == 1 else f"{many(len(ids))} ({compact(ids)})"

@@ -1,0 +1,79 @@
+"""Shell completion: its script, and what workflows, parameters and ids there are."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from simcelery.cli.options import command
+
+_WHERE = {
+    "bash": "~/.local/share/bash-completion/completions/simcelery",
+    "zsh": "~/.zfunc/_simcelery",
+    "fish": "~/.config/fish/completions/simcelery.fish",
+}
+
+
+@command(
+    "completion",
+    *(f"simcelery completion {shell} > {path}" for shell, path in _WHERE.items()),
+    'eval "$(simcelery completion bash)"      # this shell only',
+)
+@click.argument("shell", type=click.Choice(list(_WHERE)))
+def completion(shell: str) -> None:
+    """Print the script that lets your shell complete verbs, options, workflows, parameters and ids.
+
+    Write it to the file in the examples and open a new shell. zsh also needs, in ~/.zshrc:
+    fpath=(~/.zfunc $fpath); autoload -Uz compinit; compinit
+    """
+    from simcelery.cli.root import root
+
+    made = get_completion_class(shell)
+    assert made is not None
+    click.echo(made(root, {}, "simcelery", "_SIMCELERY_COMPLETE").source())
+
+
+def workflow_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The workflows that can be imported here."""
+    with suppress(Exception):  # a shell that waits for Tab is no place for errors
+        from simcelery.settings import get_settings
+        from simcelery.workflows import registry
+
+        registry.load(get_settings())
+        return [
+            CompletionItem(known.name, help=known.description)
+            for known in registry.definitions()
+            if known.name.startswith(incomplete)
+        ]
+    return []
+
+
+def parameter_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """``name=`` for each parameter of the workflow that stands before."""
+    with suppress(Exception):
+        from simcelery.settings import get_settings
+        from simcelery.workflows import registry
+
+        registry.load(get_settings())
+        known = registry.get(ctx.params["workflow"])
+        return [
+            CompletionItem(f"{name}=", help=kind)
+            for name, kind, _ in known.parameters.describe()
+            if name.startswith(incomplete)
+        ]
+    return []
+
+
+def job_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The newest jobs."""
+    with suppress(Exception):
+        from simcelery.board import engine, queries
+
+        with engine.begin() as connection:
+            rows = queries.jobs(connection, queries.Filter(), limit=50)
+        items = [CompletionItem(str(row.id), help=f"{row.workflow} {row.state}") for row in rows]
+        items.append(CompletionItem("last", help="the newest job"))
+        return [item for item in items if str(item.value).startswith(incomplete)]
+    return []

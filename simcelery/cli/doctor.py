@@ -1,0 +1,228 @@
+"""``doctor``: everything that may be wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.output import Column, say, show_ids, show_json, show_table
+from simcelery.cli.words import many
+from simcelery.errors import ServiceError, SimceleryError
+
+if TYPE_CHECKING:
+    from simcelery.settings import Settings
+
+_MOST_SKEW = 2.0
+_OLDEST_POSTGRES = 14
+Verdict = Literal["ok", "warn", "FAIL"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, what was found, what to do. `exit_code` counts for a FAIL only."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+    exit_code: int = 2
+
+
+@command(
+    "doctor", "simcelery doctor", "simcelery doctor -o json", "simcelery doctor -o quiet    # the faults only"
+)
+@output_option
+def doctor(output: Output) -> int:
+    """Check everything: settings, board, broker, workers, workflows. Says what to do.
+
+    Exit code 0 without a FAIL, 3 if a service is unreachable, else 2.
+    """
+    checks = list(examine())
+    failed = [check for check in checks if check.verdict == "FAIL"]
+    if output == "json":
+        shown = [{n: v for n, v in asdict(check).items() if n != "exit_code"} for check in checks]
+        show_json({"ok": not failed, "checks": shown})
+    elif output == "quiet":
+        show_ids(check.name for check in failed)
+    else:
+        columns = [Column("check"), Column("", coloured=True), Column("found", wrapped=True)]
+        show_table(columns, [(check.name, check.verdict, check.found) for check in checks])
+        advised = [check for check in checks if check.advice]
+        if advised:
+            say()
+        for check in advised:
+            say(f"{check.name}: {check.advice}")
+    return max((check.exit_code for check in failed), default=0)
+
+
+def examine() -> Iterator[Check]:
+    """All checks; each that depends on one that failed is left out."""
+    from simcelery.settings import get_settings
+
+    try:
+        settings = get_settings()
+    except SimceleryError as error:
+        yield Check("settings", "FAIL", str(error))
+        return
+    yield from _settings(settings)
+    yield from _guarded("workflows", lambda: _workflows(settings))
+    for name, url, checks in (
+        ("board", settings.board_url, lambda: _board(settings)),
+        ("broker", settings.redis_url, _broker),
+    ):
+        if _is_set(url):
+            yield from _guarded(name, checks)
+
+
+def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    try:
+        yield from checks()
+    except ServiceError as error:
+        yield Check(name, "FAIL", str(error), exit_code=3)
+    except SimceleryError as error:
+        yield Check(name, "FAIL", str(error))
+
+
+def _is_set(url: Callable[[], str]) -> bool:
+    try:
+        return bool(url())
+    except ServiceError:
+        return False
+
+
+def _settings(settings: Settings) -> Iterator[Check]:
+    from simcelery.settings import find_settings_file
+
+    file = find_settings_file()
+    yield Check("settings", "ok", str(file) if file else "no simcelery.toml here or above: defaults")
+    yield Check("home", "ok", f"{settings.home}{'' if settings.home.is_dir() else ' (not there yet)'}")
+    for name, url in (("database_url", settings.board_url), ("broker_url", settings.redis_url)):
+        try:
+            yield Check(name, "ok", f"{masked(url())} ({source(settings, name)})")
+        except SimceleryError as error:
+            yield Check(name, "FAIL", "none", str(error), exit_code=3)
+
+
+def masked(url: str) -> str:
+    """The URL without its password."""
+    parts = urlsplit(url)
+    place = parts.netloc
+    if parts.password is not None:
+        place = f"{parts.username or ''}:***@{place.rpartition('@')[2]}"
+    query = re.sub(r"((?:^|&)[^=&]*password[^=]*=)[^&]*", r"\1***", parts.query, flags=re.IGNORECASE)
+    scheme = parts.scheme.partition("+")[0] if parts.scheme.startswith("postgres") else parts.scheme
+    return f"{scheme}://{place}{parts.path}" + (f"?{query}" if query else "")
+
+
+def source(settings: Settings, name: str) -> str:
+    """Where a URL comes from."""
+    value = getattr(settings, name)
+    if value is None:
+        return "the embedded server"
+    if os.environ.get(f"SIMCELERY_{name.upper()}") == value.get_secret_value():
+        return f"SIMCELERY_{name.upper()}"
+    return "simcelery.toml or a flag"
+
+
+def _workflows(settings: Settings) -> Iterator[Check]:
+    from simcelery.workflows import registry
+
+    for module, error in registry.load(settings).items():
+        yield Check(
+            "workflows", "FAIL", f"module {module!r} does not import", str(error)[len("workflows: ") :]
+        )
+    names = [known.name for known in registry.definitions()]
+    own = [name for name in names if name != "command" and not name.startswith("emt.")]
+    advice = "" if own else 'name your modules: workflows = ["my_project.relax"] in simcelery.toml'
+    yield Check("workflows", "ok", f"{len(names)} known here, {len(own)} of them yours", advice)
+
+
+def _board(settings: Settings) -> Iterator[Check]:
+    from simcelery.board import migrate
+    from simcelery.board.schema import REVISION
+
+    revision = migrate.current(settings)
+    yield from _postgres()
+    if revision == REVISION:
+        yield Check("schema", "ok", REVISION)
+        yield from _workers()
+    elif revision is None or revision < REVISION:
+        advice = "run 'simcelery db upgrade'"
+        yield Check("schema", "FAIL", f"{revision or 'none'}, this simcelery needs {REVISION}", advice)
+    else:
+        advice = "upgrade simcelery here"
+        yield Check("schema", "FAIL", f"{revision}, newer than {REVISION} of this simcelery", advice)
+
+
+def _postgres() -> Iterator[Check]:
+    import datetime as dt
+
+    from simcelery.board import engine, queries
+
+    made = engine.engine()
+    with engine.translated(made), made.begin() as connection:
+        before = dt.datetime.now(dt.UTC)
+        server = queries.server(connection)
+        after = dt.datetime.now(dt.UTC)
+    version = server["version"]
+    verdict: Verdict = "ok" if int(re.split(r"\D", version)[0]) >= _OLDEST_POSTGRES else "FAIL"
+    advice = "" if verdict == "ok" else f"simcelery needs Postgres {_OLDEST_POSTGRES} or newer"
+    yield Check("postgres", verdict, f"{version}, {server['max_connections']} connections at most", advice)
+    skew = (before + (after - before) / 2 - server["now"]).total_seconds()
+    large = abs(skew) > _MOST_SKEW
+    advice = (
+        "times are Postgres's; set this machine's clock (NTP), or walltimes are misjudged" if large else ""
+    )
+    yield Check("clock", "warn" if large else "ok", f"{skew:+.1f} s from Postgres", advice)
+
+
+def _workers() -> Iterator[Check]:
+    from simcelery import __version__
+    from simcelery.board import engine, queries
+
+    with engine.begin() as connection:
+        live = queries.workers(connection, live_only=True)
+        unserved = queries.unserved_queues(connection)
+    slots = sum(worker["concurrency"] for worker in live)
+    if live:
+        yield Check("workers", "ok", f"{many(len(live), 'live worker')}, {many(slots, 'slot')}")
+    else:
+        advice = "start one in the folder of your workflows: celery -A simcelery worker"
+        yield Check("workers", "warn", "no live worker", advice)
+    for worker in live:
+        if worker["note"]:
+            yield Check("workers", "warn", worker["nodename"], worker["note"])
+    if others := sorted({worker["version"] for worker in live} - {__version__}):
+        found = f"workers run simcelery {', '.join(others)}, this is {__version__}"
+        yield Check("versions", "warn", found, "install the same version on all nodes")
+    for queue, waiting in unserved.items():
+        found = f"{many(waiting, 'pending job')} in queue {queue!r} and no live worker for it"
+        yield Check("queues", "warn", found, f"start one: celery -A simcelery worker -Q {queue}")
+    if not unserved:
+        yield Check("queues", "ok", "every queue with pending jobs has a live worker")
+
+
+def _broker() -> Iterator[Check]:
+    from simcelery import broker
+
+    redis: dict[str, Any] = broker.ping()
+    yield Check("redis", "ok", f"{redis['version']}, {(redis['memory'] or 0) / 2**20:.1f} MiB used")
+    if redis["policy"] == "noeviction":
+        yield Check("maxmemory", "ok", "noeviction")
+    else:
+        advice = (
+            "set maxmemory-policy noeviction: otherwise Redis may drop messages (no job is lost, but late)"
+        )
+        yield Check("maxmemory", "warn", str(redis["policy"]), advice)
+    if redis["aof"]:
+        yield Check("persistence", "ok", "AOF is on")
+    else:
+        advice = (
+            "a restart of Redis loses the messages (jobs are sent again in seconds); appendonly yes avoids it"
+        )
+        yield Check("persistence", "warn", "AOF is off", advice)

@@ -1,0 +1,123 @@
+"""``list`` and ``status``: which jobs there are, and how they stand."""
+
+from __future__ import annotations
+
+from simcelery.cli.options import Filters, Output, command, filter_options, output_option
+from simcelery.cli.output import Column, note, show_ids, show_json, show_table
+from simcelery.cli.records import outcome, record, summary
+from simcelery.cli.selectors import Selection, ids_argument, which
+from simcelery.cli.words import ago, span
+
+_DEFAULT_LIMIT = 20
+_COLUMNS = (
+    Column("id", right=True),
+    Column("workflow"),
+    Column("state", coloured=True),
+    Column("parameters", flexible=True),
+    Column("submitted", right=True),
+    Column("took", right=True),
+    Column("outcome", flexible=True),
+)
+
+
+@command(
+    "list",
+    "simcelery list -s failed --since 2d",
+    "simcelery list -w emt.relax -t oxides -n 100",
+    "simcelery list -s failed -o quiet | simcelery retry -",
+)
+@ids_argument()
+@filter_options
+@output_option
+def list_(selection: Selection | None, filters: Filters, output: Output) -> None:
+    """List jobs, the newest first.
+
+    IDS are 42, 1-5,8, last or - (from stdin). A table shows 20 unless -n says otherwise; JSON and ids are
+    complete.
+    """
+    from simcelery.board import engine, queries
+
+    wanted = which(selection, filters)
+    limit = filters.limit or (_DEFAULT_LIMIT if output == "table" else None)
+    with engine.begin() as connection:
+        if output == "quiet":
+            ids = queries.ids(connection, wanted)[::-1]
+            show_ids(ids[:limit])
+            return
+        # One more than is shown tells whether there are more.
+        rows = queries.jobs(connection, wanted, limit=limit and limit + 1)
+    shown = rows[:limit]
+    if output == "json":
+        show_json([record(row) for row in shown])
+        return
+    show_table(
+        _COLUMNS,
+        [
+            (
+                row.id,
+                row.workflow,
+                row.state,
+                summary(row.parameters),
+                ago(row.submitted_at),
+                span(row.started_at, row.finished_at) if row.state in _RUN else "",
+                outcome(row),
+            )
+            for row in shown
+        ],
+    )
+    if len(rows) > len(shown):
+        note(f"the newest {len(shown)}; -n shows more, 'simcelery status' counts all")
+
+
+_RUN = ("running", "succeeded", "failed")
+
+
+@command("status", "simcelery status", "simcelery status -t oxides", "simcelery status 1-5,8 -o json")
+@ids_argument()
+@filter_options
+@output_option
+def status(selection: Selection | None, filters: Filters, output: Output) -> None:
+    """Count jobs by workflow and state; with IDS (42, 1-5,8, last, -) show the state of each.
+
+    JSON: {"states": {…}, "workflows": {…}}; with IDS a list of jobs.
+    """
+    from simcelery.board import engine, queries
+
+    wanted = which(selection, filters)
+    with engine.begin() as connection:
+        if output == "quiet":
+            show_ids(queries.ids(connection, wanted)[: filters.limit])
+            return
+        if selection is not None:
+            rows = queries.jobs(connection, wanted, limit=filters.limit, newest=False)
+        else:
+            counted = queries.counts_by_workflow(connection, wanted)
+    if selection is None:
+        _show_counts({name: {str(s): n for s, n in found.items()} for name, found in counted.items()}, output)
+    elif output == "json":
+        show_json([record(row) for row in rows])
+    else:
+        columns = [Column("id", right=True), Column("workflow"), Column("state", coloured=True)]
+        columns += [Column("attempt", right=True), Column("outcome", flexible=True)]
+        show_table(columns, [(row.id, row.workflow, row.state, row.attempt, outcome(row)) for row in rows])
+
+
+def _show_counts(counted: dict[str, dict[str, int]], output: Output) -> None:
+    from simcelery.board.states import State
+
+    names = [str(state) for state in State]
+    totals = {name: sum(found.get(name, 0) for found in counted.values()) for name in names}
+    if output == "json":
+        full = {name: {state: found.get(state, 0) for state in names} for name, found in counted.items()}
+        show_json({"states": totals, "workflows": full})
+        return
+    # Only the states that occur: eight columns do not fit a terminal.
+    used = [name for name in names if totals[name]]
+    columns = [Column("workflow"), *(Column(name, right=True) for name in used), Column("all", right=True)]
+    rows = [
+        (name, *(f"{found[state]:,}" if state in found else "" for state in used), f"{sum(found.values()):,}")
+        for name, found in counted.items()
+    ]
+    if len(rows) != 1:
+        rows.append(("all", *(f"{totals[state]:,}" for state in used), f"{sum(totals.values()):,}"))
+    show_table(columns, rows)

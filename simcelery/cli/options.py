@@ -1,0 +1,196 @@
+"""What the verbs have in common: global flags, ``--output``, ``--yes``, the filters, examples in the help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from simcelery.board.states import State
+from simcelery.errors import UsageError
+
+if TYPE_CHECKING:
+    from simcelery.board.queries import Filter
+
+F = TypeVar("F", bound=Callable[..., Any])
+Output = Literal["table", "json", "quiet"]
+STATES = [str(state) for state in State]
+
+
+@dataclass
+class Session:
+    """What holds for one run of the command line."""
+
+    debug: bool = False
+
+
+def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(Session).debug = True
+
+
+def _override(_: click.Context, parameter: click.Parameter, value: str | Path | None) -> None:
+    """Flags win over the environment and ``simcelery.toml``."""
+    if value is None or parameter.name is None:
+        return
+    from simcelery import settings
+
+    settings.override({parameter.name: value.absolute() if isinstance(value, Path) else value})
+
+
+def _global_options(hidden: bool) -> list[click.Option]:
+    shown: dict[str, Any] = {"expose_value": False, "hidden": hidden}
+    return [
+        click.Option(
+            ["--home"],
+            type=click.Path(path_type=Path, file_okay=False),
+            callback=_override,
+            help="Folder of the embedded servers (SIMCELERY_HOME).",
+            **shown,
+        ),
+        click.Option(
+            ["--database-url"],
+            metavar="URL",
+            callback=_override,
+            help="The board (SIMCELERY_DATABASE_URL).",
+            **shown,
+        ),
+        click.Option(
+            ["--broker-url"],
+            metavar="URL",
+            callback=_override,
+            help="The broker (SIMCELERY_BROKER_URL).",
+            **shown,
+        ),
+        click.Option(
+            ["--debug"], is_flag=True, callback=_set_debug, help="Show tracebacks (SIMCELERY_DEBUG).", **shown
+        ),
+    ]
+
+
+def global_options(function: F) -> F:
+    """The flags that stand before the verb."""
+    # click collects parameters on the function, the last one first.
+    function.__dict__.setdefault("__click_params__", []).extend(reversed(_global_options(hidden=False)))
+    return function
+
+
+class Command(click.Command):
+    """A verb. It takes the global flags after its name too, and its help ends with examples."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.examples = examples
+        self.params.extend(_global_options(hidden=True))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, each on its line."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+def command(
+    name: str, *examples: str, cls: type[Command] = Command
+) -> Callable[[Callable[..., int | None]], click.Command]:
+    """Make a function a verb. What it returns is the exit code."""
+    return click.command(name, cls=cls, examples=examples)
+
+
+def output_option(function: F) -> F:
+    """``-o/--output``."""
+    option = click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json", "quiet"]),
+        default="table",
+        help="A table for people (default), JSON, or ids only.",
+    )
+    return option(function)
+
+
+def yes_option(function: F) -> F:
+    """``-y/--yes``."""
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which jobs, as given on the command line. Everything given must hold."""
+
+    states: tuple[str, ...] = ()
+    workflow: str | None = None
+    tags: tuple[str, ...] = ()
+    queue: str | None = None
+    since: str | None = None
+    limit: int | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether any jobs are named by a filter; a limit alone names none."""
+        return bool(self.states or self.workflow or self.tags or self.queue or self.since)
+
+    def to_board(self, ids: Sequence[int] | None = None, states: Sequence[str] | None = None) -> Filter:
+        """For the board's queries; `ids` and `states` replace those of the command line.
+
+        Raises:
+            UsageError: ``--since`` is not a duration.
+        """
+        from simcelery.board.queries import Filter
+
+        seconds = duration("--since", self.since)
+        return Filter(
+            ids=ids,
+            states=self.states if states is None else tuple(states),
+            workflow=self.workflow,
+            tags=self.tags,
+            queue=self.queue,
+            since=seconds,
+        )
+
+
+def filter_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """``--state``, ``--workflow``, ``--tag``, ``--queue``, ``--since`` and ``--limit``, as one `Filters`."""
+    from simcelery.cli.complete import workflow_names
+
+    @click.option(
+        "-s",
+        "--state",
+        "states",
+        multiple=True,
+        metavar="STATE",
+        type=click.Choice(STATES, case_sensitive=False),
+        help="In this state (repeat for several).",
+    )
+    @click.option("-w", "--workflow", shell_complete=workflow_names, help="Of this workflow.")
+    @click.option("-t", "--tag", "tags", multiple=True, help="With this tag (repeat: with all of them).")
+    @click.option("-q", "--queue", help="In this queue.")
+    @click.option("--since", metavar="DURATION", help="Submitted in the last 90, 1h30m, 2d …")
+    @click.option("-n", "--limit", type=click.IntRange(min=1), help="At most so many jobs.")
+    @wraps(function)
+    def packed(*args: Any, **given: Any) -> int | None:
+        chosen = {name: given.pop(name) for name in Filters.__dataclass_fields__}
+        return function(*args, filters=Filters(**chosen), **given)
+
+    return packed
+
+
+def duration(option: str, text: str | None) -> float | None:
+    """Seconds.
+
+    Raises:
+        UsageError: the text is not a duration.
+    """
+    if text is None:
+        return None
+    from simcelery.settings import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None

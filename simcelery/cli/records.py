@@ -1,0 +1,128 @@
+"""A job as JSON and as a row of a table."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from simcelery.cli.words import ago, many, shorten
+
+if TYPE_CHECKING:
+    from simcelery.board.queries import JobRow
+
+# These come first, in every job, on every version: scripts rely on them.
+KEYS = (
+    "id",
+    "task_id",
+    "workflow",
+    "parameters",
+    "state",
+    "queue",
+    "priority",
+    "tags",
+    "attempt",
+    "result",
+    "error",
+    "submitted_at",
+    "started_at",
+    "finished_at",
+    "worker",
+)
+MORE_KEYS = (
+    "error_type",
+    "failures",
+    "losses",
+    "max_attempts",
+    "max_losses",
+    "time_limit",
+    "run_at",
+    "cancel_requested_at",
+    "progress",
+    "parent_id",
+    "submitted_by",
+    "idempotency_key",
+)
+
+
+def record(job: JobRow, **more: Any) -> dict[str, Any]:
+    """A job for ``--output json``; `more` keys come last."""
+    found = {name: jsonable(getattr(job, name)) for name in (*KEYS, *MORE_KEYS)}
+    found["parameters"] = {name: plain(value) for name, value in job.parameters.items()}
+    found["result"], found["progress"] = plain(job.result), plain(job.progress)
+    return {**found, **{name: jsonable(value) for name, value in more.items()}}
+
+
+def jsonable(value: Any) -> Any:
+    """Times as ISO 8601 in UTC, ids as text; containers likewise."""
+    match value:
+        case dt.datetime():
+            return value.astimezone(dt.UTC).isoformat()
+        case uuid.UUID():
+            return str(value)
+        case str():
+            return str(value)  # a State is a str of its own class
+        case dict():
+            return {str(name): jsonable(item) for name, item in value.items()}
+        case list() | tuple():
+            return [jsonable(item) for item in value]
+    return value
+
+
+def plain(stored: Any) -> Any:
+    """What the board stores, without its ``$`` tags where JSON has anything like it.
+
+    A NaN is the literal ``NaN``, an array nested lists, a complex number ``[re, im]``, bytes base64 text.
+    numpy is not needed for this.
+    """
+    if isinstance(stored, list):
+        return [plain(item) for item in stored]
+    if not isinstance(stored, dict):
+        return stored
+    match stored:
+        case {"$float": str(text)}:
+            return float(text)
+        case {"$complex": [real, imag]}:
+            return [plain(real), plain(imag)]
+        case {"$bytes": str(text)}:
+            return text
+        case {"$ndarray": items}:
+            return plain(items)
+        case {"$dict": [*pairs]}:
+            return {_key(plain(key)): plain(item) for key, item in pairs}
+    return {name: plain(item) for name, item in stored.items()}
+
+
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) else json.dumps(key)
+
+
+def text_of(value: Any, most: int = 60) -> str:
+    """A plain value in a table's cell: text as it is, everything else as JSON."""
+    return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), most)
+
+
+def summary(parameters: dict[str, Any], most: int = 60) -> str:
+    """``a=1, structure=NaCl.cif`` of stored parameters; those that are null say nothing."""
+    given = {name: plain(value) for name, value in parameters.items() if value is not None}
+    return shorten(", ".join(f"{name}={text_of(value, 40)}" for name, value in given.items()), most)
+
+
+def outcome(job: JobRow, most: int = 60) -> str:
+    """What there is to say of a job in a few words: its error, its result, its progress, its wait."""
+    if job.error:
+        return shorten(job.error, most)
+    if job.result is not None:
+        return text_of(plain(job.result), most)
+    if job.state == "running" and job.progress:
+        return progress(job.progress)
+    if job.state == "scheduled":
+        return f"runs {ago(job.run_at)}"
+    return f"waits for {many(job.unmet)}" if job.state == "blocked" else ""
+
+
+def progress(report: dict[str, Any]) -> str:
+    """``3/10 k-points``."""
+    done, total, message = (plain(report.get(name)) for name in ("done", "total", "message"))
+    return shorten(f"{done:g}" + (f"/{total:g}" if total else "") + (f" {message}" if message else ""))

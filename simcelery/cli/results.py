@@ -1,0 +1,137 @@
+"""``result`` and ``results``: what came out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from simcelery.cli.options import Filters, Output, command, filter_options, output_option
+from simcelery.cli.output import Column, note, show_ids, show_json, show_table
+from simcelery.cli.records import plain, record, text_of
+from simcelery.cli.selectors import Selection, ids_argument, which
+from simcelery.cli.show import the_only
+from simcelery.cli.wait import rows_of, show_result
+from simcelery.cli.words import many
+from simcelery.errors import JobError
+
+if TYPE_CHECKING:
+    from simcelery.board.queries import JobRow
+
+
+@command("result", "simcelery result 42", "simcelery result last | jq .energy")
+@ids_argument(required=True)
+@output_option
+def result(selection: Selection, output: Output) -> None:
+    """Print the result of one job as JSON. Exit code 1 if it has not succeeded (yet): see 'wait'.
+
+    With -o json the whole job is printed.
+    """
+    row = rows_of([the_only(selection)])[0]
+    if not row.state.is_terminal:
+        raise JobError(f"job {row.id} is {row.state}: 'simcelery wait {row.id}' waits for its result")
+    if output == "table" or row.state != "succeeded":
+        show_result(row)
+    elif output == "json":
+        show_json(record(row))
+    else:
+        show_ids([row.id])
+
+
+@command(
+    "results",
+    "simcelery results -w emt.relax -t oxides",
+    "simcelery results 1-100 --format csv > energies.csv",
+    "simcelery results -t demo -o json | jq '.[].result.energy'",
+)
+@ids_argument()
+@filter_options
+@click.option(
+    "--format", "format_", type=click.Choice(["table", "csv", "json"]), help="Default: as --output."
+)
+@output_option
+def results(
+    selection: Selection | None,
+    filters: Filters,
+    format_: Literal["table", "csv", "json"] | None,
+    output: Output,
+) -> int:
+    """Print the results of all jobs that succeeded, with their parameters, oldest first.
+
+    IDS are 42, 1-5,8, last or - (from stdin). Exit code 1 if a job among IDS did not succeed.
+    """
+    from simcelery.board import engine, queries
+
+    # Of named jobs those that did not succeed are counted; of filtered ones they were not asked for.
+    wanted = which(selection, filters, None if selection else ("succeeded",))
+    with engine.begin() as connection:
+        rows = queries.jobs(connection, wanted, newest=False)
+    succeeded = [row for row in rows if row.state == "succeeded"]
+    found = succeeded[: filters.limit]
+    match format_ or output:
+        case "quiet":
+            show_ids(row.id for row in found)
+        case "json":
+            show_json([record(row) for row in found])
+        case "csv":
+            _write_csv(found)
+        case _:
+            _show_table(found)
+    if len(succeeded) == len(rows):
+        return 0
+    note(f"simcelery: {many(len(rows) - len(succeeded))} of {len(rows):,} did not succeed, or not yet")
+    return 1
+
+
+def _flat(row: JobRow) -> dict[str, Any]:
+    """A job as cells: ``parameters.x`` and ``result.x``, or ``result`` where it is not a dictionary."""
+    cells: dict[str, Any] = {"id": row.id, "workflow": row.workflow}
+    cells |= {f"parameters.{name}": plain(value) for name, value in row.parameters.items()}
+    value = plain(row.result)
+    if isinstance(value, dict):
+        return cells | {f"result.{name}": item for name, item in value.items()}
+    return cells | {"result": value}
+
+
+def _names(rows: list[dict[str, Any]]) -> list[str]:
+    """All columns in the order of appearance, parameters before results."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [name for name in names if not _is_result(name)] + [name for name in names if _is_result(name)]
+
+
+def _is_result(name: str) -> bool:
+    return name == "result" or name.startswith("result.")
+
+
+def _write_csv(found: list[JobRow]) -> None:
+    rows = [_flat(row) for row in found]
+    names = _names(rows) or ["id", "workflow"]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_cell(row.get(name)) for name in names])
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+def _show_table(found: list[JobRow]) -> None:
+    rows = [_flat(row) for row in found]
+    names = _names(rows) or ["id", "workflow"]
+    # Short names where they say which column is meant; the result's name wins nothing over a parameter's.
+    short = [name.partition(".")[2] or name for name in names]
+    titles = [name if short.count(brief) > 1 else brief for name, brief in zip(names, short, strict=True)]
+    columns = [
+        Column(title, right=name == "id", flexible=name not in ("id", "workflow"))
+        for title, name in zip(titles, names, strict=True)
+    ]
+    show_table(columns, [[_text(row, name) for name in names] for row in rows])
+
+
+def _text(row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    return "" if value is None else text_of(value)

@@ -1,0 +1,187 @@
+"""``simcelery`` itself: the table of verbs, the help, the faults and the exit codes."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+from simcelery import __version__
+from simcelery.cli.options import Session, global_options
+from simcelery.errors import SimceleryError
+
+EXIT_UNEXPECTED = 70
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+
+class Verb(NamedTuple):
+    """Where a verb is implemented, and its line in the help."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+# The help is written from this table alone; a verb's module is imported when the verb is used.
+SECTIONS: dict[str, dict[str, Verb]] = {
+    "Servers": {
+        "up": Verb("servers", "up", "Start the embedded servers and bring their board up to date."),
+        "down": Verb("servers", "down", "Stop the embedded servers; their data stays."),
+        "doctor": Verb("doctor", "doctor", "Check everything, and say what to do."),
+        "db": Verb("db", "db", "The board's schema: upgrade, current, check."),
+        "demo": Verb("demo", "demo", "The equations of state of seven metals, end to end."),
+    },
+    "Submit": {
+        "workflows": Verb("workflows", "workflows", "The workflows, or the parameters of one."),
+        "run": Verb("workflows", "run", "Run a workflow here and now, without a queue."),
+        "submit": Verb("submit", "submit", "Submit one job, or thousands, or a command."),
+    },
+    "Look": {
+        "list": Verb("look", "list_", "The jobs, newest first."),
+        "status": Verb("look", "status", "How many jobs are in which state."),
+        "show": Verb("show", "show", "Everything about one job."),
+        "wait": Verb("wait", "wait", "Wait until jobs are finished."),
+        "result": Verb("results", "result", "The result of one job."),
+        "results": Verb("results", "results", "The results of many jobs."),
+    },
+    "Act": {
+        "cancel": Verb("act", "cancel", "Cancel jobs."),
+        "retry": Verb("act", "retry", "Send jobs that did not succeed back to work."),
+    },
+    "Shell": {
+        "completion": Verb("complete", "completion", "The script that lets your shell complete."),
+    },
+}
+VERBS: dict[str, Verb] = {name: verb for section in SECTIONS.values() for name, verb in section.items()}
+
+
+class Root(click.Group):
+    """The group whose verbs are found in the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb."""
+        if cmd_name not in VERBS:
+            return None
+        verb = VERBS[cmd_name]
+        found: click.Command = getattr(import_module(f"simcelery.cli.{verb.module}"), verb.attribute)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but an unknown verb is answered with the one that was probably meant."""
+        if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"there is no command {args[0]!r}{_did_you_mean(args[0])}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs by section, from the table."""
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, verb.help) for name, verb in section.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. A reader that has seen enough (``| head``) ends it without a word."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise click.exceptions.Exit(EXIT_BROKEN_PIPE) from None
+
+
+def _did_you_mean(name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, VERBS, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+@click.group(
+    cls=Root,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 fine, 1 a job in question did not succeed, 2 usage or configuration, "
+    "3 a service is unreachable.",
+)
+@global_options
+@click.version_option(__version__, message="simcelery %(version)s")
+@click.pass_context
+def root(ctx: click.Context) -> None:
+    """Submit simulation jobs, walk away, come back to a complete record."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; its exit code. Every fault becomes one line on stderr."""
+    session = Session(debug=os.environ.get("SIMCELERY_DEBUG", "") not in ("", "0"))
+    _prepare_streams()
+    try:
+        code = root.main(list(arguments), prog_name="simcelery", standalone_mode=False, obj=session)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        code = EXIT_BROKEN_PIPE
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        code = _complain(_usage(error), 2)
+    except SimceleryError as error:
+        code = _complain(str(error), error.exit_code, session.debug)
+    except Exception as error:
+        hint = "" if session.debug else " (run again with --debug for the traceback)"
+        line = f"unexpected {type(error).__name__}: {error}{hint}"
+        code = _complain(line, EXIT_UNEXPECTED, session.debug)
+    if code == EXIT_BROKEN_PIPE:
+        _let_go_of_stdout()
+    return code if isinstance(code, int) else 0
+
+
+class _OneLine(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"simcelery: {record.getMessage()}", err=True)
+
+
+def _prepare_streams() -> None:
+    """Warnings of the package are one line on stderr; text that the terminal cannot show is escaped."""
+    log = logging.getLogger("simcelery")
+    if not any(isinstance(handler, _OneLine) for handler in log.handlers):
+        log.addHandler(_OneLine(logging.WARNING))
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure:
+        reconfigure(errors="backslashreplace")
+
+
+def _complain(message: str, code: int, debug: bool = False) -> int:
+    if debug:
+        traceback.print_exc()
+    line = " ".join(message.split())
+    try:
+        print(f"simcelery: {line}", file=sys.stderr, flush=True)
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            raise
+    return code
+
+
+def _usage(error: click.ClickException) -> str:
+    message = error.format_message().strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "simcelery"
+    return f"{message[:1].lower()}{message[1:]} (see '{path} --help')"
+
+
+def _let_go_of_stdout() -> None:
+    """What is still buffered goes nowhere: otherwise Python complains at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

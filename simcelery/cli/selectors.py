@@ -1,0 +1,134 @@
+"""Selectors: which jobs are named by ``42``, ``1-5,8``, ``last`` and ``-``."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from simcelery.cli.options import Filters
+from simcelery.errors import JobNotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from simcelery.board.queries import Filter
+
+F = TypeVar("F", bound=Callable[..., Any])
+_LARGEST = 2**63 - 1
+_MANY = 5000  # ids per question
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The jobs that the selectors name.
+
+    Attributes:
+        numbers: named one by one; each must be on the board.
+        ranges: first and last; what is missing in between is no error.
+        last: the job that was recorded last.
+        single: one job was named, so that one is shown.
+    """
+
+    numbers: tuple[int, ...] = ()
+    ranges: tuple[tuple[int, int], ...] = ()
+    last: bool = False
+    single: bool = False
+
+
+def parse(texts: Sequence[str], read_stdin: Callable[[], str] = lambda: sys.stdin.read()) -> Selection | None:
+    """What the selectors name; None without any.
+
+    Raises:
+        UsageError: a text is not a selector.
+    """
+    if not texts:
+        return None
+    words: list[str] = []
+    for text in texts:
+        words += _split(read_stdin()) if text == "-" else _split(text)
+    if not words and "-" not in texts:
+        raise UsageError(f"{' '.join(texts)!r} names no job: write 42, 1-5,8, last or -")
+    numbers: list[int] = []
+    ranges: list[tuple[int, int]] = []
+    for word in words:
+        if match := re.fullmatch(r"(\d+)(?:-(\d+))?", word):
+            first, last = int(match[1]), int(match[2] or match[1])
+            if last > _LARGEST or first > last:
+                raise UsageError(f"{word!r} is not a range of ids: write the smaller one first, such as 1-5")
+            if match[2] is None:
+                numbers.append(first)
+            else:
+                ranges.append((first, last))
+        elif word != "last":
+            raise UsageError(f"{word!r} names no job: write 42, 1-5,8, last or - (ids from stdin)")
+    single = len(words) == 1 and not ranges and "-" not in texts
+    return Selection(tuple(dict.fromkeys(numbers)), tuple(ranges), "last" in words, single)
+
+
+def _split(text: str) -> list[str]:
+    return [word for word in re.split(r"[\s,]+", text) if word]
+
+
+def ids_argument(*, required: bool = False) -> Callable[[F], F]:
+    """The argument ``IDS``, as a `Selection` or None."""
+    from simcelery.cli.complete import job_ids
+
+    def convert(ctx: click.Context, _: click.Parameter, value: tuple[str, ...]) -> Selection | None:
+        return None if ctx.resilient_parsing else parse(value)
+
+    return click.argument(
+        "selection", nargs=-1, metavar="IDS", required=required, callback=convert, shell_complete=job_ids
+    )
+
+
+def resolve(selection: Selection) -> list[int]:
+    """The ids that a selection names, ascending. Ranges end at the newest job.
+
+    Raises:
+        JobNotFoundError: a job that is named by its number, or `last`, is not on the board.
+    """
+    from simcelery.board import engine, queries
+
+    found = set(selection.numbers)
+    with engine.begin() as connection:
+        newest = queries.last_id(connection) if selection.last or selection.ranges else None
+        known: set[int] = set()
+        for part in chunks(sorted(found)):
+            known.update(queries.states(connection, part))
+    if missing := sorted(found - known):
+        raise JobNotFoundError(f"there is no job {missing[0]}")
+    for first, last in selection.ranges:
+        found.update(range(first, min(last, newest or 0) + 1))
+    if selection.last:
+        if newest is None:
+            raise JobNotFoundError("the board has no jobs yet")
+        found.add(newest)
+    return sorted(found)
+
+
+def which(selection: Selection | None, filters: Filters, states: Sequence[str] | None = None) -> Filter:
+    """The filter for what selectors and filters name together; `states` replace those of the filters.
+
+    Raises:
+        JobNotFoundError: as `resolve`.
+        UsageError: a filter is malformed.
+    """
+    return filters.to_board(None if selection is None else resolve(selection), states)
+
+
+def require(selection: Selection | None, filters: Filters, verb: str) -> None:
+    """Refuse to act on the whole board because nothing was said.
+
+    Raises:
+        UsageError: neither a selector nor a filter is given.
+    """
+    if selection is None and not filters.given:
+        raise UsageError(f"{verb} what? Name jobs (42, 1-5,8, last, -) or give a filter such as -w or -t")
+
+
+def chunks(ids: Sequence[int]) -> Iterable[Sequence[int]]:
+    """Few enough ids at a time for one statement."""
+    return (ids[start : start + _MANY] for start in range(0, len(ids), _MANY))

@@ -1,0 +1,89 @@
+"""``up`` and ``down``: the embedded servers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.output import note, say, show_ids, show_json
+from simcelery.cli.records import jsonable
+
+if TYPE_CHECKING:
+    from simcelery.services import Services
+    from simcelery.settings import Settings
+
+
+@command("up", "simcelery up", "simcelery --home /scratch/me up")
+@output_option
+def up(output: Output) -> None:
+    """Start the embedded servers, Postgres and Redis, and bring their board up to date.
+
+    They need no root and listen on this machine only. Their data is in the setting home. What runs
+    already is left alone.
+    """
+    from simcelery import services
+    from simcelery.board import migrate
+    from simcelery.settings import get_settings
+
+    settings = get_settings()
+    running = services.up(settings)
+    before, after = migrate.upgrade(_of_embedded(settings, running))
+    servers = services.status(settings)
+    if output == "json":
+        show_json({"servers": [_server(one, running) for one in servers], "schema": after})
+    elif output == "quiet":
+        show_ids(one.name for one in servers)
+    else:
+        for one in servers:
+            what = "started" if one.name in running.started else "was running"
+            say(f"{_TITLES[one.name]} {one.version} on 127.0.0.1:{one.port}: {what}")
+        say(f"board: schema {after}{'' if before == after else ', just now'}")
+        say(f"data in {settings.home}, the URLs in {settings.services_file}")
+        say("next: celery -A simcelery worker    (in the folder of your workflows)")
+    _say_what_is_not_used(settings)
+
+
+_TITLES = {"postgres": "Postgres", "valkey": "Redis (Valkey)"}
+
+
+def _of_embedded(settings: Settings, running: Services) -> Settings:
+    """Settings that mean the embedded servers, whatever URLs are set."""
+    from pydantic import SecretStr
+
+    urls = {
+        "database_url": SecretStr(running.database_url),
+        "broker_url": SecretStr(running.broker_url),
+        "prepared_statements": False,
+    }
+    return settings.model_copy(update=urls)
+
+
+def _server(status: Any, running: Services) -> dict[str, Any]:
+    shown = {
+        name: str(value) if name in ("data_folder", "log") else value for name, value in vars(status).items()
+    }
+    return {**jsonable(shown), "started": status.name in running.started}
+
+
+def _say_what_is_not_used(settings: Settings) -> None:
+    for name in ("database_url", "broker_url"):
+        if getattr(settings, name) is not None:
+            note(f"note: {name} is set, so commands and workers here use that instead of the embedded server")
+
+
+@command("down", "simcelery down")
+@output_option
+def down(output: Output) -> None:
+    """Stop the embedded servers. Their data stays: 'simcelery up' continues where they stopped.
+
+    Jobs that are running keep running; their workers wait for the board to come back.
+    """
+    from simcelery import services
+    from simcelery.settings import get_settings
+
+    settings = get_settings()
+    stopped = services.down(settings)
+    if output == "json":
+        show_json({"stopped": stopped})
+    elif output == "table":
+        say(f"stopped; the data stays in {settings.home}" if stopped else f"nothing ran in {settings.home}")

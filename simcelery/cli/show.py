@@ -1,0 +1,152 @@
+"""``show``: everything about one job."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.output import Column, heading, say, show_facts, show_ids, show_json, show_table
+from simcelery.cli.records import plain, progress, record
+from simcelery.cli.selectors import Selection, ids_argument, resolve
+from simcelery.cli.words import ago, compact, duration, moment, size, span
+from simcelery.errors import UsageError
+
+if TYPE_CHECKING:
+    from simcelery.board.queries import JobRow
+
+_MOST_LINES = 40
+
+
+@command("show", "simcelery show 42", "simcelery show last", "simcelery show 42 -o json | jq .attempts")
+@ids_argument(required=True)
+@output_option
+def show(selection: Selection, output: Output) -> None:
+    """Show everything about one job: parameters, times, attempts, parents, children, traceback, result."""
+    from simcelery.board import dependencies, engine, queries
+
+    number = the_only(selection)
+    with engine.begin() as connection:
+        row = queries.job(connection, number)
+        attempts = queries.attempts(connection, number)
+        parents = dependencies.parents_of(connection, number)
+        children = dependencies.children_of(connection, number)
+    assert row is not None, "resolve has found it"
+    traceback = attempts[-1]["traceback"] if attempts else None
+    if output == "json":
+        more = {"parents": parents, "children": children, "attempts": attempts, "traceback": traceback}
+        show_json(record(row, **more))
+    elif output == "quiet":
+        show_ids([number])
+    else:
+        _show(row, attempts, parents, children)
+
+
+def the_only(selection: Selection) -> int:
+    """The one job that is named.
+
+    Raises:
+        UsageError: it is not one.
+        JobNotFoundError: it is not on the board.
+    """
+    ids = resolve(selection)
+    if len(ids) != 1:
+        raise UsageError(f"this shows one job, not {len(ids):,}: name one, such as 42 or last")
+    return ids[0]
+
+
+def _show(row: JobRow, attempts: list[dict[str, Any]], parents: list[int], children: list[int]) -> None:
+    heading(f"job {row.id}  {row.workflow}  {row.state}")
+    show_facts(_facts(row, parents, children))
+    _show_values("parameters", {name: plain(value) for name, value in row.parameters.items()})
+    if row.state == "succeeded":
+        _show_values("result", plain(row.result))
+    if attempts:
+        say()
+        heading("attempts")
+        _show_attempts(attempts)
+        if attempts[-1]["traceback"]:
+            say()
+            heading(f"traceback of attempt {attempts[-1]['attempt']}")
+            for line in attempts[-1]["traceback"].rstrip().splitlines():
+                say(f"  {line}")
+
+
+def _facts(row: JobRow, parents: list[int], children: list[int]) -> list[tuple[str, object]]:
+    limits = f"{row.attempt} made; failures {row.failures} of {row.max_attempts}"
+    waits_until = f"not before {moment(row.run_at)}" if row.state == "scheduled" else ""
+    ran = row.state in ("running", "succeeded", "failed")
+    return [
+        ("task id", row.task_id),
+        ("queue", f"{row.queue}, priority {row.priority}"),
+        ("tags", ", ".join(row.tags)),
+        ("submitted", f"{moment(row.submitted_at)} by {row.submitted_by}"),
+        ("submitted by job", row.parent_id),
+        ("waits", waits_until),
+        ("published", moment(row.published_at) if row.state == "pending" else ""),
+        ("started", moment(row.started_at)),
+        ("finished", moment(row.finished_at)),
+        ("took", span(row.started_at, row.finished_at) if ran else ""),
+        ("time limit", duration(row.time_limit)),
+        ("attempts", f"{limits}, losses {row.losses} of {row.max_losses}"),
+        ("cancel", f"asked for {ago(row.cancel_requested_at)}" if row.cancel_requested_at else ""),
+        ("worker", row.worker),
+        ("progress", progress(row.progress) if row.progress else ""),
+        ("parents", compact(parents) + (f" ({row.unmet:,} not succeeded)" if row.unmet else "")),
+        ("children", compact(children)),
+        ("key", row.idempotency_key),
+        ("error", row.error),
+    ]
+
+
+def _show_values(title: str, value: Any) -> None:
+    say()
+    heading(title)
+    if isinstance(value, dict) and value:
+        width = max(map(len, value))
+        lines = [
+            line
+            for name, item in value.items()
+            for line in _indented(f"{name:<{width}}  ", json.dumps(item, ensure_ascii=False), item)
+        ]
+    else:
+        lines = json.dumps(value, indent=2, ensure_ascii=False).splitlines()
+    for line in lines[:_MOST_LINES]:
+        say(f"  {line}")
+    if len(lines) > _MOST_LINES:
+        say(f"  … {len(lines) - _MOST_LINES:,} more lines: -o json shows them")
+
+
+def _indented(head: str, compact_text: str, value: Any) -> list[str]:
+    """A short value on its line, a long one on lines of its own."""
+    if len(compact_text) <= 100:
+        return [head + compact_text]
+    first, *rest = json.dumps(value, indent=2, ensure_ascii=False).splitlines()
+    return [head + first, *(" " * len(head) + line for line in rest)]
+
+
+def _show_attempts(attempts: list[dict[str, Any]]) -> None:
+    columns = [
+        Column("attempt", right=True),
+        Column("outcome", coloured=True),
+        Column("cause"),
+        Column("host"),
+        Column("took", right=True),
+        Column("cpu", right=True),
+        Column("memory", right=True),
+        Column("error", flexible=True),
+    ]
+    rows = [
+        (
+            one["attempt"],
+            one["outcome"],
+            one["cause"],
+            one["host"],
+            span(one["started_at"], one["finished_at"]),
+            duration(one["cpu_seconds"]),
+            size(one["peak_memory"]),
+            f"{one['error_type']}: {one['error_message'] or ''}".rstrip(": ") if one["error_type"] else "",
+        )
+        for one in attempts
+    ]
+    show_table(columns, rows)

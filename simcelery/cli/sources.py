@@ -1,0 +1,210 @@
+"""Where the parameters of many jobs come from: ``name=value``, ``--each`` and ``--grid``."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import itertools
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simcelery.errors import ParametersError, UsageError
+
+if TYPE_CHECKING:
+    from simcelery.cli.targets import Target
+
+MOST_JOBS = 10_000_000
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+
+
+@dataclass(frozen=True)
+class Item:
+    """The parameters of one job. `where` names their origin in error messages, such as ``a.csv line 3``."""
+
+    values: dict[str, Any]
+    where: str = ""
+
+
+def pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """``name=value`` as pairs.
+
+    Raises:
+        UsageError: a text is not of this form, or a name is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            hint = ""
+            if Path(text).exists():
+                hint = "; a pattern of files is quoted: --each '*.cif'"
+            raise UsageError(f"{text!r} is not NAME=VALUE{hint}")
+        if name in found:
+            raise UsageError(f"parameter {name!r} is given twice")
+        found[name] = value
+    return list(found.items())
+
+
+def items(target: Target, parameters: Sequence[str], each: str | None, grid: Sequence[str]) -> list[Item]:
+    """The parameters of all jobs: those given, with each row or file, with each point of the grid.
+
+    Raises:
+        UsageError, ParametersError: something cannot be read or does not fit; one line says where.
+    """
+    base = target.parse(pairs(parameters))
+    rows = [Item({})] if each is None else list(read_each(target, each))
+    points = grid_points(target, grid)
+    if len(rows) * len(points) > MOST_JOBS:
+        raise UsageError(f"this is {len(rows) * len(points):,} jobs; submit at most {MOST_JOBS:,} at once")
+    if not rows:
+        raise UsageError(f"--each {each}: there is nothing in it")
+    found = []
+    for row, point in itertools.product(rows, points):
+        for names in (base.keys() & row.values.keys(), base.keys() & point.keys(), row.values.keys() & point):
+            if names:
+                where = f"{row.where}: " if row.where else ""
+                raise UsageError(f"{where}parameter {min(names)!r} is given twice")
+        found.append(Item({**base, **row.values, **point}, row.where))
+    return found
+
+
+# --- --each ----------------------------------------------------------------------------------------
+
+
+def read_each(target: Target, each: str) -> Iterator[Item]:
+    """One item for each row of a file or stdin, or for each file that a pattern names.
+
+    Raises:
+        UsageError, ParametersError: as `items`.
+    """
+    name, equals, pattern = each.partition("=")
+    if equals and name.isidentifier():
+        return _files(target, name, pattern)
+    if each == "-":
+        return _json_lines("stdin", sys.stdin.read())
+    suffix = Path(each).suffix.lower()
+    if not glob.has_magic(each) and suffix in (".jsonl", ".ndjson", ".csv"):
+        try:
+            text = Path(each).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise UsageError(f"--each {each}: {reason}") from None
+        return _table(target, each, text) if suffix == ".csv" else _json_lines(each, text)
+    if len(target.required) != 1:
+        names = ", ".join(target.required) or "none"
+        raise UsageError(
+            f"--each {each}: which parameter are the files for? Write --each NAME='{each}' "
+            f"({target.name} requires: {names})"
+        )
+    return _files(target, target.required[0], each)
+
+
+def _files(target: Target, name: str, pattern: str) -> Iterator[Item]:
+    paths = sorted(glob.glob(pattern, recursive=True))
+    if not paths:
+        raise UsageError(f"--each: no file matches {pattern!r}")
+    return (_parsed(target, path, [(name, path)]) for path in paths)
+
+
+def _json_lines(where: str, text: str) -> Iterator[Item]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        place = f"{where} line {number}"
+        try:
+            values = json.loads(line)
+        except ValueError as error:
+            raise UsageError(f"{place}: not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise UsageError(f"{place}: not a JSON object of parameters")
+        yield Item(values, place)
+
+
+def _table(target: Target, where: str, text: str) -> Iterator[Item]:
+    """A header of parameter names; an empty cell leaves the parameter to its default."""
+    reader = csv.reader(io.StringIO(text))
+    header: list[str] | None = None
+    for row in reader:
+        if not any(cell.strip() for cell in row):
+            continue
+        if header is None:
+            header = [cell.strip() for cell in row]
+            if len(set(header)) < len(header):
+                raise UsageError(f"{where}: two columns have the same name")
+            continue
+        place = f"{where} line {reader.line_num}"
+        if len(row) != len(header):
+            raise UsageError(f"{place}: {len(row)} cells, but the header has {len(header)}")
+        texts = [(name, cell) for name, cell in zip(header, row, strict=True) if cell.strip()]
+        yield _parsed(target, place, texts)
+
+
+def _parsed(target: Target, where: str, texts: list[tuple[str, str]]) -> Item:
+    try:
+        return Item(target.parse(texts), where)
+    except ParametersError as error:
+        raise ParametersError(f"{where}: {error}") from None
+
+
+# --- --grid ----------------------------------------------------------------------------------------
+
+
+def grid_points(target: Target, grid: Sequence[str]) -> list[dict[str, Any]]:
+    """The cartesian product of all grids.
+
+    Raises:
+        UsageError, ParametersError: as `items`.
+    """
+    axes = []
+    for name, text in pairs(grid):
+        values = [target.parse([(name, value)])[name] for value in grid_values(text)]
+        if not values:
+            raise UsageError(f"--grid {name}: there is no value in {text!r}")
+        axes.append([(name, value) for value in values])
+    if math.prod(map(len, axes)) > MOST_JOBS:
+        raise UsageError(f"--grid: this is more than {MOST_JOBS:,} jobs")
+    return [dict(point) for point in itertools.product(*axes)]
+
+
+def grid_values(text: str) -> list[str]:
+    """``1,2,3`` and ``0.9:1.1:0.05`` (both ends included) as texts; brackets and quotes keep commas together.
+
+    Raises:
+        UsageError: a range without end.
+    """
+    found: list[str] = []
+    for part in _split(text):
+        found += _range(part) if re.fullmatch(rf"{_NUMBER}:{_NUMBER}:{_NUMBER}", part) else [part]
+    return found
+
+
+def _range(text: str) -> list[str]:
+    # Decimal: 0.9 + 0.05 + 0.05 is 1.0, not 1.0000000000000002.
+    start, stop, step = map(Decimal, text.split(":"))
+    if step == 0 or (stop - start) / step < 0:
+        raise UsageError(f"--grid: {text!r} has no end: write START:STOP:STEP")
+    count = int((stop - start) / step) + 1
+    if count > MOST_JOBS:
+        raise UsageError(f"--grid: {text!r} is {count:,} values")
+    return [f"{start + i * step:f}" for i in range(count)]
+
+
+def _split(text: str) -> list[str]:
+    parts, depth, quoted = [""], 0, False
+    for char in text:
+        quoted ^= char == '"'
+        if not quoted:
+            depth += (char in "[{") - (char in "]}")
+        if char == "," and depth == 0 and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [part.strip() for part in parts if part.strip()]

@@ -1,0 +1,258 @@
+"""``submit``: validate everything, record it, say what became of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simcelery.cli import sources
+from simcelery.cli.complete import parameter_names, workflow_names
+from simcelery.cli.options import Command, Output, command, duration, output_option
+from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
+from simcelery.cli.records import KEYS, plain, record, summary
+from simcelery.cli.words import compact, many
+from simcelery.errors import EncodingError, ParametersError, UsageError
+
+if TYPE_CHECKING:
+    from simcelery.board.jobs import NewJob
+    from simcelery.cli.sources import Item
+    from simcelery.cli.targets import Target
+    from simcelery.submission.handle import Job
+    from simcelery.submission.options import Options
+
+_SHOWN = 10  # rows of a dry run
+
+
+class SubmitCommand(Command):
+    """Everything after ``--`` is a command to submit, whatever it looks like."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the command away from click."""
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta["argv"] = args[at + 1 :]
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """How it is called."""
+        return ["[OPTIONS] WORKFLOW [NAME=VALUE]...  |  [OPTIONS] -- COMMAND..."]
+
+
+@command(
+    "submit",
+    "simcelery submit emt.relax structure=NaCl.cif fmax=0.01 --priority 8",
+    "simcelery submit emt.relax --each '*.cif' --grid fmax=0.05,0.01 -t oxides --dedupe",
+    "simcelery submit my_project.scan --each points.csv --dry-run",
+    "simcelery submit --queue cpu --wait -- mpirun -n 4 ./solve input.txt",
+    cls=SubmitCommand,
+)
+@click.argument("workflow", required=False, shell_complete=workflow_names)
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=parameter_names)
+@click.option(
+    "--each",
+    metavar="FILE|GLOB",
+    help="A job for each line of a .jsonl (- for stdin) or .csv file, or for each file: NAME='*.cif'.",
+)
+@click.option(
+    "--grid",
+    multiple=True,
+    metavar="NAME=V,V,…",
+    help="A job for each value, also START:STOP:STEP with both ends (repeat: all combinations).",
+)
+@click.option("-p", "--priority", type=click.IntRange(0, 9), help="0 to 9; higher runs first.")
+@click.option("-q", "--queue", help="Where it waits.")
+@click.option("-t", "--tag", "tags", multiple=True, help="A word to find it by (repeat for several).")
+@click.option(
+    "--after", multiple=True, metavar="IDS", help="Jobs that must succeed first: 42, 1-5,8, last, -."
+)
+@click.option("--run-at", metavar="TIME", help="Not before: 2030-01-31T08:00 (local time), or +2h.")
+@click.option(
+    "--dedupe", is_flag=True, help="Take the job that has these parameters already, if there is one."
+)
+@click.option("--key", help="The same, for a key of your own; for one job.")
+@click.option(
+    "--on-failed",
+    type=click.Choice(["retry", "keep", "error"]),
+    default="retry",
+    help="With --dedupe, where that job did not succeed (default: retry).",
+)
+@click.option("--max-attempts", type=click.IntRange(min=1), help="How often its own errors are tried.")
+@click.option("--time-limit", metavar="DURATION", help="Stop it after 90, 1h30m or HH:MM:SS.")
+@click.option("--wait", is_flag=True, help="Wait until all are finished; then as 'simcelery wait'.")
+@click.option("--timeout", metavar="DURATION", help="With --wait: at most so long.")
+@click.option("--dry-run", is_flag=True, help="Validate everything and show it; write nothing.")
+@output_option
+@click.pass_context
+def submit(
+    ctx: click.Context,
+    /,
+    workflow: str | None,
+    parameters: tuple[str, ...],
+    each: str | None,
+    grid: tuple[str, ...],
+    wait: bool,
+    timeout: str | None,
+    dry_run: bool,
+    output: Output,
+    **chosen: Any,
+) -> int:
+    """Submit one job, or one for each row, file or point of a grid, or a command.
+
+    Values are read as JSON where that fits the parameter, else as text. Everything is validated before
+    anything is written.
+    """
+    from simcelery.cli import targets
+
+    target, found = _what(ctx.meta.get("argv"), workflow, parameters, each, grid, targets.find)
+    several = each is not None or bool(grid)
+    if chosen["key"] and several:
+        raise UsageError("--key names one job; with --each and --grid use --dedupe")
+    seconds = duration("--timeout", timeout)
+    options = _options(chosen)
+    new = prepare(target, found, options)
+    if dry_run:
+        _show_dry(new, output, several)
+        return 0
+    from simcelery.submission.manage import submit_all
+
+    jobs = submit_all(new, options)
+    if wait:
+        from simcelery.cli.wait import wait_for
+
+        if output == "table":
+            note(_in_words(jobs, several, options))  # stdout is for the result
+        return wait_for([job.id for job in jobs], seconds, output, single=not several)
+    _show(jobs, output, several, options)
+    return 0
+
+
+def _what(
+    argv: list[str] | None,
+    workflow: str | None,
+    parameters: tuple[str, ...],
+    each: str | None,
+    grid: tuple[str, ...],
+    find: Any,
+) -> tuple[Target, list[Item]]:
+    """The workflow, and the parameters of each of its jobs."""
+    if argv is not None:
+        if workflow or each or grid:
+            raise UsageError("before '--' stand options only: a command has no NAME=VALUE, --each or --grid")
+        if not argv:
+            raise UsageError("there is no command after '--'")
+        return find("command"), [sources.Item({"argv": argv})]
+    if not workflow:
+        raise UsageError("submit what? Name a workflow ('simcelery workflows' lists them), or '-- COMMAND'")
+    if "=" in workflow:
+        raise UsageError(f"{workflow!r} stands where the workflow's name should: submit WORKFLOW NAME=VALUE")
+    target = find(workflow)
+    return target, sources.items(target, parameters, each, grid)
+
+
+def _options(chosen: dict[str, Any]) -> Options:
+    from simcelery.cli import selectors
+    from simcelery.submission.options import Options
+
+    after = selectors.parse(chosen.pop("after"))
+    run_at = chosen.pop("run_at")
+    moment, delay = parse_run_at(run_at) if run_at else (None, None)
+    time_limit = duration("--time-limit", chosen.pop("time_limit"))
+    parents = selectors.resolve(after) if after else ()
+    return Options(after=parents, run_at=moment, delay=delay, time_limit=time_limit, **chosen)
+
+
+def parse_run_at(text: str) -> tuple[dt.datetime | None, float | None]:
+    """A moment, or seconds from now: ``2030-01-31T08:00`` (local unless it says otherwise) or ``+2h``.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text.startswith("+"):
+        return None, duration("--run-at", text[1:])
+    try:
+        return dt.datetime.fromisoformat(text).astimezone(), None
+    except ValueError:
+        raise UsageError(f"--run-at: {text!r} is not a time: write 2030-01-31T08:00 or +2h") from None
+
+
+def prepare(target: Target, found: Sequence[Item], options: Options) -> list[NewJob]:
+    """All jobs, validated; none is recorded.
+
+    Raises:
+        ParametersError, EncodingError: of the first that does not fit; says where it came from.
+    """
+    new = []
+    for item in found:
+        try:
+            new.append(target.prepare(item.values, options))
+        except (ParametersError, EncodingError) as error:
+            if item.where:
+                raise type(error)(f"{item.where}: {error}") from None
+            raise
+    return new
+
+
+def _show(jobs: Sequence[Job], output: Output, several: bool, options: Options) -> None:
+    if output == "quiet":
+        show_ids(job.id for job in jobs)
+    elif output == "json":
+        shown = _records(jobs)
+        show_json(shown if several else shown[0])
+    else:
+        say(_in_words(jobs, several, options))
+
+
+def _in_words(jobs: Sequence[Job], several: bool, options: Options) -> str:
+    if not several:
+        return f"job {jobs[0].id}" + (f" ({jobs[0].how})" if jobs[0].how != "new" else "")
+    line = f"{many(len(jobs))} (ids {compact(job.id for job in jobs)})"
+    if options.dedupe:
+        hows = Counter(job.how for job in jobs)
+        line += ": " + ", ".join(
+            f"{hows[how]:,} {how}" for how in ("new", "existing", "retried") if hows[how]
+        )
+    return line
+
+
+def _records(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    from simcelery.board import engine, queries
+    from simcelery.cli.selectors import chunks
+
+    rows = {}
+    with engine.begin() as connection:
+        for part in chunks([job.id for job in jobs]):
+            rows.update({row.id: row for row in queries.jobs(connection, queries.Filter(ids=part))})
+    return [record(rows[job.id], how=job.how) for job in jobs if job.id in rows]
+
+
+def _show_dry(new: Sequence[NewJob], output: Output, several: bool) -> None:
+    if output == "json":
+        shown = [_planned(job) for job in new]
+        show_json(shown if several else shown[0])
+    elif output == "table":
+        columns = [Column("workflow"), Column("queue"), Column("priority", right=True), Column("parameters")]
+        rows = [
+            (job.workflow, job.queue, job.priority, summary(dict(job.parameters))) for job in new[:_SHOWN]
+        ]
+        show_table(columns, rows)
+        if len(new) > _SHOWN:
+            say(f"… and {len(new) - _SHOWN:,} more")
+        say(f"{many(len(new))} would be submitted; nothing is written")
+
+
+def _planned(job: NewJob) -> dict[str, Any]:
+    """A job that is not recorded: the same keys, without a number."""
+    known = {
+        "workflow": job.workflow,
+        "parameters": {name: plain(value) for name, value in job.parameters.items()},
+        "queue": job.queue,
+        "priority": job.priority,
+        "tags": list(job.tags),
+        "attempt": 0,
+    }
+    return {name: known.get(name) for name in KEYS}

@@ -1,0 +1,300 @@
+"""``wait``: follow jobs until they are finished."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simcelery.cli.options import Filters, Output, command, duration, filter_options, output_option
+from simcelery.cli.output import note, say, show_ids, show_json
+from simcelery.cli.records import plain, progress, record
+from simcelery.cli.selectors import Selection, chunks, ids_argument, require, which
+from simcelery.cli.words import compact, many
+from simcelery.cli.words import duration as in_words
+from simcelery.errors import JobNotFoundError, ServiceError, WaitTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from simcelery.board.queries import JobRow
+    from simcelery.board.states import State
+
+EXIT_INTERRUPTED = 130
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+_LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
+_HINT_AFTER = 5.0  # nothing has started by then: perhaps nobody is there to start it
+_PATIENCE = 300.0  # with a board that does not answer
+
+
+@command(
+    "wait",
+    "simcelery wait 42 && echo succeeded",
+    "simcelery wait -t oxides --timeout 2h",
+    "simcelery submit emt.relax --each '*.cif' -o quiet | simcelery wait -",
+)
+@ids_argument()
+@filter_options
+@click.option("--timeout", metavar="DURATION", help="At most 90, 1h30m or HH:MM:SS.")
+@output_option
+def wait(selection: Selection | None, filters: Filters, timeout: str | None, output: Output) -> int:
+    """Wait until jobs are finished, and show their progress. Ctrl-C stops the waiting, not the jobs.
+
+    IDS are 42, 1-5,8, last or - (from stdin). For one job its result is printed as JSON. Exit code 1 if
+    any job did not succeed, or the time is up.
+    """
+    from simcelery.board import engine, queries
+
+    seconds = duration("--timeout", timeout)
+    require(selection, filters, "wait for")
+    wanted = which(selection, filters)
+    with engine.begin() as connection:
+        ids = queries.ids(connection, wanted)[: filters.limit]
+    return wait_for(ids, seconds, output, single=bool(selection and selection.single))
+
+
+def wait_for(ids: Sequence[int], timeout: float | None, output: Output, *, single: bool) -> int:
+    """Wait, then show the jobs; the exit code.
+
+    Raises:
+        JobError: the only job did not succeed, or the time is up.
+    """
+    watch = Watch(ids)
+    try:
+        follow(watch, timeout)
+    except KeyboardInterrupt:
+        what = f"wait {compact(ids)}" if len(ids) < 100 else "status"
+        note(f"simcelery: no longer waiting; the jobs go on (simcelery {what})")
+        return EXIT_INTERRUPTED
+    succeeded = watch.states["succeeded"] == len(ids)
+    if output == "quiet":
+        show_ids(ids)
+    elif output == "json":
+        rows = [record(row) for row in rows_of(ids)]
+        show_json(rows[0] if single else rows)
+    elif single:
+        show_result(rows_of(ids)[0])
+    else:
+        say(f"{many(len(ids))}: {watch.in_words() or 'nothing to wait for'}")
+    return 0 if succeeded else 1
+
+
+def rows_of(ids: Sequence[int]) -> list[JobRow]:
+    """The jobs, in the order of their ids."""
+    from simcelery.board import engine, queries
+
+    found: list[JobRow] = []
+    with engine.begin() as connection:
+        for part in chunks(ids):
+            found += queries.jobs(connection, queries.Filter(ids=part), newest=False)
+    return found
+
+
+def show_result(row: JobRow) -> None:
+    """Print the result of a finished job.
+
+    Raises:
+        JobError: it did not succeed.
+    """
+    if row.state != "succeeded":
+        from simcelery.submission.handle import Job
+
+        raise Job(row.id, row.task_id, row.workflow).failure(row)
+    show_json(plain(row.result))
+
+
+class Watch:
+    """Jobs on their way: what was last seen of them, and how fast they finish."""
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        self.ids = list(ids)
+        self.single: JobRow | None = None
+        self._seen: dict[int, State] = {}
+        self._open = list(ids)
+        self._began = time.monotonic()
+        self._finished_before: int | None = None
+
+    def poll(self) -> bool:
+        """Ask the board; whether anything is still open.
+
+        Raises:
+            JobNotFoundError: a job is no longer on the board.
+            ServiceError: Postgres cannot be asked.
+        """
+        from simcelery.board import engine, queries
+
+        with engine.begin() as connection:
+            for part in chunks(self._open):
+                self._seen.update(queries.states(connection, part))
+            if len(self.ids) == 1:
+                self.single = queries.job(connection, self.ids[0])
+        if missing := [number for number in self._open if number not in self._seen]:
+            raise JobNotFoundError(f"job {missing[0]} is no longer on the board")
+        self._open = [number for number in self._open if not self._seen[number].is_terminal]
+        if self._finished_before is None:
+            self._finished_before = self.finished
+        return bool(self._open)
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many jobs are in which state."""
+        return Counter(str(state) for state in self._seen.values())
+
+    @property
+    def finished(self) -> int:
+        """How many are finished."""
+        return len(self.ids) - len(self._open)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing has happened since the beginning."""
+        states = self.states
+        return (
+            self.finished == (self._finished_before or 0) and not states["running"] and states["pending"] > 0
+        )
+
+    def in_words(self) -> str:
+        """``3 running, 997 pending``."""
+        from simcelery.board.states import State
+
+        states = self.states
+        return ", ".join(f"{states[state]:,} {state}" for state in State if states[state])
+
+    def pace(self) -> str:
+        """``12/s, 1m20s left``, once something has finished."""
+        done = self.finished - (self._finished_before or 0)
+        elapsed = time.monotonic() - self._began
+        if not done or elapsed < 0.5 or not self._open:
+            return ""
+        rate = done / elapsed
+        shown = (
+            f"{rate:.3g}/s"
+            if rate >= 1
+            else f"{rate * 60:.3g}/min"
+            if rate * 60 >= 1
+            else f"{rate * 3600:.3g}/h"
+        )
+        return f"{shown}, {in_words(len(self._open) / rate)} left"
+
+
+def follow(watch: Watch, timeout: float | None) -> None:
+    """Poll until all are finished; draw what is going on.
+
+    Raises:
+        WaitTimeoutError: some are not finished in time.
+        ServiceError: Postgres has been away for minutes.
+    """
+    began = time.monotonic()
+    pause, last_heard, hinted, before = _FIRST_PAUSE, began, False, -1
+    with ExitStack() as stack:
+        draw: Callable[[], None] | None = None
+        while True:
+            try:
+                if not watch.poll():
+                    return
+                last_heard = time.monotonic()
+            except ServiceError:
+                # A restart of Postgres is no reason to give up on jobs that go on all the same.
+                if before < 0 or time.monotonic() - last_heard > _PATIENCE:
+                    raise
+            now = time.monotonic()
+            if timeout is not None and now - began >= timeout:
+                left = f"{many(len(watch.ids) - watch.finished)} not finished"
+                raise WaitTimeoutError(
+                    f"{left} after {in_words(timeout)}: {watch.in_words()}; the jobs go on"
+                )
+            draw = draw or stack.enter_context(_drawing(watch))
+            draw()
+            if not hinted and watch.idle and now - began > _HINT_AFTER:
+                hinted = True
+                with suppress(ServiceError):
+                    _hint()
+            pause = _FIRST_PAUSE if watch.finished != before else min(pause * 1.5, _LONGEST_PAUSE)
+            before = watch.finished
+            left_over = pause if timeout is None else min(pause, began + timeout - now)
+            time.sleep(max(left_over, 0.0))
+
+
+def _hint() -> None:
+    from simcelery.board import engine, queries
+
+    with engine.begin() as connection:
+        unserved = queries.unserved_queues(connection)
+    for queue, count in unserved.items():
+        note(
+            f"simcelery: no live worker serves queue {queue!r} ({many(count, 'pending job')}): "
+            f"celery -A simcelery worker -Q {queue}"
+        )
+
+
+@contextmanager
+def _drawing(watch: Watch) -> Iterator[Callable[[], None]]:
+    if sys.stderr.isatty():
+        with _bar(watch) as draw:
+            yield draw
+    else:
+        yield _Lines(watch)
+
+
+class _Lines:
+    """A line every ten seconds, for logs."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._last = time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._last < _LINE_EVERY:
+            return
+        self._last = time.monotonic()
+        watch = self._watch
+        pace = watch.pace()
+        note(
+            f"{watch.finished:,}/{len(watch.ids):,} finished: {watch.in_words()}"
+            + (f"; {pace}" if pace else "")
+        )
+
+
+@contextmanager
+def _bar(watch: Watch) -> Iterator[Callable[[], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    columns: tuple[Any, ...] = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[about]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("", total=None, about="")
+
+        def draw() -> None:
+            shown.update(task, **_picture(watch))
+
+        yield draw
+
+
+def _picture(watch: Watch) -> dict[str, Any]:
+    """What the bar shows: for one job its own progress, for many how many are finished."""
+    job = watch.single
+    if job is not None:
+        report = job.progress if job.state == "running" and job.progress else {}
+        total = plain(report.get("total"))
+        return {
+            "description": f"job {job.id} {job.state}",
+            "total": total or None,
+            "completed": plain(report.get("done")) or 0,
+            "about": progress(report) if report else "",
+        }
+    return {
+        "description": f"{watch.finished:,}/{len(watch.ids):,}",
+        "total": len(watch.ids),
+        "completed": watch.finished,
+        "about": ", ".join(filter(None, (watch.in_words(), watch.pace()))),
+    }

@@ -1,0 +1,93 @@
+"""Numbers and times in words for people."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+_AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (30 * 86400, 86400, "d"))
+
+
+def ago(moment: dt.datetime | None, now: dt.datetime | None = None) -> str:
+    """``3 min ago``, ``in 2 h``; a date after a month; nothing for None."""
+    if moment is None:
+        return ""
+    seconds = ((now or dt.datetime.now(dt.UTC)) - moment).total_seconds()
+    if abs(seconds) < 1:
+        return "just now"
+    for limit, unit, name in _AGO:
+        if abs(seconds) < limit:
+            # Rounded down for the past, up for the future.
+            whole = seconds // unit if seconds > 0 else -(seconds // unit)
+            count = f"{whole:.0f} {name}"
+            return f"{count} ago" if seconds > 0 else f"in {count}"
+    return f"{moment.astimezone():%Y-%m-%d}"
+
+
+def moment(value: dt.datetime | None) -> str:
+    """A moment in local time, with how long ago that is."""
+    return f"{value.astimezone():%Y-%m-%d %H:%M:%S %Z} ({ago(value)})" if value else ""
+
+
+def duration(seconds: float | None) -> str:
+    """``120ms``, ``4.5s``, ``45s``, ``3m20s``, ``1h30m``, ``2d4h``: what the command line also reads."""
+    if seconds is None:
+        return ""
+    seconds = max(0.0, float(seconds))
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    for unit, name, part, part_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= unit:
+            rest = whole % unit // part
+            return f"{whole // unit}{name}" + (f"{rest}{part_name}" if rest else "")
+    return f"{whole}s"
+
+
+def span(start: dt.datetime | None, end: dt.datetime | None, now: dt.datetime | None = None) -> str:
+    """How long something took, or has taken so far."""
+    if start is None:
+        return ""
+    return duration(((end or now or dt.datetime.now(dt.UTC)) - start).total_seconds())
+
+
+def size(count: float | None) -> str:
+    """``512 B``, ``3.4 MiB``."""
+    if count is None:
+        return ""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def many(count: int, noun: str = "job") -> str:
+    """``1 job``, ``10,000 jobs``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def compact(ids: Iterable[int], most: int = 12) -> str:
+    """Ids as a selector: ``1-5,8``; shortened after `most` parts."""
+    parts: list[list[int]] = []
+    for number in sorted(set(ids)):
+        if parts and parts[-1][1] == number - 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in parts[:most]]
+    return ",".join(shown) + (",…" if len(parts) > most else "")
+
+
+def one_line(text: object) -> str:
+    """Text without line breaks and control characters: a job's error must not steer the terminal."""
+    joined = " ".join(str(text).split())
+    return "".join(char if char.isprintable() else "�" for char in joined)
+
+
+def shorten(text: object, most: int = 60) -> str:
+    """One line of at most `most` characters."""
+    line = one_line(text)
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,0 +1,187 @@
+"""``workflows`` and ``run``: what there is to submit, and a try without a queue."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simcelery.cli.complete import parameter_names, workflow_names
+from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.output import (
+    Column,
+    heading,
+    note,
+    say,
+    show_facts,
+    show_ids,
+    show_json,
+    show_table,
+)
+from simcelery.cli.records import plain
+from simcelery.cli.sources import pairs
+from simcelery.cli.words import duration
+from simcelery.errors import JobFailedError, ServiceError, SimceleryError
+
+if TYPE_CHECKING:
+    from simcelery.board.catalogue import Entry
+    from simcelery.workflows.definition import Definition
+
+
+@command("workflows", "simcelery workflows", "simcelery workflows emt.relax", "simcelery workflows -o json")
+@click.argument("name", required=False, shell_complete=workflow_names)
+@output_option
+def workflows(name: str | None, output: Output) -> None:
+    """List the workflows, those found here and those that workers have registered on the board.
+
+    NAME shows the parameters and options of one.
+    """
+    here, on_board = local(), registered()
+    names = sorted({*here, *on_board})
+    if name is not None:
+        found = describe(name, here.get(name), on_board.get(name))
+        if output == "json":
+            show_json(found)
+        elif output == "quiet":
+            show_ids([name])
+        else:
+            _show_one(found, here.get(name))
+        return
+    found_all = [describe(each, here.get(each), on_board.get(each)) for each in names]
+    if output == "json":
+        show_json(found_all)
+    elif output == "quiet":
+        show_ids(names)
+    else:
+        columns = [Column("workflow"), Column("queue"), Column("known"), Column("description", flexible=True)]
+        rows = [(one["name"], one["queue"], ", ".join(one["known"]), one["description"]) for one in found_all]
+        show_table(columns, rows)
+
+
+def local() -> dict[str, Definition]:
+    """The workflows that can be imported here, by name; what does not import is a note on stderr."""
+    from simcelery.settings import get_settings
+    from simcelery.workflows import registry
+
+    for error in registry.load(get_settings()).values():
+        note(f"simcelery: {error}")
+    return {known.name: known for known in registry.definitions()}
+
+
+def registered() -> dict[str, Entry]:
+    """The board's catalogue, by name; empty where the board cannot be asked."""
+    try:
+        from simcelery.board import catalogue, engine
+
+        with engine.begin() as connection:
+            return {entry.name: entry for entry in catalogue.read(connection)}
+    except SimceleryError as error:
+        if not isinstance(error, ServiceError):
+            note(f"simcelery: {error}")
+        return {}
+
+
+def describe(name: str, here: Definition | None, on_board: Entry | None) -> dict[str, Any]:
+    """One workflow as JSON; what is found here wins.
+
+    Raises:
+        UnknownWorkflowError: it is neither here nor on the board.
+    """
+    from simcelery.settings import get_settings
+    from simcelery.workflows import registry
+
+    if here is None and on_board is None:
+        registry.get(name)
+    known = [where for where, found in (("here", here), ("board", on_board)) if found]
+    if here is not None:
+        return {
+            "name": name,
+            "description": here.description,
+            "queue": here.queue or get_settings().default_queue,
+            "version": here.version,
+            "known": known,
+            "options": {
+                option: getattr(here, option)
+                for option in ("priority", "max_attempts", "max_losses", "time_limit", "soft_time_limit")
+            },
+            "parameters": here.parameters.json_schema(),
+        }
+    assert on_board is not None
+    entry = on_board
+    return {
+        "name": name,
+        "description": entry.description,
+        "queue": entry.queue,
+        "version": entry.version,
+        "known": known,
+        "options": entry.options,
+        "parameters": entry.parameters,
+    }
+
+
+def _show_one(found: dict[str, Any], here: Definition | None) -> None:
+    heading(found["name"])
+    text = inspect.getdoc(here.function) if here else found["description"]
+    for line in (text or "").splitlines():
+        say(f"  {line}" if line else "")
+    say()
+    options = {name: value for name, value in found["options"].items() if value is not None}
+    for name in ("time_limit", "soft_time_limit"):
+        if name in options:
+            options[name] = duration(options[name])
+    show_facts([("queue", found["queue"]), *options.items(), ("version", found["version"])])
+    say()
+    if here:
+        rows = here.parameters.describe()
+    else:
+        rows = schema_rows(found["parameters"])
+    show_table([Column("parameter"), Column("type", flexible=True), Column("default", flexible=True)], rows)
+
+
+def schema_rows(schema: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, type and default of each parameter of a JSON schema."""
+    return [
+        (name, _schema_type(entry), repr(plain(entry["default"])) if "default" in entry else "")
+        for name, entry in schema.get("properties", {}).items()
+    ]
+
+
+def _schema_type(entry: dict[str, Any]) -> str:
+    if "anyOf" in entry:
+        return " or ".join(_schema_type(one) for one in entry["anyOf"])
+    return str(
+        entry.get("type") or entry.get("$ref", "").rpartition("/")[2] or entry.get("description") or "any"
+    )
+
+
+@command(
+    "run",
+    "simcelery run emt.energy structure=Cu",
+    "simcelery run my_project.relax structure=NaCl.cif fmax=0.01",
+)
+@click.argument("workflow", shell_complete=workflow_names)
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=parameter_names)
+def run(workflow: str, parameters: tuple[str, ...]) -> None:
+    """Run a workflow here and now, without a queue or a board, and print its result as JSON.
+
+    Values are read as JSON where that fits the parameter, else as text. What the workflow prints goes to
+    stderr.
+    """
+    from simcelery.settings import get_settings
+    from simcelery.workflows import registry
+    from simcelery.workflows.encoding import encode
+
+    registry.load(get_settings())
+    definition = registry.get(workflow)
+    given = definition.parameters.bind((), definition.parameters.parse(pairs(parameters)))
+    valid = definition.parameters.validate(given)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            result = definition.function(**valid)
+    except (Exception, SystemExit) as error:
+        line = f"{workflow} failed: {type(error).__name__}: {error}"
+        raise JobFailedError(f"{line} (run again with --debug for the traceback)") from error
+    show_json(plain(encode(result, "result")))

@@ -1,0 +1,205 @@
+"""kill -9 at every line between recorded and finished, and services that go away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from pydantic import SecretStr
+
+import simcelery
+from simcelery import services
+from simcelery.board import migrate
+from simcelery.services import Services
+from simcelery.settings import Settings
+from tests.board_helpers import attempts, row
+from tests.conftest import Project, make_project, wait_until
+
+
+def executions(path: Path) -> int:
+    """How often ``trace`` ran for this file."""
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def submit_trace(project: Project, path: Path, **environment: str) -> int:
+    """Submit one job from a client process of its own; its exit code."""
+    code = f"import sims; print(sims.trace.submit({str(path)!r}).id)"
+    return project.python(code, **environment).returncode
+
+
+# --- the client ---
+
+
+@pytest.mark.parametrize("line", ["after_record", "before_send", "after_send"])
+def test_a_client_killed_after_the_record_leaves_a_job_that_runs_once(
+    project: Project, tmp_path: Path, line: str
+) -> None:
+    count = tmp_path / "count"
+    assert submit_trace(project, count, SIMCELERY_FAILPOINTS=f"{line}=kill") == -signal.SIGKILL
+    [job] = simcelery.jobs()
+    assert job.state == "pending"
+    assert job.row().published_at is None
+    project.worker()
+    assert job.result(timeout=30) == "ran"
+    assert executions(count) == 1
+
+
+def test_a_client_killed_before_the_commit_leaves_nothing(project: Project, tmp_path: Path) -> None:
+    killed = submit_trace(project, tmp_path / "count", SIMCELERY_FAILPOINTS="before_record_commit=kill")
+    assert killed == -signal.SIGKILL
+    assert len(simcelery.jobs()) == 0
+
+
+# --- the pool child ---
+
+
+@pytest.mark.parametrize(
+    ("line", "runs"),
+    [
+        ("before_claim", 1),
+        ("before_claim_commit", 1),
+        ("after_claim", 1),
+        ("before_run", 1),
+        ("after_run", 2),
+        ("before_finish", 2),
+        ("before_finish_commit", 2),
+        ("after_finish", 1),
+    ],
+)
+def test_a_pool_child_killed_at_any_line_loses_no_job_and_doubles_no_result(
+    project: Project, tmp_path: Path, line: str, runs: int
+) -> None:
+    count, once = tmp_path / "count", tmp_path / "once"
+    once.mkdir()
+    worker = project.worker(
+        "-c", "1", SIMCELERY_FAILPOINTS=f"{line}=kill", SIMCELERY_FAILPOINTS_ONCE=str(once)
+    )
+    assert submit_trace(project, count) == 0
+    [job] = simcelery.jobs()
+    assert job.result(timeout=40) == "ran"
+    assert (once / line).exists(), "the failpoint did not fire"
+    assert executions(count) == runs
+    outcomes = [ended["outcome"] for ended in attempts(job.id)]
+    assert outcomes.count("succeeded") == 1
+    assert outcomes == ["lost"] * (len(outcomes) - 1) + ["succeeded"]
+    assert row(job.id).failures == 0
+    assert worker.poll() is None
+
+
+# --- Redis ---
+
+
+def test_jobs_whose_messages_were_wiped_still_run_once(project: Project, tmp_path: Path) -> None:
+    counts = [tmp_path / f"count{i}" for i in range(5)]
+    for count in counts:
+        assert submit_trace(project, count) == 0
+    broker = redis.Redis.from_url(project.environment["SIMCELERY_BROKER_URL"])
+    assert broker.dbsize() > 0
+    broker.flushall()
+    project.worker()
+    for job in simcelery.jobs():
+        assert job.result(timeout=40) == "ran"
+    assert [executions(count) for count in counts] == [1] * 5
+
+
+def test_redis_wiped_under_a_running_worker_costs_no_job(project: Project, tmp_path: Path) -> None:
+    project.worker("-c", "1")
+    counts = [tmp_path / f"count{i}" for i in range(6)]
+    code = "import sims\n" + "\n".join(f"sims.trace.submit({str(path)!r}, pause=0.3)" for path in counts)
+    assert project.python(code).returncode == 0
+    redis.Redis.from_url(project.environment["SIMCELERY_BROKER_URL"]).flushall()
+    for job in simcelery.jobs():
+        assert job.result(timeout=60) == "ran"
+    assert [executions(count) for count in counts] == [1] * 6
+
+
+# --- servers of the test's own, to be stopped and started ---
+
+
+@pytest.fixture
+def own(servers: Services, tmp_path: Path) -> Iterator[tuple[Settings, Project]]:
+    """Servers that this test may kill, and a project on them. `simcelery` in this process means them too."""
+    mine = Settings(home=tmp_path / "home")
+    running = services.up(mine)
+    urls = {
+        "database_url": SecretStr(running.database_url),
+        "broker_url": SecretStr(running.broker_url),
+    }
+    reachable = mine.model_copy(update=urls)
+    migrate.upgrade(reachable)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    project = make_project(running, folder)
+    project.environment["SIMCELERY_HOME"] = str(mine.home)
+    yield reachable, project
+    project.stop()
+    services.erase(mine)
+
+
+def kill_server(settings: Settings, name: str) -> None:
+    """kill -9 of one embedded server that this test started."""
+    [pid] = [one.pid for one in services.status(settings) if one.name == name]
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def states(project: Project) -> str:
+    """The states of all jobs, as a client sees them."""
+    code = "import simcelery; print(*[job.state for job in simcelery.jobs()])"
+    return project.python(code).stdout.strip()
+
+
+def test_with_redis_stopped_a_submission_is_recorded_and_runs_when_redis_is_back(
+    own: tuple[Settings, Project], tmp_path: Path
+) -> None:
+    settings, project = own
+    count = tmp_path / "count"
+    kill_server(settings, "valkey")
+    done = project.python(f"import sims; print(sims.trace.submit({str(count)!r}).state)")
+    assert (done.returncode, done.stdout) == (0, "pending\n")
+    assert done.stderr.count("\n") == 1
+    assert "job 1 is recorded and will be published later: the broker at 127.0.0.1:" in done.stderr
+    services.up(settings)
+    project.worker()
+    wait_until(lambda: states(project) == "succeeded", 40, every=0.5)
+    assert executions(count) == 1
+
+
+def test_messages_are_not_eaten_while_postgres_is_away(own: tuple[Settings, Project], tmp_path: Path) -> None:
+    settings, project = own
+    counts = [tmp_path / f"count{i}" for i in range(8)]
+    code = "import sims\n" + "\n".join(f"sims.trace.submit({str(path)!r})" for path in counts)
+    worker = project.worker("-c", "2")
+    worker.send_signal(signal.SIGSTOP)
+    assert project.python(code).returncode == 0
+    kill_server(settings, "postgres")
+    worker.send_signal(signal.SIGCONT)
+    time.sleep(4)
+    # Each child holds one message, and the parent may have taken some more; the others still wait.
+    lane = "default\x06\x165"
+    assert redis.Redis.from_url(settings.redis_url()).llen(lane) >= 4
+    services.up(settings)
+    wait_until(lambda: states(project) == " ".join(["succeeded"] * 8), 60, every=0.5)
+    assert [executions(count) for count in counts] == [1] * 8
+    assert worker.poll() is None
+
+
+def test_a_result_is_kept_until_postgres_is_back(own: tuple[Settings, Project], tmp_path: Path) -> None:
+    settings, project = own
+    count = tmp_path / "count"
+    project.worker("-c", "1")
+    assert project.python(f"import sims; sims.trace.submit({str(count)!r}, pause=2.0)").returncode == 0
+    wait_until(lambda: executions(count) == 1)
+    kill_server(settings, "postgres")
+    time.sleep(4)
+    assert "its end is kept until the board is back" in project.logs()
+    services.up(settings)
+    wait_until(lambda: states(project) == "succeeded", 40, every=0.5)
+    assert executions(count) == 1

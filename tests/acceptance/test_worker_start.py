@@ -1,0 +1,82 @@
+"""A worker that cannot keep the promises says so in one line, and does not start."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Project
+
+WORKER = ("celery", "-A", "simcelery", "worker", "-c", "1")
+
+
+def one_line(project: Project, *options: str, **environment: str) -> str:
+    """What a worker that must not start says."""
+    done = project.run(*WORKER, *options, timeout=30, **environment)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("simcelery: ")]
+    return line
+
+
+def test_another_pool_is_refused(project: Project) -> None:
+    assert "the pool 'solo' cannot end a job" in one_line(project, "--pool", "solo")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("app.conf.task_acks_late = True", "task_acks_late would run long jobs twice"),
+        ("app.conf.task_reject_on_worker_lost = True", "task_reject_on_worker_lost would run"),
+        ("app.conf.broker_transport_options = {'socket_timeout': 5}", "ack_emulation is on"),
+        (
+            "app.conf.broker_transport_options = {**app.conf.broker_transport_options, 'ack_emulation': True}",
+            "ack_emulation is on",
+        ),
+    ],
+)
+def test_an_unsafe_configuration_is_refused(project: Project, change: str, reason: str) -> None:
+    (project.folder / "sims.py").write_text(f"from simcelery import app\n{change}\n")
+    assert reason in one_line(project)
+
+
+def test_a_module_that_does_not_import_is_named(project: Project) -> None:
+    (project.folder / "sims.py").write_text("import nonesuch\n")
+    line = one_line(project)
+    assert "module 'sims' does not import: ModuleNotFoundError: No module named 'nonesuch'" in line
+    assert "sims.py, line 1" in line
+
+
+def test_missing_services_are_named(project: Project) -> None:
+    gone = {"SIMCELERY_DATABASE_URL": "", "SIMCELERY_BROKER_URL": "", "SIMCELERY_HOME": str(project.folder)}
+    assert "run 'simcelery up', or set SIMCELERY_" in one_line(project, **gone)
+
+
+def test_a_malformed_setting_is_named(project: Project) -> None:
+    assert "setting 'lease'" in one_line(project, SIMCELERY_LEASE="soon")
+
+
+def test_the_effective_configuration_is_ours(project: Project) -> None:
+    done = project.python(
+        """
+        from simcelery import app
+        print(app.conf.broker_transport_options["ack_emulation"], app.conf.worker_disable_prefetch)
+        with app.connection_for_write() as connection:
+            print(*connection.default_channel.priority_steps)
+        print(app.conf.task_acks_late, app.conf.worker_cancel_long_running_tasks_on_connection_loss)
+        """
+    )
+    assert done.stdout.splitlines() == ["False True", "0 1 2 3 4 5 6 7 8 9", "False False"], done.stderr
+
+
+def test_jobs_run_most_urgent_first(project: Project) -> None:
+    order = project.folder / "order"
+    code = f"""
+    import sims
+    for priority in (0, 9, 4, 7, 1, 5, 2, 8, 3, 6):
+        sims.trace.submit({str(order)!r}, text=str(priority), priority=priority)
+    """
+    assert project.python(code).returncode == 0
+    project.worker("-c", "1")
+    done = project.python("import simcelery; print(all(j.wait(30) for j in simcelery.jobs()))")
+    assert done.stdout == "True\n", done.stderr
+    assert order.read_text().split() == list("9876543210")
