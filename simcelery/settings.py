@@ -6,33 +6,41 @@ command line call `override`. Unset is unset: an empty environment variable neve
 
 from __future__ import annotations
 
+import difflib
 import json
+import math
 import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from simcelery.errors import ServicesNotRunningError, SettingsError
 
+FILE = "simcelery.toml"
 SERVICES_FILE = "services.json"
 _SIZE_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _DURATION_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
-def parse_duration(text: str | float) -> float:
-    """Seconds from ``90``, ``1h30m``, ``2d``, ``500ms`` or ``HH:MM:SS``.
+def parse_duration(text: str | float | timedelta) -> float:
+    """Seconds from ``90``, ``1h30m``, ``2d``, ``500ms``, ``HH:MM:SS`` or a timedelta.
 
     Raises:
         ValueError: the text is none of these.
     """
-    if isinstance(text, int | float):
+    if isinstance(text, timedelta):
+        return text.total_seconds()
+    if isinstance(text, int | float) and not isinstance(text, bool) and math.isfinite(text):
         return float(text)
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} is not a duration: write 90, '1h30m' or 'HH:MM:SS'")
     text = text.strip()
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
@@ -51,8 +59,10 @@ def parse_size(text: str | int) -> int:
     Raises:
         ValueError: the text is none of these.
     """
-    if isinstance(text, int):
+    if isinstance(text, int) and not isinstance(text, bool):
         return text
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} is not a size: write '8G', '512M' or a whole number of bytes")
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if not match:
         raise ValueError(f"{text!r} is not a size: write 8G, 512M or a number of bytes")
@@ -70,10 +80,13 @@ def default_home() -> Path:
 
 def find_settings_file() -> Path | None:
     """The nearest ``simcelery.toml``, in this folder or a parent."""
-    folder = Path.cwd()
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:  # the folder that this process is in was deleted
+        return None
     for candidate in (folder, *folder.parents):
-        if (candidate / "simcelery.toml").is_file():
-            return candidate / "simcelery.toml"
+        if os.path.isfile(candidate / FILE):  # False, not an error, where it may not be looked at
+            return candidate / FILE
     return None
 
 
@@ -110,6 +123,18 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
+
+    @field_validator("home", "workdir_root")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        # Workers and servers change their folder.
+        return value and _expanded(value).absolute()
+
+    @model_validator(mode="after")
+    def _renews_in_time(self) -> Settings:
+        if self.renew_every >= self.lease:
+            raise ValueError(f"must be shorter than lease ({self.lease:g} s), and is {self.renew_every:g} s")
+        return self
 
     @field_validator("database_url")
     @classmethod
@@ -166,12 +191,20 @@ class Settings(BaseSettings):
 
     def _embedded(self, name: str) -> str:
         try:
-            return str(json.loads(self.services_file.read_text())[name])
+            url = str(json.loads(self.services_file.read_text())[name])
         except (OSError, ValueError, KeyError):
+            # A process that has met the servers waits for them; their URLs survive a restart.
+            if known := _met.get((self.home, name)):
+                return known
             raise ServicesNotRunningError(
                 f"no {name} is set and no embedded servers are running in {self.home}: "
                 f"run 'simcelery up', or set SIMCELERY_{name.upper()}"
             ) from None
+        _met[self.home, name] = url
+        return url
+
+
+_met: dict[tuple[Path, str], str] = {}
 
 
 class _FileSource(PydanticBaseSettingsSource):
@@ -187,13 +220,21 @@ class _FileSource(PydanticBaseSettingsSource):
         if path is None:
             return {}
         try:
-            values = tomllib.loads(path.read_text())
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"{path}: {error}") from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SettingsError(f"{path} cannot be read: {reason}") from None
         for name in ("home", "workdir_root"):
             if isinstance(values.get(name), str):
-                values[name] = str(path.parent / Path(values[name]).expanduser())
+                values[name] = str(path.parent / _expanded(Path(values[name])))
         return values
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # ~somebody, who is not known here
+        return path
 
 
 _overrides: dict[str, Any] = {}
@@ -209,14 +250,25 @@ def get_settings() -> Settings:
     try:
         return Settings(**_overrides)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "?"
-        reason = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            reason = "there is no such setting"
-        raise SettingsError(
-            f"setting {name!r}: {reason} (from flags, SIMCELERY_{name.upper()} or simcelery.toml)"
-        ) from None
+        raise SettingsError(_first_error(error)) from None
+
+
+def _first_error(error: ValidationError) -> str:
+    """One line. It never holds the value as such, which may be a secret."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else "renew_every"
+    reason = " ".join(first["msg"].removeprefix("Value error, ").removeprefix("Input ").split())
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(name.replace("-", "_").lower(), Settings.model_fields, n=1)
+        reason = "there is no such setting" + (f"; did you mean {close[0]!r}?" if close else "")
+    variable = f"SIMCELERY_{name.upper()}"
+    if name in _overrides:
+        source = "from a flag"
+    elif any(key.upper() == variable and value for key, value in os.environ.items()):
+        source = f"from {variable}"
+    else:
+        source = f"from {find_settings_file() or FILE}"
+    return f"setting {name!r}: {reason} ({source})"
 
 
 def override(values: Mapping[str, Any]) -> None:

@@ -80,9 +80,7 @@ def must_claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100) -> Claim:
 def finish(claimed: Claim, report: Report = SUCCESS) -> Finished | None:
     """Finish an attempt in a transaction of its own."""
     with engine.begin() as connection:
-        return transitions.finish(
-            connection, transitions.by_claim(claimed.task_id, claimed.claim_id), report
-        )
+        return transitions.finish(connection, transitions.by_claim(claimed.task_id, claimed.claim_id), report)
 
 
 def row(job_id: int) -> JobRow:

@@ -89,7 +89,18 @@ class Project:
         slots = () if "-c" in options else ("-c", "2")
         nodename = f"w{len(self.processes)}@%h"
         process = subprocess.Popen(
-            [str(BIN / "celery"), "-A", "simcelery", "worker", "-l", "INFO", "-n", nodename, *slots, *options],
+            [
+                str(BIN / "celery"),
+                "-A",
+                "simcelery",
+                "worker",
+                "-l",
+                "INFO",
+                "-n",
+                nodename,
+                *slots,
+                *options,
+            ],
             cwd=self.folder,
             env={**self.environment, **extra},
             stdout=log.open("wb"),

@@ -154,3 +154,13 @@ def state_of(number: int) -> str:
 @workflow(queue="other")
 def elsewhere() -> str:
     return "served"
+
+
+@workflow
+def talk() -> None:
+    """Print in every way there is."""
+    print("from Python")
+    sys.stdout.flush()
+    os.system("echo from a child")
+    os.write(1, b"bytes \xff\n")
+    print("to stderr", file=sys.stderr)

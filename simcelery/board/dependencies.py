@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, insert, select
 
+from simcelery.board.among import among
 from simcelery.board.models import Dependency, Job
 from simcelery.board.states import State
 from simcelery.errors import JobNotFoundError
@@ -29,7 +30,7 @@ def count_unmet(
     states = {}
     if known := sorted(wanted - new):
         rows = connection.execute(
-            select(Job.id, Job.state).where(Job.id.in_(known)).order_by(Job.id).with_for_update(read=True)
+            select(Job.id, Job.state).where(among(Job.id, known)).order_by(Job.id).with_for_update(read=True)
         )
         states = {row.id: row.state for row in rows}
         if missing := [parent for parent in known if parent not in states]:

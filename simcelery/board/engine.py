@@ -116,18 +116,20 @@ def translated(made: Engine) -> Iterator[None]:
         raise
 
 
+# Classes of SQLSTATE that pass: connection, deadlock, resources, operator (shutdown, time-out), I/O.
+_PASSING = ("08", "40", "53", "57", "58")
+
+
 def is_unreachable(error: exc.DBAPIError) -> bool:
-    """Whether Postgres could not be asked, as against refused what it was asked."""
-    return error.connection_invalidated or isinstance(
-        error.orig, psycopg.OperationalError | psycopg.InterfaceError
-    )
+    """Whether Postgres could not answer now, as against refused what it was asked."""
+    if not isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError):
+        return error.connection_invalidated
+    return error.orig.sqlstate is None or error.orig.sqlstate.startswith(_PASSING)
 
 
 def unreachable(made: Engine, error: exc.DBAPIError) -> str:
     """One line about a board that does not answer."""
-    reason = (
-        str(error.orig).strip().splitlines()[-1] if str(error.orig).strip() else type(error.orig).__name__
-    )
+    reason = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
     reason = re.sub(r"^.*(FATAL|failed): *", "", reason)
     return (
         f"the board at {address(made.url)} cannot be reached: {reason}; start it (simcelery up) or correct "

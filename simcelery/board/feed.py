@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, extract, func, select, update
 
+from simcelery.board.among import among
 from simcelery.board.models import Job
 from simcelery.board.sendable import COLUMNS, Sendable
 from simcelery.board.sendable import sendable as from_row
@@ -68,7 +69,7 @@ def sendable(connection: Connection, ids: Iterable[int], limit: int) -> list[Sen
     """Those of the jobs that are pending and were never sent, in the order of their ids, at most `limit`."""
     rows = connection.execute(
         select(*COLUMNS)
-        .where(Job.id.in_(list(ids)), Job.state == State.PENDING, Job.published_at.is_(None))
+        .where(among(Job.id, ids), Job.state == State.PENDING, Job.published_at.is_(None))
         .order_by(Job.id)
         .limit(limit)
     )
@@ -77,7 +78,7 @@ def sendable(connection: Connection, ids: Iterable[int], limit: int) -> list[Sen
 
 def mark_published(connection: Connection, ids: Iterable[int]) -> None:
     """Note that messages for these jobs were sent. One that is being claimed meanwhile needs no note."""
-    pending = select(Job.id).where(Job.id.in_(list(ids)), Job.state == State.PENDING)
+    pending = select(Job.id).where(among(Job.id, ids), Job.state == State.PENDING)
     connection.execute(
         update(Job)
         .where(Job.id.in_(locked(pending, skip=True)), Job.state == State.PENDING)

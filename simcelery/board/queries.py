@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
 
+from simcelery.board.among import among
 from simcelery.board.models import Attempt, Job, LogChunk, Recovery, Worker
 from simcelery.board.states import TERMINAL, State
 
@@ -64,7 +65,7 @@ class Filter:
         """As SQL."""
         found: list[ColumnElement[bool]] = []
         if self.ids is not None:
-            found.append(Job.id.in_(list(self.ids)))
+            found.append(among(Job.id, self.ids))
         if self.states:
             found.append(Job.state.in_(list(self.states)))
         if self.workflow:
@@ -148,14 +149,14 @@ def counts_by_workflow(connection: Connection, which: Filter) -> dict[str, dict[
 
 def states(connection: Connection, job_ids: Iterable[int]) -> dict[int, State]:
     """The state of each job; those that are not on the board are left out."""
-    rows = connection.execute(select(Job.id, Job.state).where(Job.id.in_(list(job_ids))))
+    rows = connection.execute(select(Job.id, Job.state).where(among(Job.id, job_ids)))
     return {row.id: State(row.state) for row in rows}
 
 
 def finished_among(connection: Connection, job_ids: Iterable[int]) -> dict[int, State]:
     """Those of the jobs that are in a terminal state."""
     rows = connection.execute(
-        select(Job.id, Job.state).where(Job.id.in_(list(job_ids)), Job.state.in_(TERMINAL))
+        select(Job.id, Job.state).where(among(Job.id, job_ids), Job.state.in_(TERMINAL))
     )
     return {row.id: State(row.state) for row in rows}
 
@@ -163,9 +164,7 @@ def finished_among(connection: Connection, job_ids: Iterable[int]) -> dict[int, 
 def results(connection: Connection, job_ids: Iterable[int]) -> dict[int, tuple[str, Any]]:
     """Workflow and encoded result of those of the jobs that succeeded."""
     rows = connection.execute(
-        select(Job.id, Job.workflow, Job.result).where(
-            Job.id.in_(list(job_ids)), Job.state == State.SUCCEEDED
-        )
+        select(Job.id, Job.workflow, Job.result).where(among(Job.id, job_ids), Job.state == State.SUCCEEDED)
     )
     return {row.id: (row.workflow, row.result) for row in rows}
 

@@ -31,7 +31,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import aliased
 
+from simcelery.board.among import among
 from simcelery.board.models import Attempt, Dependency, Job, Worker
+from simcelery.board.progress import append_log
 from simcelery.board.sendable import COLUMNS as SENDABLE
 from simcelery.board.sendable import Sendable, sendable
 from simcelery.board.states import ACTIVE, UNSUCCESSFUL, WAITING, Cause, Ending, State
@@ -66,6 +68,7 @@ class Report:
         result: encoded; for a success.
         retry_in: seconds until the next attempt if any is left; None: this error is final.
         cpu_seconds, peak_memory: of the attempt, seconds and bytes.
+        log: what the attempt printed.
     """
 
     ending: Ending
@@ -79,6 +82,7 @@ class Report:
     peak_memory: int | None = None
     workdir: str | None = None
     code_version: str | None = None
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,8 @@ def finish(connection: Connection, guard: Guard, report: Report) -> Finished | N
     if not ended:
         return None
     job = ended[0]
+    if report.log:
+        append_log(connection, job.id, job.attempt, report.log)
     if job.state is not State.SUCCEEDED:
         return job
     unblocked = tuple(_unblock(connection, [job.id]))
@@ -353,7 +359,7 @@ def _unblock(connection: Connection, parents: Sequence[int]) -> list[Sendable]:
     """
     edges = (
         select(Dependency.job_id, func.count().label("met"))
-        .where(Dependency.parent_id.in_(parents))
+        .where(among(Dependency.parent_id, parents))
         .group_by(Dependency.job_id)
         .subquery()
     )
@@ -370,7 +376,7 @@ def _unblock(connection: Connection, parents: Sequence[int]) -> list[Sendable]:
     left = Job.unmet - edges.c.met
     rows = connection.execute(
         update(Job)
-        .where(Job.id == edges.c.job_id, Job.id.in_(children), Job.state == State.BLOCKED)
+        .where(Job.id == edges.c.job_id, among(Job.id, children), Job.state == State.BLOCKED)
         .values(unmet=left, state=case((left > 0, State.BLOCKED), else_=_ready()))
         .returning(*SENDABLE, Job.state)
     ).all()
@@ -446,7 +452,7 @@ def cancel(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[
     rows = connection.execute(
         update(Job)
         .where(
-            Job.id.in_(locked(select(Job.id).where(Job.id.in_(list(ids))))),
+            Job.id.in_(locked(select(Job.id).where(among(Job.id, ids)))),
             Job.state.in_(ACTIVE),
         )
         .values(
@@ -498,8 +504,8 @@ def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[i
         .join(parent, parent.id == Dependency.parent_id)
         .join(child, child.id == Dependency.job_id)
         .where(
-            Dependency.job_id.in_(ids),
-            Dependency.parent_id.not_in(ids),
+            among(Dependency.job_id, ids),
+            ~among(Dependency.parent_id, ids),
             parent.state.in_(UNSUCCESSFUL),
             child.state.in_(UNSUCCESSFUL),
         )
@@ -510,9 +516,9 @@ def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[i
 
 def _revive(connection: Connection, ids: Sequence[int]) -> list[Finished]:
     """Send jobs back. Their parents are locked with them: none may finish while it is counted."""
-    parents = select(Dependency.parent_id).where(Dependency.job_id.in_(ids))
+    parents = select(Dependency.parent_id).where(among(Dependency.job_id, ids))
     connection.execute(
-        select(Job.id).where(or_(Job.id.in_(ids), Job.id.in_(parents))).order_by(Job.id).with_for_update()
+        select(Job.id).where(or_(among(Job.id, ids), Job.id.in_(parents))).order_by(Job.id).with_for_update()
     )
     parent = aliased(Job)
     unmet = (
@@ -537,7 +543,7 @@ def _revive(connection: Connection, ids: Sequence[int]) -> list[Finished]:
     )
     rows = connection.execute(
         update(Job)
-        .where(Job.id.in_(ids), Job.state.in_(UNSUCCESSFUL))
+        .where(among(Job.id, ids), Job.state.in_(UNSUCCESSFUL))
         .values(
             **cleared,
             failures=0,
@@ -561,7 +567,7 @@ def _fallen_children(connection: Connection, ids: Sequence[int]) -> list[int]:
         connection.scalars(
             select(Job.id)
             .join(Dependency, Dependency.job_id == Job.id)
-            .where(Dependency.parent_id.in_(ids), Job.state == State.UPSTREAM_FAILED, ~held_back)
+            .where(among(Dependency.parent_id, ids), Job.state == State.UPSTREAM_FAILED, ~held_back)
             .distinct()
             .order_by(Job.id)
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +35,13 @@ _REFUSED = {
     "exchange": "name a queue",
     "routing_key": "name a queue",
 }
+
+
+_MIXED = "a chain or chord cannot mix workflows with plain Celery tasks; make them all workflows"
+
+
+class JobResult(AsyncResult):  # type: ignore[misc]
+    """The `AsyncResult` of a job: Celery's own does not tell what kind of task it belongs to."""
 
 
 class Planned(JobRef):
@@ -165,7 +172,7 @@ def apply_async(
         if pending is not None:
             _chords().pop(pending.group_id, None)
         raise
-    return AsyncResult(task_id, app=broker.app(), task_name=definition.name)
+    return JobResult(task_id, app=broker.app())
 
 
 def job_options(options: Mapping[str, Any]) -> Options:
@@ -194,10 +201,7 @@ def workflow_of(task: str) -> Definition:
     """
     definition = registry.find(task)
     if definition is None:
-        raise CanvasError(
-            f"{task!r} is not a workflow: a chain or chord cannot mix workflows with plain Celery tasks; "
-            "make it a @workflow"
-        )
+        raise CanvasError(f"{task!r} is not a workflow: {_MIXED}")
     return definition
 
 
@@ -237,12 +241,12 @@ def open_chord(header_result_args: Any, body: Any) -> bool:
         CanvasError: it mixes both.
     """
     group_id, results, *_ = header_result_args
-    names = [name for result in results for name in _result_names(result)]
-    body_names = _signature_names(body)
-    if not any(registry.find(name) for name in (*names, *body_names)):
+    ours = [is_ours for result in results for is_ours in _of_workflows(result)]
+    ours += [registry.find(name) is not None for name in _signature_names(body)]
+    if not any(ours):
         return False
-    for name in (*names, *body_names):
-        workflow_of(name)
+    if not all(ours):
+        raise CanvasError(_MIXED)
     if any(isinstance(result, GroupResult) for result in results):
         raise CanvasError(
             "a group inside the header of a chord cannot be recorded: put its tasks side by side"
@@ -266,15 +270,15 @@ def _pending_chord(chain: Any, chord: Any, group_id: str | None) -> _PendingChor
     return pending
 
 
-def _result_names(result: Any) -> list[str]:
-    names = []
+def _of_workflows(result: Any) -> Iterator[bool]:
+    """For each task behind a result, its predecessors included, whether it is a workflow's."""
     while result is not None:
         if isinstance(result, GroupResult):
-            names += [name for child in result.results for name in _result_names(child)]
-        elif getattr(result, "_task_name", None) or getattr(result, "task_name", None):
-            names.append(getattr(result, "_task_name", None) or result.task_name)
-        result = getattr(result, "parent", None)
-    return names
+            for child in result.results:
+                yield from _of_workflows(child)
+        else:
+            yield isinstance(result, JobResult)
+        result = result.parent
 
 
 def _signature_names(signature: Any) -> list[str]:

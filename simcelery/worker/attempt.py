@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -14,12 +14,14 @@ from simcelery.board import engine, queries
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Claim, Report
 from simcelery.errors import ParametersError
+from simcelery.execution.capture import captured
 from simcelery.execution.usage import Meter
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission.handle import restore
 from simcelery.submission.submit import submitting_job
 from simcelery.worker.context import CurrentJob, _current
+from simcelery.worker.patience import patiently
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import check_size, encode, job_refs
 from simcelery.workflows.outcomes import Retry
@@ -32,11 +34,15 @@ def run(definition: Definition, claim: Claim) -> Report:
     """Execute the workflow. Whatever it raises, `SystemExit` and `MemoryError` included, is only reported."""
     meter = Meter()
     job = CurrentJob(claim)
+    results = patiently(lambda: _results_of(claim), f"job {claim.job_id} waits")
     failpoint("before_run")
+    log = ""
     try:
-        with _inside(job):
-            values = definition.parameters.restore(claim.parameters, _results_of(claim))
-            encoded = encode(definition.function(**values), f"{definition.name}: result")
+        with _inside(job), captured() as text:
+            try:
+                encoded = _call(definition, claim, results)
+            finally:
+                log = text()
         check_size(encoded, f"{definition.name}: result", get_settings().max_payload)
         report: dict[str, Any] = {"ending": Ending.SUCCEEDED, "result": encoded}
     except BaseException as error:
@@ -46,11 +52,17 @@ def run(definition: Definition, claim: Claim) -> Report:
     folder = job.workdir_if_used
     return Report(
         **report,
+        log=printable(log),
         cpu_seconds=usage.cpu_seconds,
         peak_memory=usage.peak_memory,
         workdir=str(folder) if folder else None,
         code_version=definition.code_version,
     )
+
+
+def _call(definition: Definition, claim: Claim, results: Callable[[int], Any]) -> Any:
+    values = definition.parameters.restore(claim.parameters, results)
+    return encode(definition.function(**values), f"{definition.name}: result")
 
 
 @contextmanager
@@ -63,7 +75,7 @@ def _inside(job: CurrentJob) -> Iterator[None]:
         _current.reset(outer)
 
 
-def _results_of(claim: Claim) -> Any:
+def _results_of(claim: Claim) -> Callable[[int], Any]:
     """Gives the results of the jobs that parameters refer to; they are never copied to the row."""
     wanted = job_refs(claim.parameters)
     found = {}

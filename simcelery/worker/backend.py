@@ -16,22 +16,23 @@ from celery import states as celery_states
 from celery.backends.database import DatabaseBackend
 from celery.exceptions import NotRegistered, TimeoutError
 
+from simcelery import broker
 from simcelery.board import engine, queries, transitions
 from simcelery.board.queries import JobRow
 from simcelery.board.states import Cause, Ending, State
 from simcelery.board.transitions import Finished, Guard, Report
-from simcelery.errors import BoardUnreachableError, ServiceError, TimeLimitError
+from simcelery.errors import ServiceError, TimeLimitError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
 from simcelery.worker import claiming
 from simcelery.worker.attempt import printable
+from simcelery.worker.patience import patiently
 from simcelery.workflows import registry
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _PARENT_TRIES = 3  # the parent must not keep its event loop waiting
 
 
@@ -135,19 +136,20 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
 
 def _persist(guard: Guard, report: Report, job: uuid.UUID, tries: int | None = None) -> None:
     """Write an outcome, however long Postgres is away: it may be days of work."""
-    pause = _FIRST_PAUSE
-    while True:
+    waiting = f"job {job}: its end is kept until the board is back"
+    try:
         try:
-            finished = _write(guard, report)
-            break
-        except BoardUnreachableError as error:
-            tries = None if tries is None else tries - 1
-            if tries == 0:
-                log.error("job %s: its end could not be recorded: %s", job, error)
-                return
-            log.warning("job %s: its end is kept until the board is back: %s", job, error)
-            time.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            finished = patiently(lambda: _write(guard, report), waiting, tries)
+        except ServiceError:
+            raise
+        except Exception as error:
+            # Postgres refuses what it was given. The job must not stay running: it failed, and says why.
+            log.exception("job %s: its outcome cannot be stored", job)
+            report = _unexpected(error)
+            finished = patiently(lambda: _write(guard, report), waiting, tries)
+    except ServiceError as error:
+        log.error("job %s: its end could not be recorded: %s", job, error)
+        return
     failpoint("after_finish")
     if finished is None:
         log.warning("job %s: this attempt is no longer the job's own; its outcome is not recorded", job)
@@ -164,8 +166,6 @@ def _write(guard: Guard, report: Report) -> Finished | None:
 
 
 def _wake_children(finished: Finished) -> None:
-    from simcelery import broker
-
     try:
         broker.publish(finished.unblocked)
     except ServiceError as error:

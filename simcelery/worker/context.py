@@ -70,13 +70,13 @@ class CurrentJob:
 
     def _store(self, report: dict[str, Any]) -> None:
         from simcelery.board import engine, progress
-        from simcelery.errors import BoardUnreachableError
+        from simcelery.errors import ServiceError
 
         assert self._claim is not None
         try:
             with engine.begin() as connection:
                 progress.save_progress(connection, self._claim.job_id, self._claim.claim_id, report)
-        except BoardUnreachableError:
+        except ServiceError:
             pass  # progress is worth less than the simulation
 
 

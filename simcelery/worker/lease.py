@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from simcelery.board import catalogue, engine, leases
 from simcelery.board.catalogue import Entry
-from simcelery.errors import BoardUnreachableError
+from simcelery.errors import ServiceError
 from simcelery.settings import get_settings
 from simcelery.worker.claiming import WORKER_ID
 from simcelery.worker.ticker import Ticker
@@ -52,7 +52,7 @@ class Lease:
                 self.worker_id = self._register()
                 os.environ[WORKER_ID] = str(self.worker_id)
                 return self.worker_id
-            except BoardUnreachableError as error:
+            except ServiceError as error:
                 log.warning("the worker waits: %s", error)
                 time.sleep(_PAUSE)
 
@@ -82,7 +82,7 @@ class Lease:
         try:
             with engine.begin(self.settings) as connection:
                 leases.renew(connection, self.worker_id, self.settings.lease)
-        except BoardUnreachableError as error:
+        except ServiceError as error:
             log.warning("the lease is not renewed: %s", error)
 
     def give_up(self) -> None:
@@ -93,7 +93,7 @@ class Lease:
         try:
             with engine.begin(self.settings) as connection:
                 leases.end(connection, self.worker_id)
-        except BoardUnreachableError as error:
+        except ServiceError as error:
             log.warning("the end of this worker is not recorded: %s", error)
 
 

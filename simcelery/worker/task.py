@@ -86,6 +86,10 @@ class WorkflowTask(Task):  # type: ignore[misc]
             self.definition, args, kwargs, task_id=task_id, link=link, link_error=link_error, **options
         )
 
+    def AsyncResult(self, task_id: str, **kwargs: Any) -> AsyncResult:
+        """A handle that Celery's canvas recognises as a job's."""
+        return canvas.JobResult(task_id, app=self.app, backend=self.backend, **kwargs)
+
 
 def _task_id(text: str) -> uuid.UUID:
     try:

@@ -29,7 +29,7 @@ def test_another_pool_is_refused(project: Project) -> None:
         ("app.conf.task_reject_on_worker_lost = True", "task_reject_on_worker_lost would run"),
         ("app.conf.broker_transport_options = {'socket_timeout': 5}", "ack_emulation is on"),
         (
-            "app.conf.broker_transport_options = {**app.conf.broker_transport_options, 'ack_emulation': True}",
+            "app.conf.broker_transport_options |= {'ack_emulation': True}",
             "ack_emulation is on",
         ),
     ],

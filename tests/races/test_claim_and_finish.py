@@ -61,9 +61,7 @@ def test_a_worker_whose_lease_has_lapsed_cannot_claim() -> None:
     job, me = record(), worker(lease=-1.0)
     assert claim(job.task_id, me) is None
     with engine.begin() as connection:
-        assert transitions.misses_by_lease_alone(
-            connection, task_id=job.task_id, workflow="w", worker_id=me
-        )
+        assert transitions.misses_by_lease_alone(connection, task_id=job.task_id, workflow="w", worker_id=me)
     claimed = must_claim(job.task_id, worker())
     with engine.begin() as connection:  # now it misses because of the job's own state
         assert not transitions.misses_by_lease_alone(

@@ -51,8 +51,7 @@ def test_two_bulk_submissions_of_overlapping_keys_at_once_record_each_key_once(s
         start.wait()
         with engine.begin() as connection:
             return [
-                job.how
-                for job in jobs.record(connection, [new_job(idempotency_key=key) for key in keys])
+                job.how for job in jobs.record(connection, [new_job(idempotency_key=key) for key in keys])
             ]
 
     forward = [f"k{i}" for i in range(size)]

@@ -1,0 +1,54 @@
+"""Keep what a job prints: stdout and stderr of the process, of C libraries and of child processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# What is kept of an attempt's log: how it began, and how it ended.
+HEAD, TAIL = 64 * 1024, 256 * 1024
+
+
+@contextmanager
+def captured() -> Iterator[Callable[[], str]]:
+    """For the length of a block the file descriptors 1 and 2 lead to a file that has no name.
+
+    Yields:
+        A function that gives the text so far, its middle left out where it is very long.
+    """
+    with tempfile.TemporaryFile() as file:
+        _flush()
+        saved = [os.dup(descriptor) for descriptor in (1, 2)]
+        try:
+            for descriptor in (1, 2):
+                os.dup2(file.fileno(), descriptor)
+            yield lambda: _read(file.fileno())
+        finally:
+            _flush()
+            for descriptor, former in zip((1, 2), saved, strict=True):
+                os.dup2(former, descriptor)
+                os.close(former)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):  # user code may have closed or replaced it
+            continue
+
+
+def _read(descriptor: int) -> str:
+    _flush()
+    size = os.fstat(descriptor).st_size
+    if size <= HEAD + TAIL:
+        return _text(os.pread(descriptor, size, 0))
+    left_out = f"\n… {size - HEAD - TAIL:,} bytes left out …\n"
+    return _text(os.pread(descriptor, HEAD, 0)) + left_out + _text(os.pread(descriptor, TAIL, size - TAIL))
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="backslashreplace").replace("\0", "\\0")

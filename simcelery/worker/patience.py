@@ -1,0 +1,38 @@
+"""Wait out a service that is away: a message, a result or a slot is worth more than the time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from simcelery.errors import ServiceError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+def patiently(action: Callable[[], T], waiting: str, tries: int | None = None) -> T:
+    """The result of `action`, repeated with growing pauses while it raises `ServiceError`.
+
+    Parameters:
+        waiting: what the log says while it waits, such as ``job 42 waits``.
+        tries: how often at most; None for ever.
+
+    Raises:
+        ServiceError: the last one, after `tries`.
+    """
+    pause, done = _FIRST_PAUSE, 0
+    while True:
+        try:
+            return action()
+        except ServiceError as error:
+            done += 1
+            if done == tries:
+                raise
+            log.warning("%s: %s", waiting, error)
+        time.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)
