@@ -62,6 +62,7 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackT
 
 
 def _compose() -> None:
+    app.control_cls = "simcelery.worker.control:BoardControl"
     registry.subscribe(_add_task)
     app.steps["worker"].update([bootsteps.LeaseStep, bootsteps.RecoveryStep])
     app.user_options["worker"].add(

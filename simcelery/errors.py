@@ -23,14 +23,18 @@
         ├── JobFailedError             failed: carries the error type, message and traceback
         ├── JobCancelledError          cancelled
         ├── UpstreamFailedError        a parent failed or was cancelled
-        └── WaitTimeoutError           not finished within the time given
+        ├── WaitTimeoutError           not finished within the time given
+        ├── LostWorkerError            the worker, or its pool child, died
+        └── TimeLimitError             the job ran longer than its time limit
 
-Errors that the board records for an attempt that ended without an exception of the workflow's own
-(they are names in ``error_type``, raised nowhere but in the worker): `LostWorkerError`,
-`TimeLimitError` and `JobCancelledError`.
+The board records `LostWorkerError`, `TimeLimitError` and `JobCancelledError` for an attempt that ended
+without an exception of the workflow's own: they are names in ``error_type``, raised nowhere but in the
+worker.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class SimceleryError(Exception):
@@ -91,9 +95,9 @@ class SubmissionInterruptedError(UsageError):
         ids: their ids, in the order of submission.
     """
 
-    def __init__(self, message: str, ids: list[int]) -> None:
+    def __init__(self, message: str, ids: Sequence[int] = ()) -> None:
         super().__init__(message)
-        self.ids = ids
+        self.ids = list(ids)
         self.recorded = len(ids)
 
 

@@ -15,7 +15,9 @@ import time
 from pathlib import Path
 
 _ARMED: dict[str, str] = dict(
-    item.split("=", 1) for item in os.environ.get("SIMCELERY_FAILPOINTS", "").split(",") if "=" in item
+    item.strip().split("=", 1)
+    for item in os.environ.get("SIMCELERY_FAILPOINTS", "").split(",")
+    if "=" in item
 )
 
 
@@ -31,7 +33,7 @@ def failpoint(name: str) -> None:
 
 def _first_time(name: str) -> bool:
     folder = os.environ.get("SIMCELERY_FAILPOINTS_ONCE")
-    if folder is None:
+    if not folder:
         return True
     try:
         Path(folder, name).touch(exist_ok=False)

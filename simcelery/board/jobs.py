@@ -56,11 +56,13 @@ class Recorded:
     Attributes:
         how: ``new``; ``existing``: a live or succeeded job holds the key; ``retried``: one that had
             failed holds it and was sent back to work.
+        state: of a new job: pending, scheduled or blocked.
     """
 
     id: int
     task_id: uuid.UUID
     how: Literal["new", "existing", "retried"]
+    state: State = State.PENDING
 
 
 def allocate_ids(connection: Connection, count: int) -> list[int]:
@@ -95,7 +97,9 @@ def record(
     dependencies.add(connection, {n: job.parents for job, n in zip(jobs, ids, strict=True) if n in taken})
     holders = _holders(connection, [row for row in rows if row["id"] not in taken], on_failed)
     return [
-        Recorded(row["id"], row["task_id"], "new") if row["id"] in taken else holders[row["idempotency_key"]]
+        Recorded(row["id"], row["task_id"], "new", row["state"])
+        if row["id"] in taken
+        else holders[row["idempotency_key"]]
         for row in rows
     ]
 

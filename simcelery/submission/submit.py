@@ -14,6 +14,8 @@ from typing import Any
 from simcelery import broker
 from simcelery.board import engine, feed, jobs
 from simcelery.board.jobs import NewJob, OnFailed, Recorded
+from simcelery.board.sendable import Sendable
+from simcelery.board.states import State
 from simcelery.errors import ServiceError, SubmissionInterruptedError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
@@ -137,21 +139,44 @@ def _record_and_publish(new: Sequence[NewJob], on_failed: OnFailed) -> list[Reco
         recorded = jobs.record(connection, new, on_failed=on_failed)
         failpoint("before_record_commit")
     failpoint("after_record")
-    publish([job.id for job in recorded if job.how != "existing"])
+    fresh = [_sendable(job, done) for job, done in zip(new, recorded, strict=True) if done.how == "new"]
+    _send([job for job in fresh if job is not None])
+    publish([job.id for job in recorded if job.how == "retried"])
     return recorded
 
 
+def _sendable(job: NewJob, recorded: Recorded) -> Sendable | None:
+    """A new job as its message needs it, or None where it is not pending yet."""
+    if recorded.state is not State.PENDING:
+        return None
+    return Sendable(
+        id=recorded.id,
+        task_id=recorded.task_id,
+        workflow=job.workflow,
+        queue=job.queue,
+        priority=job.priority,
+        parameters=dict(job.parameters),
+        time_limit=job.time_limit,
+        soft_time_limit=job.soft_time_limit,
+    )
+
+
 def publish(ids: Sequence[int]) -> None:
-    """Publish those of the jobs that are pending, as far as the window goes. Trouble is a warning: the jobs
-    are on the board, and recovery publishes them later.
-    """
+    """Publish those of the jobs that are pending and were never sent, as far as the window goes."""
     if not ids:
         return
+    most = get_settings().publish_window * (broker.MOST_URGENT + 1)
+    with engine.begin() as connection:
+        pending = feed.sendable(connection, ids, limit=most)
+    _send(pending)
+
+
+def _send(pending: Sequence[Sendable]) -> None:
+    """Trouble is a warning: the jobs are on the board, and recovery publishes them later."""
     try:
-        window = get_settings().publish_window
-        with engine.begin() as connection:
-            pending = feed.sendable(connection, ids, limit=window * (broker.MOST_URGENT + 1))
         broker.publish(pending)
     except ServiceError as error:
-        what = f"job {ids[0]} is recorded" if len(ids) == 1 else f"{len(ids):,} jobs are recorded"
+        what = (
+            f"job {pending[0].id} is recorded" if len(pending) == 1 else f"{len(pending):,} jobs are recorded"
+        )
         log.warning("%s and will be published later: %s", what, error)

@@ -26,7 +26,7 @@ from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
-from simcelery.worker import claiming
+from simcelery.worker import claiming, control
 from simcelery.worker.attempt import printable
 from simcelery.worker.patience import patiently
 from simcelery.workflows import registry
@@ -82,6 +82,9 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
             report = _after_death(result, state, request)
             guard = transitions.by_child(job, claiming.worker_id(), child_pid)
             _persist(guard, report, job, tries=_PARENT_TRIES)
+        elif state == celery_states.REVOKED:
+            # Somebody told this worker to revoke it, and its message has come: it has not run.
+            patiently(lambda: control.cancel([task_id]), f"job {job}: its cancel waits", _PARENT_TRIES)
 
     # --- reading ---
 

@@ -7,7 +7,7 @@ import inspect
 import json
 import random
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import cached_property, update_wrapper
 from pathlib import Path
@@ -34,9 +34,11 @@ class Definition:
         max_losses: how many lost workers, walltime ends and out-of-memory kills a job survives.
         time_limit: seconds, ``"24h"`` or a timedelta, after which the job is stopped.
         soft_time_limit: the same, after which `SoftTimeLimitExceeded` is raised inside the workflow,
-            which may save what it has; default: ``time_limit``, with the setting ``kill_grace`` before the kill.
+            which may save what it has; below ``time_limit``. Default: ``time_limit``, with the setting
+            ``kill_grace`` before the kill.
         retry_on: exceptions worth another attempt; default: all.
-        retry_delay: seconds before the second attempt; it doubles each time, at most an hour.
+        retry_delay: seconds before the second attempt; it doubles each time up to an hour. Up to a tenth
+            is added.
         slices: whether short jobs of this workflow may be claimed and finished together.
         version: declare a new one when old results should no longer be reused by ``dedupe``.
 
@@ -55,32 +57,43 @@ class Definition:
         max_losses: int = 5,
         time_limit: float | str | timedelta | None = None,
         soft_time_limit: float | str | timedelta | None = None,
-        retry_on: tuple[type[BaseException], ...] | type[BaseException] | None = None,
+        retry_on: Iterable[type[BaseException]] | type[BaseException] | None = None,
         retry_delay: float | str | timedelta = 5.0,
         slices: bool = True,
         version: str = "1",
     ) -> None:
-        if not callable(function) or inspect.iscoroutinefunction(function) or inspect.isclass(function):
-            raise DefinitionError(f"{function!r} is not an ordinary function and cannot be a workflow")
+        if not _is_ordinary(function):
+            raise DefinitionError(
+                f"{_describe(function)} cannot be a workflow; decorate an ordinary function (no class, "
+                "coroutine, generator or partial)"
+            )
         self.function = function
-        self.name = name or default_name(function)
-        if "<lambda>" in self.name or "<locals>" in self.name:
+        self.name = _word("workflow", "name", default_name(function) if name is None else name)
+        # A module called __main__ is a notebook or a prompt: a script goes by the name of its file.
+        if "<lambda>" in self.name or "<locals>" in self.name or self.name.startswith("__main__."):
             raise DefinitionError(
                 f"{self.name}: a worker could not import it; define the workflow at the top of a module, "
                 "or give it a name of its own with @workflow(name=…)"
             )
-        self.queue = queue
+        self.queue = None if queue is None else _word(f"workflow {self.name}:", "queue", queue)
         self.priority = _within(self.name, "priority", priority, 0, 9)
         self.max_attempts = _within(self.name, "max_attempts", max_attempts, 1, 10_000)
         self.max_losses = _within(self.name, "max_losses", max_losses, 0, 10_000)
         self.time_limit = _seconds(self.name, "time_limit", time_limit)
         self.soft_time_limit = _seconds(self.name, "soft_time_limit", soft_time_limit)
-        self.retry_on = (retry_on,) if isinstance(retry_on, type) else retry_on
+        if self.time_limit and self.soft_time_limit and self.soft_time_limit >= self.time_limit:
+            raise DefinitionError(
+                f"workflow {self.name}: soft_time_limit must be below time_limit, and "
+                f"{self.soft_time_limit:g} s is not below {self.time_limit:g} s"
+            )
+        self.retry_on = _exceptions(self.name, retry_on)
         self.retry_delay = _seconds(self.name, "retry_delay", retry_delay) or 0.0
+        if not isinstance(slices, bool):
+            raise DefinitionError(f"workflow {self.name}: slices must be True or False, not {slices!r}")
         self.slices = slices
-        self.version = version
+        self.version = _word(f"workflow {self.name}:", "version", version)
         self.parameters = Parameters(self.name, function)
-        update_wrapper(self, function)
+        update_wrapper(self, function, updated=())  # attributes of the function must not become options
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the workflow here and now: no board, no worker. Parameters are validated all the same."""
@@ -116,8 +129,8 @@ class Definition:
         if isinstance(error, Retry) and error.delay is not None:
             return max(0.0, error.delay)
         # Up to a tenth is added, so that jobs that failed together do not come back together.
-        delay = self.retry_delay * 2.0 ** min(failures - 1, 30)
-        return float(min(delay, MAX_BACKOFF) * random.uniform(1.0, 1.1))
+        delay = self.retry_delay * 2.0 ** max(0, min(failures - 1, 30))
+        return min(delay, max(MAX_BACKOFF, self.retry_delay)) * random.uniform(1.0, 1.1)
 
     def idempotency_key(self, encoded: Mapping[str, Any]) -> str:
         """The key that ``dedupe`` uses: name, declared version and canonical parameters."""
@@ -135,10 +148,45 @@ def default_name(function: Callable[..., Any]) -> str:
     return f"{module}.{getattr(function, '__qualname__', function)}"
 
 
+def _is_ordinary(function: Any) -> bool:
+    other = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+    return (
+        callable(function)
+        and hasattr(function, "__qualname__")
+        and not inspect.isclass(function)
+        and not any(is_other(function) for is_other in other)
+    )
+
+
+def _describe(function: Any) -> str:
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    return f"{module}.{name}" if name else " ".join(repr(function).split())
+
+
+def _word(what: str, option: str, value: str) -> str:
+    if not isinstance(value, str) or not value or any(char.isspace() or char == "\0" for char in value):
+        raise DefinitionError(f"{what} {option} must be text without spaces, not {value!r}")
+    return value
+
+
+def _exceptions(
+    name: str, given: Iterable[type[BaseException]] | type[BaseException] | None
+) -> tuple[type[BaseException], ...] | None:
+    if given is None:
+        return None
+    kinds = tuple(given) if isinstance(given, list | tuple | set | frozenset) else (given,)
+    for kind in kinds:
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise DefinitionError(
+                f"workflow {name}: retry_on must be exception classes, such as (ValueError,), not {kind!r}"
+            )
+    return kinds
+
+
 def _within(name: str, option: str, value: int, low: int, high: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise DefinitionError(
-            f"workflow {name}: {option} must be a number from {low} to {high}, not {value!r}"
+            f"workflow {name}: {option} must be a whole number from {low} to {high}, not {value!r}"
         )
     return value
 

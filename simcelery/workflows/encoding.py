@@ -10,9 +10,10 @@ is written as an object with one key that starts with ``$``:
     {"$dict": [[key, value], …]}             dictionaries with keys that are not strings, or start with $
     {"$job": 42}                the result of job 42, filled in when the job is claimed
 
-Everything else becomes plain JSON and is restored by the annotation it was declared with: tuples and
-sets become lists; dataclasses, pydantic models and objects with ``as_dict()`` or ``todict()`` become
-dictionaries; dates, paths, enums, decimals and UUIDs become strings (or the enum's value).
+Everything else becomes plain JSON and is restored by the annotation it was declared with: tuples,
+sets and other sequences become lists; dataclasses, pydantic models and objects with ``as_dict()`` or
+``todict()`` become dictionaries; dates, paths, enums, decimals and UUIDs become strings (or the enum's
+value). Dictionaries keep no order: jsonb has none, and equal parameters should look equal to ``dedupe``.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import itertools
 import json
 import math
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from simcelery.errors import EncodingError, PayloadTooLargeError
 
 _EXACT_FLOAT_LIMIT = 1e16  # from here on repr() drops the decimal point and jsonb hands back an integer
 _INT_DIGITS = 4000  # Python refuses to read longer integers back from text
+_MAX_DEPTH = 100  # far below Python's recursion limit, also where the worker decodes it deep in its own calls
 
 
 class JobRef:
@@ -52,29 +55,35 @@ def encode(value: Any, path: str = "value", job: Callable[[JobRef], int] = lambd
     Raises:
         EncodingError: a part of it cannot be stored; the message names the path to that part.
     """
+    return _encode(value, path, job, 0)
+
+
+def _encode(value: Any, path: str, job: Callable[[JobRef], int], depth: int) -> Any:
+    if depth > _MAX_DEPTH:
+        raise _too_deep(path)
     match value:
         case None | bool():
             return value
         case enum.Enum():
-            return encode(value.value, path, job)
+            return _encode(value.value, path, job, depth + 1)
         case str():
-            return _text(str(value), path)
+            return _text(str.__str__(value), path)
         case int():
             return _integer(int(value), path)
         case float():
             return _float(float(value))
         case list() | tuple():
-            return [encode(item, f"{path}[{i}]", job) for i, item in enumerate(value)]
-        case Mapping():
-            return _mapping(value, path, job)
+            return [_encode(item, f"{path}[{i}]", job, depth + 1) for i, item in enumerate(value)]
+        case dict():
+            return _mapping(value, path, job, depth)
         case JobRef():
             return {"$job": job(value)}
         case set() | frozenset():
-            items = [encode(item, f"{path}{{}}", job) for item in value]
+            items = [_encode(item, f"{path}{{}}", job, depth + 1) for item in value]
             return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
         case complex():
             return {"$complex": [_float(value.real), _float(value.imag)]}
-        case bytes() | bytearray():
+        case bytes() | bytearray() | memoryview():
             return {"$bytes": base64.b64encode(value).decode()}
         case dt.datetime() | dt.date() | dt.time():
             return value.isoformat()
@@ -84,7 +93,14 @@ def encode(value: Any, path: str = "value", job: Callable[[JobRef], int] = lambd
             return str(value)
         case os.PathLike():
             return _text(os.fsdecode(value), path)
-    return _object(value, path, job)
+    return _object(value, path, job, depth)
+
+
+def _too_deep(path: str) -> EncodingError:
+    start = path if len(path) <= 60 else path[:57] + "..."
+    return EncodingError(
+        f"{start}: nested more than {_MAX_DEPTH} deep, or contains itself; pass a flat list or dictionary"
+    )
 
 
 def _text(value: str, path: str) -> str:
@@ -99,7 +115,9 @@ def _text(value: str, path: str) -> str:
 
 def _integer(value: int, path: str) -> int:
     if value.bit_length() > _INT_DIGITS * 3.3:
-        raise EncodingError(f"{path}: an integer of more than {_INT_DIGITS} digits cannot be stored")
+        raise EncodingError(
+            f"{path}: an integer of more than {_INT_DIGITS} digits cannot be stored; pass it as bytes"
+        )
     return value
 
 
@@ -109,47 +127,116 @@ def _float(value: float) -> Any:
     return value
 
 
-def _mapping(value: Mapping[Any, Any], path: str, job: Callable[[JobRef], int]) -> Any:
+def _mapping(value: Mapping[Any, Any], path: str, job: Callable[[JobRef], int], depth: int) -> Any:
     if all(isinstance(key, str) and not key.startswith("$") for key in value):
         return {
-            _text(str(key), f"{path}.{key!r}"): encode(item, f"{path}.{key}", job)
+            _text(_plain_key(key), _at(path, key)): _encode(item, _at(path, key), job, depth + 1)
             for key, item in value.items()
         }
-    return {
-        "$dict": [
-            [encode(key, f"{path} (key {key!r})", job), encode(item, f"{path}[{key!r}]", job)]
-            for key, item in value.items()
-        ]
-    }
+    pairs = [
+        [_key(key, path, job, depth), _encode(item, _at(path, key), job, depth + 1)]
+        for key, item in value.items()
+    ]
+    pairs.sort(key=lambda pair: _key_order(pair[0]))
+    for (one, _), (other, _) in itertools.pairwise(pairs):
+        if _key_order(one) == _key_order(other):
+            raise EncodingError(f"{path}: two different keys are both stored as {_short(one)}; rename one")
+    return {"$dict": pairs}
 
 
-def _object(value: Any, path: str, job: Callable[[JobRef], int]) -> Any:
+def _plain_key(key: str) -> str:
+    return str(key.value) if isinstance(key, enum.Enum) else str.__str__(key)
+
+
+def _key(key: Any, path: str, job: Callable[[JobRef], int], depth: int) -> Any:
+    where = f"{path} (key {_short(key)})"
+    encoded = _encode(key, where, job, depth + 1)
+    if not _can_be_key(encoded):
+        raise EncodingError(
+            f"{where}: a {type(key).__qualname__} cannot be stored as a key; use text, numbers or tuples"
+        )
+    return encoded
+
+
+def _can_be_key(encoded: Any) -> bool:
+    if isinstance(encoded, list):
+        return all(map(_can_be_key, encoded))
+    return not isinstance(encoded, dict) or encoded.keys() <= {"$float", "$complex", "$bytes"}
+
+
+def _key_order(encoded: Any) -> tuple[bool, float, str]:
+    number = isinstance(encoded, int | float) and not isinstance(encoded, bool)
+    return not number, encoded if number else 0, json.dumps(encoded, sort_keys=True)
+
+
+def _at(path: str, key: Any) -> str:
+    return f"{path}.{key}" if type(key) is str and key.isidentifier() else f"{path}[{_short(key)}]"
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _object(value: Any, path: str, job: Callable[[JobRef], int], depth: int) -> Any:
     """Objects that say themselves what they consist of; numpy is recognised without importing it."""
     kind = type(value)
     if kind.__module__.partition(".")[0] == "numpy" and hasattr(value, "dtype"):
-        return _numpy(value, path, job)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return encode(fields, path, job)
-    for method in ("as_dict", "todict"):
-        if callable(getattr(value, method, None)) and not isinstance(value, type):
-            return encode(getattr(value, method)(), path, job)
-    if hasattr(kind, "model_fields") and hasattr(value, "model_dump"):
-        return encode(value.model_dump(round_trip=True), path, job)
-    what = "a function" if callable(value) else f"a {kind.__module__}.{kind.__qualname__}"
+        return _numpy(value, path, job, depth)
+    if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
+        return _encode(_asked(value, "model_dump", path, round_trip=True), path, job, depth + 1)
+    method = dict_method(kind)
+    if dataclasses.is_dataclass(kind) and not (method and build_method(kind)):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
+        return _mapping(fields, path, job, depth + 1)
+    if method:
+        return _encode(_asked(value, method, path), path, job, depth + 1)
+    if isinstance(value, Mapping):
+        return _mapping(value, path, job, depth)
+    if isinstance(value, Sequence):
+        return _encode(list(value), path, job, depth + 1)
+    what = f"a {kind.__module__}.{kind.__qualname__}"
+    if callable(value):
+        what = "a class" if isinstance(value, type) else "a function"
     raise EncodingError(
         f"{path}: {what} cannot be stored on the board; pass numbers, text, lists, dictionaries, numpy "
         "arrays, dataclasses, pydantic models or objects with as_dict() or todict()"
     )
 
 
-def _numpy(value: Any, path: str, job: Callable[[JobRef], int]) -> Any:
-    if value.dtype.kind not in "biufcUS":
-        raise EncodingError(f"{path}: a numpy array of dtype {value.dtype} cannot be stored")
-    plain = value.item() if value.ndim == 0 else value.tolist()
-    if value.ndim == 0 and not type(value).__name__ == "ndarray":
-        return encode(plain, path, job)
-    return {"$ndarray": encode(plain, path, job), "dtype": value.dtype.str, "shape": list(value.shape)}
+def dict_method(kind: type) -> str | None:
+    """The name of the method with which objects of this class say what they consist of."""
+    return next((name for name in ("as_dict", "todict") if callable(getattr(kind, name, None))), None)
+
+
+def build_method(kind: type) -> str | None:
+    """The name of the class method that builds such an object again."""
+    return next((name for name in ("from_dict", "fromdict") if callable(getattr(kind, name, None))), None)
+
+
+def _asked(value: Any, method: str, path: str, **options: Any) -> Any:
+    try:
+        return getattr(value, method)(**options)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise EncodingError(f"{path}: {type(value).__qualname__}.{method}() failed: {reason}") from error
+
+
+def _numpy(value: Any, path: str, job: Callable[[JobRef], int], depth: int) -> Any:
+    import numpy as np  # whoever has such a value has imported it already
+
+    if isinstance(value, np.ma.MaskedArray):
+        raise EncodingError(f"{path}: a masked array cannot be stored; pass its data and mask, or filled()")
+    if value.dtype.kind not in "biufcUS" or value.dtype.char in "gG":
+        raise EncodingError(
+            f"{path}: numpy's dtype {value.dtype} cannot be stored; convert it, such as with astype(float) "
+            "or astype(str)"
+        )
+    plain = value.tolist()
+    if isinstance(value, np.generic):
+        return _encode(plain, path, job, depth + 1)
+    items = _encode(plain, path, job, depth + 1)
+    return {"$ndarray": items, "dtype": value.dtype.str, "shape": list(value.shape)}
 
 
 def decode(value: Any, job: Callable[[int], Any] | None = None) -> Any:
@@ -196,13 +283,23 @@ def job_refs(encoded: Any) -> set[int]:
     return set()
 
 
-def contains_job(value: Any) -> bool:
-    """Whether a Python value is or holds (in lists, tuples or dictionaries) a `JobRef`."""
+def contains_job(value: Any, _depth: int = 0) -> bool:
+    """Whether a Python value is or holds (in sequences, sets or dictionaries) a `JobRef`.
+
+    Raises:
+        EncodingError: it is nested too deeply to be stored, or contains itself.
+    """
     if isinstance(value, JobRef):
         return True
+    if value is None or isinstance(value, str | bytes | int | float):
+        return False
+    if _depth > _MAX_DEPTH:
+        raise _too_deep("value")
     if isinstance(value, Mapping):
-        return any(contains_job(item) for item in value.values())
-    return isinstance(value, list | tuple) and any(contains_job(item) for item in value)
+        return any(contains_job(item, _depth + 1) for item in value.values())
+    if isinstance(value, Sequence | set | frozenset):
+        return any(contains_job(item, _depth + 1) for item in value)
+    return False
 
 
 def check_size(encoded: Any, path: str, limit: int) -> None:
@@ -218,10 +315,22 @@ def check_size(encoded: Any, path: str, limit: int) -> None:
     size = len(json.dumps(encoded))
     if size <= limit:
         return
+    what = f"{path} is {_bytes(size)}"
     if isinstance(encoded, dict) and encoded and not any(key.startswith("$") for key in encoded):
-        name = max(encoded, key=lambda key: len(json.dumps(encoded[key])))
-        size, path = len(json.dumps(encoded[name])), f"{path}.{name}"
+        sizes = {name: len(json.dumps(item)) for name, item in encoded.items()}
+        name = max(sizes, key=lambda name: sizes[name])
+        if sizes[name] > limit:
+            what = f"{_at(path, name)} is {_bytes(sizes[name])}"
+        else:
+            what = f"{_at(path, name)} is the largest part ({_bytes(sizes[name])}) of {_bytes(size)}"
     raise PayloadTooLargeError(
-        f"{path} is {size / 2**20:.1f} MiB and max_payload is {limit / 2**20:.1f} MiB: "
+        f"{what} and max_payload is {_bytes(limit)}: "
         "write it to a file that the workers can read and pass its path"
     )
+
+
+def _bytes(size: int) -> str:
+    for factor, unit in ((2**20, "MiB"), (2**10, "KiB")):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from simcelery.settings import parse_duration
+
 
 class Retry(Exception):
     """Raised by a workflow: end this attempt as an error, and try again if attempts are left.
@@ -13,12 +15,15 @@ class Retry(Exception):
 
     Parameters:
         message: why, for the record.
-        delay: seconds (or a timedelta) until the next attempt; default: the workflow's back-off.
+        delay: seconds, ``"1h30m"`` or a timedelta until the next attempt; default: the workflow's back-off.
+
+    Raises:
+        ValueError: the delay is no duration.
     """
 
-    def __init__(self, message: str = "", *, delay: float | timedelta | None = None) -> None:
+    def __init__(self, message: str = "", *, delay: float | str | timedelta | None = None) -> None:
         super().__init__(message)
-        self.delay = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        self.delay = None if delay is None else parse_duration(delay)
 
 
 class Fail(Exception):

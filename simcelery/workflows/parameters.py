@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import difflib
 import inspect
+import json
 import typing
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PydanticUserError,
     ValidationError,
     create_model,
 )
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic.warnings import ArbitraryTypeWarning
 
 from simcelery.errors import DefinitionError, EncodingError, ParametersError
+from simcelery.workflows.annotations import one_line, restorable, short, type_name, unstorable
 from simcelery.workflows.encoding import JobRef, contains_job, decode, encode
 
+# A dataclass does not check its own fields, so instances are checked here and not first on a worker.
 _CONFIG = ConfigDict(
-    arbitrary_types_allowed=True, extra="forbid", validate_default=True, populate_by_name=False
+    arbitrary_types_allowed=True, extra="forbid", validate_default=True, revalidate_instances="always"
 )
 
 
@@ -41,7 +47,13 @@ class Parameters:
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
-        self.signature = inspect.signature(function)
+        try:
+            self.signature = inspect.signature(function)
+        except (TypeError, ValueError):
+            raise DefinitionError(
+                f"workflow {name}: {function!r} has no signature that Python can read; call it from a "
+                "function of your own"
+            ) from None
         hints = _type_hints(name, function)
         self._fields: dict[str, tuple[Any, Any]] = {}
         for parameter in self.signature.parameters.values():
@@ -63,36 +75,56 @@ class Parameters:
                 "take a list or a dict as an ordinary parameter instead"
             )
         if parameter.name not in hints:
+            if parameter.name in ("self", "cls"):
+                raise DefinitionError(
+                    f"workflow {self.name}: a method cannot be a workflow; write a function that takes what "
+                    "it needs as parameters"
+                )
             raise DefinitionError(
                 f"workflow {self.name}: parameter {parameter.name!r} has no annotation; add one, such as "
                 f"{parameter.name}: float (Any accepts whatever can be stored)"
             )
-        annotation = restorable(hints[parameter.name])
-        if (unstorable := _unstorable(annotation)) is not None:
+        if (kind := unstorable(hints[parameter.name])) is not None:
             raise DefinitionError(
-                f"workflow {self.name}: parameter {parameter.name!r} is a {unstorable}, which cannot be "
+                f"workflow {self.name}: parameter {parameter.name!r} is a {kind}, which cannot be "
                 "stored on the board; take plain data, or give the class as_dict() and from_dict()"
             )
+        annotation = restorable(hints[parameter.name])
         default = ... if parameter.default is parameter.empty else parameter.default
+        if isinstance(default, FieldInfo):
+            raise DefinitionError(
+                f"workflow {self.name}: parameter {parameter.name!r} has a pydantic Field as its default; "
+                f"write {parameter.name}: Annotated[…, Field(…)] = default"
+            )
+        if default is None:
+            annotation = typing.Optional[annotation]  # noqa: UP045 (x: float = None means float | None)
         return annotation, default
 
     def _build_model(self, without: frozenset[str]) -> type[BaseModel]:
-        # Fields are called p0, p1, …, so that no parameter name collides with an attribute of BaseModel.
         fields: dict[str, Any] = {
-            f"p{i}": (annotation, Field(default, alias=name))
-            for i, (name, (annotation, default)) in enumerate(self._fields.items())
+            _field_name(name): (annotation, Field(default, alias=name))
+            for name, (annotation, default) in self._fields.items()
             if name not in without
         }
         try:
-            return create_model(self.name, __config__=_CONFIG, **fields)
-        except (PydanticSchemaGenerationError, PydanticUserError) as error:
-            raise DefinitionError(f"workflow {self.name}: {error.message.splitlines()[0]}") from None
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", ArbitraryTypeWarning)
+                model = create_model(self.name, __config__=_CONFIG, **fields)
+                model.model_rebuild()
+        except Exception as error:  # pydantic, and code of the annotations' classes
+            reason = str(getattr(error, "message", "")).partition("\n")[0] or one_line(error)
+            raise DefinitionError(f"workflow {self.name}: an annotation cannot be used: {reason}") from None
+        return model
 
     def _build_result_model(self) -> type[BaseModel] | None:
         try:
-            return create_model("Result", __config__=_CONFIG, value=(restorable(self._returns), ...))
-        except (PydanticSchemaGenerationError, PydanticUserError):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", ArbitraryTypeWarning)
+                model = create_model("Result", __config__=_CONFIG, value=(restorable(self._returns), ...))
+                model.model_rebuild()
+        except Exception:  # as in `restore_result`: the result matters, its annotation does not
             return None
+        return model
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Positional and named values as one dictionary; defaults are left out.
@@ -100,9 +132,14 @@ class Parameters:
         Raises:
             ParametersError: too many, too few or unknown parameters.
         """
-        if len(args) > len(self._fields):
-            raise ParametersError(f"{self.name} takes {len(self._fields)} parameters, not {len(args)}")
-        given = dict(zip(self._fields, args, strict=False))
+        places = [p.name for p in self.signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        if len(args) > len(places):
+            by_name = "" if len(places) == len(self._fields) else " without their names"
+            takes = f"{len(places)} parameter{'' if len(places) == 1 else 's'}{by_name}"
+            raise ParametersError(
+                f"{self.name} takes {takes}, not {len(args)}; it takes: {', '.join(self._fields) or 'none'}"
+            )
+        given = dict(zip(places, args, strict=False))
         for name in kwargs:
             if name in given:
                 raise ParametersError(f"{self.name}: parameter {name!r} is given twice")
@@ -129,21 +166,33 @@ class Parameters:
         Raises:
             ParametersError: a value does not fit; one line names the parameter and what was given.
         """
-        deferred = frozenset(name for name, value in given.items() if contains_job(value))
+        deferred = frozenset(name for name, value in given.items() if self._waits(name, value))
         model = self._model(deferred)
         values = {name: value for name, value in given.items() if name not in deferred}
         try:
-            valid = model.model_validate(values)
+            valid = _checked(model, values)
         except ValidationError as error:
             # numpy's integers and arrays are not what pydantic takes for int and list[float].
+            bad = {str(one["loc"][0]) for one in error.errors(include_url=False)}
             try:
-                valid = model.model_validate({name: _without_numpy(value) for name, value in values.items()})
+                valid = _checked(
+                    model,
+                    {name: _without_numpy(value) if name in bad else value for name, value in values.items()},
+                )
             except ValidationError:
-                raise ParametersError(f"{self.name}: {_first_error(error)}") from None
-        index = {name: f"p{i}" for i, name in enumerate(self._fields)}
+                raise ParametersError(f"{self.name}: {self._first_error(error, values)}") from None
+        except Exception as error:  # a validator or from_dict() of the user's own
+            raise ParametersError(f"{self.name}: a parameter cannot be read: {one_line(error)}") from error
         return {
-            name: given[name] if name in deferred else getattr(valid, index[name]) for name in self._fields
+            name: given[name] if name in deferred else getattr(valid, _field_name(name))
+            for name in self._fields
         }
+
+    def _waits(self, name: str, value: Any) -> bool:
+        try:
+            return contains_job(value)
+        except EncodingError as error:
+            raise EncodingError(f"{self.name}: parameter {name}: {error}") from None
 
     def encode(self, values: Mapping[str, Any], job: Callable[[JobRef], int]) -> dict[str, Any]:
         """What the board stores for validated `values`.
@@ -175,8 +224,8 @@ class Parameters:
         if model is None or value is None:
             return value
         try:
-            return getattr(model.model_validate({"value": value}), "value")  # noqa: B009 (dynamic model)
-        except ValidationError:
+            return getattr(_checked(model, {"value": value}), "value")  # noqa: B009 (dynamic model)
+        except Exception:  # pydantic's, or of a from_dict() that has changed
             return value
 
     def parse(self, texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -194,143 +243,135 @@ class Parameters:
 
     def _parse_one(self, name: str, text: str) -> Any:
         model = self._model(frozenset(self._fields) - {name})
-        error: ValidationError | None = None
+        problems: list[str] = []
         for value in readings(text, prefer_text=self._fields[name][0] is str):
             try:
-                model.model_validate({name: value})
-            except ValidationError as problem:
-                error = problem
+                _checked(model, {name: value})
+            except ValidationError as error:
+                problems.append(self._first_error(error, {name: value}))
+            except Exception as error:  # a validator or from_dict() of the user's own
+                problems.append(f"parameter {name!r} cannot be read: {one_line(error)}")
             else:
                 return value
-        assert error is not None
-        raise ParametersError(f"{self.name}: {_first_error(error)}")
+        raise ParametersError(f"{self.name}: {problems[0]}")
+
+    def _first_error(self, error: ValidationError, given: Mapping[str, Any]) -> str:
+        """One line: which parameter, what it should be, what was given."""
+        first = error.errors(include_url=False)[0]
+        name = next((n for n in self._fields if first["loc"][0] in (n, _field_name(n))), "?")
+        where, in_union = repr(name), False
+        value = given.get(name)
+        for i, part in enumerate(first["loc"][1:], 2):
+            # A location also holds names of validators and of a union's types: those are not in the value.
+            if isinstance(value, Mapping) and part in value:
+                value = value[part]
+            elif isinstance(value, Sequence) and not isinstance(value, str) and isinstance(part, int):
+                value = value[part] if part < len(value) else None
+            elif dataclasses.is_dataclass(value) and hasattr(value, str(part)):
+                value = getattr(value, str(part))
+            elif not (first["type"] == "missing" and i == len(first["loc"])):
+                in_union = True
+                continue
+            where += f"[{part!r}]"
+        if first["type"] == "missing":
+            return f"parameter {where} is missing"
+        if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            return f"parameter {where} is not a field of its class; leave it out"
+        reason = " ".join(first["msg"].split()).removeprefix("Input ")
+        for prefix in ("Value error, ", "Assertion failed, "):
+            if reason.startswith(prefix):
+                return f"parameter {where}: {reason.removeprefix(prefix)}"
+        if in_union:
+            reason = f"does not fit {type_name(self._fields[name][0])}: {reason}"
+        return f"parameter {where} {reason}, not {short(first['input'])}"
 
     def json_schema(self) -> dict[str, Any]:
         """JSON schema of the parameters, for the catalogue; a type that has none is described as anything."""
-        schema: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
-        for name, (annotation, default) in self._fields.items():
-            model = create_model("P", __config__=_CONFIG, p=(annotation, ...))
-            try:
-                full = model.model_json_schema()
-            except PydanticUserError:
-                full = {"properties": {"p": {"description": _type_name(annotation)}}}
-            entry = {**full["properties"]["p"]}
-            entry.pop("title", None)
-            if "$defs" in full:
-                schema.setdefault("$defs", {}).update(full["$defs"])
-            if default is ...:
-                schema["required"].append(name)
-            else:
-                try:
-                    entry["default"] = encode(default, name)
-                except EncodingError:
-                    entry["default"] = str(default)
-            schema["properties"][name] = entry
-        return schema
+        try:
+            full = self._model(frozenset()).model_json_schema(schema_generator=_Schema)
+            # jsonb has no Infinity, which a constraint or an example may hold.
+            schema: dict[str, Any] = json.loads(json.dumps(full, default=str), parse_constant=str)
+        except Exception:  # a class may describe itself in a way that fails
+            anything = {name: {"description": kind} for name, kind, _ in self.describe()}
+            schema = {"properties": anything}
+        found = schema.get("properties", {})
+        properties: dict[str, Any] = {}
+        for name, (_, default) in self._fields.items():
+            properties[name] = {
+                key: found[name][key] for key in found[name] if key not in ("title", "default")
+            }
+            if default is not ...:
+                properties[name]["default"] = self._stored_default(name)
+        required = [name for name, (_, default) in self._fields.items() if default is ...]
+        defs = {"$defs": schema["$defs"]} if "$defs" in schema else {}
+        return {"type": "object", "properties": properties, "required": required, **defs}
+
+    def _stored_default(self, name: str) -> Any:
+        """What the board stores for a parameter that is not given."""
+        default = self._fields[name][1]
+        with contextlib.suppress(Exception):  # where it does not fit, a submission says so
+            default = getattr(_checked(self._model(frozenset(self._fields) - {name}), {}), _field_name(name))
+        try:
+            return encode(default, name)
+        except EncodingError:
+            return short(default)
 
     def describe(self) -> list[tuple[str, str, str]]:
         """Name, type and default (or "") of each parameter, for people."""
         return [
-            (name, _type_name(annotation), "" if default is ... else repr(default))
+            (name, type_name(annotation), "" if default is ... else short(default))
             for name, (annotation, default) in self._fields.items()
         ]
 
 
+class _Schema(GenerateJsonSchema):
+    """JSON schema in which a type that has none is described by its name, and any default can be stored."""
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+        cls = schema.get("cls")
+        return {"description": cls.__name__} if isinstance(cls, type) else {}
+
+    def encode_default(self, dft: Any) -> Any:
+        try:
+            return encode(dft, "default")
+        except EncodingError:
+            return short(dft)
+
+
+def _field_name(name: str) -> str:
+    # No parameter can be called so, and neither is an attribute of BaseModel.
+    return f"parameter {name}"
+
+
+def _checked(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
+    """Models are stored by the names of their fields; people may also use their aliases."""
+    return model.model_validate(values, by_alias=True, by_name=True)
+
+
 def readings(text: str, *, prefer_text: bool = False) -> list[Any]:
     """What a text from a command line may mean: its JSON value, then the text itself."""
-    import json
-
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return [text]
     return [text, value] if prefer_text or isinstance(value, str) else [value, text]
 
 
-def restorable(annotation: Any) -> Any:
-    """The annotation, with classes that JSON cannot rebuild wrapped so that their stored form is accepted."""
-    if origin := get_origin(annotation):
-        args = get_args(annotation)
-        if origin is Annotated:
-            return Annotated[(restorable(args[0]), *args[1:])]
-        if origin in (typing.Literal, Callable) or not args:
-            return annotation
-        rebuilt = tuple(restorable(arg) for arg in args)
-        if rebuilt == args:
-            return annotation
-        return typing.Union[rebuilt] if _is_union(origin) else origin[rebuilt]  # noqa: UP007
-    if not isinstance(annotation, type):
-        return annotation
-    if annotation.__module__.partition(".")[0] == "numpy" and annotation.__name__ == "ndarray":
-        return Annotated[annotation, BeforeValidator(_as_array)]
-    for method in ("from_dict", "fromdict"):
-        build = getattr(annotation, method, None)
-        if callable(build) and not hasattr(annotation, "model_fields"):
-            return Annotated[annotation, BeforeValidator(_builder(build))]
-    return annotation
-
-
-def _is_union(origin: Any) -> bool:
-    import types
-
-    return origin in (typing.Union, types.UnionType)
-
-
-def _builder(build: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: build(value) if isinstance(value, dict) else value
-
-
-def _as_array(value: Any) -> Any:
-    import numpy as np
-
-    return np.asarray(value) if isinstance(value, list | tuple) else value
-
-
-def _unstorable(annotation: Any) -> str | None:
-    """The name of a type that can never be encoded, or None."""
-    for part in get_args(annotation):
-        if get_origin(annotation) is not typing.Literal and (name := _unstorable(part)):
-            return name
-    target = get_origin(annotation) or annotation
-    if target is Callable or getattr(target, "__name__", "") == "Callable":
-        return "function"
-    if not isinstance(target, type) or target in (object, type(None)) or _is_union(target):
-        return None
-    if target is type:
-        return "class"
-    if target.__module__ in ("io", "_io", "_thread", "threading", "socket", "types", "typing.IO"):
-        return f"{target.__module__.lstrip('_')}.{target.__qualname__}"
-    return None
-
-
 def _without_numpy(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return type(value)(_without_numpy(item) for item in value) if type(value) in (list, tuple) else value
+    if type(value) is dict:
+        return {_without_numpy(key): _without_numpy(item) for key, item in value.items()}
+    if type(value) in (list, tuple, set):
+        return type(value)(_without_numpy(item) for item in value)
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return value.tolist()
     return value
 
 
-def _first_error(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    where = "".join(f"[{part!r}]" if i else repr(part) for i, part in enumerate(first["loc"]))
-    reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if first["type"] == "value_error":
-        return f"parameter {where}: {reason}"
-    shown = repr(first["input"])
-    return f"parameter {where} {reason}, not {shown if len(shown) <= 60 else shown[:57] + '...'}"
-
-
 def _type_hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise DefinitionError(f"workflow {name}: an annotation cannot be resolved: {error}") from None
-
-
-def _type_name(annotation: Any) -> str:
-    if get_origin(annotation) is Annotated:
-        return _type_name(get_args(annotation)[0])
-    if isinstance(annotation, type) and get_origin(annotation) is None:
-        return annotation.__name__
-    return str(annotation).replace("typing.", "")
+    except Exception as error:  # annotations are code: they fail in any way
+        raise DefinitionError(
+            f"workflow {name}: an annotation cannot be resolved: {one_line(error)}; import or define its "
+            "types at the top of the module, not under TYPE_CHECKING"
+        ) from None

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from simcelery.errors import DefinitionError, SimceleryError, UnknownWorkflowError
 from simcelery.settings import Settings, find_settings_file
-from simcelery.workflows.definition import Definition
+from simcelery.workflows.definition import Definition, default_name
 
 ENTRY_POINTS = "simcelery.workflows"
 D = TypeVar("D", bound=Definition)
@@ -43,8 +43,8 @@ def register(definition: D) -> D:
 
 
 def _origin(definition: Definition) -> str:
-    function = definition.function
-    return f"{function.__module__}.{getattr(function, '__qualname__', function)}"
+    # A script that runs and the module that it is when it is imported are the same.
+    return default_name(definition.function)
 
 
 def subscribe(listener: Callable[[Definition], None]) -> None:
@@ -73,11 +73,15 @@ def find(name: str) -> Definition | None:
 
 def unknown(name: str) -> str:
     """One line about a name that no workflow has."""
-    if _failures:
-        return f"no workflow is called {name!r}; {next(iter(_failures.values()))}"
+    for module, failure in _failures.items():
+        if name.startswith(f"{module}."):
+            return f"no workflow is called {name!r}; {failure}"
     close = difflib.get_close_matches(name, _definitions, n=1)
     if close:
-        return f"no workflow is called {name!r}; did you mean {close[0]!r}?"
+        also = "".join(f" ({failure})" for failure in list(_failures.values())[:1])
+        return f"no workflow is called {name!r}; did you mean {close[0]!r}?{also}"
+    if _failures:
+        return f"no workflow is called {name!r}; {next(iter(_failures.values()))}"
     return (
         f"no workflow is called {name!r}; 'simcelery workflows' lists them; name your modules in "
         'simcelery.toml (workflows = ["my_project.relax"]) or SIMCELERY_WORKFLOWS'
@@ -102,7 +106,7 @@ def load(settings: Settings) -> dict[str, DefinitionError]:
         for folder in filter(None, (file and file.parent, Path.cwd())):
             if str(folder) not in sys.path:
                 sys.path.insert(0, str(folder))
-        modules = [point.value for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
+        modules = [point.module for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
         for module in dict.fromkeys([*modules, *settings.workflows]):
             _import(module)
     return dict(_failures)
@@ -127,10 +131,8 @@ def _import(module: str) -> None:
 
 def _broken(module: str, error: BaseException) -> DefinitionError:
     last = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{last.filename}, line {last.lineno}"
-    if isinstance(error, SyntaxError):
-        where = f"{error.filename}, line {error.lineno}"
-    reason = str(error).partition("\n")[0]
-    return DefinitionError(
-        f"workflows: module {module!r} does not import: {type(error).__name__}: {reason} ({where})"
-    )
+    where, reason = f"{last.filename}, line {last.lineno}", str(error)
+    if isinstance(error, SyntaxError) and error.filename:
+        where, reason = f"{error.filename}, line {error.lineno}", error.msg
+    reason = " ".join(f"{type(error).__name__}: {reason}".split()).removesuffix(":")
+    return DefinitionError(f"workflows: module {module!r} does not import: {reason} ({where})")

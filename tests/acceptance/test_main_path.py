@@ -15,7 +15,7 @@ from celery.result import AsyncResult
 from psycopg.rows import dict_row
 
 import simcelery
-from simcelery.errors import JobFailedError, UpstreamFailedError
+from simcelery.errors import JobCancelledError, JobFailedError, UpstreamFailedError
 from simcelery.services import Services
 from tests.board_helpers import attempts, row
 from tests.conftest import Project, wait_until
@@ -232,6 +232,14 @@ def test_group_chain_and_chord(sims: Any) -> None:
     nested = chain(sims.add.s(1, 1), group(sims.add.s(10), sims.add.s(20)), sims.total.s())
     assert nested().get(timeout=30) == 12 + 22
     assert chain(sims.add.s(1, 1), sims.add.si(5, 5))().get(timeout=30) == 10
+
+
+def test_a_job_that_a_worker_was_told_to_revoke_is_cancelled(sims: Any, shared_project: Project) -> None:
+    job = sims.add.submit(1, delay=1.0)
+    simcelery.app.control.broadcast("revoke", arguments={"task_id": str(job.task_id)})
+    with pytest.raises(JobCancelledError):
+        job.result(timeout=20)
+    assert attempts(job.id) == []
 
 
 # --- messages that are not ours ---

@@ -12,7 +12,7 @@ from sqlalchemy import text
 import simcelery
 from simcelery.board import engine, transitions
 from simcelery.errors import JobCancelledError, JobFailedError
-from tests.board_helpers import AGAIN, ERROR, SUCCESS, finish, must_claim, record, worker
+from tests.board_helpers import AGAIN, ERROR, SUCCESS, finish, must_claim, record, row, state, worker
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -48,6 +48,17 @@ def test_async_result_raises_what_ended_the_job() -> None:
         result_of(failed.task_id).get(timeout=1)
     with pytest.raises(JobCancelledError):
         result_of(cancelled.task_id).get(timeout=1)
+
+
+def test_celerys_revoke_becomes_the_boards_cancel() -> None:
+    waiting, running = record(), record()
+    must_claim(running.task_id, worker())
+    simcelery.app.control.revoke([str(waiting.task_id), str(running.task_id)])
+    assert state(waiting.id) == "cancelled"
+    assert row(running.id).cancel_requested_at is not None
+    other = record()
+    result_of(other.task_id).revoke(terminate=True)
+    assert state(other.id) == "cancelled"
 
 
 def test_other_tasks_use_the_stock_tables() -> None:

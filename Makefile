@@ -1,0 +1,75 @@
+# Everything that a developer does often. `make` alone lists the targets.
+#
+# Needs Python 3.11 or newer, nothing else: the first target that needs it makes .venv and installs
+# simcelery there. Another one can be named: make demo PYTHON=/opt/python/bin/python3.12
+
+PYTHON ?= python3
+ARGS ?=
+
+# An activated venv, or a PYTHONPATH for something else, must not leak into ours.
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet
+BENCHMARKS := $(sort $(wildcard benchmarks/[!_]*.py))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/.demo ## Compute the equations of state of seven metals on two real workers (ARGS='--keep')
+	$(BIN)/simcelery demo $(ARGS)
+
+test: .venv/.test ## Run all tests, against real servers that they start (ARGS='tests/races -x')
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.test ## Lint, format, types and layers; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ifeq ($(BENCHMARKS),)
+bench: ## Run the benchmarks
+	@echo "there are no benchmarks yet: benchmarks/ has no scripts"
+else
+bench: .venv/.test
+	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+endif
+
+clean: ## Remove .venv, caches and builds; servers and their data in the home folder stay
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -f simcelery-demo.png
+	find simcelery tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed once, and again when pyproject.toml changes.
+.venv/.demo: pyproject.toml | .venv/bin/python
+	@echo "installing simcelery[demo] into .venv"
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+.venv/.test: pyproject.toml | .venv/bin/python
+	@echo "installing simcelery[test] into .venv"
+	@$(PIP) --editable '.[test]'
+	@touch .venv/.demo $@
+
+# The first Python that is new enough; a shim that only says "not installed" is passed over.
+.venv/bin/python:
+	@rm -rf .venv; \
+	for python in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+		found="$$python"; \
+		echo "making .venv with $$("$$python" --version) ($$python)"; \
+		"$$python" -m venv .venv 2>/dev/null && exit 0; \
+		"$$python" -m virtualenv --quiet .venv 2>/dev/null && exit 0; \
+		rm -rf .venv; \
+	done; \
+	if [ -n "$$found" ]; then \
+		echo "$$found has neither venv nor virtualenv: install one of them (Debian: python3-venv), or name another with PYTHON=..." >&2; \
+	else \
+		echo "simcelery needs Python 3.11 or newer, and $(PYTHON) is not: name one, as in make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
+	fi; \
+	exit 1

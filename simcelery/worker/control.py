@@ -1,0 +1,43 @@
+"""Celery's revoke, from Flower's button or from code, becomes the board's cancel."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from celery.app.control import Control
+
+from simcelery.board import engine, queries, transitions
+
+
+class BoardControl(Control):  # type: ignore[misc]
+    """The app's remote control. Other tasks are revoked as Celery does."""
+
+    def revoke(self, task_id: str | Iterable[str], *args: Any, **kwargs: Any) -> Any:
+        """Cancel the jobs among the task ids on the board, and revoke the rest.
+
+        A worker that is told to revoke remembers the id for ever, and would ignore the job also after a
+        retry by hand. So workers are not told of jobs: they learn of a cancel from the board.
+
+        Raises:
+            BoardUnreachableError: Postgres cannot be reached; nothing is cancelled or revoked.
+        """
+        given = [task_id] if isinstance(task_id, str) else list(task_id)
+        others = sorted(set(given) - cancel(given))
+        return super().revoke(others, *args, **kwargs) if others else None
+
+
+def cancel(task_ids: Iterable[str]) -> set[str]:
+    """Cancel the jobs with these task ids; the ids that belong to jobs."""
+    with engine.begin() as connection:
+        jobs = {}
+        for text in task_ids:
+            try:
+                row = queries.job_by_task_id(connection, uuid.UUID(text))
+            except ValueError:
+                continue
+            if row is not None:
+                jobs[text] = row.id
+        transitions.cancel(connection, jobs.values())
+    return set(jobs)

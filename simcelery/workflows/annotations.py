@@ -1,0 +1,189 @@
+"""Annotations: which can be stored, how their values are restored, and what they are called."""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BeforeValidator, TypeAdapter, WithJsonSchema, WrapValidator
+from pydantic.errors import PydanticSchemaGenerationError
+
+from simcelery.workflows.encoding import build_method, dict_method
+
+# numpy's classes that stand for several dtypes, or for one that cannot be stored.
+_NOT_ONE_DTYPE = {
+    *("generic", "number", "integer", "signedinteger", "unsignedinteger", "inexact", "floating"),
+    *("complexfloating", "flexible", "character", "longdouble", "clongdouble"),
+}
+
+
+def restorable(annotation: Any) -> Any:
+    """The annotation, with classes that JSON cannot rebuild wrapped so that their stored form is accepted."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    target = origin or annotation
+    if _is_array(target):
+        return Annotated[target, BeforeValidator(_array_builder(args))]
+    if target is collections.abc.Iterable:  # pydantic would hand on an iterator, which can be read only once
+        return list[restorable(args[0])] if args else list  # type: ignore[misc]
+    if origin:
+        if origin is Annotated:
+            return Annotated[(restorable(args[0]), *args[1:])]
+        if origin in (typing.Literal, Callable) or not args:
+            return annotation
+        rebuilt = tuple(restorable(arg) for arg in args)
+        if rebuilt == args:
+            return annotation
+        return typing.Union[rebuilt] if _is_union(origin) else origin[rebuilt]  # noqa: UP007
+    if not isinstance(annotation, type) or hasattr(annotation, "model_fields"):
+        return annotation
+    if _is_numpy_scalar(annotation):
+        return Annotated[annotation, BeforeValidator(_scalar_builder(annotation))]
+    method = build_method(annotation)
+    if dataclasses.is_dataclass(annotation) and not (method and dict_method(annotation)):
+        late = [field.name for field in dataclasses.fields(annotation) if not field.init]
+        return Annotated[annotation, WrapValidator(_dataclass_builder(late))] if late else annotation
+    return Annotated[annotation, BeforeValidator(_builder(annotation, method))] if method else annotation
+
+
+def _is_union(origin: Any) -> bool:
+    return origin in (typing.Union, types.UnionType)
+
+
+def _is_array(target: Any) -> bool:
+    return getattr(target, "__module__", "") == "numpy" and getattr(target, "__name__", "") == "ndarray"
+
+
+def _is_numpy_scalar(target: type) -> bool:
+    return target.__module__ == "numpy" and any(base.__name__ == "generic" for base in target.__mro__)
+
+
+def _builder(cls: type, method: str) -> Callable[[Any], Any]:
+    def build(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        try:
+            return getattr(cls, method)(value)
+        except Exception as error:
+            raise ValueError(f"{cls.__name__}.{method}() failed: {one_line(error)}") from error
+
+    return build
+
+
+def _scalar_builder(cls: type) -> Callable[[Any], Any]:
+    return lambda value: cls(value) if isinstance(value, bool | int | float | complex | str) else value
+
+
+def _array_builder(args: tuple[Any, ...]) -> Callable[[Any], Any]:
+    """Arrays from lists, with the dtype that ``NDArray[dtype]`` declares."""
+    declared = get_args(args[1]) if len(args) == 2 else ()
+    concrete = [d for d in declared if isinstance(d, type) and d.__name__ not in _NOT_ONE_DTYPE]
+
+    def build(value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        import numpy as np
+
+        return np.asarray(value, dtype=concrete[0] if concrete else None)
+
+    return build
+
+
+def _dataclass_builder(late: list[str]) -> Callable[[Any, Callable[[Any], Any]], Any]:
+    """Fields with ``init=False`` are stored too: they are set after the others have made the object."""
+
+    def build(value: Any, handler: Callable[[Any], Any]) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        if not isinstance(value, dict):
+            return handler(value)
+        made = handler({name: item for name, item in value.items() if name not in late})
+        for name in late:
+            if name in value:
+                object.__setattr__(made, name, value[name])
+        return made
+
+    return build
+
+
+def unstorable(annotation: Any) -> str | None:
+    """The name of a type that can never be stored or restored, or None."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        # A validator of the user's own may make such an object from what is stored.
+        return None if any(map(_validates, args[1:])) else unstorable(args[0])
+    target = origin or annotation
+    if target is Callable or getattr(target, "__name__", "") == "Callable":
+        return "function"
+    if target is type:
+        return "class"
+    if target is typing.Literal or _is_array(target):
+        return None
+    for part in args:
+        if name := unstorable(part):
+            return name
+    if not isinstance(target, type) or target in (object, type(None)) or _is_union(target):
+        return None
+    module = (
+        target.__module__.removeprefix("_") if target.__module__ in ("_io", "_thread") else target.__module__
+    )
+    return None if _storable_class(target) else f"{module}.{target.__qualname__}"
+
+
+def _validates(metadata: Any) -> bool:
+    return hasattr(metadata, "func") or hasattr(metadata, "__get_pydantic_core_schema__")
+
+
+def _storable_class(cls: type) -> bool:
+    if cls in (collections.abc.Iterator, collections.abc.Generator, collections.abc.AsyncIterator):
+        return False
+    if dict_method(cls) and build_method(cls):
+        return True
+    if _is_numpy_scalar(cls):
+        return cls.__name__ not in _NOT_ONE_DTYPE
+    if cls.__module__ == "numbers" or getattr(cls, "_is_protocol", False) or dataclasses.is_dataclass(cls):
+        return True
+    try:
+        TypeAdapter(cls)
+    except PydanticSchemaGenerationError:
+        return False
+    except Exception:
+        return True  # something else is wrong with it, and is reported with its reason
+    return True
+
+
+def type_name(annotation: Any) -> str:
+    """A type for people: ``float | None``, or what its JSON schema says of itself."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        for metadata in args[1:]:
+            schema = getattr(metadata, "json_schema", None) if isinstance(metadata, WithJsonSchema) else None
+            if schema and (said := schema.get("description") or schema.get("title")):
+                return str(said)
+        return type_name(args[0])
+    if annotation is type(None):
+        return "None"
+    if annotation is ...:
+        return "..."
+    if origin is typing.Literal:
+        return " | ".join(map(repr, args))
+    if _is_union(origin):
+        return " | ".join(type_name(arg) for arg in args)
+    if origin and args:
+        return f"{getattr(origin, '__name__', origin)}[{', '.join(type_name(arg) for arg in args)}]"
+    name = getattr(annotation, "__name__", None)
+    return name if isinstance(name, str) else str(annotation).replace("typing.", "")
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line of a message."""
+    return " ".join(f"{type(error).__name__}: {error}".split()) if str(error) else type(error).__name__
+
+
+def short(value: Any) -> str:
+    """A value as one short line of a message."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."

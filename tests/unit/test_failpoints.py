@@ -1,0 +1,59 @@
+"""Crashes on purpose: armed through the environment, and nothing otherwise."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from simcelery.failpoints import failpoint
+
+
+def reach(*names: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A process that passes these failpoints and says after which it still lives."""
+    code = "from simcelery.failpoints import failpoint\n"
+    code += "".join(f"failpoint({name!r}); print({name!r}, flush=True)\n" for name in names)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_a_failpoint_does_nothing_unless_it_is_armed() -> None:
+    failpoint("after_claim")
+    passed = reach("after_claim", SIMCELERY_FAILPOINTS="elsewhere=kill")
+    assert (passed.returncode, passed.stdout) == (0, "after_claim\n")
+
+
+def test_kill_ends_the_process_at_once() -> None:
+    killed = reach("before", "after_claim", SIMCELERY_FAILPOINTS="after_claim=kill")
+    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, "before\n")
+
+
+def test_raise_raises() -> None:
+    raised = reach("after_claim", SIMCELERY_FAILPOINTS="after_claim=raise")
+    assert raised.returncode == 1
+    assert raised.stderr.endswith("FailpointError: failpoint after_claim\n")
+
+
+def test_several_may_be_armed_and_sleep_waits() -> None:
+    start = time.monotonic()
+    slept = reach("a", "b", SIMCELERY_FAILPOINTS="a=sleep:0.3, b=raise")
+    assert time.monotonic() - start >= 0.3
+    assert slept.stdout == "a\n"
+    assert "failpoint b" in slept.stderr
+
+
+@pytest.mark.parametrize("empty", [{}, {"SIMCELERY_FAILPOINTS_ONCE": ""}])
+def test_a_failpoint_fires_every_time_unless_told_otherwise(empty: dict[str, str]) -> None:
+    for _ in range(2):
+        assert reach("a", SIMCELERY_FAILPOINTS="a=kill", **empty).returncode == -signal.SIGKILL
+
+
+def test_once_fires_once_for_all_processes(tmp_path: Path) -> None:
+    environment = {"SIMCELERY_FAILPOINTS": "a=kill,b=kill", "SIMCELERY_FAILPOINTS_ONCE": str(tmp_path)}
+    assert [reach("a", **environment).returncode for _ in range(3)] == [-signal.SIGKILL, 0, 0]
+    assert reach("b", **environment).returncode == -signal.SIGKILL
