@@ -192,7 +192,7 @@ class Settings(BaseSettings):
     def _embedded(self, name: str) -> str:
         try:
             url = str(json.loads(self.services_file.read_text())[name])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             # A process that has met the servers waits for them; their URLs survive a restart.
             if known := _met.get((self.home, name)):
                 return known
@@ -259,7 +259,7 @@ def _first_error(error: ValidationError) -> str:
     name = str(first["loc"][0]) if first["loc"] else "renew_every"
     reason = " ".join(first["msg"].removeprefix("Value error, ").removeprefix("Input ").split())
     if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name.replace("-", "_").lower(), Settings.model_fields, n=1)
+        close = difflib.get_close_matches(name.replace("-", "_").lower(), Settings.model_fields, 1, 0.75)
         reason = "there is no such setting" + (f"; did you mean {close[0]!r}?" if close else "")
     variable = f"SIMCELERY_{name.upper()}"
     if name in _overrides:

@@ -13,6 +13,8 @@ from simcelery.board.sendable import sendable as from_row
 from simcelery.board.states import State
 from simcelery.board.transitions import locked
 
+# A client sends what it has just recorded; recovery does so only if that did not happen.
+CLIENTS_OWN = 2.0
 # A popped but not yet claimed message looks like a lost one, so patience doubles with every sending.
 RESEND_AFTER = 5.0
 RESEND_AFTER_AT_MOST = 600.0
@@ -31,7 +33,8 @@ def lanes(connection: Connection) -> list[tuple[str, int, int, int]]:
 
 
 def unpublished(connection: Connection, queue: str, priority: int, limit: int) -> list[Sendable]:
-    """The next jobs of a lane that were never sent, oldest first."""
+    """The next jobs of a lane that were never sent, oldest first; what a client is about to send left out."""
+    left_to_client = Job.submitted_at + func.make_interval(0, 0, 0, 0, 0, 0, CLIENTS_OWN) > func.now()
     rows = connection.execute(
         select(*COLUMNS)
         .where(
@@ -39,6 +42,7 @@ def unpublished(connection: Connection, queue: str, priority: int, limit: int) -
             Job.published_at.is_(None),
             Job.queue == queue,
             Job.priority == priority,
+            ~left_to_client,
         )
         .order_by(Job.id)
         .limit(limit)

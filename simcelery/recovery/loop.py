@@ -31,17 +31,30 @@ ACTS = (
 )
 
 
-def round_of_turns(settings: Settings, by: str) -> None:
-    """Take every turn that is due. A service that is away is no fault: the next round finds the work.
+class Turns:
+    """One worker's part in recovery.
 
     Parameters:
         by: who this is, for the record.
     """
-    for act in ACTS:
+
+    def __init__(self, settings: Settings, by: str) -> None:
+        self._settings = settings
+        self._by = by
+        self._away = False
+
+    def round(self) -> None:
+        """Take every turn that is due. A service that is away is no fault: a later round finds the work."""
         try:
-            with engine.begin() as connection:
-                mine = turns.take_turn(connection, act.name, act.share * settings.tick_every, by)
-            if mine:
-                act.tick()
+            for act in ACTS:
+                if self._is_mine(act):
+                    act.tick()
+            self._away = False
         except ServiceError as error:
-            log.warning("%s waits: %s", act.name, error)
+            if not self._away:
+                log.warning("recovery waits: %s", error)
+            self._away = True
+
+    def _is_mine(self, act: Act) -> bool:
+        with engine.begin() as connection:
+            return turns.take_turn(connection, act.name, act.share * self._settings.tick_every, self._by)

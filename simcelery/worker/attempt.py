@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from simcelery.workflows.outcomes import Retry
 
 _MESSAGE_LENGTH = 4000
 _TRACEBACK_LENGTH = 40_000
+# What billiard's handler raises in a pool child that gets SIGTERM.
+_TOLD_TO_END = -(256 - signal.SIGTERM)
 
 
 def run(definition: Definition, claim: Claim) -> Report:
@@ -92,6 +95,9 @@ def _results_of(claim: Claim) -> Callable[[int], Any]:
 
 
 def _describe(definition: Definition, claim: Claim, error: BaseException) -> dict[str, Any]:
+    if isinstance(error, SystemExit) and error.code == _TOLD_TO_END:
+        # The worker is shutting down at once: that is no fault of the workflow's.
+        return {"ending": Ending.RELEASED, "cause": Cause.SHUTDOWN, "retry_in": 0.0}
     limit = isinstance(error, SoftTimeLimitExceeded)
     name = "TimeLimitError" if limit else type(error).__name__
     retry_in = None

@@ -49,7 +49,7 @@ class RecoveryStep(bootsteps.StartStopStep):  # type: ignore[misc]
         settings = get_settings()
         self.ticker = Ticker(
             "recovery",
-            lambda: loop.round_of_turns(settings, worker.hostname),
+            loop.Turns(settings, worker.hostname).round,
             # A little more often than a turn is due, so that nobody's turn waits for another worker.
             settings.tick_every / 2,
         )

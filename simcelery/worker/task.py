@@ -55,6 +55,8 @@ class WorkflowTask(Task):  # type: ignore[misc]
         request.report = report = attempt.run(self.definition, claim)
         if report.ending is Ending.SUCCEEDED:
             return report.result
+        if report.ending is Ending.RELEASED:
+            raise celery_exceptions.Retry("the worker is shutting down", when=0)
         error = JobFailedError(
             f"job {claim.job_id}, attempt {claim.attempt}: {report.error_type}: {report.error_message}",
             report.error_type or "",

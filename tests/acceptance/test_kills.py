@@ -92,6 +92,20 @@ def test_a_pool_child_killed_at_any_line_loses_no_job_and_doubles_no_result(
     assert worker.poll() is None
 
 
+def test_a_worker_told_to_end_at_once_releases_its_jobs(project: Project, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    worker = project.worker("-c", "1")
+    assert project.python(f"import sims; sims.trace.submit({str(count)!r}, pause=30)").returncode == 0
+    wait_until(lambda: executions(count) == 1)
+    worker.send_signal(signal.SIGQUIT)
+    worker.wait(20)
+    [job] = simcelery.jobs()
+    assert job.state == "pending"
+    [ended] = attempts(job.id)
+    assert (ended["outcome"], ended["cause"]) == ("released", "shutdown")
+    assert (row(job.id).failures, row(job.id).losses) == (0, 0)
+
+
 # --- Redis ---
 
 

@@ -174,6 +174,9 @@ def test_without_a_broker_the_job_is_recorded_and_published_later(
     )
     assert "\n" not in record.getMessage()
     assert (job.state, job.row().published_at) == ("pending", None)
+    assert republish.tick() == (0, 0)  # it is still the client's own
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET submitted_at = now() - interval '3 s'")
     assert republish.tick() == (1, 0)
     assert messages.llen("default\x06\x165") == 1
     assert job.row().published_at is not None
@@ -189,6 +192,7 @@ def test_the_window_bounds_what_redis_holds_and_recovery_feeds_the_rest(messages
         assert messages.llen("fast") == 1
         messages.delete("default\x06\x165", "fast")  # all taken, as far as Redis knows
         with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE jobs SET submitted_at = now() - interval '3 s'")
             connection.exec_driver_sql("UPDATE jobs SET published_at = now() - interval '1 s'")
             connection.exec_driver_sql(
                 "UPDATE jobs SET published_at = NULL, publish_count = 0 "

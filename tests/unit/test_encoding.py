@@ -45,6 +45,11 @@ def back(value: Any) -> Any:
     return decode(through_jsonb(encode(value)))
 
 
+def _signs(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    parts = np.stack([array.real, array.imag])
+    return np.where(np.isnan(parts), False, np.signbit(parts))
+
+
 def same(one: Any, other: Any) -> bool:
     """Equal, of the same type, NaN like NaN, -0.0 unlike 0.0; a tuple is like a list."""
     if isinstance(one, list | tuple):
@@ -61,7 +66,7 @@ def same(one: Any, other: Any) -> bool:
             and one.dtype == other.dtype
             and one.shape == other.shape
             and np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
-            and (one.dtype.kind not in "fc" or np.array_equal(np.signbit(one.real), np.signbit(other.real)))
+            and (one.dtype.kind not in "fc" or np.array_equal(_signs(one), _signs(other)))
         )
     if type(one) is not type(other):
         return False

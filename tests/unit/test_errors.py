@@ -17,7 +17,7 @@ def drawn() -> dict[str, str]:
     parents: dict[str, str] = {}
     path: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
-        if match := re.match(r"    ([│ ]*(?:[├└]── )?)(\w+Error)  ", line.ljust(80)):
+        if match := re.match(r"    ([│ ]*(?:[├└]── )?)(\w+Error) +[A-Za-z]", line):
             depth = len(match[1]) // 4
             path[depth:] = [match[2]]
             parents[match[2]] = path[depth - 1] if depth else "Exception"
