@@ -53,7 +53,6 @@ def configuration() -> dict[str, Any]:
             # no visibility timeout that could run a long job twice.
             "ack_emulation": False,
             "priority_steps": list(range(MOST_URGENT + 1)),
-            "queue_order_strategy": "priority",
             # Without these a publish on a silent network waits for ever.
             "socket_timeout": 15,
             "socket_connect_timeout": 5,

@@ -41,19 +41,19 @@ class Turns:
     def __init__(self, settings: Settings, by: str) -> None:
         self._settings = settings
         self._by = by
-        self._away = False
+        self._waiting: set[str] = set()
 
     def round(self) -> None:
         """Take every turn that is due. A service that is away is no fault: a later round finds the work."""
-        try:
-            for act in ACTS:
+        for act in ACTS:
+            try:
                 if self._is_mine(act):
                     act.tick()
-            self._away = False
-        except ServiceError as error:
-            if not self._away:
-                log.warning("recovery waits: %s", error)
-            self._away = True
+                    self._waiting.discard(act.name)
+            except ServiceError as error:
+                if act.name not in self._waiting:  # said once, not twice a second
+                    log.warning("%s waits: %s", act.name, error)
+                self._waiting.add(act.name)
 
     def _is_mine(self, act: Act) -> bool:
         with engine.begin() as connection:

@@ -255,10 +255,10 @@ def test_numpy_numbers_and_arrays_are_taken_for_python_ones(
 
 
 def test_converting_one_parameter_from_numpy_leaves_the_others_alone() -> None:
-    def w(n: int, grid: np.ndarray) -> None: ...  # type: ignore[type-arg]
+    def w(n: list[int], grid: np.ndarray) -> None: ...  # type: ignore[type-arg]
 
-    valid = Parameters("w", w).validate({"n": np.int64(2), "grid": np.zeros((0, 3), dtype="float32")})
-    assert valid["n"] == 2
+    valid = Parameters("w", w).validate({"n": np.arange(2), "grid": np.zeros((0, 3), dtype="float32")})
+    assert valid["n"] == [0, 1]
     assert same(np.zeros((0, 3), dtype="float32"), valid["grid"])
 
 
