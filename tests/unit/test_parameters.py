@@ -21,7 +21,7 @@ from typing import IO, Annotated, Any, Literal, NamedTuple, NewType, Optional, T
 import numpy as np
 import numpy.typing as npt
 import pytest
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
 
 from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.workflows.encoding import JobRef, encode, job_refs
@@ -255,7 +255,7 @@ def test_numpy_numbers_and_arrays_are_taken_for_python_ones(
 
 
 def test_converting_one_parameter_from_numpy_leaves_the_others_alone() -> None:
-    def w(n: list[int], grid: np.ndarray) -> None: ...  # type: ignore[type-arg]
+    def w(n: Annotated[list[int], Strict()], grid: np.ndarray) -> None: ...  # type: ignore[type-arg]
 
     valid = Parameters("w", w).validate({"n": np.arange(2), "grid": np.zeros((0, 3), dtype="float32")})
     assert valid["n"] == [0, 1]
