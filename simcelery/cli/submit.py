@@ -118,7 +118,7 @@ def submit(
     if dry_run:
         _show_dry(new, output, several)
         return 0
-    from simcelery.submission.manage import submit_all
+    from simcelery.submission.submit import submit_all
 
     jobs = submit_all(new, options)
     if wait:

@@ -81,7 +81,7 @@ class OnBoard:
 
     def prepare(self, values: Mapping[str, Any], options: Options) -> NewJob:
         """Validated by names alone."""
-        from simcelery.submission.manage import prepare_entry
+        from simcelery.submission.by_catalogue import prepare_entry
 
         return prepare_entry(self._entry, values, options)
 

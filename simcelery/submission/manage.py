@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from simcelery.board import engine, queries, transitions
-from simcelery.board.catalogue import Entry
-from simcelery.board.jobs import NewJob
 from simcelery.board.queries import Filter, JobRow
 from simcelery.board.states import UNSUCCESSFUL, State
-from simcelery.errors import (
-    JobNotFoundError,
-    ParametersError,
-    StateError,
-    SubmissionInterruptedError,
-    UsageError,
-)
-from simcelery.settings import get_settings, parse_duration
+from simcelery.errors import JobNotFoundError, StateError, UsageError
+from simcelery.settings import parse_duration
 from simcelery.submission.handle import Job, restore
-from simcelery.submission.options import Options, seconds
-from simcelery.submission.submit import CHUNK, publish, submit_prepared, submitter, submitting_job
-from simcelery.workflows.encoding import check_size, encode, job_refs
+from simcelery.submission.submit import publish
 
 _MANY = 5000  # ids per statement
 
@@ -165,74 +153,3 @@ def cancel(ids: Sequence[int]) -> tuple[list[int], list[int]]:
         at_once += cancelled
         requested += asked
     return at_once, requested
-
-
-def submit_all(new: Sequence[NewJob], options: Options) -> list[Job]:
-    """Record jobs that are ready to be recorded, in transactions of up to 10,000, and publish them.
-
-    Raises:
-        SubmissionInterruptedError: it stopped after some were recorded and `dedupe` is off.
-    """
-    done: list[Job] = []
-    try:
-        for start in range(0, len(new), CHUNK):
-            done += submit_prepared(new[start : start + CHUNK], options.on_failed)
-    except BaseException as error:
-        if not done or options.dedupe or options.key:
-            raise
-        ids = [job.id for job in done]
-        raise SubmissionInterruptedError(
-            f"the submission stopped ({type(error).__name__}: {error}); {len(ids):,} jobs are recorded "
-            f"(ids {ids[0]} to {ids[-1]}); cancel those before you submit again, or submit with dedupe",
-            ids,
-        ) from error
-    return done
-
-
-def prepare_entry(entry: Entry, given: Mapping[str, Any], options: Options) -> NewJob:
-    """The job of a workflow that only the board's catalogue knows. Writes nothing.
-
-    Names are checked here, values by the worker that runs the job.
-
-    Raises:
-        ParametersError, EncodingError, PayloadTooLargeError: the parameters cannot be recorded.
-    """
-    properties = entry.parameters.get("properties", {})
-    for name in given:
-        if name not in properties:
-            known = ", ".join(properties) or "none"
-            raise ParametersError(f"{entry.name}: there is no parameter {name!r}; it takes: {known}")
-    if missing := [name for name in entry.parameters.get("required", ()) if name not in given]:
-        raise ParametersError(f"{entry.name}: missing parameter {', '.join(map(repr, missing))}")
-    # Defaults and numbers are stored as a client with the code stores them, so that `dedupe` agrees.
-    encoded = {
-        name: _as_declared(properties[name], encode(given[name], name)) if name in given else about["default"]
-        for name, about in properties.items()
-        if name in given or "default" in about
-    }
-    check_size(encoded, f"{entry.name}: parameter", get_settings().max_payload)
-    canonical = json.dumps([entry.name, entry.version, encoded], sort_keys=True, separators=(",", ":"))
-    key = hashlib.sha256(canonical.encode()).hexdigest() if options.dedupe else None
-    own = entry.options
-    return NewJob(
-        workflow=entry.name,
-        parameters=encoded,
-        queue=options.queue or entry.queue,
-        priority=own["priority"] if options.priority is None else options.priority,
-        tags=tuple(options.tags),
-        idempotency_key=options.key or key,
-        parent_id=submitting_job.get(),
-        max_attempts=options.max_attempts or own["max_attempts"],
-        max_losses=own["max_losses"] if options.max_losses is None else options.max_losses,
-        time_limit=seconds(options.time_limit, "time_limit") or own["time_limit"],
-        soft_time_limit=own["soft_time_limit"],
-        run_at=options.run_at,
-        delay=seconds(options.delay, "delay"),
-        parents=options.parents | job_refs(encoded),
-        submitted_by=submitter(),
-    )
-
-
-def _as_declared(about: Mapping[str, Any], value: Any) -> Any:
-    number = about.get("type") == "number" and isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if number else value

@@ -21,7 +21,7 @@ from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, seconds
-from simcelery.workflows.definition import Definition
+from simcelery.workflows.definition import Definition, idempotency_key
 from simcelery.workflows.encoding import check_size, job_refs
 
 log = logging.getLogger("simcelery")
@@ -65,13 +65,21 @@ def submit_many(
         As `submit` otherwise; then nothing is recorded.
     """
     options = options or Options()
+    return submit_all((prepare(definition, given, options) for given in items), options)
+
+
+def submit_all(new: Iterable[NewJob], options: Options) -> Jobs:
+    """Record jobs of one workflow as they are prepared, in transactions of up to 10,000, and publish them.
+
+    Raises:
+        SubmissionInterruptedError: as `submit_many`.
+    """
     done: list[Recorded] = []
-    iterator = iter(items)
+    workflow = ""
+    iterator = iter(new)
     try:
-        while True:
-            chunk = [prepare(definition, given, options) for given in islice(iterator, CHUNK)]
-            if not chunk:
-                break
+        while chunk := list(islice(iterator, CHUNK)):
+            workflow = chunk[0].workflow
             done += _record_and_publish(chunk, options.on_failed)
     except BaseException as error:
         if not done or options.dedupe or options.key:
@@ -82,7 +90,7 @@ def submit_many(
             f"(ids {ids[0]} to {ids[-1]}); cancel those before you submit again, or submit with dedupe",
             ids,
         ) from error
-    return Jobs(done, definition.name)
+    return Jobs(done, workflow)
 
 
 def submit_prepared(new: Sequence[NewJob], on_failed: OnFailed = "retry") -> Jobs:
@@ -101,22 +109,31 @@ def prepare(definition: Definition, given: Mapping[str, Any], options: Options) 
     values = parameters.validate(parameters.bind((), given))
     encoded = parameters.encode(values, job=lambda ref: ref.id)
     check_size(encoded, f"{definition.name}: parameter", settings.max_payload)
-    key = options.key
-    if key is None and options.dedupe:
-        key = definition.idempotency_key(encoded)
+    key = idempotency_key(definition.name, definition.version, encoded) if options.dedupe else None
+    return assemble(definition.name, definition.defaults(settings), encoded, key, options)
+
+
+def assemble(
+    workflow: str,
+    defaults: Mapping[str, Any],
+    encoded: Mapping[str, Any],
+    key: str | None,
+    options: Options,
+) -> NewJob:
+    """A job from its encoded parameters, the workflow's defaults, and the options that win over them."""
     time_limit = seconds(options.time_limit, "time_limit")
     return NewJob(
-        workflow=definition.name,
+        workflow=workflow,
         parameters=encoded,
-        queue=options.queue or definition.queue or settings.default_queue,
-        priority=definition.priority if options.priority is None else options.priority,
+        queue=options.queue or defaults["queue"],
+        priority=defaults["priority"] if options.priority is None else options.priority,
         tags=tuple(options.tags),
-        idempotency_key=key,
+        idempotency_key=options.key or key,
         parent_id=submitting_job.get(),
-        max_attempts=options.max_attempts or definition.max_attempts,
-        max_losses=definition.max_losses if options.max_losses is None else options.max_losses,
-        time_limit=definition.time_limit if time_limit is None else time_limit,
-        soft_time_limit=definition.soft_time_limit,
+        max_attempts=options.max_attempts or defaults["max_attempts"],
+        max_losses=defaults["max_losses"] if options.max_losses is None else options.max_losses,
+        time_limit=defaults["time_limit"] if time_limit is None else time_limit,
+        soft_time_limit=defaults["soft_time_limit"],
         run_at=options.run_at,
         delay=seconds(options.delay, "delay"),
         parents=frozenset(job_refs(encoded)) | options.parents,

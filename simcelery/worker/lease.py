@@ -12,7 +12,7 @@ from importlib.metadata import version
 from simcelery.board import catalogue, engine, leases
 from simcelery.board.catalogue import Entry
 from simcelery.errors import ServiceError
-from simcelery.settings import get_settings
+from simcelery.settings import Settings, get_settings
 from simcelery.worker.claiming import WORKER_ID
 from simcelery.worker.ticker import Ticker
 from simcelery.workflows import registry
@@ -57,9 +57,8 @@ class Lease:
                 time.sleep(_PAUSE)
 
     def _register(self) -> int:
-        default_queue = self.settings.default_queue
         with engine.begin(self.settings) as connection:
-            catalogue.write(connection, [entry(known, default_queue) for known in registry.definitions()])
+            catalogue.write(connection, [entry(known, self.settings) for known in registry.definitions()])
             return leases.register(
                 connection,
                 nodename=self.nodename,
@@ -97,19 +96,14 @@ class Lease:
             log.warning("the end of this worker is not recorded: %s", error)
 
 
-def entry(definition: Definition, default_queue: str) -> Entry:
+def entry(definition: Definition, settings: Settings) -> Entry:
     """A workflow as the catalogue shows it."""
+    options = definition.defaults(settings)
     return Entry(
         name=definition.name,
         description=definition.description,
         parameters=definition.parameters.json_schema(),
-        options={
-            "priority": definition.priority,
-            "max_attempts": definition.max_attempts,
-            "max_losses": definition.max_losses,
-            "time_limit": definition.time_limit,
-            "soft_time_limit": definition.soft_time_limit,
-        },
-        queue=definition.queue or default_queue,
+        queue=options.pop("queue"),
+        options=options,
         version=definition.version,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from simcelery.errors import DefinitionError
-from simcelery.settings import parse_duration
+from simcelery.settings import Settings, parse_duration
 from simcelery.workflows.outcomes import Fail, Retry
 from simcelery.workflows.parameters import Parameters
 
@@ -132,10 +132,22 @@ class Definition:
         delay = self.retry_delay * 2.0 ** max(0, min(failures - 1, 30))
         return min(delay, max(MAX_BACKOFF, self.retry_delay)) * random.uniform(1.0, 1.1)
 
-    def idempotency_key(self, encoded: Mapping[str, Any]) -> str:
-        """The key that ``dedupe`` uses: name, declared version and canonical parameters."""
-        canonical = json.dumps([self.name, self.version, encoded], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+    def defaults(self, settings: Settings) -> dict[str, Any]:
+        """What a job of this workflow gets where its submission says nothing."""
+        return {
+            "queue": self.queue or settings.default_queue,
+            "priority": self.priority,
+            "max_attempts": self.max_attempts,
+            "max_losses": self.max_losses,
+            "time_limit": self.time_limit,
+            "soft_time_limit": self.soft_time_limit,
+        }
+
+
+def idempotency_key(name: str, version: str, encoded: Mapping[str, Any]) -> str:
+    """The key that ``dedupe`` uses: a workflow's name, its declared version and canonical parameters."""
+    canonical = json.dumps([name, version, encoded], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def default_name(function: Callable[..., Any]) -> str:

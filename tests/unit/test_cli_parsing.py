@@ -15,6 +15,7 @@ from simcelery.cli.sources import Item, grid_values, pairs
 from simcelery.cli.submit import parse_run_at, prepare
 from simcelery.cli.targets import Here, OnBoard
 from simcelery.errors import ParametersError, UsageError
+from simcelery.settings import get_settings
 from simcelery.submission.options import Options
 from simcelery.submission.workflow import Workflow
 from simcelery.worker.lease import entry
@@ -238,7 +239,7 @@ def test_validation_says_where(target: Here, tmp_path: Path) -> None:
     "texts", [["structure=Cu"], ["structure=7", "fmax=1"], ["structure=x", "steps=3", "fmax=0.5"]]
 )
 def test_without_the_code_the_same_job_is_recorded(target: Here, texts: list[str]) -> None:
-    remote = OnBoard(entry(RELAX, "default"))
+    remote = OnBoard(entry(RELAX, get_settings()))
     assert remote.required == target.required == ["structure"]
     options = Options(dedupe=True, priority=7, tags=["t"], time_limit="1h")
     jobs = [each.prepare(each.parse(pairs(texts)), options) for each in (target, remote)]
@@ -250,7 +251,7 @@ def test_without_the_code_the_same_job_is_recorded(target: Here, texts: list[str
 
 
 def test_without_the_code_names_are_checked() -> None:
-    remote = OnBoard(entry(RELAX, "default"))
+    remote = OnBoard(entry(RELAX, get_settings()))
     with pytest.raises(ParametersError, match="no parameter 'fmx'; it takes: structure, fmax, steps"):
         remote.parse([("fmx", "1")])
     with pytest.raises(ParametersError, match="no parameter 'fmx'"):

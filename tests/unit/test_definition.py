@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from simcelery.errors import DefinitionError, ParametersError
-from simcelery.workflows.definition import MAX_BACKOFF, Definition, default_name
+from simcelery.workflows.definition import MAX_BACKOFF, Definition, default_name, idempotency_key
 from simcelery.workflows.encoding import JobRef
 from simcelery.workflows.outcomes import Fail, Retry
 
@@ -269,7 +269,8 @@ class Handle(JobRef):
 
 def key(definition: Definition, *args: Any, **given: Any) -> str:
     values = definition.parameters.validate(definition.parameters.bind(args, given))
-    return definition.idempotency_key(definition.parameters.encode(values, lambda ref: ref.id))
+    encoded = definition.parameters.encode(values, lambda ref: ref.id)
+    return idempotency_key(definition.name, definition.version, encoded)
 
 
 def test_equal_parameters_have_one_key_however_they_are_written() -> None:

@@ -1,0 +1,46 @@
+"""Submit what this client has no code for: a workflow that only the board's catalogue knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simcelery.board.catalogue import Entry
+from simcelery.board.jobs import NewJob
+from simcelery.errors import ParametersError
+from simcelery.settings import get_settings
+from simcelery.submission.options import Options
+from simcelery.submission.submit import assemble
+from simcelery.workflows.definition import idempotency_key
+from simcelery.workflows.encoding import check_size, encode
+
+
+def prepare_entry(entry: Entry, given: Mapping[str, Any], options: Options) -> NewJob:
+    """The job of a workflow that only the board's catalogue knows. Writes nothing.
+
+    Names are checked here, values by the worker that runs the job.
+
+    Raises:
+        ParametersError, EncodingError, PayloadTooLargeError: the parameters cannot be recorded.
+    """
+    properties = entry.parameters.get("properties", {})
+    for name in given:
+        if name not in properties:
+            known = ", ".join(properties) or "none"
+            raise ParametersError(f"{entry.name}: there is no parameter {name!r}; it takes: {known}")
+    if missing := [name for name in entry.parameters.get("required", ()) if name not in given]:
+        raise ParametersError(f"{entry.name}: missing parameter {', '.join(map(repr, missing))}")
+    # Defaults and numbers are stored as a client with the code stores them, so that `dedupe` agrees.
+    encoded = {
+        name: _as_declared(properties[name], encode(given[name], name)) if name in given else about["default"]
+        for name, about in properties.items()
+        if name in given or "default" in about
+    }
+    check_size(encoded, f"{entry.name}: parameter", get_settings().max_payload)
+    key = idempotency_key(entry.name, entry.version, encoded) if options.dedupe else None
+    return assemble(entry.name, {"queue": entry.queue, **entry.options}, encoded, key, options)
+
+
+def _as_declared(about: Mapping[str, Any], value: Any) -> Any:
+    number = about.get("type") == "number" and isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if number else value
