@@ -147,7 +147,9 @@ def test_both_servers_take_the_password_and_nothing_else(settings: Settings) -> 
             client.ping()
 
 
-def test_settings_find_the_urls_while_the_servers_are_up(settings: Settings) -> None:
+def test_settings_find_the_urls_while_the_servers_are_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     urls = services.up(settings)
     own = settings.model_copy(update={"database_url": None, "broker_url": None})
 
@@ -155,6 +157,8 @@ def test_settings_find_the_urls_while_the_servers_are_up(settings: Settings) -> 
     assert own.redis_url() == urls.broker_url
 
     assert services.down(settings)
+    assert own.redis_url() == urls.broker_url  # a process that has met the servers waits for them
+    monkeypatch.setattr("simcelery.settings._met", {})  # as in a new process
     with pytest.raises(ServicesNotRunningError, match="simcelery up"):
         own.board_url()
 
