@@ -139,25 +139,21 @@ def send(jobs: Iterable[Sendable]) -> None:
 
 
 def message(job: Sendable) -> Any:
-    """A job's message: its task id, its time limits, and a few words for the monitor."""
-    hard, soft = time_limits(job, get_settings())
+    """A job's message: its task id, its hard time limit, and a few words for the monitor."""
     return app().amqp.create_task_message(
         str(job.task_id),
         job.workflow,
         argsrepr="()",
         kwargsrepr=_representation(job.parameters),
-        time_limit=hard,
-        soft_time_limit=soft,
+        time_limit=hard_limit(job, get_settings()),
     )
 
 
-def time_limits(job: Sendable, settings: Settings) -> tuple[float | None, float | None]:
-    """Seconds until the kill, and until the exception inside the workflow."""
-    if job.time_limit is None:
-        return None, job.soft_time_limit
-    if job.soft_time_limit is None:
-        return job.time_limit + settings.kill_grace, job.time_limit
-    return job.time_limit, job.soft_time_limit
+def hard_limit(job: Sendable, settings: Settings) -> float | None:
+    """Seconds until the worker's parent process kills the child. The soft limit is the child's own matter."""
+    if job.time_limit is None or job.soft_time_limit is not None:
+        return job.time_limit
+    return job.time_limit + settings.kill_grace
 
 
 def _representation(parameters: dict[str, Any]) -> str:

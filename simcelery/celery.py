@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -56,7 +57,8 @@ def _end_lease(sender: Any = None, **_: Any) -> None:
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Our own errors end Celery's command line with one line instead of a traceback."""
     if isinstance(error, SimceleryError):
-        print(f"simcelery: {error}", file=sys.stderr)
+        print(f"simcelery: {error}", file=sys.stderr, flush=True)
+        os._exit(error.exit_code)  # an exception that is not caught would make it 1
     else:
         sys.__excepthook__(kind, error, trace)
 

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from simcelery.board.schema import REVISION
-from simcelery.errors import BoardUnreachableError, SchemaError, SettingsError
+from simcelery.errors import BoardUnreachableError, SchemaError, SettingsError, UsageError
 from simcelery.settings import Settings, get_settings
 
 STATEMENT_TIMEOUT = 60.0
@@ -57,6 +57,7 @@ def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
             pool_size=1,
             max_overflow=9,
             pool_timeout=30,
+            pool_pre_ping=True,  # an idle client outlives a restart of Postgres
             json_serializer=_dumps,
             connect_args={
                 **_KEEPALIVES,
@@ -97,10 +98,22 @@ def begin(settings: Settings | None = None) -> Iterator[Connection]:
         SchemaError: the schema is missing, older or newer than this code.
     """
     made = engine(settings)
+    interrupted: BaseException | None = None
     with translated(made):
         check_schema(made)
-        with made.begin() as connection:
-            yield connection
+        try:
+            with made.begin() as connection:
+                try:
+                    yield connection
+                except BaseException as error:
+                    interrupted = error
+                    raise
+        except exc.DBAPIError:
+            # A time limit that strikes in the middle of a statement also breaks the rollback after it:
+            # what is to be reported is the time limit.
+            if interrupted is None or isinstance(interrupted, exc.DBAPIError):
+                raise
+            raise interrupted from None
 
 
 @contextmanager
@@ -113,7 +126,15 @@ def translated(made: Engine) -> Iterator[None]:
             raise SchemaError(_no_schema(made)) from error
         if is_unreachable(error):
             raise BoardUnreachableError(unreachable(made, error)) from error
+        if isinstance(error.orig, psycopg.DataError):
+            raise UsageError(f"the board cannot store this: {str(error.orig).splitlines()[0]}") from error
         raise
+    except psycopg.DataError as error:  # COPY bypasses SQLAlchemy
+        raise UsageError(f"the board cannot store this: {str(error).splitlines()[0]}") from error
+    except psycopg.OperationalError as error:
+        raise BoardUnreachableError(_unreachable(made, error)) from error
+    except exc.TimeoutError as error:
+        raise BoardUnreachableError(f"no connection to the board at {address(made.url)} is free") from error
 
 
 # Classes of SQLSTATE that pass: connection, deadlock, resources, operator (shutdown, time-out), I/O.
@@ -129,7 +150,11 @@ def is_unreachable(error: exc.DBAPIError) -> bool:
 
 def unreachable(made: Engine, error: exc.DBAPIError) -> str:
     """One line about a board that does not answer."""
-    reason = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
+    return _unreachable(made, error.orig or error)
+
+
+def _unreachable(made: Engine, error: BaseException) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     reason = re.sub(r"^.*(FATAL|failed): *", "", reason)
     return (
         f"the board at {address(made.url)} cannot be reached: {reason}; start it (simcelery up) or correct "

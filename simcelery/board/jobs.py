@@ -201,11 +201,15 @@ def _holders(connection: Connection, rows: list[dict[str, Any]], on_failed: OnFa
     if not keys:
         return {}
     found = connection.execute(
-        select(Job.id, Job.task_id, Job.state, Job.idempotency_key)
+        select(Job.id, Job.task_id, Job.state, Job.workflow, Job.idempotency_key)
         .where(Job.idempotency_key.in_(keys))
         .order_by(Job.id)
         .with_for_update()
     ).all()
+    wanted = {row["idempotency_key"]: row["workflow"] for row in rows}
+    for job in found:
+        if job.workflow != wanted[job.idempotency_key]:
+            raise StateError(f"job {job.id} of {job.workflow} has this key already: choose another key")
     unsuccessful = [job for job in found if job.state in UNSUCCESSFUL]
     if unsuccessful and on_failed == "error":
         first = unsuccessful[0]

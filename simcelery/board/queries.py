@@ -35,6 +35,7 @@ class JobRow:
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
     worker: str | None
+    pid: int | None
     failures: int
     losses: int
     max_attempts: int

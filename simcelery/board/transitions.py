@@ -98,6 +98,20 @@ class Finished:
 
 Guard = ColumnElement[bool]
 
+_CLAIMED = (
+    Job.id,
+    Job.attempt,
+    Job.parameters,
+    Job.queue,
+    Job.priority,
+    Job.tags,
+    Job.failures,
+    Job.max_attempts,
+    Job.time_limit,
+    Job.soft_time_limit,
+    Job.checkpoint,
+)
+
 
 def by_claim(task_id: uuid.UUID, claim_id: uuid.UUID) -> Guard:
     """The job, while nobody has made a newer claim: for who claimed it."""
@@ -140,20 +154,12 @@ def claim(
             started_at=func.now(),
             progress=null(),
         )
-        .returning(
-            Job.id,
-            Job.attempt,
-            Job.parameters,
-            Job.queue,
-            Job.priority,
-            Job.tags,
-            Job.failures,
-            Job.max_attempts,
-            Job.time_limit,
-            Job.soft_time_limit,
-            Job.checkpoint,
-        )
+        .returning(*_CLAIMED)
     ).one_or_none()
+    if row is None:
+        # An earlier try may have been committed although its answer never came: then the claim is ours.
+        mine = and_(by_claim(task_id, claim_id), Job.state == State.RUNNING)
+        row = connection.execute(select(*_CLAIMED).where(mine)).one_or_none()
     if row is None:
         return None
     return Claim(
@@ -399,8 +405,20 @@ def settle(connection: Connection, limit: int = 1000) -> tuple[list[int], list[S
     parent = aliased(Job)
     edge = select(Dependency.job_id).join(parent, parent.id == Dependency.parent_id)
     blocked = select(Job.id).where(Job.state == State.BLOCKED)
+    # The parents first: a retry of one either finds its children fallen, or is finished before they fall.
+    child = aliased(Job)
+    waits = exists().where(
+        Dependency.parent_id == Job.id, child.id == Dependency.job_id, child.state == State.BLOCKED
+    )
+    culprits = connection.scalars(
+        select(Job.id)
+        .where(Job.state.in_(UNSUCCESSFUL), waits)
+        .order_by(Job.id)
+        .limit(limit)
+        .with_for_update(read=True, skip_locked=True, of=Job)
+    ).all()
     doomed = blocked.where(
-        exists(edge.where(Dependency.job_id == Job.id, parent.state.in_(UNSUCCESSFUL)).correlate(Job))
+        exists().where(Dependency.job_id == Job.id, among(Dependency.parent_id, culprits))
     ).limit(limit)
     failed = connection.scalars(
         update(Job)

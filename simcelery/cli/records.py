@@ -31,6 +31,7 @@ KEYS = (
     "worker",
 )
 MORE_KEYS = (
+    "pid",
     "error_type",
     "failures",
     "losses",

@@ -91,6 +91,7 @@ def _facts(row: JobRow, parents: list[int], children: list[int]) -> list[tuple[s
         ("attempts", f"{limits}, losses {row.losses} of {row.max_losses}"),
         ("cancel", f"asked for {ago(row.cancel_requested_at)}" if row.cancel_requested_at else ""),
         ("worker", row.worker),
+        ("pid", row.pid if row.state == "running" else None),
         ("progress", progress(row.progress) if row.progress else ""),
         ("parents", compact(parents) + (f" ({row.unmet:,} not succeeded)" if row.unmet else "")),
         ("children", compact(children)),

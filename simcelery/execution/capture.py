@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 # What is kept of an attempt's log: how it began, and how it ended.
 HEAD, TAIL = 64 * 1024, 256 * 1024
@@ -19,18 +19,21 @@ def captured() -> Iterator[Callable[[], str]]:
     Yields:
         A function that gives the text so far, its middle left out where it is very long.
     """
-    with tempfile.TemporaryFile() as file:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (closed below, where user code may have closed it)
+    saved = [os.dup(descriptor) for descriptor in (1, 2)]
+    _flush()
+    try:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+        yield lambda: _read(file.fileno())
+    finally:
         _flush()
-        saved = [os.dup(descriptor) for descriptor in (1, 2)]
-        try:
-            for descriptor in (1, 2):
-                os.dup2(file.fileno(), descriptor)
-            yield lambda: _read(file.fileno())
-        finally:
-            _flush()
-            for descriptor, former in zip((1, 2), saved, strict=True):
+        for descriptor, former in zip((1, 2), saved, strict=True):
+            with suppress(OSError):  # user code may have closed what is not its own
                 os.dup2(former, descriptor)
                 os.close(former)
+        with suppress(OSError):
+            file.close()
 
 
 def _flush() -> None:
@@ -43,7 +46,10 @@ def _flush() -> None:
 
 def _read(descriptor: int) -> str:
     _flush()
-    size = os.fstat(descriptor).st_size
+    try:
+        size = os.fstat(descriptor).st_size
+    except OSError:
+        return "(what the job printed is lost: it closed the file)\n"
     if size <= HEAD + TAIL:
         return _text(os.pread(descriptor, size, 0))
     left_out = f"\n… {size - HEAD - TAIL:,} bytes left out …\n"

@@ -54,6 +54,8 @@ class Turns:
                 if act.name not in self._waiting:  # said once, not twice a second
                     log.warning("%s waits: %s", act.name, error)
                 self._waiting.add(act.name)
+            except Exception:
+                log.exception("%s failed; the others go on", act.name)
 
     def _is_mine(self, act: Act) -> bool:
         with engine.begin() as connection:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 from simcelery import broker
 from simcelery.board import engine, transitions
+from simcelery.recovery import LONGEST_ACT
 
 
 def tick() -> int:
@@ -16,10 +19,12 @@ def tick() -> int:
         BrokerUnreachableError: what was repaired waits for republish.
     """
     total = 0
-    while True:
+    deadline = time.monotonic() + LONGEST_ACT
+    while time.monotonic() < deadline:
         with engine.begin() as connection:
             failed, repaired = transitions.settle(connection)
         broker.publish(repaired)
         total += len(failed)
         if not failed and not repaired:
-            return total
+            break
+    return total

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 from simcelery import broker
 from simcelery.board import engine, transitions
+from simcelery.recovery import LONGEST_ACT
 
 _ROWS = 1000
 
@@ -16,10 +19,12 @@ def tick() -> int:
         BrokerUnreachableError: what was staged waits for republish.
     """
     total = 0
-    while True:
+    deadline = time.monotonic() + LONGEST_ACT
+    while time.monotonic() < deadline:
         with engine.begin() as connection:
             due = transitions.stage(connection, _ROWS)
         broker.publish(due)
         total += len(due)
         if len(due) < _ROWS:
-            return total
+            break
+    return total

@@ -156,10 +156,10 @@ def apply_async(
         CanvasError: something is attached that cannot be recorded.
         ParametersError, EncodingError, BoardUnreachableError: as `submit`; nothing is recorded.
     """
-    task_id = str(_uuid(task_id))
     pending = _pending_chord(chain, chord, group_id)
     plan = pending.plan if pending else Plan()
     try:
+        task_id = str(_uuid(task_id))
         last: Outcome = plan.add_call(definition, args, kwargs, task_id, options, [])
         for signature in reversed(chain or []):
             last = plan.add(signature, last)
@@ -251,6 +251,7 @@ def open_chord(header_result_args: Any, body: Any) -> bool:
         raise CanvasError(
             "a group inside the header of a chord cannot be recorded: put its tasks side by side"
         )
+    _chords().clear()  # what another one left behind that was never completed
     _chords()[group_id] = _PendingChord(group_id, body, len(results))
     return True
 

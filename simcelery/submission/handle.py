@@ -266,6 +266,8 @@ def get_job(job_id: int) -> Job:
     Raises:
         JobNotFoundError: there is none.
     """
+    if not isinstance(job_id, int) or not 0 < job_id < 2**63:
+        raise JobNotFoundError(f"{job_id!r} is no job's id: ids are numbers")
     with engine.begin() as connection:
         found = queries.job(connection, job_id)
     if found is None:

@@ -46,7 +46,8 @@ class JobQuery:
     def cancel(self) -> int:
         """Cancel them; how many were cancelled or asked to stop."""
         with engine.begin() as connection:
-            at_once, requested = transitions.cancel(connection, queries.ids(connection, self.which))
+            ids = queries.ids(connection, self.which)
+        at_once, requested = cancel(ids)
         return len(at_once) + len(requested)
 
     def retry(self, *, with_parents: bool = False) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -47,38 +47,82 @@ class Options:
     time_limit: float | str | dt.timedelta | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no job can have.
+        """Refuse what no job can have. Iterators are read once, here.
 
         Raises:
             ParametersError: an option is malformed; one line says which.
         """
-        if self.priority is not None and (not isinstance(self.priority, int) or not 0 <= self.priority <= 9):
-            raise ParametersError(f"priority must be a number from 0 to 9, not {self.priority!r}")
-        if self.queue is not None and not self.queue:
-            raise ParametersError("queue must not be empty")
         if isinstance(self.tags, str):
             raise ParametersError(f"tags must be a list of words: write tags=[{self.tags!r}]")
-        if any(not isinstance(tag, str) or not tag or "\0" in tag for tag in self.tags):
-            raise ParametersError("tags must be words, without NUL characters")
-        if self.run_at is not None and self.run_at.tzinfo is None:
-            raise ParametersError("run_at must be timezone-aware: add tzinfo, such as datetime.timezone.utc")
-        for name, least in (("max_attempts", 1), ("max_losses", 0)):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise ParametersError(f"{name} must be a number from {least}, not {value!r}")
+        object.__setattr__(self, "tags", tuple(self.tags or ()))
+        object.__setattr__(self, "after", tuple(_parents(self.after)))
+        for name, words in (("queue", [self.queue]), ("key", [self.key]), ("tags", self.tags)):
+            for word in words:
+                _check_word(name, word)
+        _check_number("priority", self.priority, 0, 9)
+        _check_number("max_attempts", self.max_attempts, 1, _MOST)
+        _check_number("max_losses", self.max_losses, 0, _MOST)
+        if self.run_at is not None:
+            if not isinstance(self.run_at, dt.datetime):
+                raise ParametersError(f"run_at must be a datetime, not {self.run_at!r}")
+            if self.run_at.tzinfo is None:
+                raise ParametersError(
+                    "run_at must be timezone-aware: add tzinfo, such as datetime.timezone.utc"
+                )
         if self.on_failed not in ("retry", "keep", "error"):
             raise ParametersError(f"on_failed must be retry, keep or error, not {self.on_failed!r}")
         seconds(self.delay, "delay")
-        seconds(self.time_limit, "time_limit")
+        if seconds(self.time_limit, "time_limit") == 0:
+            raise ParametersError("time_limit must be more than 0 seconds")
 
     @property
     def parents(self) -> frozenset[int]:
         """The ids of the jobs to wait for."""
-        after = (self.after,) if isinstance(self.after, JobRef | int) else self.after
-        return frozenset(job.id if isinstance(job, JobRef) else int(job) for job in after)
+        return frozenset(self.after)  # type: ignore[arg-type]
+
+
+_MOST = 10_000
+_LONGEST_KEY = 1000
+_LONGEST_WAIT = 100 * 365 * 86400.0
+
+
+def _parents(after: Any) -> Iterator[int]:
+    for job in (after,) if isinstance(after, JobRef | int) else (after or ()):
+        number = job.id if isinstance(job, JobRef) else job
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**63:
+            raise ParametersError(f"after must be jobs or their ids, not {job!r}")
+        yield number
+
+
+def _check_word(name: str, word: Any) -> None:
+    if word is None and name != "tags":
+        return
+    if not isinstance(word, str) or not word or "\0" in word or not word.isprintable():
+        raise ParametersError(f"{name}: {word!r} is no word: use printable text")
+    if len(word) > _LONGEST_KEY:
+        raise ParametersError(f"{name}: at most {_LONGEST_KEY} characters, not {len(word):,}")
+
+
+def _check_number(name: str, value: Any, low: int, high: int) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ParametersError(f"{name} must be a number from {low} to {high}, not {value!r}")
 
 
 NAMES = frozenset(field.name for field in fields(Options))
+
+
+def of(chosen: Mapping[str, Any]) -> Options:
+    """Options from the named values of a call.
+
+    Raises:
+        ParametersError: there is no such option, or one is malformed.
+    """
+    for name in chosen:
+        if name not in NAMES:
+            raise ParametersError(f"there is no option {name!r}; the options are: {', '.join(sorted(NAMES))}")
+    return Options(**chosen)
 
 
 def seconds(value: float | str | dt.timedelta | None, name: str) -> float | None:
@@ -93,8 +137,8 @@ def seconds(value: float | str | dt.timedelta | None, name: str) -> float | None
         found = value.total_seconds() if isinstance(value, dt.timedelta) else parse_duration(value)
     except ValueError as error:
         raise ParametersError(f"{name}: {error}") from None
-    if found < 0:
-        raise ParametersError(f"{name} must not be negative, not {value!r}")
+    if not 0 <= found <= _LONGEST_WAIT:
+        raise ParametersError(f"{name} must be from 0 seconds to a hundred years, not {value!r}")
     return found
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import getpass
 import logging
 import socket
-from collections.abc import Iterable, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -16,9 +15,10 @@ from simcelery.board import engine, feed, jobs
 from simcelery.board.jobs import NewJob, OnFailed, Recorded
 from simcelery.board.sendable import Sendable
 from simcelery.board.states import State
-from simcelery.errors import ServiceError, SubmissionInterruptedError
+from simcelery.errors import ParametersError, ServiceError, SubmissionInterruptedError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
+from simcelery.submission import lineage
 from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, seconds
 from simcelery.workflows.definition import Definition, idempotency_key
@@ -28,9 +28,6 @@ log = logging.getLogger("simcelery")
 
 # Up to so many jobs are recorded in one transaction: all or none of them.
 CHUNK = 10_000
-
-# The job that this process is running, if any: it is noted as the one that submitted others.
-submitting_job: ContextVar[int | None] = ContextVar("submitting_job", default=None)
 
 
 def submit(definition: Definition, given: Mapping[str, Any], options: Options | None = None) -> Job:
@@ -65,6 +62,8 @@ def submit_many(
         As `submit` otherwise; then nothing is recorded.
     """
     options = options or Options()
+    if options.key is not None:
+        raise ParametersError("key names one job: submit many with dedupe=True, which makes a key for each")
     return submit_all((prepare(definition, given, options) for given in items), options)
 
 
@@ -80,7 +79,9 @@ def submit_all(new: Iterable[NewJob], options: Options) -> Jobs:
     try:
         while chunk := list(islice(iterator, CHUNK)):
             workflow = chunk[0].workflow
-            done += _record_and_publish(chunk, options.on_failed)
+            recorded = _record(chunk, options.on_failed)
+            done += recorded
+            _publish(chunk, recorded)
     except BaseException as error:
         if not done or options.dedupe or options.key:
             raise
@@ -95,7 +96,9 @@ def submit_all(new: Iterable[NewJob], options: Options) -> Jobs:
 
 def submit_prepared(new: Sequence[NewJob], on_failed: OnFailed = "retry") -> Jobs:
     """Record jobs that are ready to be recorded, all in one transaction, and publish them."""
-    return Jobs(_record_and_publish(new, on_failed), *{job.workflow for job in new[:1]})
+    recorded = _record(new, on_failed)
+    _publish(new, recorded)
+    return Jobs(recorded, *{job.workflow for job in new[:1]})
 
 
 def prepare(definition: Definition, given: Mapping[str, Any], options: Options) -> NewJob:
@@ -122,6 +125,8 @@ def assemble(
 ) -> NewJob:
     """A job from its encoded parameters, the workflow's defaults, and the options that win over them."""
     time_limit = seconds(options.time_limit, "time_limit")
+    hard = defaults["time_limit"] if time_limit is None else time_limit
+    soft = defaults["soft_time_limit"]
     return NewJob(
         workflow=workflow,
         parameters=encoded,
@@ -129,11 +134,11 @@ def assemble(
         priority=defaults["priority"] if options.priority is None else options.priority,
         tags=tuple(options.tags),
         idempotency_key=options.key or key,
-        parent_id=submitting_job.get(),
+        parent_id=lineage.submitting_job,
         max_attempts=options.max_attempts or defaults["max_attempts"],
         max_losses=defaults["max_losses"] if options.max_losses is None else options.max_losses,
-        time_limit=defaults["time_limit"] if time_limit is None else time_limit,
-        soft_time_limit=defaults["soft_time_limit"],
+        time_limit=hard,
+        soft_time_limit=None if hard is not None and soft is not None and soft >= hard else soft,
         run_at=options.run_at,
         delay=seconds(options.delay, "delay"),
         parents=frozenset(job_refs(encoded)) | options.parents,
@@ -151,15 +156,19 @@ def submitter() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _record_and_publish(new: Sequence[NewJob], on_failed: OnFailed) -> list[Recorded]:
+def _record(new: Sequence[NewJob], on_failed: OnFailed) -> list[Recorded]:
     with engine.begin() as connection:
         recorded = jobs.record(connection, new, on_failed=on_failed)
         failpoint("before_record_commit")
     failpoint("after_record")
-    fresh = [_sendable(job, done) for job, done in zip(new, recorded, strict=True) if done.how == "new"]
-    _send([job for job in fresh if job is not None])
-    publish([job.id for job in recorded if job.how == "retried"])
     return recorded
+
+
+def _publish(new: Sequence[NewJob], recorded: Sequence[Recorded]) -> None:
+    fresh = [_sendable(job, done) for job, done in zip(new, recorded, strict=True) if done.how == "new"]
+    pending = [job for job in fresh if job is not None]
+    _warn_of_trouble([job.id for job in pending], lambda: broker.publish(pending))
+    publish([job.id for job in recorded if job.how == "retried"])
 
 
 def _sendable(job: NewJob, recorded: Recorded) -> Sendable | None:
@@ -180,20 +189,22 @@ def _sendable(job: NewJob, recorded: Recorded) -> Sendable | None:
 
 def publish(ids: Sequence[int]) -> None:
     """Publish those of the jobs that are pending and were never sent, as far as the window goes."""
+
+    def look_and_send() -> None:
+        most = get_settings().publish_window * (broker.MOST_URGENT + 1)
+        with engine.begin() as connection:
+            pending = feed.sendable(connection, ids, limit=most)
+        broker.publish(pending)
+
+    _warn_of_trouble(ids, look_and_send)
+
+
+def _warn_of_trouble(ids: Sequence[int], send: Callable[[], object]) -> None:
+    """Trouble is a warning: the jobs are on the board, and recovery publishes them later."""
     if not ids:
         return
-    most = get_settings().publish_window * (broker.MOST_URGENT + 1)
-    with engine.begin() as connection:
-        pending = feed.sendable(connection, ids, limit=most)
-    _send(pending)
-
-
-def _send(pending: Sequence[Sendable]) -> None:
-    """Trouble is a warning: the jobs are on the board, and recovery publishes them later."""
     try:
-        broker.publish(pending)
+        send()
     except ServiceError as error:
-        what = (
-            f"job {pending[0].id} is recorded" if len(pending) == 1 else f"{len(pending):,} jobs are recorded"
-        )
+        what = f"job {ids[0]} is recorded" if len(ids) == 1 else f"{len(ids):,} jobs are recorded"
         log.warning("%s and will be published later: %s", what, error)

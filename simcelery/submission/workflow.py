@@ -55,7 +55,7 @@ class Workflow(Definition):
         """
         from simcelery.submission import options, submit
 
-        return submit.submit_many(self, items, options.Options(**chosen))
+        return submit.submit_many(self, items, options.of(chosen))
 
     @property
     def task(self) -> Any:

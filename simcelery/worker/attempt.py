@@ -14,15 +14,17 @@ from celery.exceptions import SoftTimeLimitExceeded
 from simcelery.board import engine, queries
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Claim, Report
-from simcelery.errors import ParametersError
+from simcelery.errors import ParametersError, SubmissionInterruptedError
 from simcelery.execution.capture import captured
 from simcelery.execution.usage import Meter
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
+from simcelery.submission import lineage
 from simcelery.submission.handle import restore
-from simcelery.submission.submit import submitting_job
-from simcelery.worker.context import CurrentJob, _current
+from simcelery.worker import context
+from simcelery.worker.context import CurrentJob
 from simcelery.worker.patience import patiently
+from simcelery.worker.timer import soft_limit
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import check_size, encode, job_refs
 from simcelery.workflows.outcomes import Retry
@@ -65,17 +67,20 @@ def run(definition: Definition, claim: Claim) -> Report:
 
 def _call(definition: Definition, claim: Claim, results: Callable[[int], Any]) -> Any:
     values = definition.parameters.restore(claim.parameters, results)
-    return encode(definition.function(**values), f"{definition.name}: result")
+    with soft_limit(claim.soft_time_limit or claim.time_limit):
+        returned = definition.function(**values)
+    return encode(returned, f"{definition.name}: result")
 
 
 @contextmanager
 def _inside(job: CurrentJob) -> Iterator[None]:
-    outer, submitter = _current.set(job), submitting_job.set(job.id)
+    context.enter(job)
+    lineage.submitting_job = job.id
     try:
         yield
     finally:
-        submitting_job.reset(submitter)
-        _current.reset(outer)
+        lineage.submitting_job = None
+        context.enter(None)
 
 
 def _results_of(claim: Claim) -> Callable[[int], Any]:
@@ -98,6 +103,8 @@ def _describe(definition: Definition, claim: Claim, error: BaseException) -> dic
     if isinstance(error, SystemExit) and error.code == _TOLD_TO_END:
         # The worker is shutting down at once: that is no fault of the workflow's.
         return {"ending": Ending.RELEASED, "cause": Cause.SHUTDOWN, "retry_in": 0.0}
+    if isinstance(error, SubmissionInterruptedError) and isinstance(error.__cause__, SoftTimeLimitExceeded):
+        error = error.__cause__
     limit = isinstance(error, SoftTimeLimitExceeded)
     name = "TimeLimitError" if limit else type(error).__name__
     retry_in = None

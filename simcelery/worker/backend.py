@@ -16,24 +16,19 @@ from celery import states as celery_states
 from celery.backends.database import DatabaseBackend
 from celery.exceptions import NotRegistered, TimeoutError
 
-from simcelery import broker
 from simcelery.board import engine, queries, transitions
 from simcelery.board.queries import JobRow
 from simcelery.board.states import Cause, Ending, State
-from simcelery.board.transitions import Finished, Guard, Report
-from simcelery.errors import ServiceError, TimeLimitError
-from simcelery.failpoints import failpoint
+from simcelery.board.transitions import Report
+from simcelery.errors import TimeLimitError
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
-from simcelery.worker import claiming, control
+from simcelery.worker import claiming, control, recording
 from simcelery.worker.attempt import printable
-from simcelery.worker.patience import patiently
 from simcelery.workflows import registry
 
 log = logging.getLogger(__name__)
-
-_PARENT_TRIES = 3  # the parent must not keep its event loop waiting
 
 
 class BoardBackend(DatabaseBackend):  # type: ignore[misc]
@@ -76,21 +71,21 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         claim_id = getattr(request, "claim_id", None)
         child_pid = getattr(request, "child_pid", None)
         if claim_id is not None:
-            report = report or _unexpected(result)
-            _persist(transitions.by_claim(job, claim_id), report, job)
+            report = report or recording.unexpected(result)
+            recording.record(transitions.by_claim(job, claim_id), report, job)
         elif child_pid is not None:
             report = _after_death(result, state, request)
             guard = transitions.by_child(job, claiming.worker_id(), child_pid)
-            _persist(guard, report, job, tries=_PARENT_TRIES)
+            recording.record_or_defer(guard, report, job)
         elif state == celery_states.REVOKED:
             # Somebody told this worker to revoke it, and its message has come: it has not run.
-            patiently(lambda: control.cancel([task_id]), f"job {job}: its cancel waits", _PARENT_TRIES)
+            recording.now_or_later(lambda: control.cancel([task_id]), f"job {job}: its cancel waits")
 
     # --- reading ---
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         try:
-            job_id = uuid.UUID(task_id)
+            job_id = uuid.UUID(str(task_id))
         except ValueError:
             return super()._get_task_meta_for(task_id)  # type: ignore[no-any-return]
         with engine.begin() as connection:
@@ -135,54 +130,6 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         """Called before the header of a chord is sent: see `canvas`."""
         if not canvas.open_chord(header_result_args, body):
             super().apply_chord(header_result_args, body, **kwargs)
-
-
-def _persist(guard: Guard, report: Report, job: uuid.UUID, tries: int | None = None) -> None:
-    """Write an outcome, however long Postgres is away: it may be days of work."""
-    waiting = f"job {job}: its end is kept until the board is back"
-    try:
-        try:
-            finished = patiently(lambda: _write(guard, report), waiting, tries)
-        except ServiceError:
-            raise
-        except Exception as error:
-            # Postgres refuses what it was given. The job must not stay running: it failed, and says why.
-            log.exception("job %s: its outcome cannot be stored", job)
-            report = _unexpected(error)
-            finished = patiently(lambda: _write(guard, report), waiting, tries)
-    except ServiceError as error:
-        log.error("job %s: its end could not be recorded: %s", job, error)
-        return
-    failpoint("after_finish")
-    if finished is None:
-        log.warning("job %s: this attempt is no longer the job's own; its outcome is not recorded", job)
-        return
-    _wake_children(finished)
-
-
-def _write(guard: Guard, report: Report) -> Finished | None:
-    with engine.begin() as connection:
-        failpoint("before_finish")
-        finished = transitions.finish(connection, guard, report)
-        failpoint("before_finish_commit")
-    return finished
-
-
-def _wake_children(finished: Finished) -> None:
-    try:
-        broker.publish(finished.unblocked)
-    except ServiceError as error:
-        log.warning("the jobs that waited for job %s will be published later: %s", finished.id, error)
-
-
-def _unexpected(result: Any) -> Report:
-    """Our own code broke after the claim: the job must not stay running."""
-    return Report(
-        ending=Ending.FAILED,
-        cause=Cause.ERROR,
-        error_type=type(result).__name__,
-        error_message=printable(str(result)),
-    )
 
 
 def _after_death(result: Any, state: str, request: Any) -> Report:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,10 +79,16 @@ class CurrentJob:
             pass  # progress is worth less than the simulation
 
 
-_current: ContextVar[CurrentJob | None] = ContextVar("current_job", default=None)
 _OUTSIDE = CurrentJob()
+_current = _OUTSIDE
 
 
 def current_job() -> CurrentJob:
-    """The job that is running here; outside a job, one without an id."""
-    return _current.get() or _OUTSIDE
+    """The job that is running here, in whatever thread; outside a job, one without an id."""
+    return _current
+
+
+def enter(job: CurrentJob | None) -> None:
+    """Say which job this process runs: a pool child runs one at a time."""
+    global _current
+    _current = job or _OUTSIDE

@@ -9,10 +9,13 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from celery.worker import state as worker_state
+
 from simcelery.board import catalogue, engine, leases
 from simcelery.board.catalogue import Entry
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings, get_settings
+from simcelery.worker import recording
 from simcelery.worker.claiming import WORKER_ID
 from simcelery.worker.ticker import Ticker
 from simcelery.workflows import registry
@@ -80,7 +83,13 @@ class Lease:
         assert self.worker_id is not None
         try:
             with engine.begin(self.settings) as connection:
-                leases.renew(connection, self.worker_id, self.settings.lease)
+                known = leases.renew(connection, self.worker_id, self.settings.lease)
+            if not known:
+                log.error(
+                    "the board no longer knows this worker; it ends, for its supervisor to start it anew"
+                )
+                worker_state.should_stop = 1
+            recording.do_deferred()
         except ServiceError as error:
             log.warning("the lease is not renewed: %s", error)
 

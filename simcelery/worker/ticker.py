@@ -43,7 +43,8 @@ class Ticker(threading.Thread):
 
 
 def _hold() -> None:
-    for ticker in sorted(_tickers, key=lambda ticker: ticker.name):
+    # The lease last: while others are waited for, it goes on being renewed.
+    for ticker in sorted(_tickers, key=lambda ticker: ticker.name == "lease"):
         ticker._acting.acquire()
 
 

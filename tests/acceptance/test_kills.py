@@ -205,6 +205,23 @@ def test_messages_are_not_eaten_while_postgres_is_away(own: tuple[Settings, Proj
     assert worker.poll() is None
 
 
+def test_a_child_that_dies_while_postgres_is_away_is_reported_when_it_is_back(
+    own: tuple[Settings, Project], tmp_path: Path
+) -> None:
+    settings, project = own
+    count = tmp_path / "count"
+    project.worker("-c", "1")
+    assert project.python(f"import sims; sims.trace.submit({str(count)!r}, pause=5.0)").returncode == 0
+    wait_until(lambda: executions(count) == 1)
+    pid = int(project.python("import simcelery; print(simcelery.get_job(1).row().pid)").stdout)
+    kill_server(settings, "postgres")
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(3)
+    services.up(settings)
+    wait_until(lambda: states(project) == "succeeded", 60, every=0.5)
+    assert executions(count) == 2
+
+
 def test_a_result_is_kept_until_postgres_is_back(own: tuple[Settings, Project], tmp_path: Path) -> None:
     settings, project = own
     count = tmp_path / "count"

@@ -26,6 +26,7 @@ def test_async_result_tells_the_jobs_state_in_celerys_words() -> None:
     me = worker()
     job = record(max_attempts=2)
     assert result_of(job.task_id).state == "PENDING"
+    assert AsyncResult(job.task_id, app=simcelery.app).state == "PENDING"  # a UUID will do as well
     claimed = must_claim(job.task_id, me)
     assert result_of(job.task_id).state == "STARTED"
     finish(claimed, AGAIN)

@@ -23,6 +23,7 @@ from simcelery.errors import (
     EncodingError,
     ParametersError,
     PayloadTooLargeError,
+    StateError,
     SubmissionInterruptedError,
     WaitTimeoutError,
 )
@@ -283,6 +284,65 @@ def test_an_interrupted_submission_says_what_is_recorded(
     assert [job.id for job in simcelery.jobs()] == caught.value.ids
     with pytest.raises(KeyboardInterrupt):  # with dedupe one simply submits again
         w.submit_many(items(), dedupe=True)
+
+
+def test_an_interruption_while_publishing_still_counts_what_is_recorded(
+    messages: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(jobs: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(broker, "publish", interrupted)
+    with pytest.raises(SubmissionInterruptedError, match="3 jobs are recorded"):
+        w.submit_many({"x": i} for i in range(3))
+
+
+def test_iterators_as_options_hold_for_every_job(messages: redis.Redis) -> None:
+    parent = w.submit()
+    jobs = w.submit_many(
+        [{"x": 1}, {"x": 2}], after=(job for job in [parent]), tags=(tag for tag in ["a", "b"])
+    )
+    assert [job.state for job in jobs] == ["blocked", "blocked"]
+    assert [row(job.id).tags for job in jobs] == [["a", "b"]] * 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"queue": "a\0b"},
+        {"queue": ""},
+        {"key": "\ud800"},
+        {"key": "k" * 12_000},
+        {"tags": ["a", None]},
+        {"tags": "word"},
+        {"priority": True},
+        {"priority": 10},
+        {"max_attempts": 10**12},
+        {"delay": 1e300},
+        {"delay": -1},
+        {"run_at": "tomorrow"},
+        {"run_at": dt.datetime(2030, 1, 1)},
+        {"after": "abc"},
+        {"after": 2**70},
+        {"time_limit": 0},
+    ],
+    ids=str,
+)
+def test_a_malformed_option_is_one_line(messages: redis.Redis, options: dict[str, Any]) -> None:
+    with pytest.raises(ParametersError) as caught:
+        w.submit(**options)
+    assert "\n" not in str(caught.value)
+    assert next(iter(options)) in str(caught.value)
+    assert len(simcelery.jobs()) == 0
+
+
+def test_a_key_names_one_job_of_one_workflow(messages: redis.Redis) -> None:
+    job = w.submit(x=1, key="mine")
+    assert w.submit(x=1, key="mine") == job
+    with pytest.raises(StateError, match=f"job {job.id} of w has this key already"):
+        urgent.submit(1, key="mine")
+    with pytest.raises(ParametersError, match="key names one job"):
+        w.submit_many([{"x": 1}, {"x": 2}], key="many")
 
 
 def test_waiting_gives_up_after_the_timeout(messages: redis.Redis) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -49,6 +50,20 @@ def test_a_duplicate_message_misses_while_the_job_runs_and_after_it_finished() -
     finish(claimed)
     assert claim(job.task_id, me) is None
     assert row(job.id).attempt == 1
+
+
+def test_a_claim_whose_answer_was_lost_is_still_ours() -> None:
+    job, me = record(), worker()
+    mine = uuid.uuid4()
+    for _ in range(2):  # the second time as after a commit whose answer never came
+        with engine.begin() as connection:
+            claimed = transitions.claim(
+                connection, task_id=job.task_id, workflow="w", claim_id=mine, worker_id=me, pid=1
+            )
+        assert claimed is not None
+        assert (claimed.claim_id, claimed.attempt) == (mine, 1)
+    finish(claimed)
+    assert state(job.id) == "succeeded"
 
 
 def test_a_forged_message_cannot_run_a_job_as_another_workflow() -> None:

@@ -90,6 +90,32 @@ def test_a_child_recorded_after_its_parent_failed_fails_upstream() -> None:
     assert state(child.id) == "upstream_failed"
 
 
+def test_settle_and_retry_at_once_leave_no_child_behind() -> None:
+    me = worker()
+    for _ in range(5):
+        parent = record()
+        with engine.begin() as connection:
+            children = jobs.record(connection, [new_job(parents=[parent.id]) for _ in range(50)])
+        finish(must_claim(parent.task_id, me), ERROR)
+        start = threading.Barrier(2)
+
+        def settle(start: threading.Barrier = start) -> None:
+            start.wait()
+            with engine.begin() as connection:
+                transitions.settle(connection)
+
+        def retry(start: threading.Barrier = start, parent: int = parent.id) -> None:
+            start.wait()
+            with engine.begin() as connection:
+                transitions.retry(connection, [parent])
+
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(settle), pool.submit(retry)]:
+                done.result()
+        finish(must_claim(parent.task_id, me), SUCCESS)
+        assert {state(child.id) for child in children} == {"pending"}
+
+
 def test_settle_walks_all_descendants_in_bounded_steps() -> None:
     me = worker()
     top = record()

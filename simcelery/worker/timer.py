@@ -1,0 +1,34 @@
+"""The soft time limit: an exception inside the workflow, and nowhere else."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+
+@contextmanager
+def soft_limit(seconds: float | None) -> Iterator[None]:
+    """Raise `SoftTimeLimitExceeded` in the block when it has lasted `seconds`; None: never.
+
+    It uses the alarm signal, so time spent waiting for a claim, or to record a result, does not count.
+    A workflow that uses that signal for itself gives up its soft limit; the kill comes all the same.
+    """
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def strike(number: int, frame: FrameType | None) -> None:
+        raise SoftTimeLimitExceeded(seconds)
+
+    former = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
