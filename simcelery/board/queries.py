@@ -202,15 +202,15 @@ def workers(connection: Connection, *, live_only: bool = False) -> list[dict[str
     return [dict(row._mapping) for row in connection.execute(statement)]
 
 
-def unserved_queues(connection: Connection) -> dict[str, int]:
-    """Queues with pending jobs and no live worker: queue → number of pending jobs."""
+def unserved_queues(connection: Connection, job_ids: Iterable[int] | None = None) -> dict[str, int]:
+    """Queues with pending jobs (of these, if ids are given) and no live worker: queue → number of jobs."""
     served = set()
     for worker in workers(connection, live_only=True):
         served.update(worker["queues"])
-    rows = connection.execute(
-        select(Job.queue, func.count()).where(Job.state == State.PENDING).group_by(Job.queue)
-    )
-    return {queue: number for queue, number in rows if queue not in served}
+    pending = select(Job.queue, func.count()).where(Job.state == State.PENDING).group_by(Job.queue)
+    if job_ids is not None:
+        pending = pending.where(among(Job.id, job_ids))
+    return {queue: number for queue, number in connection.execute(pending) if queue not in served}
 
 
 def server(connection: Connection) -> dict[str, Any]:

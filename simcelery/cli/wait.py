@@ -213,18 +213,18 @@ def follow(watch: Watch, timeout: float | None) -> None:
             if not hinted and watch.idle and now - began > _HINT_AFTER:
                 hinted = True
                 with suppress(ServiceError):
-                    _hint()
+                    _hint(watch.ids)
             pause = _FIRST_PAUSE if watch.finished != before else min(pause * 1.5, _LONGEST_PAUSE)
             before = watch.finished
             left_over = pause if timeout is None else min(pause, began + timeout - now)
             time.sleep(max(left_over, 0.0))
 
 
-def _hint() -> None:
+def _hint(ids: Sequence[int]) -> None:
     from simcelery.board import engine, queries
 
     with engine.begin() as connection:
-        unserved = queries.unserved_queues(connection)
+        unserved = queries.unserved_queues(connection, ids)
     for queue, count in unserved.items():
         note(
             f"simcelery: no live worker serves queue {queue!r} ({many(count, 'pending job')}): "
