@@ -1,1 +1,1 @@
-"""Launchers: start workers on this machine or through a scheduler. The command line calls it. Empty so far."""
+"""Launchers: start workers here or through a scheduler. The command line calls it. Empty so far."""
