@@ -64,6 +64,7 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackT
 
 
 def _compose() -> None:
+    app.task_cls = "simcelery.worker.task:PlainTask"
     app.control_cls = "simcelery.worker.control:BoardControl"
     registry.subscribe(_add_task)
     app.steps["worker"].update([bootsteps.LeaseStep, bootsteps.RecoveryStep])

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from celery.canvas import Signature, maybe_signature
+from celery.canvas import Signature, group, maybe_signature
 from celery.result import AsyncResult, GroupResult
 
 from simcelery import broker
@@ -34,7 +34,42 @@ _REFUSED = {
     "expires": "jobs do not expire; cancel them",
     "exchange": "name a queue",
     "routing_key": "name a queue",
+    "soft_time_limit": "give it to @workflow",
 }
+_TAKEN = frozenset({"queue", "priority", "countdown", "eta", "time_limit"})
+# What Celery's machinery adds, and what concerns only the sending of messages.
+_WITHOUT_MEANING = frozenset(
+    {
+        "task_id",
+        "root_id",
+        "parent_id",
+        "group_id",
+        "group_index",
+        "chord",
+        "chain",
+        "add_to_parent",
+        "route_name",
+        "producer",
+        "publisher",
+        "connection",
+        "retries",
+        "retry",
+        "retry_policy",
+        "serializer",
+        "compression",
+        "ignore_result",
+        "headers",
+        "stamped_headers",
+        "stamps",
+        "shadow",
+        "reply_to",
+        "replaced_task_nesting",
+        "delivery_mode",
+        "result_cls",
+        "task_type",
+        "immutable",
+    }
+)
 
 
 _MIXED = "a chain or chord cannot mix workflows with plain Celery tasks; make them all workflows"
@@ -76,6 +111,12 @@ class Plan:
             CanvasError: part of it cannot be recorded.
         """
         signature = maybe_signature(signature, app=broker.app())
+        if signature.subtask_type is not None and _TAKEN & {
+            name for name, value in signature.options.items() if value is not None
+        }:
+            raise CanvasError(
+                f"options of a {signature.subtask_type} as a whole: set them on its tasks instead"
+            )
         match signature.subtask_type:
             case "group":
                 return [self.add(task, previous) for task in signature.tasks]
@@ -84,8 +125,10 @@ class Plan:
                     previous = self.add(task, previous)
                 return previous if previous is not None else []
             case "chord":
-                header: Outcome = [self.add(task, previous) for task in _members(signature)]
-                return self.add(signature.body, header)
+                tasks = signature.tasks
+                if not isinstance(tasks, Signature):
+                    tasks = group(tasks)
+                return self.add(signature.body, self.add(tasks, previous))
             case None:
                 return self._add_task(signature, previous)
         raise CanvasError(f"a {signature.subtask_type} cannot be recorded as jobs: use submit_many")
@@ -184,6 +227,8 @@ def job_options(options: Mapping[str, Any]) -> Options:
     for name, instead in _REFUSED.items():
         if options.get(name):
             raise CanvasError(f"a workflow cannot be submitted with {name}: {instead}")
+    if unknown := sorted(set(options) - _TAKEN - _WITHOUT_MEANING - set(_REFUSED)):
+        raise CanvasError(f"there is no option {unknown[0]!r}; workflows take: {', '.join(sorted(_TAKEN))}")
     return Options(
         queue=options.get("queue"),
         priority=options.get("priority"),
@@ -203,6 +248,20 @@ def workflow_of(task: str) -> Definition:
     if definition is None:
         raise CanvasError(f"{task!r} is not a workflow: {_MIXED}")
     return definition
+
+
+def refuse_workflows_behind(*attached: Any) -> None:
+    """Refuse what is attached to a plain Celery task, where it involves a workflow.
+
+    It would travel in messages and be recorded nowhere until it runs.
+
+    Raises:
+        CanvasError: it does.
+    """
+    for signatures in attached:
+        for signature in signatures if isinstance(signatures, list | tuple) else [signatures]:
+            if signature and any(registry.find(name) for name in _signature_names(signature)):
+                raise CanvasError(_MIXED)
 
 
 # --- chords ---

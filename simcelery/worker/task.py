@@ -17,6 +17,23 @@ from simcelery.worker import attempt, claiming
 from simcelery.workflows.definition import Definition
 
 
+class PlainTask(Task):  # type: ignore[misc]
+    """Any other task of the app. It may not have workflows attached, which nobody would record."""
+
+    def apply_async(
+        self, args: Any = None, kwargs: Any = None, link: Any = None, link_error: Any = None, **options: Any
+    ) -> Any:
+        """As Celery's.
+
+        Raises:
+            CanvasError: a workflow is attached, or mapped over.
+        """
+        mapped = (kwargs or {}).get("task") if self.name in ("celery.map", "celery.starmap") else None
+        attached = (options.get("chain"), options.get("chord"), mapped)
+        canvas.refuse_workflows_behind(link, link_error, *attached)
+        return super().apply_async(args, kwargs, link=link, link_error=link_error, **options)
+
+
 class WorkflowTask(Task):  # type: ignore[misc]
     """One per workflow; made by the composition root."""
 

@@ -42,6 +42,11 @@ def plain_task() -> Any:
     return simcelery.app.task(name="plain")(plain)
 
 
+def whole_group() -> Any:
+    """A group with an option of its own."""
+    return group(plus.s(1), plus.s(2)).set(queue="gpu")
+
+
 def edges() -> dict[int, list[int]]:
     """Job id → ids of its parents."""
     with engine.begin() as connection:
@@ -94,6 +99,15 @@ def test_celerys_delays_become_the_boards() -> None:
         (lambda: plus.apply_async([1], link=plus.s(1)), "cannot be submitted with link: write a chain"),
         (lambda: plus.apply_async([1], link_error=plus.s(1)), "cannot be submitted with link_error"),
         (lambda: plus.apply_async([1], expires=60), "cannot be submitted with expires"),
+        (lambda: plus.apply_async([1], soft_time_limit=5), "cannot be submitted with soft_time_limit"),
+        (lambda: plus.apply_async([1], queeu="gpu"), "there is no option 'queeu'"),
+        (
+            lambda: chain(plus.s(1), group(plus.s(1)).set(queue="gpu"), gather.s())(),
+            "options of a whole group",
+        ),
+        (lambda: chain(plain_task().s(1), plus.s())(), "cannot mix workflows"),
+        (lambda: plain_task().apply_async([1], link=plus.s()), "cannot mix workflows"),
+        (lambda: plus.task.map([1, 2]).apply_async(), "cannot mix workflows"),
         (lambda: plus.apply_async([1], task_id="mine"), "task_id must be a UUID, not 'mine'"),
         (lambda: chain(plus.s(1), plain_task().s())(), "cannot mix workflows"),
         (
