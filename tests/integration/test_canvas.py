@@ -42,9 +42,9 @@ def plain_task() -> Any:
     return simcelery.app.task(name="plain")(plain)
 
 
-def whole_group() -> Any:
-    """A group with an option of its own."""
-    return group(plus.s(1), plus.s(2)).set(queue="gpu")
+def whole_chord() -> Any:
+    """A chord with an option of its own."""
+    return chord([plus.s(1), plus.s(2)], gather.s()).set(queue="gpu")
 
 
 def edges() -> dict[int, list[int]]:
