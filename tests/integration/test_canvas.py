@@ -103,7 +103,7 @@ def test_celerys_delays_become_the_boards() -> None:
         (lambda: plus.apply_async([1], queeu="gpu"), "there is no option 'queeu'"),
         (
             lambda: chain(plus.s(1), group(plus.s(1)).set(queue="gpu"), gather.s())(),
-            "options of a whole group",
+            "options of a whole chord",
         ),
         (lambda: chain(plain_task().s(1), plus.s())(), "cannot mix workflows"),
         (lambda: plain_task().apply_async([1], link=plus.s()), "cannot mix workflows"),
