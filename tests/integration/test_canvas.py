@@ -42,9 +42,9 @@ def plain_task() -> Any:
     return simcelery.app.task(name="plain")(plain)
 
 
-def whole_group() -> Any:
-    """A group with an option of its own."""
-    return group(plus.s(1), plus.s(2)).set(queue="gpu")
+def whole_chord() -> Any:
+    """A chord with an option of its own."""
+    return chord([plus.s(1), plus.s(2)], gather.s()).set(queue="gpu")
 
 
 def edges() -> dict[int, list[int]]:
@@ -102,8 +102,8 @@ def test_celerys_delays_become_the_boards() -> None:
         (lambda: plus.apply_async([1], soft_time_limit=5), "cannot be submitted with soft_time_limit"),
         (lambda: plus.apply_async([1], queeu="gpu"), "there is no option 'queeu'"),
         (
-            lambda: chain(plus.s(1), whole_group(), gather.s())(),
-            "options of a whole group",
+            lambda: chain(plus.s(1), whole_chord())(),
+            "options of a chord as a whole",
         ),
         (lambda: chain(plain_task().s(1), plus.s())(), "cannot mix workflows"),
         (lambda: plain_task().apply_async([1], link=plus.s()), "cannot mix workflows"),
