@@ -37,6 +37,11 @@ class Column:
     wrapped: bool = False
     coloured: bool = False
 
+    @property
+    def heading(self) -> str:
+        """In capitals, unless it has a unit: GPa is not GPA."""
+        return self.name if "(" in self.name else self.name.upper()
+
 
 def is_terminal() -> bool:
     """Whether people read stdout."""
@@ -75,7 +80,7 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> N
 
 
 def _plain_table(columns: Sequence[Column], rows: list[list[str]]) -> None:
-    lines = [[column.name.upper() for column in columns], *rows]
+    lines = [[column.heading for column in columns], *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     for line in lines:
         parts = [
@@ -94,7 +99,7 @@ def _rich_table(columns: Sequence[Column], rows: list[list[str]]) -> None:
     for column in columns:
         # rich narrows columns that may wrap first; their cells, below, are cut instead of wrapped.
         table.add_column(
-            column.name.upper(),
+            column.heading,
             justify="right" if column.right else "left",
             no_wrap=not (column.flexible or column.wrapped),
         )
