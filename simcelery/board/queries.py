@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from simcelery.board.among import among
-from simcelery.board.models import Attempt, Job, LogChunk, Recovery, Worker
+from simcelery.board.models import Attempt, Job, LogChunk, Worker
 from simcelery.board.states import TERMINAL, State
 
 
@@ -223,12 +223,3 @@ def server(connection: Connection) -> dict[str, Any]:
         )
     ).one()
     return dict(row._mapping)
-
-
-def recovery(connection: Connection) -> list[dict[str, Any]]:
-    """The acts of recovery: when each is due next, and who did it last."""
-    late = (func.now() - Recovery.next_at).label("late")
-    rows = connection.execute(
-        select(Recovery.name, Recovery.next_at, Recovery.last_by, late).order_by(literal("name"))
-    )
-    return [dict(row._mapping) for row in rows]

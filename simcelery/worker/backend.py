@@ -120,10 +120,6 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
             time.sleep(pause)
             pause = min(pause * 1.5, max(interval, 1.0))
 
-    def _forget(self, task_id: str) -> None:
-        """The board forgets no job; other tasks are forgotten."""
-        super()._forget(task_id)
-
     # --- canvas ---
 
     def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
