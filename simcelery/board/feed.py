@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import Connection, extract, func, select, update
+from sqlalchemy import Connection, Select, extract, func, select, update
 
 from simcelery.board.among import among
 from simcelery.board.models import Job
@@ -39,38 +40,21 @@ def lanes(connection: Connection) -> list[tuple[str, int, int, int]]:
 def unpublished(connection: Connection, queue: str, priority: int, limit: int) -> list[Sendable]:
     """The next jobs of a lane that were never sent, oldest first; what a client is about to send left out."""
     left_to_client = Job.submitted_at + func.make_interval(0, 0, 0, 0, 0, 0, CLIENTS_OWN) > func.now()
-    rows = connection.execute(
-        select(*COLUMNS)
-        .where(
-            Job.state == State.PENDING,
-            Job.published_at.is_(None),
-            Job.queue == queue,
-            Job.priority == priority,
-            ~left_to_client,
-        )
-        .order_by(Job.id)
-        .limit(limit)
-    )
-    return [from_row(row) for row in rows]
+    waiting = _lane(queue, priority).where(Job.published_at.is_(None), ~left_to_client)
+    return [from_row(row) for row in connection.execute(waiting.order_by(Job.id).limit(limit))]
 
 
 def overdue(connection: Connection, queue: str, priority: int, limit: int) -> list[Sendable]:
     """The jobs of a lane that were sent, were not claimed, and may be sent again; longest ago first."""
     age = extract("epoch", func.now() - Job.published_at)
     patience = func.least(RESEND_AFTER * func.power(2, Job.publish_count - 1), RESEND_AFTER_AT_MOST)
-    rows = connection.execute(
-        select(*COLUMNS)
-        .where(
-            Job.state == State.PENDING,
-            Job.published_at.is_not(None),
-            Job.queue == queue,
-            Job.priority == priority,
-            age > patience,
-        )
-        .order_by(Job.published_at)
-        .limit(limit)
-    )
-    return [from_row(row) for row in rows]
+    sent = _lane(queue, priority).where(Job.published_at.is_not(None), age > patience)
+    return [from_row(row) for row in connection.execute(sent.order_by(Job.published_at).limit(limit))]
+
+
+def _lane(queue: str, priority: int) -> Select[Any]:
+    """The pending jobs of a queue and priority."""
+    return select(*COLUMNS).where(Job.state == State.PENDING, Job.queue == queue, Job.priority == priority)
 
 
 def sendable(connection: Connection, ids: Iterable[int], limit: int) -> list[Sendable]:
