@@ -1,12 +1,21 @@
-"""Run a command in a folder and keep what it printed."""
+"""Run a command in a folder, keep what it printed, and leave nothing of it running."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
+
+import psutil
+
+from simcelery.execution import processes
+from simcelery.execution.ending import end_for_certain
 
 TAIL_LINES = 200
 
@@ -23,28 +32,76 @@ def run(
     command: Sequence[str],
     folder: Path,
     environment: Mapping[str, str],
+    *,
+    grace: float = 5.0,
+    on_started: Callable[[subprocess.Popen[bytes]], None] | None = None,
 ) -> Completed:
     """Run a command to its end; its whole output goes to ``output.txt`` in `folder`.
+
+    It gets a process group of its own. Whatever ends this function, an exception that a signal's handler
+    raises included, has first ended all that the command started: its group, its descendants, and what
+    carries its mark in the environment. What hides from all three is left to the attempt's own end, which
+    also collects the zombies.
+
+    Parameters:
+        grace: seconds between SIGTERM and SIGKILL for what is to be ended.
+        on_started: called with the running command; it must not wait for it.
 
     Raises:
         OSError: it cannot be started.
     """
+    mark = uuid4().hex
+    before = processes.children()
+    process: subprocess.Popen[bytes] | None = None
     log = folder / "output.txt"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            list(command),
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
         try:
-            code = process.wait()
-        except BaseException:  # a time limit: the command must not outlive the attempt
-            process.kill()
-            process.wait()
-            raise
+            process = subprocess.Popen(
+                list(command),
+                cwd=folder,
+                env={**environment, processes.COMMAND_MARK: mark},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+            if on_started is not None:
+                on_started(process)
+            _await(process)
+        finally:
+            _end_all(process, mark, before, grace)
     with log.open(encoding="utf-8", errors="backslashreplace") as output_text:
         tail = "".join(deque(output_text, TAIL_LINES))
-    return Completed(code, tail.replace("\0", "\\0"))
+    return Completed(process.wait(), tail.replace("\0", "\\0"))
+
+
+def terminate(process: subprocess.Popen[bytes]) -> None:
+    """Send SIGTERM to the command's process group: a warning, which it may use to save its work."""
+    if process.returncode is None:  # collected: the number may be a stranger's
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def _await(process: subprocess.Popen[bytes]) -> None:
+    """Wait for its end, without collecting it: as a zombie it keeps its number, and its group's."""
+    if hasattr(os, "waitid"):
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    else:
+        process.wait()
+
+
+def _end_all(process: subprocess.Popen[bytes] | None, mark: str, before: set[int], grace: float) -> None:
+    leader = 0 if process is None else process.pid
+
+    def belonging() -> list[psutil.Process]:
+        # The parent of every orphan is a subreaper: without new children there is nothing to search for.
+        if processes.is_subreaper() and not processes.living(processes.children() - before):
+            return []
+        return processes.members_of_command(leader, mark)
+
+    try:
+        end_for_certain(belonging, grace)
+    finally:
+        if process is not None:
+            with suppress(subprocess.TimeoutExpired):  # stuck in the kernel
+                process.wait(1)

@@ -1,0 +1,56 @@
+"""Whether the kernel has run out of memory: its count of the processes that it killed for that."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+
+def oom_kills() -> int | None:
+    """How many processes the kernel's out-of-memory killer has killed, as far as can be seen from here.
+
+    Counts those of this process's own control group, else those of the host since its boot. Only a
+    difference means something: compare the number before and after the death of a child. In a control
+    group of version 1 the kills in groups below it do not count.
+
+    Returns:
+        None where it is not known.
+    """
+    for file in (*_own_files(), Path("/proc/vmstat")):
+        found = re.search(r"^oom_kill (\d+)$", _read(file), re.MULTILINE)
+        if found:
+            return int(found.group(1))
+    return None
+
+
+def _own_files() -> list[Path]:
+    """The files with the count of the own control group; version 1 first, where memory is managed by it."""
+    files = []
+    for line in sorted(_read(Path("/proc/self/cgroup")).splitlines(), reverse=True):
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            files += [folder / "memory.oom_control" for folder in _folders("cgroup", path, "memory")]
+        elif not controllers:
+            files += [folder / "memory.events" for folder in _folders("cgroup2", path)]
+    return files
+
+
+def _folders(kind: str, path: str, option: str | None = None) -> list[Path]:
+    """Where the control group `path` is seen in the file system: a container may mount only a part."""
+    folders = []
+    for line in _read(Path("/proc/self/mountinfo")).splitlines():
+        mount, _, rest = line.partition(" - ")
+        root, point = mount.split(" ")[3:5]
+        found, _, options = rest.split(" ", 2)
+        if found == kind and (option is None or option in options.split(",")):
+            inside = PurePosixPath(path)
+            if inside.is_relative_to(root):
+                folders.append(Path(point) / inside.relative_to(root))
+    return folders
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
