@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from sqlalchemy import text
+
 from simcelery.board import engine, jobs, leases, queries, transitions
 from simcelery.board.jobs import NewJob, Recorded
 from simcelery.board.queries import JobRow
@@ -41,20 +43,36 @@ def record(**changes: Any) -> Recorded:
         return jobs.record(connection, [new_job(**changes)])[0]
 
 
-def worker(lease: float = 600.0) -> int:
+def worker(lease: float = 600.0, **changes: Any) -> int:
     """A worker with a lease."""
+    values: dict[str, Any] = {
+        "nodename": "w@test",
+        "host": "test",
+        "pid": 1,
+        "queues": ["default"],
+        "concurrency": 1,
+        "scheduler_job_id": None,
+        "version": "0",
+        "lease": lease,
+    }
     with engine.begin() as connection:
-        return leases.register(
-            connection,
-            nodename="w@test",
-            host="test",
-            pid=1,
-            queues=["default"],
-            concurrency=1,
-            scheduler_job_id=None,
-            version="0",
-            lease=lease,
-        )
+        return leases.register(connection, **(values | changes))
+
+
+def lapse(worker_id: int, ago: float = 3600.0) -> None:
+    """As if the worker had not renewed: its lease ended `ago` seconds ago."""
+    sql(
+        "UPDATE workers SET lease_expires_at = now() - make_interval(secs => :ago) WHERE id = :id",
+        ago=ago,
+        id=worker_id,
+    )
+
+
+def sql(statement: str, **parameters: Any) -> Any:
+    """Execute a statement as is; the rows that it returns, if any."""
+    with engine.begin() as connection:
+        result = connection.execute(text(statement), parameters)
+        return result.all() if result.returns_rows else None
 
 
 def claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100, workflow: str = "w") -> Claim | None:
@@ -81,6 +99,19 @@ def finish(claimed: Claim, report: Report = SUCCESS) -> Finished | None:
     """Finish an attempt in a transaction of its own."""
     with engine.begin() as connection:
         return transitions.finish(connection, transitions.by_claim(claimed.task_id, claimed.claim_id), report)
+
+
+def cancel(*ids: int) -> tuple[list[int], list[int]]:
+    """Cancel by hand: the ids cancelled at once, and those that were asked to stop."""
+    with engine.begin() as connection:
+        return transitions.cancel(connection, ids)
+
+
+def settle() -> None:
+    """Settle until nothing moves."""
+    with engine.begin() as connection:
+        while any(transitions.settle(connection)):
+            pass
 
 
 def row(job_id: int) -> JobRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, Select, extract, func, select, update
 
 from simcelery.board.among import among
 from simcelery.board.models import Job
+from simcelery.board.seconds import seconds
 from simcelery.board.sendable import COLUMNS, Sendable
 from simcelery.board.sendable import sendable as from_row
 from simcelery.board.states import State
@@ -39,7 +41,7 @@ def lanes(connection: Connection) -> list[tuple[str, int, int, int]]:
 
 def unpublished(connection: Connection, queue: str, priority: int, limit: int) -> list[Sendable]:
     """The next jobs of a lane that were never sent, oldest first; what a client is about to send left out."""
-    left_to_client = Job.submitted_at + func.make_interval(0, 0, 0, 0, 0, 0, CLIENTS_OWN) > func.now()
+    left_to_client = Job.submitted_at + seconds(CLIENTS_OWN) > func.now()
     waiting = _lane(queue, priority).where(Job.published_at.is_(None), ~left_to_client)
     return [from_row(row) for row in connection.execute(waiting.order_by(Job.id).limit(limit))]
 
@@ -75,4 +77,13 @@ def mark_published(connection: Connection, ids: Iterable[int]) -> None:
         update(Job)
         .where(Job.id.in_(locked(pending, skip=True)), Job.state == State.PENDING)
         .values(published_at=func.now(), publish_count=Job.publish_count + 1)
+    )
+
+
+def forget_message(connection: Connection, task_id: uuid.UUID) -> None:
+    """The message of a pending job was taken by somebody who cannot use it: send it again at once."""
+    connection.execute(
+        update(Job)
+        .where(Job.task_id == task_id, Job.state == State.PENDING)
+        .values(published_at=None, publish_count=0)
     )

@@ -20,6 +20,8 @@ from simcelery.errors import StateError
 OnFailed = Literal["retry", "keep", "error"]
 # From here on COPY beats a multi-row INSERT.
 _COPY_FROM = 200
+# More holders of the same key than this are not pruned in a row.
+_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +95,29 @@ def record(
     unmet = dependencies.count_unmet(connection, ids, [job.parents for job in jobs])
     now = connection.scalar(select(func.clock_timestamp())) if any(_timed(job) for job in jobs) else None
     rows = [_row(job, number, unmet.get(number, 0), now) for job, number in zip(jobs, ids, strict=True)]
-    taken = _insert(connection, rows)
+    taken, holders = _insert_or_find(connection, rows, on_failed)
     dependencies.add(connection, {n: job.parents for job, n in zip(jobs, ids, strict=True) if n in taken})
-    holders = _holders(connection, [row for row in rows if row["id"] not in taken], on_failed)
     return [
         Recorded(row["id"], row["task_id"], "new", row["state"])
         if row["id"] in taken
         else holders[row["idempotency_key"]]
         for row in rows
     ]
+
+
+def _insert_or_find(
+    connection: Connection, rows: list[dict[str, Any]], on_failed: OnFailed
+) -> tuple[set[int], dict[str, Recorded]]:
+    """The ids that went in, and the holders of the other rows' keys."""
+    taken: set[int] = set()
+    holders: dict[str, Recorded] = {}
+    for _ in range(_TRIES):
+        taken |= _insert(connection, rows) if rows else set()
+        left = [row for row in rows if row["id"] not in taken]
+        holders |= _holders(connection, left, on_failed)
+        # A holder may have been pruned since it was in the way: then its key is free.
+        rows = [row for row in left if row["idempotency_key"] not in holders]
+    return taken, holders
 
 
 def _timed(job: NewJob) -> bool:

@@ -2,15 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Text,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    union,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from simcelery.board.models import Worker
+from simcelery.board.among import among
+from simcelery.board.models import Job, Worker
+from simcelery.board.seconds import seconds
+from simcelery.board.states import State
 
 
-def _until(lease: float) -> object:
-    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, lease)
+@dataclass(frozen=True)
+class Account:
+    """A job as the board sees it, for a worker that settles its accounts."""
+
+    id: int
+    task_id: uuid.UUID
+    claim_id: uuid.UUID
+    attempt: int
+    state: State
+    pid: int
+    worker_id: int
+    cancel_requested: bool
+
+
+class Predecessor(NamedTuple):
+    """A worker of the same host that has not ended as far as the board knows."""
+
+    id: int
+    pid: int
+    identity: str
+    nodename: str
+
+
+def is_live() -> ColumnElement[bool]:
+    """The worker has not ended and its lease holds."""
+    return and_(Worker.ended_at.is_(None), Worker.lease_expires_at > func.now())
+
+
+# --- a worker's own lease --------------------------------------------------------------------------
 
 
 def register(
@@ -24,8 +72,16 @@ def register(
     scheduler_job_id: str | None,
     version: str,
     lease: float,
+    identity: str = "",
+    workflows: Sequence[str] = (),
 ) -> int:
-    """Enter a new worker; its id. `lease` in seconds."""
+    """Enter a new worker; its id.
+
+    Parameters:
+        lease: seconds.
+        identity: what tells this process from any other that ever has its pid; the board only keeps it.
+        workflows: the names of those that it knows.
+    """
     return connection.execute(
         insert(Worker)
         .values(
@@ -36,31 +92,187 @@ def register(
             concurrency=concurrency,
             scheduler_job_id=scheduler_job_id,
             version=version,
-            lease_expires_at=_until(lease),
+            lease_expires_at=func.now() + seconds(lease),
+            identity=identity,
+            workflows=list(workflows),
         )
         .returning(Worker.id)
     ).scalar_one()
 
 
-def renew(connection: Connection, worker_id: int, lease: float) -> bool:
-    """Extend a worker's lease, lapsed or not. False: the board no longer knows the worker."""
+def renew(
+    connection: Connection,
+    worker_id: int,
+    lease: float,
+    *,
+    every: float | None = None,
+    succeeded: Iterable[str] = (),
+) -> bool:
+    """Extend a worker's lease, lapsed or not. False: the board no longer knows the worker, or buried it.
+
+    Parameters:
+        lease: seconds.
+        every: seconds between renewals; None: well below half a lease.
+        succeeded: the workflows with which this worker has succeeded since it last renewed.
+    """
+    # Whoever was cut off for half a lease may see others as lost that were cut off with it. Where
+    # renewals are rarer than that, a gap is a renewal that was missed.
+    gap = max(lease / 2, 1.5 * (every or 0.0))
+    interrupted = or_(
+        func.now() - Worker.renewed_at > seconds(gap),
+        Worker.lease_expires_at <= func.now(),
+    )
     renewed = connection.execute(
         update(Worker)
         .where(Worker.id == worker_id, Worker.ended_at.is_(None))
-        .values(renewed_at=func.now(), lease_expires_at=_until(lease))
+        .values(
+            renewed_at=func.now(),
+            lease_expires_at=func.now() + seconds(lease),
+            steady_since=case((interrupted, func.now()), else_=Worker.steady_since),
+            succeeded=Worker.succeeded.op("||")(_now_for(succeeded)),
+        )
     )
     return renewed.rowcount == 1
 
 
+def _now_for(names: Iterable[str]) -> ColumnElement[Any]:
+    """An object: name → now, by Postgres' clock."""
+    name = func.unnest(literal(list(names), ARRAY(Text))).column_valued("name")
+    found = func.coalesce(func.jsonb_object_agg(name, func.now()), literal({}, JSONB))
+    return select(found).scalar_subquery()
+
+
 def end(connection: Connection, worker_id: int) -> None:
     """Note that a worker has shut down."""
-    connection.execute(
-        update(Worker)
-        .where(Worker.id == worker_id, Worker.ended_at.is_(None))
-        .values(ended_at=func.now(), lease_expires_at=func.now())
-    )
+    bury(connection, [worker_id])
 
 
 def note(connection: Connection, worker_id: int, message: str | None) -> None:
     """What doctor and explain should say of a worker."""
     connection.execute(update(Worker).where(Worker.id == worker_id).values(note=message))
+
+
+def accounts(connection: Connection, worker_id: int, job_ids: Iterable[int]) -> list[Account]:
+    """The jobs that run in this worker as far as the board knows, and those that it asks for, by id.
+
+    A job that was never claimed is left out.
+    """
+    rows = connection.execute(_accounts(worker_id, job_ids))
+    return [Account(**{**row._mapping, "state": State(row.state)}) for row in rows]
+
+
+def _accounts(worker_id: int, job_ids: Iterable[int]) -> CompoundSelect[*tuple[Any, ...]]:
+    columns = (
+        Job.id,
+        Job.task_id,
+        Job.claim_id,
+        Job.attempt,
+        Job.state,
+        Job.pid,
+        Job.worker_id,
+        Job.cancel_requested_at.is_not(None).label("cancel_requested"),
+    )
+    # Two questions, each answered by an index: one with OR would depend on the planner's mood.
+    mine = select(*columns).where(Job.state == State.RUNNING, Job.worker_id == worker_id)
+    asked = select(*columns).where(among(Job.id, job_ids), Job.claim_id.is_not(None))
+    return union(mine, asked).order_by("id")
+
+
+# --- certain death ---------------------------------------------------------------------------------
+
+
+def predecessors(connection: Connection, host: str, worker_id: int) -> list[Predecessor]:
+    """The other workers of this host that have not ended. Whether they live, only the host knows."""
+    rows = connection.execute(
+        select(Worker.id, Worker.pid, Worker.identity, Worker.nodename)
+        .where(Worker.host == host, Worker.ended_at.is_(None), Worker.id != worker_id)
+        .order_by(Worker.id)
+    )
+    return [Predecessor(*row) for row in rows]
+
+
+def bury(connection: Connection, worker_ids: Iterable[int]) -> list[int]:
+    """Note that workers have ended; the ids of those that had not. One that lives after all cannot renew."""
+    unended = (
+        select(Worker.id)
+        .where(among(Worker.id, worker_ids), Worker.ended_at.is_(None))
+        .order_by(Worker.id)
+        .with_for_update()
+        .cte("unended")
+    )
+    return list(
+        connection.scalars(
+            update(Worker)
+            .where(Worker.id.in_(select(unended.c.id)), Worker.ended_at.is_(None))
+            .values(ended_at=func.now(), lease_expires_at=func.least(Worker.lease_expires_at, func.now()))
+            .returning(Worker.id)
+        )
+    )
+
+
+# --- what workers know of each other ---------------------------------------------------------------
+
+
+def others_succeeded(
+    connection: Connection, worker_id: int, workflows: Iterable[str], within_seconds: float
+) -> bool:
+    """Whether another live worker, not in quarantine, has just succeeded with one of these workflows."""
+    success = func.jsonb_each_text(Worker.succeeded).table_valued("key", "value").render_derived()
+    recent = success.c.value.cast(Worker.renewed_at.type) > func.now() - seconds(within_seconds)
+    found = (
+        select(Worker.id)
+        .join(success, success.c.key.in_(list(workflows)))
+        .where(is_live(), Worker.quarantined_at.is_(None), Worker.id != worker_id, recent)
+    )
+    return bool(connection.scalar(select(found.exists())))
+
+
+def knows(connection: Connection, workflow: str, queue: str, except_worker: int | None = None) -> bool:
+    """Whether a live worker, not in quarantine, knows the workflow and consumes the queue."""
+    found = select(Worker.id).where(
+        is_live(),
+        Worker.quarantined_at.is_(None),
+        Worker.workflows.contains([workflow]),
+        Worker.queues.contains([queue]),
+    )
+    if except_worker is not None:
+        found = found.where(Worker.id != except_worker)
+    return bool(connection.scalar(select(found.exists())))
+
+
+def quarantine(connection: Connection, worker_id: int, note: str) -> bool:
+    """Keep a worker from taking jobs, unless too many are kept from it already.
+
+    Of the live workers that share a queue with it, itself included, at most half may be in quarantine:
+    if all fail, the fault is not the workers'.
+
+    Returns:
+        Whether it is in quarantine now.
+    """
+    peers = _lock_peers(connection, worker_id)
+    if worker_id not in peers:
+        return False
+    quarantined = {number for number, since in peers.items() if since is not None}
+    if worker_id in quarantined:
+        return True
+    if 2 * (len(quarantined) + 1) > len(peers):
+        return False
+    connection.execute(
+        update(Worker).where(Worker.id == worker_id).values(quarantined_at=func.now(), note=note)
+    )
+    return True
+
+
+def _lock_peers(connection: Connection, worker_id: int) -> dict[int, Any]:
+    """The live workers that share a queue with this one → since when each is in quarantine.
+
+    Locked: of two workers that would be quarantined at once, the second sees the first one's.
+    """
+    queues = connection.scalar(select(Worker.queues).where(Worker.id == worker_id))
+    rows = connection.execute(
+        select(Worker.id, Worker.quarantined_at)
+        .where(is_live(), Worker.queues.overlap(queues or []))
+        .order_by(Worker.id)
+        .with_for_update()
+    )
+    return {row.id: row.quarantined_at for row in rows}

@@ -145,6 +145,8 @@ class Job(Base):
             "id",
             postgresql_where=text("state IN ('failed', 'cancelled', 'upstream_failed')"),
         ),
+        # Prune, oldest first. Entries are added at the right end only: cheap, also for a million jobs.
+        Index("jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
 
 
@@ -232,6 +234,14 @@ class Worker(Base):
     renewed_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
     lease_expires_at: Mapped[dt.datetime]
     ended_at: Mapped[dt.datetime | None]
+    identity: Mapped[str] = mapped_column(
+        server_default=text("''")
+    )  # tells processes apart: the worker's own
+    steady_since: Mapped[dt.datetime] = mapped_column(server_default=_NOW)  # it has renewed without a gap
+    workflows: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))  # those that it knows
+    quarantined_at: Mapped[dt.datetime | None]
+    # Workflow → Postgres' time at the renewal after this worker's last success with it.
+    succeeded: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
 
     __table_args__ = (Index("workers_live", "lease_expires_at", postgresql_where=text("ended_at IS NULL")),)
 

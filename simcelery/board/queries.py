@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select
 
 from simcelery.board.among import among
 from simcelery.board.models import Attempt, Job, LogChunk, Worker
+from simcelery.board.seconds import seconds
 from simcelery.board.states import TERMINAL, State
 
 
@@ -76,7 +77,7 @@ class Filter:
         if self.queue:
             found.append(Job.queue == self.queue)
         if self.since is not None:
-            found.append(Job.submitted_at >= func.now() - func.make_interval(0, 0, 0, 0, 0, 0, self.since))
+            found.append(Job.submitted_at >= func.now() - seconds(self.since))
         return found
 
 
@@ -85,9 +86,11 @@ _PLAIN = [name for name in JobRow.__dataclass_fields__ if name not in ("error", 
 
 def _select_jobs() -> Select[Any]:
     columns = [getattr(Job, name) for name in _PLAIN]
-    return select(*columns, Job.error_message, Worker.nodename.label("worker")).outerjoin(
-        Worker, Worker.id == Job.worker_id
-    )
+    # A worker that is long gone may have been pruned; its attempts still bear its name.
+    noted = select(Attempt.nodename).where(Attempt.job_id == Job.id, Attempt.attempt == Job.attempt)
+    pruned = Job.worker_id.is_not(None) & Worker.id.is_(None)
+    worker = case((pruned, noted.scalar_subquery()), else_=Worker.nodename).label("worker")
+    return select(*columns, Job.error_message, worker).outerjoin(Worker, Worker.id == Job.worker_id)
 
 
 def _job(row: Any) -> JobRow:
@@ -213,6 +216,12 @@ def unserved_queues(connection: Connection, job_ids: Iterable[int] | None = None
     return {queue: number for queue, number in connection.execute(pending) if queue not in served}
 
 
+def started(connection: Connection) -> tuple[dt.datetime, dt.datetime]:
+    """When Postgres started, and its now."""
+    row = connection.execute(select(func.pg_postmaster_start_time(), func.now())).one()
+    return row[0], row[1]
+
+
 def server(connection: Connection) -> dict[str, Any]:
     """What doctor wants to know of Postgres: version, and its clock in UTC."""
     row = connection.execute(
@@ -223,3 +232,29 @@ def server(connection: Connection) -> dict[str, Any]:
         )
     ).one()
     return dict(row._mapping)
+
+
+def anything_left(connection: Connection, queues: Sequence[str]) -> bool:
+    """Whether these queues have work: pending, running anywhere, or between two attempts.
+
+    What is blocked follows from these; what is scheduled for the first time is not waited for.
+    """
+    between = and_(Job.state == State.SCHEDULED, Job.attempt > 0)
+    return bool(
+        connection.scalar(
+            select(
+                or_(
+                    *(
+                        exists().where(condition, Job.queue.in_(queues))
+                        for condition in (Job.state == State.PENDING, Job.state == State.RUNNING, between)
+                    )
+                )
+            )
+        )
+    )
+
+
+def nodenames(connection: Connection, job_ids: Iterable[int]) -> list[str]:
+    """The workers that run these jobs."""
+    running = select(Job.worker_id).where(among(Job.id, job_ids), Job.state == State.RUNNING)
+    return list(connection.scalars(select(Worker.nodename).where(Worker.id.in_(running)).distinct()))

@@ -11,7 +11,8 @@
     running → scheduled                                 finish with an error, attempts left
     running → pending                                   release, rescue
     blocked | scheduled | pending → cancelled           cancel
-    failed | cancelled | upstream_failed → pending | scheduled | blocked     retry by hand
+    failed | cancelled | upstream_failed → pending | blocked     retry by hand
+    failed | scheduled → pending                        handed back by a worker in quarantine
 """
 
 from __future__ import annotations

@@ -10,30 +10,34 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Uuid,
     and_,
+    any_,
     case,
     exists,
     extract,
     func,
     literal,
     null,
-    or_,
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import aliased
 
 from simcelery.board.among import among
+from simcelery.board.leases import is_live
 from simcelery.board.models import Attempt, Dependency, Job, Worker
 from simcelery.board.progress import append_log
+from simcelery.board.seconds import seconds
 from simcelery.board.sendable import COLUMNS as SENDABLE
 from simcelery.board.sendable import Sendable, sendable
 from simcelery.board.states import ACTIVE, UNSUCCESSFUL, WAITING, Cause, Ending, State
@@ -87,13 +91,19 @@ class Report:
 
 @dataclass(frozen=True)
 class Finished:
-    """A job whose attempt has just ended, and the jobs that this unblocked."""
+    """A job whose attempt has just ended.
+
+    Attributes:
+        unblocked: the jobs that waited for it and are pending now.
+        again: what the job's own message needs, where it is pending again.
+    """
 
     id: int
     task_id: uuid.UUID
     state: State
     attempt: int
     unblocked: tuple[Sendable, ...] = ()
+    again: Sendable | None = None
 
 
 Guard = ColumnElement[bool]
@@ -181,9 +191,7 @@ def claim(
 
 
 def _lease_holds(worker_id: int) -> ColumnElement[bool]:
-    return exists().where(
-        Worker.id == worker_id, Worker.ended_at.is_(None), Worker.lease_expires_at > func.now()
-    )
+    return exists().where(Worker.id == worker_id, is_live())
 
 
 def misses_by_lease_alone(
@@ -227,7 +235,7 @@ def finish(connection: Connection, guard: Guard, report: Report) -> Finished | N
     if job.state is not State.SUCCEEDED:
         return job
     unblocked = tuple(_unblock(connection, [job.id]))
-    return Finished(job.id, job.task_id, job.state, job.attempt, unblocked)
+    return replace(job, unblocked=unblocked)
 
 
 def release(connection: Connection, worker_id: int, cause: Cause = Cause.SHUTDOWN) -> list[Finished]:
@@ -240,11 +248,20 @@ def release(connection: Connection, worker_id: int, cause: Cause = Cause.SHUTDOW
 
 
 def rescue(
-    connection: Connection, *, share: float = 0.05, patience: float = 900.0, limit: int = 1000
+    connection: Connection,
+    *,
+    grace: float,
+    judge: int | None = None,
+    share: float = 0.05,
+    patience: float = 900.0,
+    limit: int = 1000,
 ) -> list[Finished]:
     """running → pending for jobs of lost workers (failed where no losses are left).
 
     Parameters:
+        grace: seconds that every worker has to renew after Postgres started, and that the judge must have
+            been connected without a gap: one lease.
+        judge: the worker that judges the others; None: somebody by hand.
         share, patience: a job is given, beyond the end of its worker's lease, this share of the time
             it had been running by then, at most `patience` seconds.
         limit: rows at most in this transaction.
@@ -256,17 +273,45 @@ def rescue(
         .join(Worker, Worker.id == Job.worker_id)
         .where(
             Job.state == State.RUNNING,
-            overdue > func.least(func.greatest(had_run * share, 0.0), patience),
+            Worker.lease_expires_at < func.now(),
+            overdue > func.least(had_run * share, patience),
+            func.now() - func.pg_postmaster_start_time() > seconds(grace),
         )
         .limit(limit)
     )
-    report = Report(
-        ending=Ending.LOST,
-        cause=Cause.WORKER_LOST,
-        error_type="LostWorkerError",
-        error_message="the worker's lease ended while it ran the job",
+    if judge is not None:
+        lost = lost.where(_may_judge(judge, grace))
+    return _rescue(connection, lost, "the worker's lease ended while it ran the job")
+
+
+def _may_judge(worker_id: int, grace: float) -> ColumnElement[bool]:
+    """Whoever was cut off from Postgres first sees everybody else as lost."""
+    judge = aliased(Worker)
+    return exists().where(
+        judge.id == worker_id,
+        judge.ended_at.is_(None),
+        judge.lease_expires_at > func.now(),
+        judge.steady_since <= func.now() - seconds(grace),
     )
-    return _end(connection, Job.id.in_(locked(lost, skip=True)), report)
+
+
+def rescue_now(connection: Connection, worker_ids: Iterable[int], limit: int = 1000) -> list[Finished]:
+    """The same at once for the jobs of workers that were buried (`leases.bury`): their death is certain."""
+    orphaned = (
+        select(Job.id)
+        .join(Worker, Worker.id == Job.worker_id)
+        .where(Job.state == State.RUNNING, among(Job.worker_id, worker_ids), Worker.ended_at.is_not(None))
+        .limit(limit)
+    )
+    return _rescue(connection, orphaned, "the worker died and was started again on the same host")
+
+
+def _rescue(connection: Connection, ids: Select[Any], message: str) -> list[Finished]:
+    report = Report(
+        ending=Ending.LOST, cause=Cause.WORKER_LOST, error_type="LostWorkerError", error_message=message
+    )
+    guard = and_(Job.id.in_(locked(ids, skip=True)), Job.state == State.RUNNING)
+    return _end(connection, guard, report)
 
 
 def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]:
@@ -275,9 +320,7 @@ def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]
         update(Job)
         .where(guard)
         .values(**_values(report))
-        .returning(
-            Job.id, Job.task_id, Job.state, Job.attempt, Job.claim_id, Job.worker_id, Job.pid, Job.started_at
-        )
+        .returning(*SENDABLE, Job.state, Job.attempt, Job.claim_id, Job.worker_id, Job.pid, Job.started_at)
         .cte("done")
     )
     columns = {
@@ -313,10 +356,19 @@ def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]
             "late_outcome": func.jsonb_build_object("accepted_after", Attempt.outcome),
         },
     )
+    columns_of_message = [done.c[column.key] for column in SENDABLE if column.key != "parameters"]
+    # They may be large, and only a message needs them.
+    parameters = case((done.c.state == State.PENDING, done.c.parameters)).label("parameters")
     ended = connection.execute(
-        select(done.c.id, done.c.task_id, done.c.state, done.c.attempt).add_cte(attempt.cte("written"))
+        select(*columns_of_message, parameters, done.c.state, done.c.attempt).add_cte(attempt.cte("written"))
     )
-    return [Finished(row.id, row.task_id, State(row.state), row.attempt) for row in ended]
+    return [_finished(row) for row in ended]
+
+
+def _finished(row: Any) -> Finished:
+    state = State(row.state)
+    again = sendable(row) if state is State.PENDING else None
+    return Finished(row.id, row.task_id, state, row.attempt, again=again)
 
 
 def _values(report: Report) -> dict[str, Any]:
@@ -332,7 +384,7 @@ def _values(report: Report) -> dict[str, Any]:
     error = {"error_type": report.error_type, "error_message": report.error_message}
     if report.ending is Ending.FAILED:
         again = and_(literal(report.retry_in is not None), Job.failures + 1 < Job.max_attempts)
-        run_at = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, report.retry_in or 0.0)
+        run_at = func.now() + seconds(report.retry_in or 0.0)
         counted = {"failures": Job.failures + 1, "run_at": case((again, run_at), else_=Job.run_at)}
         return {**_leave(again, State.SCHEDULED, State.FAILED), **error, **counted}
     if report.ending is Ending.LOST:
@@ -352,6 +404,33 @@ def _leave(again: ColumnElement[bool], waiting: State, terminal: State) -> dict[
         "published_at": null(),
         "publish_count": 0,
     }
+
+
+def note_late(connection: Connection, task_id: uuid.UUID, claim_id: uuid.UUID, report: Report) -> bool:
+    """Keep what a worker that was thought dead reports of an attempt, where it can no longer count.
+
+    Only the first report about an attempt that was lost or released is kept; one that is delivered twice
+    is not late.
+    """
+    late: dict[str, Any] = {"outcome": str(report.ending)}
+    if report.ending is Ending.SUCCEEDED:
+        late["result"] = report.result
+    else:
+        late |= {"error_type": report.error_type, "error_message": report.error_message}
+    noted = connection.execute(
+        update(Attempt)
+        .where(
+            Attempt.job_id == select(Job.id).where(Job.task_id == task_id).scalar_subquery(),
+            Attempt.claim_id == claim_id,
+            Attempt.outcome.in_([Ending.LOST, Ending.RELEASED]),
+            Attempt.outcome != report.ending,
+            Attempt.late_outcome.is_(None),
+        )
+        .values(
+            late_outcome=literal(late, JSONB).op("||")(func.jsonb_build_object("reported_at", func.now()))
+        )
+    )
+    return noted.rowcount == 1
 
 
 # --- children --------------------------------------------------------------------------------------
@@ -505,13 +584,76 @@ def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = Fa
             f"job {child} waits for job {culprit}, which did not succeed: "
             f"retry {culprit}, or add --with-parents"
         )
-    revived: list[Finished] = []
-    level = sorted(wanted)
-    while level:
-        rows = _revive(connection, level)
-        revived.extend(rows)
-        level = _fallen_children(connection, [row.id for row in rows])
+    return _send_back(connection, wanted, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
+
+
+def hand_back(
+    connection: Connection, task_ids: Iterable[uuid.UUID], worker_id: int, limit: int = 1000
+) -> list[Finished]:
+    """failed | scheduled → pending for jobs that a worker in quarantine was the last to fail.
+
+    The failure is not counted; the attempt is. What failed upstream because of it is revived as by a retry.
+
+    Parameters:
+        limit: at most so many, those that failed last.
+    """
+    ended = aliased(Attempt)
+    guard = and_(
+        Job.state.in_([State.FAILED, State.SCHEDULED]),
+        Job.worker_id == worker_id,
+        Job.failures > 0,
+        Job.cancel_requested_at.is_(None),
+        exists().where(ended.job_id == Job.id, ended.attempt == Job.attempt, ended.outcome == Ending.FAILED),
+        exists().where(Worker.id == worker_id, Worker.quarantined_at.is_not(None)),
+    )
+    wanted: Any = literal(list(task_ids), ARRAY(Uuid))
+    last = connection.scalars(
+        select(Job.id)
+        .join(Attempt, and_(Attempt.job_id == Job.id, Attempt.attempt == Job.attempt))
+        .where(Job.task_id == any_(wanted), guard)
+        .order_by(Attempt.finished_at.desc())
+        .limit(limit)
+    ).all()
+    back = _send_back(connection, last, guard, {"failures": Job.failures - 1})
+    pending = [job.id for job in back if job.state is State.PENDING]
+    rows = connection.execute(select(*SENDABLE).where(among(Job.id, pending)))
+    messages = {row.id: sendable(row) for row in rows}
+    return [replace(job, again=messages.get(job.id)) for job in back]
+
+
+def _send_back(
+    connection: Connection, ids: Iterable[int], guard: Guard, counters: dict[str, Any]
+) -> list[Finished]:
+    """Revive jobs, and then, level by level, their upstream_failed descendants."""
+    level = sorted(ids)
+    _lock_family(connection, level)
+    revived = _revive(connection, level, guard, counters)
+    found = revived
+    while level := _fallen_children(connection, [row.id for row in found]):
+        found = _revive(connection, level, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
+        revived = [*revived, *found]
     return revived
+
+
+def _lock_family(connection: Connection, ids: Sequence[int]) -> None:
+    """Lock the jobs, their fallen descendants and the parents of all, in the order of their ids.
+
+    A level at a time would not do: a child of one job may have a smaller id than the next job.
+    """
+    family = select(Job.id).where(among(Job.id, ids)).cte("family", recursive=True)
+    child = aliased(Job)
+    family = family.union(
+        select(child.id)
+        .join(Dependency, Dependency.job_id == child.id)
+        .join(family, family.c.id == Dependency.parent_id)
+        .where(child.state == State.UPSTREAM_FAILED)
+    )
+    members = select(family.c.id)
+    _lock(connection, members.union(select(Dependency.parent_id).where(Dependency.job_id.in_(members))))
+
+
+def _lock(connection: Connection, ids: Any) -> None:
+    connection.execute(select(Job.id).where(Job.id.in_(ids)).order_by(Job.id).with_for_update())
 
 
 def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[int, int]]:
@@ -532,12 +674,12 @@ def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[i
     return [(row.job_id, row.parent_id) for row in rows]
 
 
-def _revive(connection: Connection, ids: Sequence[int]) -> list[Finished]:
+def _revive(
+    connection: Connection, ids: Sequence[int], guard: Guard, counters: dict[str, Any]
+) -> list[Finished]:
     """Send jobs back. Their parents are locked with them: none may finish while it is counted."""
     parents = select(Dependency.parent_id).where(among(Dependency.job_id, ids))
-    connection.execute(
-        select(Job.id).where(or_(among(Job.id, ids), Job.id.in_(parents))).order_by(Job.id).with_for_update()
-    )
+    _lock(connection, select(Job.id).where(among(Job.id, ids)).union(parents))
     parent = aliased(Job)
     unmet = (
         select(func.count())
@@ -561,11 +703,10 @@ def _revive(connection: Connection, ids: Sequence[int]) -> list[Finished]:
     )
     rows = connection.execute(
         update(Job)
-        .where(among(Job.id, ids), Job.state.in_(UNSUCCESSFUL))
+        .where(among(Job.id, ids), guard)
         .values(
             **cleared,
-            failures=0,
-            losses=0,
+            **counters,
             publish_count=0,
             unmet=unmet,
             state=case((unmet > 0, State.BLOCKED), else_=State.PENDING),

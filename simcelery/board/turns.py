@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, update
 
 from simcelery.board.models import Recovery
+from simcelery.board.seconds import seconds
 
 
 def take_turn(connection: Connection, name: str, every: float, by: str) -> bool:
@@ -15,6 +16,6 @@ def take_turn(connection: Connection, name: str, every: float, by: str) -> bool:
     taken = connection.execute(
         update(Recovery)
         .where(Recovery.name == name, Recovery.next_at <= func.now())
-        .values(next_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, every), last_by=by)
+        .values(next_at=func.now() + seconds(every), last_by=by)
     )
     return taken.rowcount == 1

@@ -55,6 +55,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Act": {
         "cancel": Verb("act", "cancel", "Cancel jobs."),
         "retry": Verb("act", "retry", "Send jobs that did not succeed back to work."),
+        "recover": Verb("recover", "recover", "Do what the workers' recovery does, here and now."),
     },
     "Shell": {
         "completion": Verb("complete", "completion", "The script that lets your shell complete."),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from simcelery.board import engine, turns
 from simcelery.errors import ServiceError
-from simcelery.recovery import republish, settle, stage
+from simcelery.recovery import prune, republish, rescue, settle, stage
 from simcelery.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -24,11 +25,15 @@ class Act:
     share: float
 
 
-ACTS = (
-    Act("stage", stage.tick, 1.0),
-    Act("republish", republish.tick, 1.0),
-    Act("settle", settle.tick, 2.0),
-)
+def acts(judge: int | None) -> tuple[Act, ...]:
+    """All five; `judge` is the worker that judges whether others are lost."""
+    return (
+        Act("rescue", partial(rescue.tick, judge), 1.0),
+        Act("stage", stage.tick, 1.0),
+        Act("republish", republish.tick, 1.0),
+        Act("settle", settle.tick, 2.0),
+        Act("prune", prune.tick, 60.0),
+    )
 
 
 class Turns:
@@ -36,16 +41,18 @@ class Turns:
 
     Parameters:
         by: who this is, for the record.
+        worker_id: its id on the board; None: it is no worker, and rescue takes its word.
     """
 
-    def __init__(self, settings: Settings, by: str) -> None:
+    def __init__(self, settings: Settings, by: str, worker_id: int | None = None) -> None:
         self._settings = settings
         self._by = by
+        self._acts = acts(worker_id)
         self._waiting: set[str] = set()
 
     def round(self) -> None:
         """Take every turn that is due. A service that is away is no fault: a later round finds the work."""
-        for act in ACTS:
+        for act in self._acts:
             try:
                 if self._is_mine(act):
                     act.tick()

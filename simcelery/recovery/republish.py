@@ -10,18 +10,19 @@ doubles with every sending; and a second message for a job is harmless.
 from __future__ import annotations
 
 from simcelery import broker
-from simcelery.board import engine, feed
+from simcelery.board import feed
 from simcelery.board.sendable import Sendable
+from simcelery.recovery.means import USUAL, Means
 from simcelery.settings import get_settings
 
 
-def tick() -> tuple[int, int]:
+def tick(means: Means = USUAL) -> tuple[int, int]:
     """One round over all queues and priorities, most urgent first; how many were fed and sent again.
 
     Raises:
         BoardUnreachableError, BrokerUnreachableError: the round is cut short.
     """
-    with engine.begin() as connection:
+    with means.begin() as connection:
         lanes = feed.lanes(connection)
     if not lanes:
         return 0, 0
@@ -29,23 +30,23 @@ def tick() -> tuple[int, int]:
     fed = resent = 0
     lengths = broker.lengths([(queue, priority) for queue, priority, _, _ in lanes])
     for (queue, priority, unpublished, believed), length in zip(lanes, lengths, strict=True):
-        lost = _lost(queue, priority, believed - length, window - length)
-        broker.send_and_mark(lost)
-        fresh = _fresh(queue, priority, unpublished, window - length - len(lost))
-        broker.send_and_mark(fresh)
+        lost = _lost(means, queue, priority, believed - length, window - length)
+        means.send(lost)
+        fresh = _fresh(means, queue, priority, unpublished, window - length - len(lost))
+        means.send(fresh)
         resent, fed = resent + len(lost), fed + len(fresh)
     return fed, resent
 
 
-def _lost(queue: str, priority: int, missing: int, room: int) -> list[Sendable]:
+def _lost(means: Means, queue: str, priority: int, missing: int, room: int) -> list[Sendable]:
     if min(missing, room) <= 0:
         return []
-    with engine.begin() as connection:
+    with means.begin() as connection:
         return feed.overdue(connection, queue, priority, min(missing, room))
 
 
-def _fresh(queue: str, priority: int, unpublished: int, room: int) -> list[Sendable]:
+def _fresh(means: Means, queue: str, priority: int, unpublished: int, room: int) -> list[Sendable]:
     if min(unpublished, room) <= 0:
         return []
-    with engine.begin() as connection:
+    with means.begin() as connection:
         return feed.unpublished(connection, queue, priority, room)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from simcelery import broker
-from simcelery.board import engine, transitions
+from simcelery.board import transitions
 from simcelery.recovery import LONGEST_ACT
+from simcelery.recovery.means import USUAL, Means
 
 
-def tick() -> int:
+def tick(means: Means = USUAL) -> int:
     """Walk down level by level, a thousand rows a transaction; how many jobs failed upstream.
 
     A job that was left blocked although all its parents succeeded is sent on its way.
@@ -21,9 +21,9 @@ def tick() -> int:
     total = 0
     deadline = time.monotonic() + LONGEST_ACT
     while time.monotonic() < deadline:
-        with engine.begin() as connection:
+        with means.begin() as connection:
             failed, repaired = transitions.settle(connection)
-        broker.publish(repaired)
+        means.publish(repaired)
         total += len(failed)
         if not failed and not repaired:
             break

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from simcelery import broker
-from simcelery.board import engine, transitions
+from simcelery.board import transitions
 from simcelery.recovery import LONGEST_ACT
+from simcelery.recovery.means import USUAL, Means
 
 _ROWS = 1000
 
 
-def tick() -> int:
+def tick(means: Means = USUAL) -> int:
     """Stage what is due, and publish it as far as the window goes; how many were staged.
 
     Raises:
@@ -21,9 +21,9 @@ def tick() -> int:
     total = 0
     deadline = time.monotonic() + LONGEST_ACT
     while time.monotonic() < deadline:
-        with engine.begin() as connection:
+        with means.begin() as connection:
             due = transitions.stage(connection, _ROWS)
-        broker.publish(due)
+        means.publish(due)
         total += len(due)
         if len(due) < _ROWS:
             break

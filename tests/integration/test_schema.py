@@ -91,7 +91,7 @@ def test_an_empty_database_is_refused_until_it_is_upgraded(empty_database: Setti
 def test_two_upgrades_at_once_take_turns(empty_database: Settings) -> None:
     with ThreadPoolExecutor(2) as pool:
         before = [found for found, _ in pool.map(lambda _: migrate.upgrade(empty_database), range(2))]
-    assert sorted(before, key=str) == ["0001", None]
+    assert sorted(before, key=str) == [REVISION, None]
 
 
 @pytest.mark.parametrize(

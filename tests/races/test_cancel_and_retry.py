@@ -15,11 +15,13 @@ from tests.board_helpers import (
     LOST,
     SUCCESS,
     attempts,
+    cancel,
     claim,
     finish,
     must_claim,
     record,
     row,
+    settle,
     state,
     worker,
 )
@@ -27,20 +29,9 @@ from tests.board_helpers import (
 pytestmark = pytest.mark.usefixtures("board")
 
 
-def cancel(*ids: int) -> tuple[list[int], list[int]]:
-    with engine.begin() as connection:
-        return transitions.cancel(connection, ids)
-
-
 def retry(*ids: int, with_parents: bool = False) -> list[int]:
     with engine.begin() as connection:
         return [job.id for job in transitions.retry(connection, ids, with_parents=with_parents)]
-
-
-def settle() -> None:
-    with engine.begin() as connection:
-        while any(transitions.settle(connection)):
-            pass
 
 
 def test_a_cancelled_job_cannot_be_claimed() -> None:

@@ -191,33 +191,3 @@ def test_a_release_counts_as_neither() -> None:
     assert (job_row.state, job_row.losses, job_row.failures) == ("pending", 0, 0)
     [ended] = attempts(job.id)
     assert (ended["outcome"], ended["cause"]) == ("released", Cause.SHUTDOWN)
-
-
-def test_rescue_takes_only_jobs_whose_lease_ended_and_patience_is_used_up() -> None:
-    lost, kept = record(), record()
-    dead, alive = worker(lease=-100.0), worker()
-    with engine.begin() as connection:  # the dead one claimed while its lease held
-        connection.exec_driver_sql(
-            f"UPDATE workers SET lease_expires_at = now() + interval '9 s' WHERE id = {dead}"
-        )
-    must_claim(lost.task_id, dead)
-    must_claim(kept.task_id, alive)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(
-            f"UPDATE workers SET lease_expires_at = now() - interval '9 s' WHERE id = {dead}"
-        )
-    with engine.begin() as connection:
-        assert [job.id for job in transitions.rescue(connection)] == [lost.id]
-        assert transitions.rescue(connection) == []
-    assert (state(lost.id), state(kept.id)) == ("pending", "running")
-
-
-def test_rescue_waits_longer_for_a_job_that_ran_long() -> None:
-    job, me = record(), worker()
-    must_claim(job.task_id, me)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE jobs SET started_at = now() - interval '1000 s'")
-        connection.exec_driver_sql("UPDATE workers SET lease_expires_at = now() - interval '30 s'")
-        assert transitions.rescue(connection) == []  # 5 % of 970 s is more than 30 s
-        connection.exec_driver_sql("UPDATE workers SET lease_expires_at = now() - interval '60 s'")
-        assert len(transitions.rescue(connection)) == 1

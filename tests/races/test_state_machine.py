@@ -17,16 +17,21 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
-from simcelery.board import engine, transitions
+from simcelery.board import engine, leases, retention, transitions
+from simcelery.board.states import TERMINAL
 from simcelery.board.transitions import Claim
 from simcelery.errors import StateError
-from tests.board_helpers import AGAIN, ERROR, LOST, SUCCESS, claim, finish, record, worker
+from tests.board_helpers import AGAIN, ERROR, LOST, SUCCESS, claim, finish, lapse, record, sql, worker
 
 # The diagram of states.py. Several steps may lie between two looks (a retry revives and a settle fails
 # again), so each rule below looks before and after.
 ALLOWED = {
     "blocked": {"pending", "scheduled", "upstream_failed", "cancelled"},
-    "scheduled": {"pending", "cancelled", "succeeded"},  # succeeded: a late success
+    "scheduled": {
+        "pending",
+        "cancelled",
+        "succeeded",
+    },  # succeeded: a late success; pending: also handed back
     "pending": {"running", "cancelled", "succeeded"},
     "running": {"succeeded", "failed", "cancelled", "scheduled", "pending"},
     "succeeded": set(),
@@ -159,22 +164,70 @@ class Board(RuleBasedStateMachine):
             transitions.stage(connection)
             transitions.settle(connection)
 
-    @rule(who=st.integers(0, 1), gracefully=st.booleans())
-    def stop(self, who: int, gracefully: bool) -> None:
-        """A worker releases its jobs and ends; or its lease ends, they are rescued, and it is back."""
+    @rule(who=st.integers(0, 1), how=st.sampled_from(["gracefully", "lapsed", "dead"]))
+    def stop(self, who: int, how: str) -> None:
+        """A worker releases its jobs; or its lease ends, they are rescued, it is back; or it is replaced."""
+        me = self.workers[who]
+        if how == "lapsed":
+            lapse(me)
         with engine.begin() as connection:
-            if gracefully:
-                transitions.release(connection, self.workers[who])
-                return
-            connection.execute(
-                text("UPDATE workers SET lease_expires_at = now() - interval '1 h' WHERE id = :id"),
-                {"id": self.workers[who]},
-            )
-            transitions.rescue(connection)
-            connection.execute(
-                text("UPDATE workers SET lease_expires_at = now() + interval '1 h' WHERE id = :id"),
-                {"id": self.workers[who]},
-            )
+            if how == "gracefully":
+                transitions.release(connection, me)
+            elif how == "lapsed":
+                transitions.rescue(connection, grace=0.0)
+                assert leases.renew(connection, me, 3600.0)
+            else:
+                leases.bury(connection, [me])
+                transitions.rescue_now(connection, [me])
+                assert not leases.renew(connection, me, 3600.0)
+        assert not sql("SELECT id FROM jobs WHERE state = 'running' AND worker_id = :id", id=me)
+        if how == "dead":
+            self.workers[who] = worker()
+
+    @rule(index=index, who=st.integers(0, 1))
+    def hand_back(self, index: int, who: int) -> None:
+        """A worker in quarantine hands back a failure, if the last one of the job was its own."""
+        failures = [job for job, state in self.before.items() if state in ("failed", "scheduled")]
+        job = failures[index % len(failures)] if failures else self.job(index)
+        me = self.workers[who]
+        theirs = sql(
+            """SELECT failures FROM jobs j JOIN attempts a ON a.job_id = j.id AND a.attempt = j.attempt
+            WHERE j.id = :job AND j.state IN ('failed', 'scheduled') AND j.worker_id = :me
+            AND a.outcome = 'failed'""",
+            job=job,
+            me=me,
+        )
+        sql("UPDATE workers SET quarantined_at = now() WHERE id = :me", me=me)
+        with engine.begin() as connection:
+            back = [one.id for one in transitions.hand_back(connection, [self.tasks[job]], me)]
+        sql("UPDATE workers SET quarantined_at = NULL")
+        assert (job in back) == bool(theirs)
+        if theirs:
+            now = sql("SELECT state, failures FROM jobs WHERE id = :job", job=job)
+            assert now == [("pending", theirs[0].failures - 1)]
+
+    @rule(limit=st.integers(1, 2))
+    def prune(self, limit: int) -> None:
+        """Some of the finished jobs that nobody needs are deleted."""
+        needed = sql(
+            """SELECT d.parent_id FROM dependencies d JOIN jobs c ON c.id = d.job_id
+            WHERE c.finished_at IS NULL"""
+        )
+        over = {job for job, state in self.before.items() if state in TERMINAL} - {one for (one,) in needed}
+        with engine.begin() as connection:
+            deleted = retention.prune(connection, 0.0, limit)
+        left = {one for (one,) in sql("SELECT id FROM jobs")}
+        gone = self.tasks.keys() - left
+        assert gone <= over
+        assert deleted == len(gone) == min(limit, len(over))
+        for claimed in [claimed for claimed in self.claims if claimed.job_id in gone]:
+            assert finish(claimed, SUCCESS) is None
+        self.claims = [claimed for claimed in self.claims if claimed.job_id in left]
+        for job in gone:
+            del self.tasks[job], self.before[job]
+            self.claimed.pop(job, None)
+        if not self.tasks:
+            self.record([], attempts=1, losses=1, delayed=False)
 
     def state_of(self, job: int) -> str:
         with engine.begin() as connection:

@@ -1,0 +1,44 @@
+"""What an act of recovery works with: transactions and the sending. A rehearsal gives it others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from simcelery import broker
+from simcelery.board import engine
+from simcelery.board.sendable import Sendable
+
+
+@dataclass(frozen=True)
+class Means:
+    """How to open a transaction, publish what has just become pending, and send messages.
+
+    Attributes:
+        publish: as far as the window goes.
+        send: all, and note so on the board.
+    """
+
+    begin: Callable[[], AbstractContextManager[Any]]
+    publish: Callable[[Iterable[Sendable]], object]
+    send: Callable[[Sequence[Sendable]], object]
+
+
+def _leave(jobs: Iterable[Sendable]) -> None:
+    """Nothing is sent here."""
+
+
+# In a worker: what becomes pending is published at once.
+USUAL = Means(engine.begin, broker.publish, broker.send_and_mark)
+# By hand: republish, at the end of the round, sends it all.
+BY_HAND = Means(engine.begin, _leave, broker.send_and_mark)
+
+
+@contextmanager
+def rehearsal() -> Iterator[Means]:
+    """All in one transaction, which is rolled back; nothing is sent."""
+    with engine.begin() as connection:
+        yield Means(lambda: nullcontext(connection), _leave, _leave)
+        connection.rollback()

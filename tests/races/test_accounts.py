@@ -1,0 +1,128 @@
+"""What a worker learns from the board: about its own jobs, and about the other workers."""
+
+from __future__ import annotations
+
+import pytest
+
+from simcelery.board import engine, leases
+from simcelery.board.leases import Account
+from tests.board_helpers import cancel, finish, lapse, must_claim, record, sql, worker
+
+pytestmark = pytest.mark.usefixtures("board")
+
+
+def accounts(worker_id: int, *job_ids: int) -> list[Account]:
+    with engine.begin() as connection:
+        return leases.accounts(connection, worker_id, job_ids)
+
+
+def renew(worker_id: int, *succeeded: str) -> bool:
+    with engine.begin() as connection:
+        return leases.renew(connection, worker_id, 600.0, succeeded=succeeded)
+
+
+def succeeded_ago(worker_id: int, workflow: str, seconds: float) -> None:
+    sql(
+        """UPDATE workers SET succeeded = succeeded || jsonb_build_object(CAST(:workflow AS text),
+        now() - make_interval(secs => :seconds)) WHERE id = :id""",
+        id=worker_id,
+        workflow=workflow,
+        seconds=seconds,
+    )
+
+
+def test_accounts_hold_what_runs_here_and_what_was_asked_for_each_once() -> None:
+    me, other = worker(), worker()
+    mine = must_claim(record().task_id, me, pid=11)
+    ended = must_claim(record().task_id, me, pid=12)
+    finish(ended)
+    theirs = must_claim(record().task_id, other, pid=13)
+    never_claimed = record()
+    cancel(mine.job_id)
+
+    assert accounts(me) == [
+        Account(mine.job_id, mine.task_id, mine.claim_id, 1, "running", 11, me, True)  # type: ignore[arg-type]
+    ]
+    found = accounts(me, mine.job_id, ended.job_id, theirs.job_id, never_claimed.id, 999_999)
+    assert [(one.id, str(one.state), one.worker_id, one.cancel_requested) for one in found] == [
+        (mine.job_id, "running", me, True),
+        (ended.job_id, "succeeded", me, False),
+        (theirs.job_id, "running", other, False),
+    ]
+
+
+def test_accounts_read_indexes_only_on_a_full_board() -> None:
+    me = worker()
+    sql("""
+        INSERT INTO jobs (task_id, workflow, parameters, state, queue, priority, max_attempts, max_losses,
+            submitted_by, worker_id, pid, claim_id, started_at, finished_at)
+        SELECT gen_random_uuid(), 'w', '{}', CASE WHEN n % 50 = 0 THEN 'running' ELSE 'succeeded' END, 'q', 4,
+            1, 5, 'test', n % 100, 1, gen_random_uuid(), now(), CASE WHEN n % 50 = 0 THEN NULL ELSE now() END
+        FROM generate_series(1, 20000) n""")
+    sql("ANALYZE jobs")
+    with engine.begin() as connection:
+        statement = leases._accounts(me, [1, 2, 3]).compile(connection.engine)
+        plan = "\n".join(
+            line
+            for (line,) in connection.exec_driver_sql(f"EXPLAIN {statement}", statement.params)  # type: ignore[arg-type]
+        )
+    assert "jobs_running" in plan
+    assert "jobs_pkey" in plan
+    assert "Seq Scan" not in plan
+
+
+def test_a_renewal_adds_to_the_successes_that_are_known() -> None:
+    me = worker()
+    renew(me, "a", "b")
+    [(first,)] = sql("SELECT succeeded FROM workers")
+    renew(me, "b", "b")
+    renew(me)
+    [(then, at)] = sql("SELECT succeeded, renewed_at FROM workers")
+    assert set(first) == set(then) == {"a", "b"}
+    assert then["a"] == first["a"] == first["b"] < then["b"] < at.isoformat()
+
+
+def test_others_succeeded_looks_at_live_workers_out_of_quarantine_that_are_not_me() -> None:
+    me, other = worker(), worker()
+
+    def others(*workflows: str) -> bool:
+        with engine.begin() as connection:
+            return leases.others_succeeded(connection, me, workflows, 60.0)
+
+    renew(me, "a")
+    assert not others("a")
+    succeeded_ago(other, "a", 30.0)
+    succeeded_ago(other, "old", 90.0)
+    assert others("a")
+    assert others("b", "a")
+    assert not others("b")
+    assert not others("old")
+    assert not others()
+    sql("UPDATE workers SET quarantined_at = now() WHERE id = :id", id=other)
+    assert not others("a")
+    sql("UPDATE workers SET quarantined_at = NULL")
+    lapse(other, ago=0.0)
+    assert not others("a")
+    renew(other, "b")
+    assert others("b")
+
+
+def test_a_workflow_is_known_where_a_live_worker_consumes_its_queue() -> None:
+    me = worker(workflows=["a"])
+    other = worker(workflows=["a", "b"], queues=["default", "gpu"])
+
+    def knows(workflow: str, queue: str, except_worker: int | None = me) -> bool:
+        with engine.begin() as connection:
+            return leases.knows(connection, workflow, queue, except_worker)
+
+    assert knows("a", "default")
+    assert knows("b", "gpu")
+    assert not knows("c", "default")
+    assert not knows("a", "cpu")
+    assert not knows("a", "gpu", other)
+    assert knows("a", "default", other)  # that is me
+    sql("UPDATE workers SET quarantined_at = now() WHERE id = :id", id=other)
+    assert not knows("b", "gpu")
+    sql("UPDATE workers SET quarantined_at = NULL")
+    lapse(other, ago=0.0)
+    assert not knows("b", "gpu")
