@@ -22,9 +22,10 @@ from simcelery.board import engine, feed
 from simcelery.board.sendable import Sendable
 from simcelery.errors import BrokerUnreachableError
 from simcelery.failpoints import failpoint
-from simcelery.settings import Settings, get_settings
+from simcelery.settings import get_settings
 
 MOST_URGENT = 9
+NEWS = "simcelery_news"  # the remote command by which a worker is told to ask the board
 _REPR_LENGTH = 200
 
 
@@ -62,6 +63,7 @@ def configuration() -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "task_acks_late": False,
+        "worker_consumer": "simcelery.worker.consumer:BoardConsumer",
         "worker_disable_prefetch": True,  # a busy worker never hoards, and priorities hold
         "worker_prefetch_multiplier": 1,
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # a blip never kills a simulation
@@ -139,21 +141,13 @@ def send(jobs: Iterable[Sendable]) -> None:
 
 
 def message(job: Sendable) -> Any:
-    """A job's message: its task id, its hard time limit, and a few words for the monitor."""
+    """A job's message: its task id, and a few words for the monitor. Time limits are the worker's matter."""
     return app().amqp.create_task_message(
         str(job.task_id),
         job.workflow,
         argsrepr="()",
         kwargsrepr=_representation(job.parameters),
-        time_limit=hard_limit(job, get_settings()),
     )
-
-
-def hard_limit(job: Sendable, settings: Settings) -> float | None:
-    """Seconds until the worker's parent process kills the child. The soft limit is the child's own matter."""
-    if job.time_limit is None or job.soft_time_limit is not None:
-        return job.time_limit
-    return job.time_limit + settings.kill_grace
 
 
 def _representation(parameters: dict[str, Any]) -> str:
@@ -206,6 +200,18 @@ def send_and_mark(jobs: Sequence[Sendable]) -> None:
     failpoint("after_send")
     with engine.begin() as connection:
         feed.mark_published(connection, [job.id for job in jobs])
+
+
+def tell_workers(nodenames: Iterable[str]) -> None:
+    """Have these workers ask the board for news now; otherwise they do so when they renew their leases.
+
+    Raises:
+        BrokerUnreachableError: Redis cannot be reached.
+    """
+    wanted = sorted(set(nodenames))
+    if wanted:
+        with _producer() as producer:
+            app().control.broadcast(NEWS, destination=wanted, connection=producer.connection)
 
 
 def ping() -> dict[str, Any]:

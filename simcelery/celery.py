@@ -18,8 +18,10 @@ from kombu.entity import Queue
 
 from simcelery import broker
 from simcelery.errors import SimceleryError
-from simcelery.settings import get_settings
-from simcelery.worker import bootsteps
+from simcelery.settings import get_settings, parse_duration
+from simcelery.worker import bootsteps, child, news  # noqa: F401 (news registers a remote command)
+from simcelery.worker.cores import share_cores
+from simcelery.worker.refusals import refuse
 from simcelery.worker.task import WorkflowTask
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition
@@ -35,9 +37,9 @@ def _load_workflows(**_: Any) -> None:
     """Import the workflows' modules when a worker starts; one that does not import stops it with one line."""
     context = click.get_current_context(silent=True)
     concurrency = context.params.get("concurrency") if context else None
-    bootsteps.share_cores(int(str(concurrency)) if str(concurrency).isdecimal() else None)
+    share_cores(int(str(concurrency)) if str(concurrency).isdecimal() else None)
     for error in registry.load(get_settings()).values():
-        bootsteps.refuse(str(error))
+        refuse(str(error))
     _consume_all_queues()
 
 
@@ -48,10 +50,41 @@ def _consume_all_queues() -> None:
         app.conf.task_queues = [Queue(name) for name in sorted(names | {app.conf.task_default_queue})]
 
 
-def _end_lease(sender: Any = None, **_: Any) -> None:
-    lease = getattr(sender, "lease", None)
-    if lease is not None:
-        lease.give_up()
+class _Duration(click.ParamType):  # type: ignore[type-arg]
+    """``90``, ``1h30m`` or ``HH:MM:SS``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _worker_options() -> list[click.Option]:
+    """What ``celery -A simcelery worker`` understands beside Celery's own options."""
+    duration = _Duration()
+    return [
+        click.Option(["--max-idle"], type=duration, help="End after this long without a job, such as 10m."),
+        click.Option(["--max-jobs"], type=click.IntRange(1), help="End after so many jobs."),
+        click.Option(
+            ["--walltime"],
+            type=duration,
+            help="How long the worker may run, such as 2h; its jobs are warned in time. "
+            "Slurm and PBS tell it by themselves.",
+        ),
+        click.Option(["--drain"], is_flag=True, help="End when nothing is left in the worker's queues."),
+        click.Option(
+            ["--startup"],
+            metavar="MODULE:FUNCTION",
+            help="Called once in each pool child before its first job: load a model, set up a device.",
+        ),
+        click.Option(
+            ["--unsafe-pool"], is_flag=True, help="Allow a pool other than prefork (debugging only)."
+        ),
+    ]
 
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -67,15 +100,11 @@ def _compose() -> None:
     app.task_cls = "simcelery.worker.task:PlainTask"
     app.control_cls = "simcelery.worker.control:BoardControl"
     registry.subscribe(_add_task)
-    app.steps["worker"].update([bootsteps.LeaseStep, bootsteps.RecoveryStep])
-    app.user_options["worker"].add(
-        click.Option(
-            ["--unsafe-pool"], is_flag=True, help="Allow a pool other than prefork (debugging only)."
-        )
-    )
+    app.steps["worker"].update(bootsteps.STEPS)
+    app.user_options["worker"].update(_worker_options())
     signals.import_modules.connect(_load_workflows, sender=app, weak=False)
-    signals.worker_process_init.connect(bootsteps.prepare_child, weak=False)
-    signals.worker_shutdown.connect(_end_lease, weak=False)
+    signals.worker_process_init.connect(child.prepare, weak=False)
+    signals.worker_shutdown.connect(bootsteps.worker_ended, weak=False)
     if Path(sys.argv[0]).name == "celery" or sys.argv[0].endswith("celery/__main__.py"):
         sys.excepthook = _one_line
 

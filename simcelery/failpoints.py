@@ -1,8 +1,9 @@
 """Crashes on purpose, for tests.
 
 ``failpoint("after_claim")`` does nothing unless the environment variable ``SIMCELERY_FAILPOINTS``
-arms that name: ``after_claim=kill`` ends the process at once with SIGKILL, ``after_claim=raise``
-raises `FailpointError`, ``after_claim=sleep:5`` waits 5 s. Several are separated by commas. With
+arms that name: ``after_claim=kill`` ends the process at once with SIGKILL, ``after_claim=kill-parent``
+its parent process (the worker, seen from a pool child), ``after_claim=raise`` raises `FailpointError`,
+``after_claim=sleep:5`` waits 5 s. Several are separated by commas. With
 ``SIMCELERY_FAILPOINTS_ONCE=/some/folder`` each name fires once on the whole machine: the first
 process to create the file of that name there wins.
 """
@@ -45,6 +46,9 @@ def _first_time(name: str) -> bool:
 def _fire(name: str, action: str) -> None:
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif action == "kill-parent":
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)  # the parent's death ends this process too
     elif action.startswith("sleep:"):
         time.sleep(float(action.removeprefix("sleep:")))
     else:

@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     tick_every: Duration = Field(1.0, description="How often scheduled jobs and lost messages are looked for")
     shutdown_grace: Duration = Field(30.0, description="What running jobs get at a graceful shutdown")
     kill_grace: Duration = Field(5.0, description="From the request to stop a job to its kill")
+    quarantine_after: int = Field(
+        5, ge=0, description="Quick failures in a row that make a worker suspect; 0: never"
+    )
     retention: Duration | None = Field(
         None, description="Finished jobs are pruned after this; default: never"
     )
@@ -166,6 +169,11 @@ class Settings(BaseSettings):
     def services_file(self) -> Path:
         """Where ``simcelery up`` writes the URLs of the embedded servers."""
         return self.home / SERVICES_FILE
+
+    @property
+    def spool(self) -> Path:
+        """Where outcomes wait that could not reach the board."""
+        return self.home / "spool"
 
     @property
     def workdirs(self) -> Path:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
-from simcelery.board import engine, queries, transitions
+from simcelery.board import engine, queries
 from simcelery.board.jobs import Recorded
 from simcelery.board.queries import JobRow
 from simcelery.board.states import State
@@ -123,8 +123,9 @@ class Job(JobRef):
         Returns:
             False: it had already ended.
         """
-        with engine.begin() as connection:
-            at_once, requested = transitions.cancel(connection, [self.id])
+        from simcelery.submission import manage
+
+        at_once, requested = manage.cancel([self.id])
         return bool(at_once or requested)
 
     def retry(self, *, with_parents: bool = False) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
+from simcelery import broker
 from simcelery.board import engine, queries, transitions
 from simcelery.board.queries import Filter, JobRow
 from simcelery.board.states import UNSUCCESSFUL, State
-from simcelery.errors import JobNotFoundError, StateError, UsageError
+from simcelery.errors import BrokerUnreachableError, JobNotFoundError, StateError, UsageError
 from simcelery.settings import parse_duration
 from simcelery.submission.handle import Job, restore
 from simcelery.submission.submit import publish
@@ -143,6 +145,9 @@ def _check_retryable(ids: Sequence[int], states: dict[int, State]) -> None:
 def cancel(ids: Sequence[int]) -> tuple[list[int], list[int]]:
     """Cancel jobs, a few thousand in a transaction; those that have ended are left alone.
 
+    The workers that run some of them are told at once, where Redis can be reached; they end all processes
+    of a job before it is cancelled.
+
     Returns:
         The ids cancelled at once, and those that run and are asked to stop.
     """
@@ -151,6 +156,9 @@ def cancel(ids: Sequence[int]) -> tuple[list[int], list[int]]:
     for start in range(0, len(ids), _MANY):
         with engine.begin() as connection:
             cancelled, asked = transitions.cancel(connection, ids[start : start + _MANY])
+            workers = queries.nodenames(connection, asked)
         at_once += cancelled
         requested += asked
+        with suppress(BrokerUnreachableError):  # they learn of it when they renew their leases
+            broker.tell_workers(workers)
     return at_once, requested

@@ -2,62 +2,70 @@
 
 from __future__ import annotations
 
-import signal
-import traceback
+import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
+from dataclasses import replace
 from typing import Any
-
-from celery.exceptions import SoftTimeLimitExceeded
 
 from simcelery.board import engine, queries
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Claim, Report
-from simcelery.errors import ParametersError, SubmissionInterruptedError
+from simcelery.errors import ParametersError, TimeLimitError
+from simcelery.execution import processes
 from simcelery.execution.capture import captured
+from simcelery.execution.ending import end
+from simcelery.execution.preserve import preserved
 from simcelery.execution.usage import Meter
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage
 from simcelery.submission.handle import restore
-from simcelery.worker import context
+from simcelery.worker import context, failure, reports, slots, stopping
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.patience import patiently
 from simcelery.worker.timer import soft_limit
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import check_size, encode, job_refs
-from simcelery.workflows.outcomes import Retry
 
-_MESSAGE_LENGTH = 4000
-_TRACEBACK_LENGTH = 40_000
-# What billiard's handler raises in a pool child that gets SIGTERM.
-_TOLD_TO_END = -(256 - signal.SIGTERM)
+log = logging.getLogger(__name__)
 
 
 def run(definition: Definition, claim: Claim) -> Report:
     """Execute the workflow. Whatever it raises, `SystemExit` and `MemoryError` included, is only reported."""
-    meter = Meter()
+    meter, pid = Meter(), os.getpid()
+    children = processes.children()
     job = CurrentJob(claim)
-    results = patiently(lambda: _results_of(claim), f"job {claim.job_id} waits")
-    failpoint("before_run")
-    log = ""
+    slots.mine.starting(claim.job_id, claim.attempt, claim.workflow)
+    printed = ""
     try:
-        with _inside(job), captured() as text:
+        results = patiently(
+            lambda: _results_of(claim), f"job {claim.job_id} waits", give_up=slots.should_stop
+        )
+        failpoint("before_run")
+        with _inside(job), preserved(), captured() as text:
             try:
                 encoded = _call(definition, claim, results)
             finally:
-                log = text()
+                printed = text()
         check_size(encoded, f"{definition.name}: result", get_settings().max_payload)
-        report: dict[str, Any] = {"ending": Ending.SUCCEEDED, "result": encoded}
+        report = Report(ending=Ending.SUCCEEDED, result=encoded)
     except BaseException as error:
-        report = _describe(definition, claim, error)
+        report = _end_of(definition, claim, error)
+    if os.getpid() != pid:
+        os._exit(0)  # the workflow forked, and let its copy of this process return as well
+    if slots.in_pool_child():
+        if slots.mine.order.ends or report.cause is Cause.TIME_LIMIT:
+            _end_processes(claim)
+        processes.reap_adopted(children)
+    slots.mine.finishing(succeeded=report.ending is Ending.SUCCEEDED, failed=report.ending is Ending.FAILED)
     failpoint("after_run")
     usage = meter.read()
     folder = job.workdir_if_used
-    return Report(
-        **report,
-        log=printable(log),
+    return replace(
+        report,
+        log=failure.printable(printed),
         cpu_seconds=usage.cpu_seconds,
         peak_memory=usage.peak_memory,
         workdir=str(folder) if folder else None,
@@ -67,20 +75,56 @@ def run(definition: Definition, claim: Claim) -> Report:
 
 def _call(definition: Definition, claim: Claim, results: Callable[[int], Any]) -> Any:
     values = definition.parameters.restore(claim.parameters, results)
-    with soft_limit(claim.soft_time_limit or claim.time_limit):
+    slots.mine.running(_hard_limit(claim), _retry_after_limit(definition, claim))
+    with stopping.interruptible(), soft_limit(claim.soft_time_limit or claim.time_limit):
         returned = definition.function(**values)
-    return encode(returned, f"{definition.name}: result")
+        return encode(returned, f"{definition.name}: result")
+
+
+def _hard_limit(claim: Claim) -> float | None:
+    """Seconds until the attempt is ended from outside: where only one limit is set, a grace after it."""
+    if claim.time_limit is None or claim.soft_time_limit is not None:
+        return claim.time_limit
+    return claim.time_limit + get_settings().kill_grace
+
+
+def _retry_after_limit(definition: Definition, claim: Claim) -> float | None:
+    return definition.backoff(claim.failures + 1) if definition.retries(TimeLimitError()) else None
 
 
 @contextmanager
 def _inside(job: CurrentJob) -> Iterator[None]:
+    """Everything that the job starts carries its mark, so that it is found again."""
     context.enter(job)
     lineage.submitting_job = job.id
+    if slots.shared is not None:
+        os.environ[processes.MARK] = slots.shared.mark(job.id or 0, job.attempt)
     try:
         yield
     finally:
+        os.environ.pop(processes.MARK, None)
         lineage.submitting_job = None
         context.enter(None)
+
+
+def _end_of(definition: Definition, claim: Claim, error: BaseException) -> Report:
+    order = slots.mine.order
+    if order.ends:
+        retry_in = _retry_after_limit(definition, claim)
+        return reports.ended_by(order, retry_in=retry_in, processes=slots.mine.order_processes)
+    if slots.should_stop() and not failure.is_meant(error):
+        # Told that the worker will end, it saved what it could and left: that is no fault.
+        return reports.ended_by(slots.Order.SHUTDOWN)
+    return failure.describe(definition, claim, error)
+
+
+def _end_processes(claim: Claim) -> None:
+    """Before this attempt is reported to have ended, nothing of it may be left."""
+    assert slots.shared is not None
+    mark = slots.shared.mark(claim.job_id, claim.attempt)
+    ended = end(lambda: processes.members(os.getpid(), mark), get_settings().kill_grace)
+    if ended.processes:
+        log.info("job %s: %s", claim.job_id, ended)
 
 
 def _results_of(claim: Claim) -> Callable[[int], Any]:
@@ -97,54 +141,3 @@ def _results_of(claim: Claim) -> Callable[[int], Any]:
         return restore(*found[number])
 
     return result
-
-
-def _describe(definition: Definition, claim: Claim, error: BaseException) -> dict[str, Any]:
-    if isinstance(error, SystemExit) and error.code == _TOLD_TO_END:
-        # The worker is shutting down at once: that is no fault of the workflow's.
-        return {"ending": Ending.RELEASED, "cause": Cause.SHUTDOWN, "retry_in": 0.0}
-    if isinstance(error, SubmissionInterruptedError) and isinstance(error.__cause__, SoftTimeLimitExceeded):
-        error = error.__cause__
-    limit = isinstance(error, SoftTimeLimitExceeded)
-    name = "TimeLimitError" if limit else type(error).__name__
-    retry_in = None
-    if definition.retries(error):
-        retry_in = definition.backoff(claim.failures + 1, error)
-    message = f"it ran longer than its time limit of {_limit(claim):g} s" if limit else _text(error)
-    return {
-        "ending": Ending.FAILED,
-        "cause": Cause.TIME_LIMIT if limit else Cause.ERROR,
-        "error_type": name,
-        "error_message": message[:_MESSAGE_LENGTH],
-        "traceback": _traceback(error),
-        "retry_in": retry_in,
-    }
-
-
-def _limit(claim: Claim) -> float:
-    return claim.soft_time_limit or claim.time_limit or 0.0
-
-
-def _text(error: BaseException) -> str:
-    try:
-        text = str(error) or ("" if not isinstance(error, Retry) else "asked to be tried again")
-    except Exception as problem:
-        text = f"(its message cannot be read: {type(problem).__name__})"
-    return printable(text)
-
-
-def printable(text: str) -> str:
-    """Text that Postgres takes: no NUL, no lone surrogates."""
-    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
-
-
-def _traceback(error: BaseException) -> str:
-    """The traceback from the workflow's own frame on; its end, where it is very long."""
-    frames: TracebackType | None = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__") == __name__:
-        frames = frames.tb_next
-    try:
-        lines = traceback.format_exception(type(error), error, frames or error.__traceback__)
-    except Exception as problem:
-        return f"(the traceback cannot be formatted: {type(problem).__name__})"
-    return printable("".join(lines))[-_TRACEBACK_LENGTH:]

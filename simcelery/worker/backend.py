@@ -11,21 +11,19 @@ import time
 import uuid
 from typing import Any
 
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import states as celery_states
 from celery.backends.database import DatabaseBackend
 from celery.exceptions import NotRegistered, TimeoutError
 
-from simcelery.board import engine, queries, transitions
+from simcelery.board import engine, queries
 from simcelery.board.queries import JobRow
-from simcelery.board.states import Cause, Ending, State
+from simcelery.board.states import State
 from simcelery.board.transitions import Report
-from simcelery.errors import TimeLimitError
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
-from simcelery.worker import claiming, control, recording
-from simcelery.worker.attempt import printable
+from simcelery.worker import control, recording, slots
+from simcelery.worker.failure import printable
 from simcelery.workflows import registry
 
 log = logging.getLogger(__name__)
@@ -71,15 +69,19 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         claim_id = getattr(request, "claim_id", None)
         child_pid = getattr(request, "child_pid", None)
         if claim_id is not None:
-            report = report or recording.unexpected(result)
-            recording.record(transitions.by_claim(job, claim_id), report, job)
+            recording.record(job, claim_id, report or recording.unexpected(result))
+            slots.mine.idle()
         elif child_pid is not None:
-            report = _after_death(result, state, request)
-            guard = transitions.by_child(job, claiming.worker_id(), child_pid)
-            recording.record_or_defer(guard, report, job)
+            self._report_death(job, child_pid, result)
         elif state == celery_states.REVOKED:
             # Somebody told this worker to revoke it, and its message has come: it has not run.
             recording.now_or_later(lambda: control.cancel([task_id]), f"job {job}: its cancel waits")
+
+    def _report_death(self, job: uuid.UUID, child_pid: int, result: Any) -> None:
+        """In the parent process: the child is gone. The keeper looks what it left, and why."""
+        keeper = getattr(self.app, "keeper", None)
+        if keeper is not None:
+            keeper.child_died(job, child_pid, printable(str(result)))
 
     # --- reading ---
 
@@ -126,30 +128,6 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         """Called before the header of a chord is sent: see `canvas`."""
         if not canvas.open_chord(header_result_args, body):
             super().apply_chord(header_result_args, body, **kwargs)
-
-
-def _after_death(result: Any, state: str, request: Any) -> Report:
-    """What the parent process knows of an attempt whose child is gone."""
-    definition = registry.get(request.task)
-    if state == celery_states.RETRY:
-        return Report(ending=Ending.RELEASED, cause=Cause.SHUTDOWN)
-    if state == celery_states.REVOKED:
-        return Report(ending=Ending.CANCELLED, cause=Cause.CANCELLED)
-    if isinstance(result, TimeLimitExceeded):
-        return Report(
-            ending=Ending.FAILED,
-            cause=Cause.TIME_LIMIT,
-            error_type="TimeLimitError",
-            error_message="it ran longer than its time limit and was killed",
-            retry_in=definition.backoff(1) if definition.retries(TimeLimitError()) else None,
-        )
-    message = str(result) if isinstance(result, WorkerLostError) else f"the pool child ended: {result!r}"
-    return Report(
-        ending=Ending.LOST,
-        cause=Cause.WORKER_LOST,
-        error_type="LostWorkerError",
-        error_message=printable(message),
-    )
 
 
 _CELERY_STATES = {

@@ -1,20 +1,23 @@
-"""What is added to every stock worker: a lease, recovery by turns, and a look at its configuration."""
+"""What is added to every stock worker: a lease, a watch over its attempts, recovery by turns, and limits."""
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.process
-import os
-import sys
-from typing import Any, NoReturn
+from typing import Any
 
-import billiard
 from celery import bootsteps
 
 from simcelery.errors import SimceleryError
+from simcelery.execution.reaper import Reaper
 from simcelery.recovery import loop
 from simcelery.settings import get_settings
+from simcelery.worker import allocation, child, limits, slots, startup
+from simcelery.worker.hearing import EVERY, Hearing
+from simcelery.worker.keeper import Keeper
 from simcelery.worker.lease import Lease
+from simcelery.worker.limits import Limits, Watch
+from simcelery.worker.quarantine import Quarantine
+from simcelery.worker.refusals import refuse, refuse_unsafe
+from simcelery.worker.shutdown import Shutdown
 from simcelery.worker.ticker import Ticker
 
 
@@ -36,20 +39,55 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         except SimceleryError as error:
             refuse(str(error), error.exit_code)
 
+
+class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Watches over the attempts in the pool children, and renews the lease while it does."""
+
+    requires = (LeaseStep,)
+
+    def __init__(
+        self, worker: Any, startup: str | None = None, max_jobs: int | None = None, **options: Any
+    ) -> None:
+        super().__init__(worker, **options)
+        self._startup = startup
+        self._max_jobs = max_jobs
+
+    def create(self, worker: Any) -> None:
+        """Before the pool forks: what its children inherit."""
+        settings = get_settings()
+        slots.shared = slots.Slots(self._max_jobs)
+        child.reaper = Reaper.start(slots.shared.token, settings.kill_grace)
+        if self._startup:
+            child.startup = startup.named(self._startup)
+            worker.app.conf.worker_proc_alive_timeout = startup.LONGEST
+        worker.keeper = worker.app.keeper = Keeper(slots.shared, settings, worker.lease.worker_id)
+        worker.shutdown = Shutdown(worker.hostname, worker.keeper, settings.shutdown_grace)
+
     def start(self, worker: Any) -> None:
-        """Renew from now on."""
-        worker.lease.keep()
+        """From now on."""
+        worker.shutdown.listen()
+        worker.keeper.start()
+        assert slots.shared is not None
+        quarantine = Quarantine(
+            slots.shared,
+            get_settings(),
+            worker.lease.worker_id,
+            lambda: worker.consumer.leave_all_queues(),
+        )
+        worker.lease.keep(worker.keeper, quarantine)
 
 
 class RecoveryStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Takes its turns in recovery."""
+
+    requires = (LeaseStep,)
 
     def create(self, worker: Any) -> None:
         """Nothing runs yet."""
         settings = get_settings()
         self.ticker = Ticker(
             "recovery",
-            loop.Turns(settings, worker.hostname).round,
+            loop.Turns(settings, worker.hostname, worker.lease.worker_id).round,
             # A little more often than a turn is due, so that nobody's turn waits for another worker.
             settings.tick_every / 2,
         )
@@ -63,57 +101,74 @@ class RecoveryStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self.ticker.stop()
 
 
-def refuse_unsafe(worker: Any, unsafe_pool: bool) -> None:
-    """Refuse a configuration that would break a promise; whoever sets it should learn so at the start.
+class HearingStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Notices when no message reaches the worker any more."""
 
-    Raises:
-        SystemExit: with one line that says what to change.
-    """
-    conf = worker.app.conf
-    pool = getattr(worker.pool_cls, "__module__", str(worker.pool_cls))
-    if not pool.endswith("prefork") and not unsafe_pool:
-        refuse(
-            f"the pool {pool.rpartition('.')[2]!r} cannot end a job or survive its crash: leave out --pool "
-            "(prefork is the default), or add --unsafe-pool while debugging"
+    requires = (KeeperStep,)
+
+    def create(self, worker: Any) -> None:
+        """Nothing is consumed yet."""
+        assert slots.shared is not None
+        hearing = Hearing(
+            slots.shared,
+            worker.shutdown,
+            lambda: list(worker.app.amqp.queues.consume_from),
+            lambda: worker.consumer.reconnect(),
         )
-    if conf.task_acks_late:
-        refuse("task_acks_late would run long jobs twice: leave it off; the board keeps every job")
-    if conf.task_reject_on_worker_lost:
-        refuse("task_reject_on_worker_lost would run a crashing job for ever: leave it off")
-    if conf.broker_transport_options.get("ack_emulation", True):
-        refuse(
-            "ack_emulation is on: extend broker_transport_options instead of replacing it, and keep "
-            "ack_emulation False"
-        )
+        self.ticker = Ticker("hearing", hearing.look, EVERY)
+
+    def start(self, worker: Any) -> None:
+        """From now on."""
+        self.ticker.start()
+
+    def stop(self, worker: Any) -> None:
+        """It is meant to hear nothing any more."""
+        self.ticker.stop()
 
 
-def refuse(reason: str, exit_code: int = 2) -> NoReturn:
-    """End the process with one line.
+class LimitsStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Ends the worker when one of its own limits is reached."""
 
-    Raises:
-        SystemExit: always.
-    """
-    print(f"simcelery: {reason}", file=sys.stderr)
-    raise SystemExit(exit_code)
+    requires = (KeeperStep,)
+
+    def __init__(
+        self,
+        worker: Any,
+        max_idle: float | None = None,
+        max_jobs: int | None = None,
+        walltime: float | None = None,
+        drain: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(worker, **options)
+        self._limits = Limits(max_idle, max_jobs, walltime or allocation.seconds_left(), drain)
+
+    def create(self, worker: Any) -> None:
+        """Nothing is counted yet."""
+        assert slots.shared is not None
+        watch = Watch(self._limits, slots.shared, worker.shutdown, get_settings(), worker.lease.queues)
+        self.ticker = Ticker("limits", watch.look, limits.EVERY)
+
+    def start(self, worker: Any) -> None:
+        """From now on."""
+        self.ticker.start()
+
+    def stop(self, worker: Any) -> None:
+        """It ends already."""
+        self.ticker.stop()
 
 
-def prepare_child(**_: Any) -> None:
-    """Run once in each pool child, before its first job."""
-    # Pool children are daemons, and daemons may not have children: multiprocessing in a workflow would fail.
-    processes: list[Any] = [billiard.current_process(), multiprocessing.process.current_process()]
-    for process in processes:
-        process._config["daemon"] = False
-
-
-def share_cores(concurrency: int | None) -> None:
-    """Give each pool child its share of the cores, before numpy is imported and starts its threads.
-
-    As many threads as cores in every child makes small linear algebra many times slower. Who sets
-    ``OMP_NUM_THREADS`` (or a library's own variable) is obeyed.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if "OMP_NUM_THREADS" in os.environ:
+def worker_ended(sender: Any = None, **_: Any) -> None:
+    """The pool is gone: note so on the board, and let the reaper go, unless something is left for it."""
+    lease = getattr(sender, "lease", None)
+    if lease is None:
         return
-    share = str(max(1, cores // (concurrency or cores)))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, share)
+    lease.give_up()
+    keeper = getattr(sender, "keeper", None)
+    if keeper is not None:
+        keeper.stop()
+    if child.reaper is not None and slots.shared is not None and not any(True for _ in slots.shared.busy()):
+        child.reaper.dismiss()
+
+
+STEPS = (LeaseStep, KeeperStep, RecoveryStep, HearingStep, LimitsStep)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from simcelery.execution import command as execution
+from simcelery.settings import get_settings
 from simcelery.submission.workflow import workflow
 from simcelery.worker.context import current_job
+from simcelery.worker.stopping import warned_by
 from simcelery.workflows.outcomes import Fail
 
 
@@ -30,6 +33,9 @@ class CommandResult:
 def command(argv: list[str], env: dict[str, str] | None = None) -> CommandResult:
     """Run a command in the job's own folder. An exit code other than 0 is a failure.
 
+    When its worker is about to end, the command gets SIGTERM and the grace period to save its work; however
+    it ends then, short of an exit code of 0, it is released and runs again elsewhere.
+
     Parameters:
         argv: the program and its arguments. No shell is involved; ask for one with ``["sh", "-c", "…"]``.
         env: variables added to the worker's environment.
@@ -40,8 +46,18 @@ def command(argv: list[str], env: dict[str, str] | None = None) -> CommandResult
     """
     job = current_job()
     environment = {**os.environ, "SIMCELERY_JOB_ID": str(job.id or ""), **(env or {})}
+    grace = get_settings().kill_grace
     try:
-        completed = execution.run(argv, job.workdir, environment)
+        with ExitStack() as stack:
+            completed = execution.run(
+                argv,
+                job.workdir,
+                environment,
+                grace=grace,
+                on_started=lambda process: stack.enter_context(
+                    warned_by(lambda: execution.terminate(process))
+                ),
+            )
     except (FileNotFoundError, PermissionError) as error:
         raise Fail(f"cannot run {argv[0]!r} here: {error.strerror}") from None
     if completed.exit_code != 0:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
+from contextlib import suppress
 
-from simcelery.board import engine, transitions
+from simcelery.board import engine, feed, transitions
 from simcelery.board.transitions import Claim
 from simcelery.errors import ServiceError
 from simcelery.failpoints import failpoint
+from simcelery.worker import slots
 from simcelery.worker.patience import patiently
+
+log = logging.getLogger(__name__)
 
 WORKER_ID = "SIMCELERY_WORKER_ID"  # set by the lease before the pool forks its children
 
@@ -23,12 +28,32 @@ def claim(task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID) -> Claim | Non
     """Claim a job, or None if it is not to be run: finished, cancelled, unknown, or somebody else has it.
 
     While Postgres is away, or our own lease has lapsed, it waits: the message is kept from others, but one
-    that is given up would be lost until recovery sends it again, and a fleet would eat the whole window.
+    that is given up would be lost until recovery sends it again, and a fleet would eat the whole window. A
+    worker that is about to end gives it back instead.
     """
-    claimed = patiently(lambda: _claim(task_id, workflow, claim_id), f"job {task_id} waits")
+    worker = slots.shared
+    if worker is not None and not worker.take_job():
+        give_back(task_id)
+        return None
+    claimed = None
+    with suppress(ServiceError):
+        claimed = patiently(
+            lambda: _claim(task_id, workflow, claim_id), f"job {task_id} waits", give_up=slots.closed
+        )
     if claimed is not None:
         failpoint("after_claim")
+    elif worker is not None:
+        worker.return_job()
     return claimed
+
+
+def give_back(task_id: uuid.UUID) -> None:
+    """Have a job's message sent anew, at once: this worker has taken it and cannot use it."""
+    try:
+        with engine.begin() as connection:
+            feed.forget_message(connection, task_id)
+    except ServiceError as error:
+        log.warning("job %s is sent again later: %s", task_id, error)
 
 
 def _claim(task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID) -> Claim | None:

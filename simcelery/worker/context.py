@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simcelery.execution.workdir import attempt_folder
 from simcelery.settings import get_settings
+from simcelery.worker import slots
 from simcelery.workflows.encoding import encode
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ class CurrentJob:
     def workdir_if_used(self) -> Path | None:
         """The folder, if it was ever asked for."""
         return self._workdir
+
+    def should_stop(self) -> bool:
+        """Whether this attempt should save what it can and end, because its worker is about to.
+
+        The worker was told to shut down, or its allocation is about to end. The attempt has
+        ``shutdown_grace`` seconds from then. However it leaves by then, short of succeeding or raising
+        `Fail`, it is released: the job runs again elsewhere, and no failure is counted.
+        """
+        return self._claim is not None and slots.should_stop()
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far the job is. Call it as often as you like: the board is told once a second at most.

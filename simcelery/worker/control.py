@@ -8,7 +8,8 @@ from typing import Any
 
 from celery.app.control import Control
 
-from simcelery.board import engine, queries, transitions
+from simcelery.board import engine, queries
+from simcelery.submission import manage
 
 
 class BoardControl(Control):  # type: ignore[misc]
@@ -39,5 +40,5 @@ def cancel(task_ids: Iterable[str]) -> set[str]:
                 continue
             if row is not None:
                 jobs[text] = row.id
-        transitions.cancel(connection, jobs.values())
+    manage.cancel(list(jobs.values()))
     return set(jobs)

@@ -11,19 +11,22 @@ from importlib.metadata import version
 
 from celery.worker import state as worker_state
 
-from simcelery.board import catalogue, engine, leases
+from simcelery.board import catalogue, engine, leases, transitions
 from simcelery.board.catalogue import Entry
 from simcelery.errors import ServiceError
+from simcelery.execution import identity
 from simcelery.settings import Settings, get_settings
-from simcelery.worker import recording
+from simcelery.worker import allocation, predecessors, recording, spool
 from simcelery.worker.claiming import WORKER_ID
+from simcelery.worker.keeper import Keeper
+from simcelery.worker.quarantine import Quarantine
+from simcelery.worker.slots import Order
 from simcelery.worker.ticker import Ticker
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition
 
 log = logging.getLogger(__name__)
 
-_SCHEDULER_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "JOB_ID")
 _PAUSE = 2.0
 
 
@@ -42,6 +45,8 @@ class Lease:
         self.concurrency = concurrency
         self.settings = get_settings()
         self.worker_id: int | None = None
+        self._keeper: Keeper | None = None
+        self._quarantine: Quarantine | None = None
         self._ticker = Ticker("lease", self.renew, self.settings.renew_every)
 
     def take(self) -> int:
@@ -54,6 +59,8 @@ class Lease:
             try:
                 self.worker_id = self._register()
                 os.environ[WORKER_ID] = str(self.worker_id)
+                spool.deliver(self.settings)
+                predecessors.take_over(self.worker_id)
                 return self.worker_id
             except ServiceError as error:
                 log.warning("the worker waits: %s", error)
@@ -69,37 +76,66 @@ class Lease:
                 pid=os.getpid(),
                 queues=self.queues,
                 concurrency=self.concurrency,
-                scheduler_job_id=next(filter(None, map(os.environ.get, _SCHEDULER_VARIABLES)), None),
+                scheduler_job_id=allocation.scheduler_job_id(),
                 version=version("simcelery"),
                 lease=self.settings.lease,
+                identity=identity.identity(),
+                workflows=[known.name for known in registry.definitions()],
             )
 
-    def keep(self) -> None:
-        """Start to renew."""
+    def keep(self, keeper: Keeper, quarantine: Quarantine) -> None:
+        """Start to renew, and to settle accounts with the board at each renewal."""
+        self._keeper, self._quarantine = keeper, quarantine
         self._ticker.start()
+
+    def hurry(self) -> None:
+        """Renew now: the board has news for this worker."""
+        self._ticker.wake()
 
     def renew(self) -> None:
         """Renew once. While Postgres is away the lease may lapse: then no job is claimed until it is back."""
         assert self.worker_id is not None
+        assert self._keeper is not None
+        assert self._quarantine is not None
+        running = self._keeper.attempts()
+        jobs = [attempt.job_id for attempt in running.values() if attempt.job_id]
         try:
             with engine.begin(self.settings) as connection:
-                known = leases.renew(connection, self.worker_id, self.settings.lease)
-            if not known:
-                log.error(
-                    "the board no longer knows this worker; it ends, for its supervisor to start it anew"
+                known = leases.renew(
+                    connection,
+                    self.worker_id,
+                    self.settings.lease,
+                    every=self.settings.renew_every,
+                    succeeded=self._quarantine.successes(),
                 )
-                worker_state.should_stop = 1
+                accounts = leases.accounts(connection, self.worker_id, jobs)
+            if not known:
+                self._leave()
+                return
             recording.do_deferred()
+            spool.deliver(self.settings)
+            self._keeper.settle(running, accounts)
+            self._quarantine.check()
         except ServiceError as error:
             log.warning("the lease is not renewed: %s", error)
 
+    def _leave(self) -> None:
+        log.error("the board no longer knows this worker; it ends, for its supervisor to start it anew")
+        self._ticker.stop()
+        assert self._keeper is not None
+        self._keeper.shut_down(0.0, Order.GIVEN_UP)
+        worker_state.should_stop = 1
+
     def give_up(self) -> None:
-        """Note on the board that the worker has shut down."""
+        """Note on the board that the worker has shut down; whatever it still held is released."""
         self._ticker.stop()
         if self.worker_id is None:
             return
         try:
+            recording.do_deferred()
+            spool.deliver(self.settings)
             with engine.begin(self.settings) as connection:
+                transitions.release(connection, self.worker_id)
                 leases.end(connection, self.worker_id)
         except ServiceError as error:
             log.warning("the end of this worker is not recorded: %s", error)

@@ -12,18 +12,24 @@ from simcelery.errors import ServiceError
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE, _LOOK_EVERY = 0.1, 5.0, 0.25
 
 
-def patiently(action: Callable[[], T], waiting: str, tries: int | None = None) -> T:
+def patiently(
+    action: Callable[[], T],
+    waiting: str,
+    tries: int | None = None,
+    give_up: Callable[[], bool] = lambda: False,
+) -> T:
     """The result of `action`, repeated with growing pauses while it raises `ServiceError`.
 
     Parameters:
         waiting: what the log says while it waits, such as ``job 42 waits``.
         tries: how often at most; None for ever.
+        give_up: asked several times a second while it waits; True ends the waiting.
 
     Raises:
-        ServiceError: the last one, after `tries`.
+        ServiceError: the last one, after `tries` or when `give_up` said so.
     """
     pause, done = _FIRST_PAUSE, 0
     while True:
@@ -34,5 +40,9 @@ def patiently(action: Callable[[], T], waiting: str, tries: int | None = None) -
             if done == tries:
                 raise
             log.warning("%s: %s", waiting, error)
-        time.sleep(pause)
+            until = time.monotonic() + pause
+            while (left := until - time.monotonic()) > 0:
+                if give_up():
+                    raise
+                time.sleep(min(left, _LOOK_EVERY))
         pause = min(pause * 2, _LONGEST_PAUSE)

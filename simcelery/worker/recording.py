@@ -14,7 +14,9 @@ from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Finished, Guard, Report
 from simcelery.errors import ServiceError
 from simcelery.failpoints import failpoint
-from simcelery.worker.attempt import printable
+from simcelery.settings import get_settings
+from simcelery.worker import slots, spool
+from simcelery.worker.failure import printable
 from simcelery.worker.patience import patiently
 
 log = logging.getLogger(__name__)
@@ -23,14 +25,47 @@ log = logging.getLogger(__name__)
 _deferred: deque[Callable[[], object]] = deque()
 
 
-def record(guard: Guard, report: Report, job: uuid.UUID) -> None:
-    """From the pool child that ran the attempt: wait as long as it takes."""
-    patiently(lambda: _record(guard, report, job), f"job {job}: its end is kept until the board is back")
+def record(job: uuid.UUID, claim_id: uuid.UUID, report: Report) -> None:
+    """From the pool child that ran the attempt: wait as long as it takes, with a copy in the spool.
+
+    When the worker must end first, the copy is what is left.
+    """
+    guard = transitions.by_claim(job, claim_id)
+    try:
+        _record(guard, report, job, claim_id)
+    except ServiceError as error:
+        log.warning("job %s: its end is kept until the board is back: %s", job, error)
+    else:
+        return
+    spooled = _spool(job, claim_id, report)
+    failpoint("after_spool")
+    try:
+        patiently(
+            lambda: _record(guard, report, job, claim_id),
+            f"job {job}: its end is kept until the board is back",
+            give_up=lambda: spooled and slots.mine.order.ends,
+        )
+    except ServiceError:
+        log.warning("job %s: its end stays in the spool, for the next worker here to deliver", job)
+        return
+    failpoint("before_spool_removal")
+    spool.forget(get_settings(), job, claim_id)
 
 
-def record_or_defer(guard: Guard, report: Report, job: uuid.UUID) -> None:
-    """From the worker's parent process, whose event loop must not wait."""
-    now_or_later(lambda: _record(guard, report, job), f"job {job}: its end is kept until the board is back")
+def _spool(job: uuid.UUID, claim_id: uuid.UUID, report: Report) -> bool:
+    try:
+        spool.save(get_settings(), job, claim_id, report)
+    except OSError as error:
+        log.error("job %s: its end cannot be spooled, and is lost if this worker is: %s", job, error)
+        return False
+    return True
+
+
+def record_or_defer(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
+    """From the worker's parent process: now, or when the lease is renewed next."""
+    now_or_later(
+        lambda: _record(guard, report, job, claim_id), f"job {job}: its end is kept until the board is back"
+    )
 
 
 def now_or_later(action: Callable[[], object], waiting: str) -> None:
@@ -53,7 +88,7 @@ def do_deferred() -> None:
         _deferred.popleft()
 
 
-def _record(guard: Guard, report: Report, job: uuid.UUID) -> None:
+def _record(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
     try:
         finished = _write(guard, report)
     except ServiceError:
@@ -64,12 +99,23 @@ def _record(guard: Guard, report: Report, job: uuid.UUID) -> None:
         finished = _write(guard, unexpected(error))
     failpoint("after_finish")
     if finished is None:
-        log.warning("job %s: there is nothing to record: this attempt had ended before", job)
+        _note_late(job, claim_id, report)
         return
     try:
         broker.publish(finished.unblocked)
     except ServiceError as error:
         log.warning("the jobs that waited for job %s will be published later: %s", finished.id, error)
+
+
+def _note_late(job: uuid.UUID, claim_id: uuid.UUID | None, report: Report) -> None:
+    noted = False
+    if claim_id is not None:
+        with engine.begin() as connection:
+            noted = transitions.note_late(connection, job, claim_id, report)
+    if noted:
+        log.warning("job %s: this attempt had been given up; what it reported is noted beside it", job)
+    else:
+        log.info("job %s: there is nothing to record: this attempt had ended before", job)
 
 
 def _write(guard: Guard, report: Report) -> Finished | None:

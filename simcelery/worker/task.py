@@ -13,7 +13,7 @@ from celery.result import AsyncResult
 from simcelery.board.states import Ending
 from simcelery.errors import JobFailedError
 from simcelery.submission import canvas
-from simcelery.worker import attempt, claiming
+from simcelery.worker import attempt, claiming, slots, stopping
 from simcelery.workflows.definition import Definition
 
 
@@ -66,16 +66,20 @@ class WorkflowTask(Task):  # type: ignore[misc]
         task_id = _task_id(request.id)
         # Chosen and noted before the claim: whatever interrupts us after its commit can still be fenced.
         request.claim_id = uuid.uuid4()
+        stopping.listen()
+        slots.mine.claiming(task_id, request.claim_id)
         claim = claiming.claim(task_id, self.name, request.claim_id)
         if claim is None:
+            slots.mine.idle()
             raise Ignore("the claim missed")
         request.report = report = attempt.run(self.definition, claim)
         if report.ending is Ending.SUCCEEDED:
             return report.result
-        if report.ending is Ending.RELEASED:
-            raise celery_exceptions.Retry("the worker is shutting down", when=0)
+        if report.ending in (Ending.RELEASED, Ending.LOST):
+            raise celery_exceptions.Retry(report.error_message or "the worker is shutting down", when=0)
         error = JobFailedError(
-            f"job {claim.job_id}, attempt {claim.attempt}: {report.error_type}: {report.error_message}",
+            f"job {claim.job_id}, attempt {claim.attempt}: "
+            + ": ".join(filter(None, [report.error_type, report.error_message])),
             report.error_type or "",
         )
         if report.retry_in is not None and claim.failures + 1 < claim.max_attempts:

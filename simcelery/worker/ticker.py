@@ -24,22 +24,34 @@ class Ticker(threading.Thread):
         super().__init__(name=name, daemon=True)
         self._action = action
         self._every = every
-        self._stopped = threading.Event()
+        self._stopped = False
+        self._woken = threading.Event()
         self._acting = threading.Lock()
         _tickers.add(self)
 
     def run(self) -> None:
         """The loop."""
-        while not self._stopped.wait(self._every):
+        while self._waits():
             with self._acting:
                 try:
                     self._action()
                 except Exception:
                     log.exception("%s failed; it goes on", self.name)
 
+    def _waits(self) -> bool:
+        """Wait for the next turn; False: there is none."""
+        self._woken.wait(self._every)
+        self._woken.clear()
+        return not self._stopped
+
     def stop(self) -> None:
         """Stop after the action under way, if any."""
-        self._stopped.set()
+        self._stopped = True
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Act now instead of at the next turn."""
+        self._woken.set()
 
 
 def _hold() -> None:

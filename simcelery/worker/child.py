@@ -1,0 +1,57 @@
+"""A pool child: how it is set up before its first job."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing.process
+import os
+from collections.abc import Callable
+from typing import Any
+
+import billiard
+
+from simcelery.execution import processes
+from simcelery.execution.reaper import Reaper
+from simcelery.worker import slots
+
+log = logging.getLogger(__name__)
+
+reaper: Reaper | None = None  # set by the worker before its pool forks
+startup: Callable[[], object] | None = None  # what --startup names
+
+
+def prepare(**_: Any) -> None:
+    """Run once in each pool child, before its first job."""
+    _allow_children()
+    if slots.shared is None or not slots.in_pool_child():
+        return  # --unsafe-pool: the jobs run in the worker's own process, which is not ours to change
+    _lead_a_session()
+    slots.mine = slots.shared.slot(getattr(billiard.current_process(), "index", 0))
+    slots.mine.idle()
+    _start_up()
+
+
+def _allow_children() -> None:
+    # Pool children are daemons, and daemons may not have children: multiprocessing in a workflow would fail.
+    both: list[Any] = [billiard.current_process(), multiprocessing.process.current_process()]
+    for process in both:
+        process._config["daemon"] = False
+
+
+def _lead_a_session() -> None:
+    """Whatever this child starts stays together, and is found again after its death."""
+    os.setsid()
+    processes.become_subreaper()
+    if reaper is not None:
+        reaper.watch(os.getpid())
+        reaper.forget_in_child()
+
+
+def _start_up() -> None:
+    if startup is None or slots.shared is None:
+        return
+    try:
+        startup()
+    except BaseException as error:
+        log.critical("--startup failed: %s: %s; the worker ends", type(error).__name__, error, exc_info=True)
+        slots.shared.report_broken()

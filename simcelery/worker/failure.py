@@ -1,0 +1,66 @@
+"""What is recorded of an exception that ended an attempt."""
+
+from __future__ import annotations
+
+import traceback
+from types import TracebackType
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+from simcelery.board.states import Cause, Ending
+from simcelery.board.transitions import Claim, Report
+from simcelery.errors import SubmissionInterruptedError
+from simcelery.workflows.definition import Definition
+from simcelery.workflows.outcomes import Fail, Retry
+
+_MESSAGE_LENGTH = 4000
+_TRACEBACK_LENGTH = 40_000
+_OURS = "simcelery.worker.attempt"
+
+
+def is_meant(error: BaseException) -> bool:
+    """Whether the attempt failed whatever else was going on: it said so, or its time was up."""
+    return isinstance(error, Fail | SoftTimeLimitExceeded)
+
+
+def describe(definition: Definition, claim: Claim, error: BaseException) -> Report:
+    """The report of a failed attempt."""
+    if isinstance(error, SubmissionInterruptedError) and isinstance(error.__cause__, SoftTimeLimitExceeded):
+        error = error.__cause__
+    limit = isinstance(error, SoftTimeLimitExceeded)
+    message = _text(error)
+    if limit:
+        message = f"it ran longer than its time limit of {claim.soft_time_limit or claim.time_limit or 0:g} s"
+    return Report(
+        ending=Ending.FAILED,
+        cause=Cause.TIME_LIMIT if limit else Cause.ERROR,
+        error_type="TimeLimitError" if limit else type(error).__name__,
+        error_message=message[:_MESSAGE_LENGTH],
+        traceback=_traceback(error),
+        retry_in=definition.backoff(claim.failures + 1, error) if definition.retries(error) else None,
+    )
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error) or ("" if not isinstance(error, Retry) else "asked to be tried again")
+    except Exception as problem:
+        text = f"(its message cannot be read: {type(problem).__name__})"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Text that Postgres takes: no NUL, no lone surrogates."""
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback from the workflow's own frame on; its end, where it is very long."""
+    frames: TracebackType | None = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") == _OURS:
+        frames = frames.tb_next
+    try:
+        lines = traceback.format_exception(type(error), error, frames or error.__traceback__)
+    except Exception as problem:
+        return f"(the traceback cannot be formatted: {type(problem).__name__})"
+    return printable("".join(lines))[-_TRACEBACK_LENGTH:]

@@ -1,0 +1,290 @@
+"""The parent's watch over the attempts in its pool children: it ends them, and tells how they ended.
+
+An attempt is ended for being cancelled, running too long, having been given to another worker, or because
+this worker shuts down. It always goes the same way: an order in the child's slot, SIGTERM to all processes
+of the attempt, time to clean up, then SIGKILL until none is found, and only then a row on the board. A child
+that follows the order ends its own processes and reports itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from threading import RLock
+
+import psutil
+
+from simcelery.board import transitions
+from simcelery.board.leases import Account
+from simcelery.board.states import State
+from simcelery.board.transitions import Guard, Report
+from simcelery.execution import memory, processes
+from simcelery.execution.ending import Ended, end
+from simcelery.settings import Settings
+from simcelery.worker import recording, reports, spool
+from simcelery.worker.slots import Order, Phase, Running, Slots
+from simcelery.worker.ticker import Ticker
+
+log = logging.getLogger(__name__)
+
+EVERY = 0.25  # seconds between two looks at the slots
+_SLACK = 1.0  # what a child that has cleaned up in time gets to report itself
+
+
+@dataclass
+class _Ending:
+    """An attempt on its way out."""
+
+    running: Running
+    report: Report  # what is recorded if the child cannot
+    guard: Guard
+    since: float
+    child_is_dead: bool = False
+
+
+@dataclass(frozen=True)
+class _Death:
+    task_id: uuid.UUID
+    pid: int
+    message: str
+
+
+class Keeper:
+    """Watches from a thread of its own.
+
+    Parameters:
+        worker_id: whose attempts these are.
+    """
+
+    def __init__(self, slots: Slots, settings: Settings, worker_id: int) -> None:
+        self._slots = slots
+        self._settings = settings
+        self._worker_id = worker_id
+        self._lock = RLock()
+        self._endings: dict[uuid.UUID, _Ending] = {}
+        self._deaths: deque[_Death] = deque()
+        self._ended_pids: deque[int] = deque(maxlen=1000)
+        self._suspects: set[uuid.UUID] = set()
+        self._oom_kills = memory.oom_kills()
+        self._end_at: float | None = None
+        self._last_order = Order.SHUTDOWN
+        self._warned: dict[uuid.UUID, float] = {}
+        self._ticker = Ticker("keeper", self.look, EVERY)
+
+    def start(self) -> None:
+        """Watch from now on."""
+        self._ticker.start()
+
+    def stop(self) -> None:
+        """The pool is gone."""
+        self._ticker.stop()
+
+    def shut_down(self, grace: float, order: Order = Order.SHUTDOWN) -> None:
+        """Claim nothing more, warn what runs, and end it in `grace` seconds. Again: the earlier end counts.
+
+        Called from signal handlers: it only sets attributes.
+        """
+        end_at = time.monotonic() + grace
+        self._end_at = end_at if self._end_at is None else min(end_at, self._end_at)
+        self._last_order = order
+        self._slots.drain()
+
+    def close(self) -> None:
+        """Claim nothing more; what runs goes on."""
+        self._slots.close()
+
+    def child_died(self, task_id: uuid.UUID, pid: int, message: str) -> None:
+        """The pool lost a child with a job. Called from the worker's event loop, which must not wait."""
+        self._deaths.append(_Death(task_id, pid, message))
+
+    def look(self) -> None:
+        """One round."""
+        with self._lock:
+            self._note_deaths()
+            self._end_what_is_due()
+            for ending in list(self._endings.values()):
+                self._advance(ending)
+
+    # --- what is due ---
+
+    def _end_what_is_due(self) -> None:
+        now = time.monotonic()
+        for running in self._slots.busy():
+            if running.phase in (Phase.CLAIMING, Phase.FINISHING):
+                self._hurry(running, now)
+            elif running.deadline <= now:
+                self.end(running, Order.TIME_LIMIT)
+            elif self._end_at is not None:
+                self._wind_down(running, self._end_at, now, self._last_order)
+            elif running.warned:
+                # Somebody signals the child alone: it gets the same grace, and this worker goes on.
+                until = self._warned.setdefault(running.claim_id, now + self._settings.shutdown_grace)
+                self._wind_down(running, until, now, Order.SHUTDOWN)
+
+    def _hurry(self, running: Running, now: float) -> None:
+        """A child that waits for Postgres when the worker must end: its outcome lies in the spool."""
+        if self._end_at is not None and now >= self._end_at:
+            self._slots.give(running, Order.SHUTDOWN)
+
+    def _wind_down(self, running: Running, until: float, now: float, order: Order) -> None:
+        if now >= until:
+            self.end(running, order)
+        elif running.claim_id not in self._warned:
+            self._warned[running.claim_id] = until
+            self._slots.give(running, Order.WARN)
+            _signal(running.pid, signal.SIGTERM)
+
+    # --- ending ---
+
+    def end(self, running: Running, order: Order) -> None:
+        """Begin to end an attempt: the order, and SIGTERM to all its processes."""
+        with self._lock:
+            if running.claim_id in self._endings:
+                return
+            log.info("job %s, attempt %s is ended: %s", running.job_id, running.attempt, order.name)
+            others = self._processes(running)
+            self._slots.give(running, order, len(others))
+            self._endings[running.claim_id] = _Ending(
+                running,
+                reports.ended_by(order, retry_in=running.retry_in, processes=len(others)),
+                transitions.by_claim(running.task_id, running.claim_id),
+                time.monotonic(),
+            )
+            for pid in (*(other.pid for other in others), running.pid):
+                _signal(pid, signal.SIGTERM)
+
+    def _advance(self, ending: _Ending) -> None:
+        claim_id = ending.running.claim_id
+        now = self._slots.of_claim(claim_id)
+        left_by_itself = now is None or now.phase is Phase.FINISHING
+        if left_by_itself and not ending.child_is_dead:
+            del self._endings[claim_id]
+            return
+        waited = time.monotonic() - ending.since
+        if ending.child_is_dead and not self._processes(ending.running):
+            self._close(ending, None)
+        elif waited > self._settings.kill_grace + (0 if ending.child_is_dead else _SLACK):
+            self._kill(ending)
+
+    def _kill(self, ending: _Ending) -> None:
+        child = ending.running.pid
+        if not ending.child_is_dead:
+            # Stopped, it cannot move on between our look at its slot and the kill.
+            _signal(child, signal.SIGSTOP)
+            now = self._slots.of_claim(ending.running.claim_id)
+            if now is None or now.phase is Phase.FINISHING:
+                _signal(child, signal.SIGCONT)
+                return
+        self._ended_pids.append(child)
+        found = self._processes(ending.running)  # before its death: its descendants are still its own
+        if not ending.child_is_dead:
+            _signal(child, signal.SIGKILL)
+        ended = end(lambda: [*found, *self._processes(ending.running)], 0.0)
+        self._close(ending, ended)
+
+    def _close(self, ending: _Ending, ended: Ended | None) -> None:
+        running = ending.running
+        del self._endings[running.claim_id]
+        self._slots.clear(running)
+        if ended is not None and ended.left:
+            log.error("job %s: %s", running.job_id, ended)
+        if not spool.deliver_claim(self._settings, running.task_id, running.claim_id):
+            recording.record_or_defer(ending.guard, ending.report, running.task_id, running.claim_id)
+
+    def _processes(self, running: Running) -> list[psutil.Process]:
+        mark = self._slots.mark(running.job_id, running.attempt) if running.job_id else None
+        return processes.members(running.pid, mark)
+
+    # --- deaths ---
+
+    def _note_deaths(self) -> None:
+        while self._deaths:
+            death = self._deaths.popleft()
+            if death.pid in self._ended_pids:
+                continue  # we did it, and have said why
+            running = self._slots.of_pid(death.pid)
+            if running is not None and running.task_id == death.task_id:
+                self._mourn(running, death.message)
+            else:
+                guard = transitions.by_child(death.task_id, self._worker_id, death.pid)
+                recording.record_or_defer(guard, self._lost(death.message), death.task_id, None)
+
+    def _mourn(self, running: Running, message: str) -> None:
+        """The child is dead; what it started is ended before the board is told."""
+        known = self._endings.get(running.claim_id)
+        ending = known or _Ending(
+            running,
+            self._lost(message),
+            transitions.by_claim(running.task_id, running.claim_id),
+            time.monotonic(),
+        )
+        ending.child_is_dead = True
+        self._ended_pids.append(running.pid)
+        self._endings[running.claim_id] = ending
+        for process in self._processes(running):
+            _signal(process.pid, signal.SIGTERM)
+
+    def _lost(self, message: str) -> Report:
+        before, self._oom_kills = self._oom_kills, memory.oom_kills()
+        out_of_memory = (
+            before is not None
+            and self._oom_kills is not None
+            and self._oom_kills > before
+            and "SIGKILL" in message
+        )
+        return reports.lost(message, out_of_memory=out_of_memory)
+
+    # --- accounts with the board ---
+
+    def attempts(self) -> dict[uuid.UUID, Running]:
+        """What runs here, by claim; to be taken before the board is asked."""
+        return {running.claim_id: running for running in self._slots.busy()}
+
+    def settle(self, before: dict[uuid.UUID, Running], rows: Iterable[Account]) -> None:
+        """Compare what the board says of this worker with what runs here, and put both right."""
+        with self._lock:
+            after = self.attempts()
+            here = before.keys() | after.keys() | self._endings.keys()
+            of_job = {row.id: row for row in rows}
+            for claim_id, running in before.items():
+                now = after.get(claim_id)
+                if now is not None and now.phase is running.phase and running.job_id:
+                    self._compare(now, of_job.get(running.job_id))
+            missing = {
+                row.claim_id: row
+                for row in of_job.values()
+                if row.state is State.RUNNING
+                and row.worker_id == self._worker_id
+                and row.claim_id not in here
+            }
+            for claim_id in missing.keys() & self._suspects:
+                row = missing[claim_id]
+                log.warning("job %s: no pool child runs it any more", row.id)
+                if not spool.deliver_claim(self._settings, row.task_id, claim_id):
+                    guard = transitions.by_claim(row.task_id, claim_id)
+                    report = self._lost("the pool child that ran it is gone")
+                    recording.record_or_defer(guard, report, row.task_id, claim_id)
+            self._suspects = set(missing)
+
+    def _compare(self, running: Running, row: Account | None) -> None:
+        if running.phase not in (Phase.STARTING, Phase.RUNNING):
+            return
+        if row is None or row.claim_id != running.claim_id or row.state.is_terminal:
+            self.end(running, Order.GIVEN_UP)
+        elif row.cancel_requested:
+            self.end(running, Order.CANCEL)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        log.warning("process %s may not be signalled", pid)

@@ -1,0 +1,92 @@
+"""When a worker ends by itself: idle for long, enough jobs, the end of its allocation, nothing left to do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from simcelery.board import engine, queries
+from simcelery.errors import ServiceError
+from simcelery.settings import Settings
+from simcelery.worker.shutdown import Shutdown
+from simcelery.worker.slots import Order, Slots
+
+EVERY = 1.0
+_ASK_EVERY = 2.0  # seconds between two questions to the board whether anything is left
+_MARGIN = 10.0  # seconds for the last writes before an allocation ends
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the worker's options say; durations in seconds, None: no limit.
+
+    Attributes:
+        max_idle: end after this long without a job.
+        max_jobs: end after this many jobs.
+        walltime: end before this long after the start, warning the jobs in time.
+        drain: end when nothing is left in the worker's queues.
+    """
+
+    max_idle: float | None = None
+    max_jobs: int | None = None
+    walltime: float | None = None
+    drain: bool = False
+
+
+class Watch:
+    """Looks once a second whether a limit is reached."""
+
+    def __init__(
+        self, limits: Limits, slots: Slots, shutdown: Shutdown, settings: Settings, queues: list[str]
+    ) -> None:
+        self._limits = limits
+        self._slots = slots
+        self._shutdown = shutdown
+        self._settings = settings
+        self._queues = queues
+        now = time.monotonic()
+        self._busy_at = self._asked_at = now
+        self._end_at = None if limits.walltime is None else now + _before(limits.walltime, settings)
+        self._done = False
+
+    def look(self) -> None:
+        """One round."""
+        if self._done:
+            return
+        now = time.monotonic()
+        idle = not any(True for _ in self._slots.busy())
+        if not idle:
+            self._busy_at = now
+        limits = self._limits
+        if self._slots.broken:
+            self._end(lambda: self._shutdown.fail("the function named by --startup failed; see the log"))
+        elif self._end_at is not None and now >= self._end_at:
+            reason = "the allocation ends soon; running jobs are warned"
+            self._end(lambda: self._shutdown.wind_up(Order.WALLTIME, reason))
+        elif (
+            self._slots.jobs_used_up
+            or (limits.max_idle is not None and now - self._busy_at >= limits.max_idle)
+            or (limits.drain and idle and self._nothing_left(now))
+        ):
+            self._end(self._shutdown.finish_up)
+
+    def _end(self, action: Any) -> None:
+        self._done = True
+        action()
+
+    def _nothing_left(self, now: float) -> bool:
+        if now - self._asked_at < _ASK_EVERY:
+            return False
+        self._asked_at = now
+        try:
+            with engine.begin(self._settings) as connection:
+                return not queries.anything_left(connection, self._queues)
+        except ServiceError:
+            return False
+
+
+def _before(walltime: float, settings: Settings) -> float:
+    """Seconds from the start until the jobs must be warned; at least half of the time is theirs."""
+    needed = settings.shutdown_grace + settings.kill_grace + _MARGIN
+    return max(walltime - needed, walltime / 2)

@@ -1,0 +1,45 @@
+"""A worker that starts where another one was killed takes its jobs back at once: that death is certain."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+from simcelery import broker
+from simcelery.board import engine, leases, transitions
+from simcelery.errors import BrokerUnreachableError
+from simcelery.execution.identity import certainly_dead
+
+log = logging.getLogger(__name__)
+
+_ROWS = 1000
+
+
+def take_over(worker_id: int) -> int:
+    """Rescue the jobs of the dead workers of this host; how many jobs.
+
+    Raises:
+        BoardUnreachableError: the others are rescued when their leases have ended.
+    """
+    with engine.begin() as connection:
+        others = leases.predecessors(connection, socket.gethostname(), worker_id)
+        dead = [other.id for other in others if certainly_dead(other.identity, other.pid)]
+        buried = leases.bury(connection, dead)
+    total = 0
+    while buried:
+        with engine.begin() as connection:
+            rescued = transitions.rescue_now(connection, buried, _ROWS)
+        total += len(rescued)
+        _publish(rescued)
+        if len(rescued) < _ROWS:
+            break
+    if total:
+        log.warning("%s jobs of workers that died on this host are back at work", total)
+    return total
+
+
+def _publish(rescued: list[transitions.Finished]) -> None:
+    try:
+        broker.publish(job.again for job in rescued if job.again)
+    except BrokerUnreachableError as error:
+        log.warning("what was rescued will be published later: %s", error)

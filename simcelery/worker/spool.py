@@ -1,0 +1,174 @@
+"""Outcomes that could not reach Postgres, kept as files in the home folder until they can.
+
+A file is written as soon as an outcome cannot be recorded at once, so that neither the death of the worker
+nor its shutdown costs it. It is delivered by the child that wrote it, by any worker with the same home, or by
+``simcelery spool push``; the claim fences it, so that twice does no harm and too late changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from simcelery import broker
+from simcelery.board import engine, queries, transitions
+from simcelery.board.states import Cause, Ending
+from simcelery.board.transitions import Report
+from simcelery.errors import BrokerUnreachableError, ServiceError
+from simcelery.failpoints import failpoint
+from simcelery.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """One outcome that waits.
+
+    Attributes:
+        board: the address of its board as its worker knew it; only to be shown.
+        saved_at: Unix time, seconds, by the clock of the node that wrote it.
+    """
+
+    path: Path
+    board: str
+    host: str
+    saved_at: float
+    task_id: uuid.UUID
+    claim_id: uuid.UUID
+    report: Report
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a delivery did: recorded; too late, and kept beside the attempt; of no job on this board."""
+
+    recorded: int = 0
+    late: int = 0
+    left: int = 0
+
+
+def save(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID, report: Report) -> Path:
+    """Write an outcome to the spool, durably; again: the same file.
+
+    Raises:
+        OSError: the home folder cannot be written.
+    """
+    path = _path(settings, task_id, claim_id)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    content = {
+        "board": engine.address(settings.board_url()),
+        "host": socket.gethostname(),
+        "saved_at": time.time(),
+        "task_id": str(task_id),
+        "claim_id": str(claim_id),
+        "report": asdict(report),
+    }
+    unfinished = path.with_suffix(f".{os.getpid()}.part")
+    with unfinished.open("w", encoding="utf-8") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    failpoint("before_spool_rename")
+    unfinished.replace(path)
+    _sync(path.parent)
+    return path
+
+
+def waiting(settings: Settings) -> list[Spooled]:
+    """What lies in the spool, oldest first. A file that cannot be read is named in the log and left."""
+    found = []
+    for path in settings.spool.glob(f"*{_SUFFIX}"):
+        try:
+            found.append(_read(path))
+        except FileNotFoundError:
+            continue  # delivered meanwhile
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.error("%s cannot be read and is left there: %s", path, error)
+    return sorted(found, key=lambda one: one.saved_at)
+
+
+def deliver(settings: Settings) -> Pushed:
+    """Record all that waits for this board.
+
+    Raises:
+        BoardUnreachableError: the rest waits on.
+    """
+    outcomes = [_deliver(one) for one in waiting(settings)]
+    return Pushed(outcomes.count(True), outcomes.count(False), outcomes.count(None))
+
+
+def deliver_claim(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> bool:
+    """Record the outcome of one claim, if it lies here and the board can be reached; whether it was there."""
+    try:
+        _deliver(_read(_path(settings, task_id, claim_id)))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError, ServiceError) as error:
+        log.warning("the spooled outcome of job %s waits: %s", task_id, error)
+    return True
+
+
+def forget(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> None:
+    """It is on the board."""
+    _path(settings, task_id, claim_id).unlink(missing_ok=True)
+
+
+def _deliver(one: Spooled) -> bool | None:
+    with engine.begin() as connection:
+        if queries.job_by_task_id(connection, one.task_id) is None:
+            return None
+        guard = transitions.by_claim(one.task_id, one.claim_id)
+        finished = transitions.finish(connection, guard, one.report)
+        if finished is None:
+            transitions.note_late(connection, one.task_id, one.claim_id, one.report)
+    failpoint("after_spool_delivery")
+    one.path.unlink(missing_ok=True)
+    log.info("the spooled outcome of job %s is %s", one.task_id, "recorded" if finished else "too late")
+    if finished is not None:
+        try:
+            broker.publish(finished.unblocked)
+        except BrokerUnreachableError as error:
+            log.warning("the jobs that waited for job %s will be published later: %s", finished.id, error)
+    return finished is not None
+
+
+def _path(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> Path:
+    return settings.spool / f"{task_id}.{claim_id.hex}{_SUFFIX}"
+
+
+def _read(path: Path) -> Spooled:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    report = content["report"]
+    return Spooled(
+        path=path,
+        board=content["board"],
+        host=content["host"],
+        saved_at=content["saved_at"],
+        task_id=uuid.UUID(content["task_id"]),
+        claim_id=uuid.UUID(content["claim_id"]),
+        report=Report(
+            **{
+                **report,
+                "ending": Ending(report["ending"]),
+                "cause": report["cause"] and Cause(report["cause"]),
+            }
+        ),
+    )
+
+
+def _sync(folder: Path) -> None:
+    """Make the new name durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

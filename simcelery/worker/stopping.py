@@ -1,0 +1,85 @@
+"""How an attempt learns in its pool child that it is to end: SIGTERM, and the order in the child's slot."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from simcelery.worker import slots
+from simcelery.worker.slots import Order, Phase
+
+_interruptible = False
+_former: Any = signal.SIG_DFL
+_on_warning: list[Callable[[], None]] = []
+
+
+class JobStopped(BaseException):
+    """Raised inside a workflow that is to end. Not an `Exception`: it is no fault that one handles."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__(f"this attempt is ended: {order.name.lower().replace('_', ' ')}")
+        self.order = order
+
+
+def listen() -> None:
+    """Take SIGTERM over from the pool, which would end the child wherever it is, even while it records.
+
+    To be called before each job: the pool sets its own handler after the child's initialisation.
+    """
+    global _former
+    handler = signal.getsignal(signal.SIGTERM)
+    if handler is not _told_to_end and slots.in_pool_child():
+        _former = handler
+        signal.signal(signal.SIGTERM, _told_to_end)
+
+
+def _told_to_end(number: int, frame: FrameType | None) -> None:
+    """SIGTERM: with an order from the parent, or from a scheduler that ends the whole allocation."""
+    slot = slots.mine
+    if slot.phase is Phase.IDLE:
+        _former(number, frame)  # what the pool does with a child that has nothing to do
+    elif slot.order.ends:
+        if _interruptible:
+            raise JobStopped(slot.order)
+    else:
+        if slot.order is Order.NONE:
+            slot.note_warning()
+        for warn in _on_warning:
+            warn()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A block that an order to end interrupts with `JobStopped`. Nothing else is ever interrupted.
+
+    Raises:
+        JobStopped: also when the order came before the block.
+    """
+    global _interruptible
+    main = threading.current_thread() is threading.main_thread()
+    _interruptible = main
+    try:
+        if slots.mine.order.ends:
+            raise JobStopped(slots.mine.order)
+        yield
+    finally:
+        _interruptible = False
+
+
+@contextmanager
+def warned_by(action: Callable[[], None]) -> Iterator[None]:
+    """For the length of the block `action` is called when the worker warns that it will end.
+
+    It is called from a signal handler, and at once if the warning has come already.
+    """
+    _on_warning.append(action)
+    try:
+        if slots.should_stop():
+            action()
+        yield
+    finally:
+        _on_warning.remove(action)
