@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     shutdown_grace: Duration = Field(30.0, description="What running jobs get at a graceful shutdown")
     kill_grace: Duration = Field(5.0, description="From the request to stop a job to its kill")
     quarantine_after: int = Field(
-        5, ge=0, description="Quick failures in a row that make a worker suspect; 0: never"
+        5, ge=0, le=16, description="Quick failures in a row that make a worker suspect; 0: never"
     )
     retention: Duration | None = Field(
         None, description="Finished jobs are pruned after this; default: never"

@@ -164,3 +164,56 @@ def talk() -> None:
     os.system("echo from a child")
     os.write(1, b"bytes \xff\n")
     print("to stderr", file=sys.stderr)
+
+
+@workflow
+def deaf(path: str) -> None:
+    """Swallows whatever is raised in it."""
+    with Path(path).open("a") as file:
+        file.write("ran\n")
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.1)
+        except BaseException:
+            continue
+
+
+@workflow
+def listener(path: str, then: str = "exit") -> None:
+    """Saves its work when its worker is about to end."""
+    Path(f"{path}.began").touch()
+    while not current_job().should_stop():
+        time.sleep(0.05)
+    Path(path).write_text("half done")
+    if then == "fail":
+        raise Fail("hopeless anyway")
+    sys.exit("enough for now")
+
+
+_warm: list[int] = []
+
+
+def warm_up() -> None:
+    _warm.append(os.getpid())
+    with Path(os.environ["STARTED"]).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+def cannot_start() -> None:
+    raise OSError("no such device")
+
+
+@workflow
+def is_warm() -> bool:
+    time.sleep(0.2)
+    return _warm == [os.getpid()]
+
+
+@workflow
+def node_dependent(number: int) -> str:
+    """Fails on a node on which something is missing."""
+    if os.environ.get("BROKEN_NODE"):
+        raise OSError("libfoo.so: cannot open shared object file")
+    time.sleep(0.2)
+    return "fine"

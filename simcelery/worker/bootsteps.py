@@ -15,6 +15,7 @@ from simcelery.worker.hearing import EVERY, Hearing
 from simcelery.worker.keeper import Keeper
 from simcelery.worker.lease import Lease
 from simcelery.worker.limits import Limits, Watch
+from simcelery.worker.quarantine import EVERY as JUDGE_EVERY
 from simcelery.worker.quarantine import Quarantine
 from simcelery.worker.refusals import refuse, refuse_unsafe
 from simcelery.worker.shutdown import Shutdown
@@ -74,6 +75,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
             worker.lease.worker_id,
             lambda: worker.consumer.leave_all_queues(),
         )
+        Ticker("quarantine", quarantine.look, JUDGE_EVERY).start()
         worker.lease.keep(worker.keeper, quarantine)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import uuid
 from contextlib import suppress
 
@@ -11,10 +12,13 @@ from simcelery.board import engine, feed, transitions
 from simcelery.board.transitions import Claim
 from simcelery.errors import ServiceError
 from simcelery.failpoints import failpoint
+from simcelery.settings import get_settings
 from simcelery.worker import slots
 from simcelery.worker.patience import patiently
 
 log = logging.getLogger(__name__)
+
+_LONGEST_JUDGEMENT = 10.0  # seconds; Postgres may be away
 
 WORKER_ID = "SIMCELERY_WORKER_ID"  # set by the lease before the pool forks its children
 
@@ -32,6 +36,8 @@ def claim(task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID) -> Claim | Non
     worker that is about to end gives it back instead.
     """
     worker = slots.shared
+    if worker is not None:
+        _await_judgement(worker)
     if worker is not None and not worker.take_job():
         give_back(task_id)
         return None
@@ -45,6 +51,16 @@ def claim(task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID) -> Claim | Non
     elif worker is not None:
         worker.return_job()
     return claimed
+
+
+def _await_judgement(worker: slots.Slots) -> None:
+    """After too many failures in a row: whether this node eats jobs is decided before it takes the next."""
+    suspicious = get_settings().quarantine_after
+    deadline = time.monotonic() + _LONGEST_JUDGEMENT
+    while 0 < suspicious <= slots.mine.failures and not worker.closed:
+        if worker.acquitted_until > time.monotonic() or time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
 
 
 def give_back(task_id: uuid.UUID) -> None:

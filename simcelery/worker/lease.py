@@ -115,7 +115,6 @@ class Lease:
             recording.do_deferred()
             spool.deliver(self.settings)
             self._keeper.settle(running, accounts)
-            self._quarantine.check()
         except ServiceError as error:
             log.warning("the lease is not renewed: %s", error)
 

@@ -114,7 +114,12 @@ class _Fields(ctypes.Structure):
 
 
 class _Header(ctypes.Structure):
-    _fields_ = [("closed", ctypes.c_uint8), ("draining", ctypes.c_uint8), ("broken", ctypes.c_uint8)]
+    _fields_ = [
+        ("acquitted_until", ctypes.c_double),
+        ("closed", ctypes.c_uint8),
+        ("draining", ctypes.c_uint8),
+        ("broken", ctypes.c_uint8),
+    ]
 
 
 class Slots:
@@ -179,6 +184,15 @@ class Slots:
     def report_broken(self) -> None:
         """Say so, from the child."""
         self._header.broken = self._header.closed = 1
+
+    @property
+    def acquitted_until(self) -> float:
+        """Until when, by the monotonic clock, failures here are taken to be the jobs' own fault."""
+        return float(self._header.acquitted_until)
+
+    def acquit(self, until: float) -> None:
+        """Take failures to be the jobs' own fault for a while."""
+        self._header.acquitted_until = until
 
     @property
     def claims(self) -> int:
@@ -292,6 +306,11 @@ class Slot:
         """Say so to the parent, unless the signal belongs to an order for an earlier attempt."""
         if self._fields.order == Order.NONE or self._fields.order_claim == self._fields.claim_id:
             self._fields.warned = 1
+
+    @property
+    def failures(self) -> int:
+        """How many jobs in a row have failed in this child, each within seconds."""
+        return int(self._fields.failures)
 
     def claiming(self, task_id: uuid.UUID, claim_id: uuid.UUID) -> None:
         """A claim is about to be made."""

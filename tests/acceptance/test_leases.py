@@ -10,25 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
-import simcelery
-from simcelery import Job
+from tests.acceptance.helpers import executions, submit
 from tests.board_helpers import attempts, row
 from tests.conftest import Project, wait_until
 from tests.processes import command_alive, sleeper
-
-
-def executions(path: Path) -> int:
-    """How often ``trace`` ran for this file."""
-    return len(path.read_text().splitlines()) if path.exists() else 0
-
-
-def submit(project: Project, code: str) -> Job:
-    """Submit one job from a client of its own."""
-    done = project.python(f"import sims; print(sims.{code}.id)")
-    assert done.returncode == 0, done.stderr
-    return simcelery.get_job(int(done.stdout))
 
 
 def tree(worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -231,8 +219,6 @@ def test_a_job_that_is_longer_than_a_visibility_timeout_runs_once(project: Proje
 def test_a_job_that_is_deleted_from_the_board_is_ended_and_the_worker_lives(
     project: Project, tmp_path: Path
 ) -> None:
-    import psycopg
-
     worker = project.worker("-c", "1")
     seconds = sleeper()
     assert project.run("simcelery", "submit", "--", "sleep", seconds).returncode == 0

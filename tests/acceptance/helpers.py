@@ -1,0 +1,34 @@
+"""What several acceptance tests do with a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import simcelery
+from simcelery import Job
+from tests.conftest import Project, wait_until
+from tests.processes import command_alive
+
+
+def executions(path: Path) -> int:
+    """How often ``trace`` ran for this file."""
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def submit(project: Project, code: str, **environment: str) -> Job:
+    """Submit one job of ``sims`` from a client process of its own, such as ``add.submit(1)``."""
+    done = project.python(f"import sims; print(sims.{code}.id)", **environment)
+    assert done.returncode == 0, done.stderr
+    return simcelery.get_job(int(done.stdout))
+
+
+def submit_command(project: Project, *argv: str) -> Job:
+    """Submit a command through the command line."""
+    done = project.run("simcelery", "submit", "-o", "quiet", "--", *argv)
+    assert done.returncode == 0, done.stderr
+    return simcelery.get_job(int(done.stdout))
+
+
+def wait_for_command(words: str, number: int = 1) -> None:
+    """Wait until so many processes with this command line live."""
+    wait_until(lambda: command_alive(words) == number)
