@@ -217,3 +217,101 @@ def node_dependent(number: int) -> str:
         raise OSError("libfoo.so: cannot open shared object file")
     time.sleep(0.2)
     return "fine"
+
+
+@workflow(max_losses=1)
+def deadly(how: str) -> None:
+    """Ends the process that runs it."""
+    import ctypes
+    import signal
+
+    if how == "segfault":
+        ctypes.string_at(0)
+    elif how == "abort":
+        os.abort()
+    elif how == "os._exit":
+        os._exit(3)
+    elif how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "exec":
+        os.execvp("true", ["true"])
+    elif how == "memory":
+        hoard = [bytearray(50 << 20) for _ in range(40)]
+        time.sleep(len(hoard))
+
+
+@workflow
+def surroundings() -> dict[str, Any]:
+    """What a job finds of its process."""
+    import signal
+
+    mask = os.umask(0)
+    os.umask(mask)
+    return {
+        "folder": os.getcwd(),
+        "mask": mask,
+        "spoiled": os.environ.get("SPOILED"),
+        "home": os.environ.get("HOME"),
+        "term": str(signal.getsignal(signal.SIGTERM)),
+        "interrupt": str(signal.getsignal(signal.SIGINT)),
+        "stdout": sys.stdout.name,
+    }
+
+
+@workflow
+def spoil(how: str) -> str:
+    """Changes something of the process that runs it."""
+    import signal
+    import tempfile
+    import threading
+
+    if how == "folder":
+        os.chdir("/")
+    elif how == "deleted folder":
+        folder = tempfile.mkdtemp()
+        os.chdir(folder)
+        os.rmdir(folder)
+    elif how == "signals":
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
+    elif how == "streams":
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.stdout.close()
+    elif how == "descriptors":
+        os.close(1)
+        os.close(2)
+    elif how == "environment":
+        os.environ["SPOILED"] = "yes"
+        del os.environ["HOME"]
+    elif how == "mask":
+        os.umask(0o777)
+    elif how == "threads":
+
+        def talk() -> None:
+            for _ in range(50):
+                print("left behind")
+                time.sleep(0.1)
+
+        threading.Thread(target=talk).start()
+    return how
+
+
+@workflow
+def say_hello() -> None:
+    print("hello")
+
+
+@workflow
+def fork_and_return(path: str) -> str:
+    """Its copy of the process returns as well."""
+    child = os.fork()
+    with Path(path).open("a") as file:
+        file.write("ran\n")
+    return "parent" if child else "copy"
+
+
+@workflow(time_limit=1.0)
+def slow_command(seconds: str) -> None:
+    import subprocess
+
+    subprocess.run(["sh", "-c", f"trap '' TERM; sleep {seconds} & setsid sleep {seconds}; true"], check=True)

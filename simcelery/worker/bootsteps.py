@@ -10,12 +10,11 @@ from simcelery.errors import SimceleryError
 from simcelery.execution.reaper import Reaper
 from simcelery.recovery import loop
 from simcelery.settings import get_settings
-from simcelery.worker import allocation, child, limits, slots, startup
-from simcelery.worker.hearing import EVERY, Hearing
+from simcelery.worker import allocation, child, hearing, limits, quarantine, slots, startup
+from simcelery.worker.hearing import Hearing
 from simcelery.worker.keeper import Keeper
 from simcelery.worker.lease import Lease
 from simcelery.worker.limits import Limits, Watch
-from simcelery.worker.quarantine import EVERY as JUDGE_EVERY
 from simcelery.worker.quarantine import Quarantine
 from simcelery.worker.refusals import refuse, refuse_unsafe
 from simcelery.worker.shutdown import Shutdown
@@ -69,14 +68,14 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.shutdown.listen()
         worker.keeper.start()
         assert slots.shared is not None
-        quarantine = Quarantine(
+        judge = Quarantine(
             slots.shared,
             get_settings(),
             worker.lease.worker_id,
             lambda: worker.consumer.leave_all_queues(),
         )
-        Ticker("quarantine", quarantine.look, JUDGE_EVERY).start()
-        worker.lease.keep(worker.keeper, quarantine)
+        Ticker("quarantine", judge.look, quarantine.EVERY).start()
+        worker.lease.keep(worker.keeper, judge)
 
 
 class RecoveryStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -111,13 +110,13 @@ class HearingStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def create(self, worker: Any) -> None:
         """Nothing is consumed yet."""
         assert slots.shared is not None
-        hearing = Hearing(
+        ears = Hearing(
             slots.shared,
             worker.shutdown,
             lambda: list(worker.app.amqp.queues.consume_from),
             lambda: worker.consumer.reconnect(),
         )
-        self.ticker = Ticker("hearing", hearing.look, EVERY)
+        self.ticker = Ticker("hearing", ears.look, hearing.EVERY)
 
     def start(self, worker: Any) -> None:
         """From now on."""

@@ -1,0 +1,70 @@
+"""A worker that no message reaches although messages wait: kombu's consumer can end up like that."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.acceptance.helpers import submit
+from tests.conftest import Project, wait_until
+
+# Lets the worker's consumer ask Redis for nothing, once or for ever; and has it notice quickly.
+DEAF = """
+
+from celery.signals import worker_ready
+from kombu.transport.redis import Channel
+from simcelery.worker import hearing
+
+hearing.EVERY = 0.5
+
+@worker_ready.connect
+def make_deaf(sender, **kwargs):
+    if os.environ.get("DEAF") == "once":
+        sender.task_consumer.channel._active_queues.clear()
+
+if os.environ.get("DEAF") == "always":
+    Channel._brpop_start = lambda channel, timeout=10: None
+"""
+
+
+@pytest.fixture
+def quick(project: Project) -> Project:
+    """A project whose workers can be made deaf, and look after that twice a second."""
+    source = project.folder / "sims.py"
+    source.write_text(source.read_text() + DEAF)
+    return project
+
+
+def test_a_deaf_worker_connects_anew_and_works(quick: Project) -> None:
+    worker = quick.worker("-c", "1", DEAF="once")
+    job = submit(quick, "add.submit(1)")
+    assert job.result(timeout=30) == 2
+    assert "it connects to Redis anew" in quick.logs()
+    assert worker.poll() is None
+
+
+def test_a_worker_that_stays_deaf_ends_with_a_line_and_a_status(quick: Project) -> None:
+    worker = quick.worker("-c", "1", DEAF="always")
+    job = submit(quick, "add.submit(1)")
+    assert worker.wait(60) == 1
+    assert "no message reaches this worker any more; it ends, to be started anew" in quick.logs()
+    assert job.state == "pending"
+    quick.worker("-c", "1")
+    assert job.result(timeout=30) == 2
+
+
+def test_an_idle_worker_is_left_alone(quick: Project) -> None:
+    worker = quick.worker("-c", "1")
+    time.sleep(4)
+    assert submit(quick, "add.submit(1)").result(timeout=30) == 2
+    assert "connects to Redis anew" not in quick.logs()
+    assert worker.poll() is None
+
+
+def test_a_busy_worker_is_left_alone_while_messages_wait(quick: Project) -> None:
+    worker = quick.worker("-c", "1")
+    jobs = [submit(quick, f"trace.submit({str(quick.folder / str(i))!r}, pause=4.0)") for i in range(2)]
+    wait_until(lambda: jobs[1].state == "succeeded", 30)
+    assert "connects to Redis anew" not in quick.logs()
+    assert worker.poll() is None
