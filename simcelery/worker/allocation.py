@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
+
+from simcelery.settings import parse_duration
 
 _ID_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
@@ -14,15 +17,31 @@ def scheduler_job_id() -> str | None:
 
 
 def seconds_left() -> float | None:
-    """How long the allocation still lasts, where the scheduler says so in the environment.
+    """How long the allocation still lasts, or None where no scheduler says so.
 
-    Slurm gives the Unix time of the end (``SLURM_JOB_END_TIME``), PBS the length of the allocation
-    (``PBS_WALLTIME``, seconds), which is counted from now: a worker is the first thing that a job script
-    starts.
+    Slurm gives the Unix time of the end (``SLURM_JOB_END_TIME``); versions that do not are asked. PBS gives
+    the length of the allocation (``PBS_WALLTIME``, seconds), which is counted from now: a worker is the first
+    thing that a job script starts.
     """
     if end := _number("SLURM_JOB_END_TIME"):
         return max(0.0, end - time.time())
+    if "SLURM_JOB_ID" in os.environ:
+        return _ask_slurm(os.environ["SLURM_JOB_ID"])
     return _number("PBS_WALLTIME")
+
+
+def _ask_slurm(job_id: str) -> float | None:
+    """Once, when the worker starts: a thousand workers that ask again would burden the scheduler."""
+    command = ["squeue", "--noheader", "--jobs", job_id, "--format", "%L"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    left = asked.stdout.strip()
+    try:
+        return parse_duration(left if left.count(":") != 1 else f"0:{left}")
+    except ValueError:  # UNLIMITED
+        return None
 
 
 def _number(name: str) -> float | None:
