@@ -17,11 +17,12 @@ def sleeper() -> str:
 
 def command_alive(words: str) -> int:
     """How many processes with this command line live, zombies not counted."""
-    found = 0
-    for process in psutil.process_iter():
-        try:
-            alive = process.status() != psutil.STATUS_ZOMBIE
-            found += alive and " ".join(process.cmdline()) == words
-        except psutil.Error:
-            continue
-    return found
+    return sum(command_of(process) == words for process in psutil.process_iter())
+
+
+def command_of(process: psutil.Process) -> str:
+    """Its command line; empty for a zombie, or when it is gone."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

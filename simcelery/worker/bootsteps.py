@@ -7,7 +7,6 @@ from typing import Any
 from celery import bootsteps
 
 from simcelery.errors import SimceleryError
-from simcelery.execution.reaper import Reaper
 from simcelery.recovery import loop
 from simcelery.settings import get_settings
 from simcelery.worker import allocation, child, hearing, limits, quarantine, slots, startup
@@ -56,7 +55,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Before the pool forks: what its children inherit."""
         settings = get_settings()
         slots.shared = slots.Slots(self._max_jobs)
-        child.reaper = Reaper.start(slots.shared.token, settings.kill_grace)
+        child.start_reaper()
         if self._startup:
             child.startup = startup.named(self._startup)
             worker.app.conf.worker_proc_alive_timeout = startup.LONGEST
@@ -75,6 +74,12 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
             lambda: worker.consumer.leave_all_queues(),
         )
         Ticker("quarantine", judge.look, quarantine.EVERY).start()
+        pool = worker.pool._pool
+        Ticker(
+            "reaper",
+            lambda: child.replace_dead_reaper(process.pid for process in list(pool._pool)),
+            get_settings().renew_every,
+        ).start()
         worker.lease.keep(worker.keeper, judge)
 
 

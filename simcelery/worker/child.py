@@ -5,19 +5,37 @@ from __future__ import annotations
 import logging
 import multiprocessing.process
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import billiard
 
 from simcelery.execution import processes
 from simcelery.execution.reaper import Reaper
+from simcelery.settings import get_settings
 from simcelery.worker import slots
 
 log = logging.getLogger(__name__)
 
 reaper: Reaper | None = None  # set by the worker before its pool forks
 startup: Callable[[], object] | None = None  # what --startup names
+
+
+def start_reaper() -> None:
+    """Start the process that ends what a killed worker leaves. In the worker's parent process."""
+    global reaper
+    assert slots.shared is not None
+    reaper = Reaper.start(slots.shared.token, get_settings().kill_grace)
+
+
+def replace_dead_reaper(children: Iterable[int]) -> None:
+    """Somebody may have killed it. `children`: the pids of the pool's children."""
+    if reaper is None or reaper.alive:
+        return
+    log.warning("the reaper is gone; another one takes its place")
+    start_reaper()
+    for pid in children:
+        reaper.watch(pid)
 
 
 def prepare(**_: Any) -> None:

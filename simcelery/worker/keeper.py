@@ -53,6 +53,7 @@ class _Death:
     task_id: uuid.UUID
     pid: int
     message: str
+    running: Running | None  # what the child's slot said, before its successor has it
 
 
 class Keeper:
@@ -101,7 +102,7 @@ class Keeper:
 
     def child_died(self, task_id: uuid.UUID, pid: int, message: str) -> None:
         """The pool lost a child with a job. Called from the worker's event loop, which must not wait."""
-        self._deaths.append(_Death(task_id, pid, message))
+        self._deaths.append(_Death(task_id, pid, message, self._slots.of_pid(pid)))
 
     def look(self) -> None:
         """One round."""
@@ -208,9 +209,8 @@ class Keeper:
             death = self._deaths.popleft()
             if death.pid in self._ended_pids:
                 continue  # we did it, and have said why
-            running = self._slots.of_pid(death.pid)
-            if running is not None and running.task_id == death.task_id:
-                self._mourn(running, death.message)
+            if death.running is not None and death.running.task_id == death.task_id:
+                self._mourn(death.running, death.message)
             else:
                 guard = transitions.by_child(death.task_id, self._worker_id, death.pid)
                 recording.record_or_defer(guard, self._lost(death.message), death.task_id, None)
@@ -254,7 +254,7 @@ class Keeper:
             of_job = {row.id: row for row in rows}
             for claim_id, running in before.items():
                 now = after.get(claim_id)
-                if now is not None and now.phase is running.phase and running.job_id:
+                if now is not None and running.job_id:
                     self._compare(now, of_job.get(running.job_id))
             missing = {
                 row.claim_id: row

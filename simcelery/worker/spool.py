@@ -119,7 +119,7 @@ def deliver_claim(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -
 
 def forget(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> None:
     """It is on the board."""
-    _path(settings, task_id, claim_id).unlink(missing_ok=True)
+    _remove(_path(settings, task_id, claim_id))
 
 
 def _deliver(one: Spooled) -> bool | None:
@@ -131,7 +131,7 @@ def _deliver(one: Spooled) -> bool | None:
         if finished is None:
             transitions.note_late(connection, one.task_id, one.claim_id, one.report)
     failpoint("after_spool_delivery")
-    one.path.unlink(missing_ok=True)
+    _remove(one.path)
     log.info("the spooled outcome of job %s is %s", one.task_id, "recorded" if finished else "too late")
     if finished is not None:
         try:
@@ -139,6 +139,13 @@ def _deliver(one: Spooled) -> bool | None:
         except BrokerUnreachableError as error:
             log.warning("the jobs that waited for job %s will be published later: %s", finished.id, error)
     return finished is not None
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.error("%s is delivered, but cannot be removed: %s", path, error)
 
 
 def _path(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> Path:

@@ -13,10 +13,10 @@ import psutil
 import psycopg
 import pytest
 
-from tests.acceptance.helpers import executions, submit
+from tests.acceptance.helpers import executions, submit, submit_command, wait_for_command
 from tests.board_helpers import attempts, row
 from tests.conftest import Project, wait_until
-from tests.processes import command_alive, sleeper
+from tests.processes import command_alive, command_of, sleeper
 
 
 def tree(worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -243,3 +243,28 @@ def test_a_killed_pool_child_is_noticed_at_once(project: Project, tmp_path: Path
     [lost] = attempts(job.id)
     assert (lost["outcome"], lost["cause"]) == ("lost", "worker_lost")
     assert "SIGKILL" in lost["error_message"]
+
+
+def test_a_killed_pool_child_leaves_no_process_of_its_job_behind(project: Project) -> None:
+    worker = project.worker("-c", "1")
+    seconds = sleeper()
+    script = f"trap '' TERM; setsid sleep {seconds} & (trap '' TERM; sleep {seconds}) & sleep {seconds}"
+    job = submit_command(project, "sh", "-c", script)
+    wait_for_command(f"sleep {seconds}", 3)
+    first = [process for process in psutil.process_iter() if command_of(process) == f"sleep {seconds}"]
+    os.kill(row(job.id).pid or 0, signal.SIGKILL)
+    wait_until(lambda: not any(process.is_running() for process in first), 15)
+    wait_until(lambda: row(job.id).attempt == 2)
+    assert worker.poll() is None
+
+
+def test_a_reaper_that_was_killed_is_replaced(project: Project) -> None:
+    worker = project.worker("-c", "1")
+    seconds = sleeper()
+    submit_command(project, "sleep", seconds)
+    wait_for_command(f"sleep {seconds}")
+    [reaper] = [one for one in psutil.Process(worker.pid).children() if "reaping" in " ".join(one.cmdline())]
+    reaper.kill()
+    wait_until(lambda: "another one takes its place" in project.logs())
+    worker.kill()
+    wait_until(lambda: command_alive(f"sleep {seconds}") == 0, 15)

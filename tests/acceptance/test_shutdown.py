@@ -89,6 +89,16 @@ def test_a_command_that_ignores_the_warning_is_killed_with_all_its_processes(pro
     assert released(job.id)
 
 
+def test_a_workflow_that_swallows_everything_is_killed_and_released(project: Project, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    worker = project.worker("-c", "1", SIMCELERY_SHUTDOWN_GRACE="1")
+    job = submit(project, f"deaf.submit({str(count)!r})")
+    wait_until(lambda: executions(count) == 1)
+    worker.terminate()
+    assert worker.wait(20) == 0
+    assert released(job.id)
+
+
 def test_no_job_is_claimed_once_the_worker_is_told_to_end(project: Project, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     worker = project.worker("-c", "1")
