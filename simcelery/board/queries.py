@@ -6,12 +6,30 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Double,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    case,
+    exists,
+    extract,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.among import among
-from simcelery.board.models import Attempt, Job, LogChunk, Worker
+from simcelery.board.leases import is_live
+from simcelery.board.models import Attempt, Job, LogChunk, Recovery, Worker
 from simcelery.board.seconds import seconds
 from simcelery.board.states import TERMINAL, State
 
@@ -188,32 +206,140 @@ def log(connection: Connection, job_id: int) -> str:
     return "".join(rows)
 
 
-def workers(connection: Connection, *, live_only: bool = False) -> list[dict[str, Any]]:
-    """Workers, the newest first, each with ``live`` and the number of jobs it runs."""
-    live = Worker.ended_at.is_(None) & (Worker.lease_expires_at > func.now())
-    running = (
-        select(func.count())
-        .where(Job.worker_id == Worker.id, Job.state == State.RUNNING)
-        .correlate(Worker)
-        .scalar_subquery()
+def _select_workers() -> Select[Any]:
+    ended = Worker.ended_at.is_not(None)
+    overdue = Worker.lease_expires_at <= func.now()
+    state = case(
+        (ended, "ended"),
+        (overdue, "overdue"),
+        (Worker.quarantined_at.is_not(None), "quarantined"),
+        else_="live",
     )
-    statement = select(Worker.__table__, live.label("live"), running.label("running")).order_by(
-        Worker.id.desc()
+    running = select(Job.id).where(Job.worker_id == Worker.id, Job.state == State.RUNNING).order_by(Job.id)
+    return select(
+        Worker.__table__,
+        state.label("state"),
+        func.array(running.correlate(Worker).scalar_subquery(), type_=ARRAY(BigInteger)).label("running"),
+        func.now().label("now"),
     )
+
+
+def workers(
+    connection: Connection, *, live_only: bool = False, gone_within: float | None = None
+) -> list[dict[str, Any]]:
+    """Workers, the newest first: all columns, ``state``, the ids of the ``running`` jobs, and ``now``.
+
+    ``state`` is live, quarantined (it lives, and takes no jobs), overdue (its lease ended, it has not) or
+    ended.
+
+    Parameters:
+        gone_within: of those that ended, or whose lease did, only those of the last so many seconds, and
+            those that still hold jobs.
+    """
+    statement = _select_workers().order_by(Worker.id.desc())
     if live_only:
-        statement = statement.where(live)
+        statement = statement.where(is_live())
+    if gone_within is not None:
+        gone_at = func.coalesce(Worker.ended_at, Worker.lease_expires_at)
+        holds = exists().where(Job.worker_id == Worker.id, Job.state == State.RUNNING)
+        statement = statement.where(or_(gone_at > func.now() - seconds(gone_within), holds))
     return [dict(row._mapping) for row in connection.execute(statement)]
 
 
-def unserved_queues(connection: Connection, job_ids: Iterable[int] | None = None) -> dict[str, int]:
-    """Queues with pending jobs (of these, if ids are given) and no live worker: queue → number of jobs."""
-    served = set()
-    for worker in workers(connection, live_only=True):
-        served.update(worker["queues"])
-    pending = select(Job.queue, func.count()).where(Job.state == State.PENDING).group_by(Job.queue)
+def lost(connection: Connection) -> list[dict[str, Any]]:
+    """The workers that ended, or whose lease did, and that still hold running jobs; see `workers`."""
+    found = workers(connection, gone_within=0.0)
+    return [one for one in found if one["running"] and one["state"] in ("overdue", "ended")]
+
+
+def worker_of(connection: Connection, job_id: int) -> dict[str, Any] | None:
+    """The worker that was the last to claim a job, as `workers` shows it; None: there is none, or no more."""
+    last = select(Job.worker_id).where(Job.id == job_id).scalar_subquery()
+    statement = _select_workers().where(Worker.id == last)
+    row = connection.execute(statement).one_or_none()
+    return dict(row._mapping) if row else None
+
+
+@dataclass(frozen=True)
+class Unserved:
+    """Pending jobs that no live worker starts.
+
+    Attributes:
+        why: ``queue``: none consumes their queue; ``workflow``: none of those that do knows their workflow;
+            ``quarantine``: all that know it are in quarantine.
+    """
+
+    why: Literal["queue", "workflow", "quarantine"]
+    queue: str
+    workflow: str
+    count: int
+
+
+def unserved(connection: Connection, job_ids: Iterable[int] | None = None) -> list[Unserved]:
+    """The pending jobs (of these, if ids are given) that no live worker starts, by queue and workflow."""
+    live = workers(connection, live_only=True)
+    pending = (
+        select(Job.queue, Job.workflow, func.count())
+        .where(Job.state == State.PENDING)
+        .group_by(Job.queue, Job.workflow)
+        .order_by(Job.queue, Job.workflow)
+    )
     if job_ids is not None:
         pending = pending.where(among(Job.id, job_ids))
-    return {queue: number for queue, number in connection.execute(pending) if queue not in served}
+    found = []
+    for queue, workflow, number in connection.execute(pending):
+        if why := why_unserved(live, queue, workflow):
+            found.append(Unserved(why, queue, workflow, number))
+    return found
+
+
+def why_unserved(
+    live: Iterable[dict[str, Any]], queue: str, workflow: str
+) -> Literal["queue", "workflow", "quarantine"] | None:
+    """Why none of the live workers starts the jobs of a workflow in a queue; None: one does.
+
+    Parameters:
+        live: from `workers`.
+    """
+    consumers = [worker for worker in live if queue in worker["queues"]]
+    knowing = [worker for worker in consumers if workflow in worker["workflows"]]
+    if not consumers:
+        return "queue"
+    if not knowing:
+        return "workflow"
+    return "quarantine" if all(worker["quarantined_at"] for worker in knowing) else None
+
+
+def number_before(connection: Connection, job: JobRow) -> int:
+    """How many pending jobs of its queue come before a pending job."""
+    before = or_(Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id))
+    statement = select(func.count()).where(Job.state == State.PENDING, Job.queue == job.queue, before)
+    return connection.scalar(statement) or 0
+
+
+def last_attempts(connection: Connection, job_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """The newest ended attempt of each of these jobs that has one; see `attempts`."""
+    rows = connection.execute(
+        select(Attempt.__table__)
+        .where(among(Attempt.job_id, job_ids))
+        .order_by(Attempt.job_id, Attempt.attempt.desc())
+        .distinct(Attempt.job_id)
+    )
+    return {row.job_id: dict(row._mapping) for row in rows}
+
+
+def ids_by_task_id(connection: Connection, task_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """The ids of the jobs with these Celery task ids; those that are not on the board are left out."""
+    wanted: Any = literal(list(task_ids), ARRAY(Uuid))
+    rows = connection.execute(select(Job.task_id, Job.id).where(Job.task_id == any_(wanted)))
+    return {row.task_id: row.id for row in rows}
+
+
+def turns(connection: Connection) -> list[dict[str, Any]]:
+    """The acts of recovery: ``name``, ``last_by``, and since how many seconds the turn has been ``due``."""
+    due = extract("epoch", func.now() - Recovery.next_at).cast(Double).label("due")
+    rows = connection.execute(select(Recovery.name, Recovery.last_by, due).order_by(Recovery.name))
+    return [dict(row._mapping) for row in rows]
 
 
 def started(connection: Connection) -> tuple[dt.datetime, dt.datetime]:

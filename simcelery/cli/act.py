@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from simcelery.cli.options import Filters, Output, command, filter_options, output_option, yes_option
+from simcelery.cli.options import (
+    Filters,
+    Output,
+    command,
+    duration,
+    filter_options,
+    output_option,
+    yes_option,
+)
 from simcelery.cli.output import say, show_ids, show_json
 from simcelery.cli.selectors import Selection, ids_argument, require, which
-from simcelery.cli.words import compact, many
+from simcelery.cli.words import compact, many, named
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,34 +30,53 @@ if TYPE_CHECKING:
     "simcelery cancel 42",
     "simcelery cancel -w emt.relax -s pending -y",
     "simcelery list -t oxides -o quiet | simcelery cancel - -y",
+    "simcelery cancel 42 --wait --timeout 1m",
 )
 @ids_argument()
 @filter_options
+@click.option("--wait", "wait", is_flag=True, help="Wait until the running ones have ended, and say how.")
+@click.option("--timeout", metavar="DURATION", help="With --wait: at most 90, 1h30m or HH:MM:SS.")
 @yes_option
 @output_option
-def cancel(selection: Selection | None, filters: Filters, yes: bool, output: Output) -> int:
+def cancel(
+    selection: Selection | None,
+    filters: Filters,
+    wait: bool,
+    timeout: str | None,
+    yes: bool,
+    output: Output,
+) -> int:
     """Cancel jobs: at once where they wait, and a running one as soon as its worker hears of it.
 
     IDS are 42, 1-5,8, last or - (from stdin). Jobs that have ended are left alone. Asks before it cancels
-    more than one.
+    more than one. With --wait the exit code is 1 if a job ended otherwise, or the time is up; Ctrl-C stops
+    the waiting, not the cancel.
     """
     from simcelery.board.states import ACTIVE
+    from simcelery.cli import stopped
     from simcelery.submission import manage
 
+    seconds = duration("--timeout", timeout)
+    if timeout is not None and not wait:
+        raise UsageError("--timeout is for --wait: add it")
     require(selection, filters, "cancel")
     ids, counts = _choose(selection, filters, ACTIVE)
     if not _confirmed("cancel", ids, counts, yes):
         return 0
     at_once, requested = manage.cancel(ids)
+    if wait:
+        asked_for = stopped.asked_for(selection, filters, ids)
+        return stopped.wait_for(asked_for, at_once, requested, seconds, output)
     if output == "json":
         show_json({"cancelled": at_once, "asked_to_stop": requested})
     elif output == "quiet":
         show_ids([*at_once, *requested])
     else:
         if at_once:
-            say(f"cancelled {_named(at_once)}")
+            say(f"cancelled {named(at_once)}")
         if requested:
-            say(f"asked to stop: running {_named(requested)}")
+            told = "its worker has" if len(requested) == 1 else "their workers have"
+            say(f"asked to stop: running {named(requested)}; {told} been told (--wait waits for the end)")
         if not at_once and not requested:
             say("nothing to cancel: no such job waits or runs")
     return 0
@@ -92,9 +119,7 @@ def retry(
     elif output == "quiet":
         show_ids(revived)
     else:
-        say(
-            f"back to work: {_named(revived)}" if revived else "nothing to retry: no such job is unsuccessful"
-        )
+        say(f"back to work: {named(revived)}" if revived else "nothing to retry: no such job is unsuccessful")
     return 0
 
 
@@ -129,7 +154,3 @@ def _confirmed(verb: str, ids: list[int], counts: dict[str, int], yes: bool) -> 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"this would {about}: add -y")
     return click.confirm(f"{about}?", err=True)
-
-
-def _named(ids: list[int]) -> str:
-    return f"job {ids[0]}" if len(ids) == 1 else f"{many(len(ids))} ({compact(ids)})"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from simcelery.cli import checks
+from simcelery.cli.checks import Check, Verdict
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, say, show_ids, show_json, show_table
-from simcelery.cli.words import many
 from simcelery.errors import ServiceError, SimceleryError
 
 if TYPE_CHECKING:
@@ -19,18 +20,6 @@ if TYPE_CHECKING:
 
 _MOST_SKEW = 2.0
 _OLDEST_POSTGRES = 14
-Verdict = Literal["ok", "warn", "FAIL"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """What was looked at, what was found, what to do. `exit_code` counts for a FAIL only."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
-    exit_code: int = 2
 
 
 @command(
@@ -42,17 +31,17 @@ def doctor(output: Output) -> int:
 
     Exit code 0 without a FAIL, 3 if a service is unreachable, else 2.
     """
-    checks = list(examine())
-    failed = [check for check in checks if check.verdict == "FAIL"]
+    found = list(examine())
+    failed = [check for check in found if check.verdict == "FAIL"]
     if output == "json":
-        shown = [{n: v for n, v in asdict(check).items() if n != "exit_code"} for check in checks]
+        shown = [{n: v for n, v in asdict(check).items() if n != "exit_code"} for check in found]
         show_json({"ok": not failed, "checks": shown})
     elif output == "quiet":
         show_ids(check.name for check in failed)
     else:
         columns = [Column("check"), Column("", coloured=True), Column("found", wrapped=True)]
-        show_table(columns, [(check.name, check.verdict, check.found) for check in checks])
-        advised = [check for check in checks if check.advice]
+        show_table(columns, [(check.name, check.verdict, check.found) for check in found])
+        advised = [check for check in found if check.advice]
         if advised:
             say()
         for check in advised:
@@ -70,18 +59,20 @@ def examine() -> Iterator[Check]:
         yield Check("settings", "FAIL", str(error))
         return
     yield from _settings(settings)
+    yield from checks.of_grace(settings)
     yield from _guarded("workflows", lambda: _workflows(settings))
-    for name, url, checks in (
+    yield from checks.of_spool(settings)
+    for name, url, look in (
         ("board", settings.board_url, lambda: _board(settings)),
         ("broker", settings.redis_url, _broker),
     ):
         if _is_set(url):
-            yield from _guarded(name, checks)
+            yield from _guarded(name, look)
 
 
-def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+def _guarded(name: str, look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
     try:
-        yield from checks()
+        yield from look()
     except ServiceError as error:
         yield Check(name, "FAIL", str(error), exit_code=3)
     except SimceleryError as error:
@@ -182,29 +173,10 @@ def _postgres() -> Iterator[Check]:
 
 
 def _workers() -> Iterator[Check]:
-    from simcelery import __version__
-    from simcelery.board import engine, queries
+    from simcelery.board import engine
 
     with engine.begin() as connection:
-        live = queries.workers(connection, live_only=True)
-        unserved = queries.unserved_queues(connection)
-    slots = sum(worker["concurrency"] for worker in live)
-    if live:
-        yield Check("workers", "ok", f"{many(len(live), 'live worker')}, {many(slots, 'slot')}")
-    else:
-        advice = "start one in the folder of your workflows: celery -A simcelery worker"
-        yield Check("workers", "warn", "no live worker", advice)
-    for worker in live:
-        if worker["note"]:
-            yield Check("workers", "warn", worker["nodename"], worker["note"])
-    if others := sorted({worker["version"] for worker in live} - {__version__}):
-        found = f"workers run simcelery {', '.join(others)}, this is {__version__}"
-        yield Check("versions", "warn", found, "install the same version on all nodes")
-    for queue, waiting in unserved.items():
-        found = f"{many(waiting, 'pending job')} in queue {queue!r} and no live worker for it"
-        yield Check("queues", "warn", found, f"start one: celery -A simcelery worker -Q {queue}")
-    if not unserved:
-        yield Check("queues", "ok", "every queue with pending jobs has a live worker")
+        yield from list(checks.of_workers(connection))
 
 
 def _broker() -> Iterator[Check]:

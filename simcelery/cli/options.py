@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import click
 
@@ -95,11 +95,28 @@ class Command(click.Command):
                     formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
 
+class Verbs(Command, click.Group):
+    """A verb with verbs of its own, such as ``spool push``."""
+
+
+C = TypeVar("C", bound=Command)
+
+
+@overload
+def command(name: str, *examples: str) -> Callable[[Callable[..., int | None]], Command]: ...
+
+
+@overload
 def command(
-    name: str, *examples: str, cls: type[Command] = Command
-) -> Callable[[Callable[..., int | None]], click.Command]:
+    name: str, *examples: str, cls: type[C], **more: Any
+) -> Callable[[Callable[..., int | None]], C]: ...
+
+
+def command(
+    name: str, *examples: str, cls: type[Any] = Command, **more: Any
+) -> Callable[[Callable[..., int | None]], Any]:
     """Make a function a verb. What it returns is the exit code."""
-    return click.command(name, cls=cls, examples=examples)
+    return click.command(name, cls=cls, examples=examples, **more)
 
 
 def output_option(function: F) -> F:

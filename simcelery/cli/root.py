@@ -48,6 +48,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "list": Verb("look", "list_", "The jobs, newest first."),
         "status": Verb("look", "status", "How many jobs are in which state."),
         "show": Verb("show", "show", "Everything about one job."),
+        "explain": Verb("explain", "explain", "Why a job does not run, or not yet."),
         "wait": Verb("wait", "wait", "Wait until jobs are finished."),
         "result": Verb("results", "result", "The result of one job."),
         "results": Verb("results", "results", "The results of many jobs."),
@@ -55,7 +56,11 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Act": {
         "cancel": Verb("act", "cancel", "Cancel jobs."),
         "retry": Verb("act", "retry", "Send jobs that did not succeed back to work."),
+    },
+    "Workers": {
+        "workers": Verb("workers", "workers", "Who works, and who did until lately."),
         "recover": Verb("recover", "recover", "Do what the workers' recovery does, here and now."),
+        "spool": Verb("spool", "spool", "Outcomes that have not reached the board; 'spool push' delivers."),
     },
     "Shell": {
         "completion": Verb("complete", "completion", "The script that lets your shell complete."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, heading, say, show_facts, show_ids, show_json, show_table
 from simcelery.cli.records import plain, progress, record
 from simcelery.cli.selectors import Selection, ids_argument, resolve
-from simcelery.cli.words import ago, compact, duration, moment, size, span
+from simcelery.cli.words import ago, compact, duration, moment, one_line, size, span
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
@@ -146,8 +147,23 @@ def _show_attempts(attempts: list[dict[str, Any]]) -> None:
             span(one["started_at"], one["finished_at"]),
             duration(one["cpu_seconds"]),
             size(one["peak_memory"]),
-            f"{one['error_type']}: {one['error_message'] or ''}".rstrip(": ") if one["error_type"] else "",
+            ": ".join(filter(None, (one["error_type"], one["error_message"]))),
         )
         for one in attempts
     ]
     show_table(columns, rows)
+    for one in attempts:
+        if one["late_outcome"]:
+            say(f"  attempt {one['attempt']}, late: {late(one)}")
+
+
+def late(attempt: dict[str, Any]) -> str:
+    """What the worker of an attempt reported after the attempt had been given up."""
+    told = attempt["late_outcome"]
+    if before := told.get("accepted_after"):
+        return f"{attempt['outcome']}; it had been {before}, and no newer claim was made: accepted"
+    error = ": ".join(filter(None, (told.get("error_type"), told.get("error_message"))))
+    said = f"{told.get('outcome')}" + (f" ({one_line(error)})" if error else "")
+    if reported := told.get("reported_at"):
+        said += f", {span(attempt['finished_at'], dt.datetime.fromisoformat(reported))} after it was given up"
+    return f"{said}; it no longer counts"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from simcelery.cli.options import Filters, Output, command, duration, filter_opt
 from simcelery.cli.output import note, say, show_ids, show_json
 from simcelery.cli.records import plain, progress, record
 from simcelery.cli.selectors import Selection, chunks, ids_argument, require, which
-from simcelery.cli.words import compact, many
+from simcelery.cli.words import compact, many, named
 from simcelery.cli.words import duration as in_words
 from simcelery.errors import JobNotFoundError, ServiceError, WaitTimeoutError
 
@@ -182,15 +183,18 @@ class Watch:
         return f"{shown}, {in_words(len(self._open) / rate)} left"
 
 
-def follow(watch: Watch, timeout: float | None) -> None:
+def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -> None:
     """Poll until all are finished; draw what is going on.
+
+    Parameters:
+        still: what holds when the time is up.
 
     Raises:
         WaitTimeoutError: some are not finished in time.
         ServiceError: Postgres has been away for minutes.
     """
     began = time.monotonic()
-    pause, last_heard, hinted, before = _FIRST_PAUSE, began, False, -1
+    pause, last_heard, hint_at, before = _FIRST_PAUSE, began, began + _HINT_AFTER, -1
     with ExitStack() as stack:
         draw: Callable[[], None] | None = None
         while True:
@@ -205,31 +209,34 @@ def follow(watch: Watch, timeout: float | None) -> None:
             now = time.monotonic()
             if timeout is not None and now - began >= timeout:
                 left = f"{many(len(watch.ids) - watch.finished)} not finished"
-                raise WaitTimeoutError(
-                    f"{left} after {in_words(timeout)}: {watch.in_words()}; the jobs go on"
-                )
+                raise WaitTimeoutError(f"{left} after {in_words(timeout)}: {watch.in_words()}; {still}")
             draw = draw or stack.enter_context(_drawing(watch))
             draw()
-            if not hinted and watch.idle and now - began > _HINT_AFTER:
-                hinted = True
+            if now > hint_at:
                 with suppress(ServiceError):
-                    _hint(watch.ids)
+                    hint_at = math.inf if _hint(watch) else now + _HINT_AFTER
             pause = _FIRST_PAUSE if watch.finished != before else min(pause * 1.5, _LONGEST_PAUSE)
             before = watch.finished
             left_over = pause if timeout is None else min(pause, began + timeout - now)
             time.sleep(max(left_over, 0.0))
 
 
-def _hint(ids: Sequence[int]) -> None:
+def _hint(watch: Watch) -> bool:
+    """Say what keeps them, if nobody is there to start them or to end them; whether anything was said."""
     from simcelery.board import engine, queries
+    from simcelery.cli.unserved import in_sentences
 
     with engine.begin() as connection:
-        unserved = queries.unserved_queues(connection, ids)
-    for queue, count in unserved.items():
-        note(
-            f"simcelery: no live worker serves queue {queue!r} ({many(count, 'pending job')}): "
-            f"celery -A simcelery worker -Q {queue}"
-        )
+        unserved = queries.unserved(connection, watch.ids) if watch.idle else []
+        lost = queries.lost(connection) if watch.states["running"] else []
+    lines = [f"{about}: {advice}" for about, advice in in_sentences(unserved)]
+    for worker in lost:
+        if ours := sorted(set(worker["running"]) & set(watch.ids)):
+            about = f"the lease of {worker['nodename']}, which runs {named(ours)}, has ended"
+            lines.append(f"{about}: 'simcelery explain {ours[0]}' says when it is rescued")
+    for line in lines:
+        note(f"simcelery: {line}")
+    return bool(lines)
 
 
 @contextmanager

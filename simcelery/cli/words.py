@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (30 * 86400, 86400, "d"))
 
@@ -79,6 +79,11 @@ def compact(ids: Iterable[int], most: int = 12) -> str:
             parts.append([number, number])
     shown = [str(first) if first == last else f"{first}-{last}" for first, last in parts[:most]]
     return ",".join(shown) + (",…" if len(parts) > most else "")
+
+
+def named(ids: Sequence[int], most: int = 12) -> str:
+    """``job 42``, ``3 jobs (1-2,8)``."""
+    return f"job {ids[0]}" if len(ids) == 1 else f"{many(len(ids))} ({compact(ids, most)})"
 
 
 def one_line(text: object) -> str:

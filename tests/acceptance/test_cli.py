@@ -67,6 +67,7 @@ class Cli:
             out, err = streams[1].read_text(), streams[2].read_text()
         assert process.exitcode == code, f"{arguments}: {process.exitcode}\n{out}\n{err}"
         assert "Traceback" not in err
+        assert "Warning" not in err
         if code >= 2:
             assert err.count("\n") == 1
         return subprocess.CompletedProcess(arguments, code, out, err)

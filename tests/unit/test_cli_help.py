@@ -43,7 +43,9 @@ def loaded_after(*arguments: str) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("arguments", [("--help",), (), ("--version",), ("submit", "--help"), ("list", "-h")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), (), ("--version",), ("submit", "--help"), ("spool", "push", "-h")]
+)
 def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not loaded_after(*arguments) & set(HEAVY)
 
@@ -99,6 +101,10 @@ def test_an_unknown_verb_is_answered_with_the_one_that_was_meant() -> None:
         (("list", "5-1"), "'5-1' is not a range of ids"),
         (("show",), "missing argument 'IDS'"),
         (("cancel",), "cancel what? Name jobs"),
+        (("cancel", "42", "--timeout", "1m"), "--timeout is for --wait"),
+        (("cancel", "42", "--wait", "--timeout", "x"), "--timeout: 'x' is not a duration"),
+        (("explain",), "missing argument 'IDS'"),
+        (("spool", "pull"), "no such command 'pull'"),
         (("retry",), "retry what? Name jobs"),
         (("wait",), "wait for what? Name jobs"),
         (("wait", "--timeout", "x", "1"), "--timeout: 'x' is not a duration"),
@@ -223,6 +229,18 @@ def test_a_dry_run_of_a_command_needs_no_server(tmp_path: Path) -> None:
     assert '"id": null' in done.stdout
 
 
+def test_an_empty_spool_needs_no_server(tmp_path: Path) -> None:
+    for arguments, expected in (
+        (("spool",), f"nothing waits in {tmp_path}/spool\n"),
+        (("spool", "-o", "json"), "[]\n"),
+        (("spool", "push"), f"nothing waits in {tmp_path}/spool\n"),
+        (("spool", "-o", "quiet", "push"), ""),
+        (("spool", "push", "-o", "quiet"), ""),
+    ):
+        done = simcelery(*arguments, SIMCELERY_HOME=str(tmp_path))
+        assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+
+
 def test_run_prints_json_and_keeps_stdout_clean(tmp_path: Path) -> None:
     (tmp_path / "talk.py").write_text(
         "from simcelery import workflow\n"
@@ -285,5 +303,8 @@ def test_completion_knows_workflows_and_parameters(tmp_path: Path) -> None:
     assert complete("simcelery canc", 1) == ["cancel"]
     assert "command" in complete("simcelery submit comm", 2)
     assert complete("simcelery submit command a", 3) == ["argv="]
+    assert complete("simcelery spool p", 2) == ["push"]
+    assert complete("simcelery workers --a", 2) == ["--all"]
+    assert complete("simcelery cancel --wa", 2) == ["--wait"]
     assert complete("simcelery show 4", 2) == []
     assert "failed" in complete("simcelery list -s fa", 3)

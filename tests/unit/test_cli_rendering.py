@@ -13,7 +13,7 @@ import pytest
 
 from simcelery.board.queries import JobRow
 from simcelery.board.states import State
-from simcelery.cli import output, words
+from simcelery.cli import output, words, workers
 from simcelery.cli.doctor import masked
 from simcelery.cli.output import Column, show_table
 from simcelery.cli.records import KEYS, outcome, plain, record, summary
@@ -191,3 +191,35 @@ def test_a_schema_is_shown_like_a_signature() -> None:
         ("c", "Box", ""),
         ("d", "Atoms", ""),
     ]
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_workers_fit_the_terminal_and_lose_nothing_that_matters(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (output, workers):
+        monkeypatch.setattr(module, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    one = {
+        "nodename": "celery@node0123.cluster",
+        "host": "node0123.cluster",
+        "state": "quarantined",
+        "queues": ["default", "gpu"],
+        "concurrency": 16,
+        "running": [101, 102, 103, 120],
+        "pid": 123456,
+        "started_at": NOW - dt.timedelta(hours=3),
+        "renewed_at": NOW - dt.timedelta(seconds=3),
+        "now": NOW,
+        "scheduler_job_id": None,
+        "version": "0.1.0",
+        "note": "in quarantine: it fails",
+    }
+    workers._show([one, {**one, "state": "ended", "note": "over"}])
+    heading, first, *_, said = capsys.readouterr().out.splitlines()
+    assert max(len(heading), len(first)) <= width
+    assert all(word in first for word in (one["nodename"], "quarantined", "4/16", "3 s ago", "default"))
+    assert "VERSION" not in heading
+    assert ("RUNNING" in heading) == ("101-103,120" in first) == (width == 140)
+    assert said == "celery@node0123.cluster: in quarantine: it fails"

@@ -1,0 +1,137 @@
+"""``spool``: outcomes that could not reach Postgres, and their delivery."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simcelery.cli.options import Output, Verbs, command, output_option
+from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
+from simcelery.cli.words import ago, duration, many
+from simcelery.errors import ServiceError
+
+if TYPE_CHECKING:
+    from simcelery.worker.spool import Spooled
+
+
+@command(
+    "spool",
+    "simcelery spool",
+    "simcelery spool push",
+    "simcelery spool -o json | jq length",
+    cls=Verbs,
+    invoke_without_command=True,
+)
+@output_option
+@click.pass_context
+def spool(ctx: click.Context, output: Output) -> None:
+    """Outcomes that wait in the home folder because Postgres could not be reached when their jobs ended.
+
+    Every worker with the same home delivers them as soon as it can. Without a subcommand: list them.
+    """
+    ctx.default_map = {"push": {"output": output}}  # -o may stand before push
+    if ctx.invoked_subcommand is not None:
+        return
+    from simcelery.settings import get_settings
+    from simcelery.worker.spool import waiting
+
+    settings = get_settings()
+    found = waiting(settings)
+    ids = _ids(found)
+    if output == "json":
+        show_json([_record(one, ids) for one in found])
+    elif output == "quiet":
+        show_ids(ids.get(one.task_id, one.task_id) for one in found)
+    elif not found:
+        say(f"nothing waits in {settings.spool}")
+    else:
+        oldest = duration(time.time() - found[0].saved_at)
+        say(f"{many(len(found), 'outcome')} in {settings.spool}, the oldest for {oldest}")
+        _show(found, ids)
+        say("deliver: simcelery spool push")
+
+
+def _ids(found: Sequence[Spooled]) -> dict[uuid.UUID, int]:
+    """The jobs' ids, as far as this board knows them and can be asked."""
+    from simcelery.board import engine, queries
+
+    if not found:
+        return {}
+    try:
+        with engine.begin() as connection:
+            return queries.ids_by_task_id(connection, [one.task_id for one in found])
+    except ServiceError as error:
+        note(f"simcelery: without the ids of the jobs: {error}")
+        return {}
+
+
+def _record(one: Spooled, ids: dict[uuid.UUID, int]) -> dict[str, Any]:
+    return {
+        "id": ids.get(one.task_id),
+        "task_id": str(one.task_id),
+        "outcome": str(one.report.ending),
+        "host": one.host,
+        "board": one.board,
+        "saved_at": dt.datetime.fromtimestamp(one.saved_at, dt.UTC).isoformat(),
+        "path": str(one.path),
+    }
+
+
+def _show(found: Sequence[Spooled], ids: dict[uuid.UUID, int]) -> None:
+    columns = [
+        Column("job", right=True),
+        Column("outcome", coloured=True),
+        Column("host"),
+        Column("saved", right=True),
+        Column("board", flexible=True),
+        Column("task id", flexible=True),
+    ]
+    rows = [
+        (
+            ids.get(one.task_id, "unknown"),
+            one.report.ending,
+            one.host,
+            ago(dt.datetime.fromtimestamp(one.saved_at, dt.UTC)),
+            one.board,
+            one.task_id,
+        )
+        for one in found
+    ]
+    show_table(columns, rows)
+
+
+@command("push", "simcelery spool push", "simcelery --home /scratch/me spool push")
+@output_option
+def push(output: Output) -> None:
+    """Deliver what waits to the board.
+
+    Safe to repeat, and beside workers that do the same. An outcome of an attempt that had been given up is
+    recorded if no newer claim was made, and is kept beside the attempt otherwise. Exit code 3 if the board
+    cannot be reached: nothing is lost.
+    """
+    from simcelery.settings import get_settings
+    from simcelery.worker.spool import deliver, waiting
+
+    settings = get_settings()
+    try:
+        done = deliver(settings)
+    except ServiceError as error:
+        left = many(len(waiting(settings)), "outcome")
+        raise type(error)(f"{error}; nothing is lost: {left} in {settings.spool}") from error
+    if output == "json":
+        show_json({"recorded": done.recorded, "late": done.late, "left": done.left})
+    elif output == "table":
+        parts = [
+            f"{done.recorded:,} recorded" if done.recorded else "",
+            f"{done.late:,} too late (kept beside the attempt)" if done.late else "",
+            f"{done.left:,} left (not on this board)" if done.left else "",
+        ]
+        say(", ".join(filter(None, parts)) or f"nothing waits in {settings.spool}")
+
+
+spool.add_command(push)

@@ -1,0 +1,134 @@
+"""``cancel --wait``: until the running jobs have ended, and how they did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from simcelery.cli.options import Filters, Output
+from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
+from simcelery.cli.selectors import Selection, chunks, resolve
+from simcelery.cli.wait import EXIT_INTERRUPTED, Watch, follow, rows_of
+from simcelery.cli.words import duration, named
+from simcelery.errors import WaitTimeoutError
+
+if TYPE_CHECKING:
+    from simcelery.board.queries import JobRow
+    from simcelery.board.states import State
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How one job ended. `took` is seconds, from the request to cancel until it had ended."""
+
+    id: int
+    state: str
+    message: str
+    host: str | None = None
+    took: float | None = None
+
+
+def asked_for(selection: Selection | None, filters: Filters, ids: Sequence[int]) -> list[int]:
+    """The jobs to answer for: those that were cancelled, and those that were named one by one."""
+    if selection is None or filters.given or filters.limit:
+        return sorted(ids)
+    return sorted({*ids, *resolve(Selection(selection.numbers, last=selection.last))})
+
+
+def wait_for(
+    ids: Sequence[int],
+    at_once: Sequence[int],
+    requested: Sequence[int],
+    timeout: float | None,
+    output: Output,
+) -> int:
+    """Wait until all have ended, then say how; 0 if all are cancelled. When the time is up, say it of those
+    that have ended.
+
+    Raises:
+        WaitTimeoutError: some have not ended in time.
+    """
+    time_is_up: WaitTimeoutError | None = None
+    try:
+        follow(Watch(ids), timeout, still="the request to cancel stands ('simcelery explain ID' says more)")
+    except WaitTimeoutError as error:
+        time_is_up = error
+    except KeyboardInterrupt:
+        note("simcelery: no longer waiting; the request to cancel stands")
+        return EXIT_INTERRUPTED
+    found = _ends(ids, set(at_once), set(requested))
+    cancelled = [one.id for one in found if one.state == "cancelled"]
+    if output == "json":
+        show_json([asdict(one) for one in found])
+    elif output == "quiet":
+        show_ids(cancelled)
+    else:
+        _show(found, at_once)
+    if time_is_up is not None:
+        raise time_is_up
+    return 0 if len(cancelled) == len(found) else 1
+
+
+def _ends(ids: Sequence[int], at_once: set[int], requested: set[int]) -> list[Stopped]:
+    from simcelery.board import engine, queries
+
+    took = {row.id: _seconds(row) for row in rows_of(sorted(requested))}
+    states: dict[int, State] = {}
+    last: dict[int, dict[str, Any]] = {}
+    with engine.begin() as connection:
+        for part in chunks(ids):
+            states.update(queries.states(connection, part))
+            last.update(queries.last_attempts(connection, part))
+    found = []
+    for number in ids:
+        attempt = {} if number in at_once else last.get(number, {})
+        message = what_became(states[number], attempt, at_once=number in at_once, asked=number in requested)
+        found.append(Stopped(number, str(states[number]), message, attempt.get("host"), took.get(number)))
+    return found
+
+
+def _seconds(row: JobRow) -> float | None:
+    if row.cancel_requested_at is None or row.finished_at is None:
+        return None
+    return (row.finished_at - row.cancel_requested_at).total_seconds()
+
+
+_BEFORE = {
+    "cancelled": "had been cancelled before",
+    "succeeded": "had succeeded before",
+    "failed": "had failed before",
+    "upstream_failed": "had failed upstream before",
+}
+
+
+def what_became(state: State, attempt: dict[str, Any], *, at_once: bool, asked: bool) -> str:
+    """How a job ended that was to be cancelled.
+
+    Parameters:
+        attempt: its last one; empty: it never ran.
+        at_once: it was cancelled while it waited.
+        asked: it was running, and its worker was told.
+    """
+    error = ": ".join(filter(None, (attempt.get("error_type"), attempt.get("error_message"))))
+    if at_once:
+        return "cancelled while it waited"
+    if not asked:
+        return _BEFORE.get(str(state), f"is {state} again")
+    if not state.is_terminal:
+        return "asked to stop"
+    if state == "cancelled":
+        return error or "ended"
+    return f"{state} before the cancel reached it" + (f": {error}" if error and state == "failed" else "")
+
+
+def _show(found: Sequence[Stopped], at_once: Sequence[int]) -> None:
+    if not found:
+        say("nothing to cancel: no such job waits or runs")
+    if at_once:
+        say(f"cancelled {named(at_once)}")
+    rest = [one for one in found if one.id not in set(at_once)]
+    if rest:
+        columns = [Column("id", right=True), Column("state", coloured=True), Column("host")]
+        columns += [Column("took", right=True), Column("message", wrapped=True)]
+        show_table(columns, [(one.id, one.state, one.host, duration(one.took), one.message) for one in rest])

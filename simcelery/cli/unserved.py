@@ -1,0 +1,36 @@
+"""What is pending and no live worker starts, in sentences: for ``wait`` and ``doctor``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simcelery.cli.words import many
+
+if TYPE_CHECKING:
+    from simcelery.board.queries import Unserved
+
+
+def in_sentences(found: Sequence[Unserved]) -> list[tuple[str, str]]:
+    """What no live worker starts, and what to do: a pair for each queue or workflow."""
+    queues: Counter[str] = Counter()
+    for one in found:
+        if one.why == "queue":
+            queues[one.queue] += one.count
+    said = [
+        (
+            f"no live worker serves queue {queue!r} ({many(count, 'pending job')})",
+            f"celery -A simcelery worker -Q {queue}",
+        )
+        for queue, count in queues.items()
+    ]
+    for one in found:
+        about = f"{one.workflow} ({many(one.count, 'pending job')} in queue {one.queue!r})"
+        if one.why == "workflow":
+            advice = f"start one that has its module: celery -A simcelery worker -Q {one.queue}"
+            said.append((f"no live worker of its queue knows the workflow {about}", advice))
+        elif one.why == "quarantine":
+            advice = "see 'simcelery workers', repair what is missing there, and restart them"
+            said.append((f"all workers that know the workflow {about} are in quarantine", advice))
+    return said

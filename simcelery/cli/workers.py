@@ -1,0 +1,98 @@
+"""``workers``: who works, who should, and who did until lately."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from typing import Any
+
+import click
+
+from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.output import Column, is_terminal, note, say, show_ids, show_json, show_table
+from simcelery.cli.records import jsonable
+from simcelery.cli.words import ago, compact
+
+_DAY = 86_400.0
+_WIDE = 110  # characters; on less the ids of the running jobs would leave the queues no room
+_COLUMNS = (
+    Column("worker"),
+    Column("state", coloured=True),
+    Column("busy", right=True),
+    Column("queues", flexible=True),
+    Column("running", flexible=True),
+    Column("host", flexible=True),
+    Column("pid", right=True),
+    Column("started", right=True),
+    Column("renewed", right=True),
+    Column("allocation"),
+    Column("version"),
+)
+
+
+@command(
+    "workers", "simcelery workers", "simcelery workers --all", "simcelery workers -o json | jq '.[].host'"
+)
+@click.option("--all", "all_", is_flag=True, help="Also those that were gone more than a day ago.")
+@output_option
+def workers(all_: bool, output: Output) -> None:
+    """List the workers: those that live, and those that were gone within the last day.
+
+    A worker is live; quarantined: it lives and takes no jobs, since its last ones all failed at once;
+    overdue: its lease has ended and it has not, so that its jobs are about to be rescued; or ended.
+    """
+    from simcelery.board import engine, queries
+
+    with engine.begin() as connection:
+        found = queries.workers(connection, gone_within=None if all_ else _DAY)
+    if output == "json":
+        show_json([jsonable(worker) for worker in found])
+    elif output == "quiet":
+        show_ids(worker["nodename"] for worker in found)
+    elif found:
+        _show(found)
+    else:
+        note(
+            "no worker yet: celery -A simcelery worker" if all_ else "no worker within a day; --all shows all"
+        )
+
+
+def _show(found: list[dict[str, Any]]) -> None:
+    rows = [_cells(worker) for worker in found]
+    kept = [
+        i for i, column in enumerate(_COLUMNS) if not is_terminal() or _says_something(column.name, found)
+    ]
+    show_table([_COLUMNS[i] for i in kept], [[row[i] for i in kept] for row in rows])
+    noted = [worker for worker in found if worker["note"] and worker["state"] != "ended"]
+    if noted:
+        say()
+    for worker in noted:
+        say(f"{worker['nodename']}: {worker['note']}")
+
+
+def _says_something(column: str, found: list[dict[str, Any]]) -> bool:
+    """Whether a column is worth its room on a terminal."""
+    if column == "host":
+        return not all(worker["nodename"].endswith(f"@{worker['host']}") for worker in found)
+    if column == "allocation":
+        return any(worker["scheduler_job_id"] for worker in found)
+    if column == "running":
+        return shutil.get_terminal_size().columns >= _WIDE
+    return column != "version" or len({worker["version"] for worker in found}) > 1
+
+
+def _cells(worker: dict[str, Any]) -> tuple[object, ...]:
+    now: dt.datetime = worker["now"]
+    return (
+        worker["nodename"],
+        worker["state"],
+        f"{len(worker['running'])}/{worker['concurrency']}",
+        ", ".join(worker["queues"]),
+        compact(worker["running"], 6),
+        worker["host"],
+        worker["pid"],
+        ago(worker["started_at"], now),
+        ago(worker["renewed_at"], now),
+        worker["scheduler_job_id"],
+        worker["version"],
+    )
