@@ -20,6 +20,8 @@ from simcelery.errors import BoardUnreachableError, SchemaError, SettingsError, 
 from simcelery.settings import Settings, get_settings
 
 STATEMENT_TIMEOUT = 60.0
+# The server ends a statement after that; but one that is stopped ends nothing, and its sockets stay open.
+LONGEST_SILENCE = STATEMENT_TIMEOUT + 15.0
 # A connection that hears nothing is dead after about half a minute, not after two hours.
 _KEEPALIVES = {
     "connect_timeout": 5,
@@ -70,7 +72,26 @@ def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
             "database_url is not a URL: write postgresql://user:password@host:5432/name"
         ) from None
     event.listen(made, "begin", _set_timeouts)
+    event.listen(made, "do_connect", _connect)
     return made
+
+
+class _BoundedConnection(psycopg.Connection[Any]):
+    """Does not wait for an answer for ever."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """As its parent's, with a time limit where none is given."""
+        try:
+            return super().wait(gen, interval, LONGEST_SILENCE if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout:
+            if timeout is not None:
+                raise
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer within {LONGEST_SILENCE:g} s") from None
+
+
+def _connect(dialect: Any, record: Any, arguments: Any, keywords: Any) -> Any:
+    return _BoundedConnection.connect(*arguments, **keywords)
 
 
 def _set_timeouts(connection: Connection) -> None:
@@ -137,15 +158,19 @@ def translated(made: Engine) -> Iterator[None]:
         raise BoardUnreachableError(f"no connection to the board at {address(made.url)} is free") from error
 
 
-# Classes of SQLSTATE that pass: connection, deadlock, resources, operator (shutdown, time-out), I/O.
-_PASSING = ("08", "40", "53", "57", "58")
+# Classes of SQLSTATE that pass: connection, transaction state (a standby is read-only), deadlock, resources,
+# locks, operator (shutdown, time-out), I/O, internal errors.
+_PASSING = ("08", "25", "40", "53", "55", "57", "58", "XX")
 
 
 def is_unreachable(error: exc.DBAPIError) -> bool:
     """Whether Postgres could not answer now, as against refused what it was asked."""
-    if not isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError):
-        return error.connection_invalidated
-    return error.orig.sqlstate is None or error.orig.sqlstate.startswith(_PASSING)
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return str(state).startswith(_PASSING)
+    return error.connection_invalidated or isinstance(
+        error.orig, psycopg.OperationalError | psycopg.InterfaceError
+    )
 
 
 def unreachable(made: Engine, error: exc.DBAPIError) -> str:

@@ -21,6 +21,8 @@ CLIENTS_OWN = 2.0
 # A popped but not yet claimed message looks like a lost one, so patience doubles with every sending.
 RESEND_AFTER = 5.0
 RESEND_AFTER_AT_MOST = 600.0
+# Where Redis holds no message of the lane at all, few can be in hand, and workers may stand idle.
+RESEND_AFTER_IF_EMPTY = 15.0
 
 
 def lanes(connection: Connection) -> list[tuple[str, int, int, int]]:
@@ -46,10 +48,16 @@ def unpublished(connection: Connection, queue: str, priority: int, limit: int) -
     return [from_row(row) for row in connection.execute(waiting.order_by(Job.id).limit(limit))]
 
 
-def overdue(connection: Connection, queue: str, priority: int, limit: int) -> list[Sendable]:
-    """The jobs of a lane that were sent, were not claimed, and may be sent again; longest ago first."""
+def overdue(
+    connection: Connection, queue: str, priority: int, limit: int, *, at_most: float = RESEND_AFTER_AT_MOST
+) -> list[Sendable]:
+    """The jobs of a lane that were sent, were not claimed, and may be sent again; longest ago first.
+
+    Parameters:
+        at_most: how long at most a job is left alone after it was sent; seconds.
+    """
     age = extract("epoch", func.now() - Job.published_at)
-    patience = func.least(RESEND_AFTER * func.power(2, Job.publish_count - 1), RESEND_AFTER_AT_MOST)
+    patience = func.least(RESEND_AFTER * func.power(2, Job.publish_count - 1), at_most)
     sent = _lane(queue, priority).where(Job.published_at.is_not(None), age > patience)
     return [from_row(row) for row in connection.execute(sent.order_by(Job.published_at).limit(limit))]
 

@@ -148,8 +148,10 @@ def end(connection: Connection, worker_id: int) -> None:
 
 
 def note(connection: Connection, worker_id: int, message: str | None) -> None:
-    """What doctor and explain should say of a worker."""
-    connection.execute(update(Worker).where(Worker.id == worker_id).values(note=message))
+    """What doctor and explain should say of a worker. What is said of one in quarantine stays."""
+    connection.execute(
+        update(Worker).where(Worker.id == worker_id, Worker.quarantined_at.is_(None)).values(note=message)
+    )
 
 
 def accounts(connection: Connection, worker_id: int, job_ids: Iterable[int]) -> list[Account]:
@@ -261,6 +263,11 @@ def quarantine(connection: Connection, worker_id: int, note: str) -> bool:
         update(Worker).where(Worker.id == worker_id).values(quarantined_at=func.now(), note=note)
     )
     return True
+
+
+def lift(connection: Connection, worker_id: int) -> None:
+    """End a quarantine."""
+    connection.execute(update(Worker).where(Worker.id == worker_id).values(quarantined_at=None, note=None))
 
 
 def _lock_peers(connection: Connection, worker_id: int) -> dict[int, Any]:

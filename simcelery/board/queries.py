@@ -31,7 +31,7 @@ from simcelery.board.among import among
 from simcelery.board.leases import is_live
 from simcelery.board.models import Attempt, Job, LogChunk, Recovery, Worker
 from simcelery.board.seconds import seconds
-from simcelery.board.states import TERMINAL, State
+from simcelery.board.states import TERMINAL, Ending, State
 
 
 @dataclass(frozen=True)
@@ -384,3 +384,12 @@ def nodenames(connection: Connection, job_ids: Iterable[int]) -> list[str]:
     """The workers that run these jobs."""
     running = select(Job.worker_id).where(among(Job.id, job_ids), Job.state == State.RUNNING)
     return list(connection.scalars(select(Worker.nodename).where(Worker.id.in_(running)).distinct()))
+
+
+def failed_elsewhere(connection: Connection, task_ids: Iterable[uuid.UUID], worker_id: int) -> bool:
+    """Whether an attempt of one of these jobs has failed on another worker than this one."""
+    jobs = select(Job.id).where(Job.task_id.in_(list(task_ids)))
+    failed = exists().where(
+        Attempt.job_id.in_(jobs), Attempt.worker_id != worker_id, Attempt.outcome == Ending.FAILED
+    )
+    return bool(connection.scalar(select(failed)))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, update
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, Double, Text, column, func, update, values
 
 from simcelery.board.models import Recovery
-from simcelery.board.seconds import seconds
 
 
-def take_turn(connection: Connection, name: str, every: float, by: str) -> bool:
-    """Claim the next round of an act; the one after it is due in `every` seconds.
+def take_turns(connection: Connection, every: Mapping[str, float], by: str) -> set[str]:
+    """Claim the next round of those acts that are due; the one after it is due so many seconds later.
 
     Commit before acting: the turn is a schedule, not a lock.
+
+    Parameters:
+        every: name of the act → seconds between its rounds.
     """
-    taken = connection.execute(
+    acts = values(column("name", Text), column("every", Double), name="acts").data(list(every.items()))
+    taken = connection.scalars(
         update(Recovery)
-        .where(Recovery.name == name, Recovery.next_at <= func.now())
-        .values(next_at=func.now() + seconds(every), last_by=by)
+        .where(Recovery.name == acts.c.name, Recovery.next_at <= func.now())
+        .values(next_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, acts.c.every), last_by=by)
+        .returning(Recovery.name)
     )
-    return taken.rowcount == 1
+    return set(taken)

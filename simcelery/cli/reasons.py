@@ -184,7 +184,7 @@ def _running(story: Story) -> Iterator[Reason]:
         f"on {worker['nodename']} (host {worker['host']}, pid {job.pid})" if worker else f"in pid {job.pid}"
     )
     yield Reason(
-        "running", f"attempt {job.attempt} runs {where} since {ago(job.started_at, story.now)}{said}"
+        "running", f"attempt {job.attempt} runs {where}; it started {ago(job.started_at, story.now)}{said}"
     )
     if job.cancel_requested_at is not None:
         asked = ago(job.cancel_requested_at, story.now)

@@ -129,7 +129,7 @@ def push(output: Output) -> None:
         parts = [
             f"{done.recorded:,} recorded" if done.recorded else "",
             f"{done.late:,} too late (kept beside the attempt)" if done.late else "",
-            f"{done.left:,} left (not on this board)" if done.left else "",
+            f"{done.left:,} left (not on this board, or refused by it)" if done.left else "",
         ]
         say(", ".join(filter(None, parts)) or f"nothing waits in {settings.spool}")
 

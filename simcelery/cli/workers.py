@@ -14,7 +14,7 @@ from simcelery.cli.records import jsonable
 from simcelery.cli.words import ago, compact
 
 _DAY = 86_400.0
-_WIDE = 110  # characters; on less the ids of the running jobs would leave the queues no room
+_WIDE = 110  # characters; on less, ids of running jobs and pids would leave the queues no room
 _COLUMNS = (
     Column("worker"),
     Column("state", coloured=True),
@@ -76,7 +76,7 @@ def _says_something(column: str, found: list[dict[str, Any]]) -> bool:
         return not all(worker["nodename"].endswith(f"@{worker['host']}") for worker in found)
     if column == "allocation":
         return any(worker["scheduler_job_id"] for worker in found)
-    if column == "running":
+    if column in ("running", "pid"):
         return shutil.get_terminal_size().columns >= _WIDE
     return column != "version" or len({worker["version"] for worker in found}) > 1
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 _SIGNALS = [
     number
@@ -18,19 +18,23 @@ _SIGNALS = [
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """After the block all is as before: folder, file mask, environment, signal handlers, stdout and stderr.
+    """After the block all is as before: folder, masks, environment, signal handlers, stdout and stderr.
 
     Threads that the block left behind go on; nobody can end them.
     """
     folder = _folder()
     mask = _mask()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     environment = dict(os.environ)
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
     streams = sys.stdout, sys.stderr
+    leave, sys.exit = sys.exit, _exit  # the pool's own would take the argument for the status of its process
     try:
         yield
     finally:
+        sys.exit = leave
         sys.stdout, sys.stderr = streams
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in handlers.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 with suppress(ValueError):  # only the main thread may
@@ -42,6 +46,10 @@ def preserved() -> Iterator[None]:
         if folder is not None and _folder() != folder:
             with suppress(OSError):
                 os.chdir(folder)
+
+
+def _exit(status: Any = None, /) -> NoReturn:
+    raise SystemExit(status)
 
 
 def _folder() -> str | None:

@@ -52,18 +52,27 @@ class Turns:
 
     def round(self) -> None:
         """Take every turn that is due. A service that is away is no fault: a later round finds the work."""
-        for act in self._acts:
+        for act in self._mine():
             try:
-                if self._is_mine(act):
-                    act.tick()
-                    self._waiting.discard(act.name)
+                act.tick()
+                self._waiting.discard(act.name)
             except ServiceError as error:
-                if act.name not in self._waiting:  # said once, not twice a second
-                    log.warning("%s waits: %s", act.name, error)
-                self._waiting.add(act.name)
+                self._say_once(act.name, error)
             except Exception:
                 log.exception("%s failed; the others go on", act.name)
 
-    def _is_mine(self, act: Act) -> bool:
-        with engine.begin() as connection:
-            return turns.take_turn(connection, act.name, act.share * self._settings.tick_every, self._by)
+    def _mine(self) -> list[Act]:
+        every = {act.name: act.share * self._settings.tick_every for act in self._acts}
+        try:
+            with engine.begin() as connection:
+                taken = turns.take_turns(connection, every, self._by)
+        except ServiceError as error:
+            self._say_once("recovery", error)
+            return []
+        self._waiting.discard("recovery")
+        return [act for act in self._acts if act.name in taken]
+
+    def _say_once(self, name: str, error: ServiceError) -> None:
+        if name not in self._waiting:  # not twice a second
+            log.warning("%s waits: %s", name, error)
+        self._waiting.add(name)

@@ -30,7 +30,8 @@ def tick(means: Means = USUAL) -> tuple[int, int]:
     fed = resent = 0
     lengths = broker.lengths([(queue, priority) for queue, priority, _, _ in lanes])
     for (queue, priority, unpublished, believed), length in zip(lanes, lengths, strict=True):
-        lost = _lost(means, queue, priority, believed - length, window - length)
+        at_most = feed.RESEND_AFTER_AT_MOST if length else feed.RESEND_AFTER_IF_EMPTY
+        lost = _lost(means, queue, priority, min(believed - length, window - length), at_most)
         means.send(lost)
         fresh = _fresh(means, queue, priority, unpublished, window - length - len(lost))
         means.send(fresh)
@@ -38,11 +39,11 @@ def tick(means: Means = USUAL) -> tuple[int, int]:
     return fed, resent
 
 
-def _lost(means: Means, queue: str, priority: int, missing: int, room: int) -> list[Sendable]:
-    if min(missing, room) <= 0:
+def _lost(means: Means, queue: str, priority: int, number: int, at_most: float) -> list[Sendable]:
+    if number <= 0:
         return []
     with means.begin() as connection:
-        return feed.overdue(connection, queue, priority, min(missing, room))
+        return feed.overdue(connection, queue, priority, number, at_most=at_most)
 
 
 def _fresh(means: Means, queue: str, priority: int, unpublished: int, room: int) -> list[Sendable]:

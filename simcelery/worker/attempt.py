@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from typing import Any
 
 from simcelery.board import engine, queries
-from simcelery.board.states import Cause, Ending
+from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
 from simcelery.errors import ParametersError, TimeLimitError
 from simcelery.execution import processes
@@ -56,8 +57,8 @@ def run(definition: Definition, claim: Claim) -> Report:
     if os.getpid() != pid:
         os._exit(0)  # the workflow forked, and let its copy of this process return as well
     if slots.in_pool_child():
-        if slots.mine.order.ends or report.cause is Cause.TIME_LIMIT:
-            _end_processes(claim)
+        if report.ending is not Ending.SUCCEEDED:
+            _end_processes(claim, children)
         processes.reap_adopted(children)
     slots.mine.finishing(succeeded=report.ending is Ending.SUCCEEDED, failed=report.ending is Ending.FAILED)
     failpoint("after_run")
@@ -118,11 +119,22 @@ def _end_of(definition: Definition, claim: Claim, error: BaseException) -> Repor
     return failure.describe(definition, claim, error)
 
 
-def _end_processes(claim: Claim) -> None:
-    """Before this attempt is reported to have ended, nothing of it may be left."""
+def _end_processes(claim: Claim, before: set[int]) -> None:
+    """Before an attempt is reported to have ended without success, nothing of it may be left.
+
+    All that it started descends from this process, so without a new child nothing is searched for. After a
+    success it is left alone: pools of processes live on from job to job.
+    """
+    # Python's own helper ignores SIGTERM, and ends with this process.
+    tracker = getattr(resource_tracker._resource_tracker, "_pid", None)
+    if processes.is_subreaper() and not processes.living(processes.children() - before - {tracker}):
+        return
     assert slots.shared is not None
     mark = slots.shared.mark(claim.job_id, claim.attempt)
-    ended = end(lambda: processes.members(os.getpid(), mark), get_settings().kill_grace)
+    ended = end(
+        lambda: [one for one in processes.members(os.getpid(), mark) if one.pid != tracker],
+        get_settings().kill_grace,
+    )
     if ended.processes:
         log.info("job %s: %s", claim.job_id, ended)
 

@@ -22,7 +22,7 @@ from simcelery.board.transitions import Report
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
-from simcelery.worker import control, recording, slots
+from simcelery.worker import chores, control, recording, slots
 from simcelery.worker.failure import printable
 from simcelery.workflows import registry
 
@@ -71,11 +71,11 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         if claim_id is not None:
             recording.record(job, claim_id, report or recording.unexpected(result))
             slots.mine.idle()
+        elif state == celery_states.REVOKED:
+            # Somebody told this worker to revoke it. If it runs, it is ended as by any cancel.
+            chores.add(lambda: control.cancel([task_id]))
         elif child_pid is not None:
             self._report_death(job, child_pid, result)
-        elif state == celery_states.REVOKED:
-            # Somebody told this worker to revoke it, and its message has come: it has not run.
-            recording.now_or_later(lambda: control.cancel([task_id]), f"job {job}: its cancel waits")
 
     def _report_death(self, job: uuid.UUID, child_pid: int, result: Any) -> None:
         """In the parent process: the child is gone. The keeper looks what it left, and why."""

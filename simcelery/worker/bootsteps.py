@@ -9,25 +9,30 @@ from celery import bootsteps
 from simcelery.errors import SimceleryError
 from simcelery.recovery import loop
 from simcelery.settings import get_settings
-from simcelery.worker import allocation, child, hearing, limits, quarantine, slots, startup
+from simcelery.worker import allocation, child, hearing, limits, quarantine, slots
+from simcelery.worker.chores import Chores
 from simcelery.worker.hearing import Hearing
 from simcelery.worker.keeper import Keeper
 from simcelery.worker.lease import Lease
 from simcelery.worker.limits import Limits, Watch
 from simcelery.worker.quarantine import Quarantine
-from simcelery.worker.refusals import refuse, refuse_unsafe
+from simcelery.worker.refusals import is_prefork, refuse, refuse_unsafe
 from simcelery.worker.shutdown import Shutdown
+from simcelery.worker.startup import LONGEST, named
 from simcelery.worker.ticker import Ticker
 
 
 class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Takes the lease before the pool is forked, so that its children know their worker's id."""
 
-    def __init__(self, worker: Any, unsafe_pool: bool = False, **options: Any) -> None:
+    def __init__(
+        self, worker: Any, unsafe_pool: bool = False, startup: str | None = None, **options: Any
+    ) -> None:
         super().__init__(worker, **options)
         # Workers learn nothing from each other: what they need to know is on the board.
         worker.options["without_gossip"] = worker.options["without_mingle"] = True
         refuse_unsafe(worker, unsafe_pool)
+        child.startup = named(startup) if startup else None
 
     def create(self, worker: Any) -> None:
         """Steps are created before any is started, and the pool forks when it is started."""
@@ -44,11 +49,8 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     requires = (LeaseStep,)
 
-    def __init__(
-        self, worker: Any, startup: str | None = None, max_jobs: int | None = None, **options: Any
-    ) -> None:
+    def __init__(self, worker: Any, max_jobs: int | None = None, **options: Any) -> None:
         super().__init__(worker, **options)
-        self._startup = startup
         self._max_jobs = max_jobs
 
     def create(self, worker: Any) -> None:
@@ -56,31 +58,34 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         settings = get_settings()
         slots.shared = slots.Slots(self._max_jobs)
         child.start_reaper()
-        if self._startup:
-            child.startup = startup.named(self._startup)
-            worker.app.conf.worker_proc_alive_timeout = startup.LONGEST
-        worker.keeper = worker.app.keeper = Keeper(slots.shared, settings, worker.lease.worker_id)
+        if child.startup is not None:
+            worker.app.conf.worker_proc_alive_timeout = LONGEST
+        worker.keeper = worker.app.keeper = Keeper(
+            slots.shared, settings, worker.lease.worker_id, is_prefork(worker)
+        )
+        worker.chores = Chores(settings)
         worker.shutdown = Shutdown(worker.hostname, worker.keeper, settings.shutdown_grace)
 
     def start(self, worker: Any) -> None:
         """From now on."""
         worker.shutdown.listen()
         worker.keeper.start()
+        worker.chores.start()
         assert slots.shared is not None
-        judge = Quarantine(
-            slots.shared,
-            get_settings(),
-            worker.lease.worker_id,
-            lambda: worker.consumer.leave_all_queues(),
-        )
+        judge = Quarantine(slots.shared, get_settings(), worker.lease.worker_id, lambda: worker.consumer)
         Ticker("quarantine", judge.look, quarantine.EVERY).start()
-        pool = worker.pool._pool
         Ticker(
             "reaper",
-            lambda: child.replace_dead_reaper(process.pid for process in list(pool._pool)),
+            lambda: child.replace_dead_reaper(_children(worker)),
             get_settings().renew_every,
         ).start()
         worker.lease.keep(worker.keeper, judge)
+
+
+def _children(worker: Any) -> list[int]:
+    """The pids of the pool's children; none before it is started, which may come after the keeper's start."""
+    started = worker.pool._pool
+    return [] if started is None else [process.pid for process in list(started._pool)]
 
 
 class RecoveryStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -169,10 +174,11 @@ def worker_ended(sender: Any = None, **_: Any) -> None:
     lease = getattr(sender, "lease", None)
     if lease is None:
         return
-    lease.give_up()
     keeper = getattr(sender, "keeper", None)
     if keeper is not None:
-        keeper.stop()
+        keeper.finish()
+        sender.chores.finish()
+    lease.give_up()
     if child.reaper is not None and slots.shared is not None and not any(True for _ in slots.shared.busy()):
         child.reaper.dismiss()
 

@@ -68,8 +68,11 @@ def _lead_a_session() -> None:
 def _start_up() -> None:
     if startup is None or slots.shared is None:
         return
+    slots.mine.warming()
     try:
         startup()
     except BaseException as error:
         log.critical("--startup failed: %s: %s; the worker ends", type(error).__name__, error, exc_info=True)
         slots.shared.report_broken()
+    finally:
+        slots.mine.idle()

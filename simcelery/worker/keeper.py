@@ -14,9 +14,7 @@ import signal
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
-from threading import RLock
+from dataclasses import dataclass, replace
 
 import psutil
 
@@ -27,13 +25,14 @@ from simcelery.board.transitions import Guard, Report
 from simcelery.execution import memory, processes
 from simcelery.execution.ending import Ended, end
 from simcelery.settings import Settings
-from simcelery.worker import recording, reports, spool
+from simcelery.worker import chores, recording, reports, spool
 from simcelery.worker.slots import Order, Phase, Running, Slots
 from simcelery.worker.ticker import Ticker
 
 log = logging.getLogger(__name__)
 
 EVERY = 0.25  # seconds between two looks at the slots
+_LAST_LOOKS = 10.0  # seconds at the end of the worker, beside the grace
 _SLACK = 1.0  # what a child that has cleaned up in time gets to report itself
 
 
@@ -57,17 +56,20 @@ class _Death:
 
 
 class Keeper:
-    """Watches from a thread of its own.
+    """Watches from a thread of its own. Whoever else has something to say to it leaves it in a queue.
 
     Parameters:
         worker_id: whose attempts these are.
+        prefork: whether jobs run in children; in the worker's own process nothing can be ended.
     """
 
-    def __init__(self, slots: Slots, settings: Settings, worker_id: int) -> None:
+    def __init__(self, slots: Slots, settings: Settings, worker_id: int, prefork: bool = True) -> None:
         self._slots = slots
         self._settings = settings
         self._worker_id = worker_id
-        self._lock = RLock()
+        self._prefork = prefork
+        self._accounts: deque[tuple[dict[uuid.UUID, Running], list[Account]]] = deque()
+        self._closing: set[uuid.UUID] = set()  # ended here, and not yet written
         self._endings: dict[uuid.UUID, _Ending] = {}
         self._deaths: deque[_Death] = deque()
         self._ended_pids: deque[int] = deque(maxlen=1000)
@@ -76,15 +78,21 @@ class Keeper:
         self._end_at: float | None = None
         self._last_order = Order.SHUTDOWN
         self._warned: dict[uuid.UUID, float] = {}
+        self._hurried: set[uuid.UUID] = set()
         self._ticker = Ticker("keeper", self.look, EVERY)
 
     def start(self) -> None:
         """Watch from now on."""
         self._ticker.start()
 
-    def stop(self) -> None:
-        """The pool is gone."""
+    def finish(self) -> None:
+        """The pool is gone: end what it left, and stop."""
         self._ticker.stop()
+        deadline = time.monotonic() + self._settings.kill_grace + _LAST_LOOKS
+        self.look()
+        while self._endings and time.monotonic() < deadline:
+            time.sleep(EVERY)
+            self.look()
 
     def shut_down(self, grace: float, order: Order = Order.SHUTDOWN) -> None:
         """Claim nothing more, warn what runs, and end it in `grace` seconds. Again: the earlier end counts.
@@ -106,21 +114,25 @@ class Keeper:
 
     def look(self) -> None:
         """One round."""
-        with self._lock:
-            self._note_deaths()
-            self._end_what_is_due()
-            for ending in list(self._endings.values()):
-                self._advance(ending)
+        self._note_deaths()
+        while self._accounts:
+            self._settle(*self._accounts.popleft())
+        self._end_what_is_due()
+        for ending in list(self._endings.values()):
+            self._advance(ending)
 
     # --- what is due ---
 
     def _end_what_is_due(self) -> None:
         now = time.monotonic()
         for running in self._slots.busy():
-            if running.phase in (Phase.CLAIMING, Phase.FINISHING):
+            if running.phase is Phase.WARMING:
+                if self._slots.closed:
+                    _signal(running.pid, signal.SIGTERM)
+            elif running.phase in (Phase.CLAIMING, Phase.FINISHING):
                 self._hurry(running, now)
             elif running.deadline <= now:
-                self.end(running, Order.TIME_LIMIT)
+                self._end(running, Order.TIME_LIMIT)
             elif self._end_at is not None:
                 self._wind_down(running, self._end_at, now, self._last_order)
             elif running.warned:
@@ -129,13 +141,15 @@ class Keeper:
                 self._wind_down(running, until, now, Order.SHUTDOWN)
 
     def _hurry(self, running: Running, now: float) -> None:
-        """A child that waits for Postgres when the worker must end: its outcome lies in the spool."""
-        if self._end_at is not None and now >= self._end_at:
+        """A child that waits for Postgres when the worker must end leaves its outcome in the spool."""
+        if self._end_at is not None and now >= self._end_at and running.claim_id not in self._hurried:
+            self._hurried.add(running.claim_id)
             self._slots.give(running, Order.SHUTDOWN)
+            _signal(running.pid, signal.SIGTERM)
 
     def _wind_down(self, running: Running, until: float, now: float, order: Order) -> None:
         if now >= until:
-            self.end(running, order)
+            self._end(running, order)
         elif running.claim_id not in self._warned:
             self._warned[running.claim_id] = until
             self._slots.give(running, Order.WARN)
@@ -143,22 +157,21 @@ class Keeper:
 
     # --- ending ---
 
-    def end(self, running: Running, order: Order) -> None:
+    def _end(self, running: Running, order: Order) -> None:
         """Begin to end an attempt: the order, and SIGTERM to all its processes."""
-        with self._lock:
-            if running.claim_id in self._endings:
-                return
-            log.info("job %s, attempt %s is ended: %s", running.job_id, running.attempt, order.name)
-            others = self._processes(running)
-            self._slots.give(running, order, len(others))
-            self._endings[running.claim_id] = _Ending(
-                running,
-                reports.ended_by(order, retry_in=running.retry_in, processes=len(others)),
-                transitions.by_claim(running.task_id, running.claim_id),
-                time.monotonic(),
-            )
-            for pid in (*(other.pid for other in others), running.pid):
-                _signal(pid, signal.SIGTERM)
+        if running.claim_id in self._endings:
+            return
+        log.info("job %s, attempt %s is ended: %s", running.job_id, running.attempt, order.name)
+        others = self._processes(running)
+        self._slots.give(running, order, len(others))
+        self._endings[running.claim_id] = _Ending(
+            running,
+            reports.ended_by(order, retry_in=running.retry_in, processes=len(others)),
+            transitions.by_claim(running.task_id, running.claim_id),
+            time.monotonic(),
+        )
+        for pid in (*(other.pid for other in others), running.pid):
+            _signal(pid, signal.SIGTERM)
 
     def _advance(self, ending: _Ending) -> None:
         claim_id = ending.running.claim_id
@@ -190,13 +203,21 @@ class Keeper:
         self._close(ending, ended)
 
     def _close(self, ending: _Ending, ended: Ended | None) -> None:
-        running = ending.running
+        running, report = ending.running, ending.report
         del self._endings[running.claim_id]
         self._slots.clear(running)
         if ended is not None and ended.left:
             log.error("job %s: %s", running.job_id, ended)
-        if not spool.deliver_claim(self._settings, running.task_id, running.claim_id):
-            recording.record_or_defer(ending.guard, ending.report, running.task_id, running.claim_id)
+            report = replace(report, error_message=f"{report.error_message or 'ended'}; {ended}")
+        self._closing.add(running.claim_id)
+        chores.add(lambda: self._record(ending.guard, report, running.task_id, running.claim_id))
+
+    def _record(self, guard: Guard, report: Report, task_id: uuid.UUID, claim_id: uuid.UUID | None) -> None:
+        """An outcome of the attempt itself, in the spool, counts more than what became of its process."""
+        if claim_id is None or not spool.deliver_claim(self._settings, task_id, claim_id):
+            recording.write(guard, report, task_id, claim_id)
+        if claim_id is not None:
+            self._closing.discard(claim_id)
 
     def _processes(self, running: Running) -> list[psutil.Process]:
         mark = self._slots.mark(running.job_id, running.attempt) if running.job_id else None
@@ -207,13 +228,18 @@ class Keeper:
     def _note_deaths(self) -> None:
         while self._deaths:
             death = self._deaths.popleft()
-            if death.pid in self._ended_pids:
+            if processes.living([death.pid]):
+                log.warning("pool child %s was reported dead, and lives", death.pid)
+            elif death.pid in self._ended_pids:
                 continue  # we did it, and have said why
-            if death.running is not None and death.running.task_id == death.task_id:
+            elif death.running is not None and death.running.task_id == death.task_id:
                 self._mourn(death.running, death.message)
             else:
                 guard = transitions.by_child(death.task_id, self._worker_id, death.pid)
-                recording.record_or_defer(guard, self._lost(death.message), death.task_id, None)
+                self._later(guard, self._lost(death.message), death.task_id)
+
+    def _later(self, guard: Guard, report: Report, task_id: uuid.UUID) -> None:
+        chores.add(lambda: self._record(guard, report, task_id, None))
 
     def _mourn(self, running: Running, message: str) -> None:
         """The child is dead; what it started is ended before the board is told."""
@@ -246,39 +272,45 @@ class Keeper:
         """What runs here, by claim; to be taken before the board is asked."""
         return {running.claim_id: running for running in self._slots.busy()}
 
-    def settle(self, before: dict[uuid.UUID, Running], rows: Iterable[Account]) -> None:
+    def settle(self, before: dict[uuid.UUID, Running], rows: list[Account]) -> None:
         """Compare what the board says of this worker with what runs here, and put both right."""
-        with self._lock:
-            after = self.attempts()
-            here = before.keys() | after.keys() | self._endings.keys()
-            of_job = {row.id: row for row in rows}
-            for claim_id, running in before.items():
-                now = after.get(claim_id)
-                if now is not None and running.job_id:
-                    self._compare(now, of_job.get(running.job_id))
-            missing = {
-                row.claim_id: row
-                for row in of_job.values()
-                if row.state is State.RUNNING
-                and row.worker_id == self._worker_id
-                and row.claim_id not in here
-            }
-            for claim_id in missing.keys() & self._suspects:
-                row = missing[claim_id]
-                log.warning("job %s: no pool child runs it any more", row.id)
-                if not spool.deliver_claim(self._settings, row.task_id, claim_id):
-                    guard = transitions.by_claim(row.task_id, claim_id)
-                    report = self._lost("the pool child that ran it is gone")
-                    recording.record_or_defer(guard, report, row.task_id, claim_id)
-            self._suspects = set(missing)
+        if self._prefork:
+            self._accounts.append((before, rows))
+
+    def _settle(self, before: dict[uuid.UUID, Running], rows: list[Account]) -> None:
+        after = self.attempts()
+        of_job = {row.id: row for row in rows}
+        for claim_id, running in before.items():
+            now = after.get(claim_id)
+            if now is not None and running.job_id:
+                self._compare(now, of_job.get(running.job_id))
+        here = before.keys() | after.keys() | self._endings.keys() | self._closing
+        missing = {
+            row.claim_id: row
+            for row in rows
+            if row.state is State.RUNNING and row.worker_id == self._worker_id and row.claim_id not in here
+        }
+        for claim_id in missing.keys() & self._suspects:
+            self._give_up(missing[claim_id])
+        self._suspects = set(missing)
+
+    def _give_up(self, row: Account) -> None:
+        """Nobody here runs a job that the board says runs here: seen twice, it is certain."""
+        log.warning("job %s: no pool child runs it any more", row.id)
+        message = "the pool child that ran it is gone"
+        if processes.living([row.pid]):
+            guard = transitions.by_claim(row.task_id, row.claim_id)
+            chores.add(lambda: self._record(guard, self._lost(message), row.task_id, row.claim_id))
+        else:
+            self._mourn(Running.gone(row.pid, row.claim_id, row.task_id, row.id, row.attempt), message)
 
     def _compare(self, running: Running, row: Account | None) -> None:
         if running.phase not in (Phase.STARTING, Phase.RUNNING):
             return
         if row is None or row.claim_id != running.claim_id or row.state.is_terminal:
-            self.end(running, Order.GIVEN_UP)
+            self._end(running, Order.GIVEN_UP)
         elif row.cancel_requested:
-            self.end(running, Order.CANCEL)
+            self._end(running, Order.CANCEL)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -16,7 +16,7 @@ from simcelery.board.catalogue import Entry
 from simcelery.errors import ServiceError
 from simcelery.execution import identity
 from simcelery.settings import Settings, get_settings
-from simcelery.worker import allocation, predecessors, recording, spool
+from simcelery.worker import allocation, predecessors, spool
 from simcelery.worker.claiming import WORKER_ID
 from simcelery.worker.keeper import Keeper
 from simcelery.worker.quarantine import Quarantine
@@ -57,10 +57,10 @@ class Lease:
         """
         while True:
             try:
-                self.worker_id = self._register()
+                self.worker_id = self.worker_id or self._register()
                 os.environ[WORKER_ID] = str(self.worker_id)
                 spool.deliver(self.settings)
-                predecessors.take_over(self.worker_id)
+                predecessors.take_over(self.worker_id, self.settings.kill_grace)
                 return self.worker_id
             except ServiceError as error:
                 log.warning("the worker waits: %s", error)
@@ -112,8 +112,6 @@ class Lease:
             if not known:
                 self._leave()
                 return
-            recording.do_deferred()
-            spool.deliver(self.settings)
             self._keeper.settle(running, accounts)
         except ServiceError as error:
             log.warning("the lease is not renewed: %s", error)
@@ -131,8 +129,6 @@ class Lease:
         if self.worker_id is None:
             return
         try:
-            recording.do_deferred()
-            spool.deliver(self.settings)
             with engine.begin(self.settings) as connection:
                 transitions.release(connection, self.worker_id)
                 leases.end(connection, self.worker_id)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from simcelery.errors import ServiceError
+from simcelery.errors import SchemaError, ServiceError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -34,7 +34,7 @@ def patiently(
     pause, done = _FIRST_PAUSE, 0
     while True:
         try:
-            return action()
+            return waiting_for_schema(action)
         except ServiceError as error:
             done += 1
             if done == tries:
@@ -46,3 +46,15 @@ def patiently(
                     raise
                 time.sleep(min(left, _LOOK_EVERY))
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def waiting_for_schema(action: Callable[[], T]) -> T:
+    """The result of `action`; a schema that is being upgraded under a running worker passes like an outage.
+
+    Raises:
+        ServiceError: as `action`, or the schema does not fit now.
+    """
+    try:
+        return action()
+    except SchemaError as error:
+        raise ServiceError(str(error)) from error

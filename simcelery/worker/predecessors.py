@@ -8,23 +8,31 @@ import socket
 from simcelery import broker
 from simcelery.board import engine, leases, transitions
 from simcelery.errors import BrokerUnreachableError
+from simcelery.execution import processes
+from simcelery.execution.ending import end
 from simcelery.execution.identity import certainly_dead
+from simcelery.worker.slots import token_of
 
 log = logging.getLogger(__name__)
 
 _ROWS = 1000
 
 
-def take_over(worker_id: int) -> int:
-    """Rescue the jobs of the dead workers of this host; how many jobs.
+def take_over(worker_id: int, grace: float) -> int:
+    """Rescue the jobs of the dead workers of this host, when their processes are gone; how many jobs.
+
+    Parameters:
+        grace: seconds between SIGTERM and SIGKILL for what is left of them.
 
     Raises:
         BoardUnreachableError: the others are rescued when their leases have ended.
     """
     with engine.begin() as connection:
         others = leases.predecessors(connection, socket.gethostname(), worker_id)
-        dead = [other.id for other in others if certainly_dead(other.identity, other.pid)]
-        buried = leases.bury(connection, dead)
+        dead = [other for other in others if certainly_dead(other.identity, other.pid)]
+        buried = leases.bury(connection, [other.id for other in dead])
+    for other in dead:
+        _end_processes(token_of(other.identity, other.pid), grace)
     total = 0
     while buried:
         with engine.begin() as connection:
@@ -36,6 +44,13 @@ def take_over(worker_id: int) -> int:
     if total:
         log.warning("%s jobs of workers that died on this host are back at work", total)
     return total
+
+
+def _end_processes(token: str, grace: float) -> None:
+    """The dead worker's reaper does so as well, if it lives."""
+    ended = end(lambda: processes.members_of_worker([], token), grace)
+    if ended.processes:
+        log.warning("of a worker that died on this host: %s", ended)
 
 
 def _publish(rescued: list[transitions.Finished]) -> None:

@@ -2,7 +2,8 @@
 
 It is kept from taking jobs, and its last failures are handed back without counting, if its last jobs all
 failed at once while another worker succeeds with the same workflow. Where a worker is alone, or half of its
-peers are in quarantine already, the fault is taken to be the jobs'.
+peers are in quarantine already, the fault is taken to be the jobs'. If one of the jobs fails elsewhere too,
+it was: then the quarantine ends. It also ends after a while, as a trial that costs little.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simcelery import broker
-from simcelery.board import engine, leases, transitions
+from simcelery.board import engine, leases, queries, transitions
 from simcelery.errors import BrokerUnreachableError, ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.slots import Record, Slots
@@ -24,24 +25,25 @@ log = logging.getLogger(__name__)
 EVERY = 0.5
 LATELY = 600.0  # seconds within which another worker's success counts
 ACQUITTED_FOR = 30.0  # seconds until it is judged again
+REVIEW_EVERY = 5.0  # seconds
+LONGEST = 600.0  # seconds in quarantine, until it is tried again; and seconds of trust after a wrong one
 
 
 class Quarantine:
     """Judges one worker by its own record.
 
     Parameters:
-        leave_queues: stops the worker from taking messages.
+        consumer: gives the worker's consumer, which takes the messages.
     """
 
-    def __init__(
-        self, slots: Slots, settings: Settings, worker_id: int, leave_queues: Callable[[], Any]
-    ) -> None:
+    def __init__(self, slots: Slots, settings: Settings, worker_id: int, consumer: Callable[[], Any]) -> None:
         self._slots = slots
         self._settings = settings
         self._worker_id = worker_id
-        self._leave_queues = leave_queues
+        self._consumer = consumer
         self._told = 0.0
-        self._quarantined = False
+        self._since: float | None = None  # in quarantine
+        self._asked_at = 0.0
         self._handed_back: frozenset[uuid.UUID] = frozenset()
 
     def successes(self) -> list[str]:
@@ -52,39 +54,63 @@ class Quarantine:
 
     def look(self) -> None:
         """One look; does nothing while no failures pile up."""
-        records = self._slots.records()
+        records = [one for one in self._slots.records() if one.failures or one.succeeded_at]
         failed = frozenset(task_id for record in records for task_id in record.failed)
-        if not failed or failed == self._handed_back:
-            return
         try:
-            if self._quarantined or (self._is_suspicious(records) and self._is_guilty(records, len(failed))):
-                self._hand_back(failed)
+            if self._since is None:
+                self._judge(records, failed)
+            else:
+                if failed - self._handed_back:
+                    self._hand_back(failed)
+                self._review(self._since)
         except ServiceError as error:
             log.warning("whether this worker fails alone is not known yet: %s", error)
 
-    def _is_suspicious(self, records: list[Record]) -> bool:
-        wanted = self._settings.quarantine_after
-        failures = sum(record.failures for record in records)
-        return wanted > 0 and failures >= wanted and all(record.failures for record in records)
-
-    def _is_guilty(self, records: list[Record], number: int) -> bool:
-        """Ask the board. Children with too many failures wait for this; an acquittal holds for a while."""
+    def _judge(self, records: list[Record], failed: frozenset[uuid.UUID]) -> None:
+        """Children with too many failures wait for this; an acquittal holds for a while."""
         now = time.monotonic()
-        if self._slots.acquitted_until > now:
-            return False
+        wanted = self._settings.quarantine_after
+        if wanted == 0 or self._slots.acquitted_until > now:
+            return
+        if sum(record.failures for record in records) < wanted:
+            return
+        if all(record.failures for record in records) and self._fails_alone(records, len(failed)):
+            self._since = self._asked_at = now
+            self._slots.close()
+            self._consumer().leave_all_queues()
+            self._hand_back(failed)
+        else:
+            self._slots.acquit(now + ACQUITTED_FOR)
+
+    def _fails_alone(self, records: list[Record], number: int) -> bool:
         note = f"in quarantine: its last {number} jobs failed within seconds, while others succeed"
         workflows = {record.workflow for record in records}
         with engine.begin(self._settings) as connection:
-            self._quarantined = leases.others_succeeded(
+            alone = leases.others_succeeded(
                 connection, self._worker_id, workflows, LATELY
             ) and leases.quarantine(connection, self._worker_id, note)
-        if not self._quarantined:
-            self._slots.acquit(now + ACQUITTED_FOR)
-            return False
-        log.error("this worker is %s; it takes no more jobs until it is restarted", note)
-        self._slots.close()
-        self._leave_queues()
-        return True
+        if alone:
+            log.error("this worker is %s", note)
+        return alone
+
+    def _review(self, since: float) -> None:
+        """Whether the quarantine was wrong, or has lasted long enough."""
+        now = time.monotonic()
+        if now - self._asked_at < REVIEW_EVERY:
+            return
+        self._asked_at = now
+        with engine.begin(self._settings) as connection:
+            wrong = queries.failed_elsewhere(connection, self._handed_back, self._worker_id)
+            if not wrong and now - since < LONGEST:
+                return
+            leases.lift(connection, self._worker_id)
+        log.warning(
+            "the quarantine ends: %s", "the jobs fail elsewhere too" if wrong else "it is tried again"
+        )
+        self._since = None
+        self._slots.acquit(now + (LONGEST if wrong else 0.0))
+        self._slots.reopen()
+        self._consumer().return_to_queues()
 
     def _hand_back(self, failed: frozenset[uuid.UUID]) -> None:
         with engine.begin(self._settings) as connection:

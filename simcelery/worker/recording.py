@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine, transitions
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Finished, Guard, Report
-from simcelery.errors import ServiceError
+from simcelery.errors import SchemaError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.worker import slots, spool
+from simcelery.worker import slots, spool, stopping
 from simcelery.worker.failure import printable
-from simcelery.worker.patience import patiently
+from simcelery.worker.patience import patiently, waiting_for_schema
 
 log = logging.getLogger(__name__)
-
-# What the worker's parent process could not do at once; the lease does it when the board is back.
-_deferred: deque[Callable[[], object]] = deque()
 
 
 def record(job: uuid.UUID, claim_id: uuid.UUID, report: Report) -> None:
@@ -31,8 +26,13 @@ def record(job: uuid.UUID, claim_id: uuid.UUID, report: Report) -> None:
     When the worker must end first, the copy is what is left.
     """
     guard = transitions.by_claim(job, claim_id)
+
+    def attempt() -> None:
+        with stopping.recording():
+            write(guard, report, job, claim_id)
+
     try:
-        _record(guard, report, job, claim_id)
+        waiting_for_schema(attempt)
     except ServiceError as error:
         log.warning("job %s: its end is kept until the board is back: %s", job, error)
     else:
@@ -41,7 +41,7 @@ def record(job: uuid.UUID, claim_id: uuid.UUID, report: Report) -> None:
     failpoint("after_spool")
     try:
         patiently(
-            lambda: _record(guard, report, job, claim_id),
+            attempt,
             f"job {job}: its end is kept until the board is back",
             give_up=lambda: spooled and slots.mine.order.ends,
         )
@@ -61,37 +61,15 @@ def _spool(job: uuid.UUID, claim_id: uuid.UUID, report: Report) -> bool:
     return True
 
 
-def record_or_defer(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
-    """From the worker's parent process: now, or when the lease is renewed next."""
-    now_or_later(
-        lambda: _record(guard, report, job, claim_id), f"job {job}: its end is kept until the board is back"
-    )
-
-
-def now_or_later(action: Callable[[], object], waiting: str) -> None:
-    """Do it, or have the lease do it when the board is back."""
-    try:
-        action()
-    except ServiceError as error:
-        log.warning("%s: %s", waiting, error)
-        _deferred.append(action)
-
-
-def do_deferred() -> None:
-    """Do what waits; the board has just answered.
+def write(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
+    """Finish an attempt, and publish what that unblocks; what comes too late is noted beside the attempt.
 
     Raises:
-        ServiceError: it is away again; the rest waits on.
+        ServiceError: the board is away, and nothing is written.
     """
-    while _deferred:
-        _deferred[0]()
-        _deferred.popleft()
-
-
-def _record(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
     try:
         finished = _write(guard, report)
-    except ServiceError:
+    except (ServiceError, SchemaError):
         raise
     except Exception as error:
         # Postgres refuses what it was given. The job must not stay running: it failed, and says why.

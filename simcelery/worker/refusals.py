@@ -21,6 +21,8 @@ def refuse_unsafe(worker: Any, unsafe_pool: bool) -> None:
         )
     if conf.worker_pool_start_method not in (None, "fork"):
         refuse("worker_pool_start_method: the parent watches its children through memory shared by fork")
+    if worker.time_limit or worker.soft_time_limit or conf.task_time_limit or conf.task_soft_time_limit:
+        refuse("time limits are set for each job, not for the worker: use @workflow(time_limit=…)")
     if conf.task_acks_late:
         refuse("task_acks_late would run long jobs twice: leave it off; the board keeps every job")
     if conf.task_reject_on_worker_lost:

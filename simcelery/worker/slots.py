@@ -9,6 +9,7 @@ too late never hits the child's next job.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import math
 import mmap
 import multiprocessing
@@ -20,8 +21,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from simcelery.execution import identity
+
+_NOBODY = uuid.UUID(int=0)
 CAPACITY = 1024  # pool children; more than any worker has
 FAILURES_KEPT = 16  # task ids, per child
+_SIGNAL_ARRIVES = 5.0  # seconds from an order to the signal that goes with it, at most
 QUICK = 10.0  # seconds: a failure that comes sooner may be the node's fault
 
 
@@ -29,6 +34,7 @@ class Phase(IntEnum):
     """How far a child is with its job."""
 
     IDLE = 0
+    WARMING = 5  # --startup runs
     CLAIMING = 1  # the claim id is chosen; whether the board grants it is not known yet
     STARTING = 2  # claimed
     RUNNING = 3  # the workflow's own code runs
@@ -72,6 +78,11 @@ class Running:
     retry_in: float | None
     warned: bool
 
+    @classmethod
+    def gone(cls, pid: int, claim_id: uuid.UUID, task_id: uuid.UUID, job_id: int, attempt: int) -> Running:
+        """An attempt of which only the board still tells."""
+        return cls(0, pid, Phase.RUNNING, claim_id, task_id, job_id, attempt, math.inf, None, False)
+
 
 @dataclass(frozen=True)
 class Record:
@@ -99,6 +110,7 @@ class _Fields(ctypes.Structure):
         ("deadline", ctypes.c_double),
         ("retry_in", ctypes.c_double),
         ("order_processes", ctypes.c_int64),
+        ("order_at", ctypes.c_double),
         ("claim_id", ctypes.c_char * 33),
         ("task_id", ctypes.c_char * 33),
         ("order_claim", ctypes.c_char * 33),
@@ -116,6 +128,7 @@ class _Fields(ctypes.Structure):
 class _Header(ctypes.Structure):
     _fields_ = [
         ("acquitted_until", ctypes.c_double),
+        ("used", ctypes.c_int64),
         ("closed", ctypes.c_uint8),
         ("draining", ctypes.c_uint8),
         ("broken", ctypes.c_uint8),
@@ -134,6 +147,7 @@ class Slots:
     """
 
     def __init__(self, max_jobs: int | None = None) -> None:
+        self._max_jobs = max_jobs
         self._jobs_left: Any = None
         if max_jobs is not None:
             self._jobs_left = multiprocessing.get_context("fork").Semaphore(max_jobs)
@@ -141,7 +155,7 @@ class Slots:
         self._memory = mmap.mmap(-1, size)
         self._header = _Header.from_buffer(self._memory)
         self._fields = (_Fields * CAPACITY).from_buffer(self._memory, ctypes.sizeof(_Header))
-        self.token = uuid.uuid4().hex[:16]
+        self.token = token_of(identity.identity(), os.getpid())
         self.owner = os.getpid()
 
     @property
@@ -152,6 +166,12 @@ class Slots:
     def close(self) -> None:
         """Let nothing be claimed from now on; what runs goes on."""
         self._header.closed = 1
+
+    def reopen(self) -> None:
+        """Let jobs be claimed again, unless the worker ends; failures are counted anew."""
+        for fields in self._used():
+            fields.failures = 0
+        self._header.closed = self._header.draining or self._header.broken
 
     @property
     def draining(self) -> bool:
@@ -174,7 +194,7 @@ class Slots:
     @property
     def jobs_used_up(self) -> bool:
         """Whether as many jobs were claimed as may be."""
-        return self._jobs_left is not None and self._jobs_left.get_value() == 0
+        return self._max_jobs is not None and self.claims >= self._max_jobs
 
     @property
     def broken(self) -> bool:
@@ -197,19 +217,23 @@ class Slots:
     @property
     def claims(self) -> int:
         """How many jobs were claimed here so far."""
-        return sum(fields.claims for fields in self._fields)
+        return sum(fields.claims for fields in self._used())
 
     def records(self) -> list[Record]:
         """How the last jobs of each child that has run any went."""
-        return [_record(fields) for fields in self._fields if fields.claims]
+        return [_record(fields) for fields in self._used() if fields.claims]
 
     def slot(self, index: int) -> Slot:
         """The slot of the pool child with this index."""
-        return Slot(self._fields[index % CAPACITY])
+        return Slot(self._fields[index % CAPACITY], self._header, index % CAPACITY + 1)
+
+    def _used(self) -> list[_Fields]:
+        """The slots up to the highest that a child has ever taken."""
+        return self._fields[: self._header.used]
 
     def busy(self) -> Iterator[Running]:
         """All attempts that run here now."""
-        for index, fields in enumerate(self._fields):
+        for index, fields in enumerate(self._used()):
             if fields.phase != Phase.IDLE and (running := _read(index, fields)) is not None:
                 yield running
 
@@ -231,6 +255,7 @@ class Slots:
         fields.order = Order.NONE
         fields.order_claim = running.claim_id.hex.encode()
         fields.order_processes = processes
+        fields.order_at = time.monotonic()
         fields.order = order
 
     def clear(self, running: Running) -> None:
@@ -278,8 +303,10 @@ def _read(index: int, fields: _Fields) -> Running | None:
 class Slot:
     """One child's slot, for the child."""
 
-    def __init__(self, fields: _Fields | None = None) -> None:
+    def __init__(self, fields: _Fields | None = None, header: _Header | None = None, number: int = 0) -> None:
         self._fields = _Fields() if fields is None else fields
+        self._header = _Header() if header is None else header
+        self._number = number
 
     @property
     def phase(self) -> Phase:
@@ -304,8 +331,10 @@ class Slot:
 
     def note_warning(self) -> None:
         """Say so to the parent, unless the signal belongs to an order for an earlier attempt."""
-        if self._fields.order == Order.NONE or self._fields.order_claim == self._fields.claim_id:
-            self._fields.warned = 1
+        fields = self._fields
+        just_ordered = time.monotonic() - fields.order_at < _SIGNAL_ARRIVES
+        if fields.order_claim == fields.claim_id or not just_ordered:
+            fields.warned = 1
 
     @property
     def failures(self) -> int:
@@ -316,6 +345,7 @@ class Slot:
         """A claim is about to be made."""
         fields = self._fields
         fields.phase = Phase.IDLE  # while the rest is written
+        self._header.used = max(self._header.used, self._number)
         fields.pid = os.getpid()
         fields.job_id = fields.attempt = 0
         fields.deadline, fields.retry_in = math.inf, math.nan
@@ -323,6 +353,11 @@ class Slot:
         fields.task_id = task_id.hex.encode()
         fields.claim_id = claim_id.hex.encode()
         fields.phase = Phase.CLAIMING
+
+    def warming(self) -> None:
+        """The function that --startup names runs."""
+        self.claiming(_NOBODY, _NOBODY)
+        self._fields.phase = Phase.WARMING
 
     def starting(self, job_id: int, attempt: int, workflow: str) -> None:
         """The claim was granted."""
@@ -356,6 +391,11 @@ class Slot:
     def idle(self) -> None:
         """The end is recorded, or there was nothing to run."""
         self._fields.phase = Phase.IDLE
+
+
+def token_of(process: str, pid: int) -> str:
+    """What marks all processes of a worker's jobs, from what identifies the worker's own process."""
+    return hashlib.sha256(f"{process}|{pid}".encode()).hexdigest()[:16]
 
 
 # The worker's slots, set before its pool forks; and this process's own, set in each pool child.

@@ -15,18 +15,19 @@ import time
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine, queries, transitions
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Report
-from simcelery.errors import BrokerUnreachableError, ServiceError
+from simcelery.errors import BrokerUnreachableError, SchemaError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_SUFFIX = ".json"
+_SUFFIX, _UNFINISHED = ".json", ".part"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def save(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID, report: Re
         "claim_id": str(claim_id),
         "report": asdict(report),
     }
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
+    unfinished = path.with_suffix(f".{os.getpid()}{_UNFINISHED}")
     with unfinished.open("w", encoding="utf-8") as file:
         json.dump(content, file)
         file.flush()
@@ -91,35 +92,56 @@ def waiting(settings: Settings) -> list[Spooled]:
             found.append(_read(path))
         except FileNotFoundError:
             continue  # delivered meanwhile
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             log.error("%s cannot be read and is left there: %s", path, error)
     return sorted(found, key=lambda one: one.saved_at)
 
 
 def deliver(settings: Settings) -> Pushed:
-    """Record all that waits for this board.
+    """Record all that waits for this board. What it refuses is named in the log and left.
 
     Raises:
         BoardUnreachableError: the rest waits on.
     """
-    outcomes = [_deliver(one) for one in waiting(settings)]
+    outcomes = [_deliver_or_leave(one) for one in waiting(settings)]
     return Pushed(outcomes.count(True), outcomes.count(False), outcomes.count(None))
 
 
 def deliver_claim(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> bool:
-    """Record the outcome of one claim, if it lies here and the board can be reached; whether it was there."""
+    """Record the outcome of one claim whose child is dead, if it lies here and the board can be reached.
+
+    Returns:
+        Whether it is here. False: the caller must say how the attempt ended.
+    """
+    path = _path(settings, task_id, claim_id)
     try:
-        _deliver(_read(_path(settings, task_id, claim_id)))
+        return _deliver_or_leave(_read(path)) is not None
     except FileNotFoundError:
+        for unfinished in path.parent.glob(f"{path.stem}.*{_UNFINISHED}"):
+            unfinished.unlink(missing_ok=True)
         return False
-    except (OSError, ValueError, KeyError, TypeError, ServiceError) as error:
+    except ValueError as error:
+        log.error("%s cannot be read and is left there: %s", path, error)
+        return False
+    except (OSError, ServiceError) as error:
         log.warning("the spooled outcome of job %s waits: %s", task_id, error)
-    return True
+        return True
 
 
 def forget(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> None:
     """It is on the board."""
     _remove(_path(settings, task_id, claim_id))
+
+
+def _deliver_or_leave(one: Spooled) -> bool | None:
+    try:
+        return _deliver(one)
+    except (ServiceError, SchemaError):
+        raise
+    except Exception as error:
+        # One bad file in a shared home must not keep the others from being delivered.
+        log.error("%s cannot be recorded and is left there: %s", one.path, error)
+        return None
 
 
 def _deliver(one: Spooled) -> bool | None:
@@ -153,13 +175,25 @@ def _path(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> Path:
 
 
 def _read(path: Path) -> Spooled:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    """The outcome in a file.
+
+    Raises:
+        OSError: the file is gone, or cannot be read.
+        ValueError: it is not what `save` writes.
+    """
+    try:
+        return _parse(path, json.loads(path.read_text(encoding="utf-8")))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _parse(path: Path, content: dict[str, Any]) -> Spooled:
     report = content["report"]
     return Spooled(
         path=path,
         board=content["board"],
         host=content["host"],
-        saved_at=content["saved_at"],
+        saved_at=float(content["saved_at"]),
         task_id=uuid.UUID(content["task_id"]),
         claim_id=uuid.UUID(content["claim_id"]),
         report=Report(

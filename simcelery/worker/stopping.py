@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -9,10 +10,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from simcelery.errors import ServiceError
 from simcelery.worker import slots
 from simcelery.worker.slots import Order, Phase
 
-_interruptible = False
+_interruptible = _recording = False
+_listener = 0  # the process that listens; what it forks inherits the handler, but not the order
 _former: Any = signal.SIG_DFL
 _on_warning: list[Callable[[], None]] = []
 
@@ -30,21 +33,27 @@ def listen() -> None:
 
     To be called before each job: the pool sets its own handler after the child's initialisation.
     """
-    global _former
+    global _former, _listener
     handler = signal.getsignal(signal.SIGTERM)
     if handler is not _told_to_end and slots.in_pool_child():
-        _former = handler
+        _former, _listener = handler, os.getpid()
         signal.signal(signal.SIGTERM, _told_to_end)
 
 
 def _told_to_end(number: int, frame: FrameType | None) -> None:
     """SIGTERM: with an order from the parent, or from a scheduler that ends the whole allocation."""
+    if os.getpid() != _listener:  # a process that the workflow forked: it ends like any other
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        return
     slot = slots.mine
     if slot.phase is Phase.IDLE:
         _former(number, frame)  # what the pool does with a child that has nothing to do
     elif slot.order.ends:
         if _interruptible:
             raise JobStopped(slot.order)
+        if _recording:
+            raise ServiceError("the worker ends, and the board does not answer")
     else:
         if slot.order is Order.NONE:
             slot.note_warning()
@@ -68,6 +77,17 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         _interruptible = False
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """A block that waits for the board, and leaves with `ServiceError` when the worker must end first."""
+    global _recording
+    _recording = threading.current_thread() is threading.main_thread()
+    try:
+        yield
+    finally:
+        _recording = False
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
+_HELD_LAST = {"keeper": 1, "lease": 2}
 _tickers: weakref.WeakSet[Ticker] = weakref.WeakSet()
 
 
@@ -55,8 +56,8 @@ class Ticker(threading.Thread):
 
 
 def _hold() -> None:
-    # The lease last: while others are waited for, it goes on being renewed.
-    for ticker in sorted(_tickers, key=lambda ticker: ticker.name == "lease"):
+    # Those that nothing may hold up come last: while others are waited for, they go on.
+    for ticker in sorted(_tickers, key=lambda ticker: _HELD_LAST.get(ticker.name, 0)):
         ticker._acting.acquire()
 
 

@@ -193,17 +193,20 @@ def test_a_schema_is_shown_like_a_signature() -> None:
     ]
 
 
-@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize(("width", "allocation"), [(80, None), (80, "12345678"), (140, "12345678")])
 def test_workers_fit_the_terminal_and_lose_nothing_that_matters(
-    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    width: int,
+    allocation: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for module in (output, workers):
         monkeypatch.setattr(module, "is_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("NO_COLOR", "1")
     one = {
-        "nodename": "celery@node0123.cluster",
-        "host": "node0123.cluster",
+        "nodename": "celery@node0123",
+        "host": "node0123",
         "state": "quarantined",
         "queues": ["default", "gpu"],
         "concurrency": 16,
@@ -212,7 +215,7 @@ def test_workers_fit_the_terminal_and_lose_nothing_that_matters(
         "started_at": NOW - dt.timedelta(hours=3),
         "renewed_at": NOW - dt.timedelta(seconds=3),
         "now": NOW,
-        "scheduler_job_id": None,
+        "scheduler_job_id": allocation,
         "version": "0.1.0",
         "note": "in quarantine: it fails",
     }
@@ -222,4 +225,5 @@ def test_workers_fit_the_terminal_and_lose_nothing_that_matters(
     assert all(word in first for word in (one["nodename"], "quarantined", "4/16", "3 s ago", "default"))
     assert "VERSION" not in heading
     assert ("RUNNING" in heading) == ("101-103,120" in first) == (width == 140)
-    assert said == "celery@node0123.cluster: in quarantine: it fails"
+    assert (allocation or "") in first
+    assert said == "celery@node0123: in quarantine: it fails"

@@ -17,6 +17,7 @@ from simcelery.errors import DefinitionError, ParametersError
 from simcelery.workflows.definition import MAX_BACKOFF, Definition, default_name, idempotency_key
 from simcelery.workflows.encoding import JobRef
 from simcelery.workflows.outcomes import Fail, Retry
+from tests.unit.names import stable
 
 
 def relax(structure: str, fmax: float = 0.05, bins: dict[int, float] | None = None) -> float:
@@ -60,7 +61,7 @@ def test_a_plain_call_checks_its_parameters_too() -> None:
         *[("version", value) for value in ("", 2, None)],
         ("slices", "no"),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_an_option_out_of_range_is_one_line_that_names_it(option: str, value: Any) -> None:
     with pytest.raises(DefinitionError, match=rf"^workflow .*{option}") as caught:
@@ -171,7 +172,7 @@ class Callee:
         3,
         "relax",
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_only_an_ordinary_function_can_be_a_workflow(function: Any) -> None:
     with pytest.raises(

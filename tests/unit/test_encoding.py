@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from simcelery.errors import EncodingError, PayloadTooLargeError
 from simcelery.workflows.encoding import JobRef, check_size, contains_job, decode, encode, job_refs
+from tests.unit.names import stable
 
 
 def through_jsonb(encoded: Any) -> Any:
@@ -281,7 +282,7 @@ INNER = Inner(np.arange(3.0), dt.date(2024, 2, 29))
         (Crystal(0.5), {"a": 0.5}),
         (Sites(), {"sites": [1, 2]}),
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_rich_types_become_plain_ones(value: Any, stored: Any) -> None:
     encoded = encode(value)
@@ -331,7 +332,7 @@ def test_jobs_are_found_wherever_they_stand_and_filled_in() -> None:
     assert decode(encoded["a"]) == {"$job": 1}
 
 
-@pytest.mark.parametrize("holder", [list, tuple, frozenset, deque, lambda jobs: {"k": jobs}], ids=str)
+@pytest.mark.parametrize("holder", [list, tuple, frozenset, deque, lambda jobs: {"k": jobs}], ids=stable)
 def test_a_job_is_noticed_in_every_kind_of_container(holder: Any) -> None:
     assert contains_job(holder([Handle(1)]))
     assert not contains_job(holder([1]))

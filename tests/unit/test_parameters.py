@@ -27,6 +27,7 @@ from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.workflows.encoding import JobRef, encode, job_refs
 from simcelery.workflows.parameters import Parameters, readings
 from tests.unit import future_annotations
+from tests.unit.names import stable
 from tests.unit.test_encoding import same, through_jsonb
 
 
@@ -190,7 +191,7 @@ Structure = Annotated[
         (np.float64, np.float64(0.1)),
         (np.int32, np.int32(4)),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_a_worker_gets_what_was_submitted(annotation: Any, value: Any) -> None:
     found = journey(annotation, value)
@@ -201,9 +202,11 @@ def test_a_worker_gets_what_was_submitted(annotation: Any, value: Any) -> None:
 @pytest.mark.parametrize(
     "array",
     [np.zeros((0, 3)), np.arange(6, dtype="int8").reshape(2, 3), np.array(1.5, dtype="float32")],
-    ids=repr,
+    ids=stable,
 )
-@pytest.mark.parametrize("annotation", [np.ndarray, npt.NDArray[np.float64], np.ndarray | None, Any], ids=str)
+@pytest.mark.parametrize(
+    "annotation", [np.ndarray, npt.NDArray[np.float64], np.ndarray | None, Any], ids=stable
+)
 def test_arrays_arrive_as_they_were(annotation: Any, array: np.ndarray[Any, Any]) -> None:
     assert same(array, journey(annotation, array))
 
@@ -246,7 +249,7 @@ def test_an_iterable_is_read_once_and_arrives_as_a_list() -> None:
         (set[int], {np.int64(1)}, {1}),
         (tuple[int, int], (np.int64(1), 2), (1, 2)),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_numpy_numbers_and_arrays_are_taken_for_python_ones(
     annotation: Any, given: Any, arrives: Any
@@ -314,7 +317,7 @@ def test_an_annotation_that_cannot_be_resolved_is_an_error_at_the_definition(fun
         (False, bool, False),
         (..., Any, None),
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_defaults_of_every_kind_are_filled_in(default: Any, annotation: Any, value: Any) -> None:
     known = parameters(annotation, default)
@@ -409,7 +412,7 @@ def test_a_function_whose_parameters_have_no_names_or_types_is_refused(function:
         (dict[str, Opaque], r"a \S*Opaque"),
         (Annotated[Opaque, "note"], r"a \S*Opaque"),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_a_type_that_no_worker_could_rebuild_is_refused_at_the_definition(annotation: Any, what: str) -> None:
     with pytest.raises(
@@ -419,7 +422,7 @@ def test_a_type_that_no_worker_could_rebuild_is_refused_at_the_definition(annota
         parameters(annotation)
 
 
-@pytest.mark.parametrize("annotation", [threading.Lock, 5, Annotated[str, Field(pattern="[")]], ids=str)
+@pytest.mark.parametrize("annotation", [threading.Lock, 5, Annotated[str, Field(pattern="[")]], ids=stable)
 def test_an_annotation_that_is_no_type_is_refused_without_a_warning(annotation: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -497,7 +500,7 @@ def explode(value: Any) -> Any:
         ),
         (float, "y" * 500, r"parameter 'x' should be .*, not 'y+\.\.\.$"),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_a_wrong_type_is_one_line_with_what_was_given(annotation: Any, given: Any, message: str) -> None:
     with pytest.raises(ParametersError, match=f"^w: {message}") as caught:
@@ -545,7 +548,7 @@ class Handles(Sequence[Handle]):
         (dict[str, tuple[float, ...]], {"a": (Handle(1),)}, {"a": (10.0,)}),
         (Any, {"deep": [{"er": Handle(1)}]}, {"deep": [{"er": 10}]}),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_a_job_stands_for_its_result_until_the_claim(annotation: Any, given: Any, arrives: Any) -> None:
     known = parameters(annotation)
@@ -586,7 +589,7 @@ def test_parameters_that_no_longer_fit_the_code_are_one_line() -> None:
         (None, None),
         (float, math.inf),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_a_result_comes_back_with_its_declared_type(returns: Any, result: Any) -> None:
     found = parameters(int, returns=returns).restore_result(through_jsonb(encode(result)))
@@ -606,7 +609,7 @@ def test_a_result_dataclass_with_arrays_comes_back_whole() -> None:
 @pytest.mark.parametrize(
     "returns",
     [float, Crystal, Grid, Opaque, threading.Lock, Callable[[], int], Iterator[int]],
-    ids=str,
+    ids=stable,
 )
 def test_a_result_that_does_not_fit_its_annotation_is_given_as_it_is(returns: Any) -> None:
     found = parameters(int, returns=returns).restore_result(encode({"surprise": [1, math.inf]}))
@@ -642,7 +645,7 @@ def test_a_result_without_annotation_is_plain_data() -> None:
         (Any, "[" * 100_000, "[" * 100_000),
         (Any, "a", "a"),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=lambda value: stable(value)[:30],
 )
 def test_text_from_the_command_line_is_read_as_the_type_it_is_for(
     annotation: Any, text: str, value: Any
@@ -729,7 +732,7 @@ SCHEMA_TYPES = [
 ]
 
 
-@pytest.mark.parametrize("annotation", SCHEMA_TYPES, ids=str)
+@pytest.mark.parametrize("annotation", SCHEMA_TYPES, ids=stable)
 def test_every_type_has_a_json_schema_that_the_catalogue_can_hold(annotation: Any) -> None:
     schema = parameters(annotation).json_schema()
     text = json.dumps(schema, allow_nan=False)
@@ -773,7 +776,7 @@ def test_two_classes_of_one_name_do_not_hide_each_other_in_the_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    "default", [math.nan, -math.inf, Opaque(), len, "a\0b", np.array([math.nan])], ids=str
+    "default", [math.nan, -math.inf, Opaque(), len, "a\0b", np.array([math.nan])], ids=stable
 )
 def test_a_default_that_json_cannot_hold_does_not_break_the_catalogue(default: Any) -> None:
     text = json.dumps(parameters(Any, default).json_schema(), allow_nan=False)
@@ -801,7 +804,7 @@ def test_a_default_that_json_cannot_hold_does_not_break_the_catalogue(default: A
         (Annotated[int, WithJsonSchema({"title": "a k-point count"})], "a k-point count"),
         (Annotated[int, WithJsonSchema({"type": "integer"})], "int"),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_a_type_is_described_in_words_for_people(annotation: Any, words: str) -> None:
     assert parameters(annotation).describe() == [("x", words, "")]
