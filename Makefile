@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet
 BENCHMARKS := $(sort $(wildcard benchmarks/[!_]*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench soak clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ else
 bench: .venv/.test
 	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 endif
+
+soak: .venv/.test ## Break things at random for half an hour, then audit every job (ARGS='--minutes 2 --seed 7')
+	$(BIN)/python -m tests.soak.soak $(ARGS)
 
 clean: ## Remove .venv, caches and builds; servers and their data in the home folder stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

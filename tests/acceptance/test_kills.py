@@ -5,26 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import redis
-from pydantic import SecretStr
 
 import simcelery
 from simcelery import services
-from simcelery.board import migrate
-from simcelery.services import Services
 from simcelery.settings import Settings
 from tests.board_helpers import attempts, row
-from tests.conftest import Project, make_project, wait_until
-
-
-def executions(path: Path) -> int:
-    """How often ``trace`` ran for this file."""
-    return len(path.read_text().splitlines()) if path.exists() else 0
+from tests.conftest import Project, wait_until
+from tests.servers import executions, kill_server
 
 
 def submit_trace(project: Project, path: Path, **environment: str) -> int:
@@ -134,34 +125,6 @@ def test_redis_wiped_under_a_running_worker_costs_no_job(project: Project, tmp_p
 
 
 # --- servers of the test's own, to be stopped and started ---
-
-
-@pytest.fixture
-def own(servers: Services, tmp_path: Path) -> Iterator[tuple[Settings, Project]]:
-    """Servers that this test may kill, and a project on them. `simcelery` in this process means them too."""
-    mine = Settings(home=tmp_path / "home")
-    running = services.up(mine)
-    urls = {
-        "database_url": SecretStr(running.database_url),
-        "broker_url": SecretStr(running.broker_url),
-    }
-    reachable = mine.model_copy(update=urls)
-    migrate.upgrade(reachable)
-    folder = tmp_path / "project"
-    folder.mkdir()
-    project = make_project(running, folder)
-    project.environment["SIMCELERY_HOME"] = str(mine.home)
-    yield reachable, project
-    project.stop()
-    services.erase(mine)
-
-
-def kill_server(settings: Settings, name: str) -> None:
-    """kill -9 of one embedded server that this test started."""
-    [pid] = [one.pid for one in services.status(settings) if one.name == name]
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
 def states(project: Project) -> str:
