@@ -315,3 +315,38 @@ def slow_command(seconds: str) -> None:
     import subprocess
 
     subprocess.run(["sh", "-c", f"trap '' TERM; sleep {seconds} & setsid sleep {seconds}; true"], check=True)
+
+
+@workflow
+def ends_a_child() -> int | None:
+    """Python's own way to end a process that was forked."""
+    import multiprocessing
+
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    time.sleep(0.3)
+    child.terminate()
+    child.join(5)
+    return child.exitcode
+
+
+@workflow
+def leaves_a_process(seconds: str, how: str) -> None:
+    import subprocess
+
+    subprocess.Popen(["sleep", seconds])
+    if how == "fails":
+        raise ValueError("diverged")
+
+
+def slow_start() -> None:
+    Path(os.environ["STARTED"]).touch()
+    time.sleep(120)
+
+
+@workflow
+def only_even(number: int) -> int:
+    """Half of its jobs fail wherever they run."""
+    if number % 2:
+        raise ValueError("an odd number")
+    return number

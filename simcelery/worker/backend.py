@@ -72,7 +72,11 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
             recording.record(job, claim_id, report or recording.unexpected(result))
             slots.mine.idle()
         elif state == celery_states.REVOKED:
-            # Somebody told this worker to revoke it. If it runs, it is ended as by any cancel.
+            # Somebody told this worker to revoke it. If it runs, it is ended as by any cancel; and it may run
+            # again after a retry, so the worker forgets that it was told.
+            from celery.worker import state as worker_state  # here: clients have no use for it
+
+            worker_state.revoked.discard(task_id)
             chores.add(lambda: control.cancel([task_id]))
         elif child_pid is not None:
             self._report_death(job, child_pid, result)

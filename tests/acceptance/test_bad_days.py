@@ -112,6 +112,20 @@ def test_a_finished_outcome_is_not_killed_by_the_time_limit_while_it_waits_for_p
     assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
 
 
+def test_a_process_that_a_workflow_forked_can_be_terminated(lone: Project) -> None:
+    """It inherits the handler of the pool child, but none of its duties."""
+    job = submit(lone, "ends_a_child.submit()")
+    assert job.result(timeout=20) == -15
+    assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
+
+
+def test_a_failed_attempt_leaves_no_process_behind(lone: Project) -> None:
+    seconds = sleeper()
+    job = submit(lone, f"leaves_a_process.submit({seconds!r}, 'fails')")
+    wait_until(lambda: job.state == "failed")
+    assert command_alive(f"sleep {seconds}") == 0
+
+
 # --- memory ---
 
 

@@ -63,6 +63,20 @@ def test_jobs_that_fail_everywhere_quarantine_nobody(project: Project) -> None:
     assert [one["quarantined_at"] for one in worker_rows().values()] == [None, None]
 
 
+def test_a_batch_of_bad_jobs_puts_nobody_in_quarantine_for_long(project: Project) -> None:
+    project.worker("-c", "1")
+    project.worker("-c", "1")
+    for number in range(0, 8, 2):
+        assert submit(project, f"only_even.submit({number})").result(timeout=20) == number
+    wait_until(lambda: any(one["succeeded"] for one in worker_rows().values()))
+    jobs = [submit(project, f"only_even.submit({number})") for number in range(1, 41, 2)]
+    for job in jobs:
+        job.wait(timeout=60)
+    wait_until(lambda: not any(one["quarantined_at"] for one in worker_rows().values()), 40)
+    wait_until(lambda: {job.state for job in jobs} == {"failed"}, 40)
+    assert {row(job.id).failures for job in jobs} == {1}
+
+
 def stranger(project: Project, tmp_path: Path) -> Project:
     """Another project on the same servers and queue, which knows none of the workflows of the first."""
     folder = tmp_path / "other"

@@ -288,6 +288,14 @@ def test_a_startup_that_fails_ends_the_worker_and_costs_no_job(project: Project)
     assert attempts(job.id) == []
 
 
+def test_a_worker_can_be_stopped_while_its_children_start(project: Project, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    worker = project.worker("-c", "2", "--startup", "sims:slow_start", STARTED=str(started))
+    wait_until(started.exists)
+    worker.terminate()
+    assert worker.wait(20) == 0
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [("sims", "write module:function"), ("nowhere:f", "there is no module 'nowhere'")],

@@ -80,3 +80,10 @@ def test_jobs_run_most_urgent_first(project: Project) -> None:
     done = project.python("import simcelery; print(all(j.wait(30) for j in simcelery.jobs()))")
     assert done.stdout == "True\n", done.stderr
     assert order.read_text().split() == list("9876543210")
+
+
+@pytest.mark.parametrize("option", ["--time-limit", "--soft-time-limit"])
+def test_celerys_own_time_limits_are_refused(project: Project, option: str) -> None:
+    done = project.run("celery", "-A", "simcelery", "worker", "-c", "1", option, "10")
+    assert done.returncode == 2
+    assert "time limits are set for each job" in done.stderr.splitlines()[-1]
