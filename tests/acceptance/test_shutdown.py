@@ -173,6 +173,23 @@ def test_ctrl_c_waits_for_the_grace_period_and_a_second_one_releases_at_once(
     assert "Ctrl+C again releases them now" in project.logs()
 
 
+def test_a_third_ctrl_c_ends_the_worker_and_all_processes_of_its_jobs(project: Project) -> None:
+    project.environment["SIMCELERY_KILL_GRACE"] = "5"
+    worker = project.worker("-c", "1")
+    seconds = sleeper()
+    job = submit_command(
+        project, "sh", "-c", f"trap '' TERM; (trap '' TERM; sleep {seconds}) & sleep {seconds}"
+    )
+    wait_for_command(f"sleep {seconds}", 2)
+    for _ in range(3):
+        worker.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    assert worker.wait(5) == 1
+    wait_until(lambda: command_alive(f"sleep {seconds}") == 0, 15)
+    project.worker("-c", "1")
+    wait_until(lambda: row(job.id).attempt == 2)
+
+
 def test_ctrl_c_in_a_terminal_reaches_neither_the_jobs_nor_their_commands(
     project: Project, tmp_path: Path
 ) -> None:

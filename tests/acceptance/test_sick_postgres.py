@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 
 from simcelery import services
 from simcelery.settings import Settings
-from tests.conftest import Project, wait_until
-from tests.servers import all_succeeded, executions, outcomes, submit_traces
+from tests.conftest import BIN, Project, wait_until
+from tests.servers import all_succeeded, executions, kill_server, outcomes, submit_traces
 
 
 @pytest.fixture
@@ -82,4 +83,26 @@ def test_a_board_that_is_read_only_for_a_while_fails_no_job_and_eats_no_message(
     wait_until(lambda: all_succeeded(settings, len(counts)), 40)
     assert [executions(count) for count in counts] == [1] * 4
     assert outcomes(settings) == [["succeeded"]] * 4
+    assert worker.poll() is None
+
+
+def test_a_worker_that_starts_without_postgres_waits_for_it(
+    own: tuple[Settings, Project], tmp_path: Path
+) -> None:
+    settings, project = own
+    count = tmp_path / "count"
+    submit_traces(project, [count])
+    kill_server(settings, "postgres")
+    log = project.folder / "early.log"
+    worker = subprocess.Popen(
+        [str(BIN / "celery"), "-A", "simcelery", "worker", "-c", "1", "-l", "INFO"],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=log.open("wb"),
+        stderr=subprocess.STDOUT,
+    )
+    project.processes.append(worker)
+    wait_until(lambda: "the worker waits: the board at" in log.read_text(), 30)
+    services.up(settings)
+    wait_until(lambda: all_succeeded(settings, 1), 40)
     assert worker.poll() is None
