@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 EVERY = 0.25
 _SPOOL_EVERY = 5.0
+_LAST_ROUND = 10.0  # seconds for a round under way when the worker ends
 
 _actions: deque[Callable[[], object]] = deque()
 
@@ -46,6 +47,7 @@ class Chores:
     def finish(self) -> None:
         """Do the last of them; what cannot be done now is not done by this worker."""
         self._ticker.stop()
+        self._ticker.join(_LAST_ROUND)
         self._spool_at = 0.0
         self.round()
 

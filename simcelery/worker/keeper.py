@@ -72,7 +72,7 @@ class Keeper:
         self._closing: set[uuid.UUID] = set()  # ended here, and not yet written
         self._endings: dict[uuid.UUID, _Ending] = {}
         self._deaths: deque[_Death] = deque()
-        self._ended_pids: deque[int] = deque(maxlen=1000)
+        self._killed: set[int] = set()  # children whose death the pool has yet to notice
         self._suspects: set[uuid.UUID] = set()
         self._oom_kills = memory.oom_kills()
         self._end_at: float | None = None
@@ -88,6 +88,7 @@ class Keeper:
     def finish(self) -> None:
         """The pool is gone: end what it left, and stop."""
         self._ticker.stop()
+        self._ticker.join(_LAST_LOOKS)
         deadline = time.monotonic() + self._settings.kill_grace + _LAST_LOOKS
         self.look()
         while self._endings and time.monotonic() < deadline:
@@ -195,9 +196,9 @@ class Keeper:
             if now is None or now.phase is Phase.FINISHING:
                 _signal(child, signal.SIGCONT)
                 return
-        self._ended_pids.append(child)
         found = self._processes(ending.running)  # before its death: its descendants are still its own
         if not ending.child_is_dead:
+            self._killed.add(child)
             _signal(child, signal.SIGKILL)
         ended = end(lambda: [*found, *self._processes(ending.running)], 0.0)
         self._close(ending, ended)
@@ -210,7 +211,7 @@ class Keeper:
             log.error("job %s: %s", running.job_id, ended)
             report = replace(report, error_message=f"{report.error_message or 'ended'}; {ended}")
         self._closing.add(running.claim_id)
-        chores.add(lambda: self._record(ending.guard, report, running.task_id, running.claim_id))
+        self._later(ending.guard, report, running.task_id, running.claim_id)
 
     def _record(self, guard: Guard, report: Report, task_id: uuid.UUID, claim_id: uuid.UUID | None) -> None:
         """An outcome of the attempt itself, in the spool, counts more than what became of its process."""
@@ -230,16 +231,16 @@ class Keeper:
             death = self._deaths.popleft()
             if processes.living([death.pid]):
                 log.warning("pool child %s was reported dead, and lives", death.pid)
-            elif death.pid in self._ended_pids:
-                continue  # we did it, and have said why
+            elif death.pid in self._killed:
+                self._killed.discard(death.pid)  # we did it, and have said why
             elif death.running is not None and death.running.task_id == death.task_id:
                 self._mourn(death.running, death.message)
             else:
                 guard = transitions.by_child(death.task_id, self._worker_id, death.pid)
-                self._later(guard, self._lost(death.message), death.task_id)
+                self._later(guard, self._lost(death.message), death.task_id, None)
 
-    def _later(self, guard: Guard, report: Report, task_id: uuid.UUID) -> None:
-        chores.add(lambda: self._record(guard, report, task_id, None))
+    def _later(self, guard: Guard, report: Report, task_id: uuid.UUID, claim_id: uuid.UUID | None) -> None:
+        chores.add(lambda: self._record(guard, report, task_id, claim_id))
 
     def _mourn(self, running: Running, message: str) -> None:
         """The child is dead; what it started is ended before the board is told."""
@@ -251,7 +252,6 @@ class Keeper:
             time.monotonic(),
         )
         ending.child_is_dead = True
-        self._ended_pids.append(running.pid)
         self._endings[running.claim_id] = ending
         for process in self._processes(running):
             _signal(process.pid, signal.SIGTERM)
@@ -300,7 +300,7 @@ class Keeper:
         message = "the pool child that ran it is gone"
         if processes.living([row.pid]):
             guard = transitions.by_claim(row.task_id, row.claim_id)
-            chores.add(lambda: self._record(guard, self._lost(message), row.task_id, row.claim_id))
+            self._later(guard, self._lost(message), row.task_id, row.claim_id)
         else:
             self._mourn(Running.gone(row.pid, row.claim_id, row.task_id, row.id, row.attempt), message)
 

@@ -102,16 +102,6 @@ def test_a_time_limit_ends_all_processes_of_the_job(lone: Project) -> None:
     assert (ended["outcome"], ended["cause"]) == ("failed", "time_limit")
 
 
-def test_a_finished_outcome_is_not_killed_by_the_time_limit_while_it_waits_for_postgres(
-    project: Project,
-) -> None:
-    """The limit is the workflow's: what comes after it takes as long as it takes."""
-    project.worker("-c", "1", SIMCELERY_FAILPOINTS="before_finish=sleep:5")
-    job = submit(project, "slow.submit(0.5)")  # its limit is 1 s, and kill_grace 1 s
-    assert job.result(timeout=30) == "done"
-    assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
-
-
 def test_a_process_that_a_workflow_forked_can_be_terminated(lone: Project) -> None:
     """It inherits the handler of the pool child, but none of its duties."""
     job = submit(lone, "ends_a_child.submit()")
@@ -126,7 +116,17 @@ def test_a_failed_attempt_leaves_no_process_behind(lone: Project) -> None:
     assert command_alive(f"sleep {seconds}") == 0
 
 
-# --- memory ---
+# --- with workers of their own; the board is emptied, so the one above is at its end ---
+
+
+def test_a_finished_outcome_is_not_killed_by_the_time_limit_while_it_waits_for_postgres(
+    project: Project,
+) -> None:
+    """The limit is the workflow's: what comes after it takes as long as it takes."""
+    project.worker("-c", "1", SIMCELERY_FAILPOINTS="before_finish=sleep:5")
+    job = submit(project, "slow.submit(0.5)")  # its limit is 1 s, and kill_grace 1 s
+    assert job.result(timeout=30) == "done"
+    assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
 
 
 @pytest.fixture
