@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,20 +26,26 @@ class Board:
 
     jobs: dict[str, list[Row]]  # by token
     attempts: dict[int, list[Row]]  # by job, in their order
-    quarantined: frozenset[int]  # workers
+    quarantined: frozenset[str]  # the nodenames of workers that have been in quarantine
 
     @classmethod
-    def read(cls, url: str) -> Board:
-        """One look, in one transaction."""
+    def read(cls, url: str, logs: Path) -> Board:
+        """One look, in one transaction. Of a quarantine that is over only the workers' `logs` tell."""
         jobs, attempts = defaultdict(list), defaultdict(list)
         with psycopg.connect(url, row_factory=dict_row) as connection:
             for row in connection.execute("SELECT * FROM jobs ORDER BY id"):
                 jobs[token_of(row)].append(row)
             for row in connection.execute("SELECT * FROM attempts ORDER BY job_id, attempt"):
                 attempts[row["job_id"]].append(row)
-            rows = connection.execute("SELECT id FROM workers WHERE quarantined_at IS NOT NULL")
-            quarantined = frozenset(row["id"] for row in rows)
-        return cls(jobs, attempts, quarantined)
+        return cls(jobs, attempts, frozenset(_quarantined(logs)))
+
+
+def _quarantined(logs: Path) -> Iterator[str]:
+    for path in logs.glob("worker*.log"):
+        text = path.read_text(errors="replace")
+        banner = re.search(r"^ -------------- (\S+@\S+) ", text, re.MULTILINE)
+        if banner and "this worker is in quarantine" in text:
+            yield banner.group(1)
 
 
 def token_of(job: Mapping[str, Any]) -> str:
@@ -94,7 +101,7 @@ def _as_expected(result: Any, wanted: Any) -> bool:
     return bool(result == wanted)
 
 
-def _of_attempts(job: Row, attempts: list[Row], quarantined: frozenset[int]) -> Iterator[str]:
+def _of_attempts(job: Row, attempts: list[Row], quarantined: frozenset[str]) -> Iterator[str]:
     numbers = [row["attempt"] for row in attempts]
     if numbers != list(range(1, job["attempt"] + 1)):
         yield f"attempts {numbers}, and the job counts {job['attempt']}"
@@ -105,7 +112,7 @@ def _of_attempts(job: Row, attempts: list[Row], quarantined: frozenset[int]) -> 
         yield "was attempted again after its success"
     accepted = Counter((row["late_outcome"] or {}).get("accepted_after") for row in attempts)
     # The last failures of a worker in quarantine are handed back: they stay in the record, and do not count.
-    handed_back = sum(row["outcome"] == "failed" and row["worker_id"] in quarantined for row in attempts)
+    handed_back = sum(row["outcome"] == "failed" and row["nodename"] in quarantined for row in attempts)
     if not outcomes["failed"] - handed_back <= job["failures"] <= outcomes["failed"]:
         yield f"counts {job['failures']} failures, and has {outcomes['failed']} failed attempts"
     if job["losses"] != outcomes["lost"] + accepted["lost"]:
@@ -177,7 +184,7 @@ def figures(board: Board, executions: Path) -> dict[str, int]:
         **{
             f"attempts {outcome}": n for outcome, n in sorted(Counter(row["outcome"] for row in rows).items())
         },
-        "workers in quarantine": len(board.quarantined),
+        "workers that were in quarantine": len(board.quarantined),
         "most losses of a job": max((job["losses"] for job in jobs), default=0),
         "late successes accepted": sum("accepted_after" in one for one in late),
         "late outcomes kept aside": sum("accepted_after" not in one for one in late),

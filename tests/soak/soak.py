@@ -204,7 +204,7 @@ class Soak:
         fleet.shut_down()
         found += audit.left_running(self.settings.home)
         found += audit.in_spool(self.settings.spool)
-        board = audit.Board.read(self.url)
+        board = audit.Board.read(self.url, self.project)
         found += audit.problems(board, self.load.expected, self.executions)
         slowest = audit.slowest_rescue(self.url, fleet.kills, fleet.outages)
         return [problem for one in self.fleets for problem in one.problems] + found, {
