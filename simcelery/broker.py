@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import redis
 from celery import Celery
+from celery.app.control import Control
 from kombu.exceptions import KombuError, OperationalError
 
 from simcelery.board import engine, feed
@@ -211,7 +212,9 @@ def tell_workers(nodenames: Iterable[str]) -> None:
     wanted = sorted(set(nodenames))
     if wanted:
         with _producer() as producer:
-            app().control.broadcast(NEWS, destination=wanted, connection=producer.connection)
+            # Not `app().control`: that is kept from its first use on, which may come before the composition root
+            # has said what it is.
+            Control(app()).broadcast(NEWS, destination=wanted, connection=producer.connection)
 
 
 def ping() -> dict[str, Any]:

@@ -228,8 +228,8 @@ def test_max_jobs_is_exact(project: Project, tmp_path: Path) -> None:
 
 def test_max_idle_ends_an_idle_worker_and_no_other(project: Project, tmp_path: Path) -> None:
     count = tmp_path / "count"
-    worker = project.worker("-c", "1", "--max-idle", "2s")
     job = submit(project, f"trace.submit({str(count)!r}, pause=4.0)")
+    worker = project.worker("-c", "1", "--max-idle", "2s")
     assert worker.wait(30) == 0
     assert job.state == "succeeded"
 
