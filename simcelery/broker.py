@@ -212,8 +212,8 @@ def tell_workers(nodenames: Iterable[str]) -> None:
     wanted = sorted(set(nodenames))
     if wanted:
         with _producer() as producer:
-            # Not `app().control`: that is kept from its first use on, which may come before the composition root
-            # has said what it is.
+            # Not `app().control`: that is kept from its first use on, which may come before the composition
+            # root has said what it is.
             Control(app()).broadcast(NEWS, destination=wanted, connection=producer.connection)
 
 
