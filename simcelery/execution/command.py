@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 from collections import deque
@@ -18,6 +19,8 @@ from simcelery.execution import processes
 from simcelery.execution.ending import end_for_certain
 
 TAIL_LINES = 200
+
+_LONGEST_CALL = 0.25  # seconds
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,29 @@ def terminate(process: subprocess.Popen[bytes]) -> None:
 
 
 def _await(process: subprocess.Popen[bytes]) -> None:
-    """Wait for its end, without collecting it: as a zombie it keeps its number, and its group's."""
-    if hasattr(os, "waitid"):
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    else:
-        process.wait()
+    """Wait for its end, without collecting it: as a zombie it keeps its number, and its group's.
+
+    A signal that comes just before a blocking call does not interrupt it, and its handler runs only after
+    the call. So no call here blocks for long.
+    """
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # not Linux, or a container that does not allow it
+        _wait_in_turns(process)
+        return
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        while not poll.poll(1000 * _LONGEST_CALL):
+            pass
+    finally:
+        os.close(descriptor)
+
+
+def _wait_in_turns(process: subprocess.Popen[bytes]) -> None:
+    while process.returncode is None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_LONGEST_CALL)
 
 
 def _end_all(process: subprocess.Popen[bytes] | None, mark: str, before: set[int], grace: float) -> None:

@@ -15,7 +15,7 @@ from simcelery.worker import slots
 from simcelery.worker.slots import Order, Phase
 
 _interruptible = _recording = False
-_listener = 0  # the process that listens; what it forks inherits the handler, but not the order
+_listener = 0  # the process that listens
 _former: Any = signal.SIG_DFL
 _on_warning: list[Callable[[], None]] = []
 
@@ -42,7 +42,7 @@ def listen() -> None:
 
 def _told_to_end(number: int, frame: FrameType | None) -> None:
     """SIGTERM: with an order from the parent, or from a scheduler that ends the whole allocation."""
-    if os.getpid() != _listener:  # a process that the workflow forked: it ends like any other
+    if os.getpid() != _listener:  # forked by the workflow, and signalled before `_unlisten`
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         return
@@ -59,6 +59,19 @@ def _told_to_end(number: int, frame: FrameType | None) -> None:
             slot.note_warning()
         for warn in _on_warning:
             warn()
+
+
+def _unlisten() -> None:
+    """A process that the workflow forks ends like any other.
+
+    Not only in the handler: Python runs that after the call which the signal came just before, and a worker
+    of a `multiprocessing.Pool` about to wait for work would then never end.
+    """
+    if signal.getsignal(signal.SIGTERM) is _told_to_end:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_unlisten)
 
 
 @contextmanager

@@ -169,6 +169,19 @@ except Stop:
     assert living(environment) == []
 
 
+def test_a_signal_that_interrupts_no_call_is_heard_soon(tmp_path: Path, environment: dict[str, str]) -> None:
+    """As when it comes just before a blocking call: here another thread gets it, and the call goes on."""
+    body = """
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+signal.setitimer(signal.ITIMER_REAL, 0.4)
+began = time.monotonic()
+try: sh("sleep 50", grace=1)
+except Stop: print(json.dumps(time.monotonic() - began))
+"""
+    assert 0.4 <= child(body, tmp_path, environment) < 10
+
+
 def test_an_exception_at_any_moment_of_the_start_leaves_nothing(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
