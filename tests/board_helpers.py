@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from simcelery.board import engine, jobs, leases, queries, transitions
+from simcelery.board import engine, jobs, leases, queries, slices, transitions
 from simcelery.board.jobs import NewJob, Recorded
 from simcelery.board.queries import JobRow
+from simcelery.board.slices import Wanted
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Claim, Finished, Report
 
@@ -77,15 +78,8 @@ def sql(statement: str, **parameters: Any) -> Any:
 
 def claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100, workflow: str = "w") -> Claim | None:
     """Claim a job in a transaction of its own."""
-    with engine.begin() as connection:
-        return transitions.claim(
-            connection,
-            task_id=task_id,
-            workflow=workflow,
-            claim_id=uuid.uuid4(),
-            worker_id=worker_id,
-            pid=pid,
-        )
+    claimed = slices.claim(Wanted(task_id, workflow, uuid.uuid4(), worker_id, pid))
+    return claimed[0] if claimed else None
 
 
 def must_claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100) -> Claim:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any
 
 import psycopg
+from psycopg import ClientCursor
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from simcelery.board.schema import REVISION
 from simcelery.errors import BoardUnreachableError, SchemaError, SettingsError, UsageError
@@ -31,6 +35,8 @@ _KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+# A connection that has rested for so long (seconds) is tried before it is used again.
+_REST = 1.0
 _dumps = partial(json.dumps, allow_nan=False, separators=(",", ":"))
 
 
@@ -48,6 +54,7 @@ def engine(settings: Settings | None = None) -> Engine:
 
 
 _engines: dict[tuple[int, str, bool], Engine] = {}
+_used_at = 0.0  # when a connection of this process was last given back
 
 
 def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
@@ -59,7 +66,6 @@ def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
             pool_size=1,
             max_overflow=9,
             pool_timeout=30,
-            pool_pre_ping=True,  # an idle client outlives a restart of Postgres
             json_serializer=_dumps,
             connect_args={
                 **_KEEPALIVES,
@@ -73,7 +79,26 @@ def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
         ) from None
     event.listen(made, "begin", _set_timeouts)
     event.listen(made, "do_connect", _connect)
+    event.listen(made, "checkin", _note_use)
+    event.listen(made, "checkout", _ping_if_rested)
     return made
+
+
+def _note_use(driver: Any, record: Any) -> None:
+    global _used_at
+    record.info["used_at"] = _used_at = time.monotonic()
+
+
+def _ping_if_rested(driver: psycopg.Connection[Any], record: Any, proxy: Any) -> None:
+    """An idle process outlives a restart of Postgres; a busy one does not pay for that each time."""
+    if time.monotonic() - record.info.get("used_at", math.inf) < _REST:
+        return
+    try:
+        driver.autocommit = True
+        driver.execute("")
+        driver.autocommit = False
+    except psycopg.Error as error:
+        raise exc.DisconnectionError from error  # the pool makes another connection
 
 
 class _BoundedConnection(psycopg.Connection[Any]):
@@ -94,12 +119,17 @@ def _connect(dialect: Any, record: Any, arguments: Any, keywords: Any) -> Any:
     return _BoundedConnection.connect(*arguments, **keywords)
 
 
+_MILLISECONDS = int(STATEMENT_TIMEOUT * 1000)
+_LIMITS = (
+    f"set_config('statement_timeout', '{_MILLISECONDS}', true), "
+    f"set_config('idle_in_transaction_session_timeout', '{_MILLISECONDS}', true)"
+)
+
+_LIMITS_ASYNCHRONOUS = f"{_LIMITS}, set_config('synchronous_commit', 'off', true)"
+
+
 def _set_timeouts(connection: Connection) -> None:
-    milliseconds = int(STATEMENT_TIMEOUT * 1000)
-    connection.exec_driver_sql(
-        f"SET LOCAL statement_timeout = {milliseconds}; "
-        f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"
-    )
+    connection.exec_driver_sql(f"SELECT {_LIMITS}")
 
 
 def dispose() -> None:
@@ -108,6 +138,28 @@ def dispose() -> None:
         (pid, _, _), made = _engines.popitem()
         made.dispose(close=pid == os.getpid())  # a parent's connections are not ours to close
     check_schema.cache_clear()
+
+
+def is_connected() -> bool:
+    """Whether this process holds idle connections to the board."""
+    return any(_idle(made) for made in _mine())
+
+
+def release_rested(rest: float) -> None:
+    """Close this process's idle connections if none was used for `rest` seconds."""
+    if time.monotonic() - _used_at > rest:
+        for made in _mine():
+            if _idle(made):
+                made.dispose()  # what is in use is closed when it is given back
+
+
+def _mine() -> list[Engine]:
+    return [made for (pid, _, _), made in list(_engines.items()) if pid == os.getpid()]
+
+
+def _idle(made: Engine) -> int:
+    assert isinstance(made.pool, QueuePool)
+    return made.pool.checkedin()
 
 
 @contextmanager
@@ -137,23 +189,60 @@ def begin(settings: Settings | None = None) -> Iterator[Connection]:
             raise interrupted from None
 
 
+def one_round_trip(script: str, values: Mapping[str, Any], *, durable: bool = True) -> list[list[Any]]:
+    """Execute statements as one transaction, in one round trip: for what every single job needs.
+
+    They go to Postgres in one message, with the values written into them by the driver. All are executed and
+    committed, or none; each sees what others had committed when it began.
+
+    Parameters:
+        script: statements with ``%(name)s`` where values go, separated by semicolons.
+        durable: whether the commit waits for the disk. What is not durable may be gone after a crash of
+            Postgres, never in part.
+
+    Returns:
+        The rows of each statement.
+
+    Raises:
+        As `begin`; whether it was committed is then not known.
+    """
+    made = engine()
+    with translated(made):
+        check_schema(made)
+        borrowed = made.raw_connection()
+        try:
+            driver: Any = borrowed.driver_connection
+            driver.autocommit = True  # the message is its own transaction
+            answers = ClientCursor(driver).execute(
+                f"SELECT {_LIMITS if durable else _LIMITS_ASYNCHRONOUS};{script}", values
+            )
+            rows = []
+            while answers.nextset():
+                rows.append(answers.fetchall())
+            driver.autocommit = False
+        except BaseException:
+            borrowed.invalidate()  # what it was in the middle of, nobody knows
+            raise
+        finally:
+            borrowed.close()
+    return rows
+
+
 @contextmanager
 def translated(made: Engine) -> Iterator[None]:
     """Turn faults of Postgres into errors of simcelery."""
     try:
         yield
-    except exc.DBAPIError as error:
-        if isinstance(error.orig, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+    except (exc.DBAPIError, psycopg.Error) as error:
+        # psycopg's own: COPY and pipelines bypass SQLAlchemy.
+        cause = error.orig if isinstance(error, exc.DBAPIError) else error
+        if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
             raise SchemaError(_no_schema(made)) from error
         if is_unreachable(error):
             raise BoardUnreachableError(unreachable(made, error)) from error
-        if isinstance(error.orig, psycopg.DataError):
-            raise UsageError(f"the board cannot store this: {str(error.orig).splitlines()[0]}") from error
+        if isinstance(cause, psycopg.DataError):
+            raise UsageError(f"the board cannot store this: {str(cause).splitlines()[0]}") from error
         raise
-    except psycopg.DataError as error:  # COPY bypasses SQLAlchemy
-        raise UsageError(f"the board cannot store this: {str(error).splitlines()[0]}") from error
-    except psycopg.OperationalError as error:
-        raise BoardUnreachableError(_unreachable(made, error)) from error
     except exc.TimeoutError as error:
         raise BoardUnreachableError(f"no connection to the board at {address(made.url)} is free") from error
 
@@ -163,22 +252,19 @@ def translated(made: Engine) -> Iterator[None]:
 _PASSING = ("08", "25", "40", "53", "55", "57", "58", "XX")
 
 
-def is_unreachable(error: exc.DBAPIError) -> bool:
+def is_unreachable(error: exc.DBAPIError | psycopg.Error) -> bool:
     """Whether Postgres could not answer now, as against refused what it was asked."""
-    state = getattr(error.orig, "sqlstate", None)
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    state = getattr(cause, "sqlstate", None)
     if state is not None:
         return str(state).startswith(_PASSING)
-    return error.connection_invalidated or isinstance(
-        error.orig, psycopg.OperationalError | psycopg.InterfaceError
-    )
+    broken = isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    return broken or isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
 
 
-def unreachable(made: Engine, error: exc.DBAPIError) -> str:
+def unreachable(made: Engine, fault: exc.DBAPIError | psycopg.Error) -> str:
     """One line about a board that does not answer."""
-    return _unreachable(made, error.orig or error)
-
-
-def _unreachable(made: Engine, error: BaseException) -> str:
+    error = (isinstance(fault, exc.DBAPIError) and fault.orig) or fault
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     reason = re.sub(r"^.*(FATAL|failed): *", "", reason)
     return (

@@ -34,7 +34,6 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import aliased
 
 from simcelery.board.among import among
-from simcelery.board.leases import is_live
 from simcelery.board.models import Attempt, Dependency, Job, Worker
 from simcelery.board.progress import append_log
 from simcelery.board.seconds import seconds
@@ -56,7 +55,7 @@ class Claim:
     parameters: dict[str, Any]
     queue: str
     priority: int
-    tags: tuple[str, ...]
+    tags: Sequence[str]
     failures: int
     max_attempts: int
     time_limit: float | None
@@ -108,20 +107,6 @@ class Finished:
 
 Guard = ColumnElement[bool]
 
-_CLAIMED = (
-    Job.id,
-    Job.attempt,
-    Job.parameters,
-    Job.queue,
-    Job.priority,
-    Job.tags,
-    Job.failures,
-    Job.max_attempts,
-    Job.time_limit,
-    Job.soft_time_limit,
-    Job.checkpoint,
-)
-
 
 def by_claim(task_id: uuid.UUID, claim_id: uuid.UUID) -> Guard:
     """The job, while nobody has made a newer claim: for who claimed it."""
@@ -131,85 +116,6 @@ def by_claim(task_id: uuid.UUID, claim_id: uuid.UUID) -> Guard:
 def by_child(task_id: uuid.UUID, worker_id: int, pid: int) -> Guard:
     """The job, while it runs in this pool child: for its parent process, which knows no claim."""
     return and_(Job.task_id == task_id, Job.worker_id == worker_id, Job.pid == pid)
-
-
-# --- claim -----------------------------------------------------------------------------------------
-
-
-def claim(
-    connection: Connection,
-    *,
-    task_id: uuid.UUID,
-    workflow: str,
-    claim_id: uuid.UUID,
-    worker_id: int,
-    pid: int,
-) -> Claim | None:
-    """pending → running, if the worker's own lease still holds. The claim id fences every later write."""
-    row = connection.execute(
-        update(Job)
-        .where(
-            Job.task_id == task_id,
-            Job.workflow == workflow,  # a forged message cannot run a job as another workflow
-            Job.state == State.PENDING,
-            Job.cancel_requested_at.is_(None),
-            _lease_holds(worker_id),
-        )
-        .values(
-            state=State.RUNNING,
-            attempt=Job.attempt + 1,
-            worker_id=worker_id,
-            pid=pid,
-            claim_id=claim_id,
-            started_at=func.now(),
-            progress=null(),
-        )
-        .returning(*_CLAIMED)
-    ).one_or_none()
-    if row is None:
-        # An earlier try may have been committed although its answer never came: then the claim is ours.
-        mine = and_(by_claim(task_id, claim_id), Job.state == State.RUNNING)
-        row = connection.execute(select(*_CLAIMED).where(mine)).one_or_none()
-    if row is None:
-        return None
-    return Claim(
-        job_id=row.id,
-        task_id=task_id,
-        claim_id=claim_id,
-        attempt=row.attempt,
-        workflow=workflow,
-        parameters=row.parameters,
-        queue=row.queue,
-        priority=row.priority,
-        tags=tuple(row.tags),
-        failures=row.failures,
-        max_attempts=row.max_attempts,
-        time_limit=row.time_limit,
-        soft_time_limit=row.soft_time_limit,
-        checkpoint=row.checkpoint,
-    )
-
-
-def _lease_holds(worker_id: int) -> ColumnElement[bool]:
-    return exists().where(Worker.id == worker_id, is_live())
-
-
-def misses_by_lease_alone(
-    connection: Connection, *, task_id: uuid.UUID, workflow: str, worker_id: int
-) -> bool:
-    """Whether a claim that missed would have hit, had the worker's lease not lapsed."""
-    return bool(
-        connection.scalar(
-            select(
-                exists().where(
-                    Job.task_id == task_id,
-                    Job.workflow == workflow,
-                    Job.state == State.PENDING,
-                    ~_lease_holds(worker_id),
-                )
-            )
-        )
-    )
 
 
 # --- the ways out of running -----------------------------------------------------------------------
@@ -245,6 +151,19 @@ def release(connection: Connection, worker_id: int, cause: Cause = Cause.SHUTDOW
         Job.id.in_(locked(select(Job.id).where(Job.state == State.RUNNING, Job.worker_id == worker_id))),
         Report(ending=Ending.RELEASED, cause=cause),
     )
+
+
+def release_child(connection: Connection, worker_id: int, pid: int, running: uuid.UUID) -> list[Finished]:
+    """running → pending for all that a dead pool child held, but for the claim that it was running."""
+    held = select(Job.id).where(
+        Job.state == State.RUNNING, Job.worker_id == worker_id, Job.pid == pid, Job.claim_id != running
+    )
+    report = Report(
+        ending=Ending.RELEASED,
+        cause=Cause.WORKER_LOST,
+        error_message="its pool child died while it ran another job of the slice",
+    )
+    return _end(connection, Job.id.in_(locked(held)), report)
 
 
 def rescue(

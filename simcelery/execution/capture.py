@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from simcelery.execution.processes import childless
+
 # What is kept of an attempt's log: how it began, and how it ended.
 HEAD, TAIL = 64 * 1024, 256 * 1024
 
@@ -19,21 +21,43 @@ def captured() -> Iterator[Callable[[], str]]:
     Yields:
         A function that gives the text so far, its middle left out where it is very long.
     """
-    file = tempfile.TemporaryFile()  # noqa: SIM115 (closed below, where user code may have closed it)
+    file = _empty_file()
     saved = [os.dup(descriptor) for descriptor in (1, 2)]
     _flush()
     try:
         for descriptor in (1, 2):
-            os.dup2(file.fileno(), descriptor)
-        yield lambda: _read(file.fileno())
+            os.dup2(file, descriptor)
+        yield lambda: _read(file)
     finally:
         _flush()
         for descriptor, former in zip((1, 2), saved, strict=True):
             with suppress(OSError):  # user code may have closed what is not its own
                 os.dup2(former, descriptor)
                 os.close(former)
-        with suppress(OSError):
-            file.close()
+
+
+# The file of this process: its pid, a descriptor, the number of its inode.
+_kept: tuple[int, int, int] | None = None
+
+
+def _empty_file() -> int:
+    """A descriptor of a file that nobody else writes to."""
+    global _kept
+    if _kept is not None and _kept[0] == os.getpid():
+        descriptor, inode = _kept[1:]
+        with suppress(OSError):  # user code may have closed it
+            found = os.fstat(descriptor)
+            if found.st_ino == inode and found.st_nlink == 0:
+                if childless():
+                    if found.st_size:
+                        os.ftruncate(descriptor, 0)
+                        os.lseek(descriptor, 0, os.SEEK_SET)
+                    return descriptor
+                os.close(descriptor)  # what an earlier job left running may write to it
+    with tempfile.TemporaryFile() as file:
+        descriptor = os.dup(file.fileno())
+    _kept = os.getpid(), descriptor, os.fstat(descriptor).st_ino
+    return descriptor
 
 
 def _flush() -> None:

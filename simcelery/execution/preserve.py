@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 _SIGNALS = [
-    number
+    int(number)
     for name in ("TERM", "INT", "HUP", "QUIT", "ALRM", "CHLD", "PIPE", "USR1", "USR2")
     if (number := getattr(signal, f"SIG{name}", None)) is not None
 ]
+# Without the detour through an enumeration, which costs more than the question.
+_getsignal: Callable[[int], Any] = getattr(_signal, "getsignal", signal.getsignal)
 
 
 @contextmanager
@@ -25,8 +28,8 @@ def preserved() -> Iterator[None]:
     folder = _folder()
     mask = _mask()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    environment = dict(os.environ)
-    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
+    environment = os.environ._data.copy()  # type: ignore[attr-defined]  # decoding it all would cost more
+    handlers = [_getsignal(number) for number in _SIGNALS]
     streams = sys.stdout, sys.stderr
     leave, sys.exit = sys.exit, _exit  # the pool's own would take the argument for the status of its process
     try:
@@ -35,17 +38,21 @@ def preserved() -> Iterator[None]:
         sys.exit = leave
         sys.stdout, sys.stderr = streams
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for number, handler in handlers.items():
-            if handler is not None and signal.getsignal(number) is not handler:
+        for number, handler in zip(_SIGNALS, handlers, strict=True):
+            if handler is not None and _getsignal(number) is not handler:
                 with suppress(ValueError):  # only the main thread may
                     signal.signal(number, handler)
-        if dict(os.environ) != environment:
-            os.environ.clear()
-            os.environ.update(environment)
+        _restore(environment)
         os.umask(mask)
         if folder is not None and _folder() != folder:
             with suppress(OSError):
                 os.chdir(folder)
+
+
+def _restore(environment: dict[bytes, bytes]) -> None:
+    if os.environ._data != environment:  # type: ignore[attr-defined]
+        os.environb.clear()
+        os.environb.update(environment)
 
 
 def _exit(status: Any = None, /) -> NoReturn:

@@ -23,19 +23,16 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._start = _cpu()
+        self._start, _ = _now()
 
     def read(self) -> Usage:
         """The usage since then."""
         unit = 1 if sys.platform == "darwin" else 1024
-        peak = max(
-            resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-        )
-        return Usage(_cpu() - self._start, peak * unit)
+        cpu, peak = _now()
+        return Usage(cpu - self._start, peak * unit)
 
 
-def _cpu() -> float:
-    return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
+def _now() -> tuple[float, int]:
+    own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+    return cpu, max(own.ru_maxrss, ended.ru_maxrss)

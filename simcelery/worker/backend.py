@@ -17,8 +17,8 @@ from celery.exceptions import NotRegistered, TimeoutError
 
 from simcelery.board import engine, queries
 from simcelery.board.queries import JobRow
+from simcelery.board.slices import Outcome
 from simcelery.board.states import State
-from simcelery.board.transitions import Report
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
@@ -65,11 +65,12 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
             job = uuid.UUID(task_id)
         except ValueError:
             return
-        report: Report | None = getattr(request, "report", None)
         claim_id = getattr(request, "claim_id", None)
         child_pid = getattr(request, "child_pid", None)
+        if getattr(request, "recorded", False):
+            return  # in the pool child, as soon as the attempt had ended
         if claim_id is not None:
-            recording.record(job, claim_id, report or recording.unexpected(result))
+            recording.record([Outcome(job, claim_id, recording.unexpected(result))])
             slots.mine.idle()
         elif state == celery_states.REVOKED:
             # Somebody told this worker to revoke it. If it runs, it is ended as by any cancel; and it may run

@@ -8,12 +8,13 @@ import time
 import uuid
 from contextlib import suppress
 
-from simcelery.board import engine, feed, transitions
+from simcelery.board import engine, feed, slices
+from simcelery.board.slices import Wanted
 from simcelery.board.transitions import Claim
 from simcelery.errors import ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.worker import slots
+from simcelery.worker import pace, slots
 from simcelery.worker.patience import patiently
 
 log = logging.getLogger(__name__)
@@ -28,29 +29,59 @@ def worker_id() -> int:
     return int(os.environ[WORKER_ID])
 
 
-def claim(task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID) -> Claim | None:
-    """Claim a job, or None if it is not to be run: finished, cancelled, unknown, or somebody else has it.
+def claim(task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID, queue: str, more: int) -> list[Claim]:
+    """Claim a job, and up to so many others of its workflow and queue; most often just that one.
 
-    While Postgres is away, or our own lease has lapsed, it waits: the message is kept from others, but one
-    that is given up would be lost until recovery sends it again, and a fleet would eat the whole window. A
-    worker that is about to end gives it back instead.
+    Nothing, if there is nothing to be run: finished, cancelled, unknown, or somebody else has it. While
+    Postgres is away, or our own lease has lapsed, it waits: the message is kept from others, but one that is
+    given up would be lost until recovery sends it again, and a fleet would eat the whole window. A worker
+    that is about to end gives it back instead.
     """
     worker = slots.shared
     if worker is not None:
         _await_judgement(worker)
     if worker is not None and not worker.take_job():
         give_back(task_id)
-        return None
-    claimed = None
+        return []
+    wanted = Wanted(
+        task_id,
+        workflow,
+        claim_id,
+        worker_id(),
+        os.getpid(),
+        queue,
+        more,
+        durable=not pace.is_short(workflow),
+    )
+    claimed: list[Claim] = []
     with suppress(ServiceError):
-        claimed = patiently(
-            lambda: _claim(task_id, workflow, claim_id), f"job {task_id} waits", give_up=slots.closed
-        )
-    if claimed is not None:
+        claimed = patiently(_Claim(wanted), f"job {task_id} waits", give_up=slots.closed)
+    if claimed:
         failpoint("after_claim")
     elif worker is not None:
         worker.return_job()
     return claimed
+
+
+class _Claim:
+    """Makes a claim, again if need be."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._in_doubt = False
+
+    def __call__(self) -> list[Claim]:
+        # The answer to an earlier try may be all that was lost.
+        if self._in_doubt and (forgotten := slices.forgotten(self._wanted)):
+            return forgotten
+        try:
+            claimed = slices.claim(self._wanted)
+        except ServiceError:
+            self._in_doubt = True
+            raise
+        if not claimed and slices.missed_by_lease(self._wanted):
+            raise ServiceError("this worker's lease has lapsed")
+        return claimed
 
 
 def _await_judgement(worker: slots.Slots) -> None:
@@ -70,23 +101,3 @@ def give_back(task_id: uuid.UUID) -> None:
             feed.forget_message(connection, task_id)
     except ServiceError as error:
         log.warning("job %s is sent again later: %s", task_id, error)
-
-
-def _claim(task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID) -> Claim | None:
-    me = worker_id()
-    with engine.begin() as connection:
-        failpoint("before_claim")
-        claimed = transitions.claim(
-            connection,
-            task_id=task_id,
-            workflow=workflow,
-            claim_id=claim_id,
-            worker_id=me,
-            pid=os.getpid(),
-        )
-        if claimed is None and transitions.misses_by_lease_alone(
-            connection, task_id=task_id, workflow=workflow, worker_id=me
-        ):
-            raise ServiceError("this worker's lease has lapsed")
-        failpoint("before_claim_commit")
-    return claimed

@@ -231,13 +231,27 @@ class Keeper:
             death = self._deaths.popleft()
             if processes.living([death.pid]):
                 log.warning("pool child %s was reported dead, and lives", death.pid)
-            elif death.pid in self._killed:
+                continue
+            self._release_siblings(death)
+            if death.pid in self._killed:
                 self._killed.discard(death.pid)  # we did it, and have said why
-            elif death.running is not None and death.running.task_id == death.task_id:
+            elif death.running is not None:
                 self._mourn(death.running, death.message)
             else:
                 guard = transitions.by_child(death.task_id, self._worker_id, death.pid)
                 self._later(guard, self._lost(death.message), death.task_id, None)
+
+    def _release_siblings(self, death: _Death) -> None:
+        """Of the jobs of a slice, only the one that ran has lost anything by the death of its child."""
+        if death.running is None:
+            return
+        running = death.running.claim_id
+
+        def release() -> None:
+            recording.release_siblings(self._worker_id, death.pid, running)
+            self._slots.bury(death.pid)
+
+        chores.add(release)
 
     def _later(self, guard: Guard, report: Report, task_id: uuid.UUID, claim_id: uuid.UUID | None) -> None:
         chores.add(lambda: self._record(guard, report, task_id, claim_id))
@@ -285,10 +299,14 @@ class Keeper:
             if now is not None and running.job_id:
                 self._compare(now, of_job.get(running.job_id))
         here = before.keys() | after.keys() | self._endings.keys() | self._closing
+        holders = self._slots.holders()
         missing = {
             row.claim_id: row
             for row in rows
-            if row.state is State.RUNNING and row.worker_id == self._worker_id and row.claim_id not in here
+            if row.state is State.RUNNING
+            and row.worker_id == self._worker_id
+            and row.claim_id not in here
+            and row.pid not in holders
         }
         for claim_id in missing.keys() & self._suspects:
             self._give_up(missing[claim_id])

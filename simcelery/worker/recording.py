@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from simcelery import broker
-from simcelery.board import engine, transitions
+from simcelery.board import engine, slices, transitions
+from simcelery.board.slices import Outcome
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Finished, Guard, Report
 from simcelery.errors import SchemaError, ServiceError
@@ -20,45 +23,78 @@ from simcelery.worker.patience import patiently, waiting_for_schema
 log = logging.getLogger(__name__)
 
 
-def record(job: uuid.UUID, claim_id: uuid.UUID, report: Report) -> None:
-    """From the pool child that ran the attempt: wait as long as it takes, with a copy in the spool.
+def record(outcomes: Sequence[Outcome]) -> None:
+    """From the pool child that ran the attempts: wait as long as it takes, with a copy in the spool.
 
     When the worker must end first, the copy is what is left.
     """
-    guard = transitions.by_claim(job, claim_id)
 
     def attempt() -> None:
         with stopping.recording():
-            write(guard, report, job, claim_id)
+            write_all(outcomes)
 
+    jobs = _names(outcomes)
     try:
         waiting_for_schema(attempt)
     except ServiceError as error:
-        log.warning("job %s: its end is kept until the board is back: %s", job, error)
+        log.warning("%s: kept until the board is back: %s", jobs, error)
     else:
         return
-    spooled = _spool(job, claim_id, report)
+    spooled = [_spool(outcome) for outcome in outcomes]
     failpoint("after_spool")
     try:
         patiently(
             attempt,
-            f"job {job}: its end is kept until the board is back",
-            give_up=lambda: spooled and slots.mine.order.ends,
+            f"{jobs}: kept until the board is back",
+            give_up=lambda: all(spooled) and slots.mine.order.ends,
         )
     except ServiceError:
-        log.warning("job %s: its end stays in the spool, for the next worker here to deliver", job)
+        log.warning("%s: it stays in the spool, for the next worker here to deliver", jobs)
         return
     failpoint("before_spool_removal")
-    spool.forget(get_settings(), job, claim_id)
+    for outcome in outcomes:
+        spool.forget(get_settings(), outcome.task_id, outcome.claim_id)
 
 
-def _spool(job: uuid.UUID, claim_id: uuid.UUID, report: Report) -> bool:
+def _names(outcomes: Sequence[Outcome]) -> str:
+    more = f" and of {len(outcomes) - 1:,} more" if len(outcomes) > 1 else ""
+    return f"the outcome of job {outcomes[0].task_id}{more}"
+
+
+def _spool(outcome: Outcome) -> bool:
     try:
-        spool.save(get_settings(), job, claim_id, report)
+        spool.save(get_settings(), outcome.task_id, outcome.claim_id, outcome.report)
     except OSError as error:
-        log.error("job %s: its end cannot be spooled, and is lost if this worker is: %s", job, error)
+        log.error(
+            "job %s: its end cannot be spooled, and is lost if this worker is: %s", outcome.task_id, error
+        )
         return False
     return True
+
+
+def write_all(outcomes: Sequence[Outcome]) -> None:
+    """Finish attempts: successes that nobody waits for together, all others one by one.
+
+    Raises:
+        ServiceError: the board is away; some may be written, and to write them again does no harm.
+    """
+    plain = [one for one in outcomes if one.job_id is not None and one.report.ending is Ending.SUCCEEDED]
+    done = _succeed(plain) if plain else set()
+    for one in outcomes:
+        if one.job_id not in done:
+            write(transitions.by_claim(one.task_id, one.claim_id), one.report, one.task_id, one.claim_id)
+
+
+def _succeed(outcomes: Sequence[Outcome]) -> set[int]:
+    try:
+        done = slices.succeed(outcomes, time.monotonic())
+    except (ServiceError, SchemaError):
+        raise
+    except Exception:
+        log.exception("Postgres refuses %s; they are tried one by one", _names(outcomes))
+        return set()
+    failpoint("after_finish")
+    return done
 
 
 def write(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
@@ -102,6 +138,18 @@ def _write(guard: Guard, report: Report) -> Finished | None:
         finished = transitions.finish(connection, guard, report)
         failpoint("before_finish_commit")
     return finished
+
+
+def release_siblings(worker_id: int, pid: int, running: uuid.UUID) -> None:
+    """A pool child died with a slice: all of it goes back but the claim that ran.
+
+    Raises:
+        ServiceError: the board is away.
+    """
+    with engine.begin() as connection:
+        released = transitions.release_child(connection, worker_id, pid, running)
+    if released:
+        log.info("%s jobs of a slice go back: their pool child died", len(released))
 
 
 def unexpected(result: Any) -> Report:

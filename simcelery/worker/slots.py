@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import itertools
 import math
 import mmap
 import multiprocessing
@@ -106,6 +107,7 @@ class _Fields(ctypes.Structure):
         ("pid", ctypes.c_int64),
         ("job_id", ctypes.c_int64),
         ("attempt", ctypes.c_int64),
+        ("holding", ctypes.c_int64),
         ("started", ctypes.c_double),
         ("deadline", ctypes.c_double),
         ("retry_in", ctypes.c_double),
@@ -151,10 +153,13 @@ class Slots:
         self._jobs_left: Any = None
         if max_jobs is not None:
             self._jobs_left = multiprocessing.get_context("fork").Semaphore(max_jobs)
-        size = ctypes.sizeof(_Header) + CAPACITY * ctypes.sizeof(_Fields)
-        self._memory = mmap.mmap(-1, size)
+        head, each = ctypes.sizeof(_Header), CAPACITY * ctypes.sizeof(_Fields)
+        self._memory = mmap.mmap(-1, head + 2 * each)
         self._header = _Header.from_buffer(self._memory)
-        self._fields = (_Fields * CAPACITY).from_buffer(self._memory, ctypes.sizeof(_Header))
+        self._fields = (_Fields * CAPACITY).from_buffer(self._memory, head)
+        # What the last child that died with a job in this slot was doing: its successor may be at work before
+        # anybody says that it died.
+        self._wills = (_Fields * CAPACITY).from_buffer(self._memory, head + each)
         self.token = token_of(identity.identity(), os.getpid())
         self.owner = os.getpid()
 
@@ -192,6 +197,11 @@ class Slots:
             self._jobs_left.release()
 
     @property
+    def counts_jobs(self) -> bool:
+        """Whether only so many jobs may be claimed."""
+        return self._max_jobs is not None
+
+    @property
     def jobs_used_up(self) -> bool:
         """Whether as many jobs were claimed as may be."""
         return self._max_jobs is not None and self.claims >= self._max_jobs
@@ -224,8 +234,12 @@ class Slots:
         return [_record(fields) for fields in self._used() if fields.claims]
 
     def slot(self, index: int) -> Slot:
-        """The slot of the pool child with this index."""
-        return Slot(self._fields[index % CAPACITY], self._header, index % CAPACITY + 1)
+        """The slot of the pool child with this index, which takes it over from its predecessor."""
+        index %= CAPACITY
+        fields = self._fields[index]
+        if fields.phase != Phase.IDLE and fields.pid != os.getpid():
+            self._wills[index] = fields
+        return Slot(fields, self._header, index + 1)
 
     def _used(self) -> list[_Fields]:
         """The slots up to the highest that a child has ever taken."""
@@ -242,8 +256,10 @@ class Slots:
         return next((running for running in self.busy() if running.claim_id == claim_id), None)
 
     def of_pid(self, pid: int) -> Running | None:
-        """The attempt of this pool child, while its slot still tells of it."""
-        return next((running for running in self.busy() if running.pid == pid), None)
+        """The attempt of this pool child, or the last one before its death."""
+        of_dead = (_read(index, will) for index, will in enumerate(self._wills[: self._header.used]))
+        both = itertools.chain(self.busy(), filter(None, of_dead))
+        return next((running for running in both if running.pid == pid), None)
 
     def give(self, running: Running, order: Order, processes: int = 0) -> None:
         """Give an order to an attempt. It is void if the child has moved on.
@@ -263,6 +279,18 @@ class Slots:
         fields = self._fields[running.index]
         if fields.pid == running.pid and fields.claim_id == running.claim_id.hex.encode():
             fields.phase = Phase.IDLE
+            fields.holding = 0
+
+    def holders(self) -> set[int]:
+        """The pids of the children that may hold, or held when they died, more than their slots tell of."""
+        used = self._header.used
+        return {one.pid for one in (*self._fields[:used], *self._wills[:used]) if one.holding}
+
+    def bury(self, pid: int) -> None:
+        """Its death is known, and what it held is seen to."""
+        for fields in (*self._used(), *self._wills[: self._header.used]):
+            if fields.pid == pid:
+                fields.holding = 0
 
     def mark(self, job_id: int, attempt: int) -> str:
         """What the environment of every process of an attempt carries."""
@@ -313,6 +341,10 @@ class Slot:
         """How far this child is."""
         return Phase(self._fields.phase)
 
+    def tells_of(self, claim_id: uuid.UUID) -> bool:
+        """Whether this is the claim that the slot tells of."""
+        return bool(self._fields.claim_id == claim_id.hex.encode())
+
     @property
     def order(self) -> Order:
         """The order for the attempt that runs here."""
@@ -341,8 +373,13 @@ class Slot:
         """How many jobs in a row have failed in this child, each within seconds."""
         return int(self._fields.failures)
 
+    def holding(self) -> None:
+        """From now until it is idle, this child may hold more jobs than the one that its slot tells of."""
+        self._fields.pid = os.getpid()
+        self._fields.holding = 1
+
     def claiming(self, task_id: uuid.UUID, claim_id: uuid.UUID) -> None:
-        """A claim is about to be made."""
+        """A claim is about to be made, or the next one of a slice to be begun."""
         fields = self._fields
         fields.phase = Phase.IDLE  # while the rest is written
         self._header.used = max(self._header.used, self._number)
@@ -391,6 +428,7 @@ class Slot:
     def idle(self) -> None:
         """The end is recorded, or there was nothing to run."""
         self._fields.phase = Phase.IDLE
+        self._fields.holding = 0
 
 
 def token_of(process: str, pid: int) -> str:

@@ -13,7 +13,7 @@ from celery.result import AsyncResult
 from simcelery.board.states import Ending
 from simcelery.errors import JobFailedError
 from simcelery.submission import canvas
-from simcelery.worker import attempt, claiming, slots, stopping
+from simcelery.worker import slicing, stopping
 from simcelery.workflows.definition import Definition
 
 
@@ -67,12 +67,11 @@ class WorkflowTask(Task):  # type: ignore[misc]
         # Chosen and noted before the claim: whatever interrupts us after its commit can still be fenced.
         request.claim_id = uuid.uuid4()
         stopping.listen()
-        slots.mine.claiming(task_id, request.claim_id)
-        claim = claiming.claim(task_id, self.name, request.claim_id)
-        if claim is None:
-            slots.mine.idle()
+        job = slicing.run(self.definition, task_id, request.claim_id, _queue(request))
+        request.recorded = True
+        if job is None:
             raise Ignore("the claim missed")
-        request.report = report = attempt.run(self.definition, claim)
+        claim, report = job
         if report.ending is Ending.SUCCEEDED:
             return report.result
         if report.ending in (Ending.RELEASED, Ending.LOST):
@@ -119,3 +118,8 @@ def _task_id(text: str) -> uuid.UUID:
         return uuid.UUID(text)
     except ValueError:
         raise Ignore("no job has such a task id") from None
+
+
+def _queue(request: Any) -> str:
+    """Where the message came from: Redis' routing keys are the names of queues."""
+    return str((request.delivery_info or {}).get("routing_key") or "")

@@ -1,4 +1,4 @@
-"""A thread of the worker's parent process that does something again and again, and survives forks."""
+"""A thread of a worker's process that does something again and again, and survives forks."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Ticker(threading.Thread):
         self._action = action
         self._every = every
         self._stopped = False
+        self._resting = False
         self._woken = threading.Event()
         self._acting = threading.Lock()
         _tickers.add(self)
@@ -41,7 +42,7 @@ class Ticker(threading.Thread):
 
     def _waits(self) -> bool:
         """Wait for the next turn; False: there is none."""
-        self._woken.wait(self._every)
+        self._woken.wait(None if self._resting else self._every)
         self._woken.clear()
         return not self._stopped
 
@@ -53,6 +54,16 @@ class Ticker(threading.Thread):
     def wake(self) -> None:
         """Act now instead of at the next turn."""
         self._woken.set()
+
+    def rest(self) -> None:
+        """From its own action: there is nothing to do until somebody calls `stir`."""
+        self._resting = True
+
+    def stir(self) -> None:
+        """Take turns again. Costs next to nothing where it does so already."""
+        if self._resting:
+            self._resting = False
+            self._woken.set()
 
 
 def _hold() -> None:

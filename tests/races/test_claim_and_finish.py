@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from simcelery.board import engine, transitions
+from simcelery.board import engine, slices, transitions
+from simcelery.board.slices import Wanted
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Report
 from tests.board_helpers import (
@@ -54,15 +56,14 @@ def test_a_duplicate_message_misses_while_the_job_runs_and_after_it_finished() -
 
 def test_a_claim_whose_answer_was_lost_is_still_ours() -> None:
     job, me = record(), worker()
-    mine = uuid.uuid4()
-    for _ in range(2):  # the second time as after a commit whose answer never came
-        with engine.begin() as connection:
-            claimed = transitions.claim(
-                connection, task_id=job.task_id, workflow="w", claim_id=mine, worker_id=me, pid=1
-            )
-        assert claimed is not None
-        assert (claimed.claim_id, claimed.attempt) == (mine, 1)
+    wanted = Wanted(job.task_id, "w", uuid.uuid4(), me, pid=1)
+    [claimed] = slices.claim(wanted)
+    assert (claimed.claim_id, claimed.attempt) == (wanted.claim_id, 1)
+    assert slices.claim(wanted) == []  # as after a commit whose answer never came
+    assert slices.forgotten(wanted) == [claimed]
+    assert slices.forgotten(replace(wanted, pid=2)) == []
     finish(claimed)
+    assert slices.forgotten(wanted) == []
     assert state(job.id) == "succeeded"
 
 
@@ -75,13 +76,10 @@ def test_a_forged_message_cannot_run_a_job_as_another_workflow() -> None:
 def test_a_worker_whose_lease_has_lapsed_cannot_claim() -> None:
     job, me = record(), worker(lease=-1.0)
     assert claim(job.task_id, me) is None
-    with engine.begin() as connection:
-        assert transitions.misses_by_lease_alone(connection, task_id=job.task_id, workflow="w", worker_id=me)
+    wanted = Wanted(job.task_id, "w", uuid.uuid4(), me, pid=1)
+    assert slices.missed_by_lease(wanted)
     claimed = must_claim(job.task_id, worker())
-    with engine.begin() as connection:  # now it misses because of the job's own state
-        assert not transitions.misses_by_lease_alone(
-            connection, task_id=job.task_id, workflow="w", worker_id=me
-        )
+    assert not slices.missed_by_lease(wanted)  # now it misses because of the job's own state
     finish(claimed)
 
 

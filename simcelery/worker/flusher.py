@@ -1,0 +1,50 @@
+"""A thread of each pool child that looks after what a long job would hold up: a slice, and the connection."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from simcelery.board import engine
+from simcelery.worker import pace, slots
+from simcelery.worker.slots import Phase
+from simcelery.worker.ticker import Ticker
+
+_EVERY = 0.1  # seconds between two looks
+# Seconds that a connection may rest: with a job that does not use it, and with an idle child.
+_BUSY_REST, _IDLE_REST = 2.0, 30.0
+
+
+class Flushable(Protocol):
+    """A slice."""
+
+    begun: float
+
+    def flush(self) -> None:
+        """Write what is ready, and put back what is not begun."""
+
+
+_watched: Flushable | None = None
+_ticker: Ticker | None = None
+
+
+def watch(slice_: Flushable) -> None:
+    """Flush this slice when its time is up, and no other one."""
+    global _watched, _ticker
+    _watched = slice_
+    if not slots.in_pool_child():
+        return
+    if _ticker is None or not _ticker.is_alive():
+        _ticker = Ticker("flusher", _look, _EVERY)
+        _ticker.start()
+    _ticker.stir()
+
+
+def _look() -> None:
+    assert _ticker is not None
+    busy = slots.mine.phase is not Phase.IDLE
+    if busy and _watched is not None and time.monotonic() - _watched.begun > pace.SLICE:
+        _watched.flush()
+    engine.release_rested(_BUSY_REST if busy else _IDLE_REST)
+    if not busy and not engine.is_connected():
+        _ticker.rest()

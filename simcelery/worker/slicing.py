@@ -1,0 +1,144 @@
+"""What a pool child does with one message: claim, run and finish its job, and with it a slice of others.
+
+A message is a wake-up call. Where the jobs of its workflow have proved short, the child claims as many of
+them as fill a quarter of a second, runs one after the other, and finishes them together: one round trip and
+one wait for the disk, instead of one each.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Sequence
+
+from simcelery.board import slices
+from simcelery.board.slices import Outcome
+from simcelery.board.states import Ending
+from simcelery.board.transitions import Claim, Report
+from simcelery.errors import ServiceError
+from simcelery.worker import attempt, claiming, flusher, pace, recording, slots
+from simcelery.worker.patience import patiently
+from simcelery.workflows.definition import Definition
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    definition: Definition, task_id: uuid.UUID, claim_id: uuid.UUID, queue: str
+) -> tuple[Claim, Report] | None:
+    """Claim, run and finish. The message's own job and how it ended, or None: the claim missed."""
+    more = _more(definition)
+    if more:
+        slots.mine.holding()
+    slots.mine.claiming(task_id, claim_id)
+    claims = claiming.claim(task_id, definition.name, claim_id, queue, more)
+    own = None
+    if claims:
+        held = Slice(claims)
+        flusher.watch(held)
+        for claim in held:
+            report = _attempt(definition, claim, held)
+            if claim.claim_id == claim_id:
+                own = claim, report
+        held.close()
+    slots.mine.idle()
+    return own
+
+
+def _more(definition: Definition) -> int:
+    """How many other jobs to ask for."""
+    counted = slots.shared is None or slots.shared.counts_jobs
+    return 0 if counted or not definition.slices else pace.fill(definition.name) - 1
+
+
+def _attempt(definition: Definition, claim: Claim, held: Slice) -> Report:
+    if not slots.mine.tells_of(claim.claim_id):
+        slots.mine.claiming(claim.task_id, claim.claim_id)
+    begun = time.monotonic()
+    report = attempt.run(definition, claim)
+    ended = time.monotonic()
+    pace.note(definition.name, ended - begun)
+    waited = begun - held.begun
+    held.ended(Outcome(claim.task_id, claim.claim_id, report, claim.job_id, waited, ended))
+    return report
+
+
+class Slice:
+    """Claims that this child holds: those not begun yet, the one that runs, and outcomes to be written.
+
+    The child's own thread goes through them. When the quarter of a second is over, `flush` may be called
+    from another one: what is ready is written, and what has not begun goes back to the board.
+    """
+
+    def __init__(self, claims: Sequence[Claim]) -> None:
+        self.begun = time.monotonic()
+        self._waiting = deque(claims)
+        self._outcomes: list[Outcome] = []
+        self._going_on = True
+        self._taking = threading.Lock()
+        self._writing = threading.Lock()
+
+    def __iter__(self) -> Slice:
+        return self
+
+    def __next__(self) -> Claim:
+        """The next to begin. None is, when time is up, the worker is to end, or one did not succeed."""
+        with self._taking:
+            if not self._waiting or not self._going_on or slots.closed() or self.is_over:
+                raise StopIteration
+            return self._waiting.popleft()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the quarter of a second has passed."""
+        return time.monotonic() - self.begun > pace.SLICE
+
+    def ended(self, outcome: Outcome) -> None:
+        """An attempt has ended."""
+        with self._taking:
+            self._outcomes.append(outcome)
+            self._going_on = outcome.report.ending is Ending.SUCCEEDED
+
+    def flush(self) -> None:
+        """Write what is ready, while the child's own thread runs a job that takes long."""
+        with self._writing:
+            outcomes, unbegun = self._take()
+            try:
+                if unbegun:
+                    slices.put_back(unbegun)
+                    unbegun = []
+                if outcomes:
+                    recording.write_all(outcomes)
+                    outcomes = []
+            except ServiceError as error:
+                log.warning("the outcomes of a slice wait for the board: %s", error)
+            finally:
+                with self._taking:
+                    self._outcomes += outcomes
+                    self._waiting.extend(unbegun)
+
+    def close(self) -> None:
+        """Write the rest, however long Postgres is away."""
+        with self._writing:
+            outcomes, unbegun = self._take()
+            if outcomes:
+                recording.record(outcomes)
+            if unbegun:
+                _put_back(unbegun)
+
+    def _take(self) -> tuple[list[Outcome], list[Claim]]:
+        with self._taking:
+            taken = self._outcomes, list(self._waiting)
+            self._outcomes = []
+            self._waiting.clear()
+        return taken
+
+
+def _put_back(claims: Sequence[Claim]) -> None:
+    try:
+        patiently(lambda: slices.put_back(claims), "jobs that were not begun wait", give_up=slots.closed)
+    except ServiceError:
+        log.warning("%s jobs that were not begun are left to recovery", len(claims))
