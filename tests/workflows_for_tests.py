@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -349,4 +350,29 @@ def only_even(number: int) -> int:
     """Half of its jobs fail wherever they run."""
     if number % 2:
         raise ValueError("an odd number")
+    return number
+
+
+@workflow
+def brief(path: str, number: int, pause: float = 0.0, deadly: bool = False, once: str = "") -> int:
+    """A short job, but for its pause: notes that it ran, prints its number, and may kill its process."""
+    with Path(path).open("a") as file:
+        file.write(f"{number}\n")
+    print(f"this is {number}")
+    if deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if once and not Path(once).exists():
+        Path(once).touch()
+        raise Retry(delay=0.1)
+    time.sleep(pause)
+    assert current_job().id is not None
+    return number
+
+
+@workflow(slices=False)
+def lone(path: str, number: int) -> int:
+    """As `brief`, but always alone."""
+    with Path(path).open("a") as file:
+        file.write(f"{number}\n")
+    time.sleep(0.02)
     return number

@@ -23,7 +23,6 @@ from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
 from simcelery.worker import chores, control, recording, slots
-from simcelery.worker.failure import printable
 from simcelery.workflows import registry
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,6 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         except ValueError:
             return
         claim_id = getattr(request, "claim_id", None)
-        child_pid = getattr(request, "child_pid", None)
         if getattr(request, "recorded", False):
             return  # in the pool child, as soon as the attempt had ended
         if claim_id is not None:
@@ -79,14 +77,6 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
 
             worker_state.revoked.discard(task_id)
             chores.add(lambda: control.cancel([task_id]))
-        elif child_pid is not None:
-            self._report_death(job, child_pid, result)
-
-    def _report_death(self, job: uuid.UUID, child_pid: int, result: Any) -> None:
-        """In the parent process: the child is gone. The keeper looks what it left, and why."""
-        keeper = getattr(self.app, "keeper", None)
-        if keeper is not None:
-            keeper.child_died(job, child_pid, printable(str(result)))
 
     # --- reading ---
 

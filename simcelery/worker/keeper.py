@@ -14,6 +14,7 @@ import signal
 import time
 import uuid
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import psutil
@@ -109,9 +110,10 @@ class Keeper:
         """Claim nothing more; what runs goes on."""
         self._slots.close()
 
-    def child_died(self, task_id: uuid.UUID, pid: int, message: str) -> None:
-        """The pool lost a child with a job. Called from the worker's event loop, which must not wait."""
-        self._deaths.append(_Death(task_id, pid, message, self._slots.of_pid(pid)))
+    def child_died(self, task_id: str, pid: int, message: str) -> None:
+        """The pool lost a child with a message. Called from the worker's event loop, which must not wait."""
+        with suppress(ValueError):  # no job of ours
+            self._deaths.append(_Death(uuid.UUID(task_id), pid, message, self._slots.of_pid(pid)))
 
     def look(self) -> None:
         """One round."""

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
+
+from simcelery.worker.failure import printable
 
 
 class JobRequest(Request):  # type: ignore[misc]
     """Notes which child took the job: the parent must report the child's death, and knows no claim."""
 
+    _child_pid = 0
+
     def on_accepted(self, pid: int, time_accepted: float) -> Any:
         """The child `pid` has taken the message."""
-        self._request_dict["child_pid"] = pid
+        self._child_pid = pid
         return super().on_accepted(pid, time_accepted)
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        """The job's end, already on the board; or the child's death.
+
+        Of a death Celery tells the backend only where the message's own job had not succeeded. But a child
+        may hold others.
+        """
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        keeper = getattr(self.app, "keeper", None)
+        if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and keeper is not None:
+            keeper.child_died(self.id, self._child_pid, printable(str(error)))
+        return super().on_failure(exc_info, *args, **kwargs)

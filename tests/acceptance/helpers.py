@@ -9,6 +9,16 @@ from simcelery import Job
 from tests.conftest import Project, wait_until
 from tests.processes import command_alive
 
+# The failpoints between message and finish, and how often a job runs that loses its process there once.
+LINES = {
+    "before_claim": 1,
+    "after_claim": 1,
+    "before_run": 1,
+    "after_run": 2,
+    "before_finish": 2,
+    "after_finish": 1,
+}
+
 
 def executions(path: Path) -> int:
     """How often ``trace`` ran for this file."""

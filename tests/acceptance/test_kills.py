@@ -13,6 +13,7 @@ import redis
 import simcelery
 from simcelery import services
 from simcelery.settings import Settings
+from tests.acceptance.helpers import LINES
 from tests.board_helpers import attempts, row
 from tests.conftest import Project, wait_until
 from tests.servers import executions, kill_server
@@ -50,19 +51,7 @@ def test_a_client_killed_before_the_commit_leaves_nothing(project: Project, tmp_
 # --- the pool child ---
 
 
-@pytest.mark.parametrize(
-    ("line", "runs"),
-    [
-        ("before_claim", 1),
-        ("before_claim_commit", 1),
-        ("after_claim", 1),
-        ("before_run", 1),
-        ("after_run", 2),
-        ("before_finish", 2),
-        ("before_finish_commit", 2),
-        ("after_finish", 1),
-    ],
-)
+@pytest.mark.parametrize(("line", "runs"), LINES.items())
 def test_a_pool_child_killed_at_any_line_loses_no_job_and_doubles_no_result(
     project: Project, tmp_path: Path, line: str, runs: int
 ) -> None:

@@ -13,7 +13,7 @@ import psutil
 import psycopg
 import pytest
 
-from tests.acceptance.helpers import executions, submit, submit_command, wait_for_command
+from tests.acceptance.helpers import LINES, executions, submit, submit_command, wait_for_command
 from tests.board_helpers import attempts, row
 from tests.conftest import Project, wait_until
 from tests.processes import command_alive, command_of, sleeper
@@ -85,19 +85,7 @@ def test_the_first_of_two_workers_on_a_host_is_not_taken_for_a_dead_predecessor(
     assert executions(count) == 1
 
 
-@pytest.mark.parametrize(
-    ("line", "runs"),
-    [
-        ("before_claim", 1),
-        ("before_claim_commit", 1),
-        ("after_claim", 1),
-        ("before_run", 1),
-        ("after_run", 2),
-        ("before_finish", 2),
-        ("before_finish_commit", 2),
-        ("after_finish", 1),
-    ],
-)
+@pytest.mark.parametrize(("line", "runs"), LINES.items())
 def test_a_worker_killed_at_any_line_loses_no_job_and_doubles_no_result(
     project: Project, tmp_path: Path, line: str, runs: int
 ) -> None:

@@ -9,19 +9,10 @@ import pytest
 
 from simcelery import services
 from simcelery.settings import Settings
+from tests.acceptance.helpers import LINES
 from tests.conftest import Project, wait_until
 from tests.servers import Traps, all_succeeded, ask, executions, kill_server, outcomes, submit_traces
 
-LINES = (
-    "before_claim",
-    "before_claim_commit",
-    "after_claim",
-    "before_run",
-    "after_run",
-    "before_finish",
-    "before_finish_commit",
-    "after_finish",
-)
 SLEEP = 5.0
 
 
@@ -47,7 +38,7 @@ def outage(own: tuple[Settings, Project], server: str, traps: Traps, folder: Pat
 def test_a_server_killed_at_every_line_of_the_workers_costs_no_job_and_no_second_run(
     own: tuple[Settings, Project], tmp_path: Path, server: str
 ) -> None:
-    traps = Traps(tmp_path / "once", LINES)
+    traps = Traps(tmp_path / "once", tuple(LINES))
     worker = own[1].worker("-c", str(len(LINES)), **traps.environment(SLEEP))
     outage(own, server, traps, tmp_path / "short", long=False)
     outage(own, server, traps, tmp_path / "long", long=True)

@@ -1,0 +1,173 @@
+"""Short jobs that are claimed, run and finished together, on real workers."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import simcelery
+from tests.acceptance.helpers import LINES
+from tests.board_helpers import sql
+from tests.conftest import Project, wait_until
+
+# Most jobs wait on the board, and are run without ever having had a message.
+NARROW = {"SIMCELERY_PUBLISH_WINDOW": "20"}
+
+
+def submit(project: Project, path: Path, count: int, workflow: str = "brief", **options: object) -> None:
+    """Submit jobs 0, 1, 2… with a client of its own."""
+    words = "".join(f", {name}={value!r}" for name, value in options.items())
+    jobs = f"({{'path': {str(path)!r}, 'number': n}} for n in range({count}))"
+    done = project.python(f"import sims; sims.{workflow}.submit_many({jobs}{words})", **NARROW)
+    assert done.returncode == 0, done.stderr
+
+
+def runs(path: Path) -> Counter[int]:
+    """How often each number ran."""
+    return Counter(map(int, path.read_text().split())) if path.exists() else Counter()
+
+
+def count(condition: str) -> int:
+    """The jobs for which it holds."""
+    return int(sql(f"SELECT count(*) FROM jobs WHERE {condition}")[0][0])
+
+
+def transactions() -> int:
+    """In how many transactions jobs were finished."""
+    return int(sql("SELECT count(DISTINCT xmin::text) FROM attempts")[0][0])
+
+
+def settled(number: int) -> bool:
+    return count("state = 'succeeded'") == number
+
+
+def test_a_backlog_of_short_jobs_is_run_in_slices_each_with_its_own_row_attempt_and_log(
+    project: Project, tmp_path: Path
+) -> None:
+    submit(project, tmp_path / "ran", 2000)
+    project.worker("-c", "2", **NARROW)
+    wait_until(lambda: settled(2000), 60)
+    assert runs(tmp_path / "ran") == Counter(range(2000))
+    assert transactions() < 500
+    assert sql("SELECT count(*), count(DISTINCT claim_id) FROM attempts") == [(2000, 2000)]
+    wrong = sql(
+        "SELECT j.id FROM jobs j LEFT JOIN log_chunks l ON l.job_id = j.id WHERE l.text IS DISTINCT FROM"
+        " 'this is ' || (j.parameters->>'number') || E'\\n' OR j.result <> j.parameters->'number'"
+    )
+    assert wrong == []
+    assert count("started_at < submitted_at OR finished_at < started_at OR attempt <> 1") == 0
+
+
+def test_a_workflow_may_opt_out(project: Project, tmp_path: Path) -> None:
+    submit(project, tmp_path / "ran", 200, "lone")
+    project.worker("-c", "2", **NARROW)
+    wait_until(lambda: settled(200), 60)
+    assert transactions() == 200
+
+
+@pytest.mark.parametrize("action", ["kill", "kill-parent"])
+@pytest.mark.parametrize("line", LINES)
+def test_a_process_killed_at_any_line_inside_a_slice_costs_no_job(
+    project: Project, tmp_path: Path, line: str, action: str
+) -> None:
+    once = tmp_path / "once"
+    once.mkdir()
+    (once / line).touch()
+    submit(project, tmp_path / "ran", 3000)
+    worker = project.worker(
+        "-c",
+        "1",
+        SIMCELERY_FAILPOINTS=f"{line}={action}",
+        SIMCELERY_FAILPOINTS_ONCE=str(once),
+        **NARROW,
+    )
+    wait_until(lambda: count("state = 'succeeded'") > 100)
+    (once / line).unlink()
+    wait_until((once / line).exists)
+    if action == "kill-parent":
+        assert worker.wait(20) == -signal.SIGKILL
+        project.worker("-c", "1", **NARROW)
+    wait_until(lambda: settled(3000), 60)
+    ran = runs(tmp_path / "ran")
+    assert set(ran) == set(range(3000))
+    assert max(ran.values()) <= 2
+    assert sql("SELECT count(*) FROM attempts WHERE outcome = 'succeeded'") == [(3000,)]
+    if action == "kill":  # only the job that ran has lost anything
+        assert count("losses > 0") <= 1
+
+
+def test_a_job_that_kills_its_process_takes_no_other_of_its_slice_with_it(
+    project: Project, tmp_path: Path
+) -> None:
+    submit(project, tmp_path / "ran", 1500)
+    words = f"{str(tmp_path / 'ran')!r}, -1, deadly=True, max_losses=1, priority=5"
+    assert project.python(f"import sims; sims.brief.submit({words})", **NARROW).returncode == 0
+    project.worker("-c", "1", **NARROW)
+    wait_until(lambda: settled(1500) and count("state = 'failed'") == 1, 60)
+    assert sql("SELECT losses, error_type FROM jobs WHERE state = 'failed'") == [(2, "LostWorkerError")]
+    assert count("losses > 0") == 1
+    assert runs(tmp_path / "ran")[-1] == 2
+
+
+def test_a_long_job_in_a_slice_holds_up_neither_what_is_ready_nor_what_waits(
+    project: Project, tmp_path: Path
+) -> None:
+    path = tmp_path / "ran"
+    lines = [f"{{'path': {str(path)!r}, 'number': {n}}}" for n in range(300)]
+    lines.insert(150, f"{{'path': {str(path)!r}, 'number': 1000, 'pause': 60}}")
+    done = project.python(f"import sims; sims.brief.submit_many([{', '.join(lines)}])", **NARROW)
+    assert done.returncode == 0, done.stderr
+    project.worker("-c", "2", **NARROW)
+    wait_until(lambda: count("state = 'succeeded'") == 300, 30)
+    assert count("state = 'running'") == 1
+    assert runs(path) == Counter([*range(300), 1000])
+    assert count("attempt <> 1") == 0  # what went back had not begun
+    [long] = simcelery.jobs(state="running")
+    long.cancel()
+    wait_until(lambda: count("state = 'cancelled'") == 1)
+    assert settled(300)
+
+
+def test_a_job_of_a_slice_may_be_tried_again(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "ran"
+    lines = [f"{{'path': {str(path)!r}, 'number': {n}}}" for n in range(200)]
+    lines[100] = f"{{'path': {str(path)!r}, 'number': 100, 'once': {str(tmp_path / 'once')!r}}}"
+    done = project.python(
+        f"import sims; sims.brief.submit_many([{', '.join(lines)}], max_attempts=2)", **NARROW
+    )
+    assert done.returncode == 0, done.stderr
+    project.worker("-c", "1", **NARROW)
+    wait_until(lambda: settled(200), 30)
+    assert runs(path) == Counter([*range(200), 100])
+    assert sql("SELECT DISTINCT attempt, failures FROM jobs ORDER BY 1") == [(1, 0), (2, 1)]
+
+
+def test_an_urgent_job_is_the_next_to_start_however_many_others_wait(
+    project: Project, tmp_path: Path
+) -> None:
+    submit(project, tmp_path / "ran", 50_000, "lone", priority=1)
+    project.worker("-c", "1")
+    wait_until(lambda: count("state = 'succeeded'") > 20)
+    done = project.python(f"import sims; sims.lone.submit({str(tmp_path / 'urgent')!r}, -1, priority=9)")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: count("priority = 9 AND state = 'succeeded'") == 1)
+    urgent = "(SELECT {} FROM jobs WHERE priority = 9)"
+    # The one whose message the worker had taken already.
+    between = f"started_at > {urgent.format('published_at')} AND started_at < {urgent.format('started_at')}"
+    assert count(between) <= 1
+
+
+def test_an_urgent_job_waits_for_no_more_than_the_slice_that_runs(project: Project, tmp_path: Path) -> None:
+    submit(project, tmp_path / "ran", 50_000, priority=1)
+    project.worker("-c", "1")
+    wait_until(lambda: count("state = 'succeeded'") > 500)
+    done = project.python(f"import sims; sims.lone.submit({str(tmp_path / 'urgent')!r}, -1, priority=9)")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: count("priority = 9 AND state = 'succeeded'") == 1)
+    assert count("state = 'pending'") > 20_000
+    assert sql("SELECT extract(epoch FROM started_at - submitted_at) < 5 FROM jobs WHERE priority = 9") == [
+        (True,)
+    ]
