@@ -1,0 +1,193 @@
+"""Claiming, finishing and putting back several jobs at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from simcelery.board import engine, jobs, slices, transitions
+from simcelery.board.slices import Outcome, Wanted
+from simcelery.board.transitions import Claim
+from tests.board_helpers import (
+    SUCCESS,
+    attempts,
+    cancel,
+    finish,
+    must_claim,
+    new_job,
+    record,
+    row,
+    sql,
+    state,
+    worker,
+)
+
+pytestmark = pytest.mark.usefixtures("board")
+
+
+def claim_slice(task_id: uuid.UUID, me: int, more: int = 10, pid: int = 100) -> list[Claim]:
+    return slices.claim(Wanted(task_id, "w", uuid.uuid4(), me, pid, "default", more))
+
+
+def succeed(*claims: Claim) -> set[int]:
+    now = time.monotonic()
+    return slices.succeed(
+        [Outcome(one.task_id, one.claim_id, SUCCESS, one.job_id, ended=now) for one in claims], now
+    )
+
+
+def test_a_slice_holds_the_most_urgent_of_the_same_workflow_and_queue() -> None:
+    me = worker()
+    message = record(priority=1)
+    low, high = record(priority=2), record(priority=8)
+    record(workflow="other")
+    record(queue="elsewhere")
+    record(delay=100.0)
+    found = claim_slice(message.task_id, me)
+    assert [one.job_id for one in found] == [message.id, high.id, low.id]
+    assert len({one.claim_id for one in found}) == 3
+    assert [one.attempt for one in found] == [1, 1, 1]
+
+
+def test_what_does_not_travel_in_a_slice() -> None:
+    me = worker()
+    message, lost, parent = record(), record(), record()
+    record(time_limit=60.0)
+    record(parents=[parent.id])
+    sql("UPDATE jobs SET losses = 1 WHERE id = :id", id=lost.id)
+    assert [one.job_id for one in claim_slice(message.task_id, me)] == [message.id]
+
+
+def test_a_message_whose_job_is_gone_still_brings_others() -> None:
+    me, other = worker(), record()
+    assert [one.job_id for one in claim_slice(uuid.uuid4(), me)] == [other.id]
+
+
+def test_without_a_lease_nothing_is_claimed() -> None:
+    me, message, other = worker(lease=-1.0), record(), record()
+    assert claim_slice(message.task_id, me) == []
+    assert [state(message.id), state(other.id)] == ["pending", "pending"]
+
+
+def test_two_children_never_claim_the_same_job() -> None:
+    me = worker()
+    with engine.begin() as connection:
+        recorded = jobs.record(connection, [new_job() for _ in range(300)])
+    start, found = threading.Barrier(4), []
+
+    def take(pid: int) -> None:
+        start.wait()
+        for job in recorded[pid::4]:
+            found.extend(claim_slice(job.task_id, me, more=5, pid=pid + 1))
+
+    threads = [threading.Thread(target=take, args=(pid,)) for pid in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.job_id for one in found) == sorted(job.id for job in recorded)
+
+
+def test_an_answer_that_was_lost_is_found_again_for_the_whole_slice() -> None:
+    me, message = worker(), record()
+    others = [record() for _ in range(3)]
+    wanted = Wanted(message.task_id, "w", uuid.uuid4(), me, 100, "default", 10)
+    claimed = slices.claim(wanted)
+    assert [one.job_id for one in claimed] == [message.id, *(other.id for other in others)]
+    assert slices.forgotten(wanted) == claimed
+    assert slices.forgotten(replace(wanted, pid=101)) == []
+
+
+def test_a_slice_succeeds_in_one_statement_each_job_with_its_own_times() -> None:
+    me, message = worker(), record()
+    record()
+    first, second = claim_slice(message.task_id, me)
+    sql("UPDATE jobs SET started_at = now() - interval '10 s'")
+    now = time.monotonic()
+    printed = replace(SUCCESS, log="printed", cpu_seconds=0.5)
+    outcomes = [
+        Outcome(first.task_id, first.claim_id, printed, first.job_id, waited=0.0, ended=now - 7),
+        Outcome(second.task_id, second.claim_id, SUCCESS, second.job_id, waited=3.0, ended=now - 1),
+    ]
+    assert slices.succeed(outcomes, now) == {first.job_id, second.job_id}
+    spans = sql("SELECT round(extract(epoch FROM finished_at - started_at)) FROM jobs ORDER BY id")
+    assert [int(span) for (span,) in spans] == [3, 6]
+    assert sql("SELECT job_id, text FROM log_chunks") == [(first.job_id, "printed")]
+    [ended] = attempts(first.job_id)
+    assert (ended["outcome"], ended["cpu_seconds"], ended["started_at"]) == (
+        "succeeded",
+        0.5,
+        row(first.job_id).started_at,
+    )
+
+
+def test_each_job_of_a_slice_is_fenced_by_its_own_claim() -> None:
+    me, message = worker(), record()
+    record()
+    first, second = claim_slice(message.task_id, me)
+    with engine.begin() as connection:
+        transitions.release(connection, me)
+    newer = must_claim(second.task_id, me)
+    assert succeed(first, second) == set()  # the first waits again: `finish` takes a late success
+    assert finish(first) is not None
+    assert finish(second) is None
+    assert succeed(newer) == {second.job_id}
+
+
+def test_a_job_that_others_wait_for_is_left_to_the_finish_that_unblocks() -> None:
+    me, parent = worker(), record()
+    claimed = must_claim(parent.task_id, me)
+    child = record(parents=[parent.id])
+    assert succeed(claimed) == set()
+    assert state(parent.id) == "running"
+    finished = finish(claimed)
+    assert finished is not None
+    assert [job.id for job in finished.unblocked] == [child.id]
+
+
+def test_a_child_recorded_while_its_parent_ends_is_seen() -> None:
+    """The recorder holds the parent; the finish waits for it, and then must not overlook the new edge."""
+    me, parent = worker(), record()
+    claimed = must_claim(parent.task_id, me)
+    done: list[set[int]] = []
+    with engine.begin() as connection:
+        jobs.record(connection, [new_job(parents=[parent.id])])
+        thread = threading.Thread(target=lambda: done.append(succeed(claimed)))
+        thread.start()
+        time.sleep(0.3)
+        assert done == []
+    thread.join()
+    assert done == [set()]
+
+
+def test_what_was_not_begun_goes_back_without_an_attempt() -> None:
+    me, message = worker(), record()
+    asked = record()
+    first, second = claim_slice(message.task_id, me)
+    cancel(asked.id)
+    slices.put_back([first, second])
+    assert [state(first.job_id), state(second.job_id)] == ["pending", "cancelled"]
+    assert [row(first.job_id).attempt, attempts(first.job_id), attempts(second.job_id)] == [0, [], []]
+    again = must_claim(first.task_id, me)
+    slices.put_back([first])  # too late: it has another claim
+    assert state(again.job_id) == "running"
+
+
+def test_of_a_dead_child_all_goes_back_but_the_job_that_ran() -> None:
+    me, message = worker(), record()
+    other, foreign = record(), record()
+    must_claim(foreign.task_id, me, pid=101)
+    ran, _ = claim_slice(message.task_id, me)
+    with engine.begin() as connection:
+        released = transitions.release_child(connection, me, 100, ran.claim_id)
+    assert [job.id for job in released] == [other.id]
+    assert [state(number) for number in (message.id, other.id, foreign.id)] == [
+        "running",
+        "pending",
+        "running",
+    ]
+    assert sql("SELECT sum(losses) FROM jobs") == [(0,)]
