@@ -164,7 +164,7 @@ def test_a_job_that_eats_all_memory_is_lost_for_that_reason_and_the_worker_lives
     )
     project.processes.append(worker)
     job = submit(project, "deadly.submit('memory')")
-    wait_until(lambda: job.state == "failed", 60)
+    wait_until(lambda: job.state == "failed", 120)
     assert {(one["outcome"], one["cause"]) for one in attempts(job.id)} == {("lost", "out_of_memory")}
     assert "memory" in (row(job.id).error or "")
     assert submit(project, "add.submit(1)").result(timeout=30) == 2

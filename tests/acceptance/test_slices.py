@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 import simcelery
+from simcelery import services
+from simcelery.settings import Settings
 from tests.acceptance.helpers import LINES
 from tests.board_helpers import sql
 from tests.conftest import Project, wait_until
+from tests.servers import all_succeeded, ask, kill_server
 
 # Most jobs wait on the board, and are run without ever having had a message.
 NARROW = {"SIMCELERY_PUBLISH_WINDOW": "20"}
@@ -171,3 +174,22 @@ def test_an_urgent_job_waits_for_no_more_than_the_slice_that_runs(project: Proje
     assert sql("SELECT extract(epoch FROM started_at - submitted_at) < 5 FROM jobs WHERE priority = 9") == [
         (True,)
     ]
+
+
+def test_postgres_killed_just_after_asynchronous_claims_costs_no_job(
+    own: tuple[Settings, Project], tmp_path: Path
+) -> None:
+    """Such a claim may be gone with it: the job runs again under another claim, and only that one counts."""
+    settings, project = own
+    submit(project, tmp_path / "ran", 4000)
+    worker = project.worker("-c", "2", **NARROW)
+    for done in (300, 1200, 2400):
+        wait_until(lambda done=done: len(runs(tmp_path / "ran")) > done)  # type: ignore[misc]
+        kill_server(settings, "postgres")
+        services.up(settings)
+    wait_until(lambda: all_succeeded(settings, 4000), 90, every=0.3)
+    assert set(runs(tmp_path / "ran")) == set(range(4000))
+    ended = "SELECT count(*) AS n, count(DISTINCT job_id) AS jobs FROM attempts WHERE outcome = 'succeeded'"
+    assert ask(settings, ended) == [{"n": 4000, "jobs": 4000}]
+    assert ask(settings, "SELECT max(losses) AS n FROM jobs") == [{"n": 0}]
+    assert worker.poll() is None

@@ -106,14 +106,15 @@ def test_a_worker_whose_home_cannot_be_written_says_so_and_waits_for_postgres(
 # --- kill -9 around the spool ---
 
 
-def cut_off(project: Project, pid: int) -> None:
-    """End the connections of one process to Postgres, as a server that restarts does."""
-    with psycopg.connect(project.environment["SIMCELERY_DATABASE_URL"]) as connection:
-        ended = connection.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s",
-            (f"simcelery {pid}",),
-        ).fetchone()
-    assert ended == (1,)
+def cut_off(project: Project, job: int) -> None:
+    """End a pool child's connection while it records its job's end, as a server that restarts does."""
+    url = project.environment["SIMCELERY_DATABASE_URL"]
+    with psycopg.connect(url) as holder, psycopg.connect(url, autocommit=True) as connection:
+        [pid] = holder.execute("SELECT pid FROM jobs WHERE id = %s FOR UPDATE", [job]).fetchone() or [0]
+        waits = "FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
+        name = [f"simcelery {pid}"]
+        wait_until(lambda: connection.execute(f"SELECT {waits}", name).rowcount == 1)  # type: ignore[arg-type]
+        connection.execute(f"SELECT pg_terminate_backend(pid) {waits}", name)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_process_killed_at_any_line_of_the_spool_loses_no_outcome_and_doubles_
     count, once = tmp_path / "count", tmp_path / "once"
     once.mkdir()
     # The child cannot record at once, and spools. Nobody delivers what it did not leave: so it dies, too.
-    points = {"before_finish": "sleep:3", "after_spool": "kill", line: "kill"}
+    points = {"after_spool": "kill", line: "kill"}
     if line == "before_spool_removal":
         del points["after_spool"]
     first = project.worker(
@@ -140,10 +141,10 @@ def test_a_process_killed_at_any_line_of_the_spool_loses_no_outcome_and_doubles_
         SIMCELERY_FAILPOINTS=",".join(f"{name}={action}" for name, action in points.items()),
         SIMCELERY_FAILPOINTS_ONCE=str(once),
     )
-    submit_traces(project, [count])
+    submit_traces(project, [count], pause=2.0)
     [job] = simcelery.jobs()
-    wait_until(lambda: (once / "before_finish").exists())
-    cut_off(project, row(job.id).pid or 0)
+    wait_until(lambda: executions(count) == 1)
+    cut_off(project, job.id)
     wait_until(lambda: (once / line).exists())
     if line == "after_spool_delivery":  # the worker itself delivers, and is what dies
         assert first.wait(20) == -signal.SIGKILL
