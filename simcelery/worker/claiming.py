@@ -84,12 +84,17 @@ class _Claim:
         return claimed
 
 
+def is_suspicious() -> bool:
+    """Whether so many jobs in a row have failed in this child that it may be the node's fault."""
+    acquitted = slots.shared is not None and slots.shared.acquitted_until > time.monotonic()
+    return 0 < get_settings().quarantine_after <= slots.mine.failures and not acquitted
+
+
 def _await_judgement(worker: slots.Slots) -> None:
     """After too many failures in a row: whether this node eats jobs is decided before it takes the next."""
-    suspicious = get_settings().quarantine_after
     deadline = time.monotonic() + _LONGEST_JUDGEMENT
-    while 0 < suspicious <= slots.mine.failures and not worker.closed:
-        if worker.acquitted_until > time.monotonic() or time.monotonic() > deadline:
+    while is_suspicious() and not worker.closed:
+        if time.monotonic() > deadline:
             return
         time.sleep(0.05)
 

@@ -61,8 +61,11 @@ def _attempt(definition: Definition, claim: Claim, held: Slice) -> Report:
     report = attempt.run(definition, claim)
     ended = time.monotonic()
     pace.note(definition.name, ended - begun)
-    waited = begun - held.begun
-    held.ended(Outcome(claim.task_id, claim.claim_id, report, claim.job_id, waited, ended))
+    outcome = Outcome(claim.task_id, claim.claim_id, report, claim.job_id, begun - held.begun, ended)
+    if report.ending is Ending.SUCCEEDED:
+        held.keep(outcome)
+    else:
+        recording.record([outcome])  # its back-off begins now
     return report
 
 
@@ -76,8 +79,8 @@ class Slice:
     def __init__(self, claims: Sequence[Claim]) -> None:
         self.begun = time.monotonic()
         self._waiting = deque(claims)
+        self._begun = 0
         self._outcomes: list[Outcome] = []
-        self._going_on = True
         self._taking = threading.Lock()
         self._writing = threading.Lock()
 
@@ -85,10 +88,12 @@ class Slice:
         return self
 
     def __next__(self) -> Claim:
-        """The next to begin. None is, when time is up, the worker is to end, or one did not succeed."""
+        """The next to begin; none, when time is up, the worker is to end, or its node seems to eat jobs."""
         with self._taking:
-            if not self._waiting or not self._going_on or slots.closed() or self.is_over:
+            eats = self._begun > 0 and claiming.is_suspicious()
+            if not self._waiting or self.is_over or slots.closed() or eats:
                 raise StopIteration
+            self._begun += 1
             return self._waiting.popleft()
 
     @property
@@ -96,11 +101,10 @@ class Slice:
         """Whether the quarter of a second has passed."""
         return time.monotonic() - self.begun > pace.SLICE
 
-    def ended(self, outcome: Outcome) -> None:
-        """An attempt has ended."""
+    def keep(self, outcome: Outcome) -> None:
+        """An attempt has succeeded: to be written with others."""
         with self._taking:
             self._outcomes.append(outcome)
-            self._going_on = outcome.report.ending is Ending.SUCCEEDED
 
     def flush(self) -> None:
         """Write what is ready, while the child's own thread runs a job that takes long."""

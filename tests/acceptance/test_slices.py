@@ -176,6 +176,14 @@ def test_an_urgent_job_waits_for_no_more_than_the_slice_that_runs(project: Proje
     ]
 
 
+def test_slices_of_one_queue_starve_no_other(project: Project, tmp_path: Path) -> None:
+    submit(project, tmp_path / "ran", 30_000)
+    submit(project, tmp_path / "others", 8, "lone", queue="other")
+    project.worker("-c", "1", "-Q", "default,other", **NARROW)
+    wait_until(lambda: count("queue = 'other' AND state = 'succeeded'") == 8, 60)
+    assert count("state = 'pending'") > 10_000
+
+
 def test_postgres_killed_just_after_asynchronous_claims_costs_no_job(
     own: tuple[Settings, Project], tmp_path: Path
 ) -> None:
