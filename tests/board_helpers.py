@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from simcelery.board import engine, jobs, leases, queries, slices, transitions
+from simcelery.board import children, engine, jobs, leases, queries, slices, transitions
 from simcelery.board.jobs import NewJob, Recorded
 from simcelery.board.queries import JobRow
 from simcelery.board.slices import Wanted
@@ -104,7 +104,7 @@ def cancel(*ids: int) -> tuple[list[int], list[int]]:
 def settle() -> None:
     """Settle until nothing moves."""
     with engine.begin() as connection:
-        while any(transitions.settle(connection)):
+        while children.settle(connection).more:
             pass
 
 

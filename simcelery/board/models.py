@@ -99,6 +99,7 @@ class Job(Base):
     submitted_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
     started_at: Mapped[dt.datetime | None]
     finished_at: Mapped[dt.datetime | None]
+    settled_at: Mapped[dt.datetime | None]  # when all its children had been told how it ended, by settle
 
     __table_args__ = (
         CheckConstraint(_one_of("state", State), name="state_known"),
@@ -129,6 +130,17 @@ class Job(Base):
             "id",
             postgresql_where=text("state = 'pending' AND published_at IS NULL"),
         ),
+        # What a pool child claims at once: short jobs of one workflow and queue.
+        Index(
+            "jobs_slice",
+            "workflow",
+            "queue",
+            text("priority DESC"),
+            "id",
+            postgresql_where=text(
+                "state = 'pending' AND losses = 0 AND time_limit IS NULL AND soft_time_limit IS NULL"
+            ),
+        ),
         # What the board believes to be in Redis.
         Index(
             "jobs_published",
@@ -145,6 +157,19 @@ class Job(Base):
             "id",
             postgresql_where=text("state IN ('failed', 'cancelled', 'upstream_failed')"),
         ),
+        # Settle: jobs whose children have not all been told how they ended.
+        Index(
+            "jobs_unsettled",
+            "id",
+            postgresql_where=text(
+                "finished_at IS NOT NULL AND "
+                "(settled_at < finished_at OR (settled_at IS NULL AND state <> 'succeeded'))"
+            ),
+        ),
+        # Counts, and what is rare of a workflow or a queue. Its few distinct keys make it small.
+        Index("jobs_kind", "workflow", "queue", "state"),
+        # Costs nothing to those who use no tags.
+        Index("jobs_tags", "tags", postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
         # Prune, oldest first. Entries are added at the right end only: cheap, also for a million jobs.
         Index("jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
@@ -243,7 +268,9 @@ class Worker(Base):
     # Workflow → Postgres' time at the renewal after this worker's last success with it.
     succeeded: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
 
-    __table_args__ = (Index("workers_live", "lease_expires_at", postgresql_where=text("ended_at IS NULL")),)
+    # Not by the end of the lease: a renewal that changes no indexed column is a heap-only update, and the
+    # spare room on each page (fillfactor, in the migration) takes it.
+    __table_args__ = (Index("workers_live", "id", postgresql_where=text("ended_at IS NULL")),)
 
 
 class Workflow(Base):

@@ -17,13 +17,16 @@ from sqlalchemy import (
     Uuid,
     and_,
     any_,
+    bindparam,
     case,
+    column,
     exists,
     extract,
     func,
     literal,
     or_,
     select,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -91,12 +94,41 @@ class Filter:
         if self.workflow:
             found.append(Job.workflow == self.workflow)
         if self.tags:
-            found.append(Job.tags.contains(list(self.tags)))
+            # The second says so that Postgres finds the index, which leaves out jobs without tags.
+            found += [Job.tags.contains(list(self.tags)), Job.tags != text("'{}'")]
         if self.queue:
             found.append(Job.queue == self.queue)
         if self.since is not None:
-            found.append(Job.submitted_at >= func.now() - seconds(self.since))
+            found += [Job.submitted_at >= func.now() - seconds(self.since), Job.id > _last_before(self.since)]
         return found
+
+
+# A job's id is drawn after the beginning of its transaction, which is its submitted_at: by that much, in
+# seconds, two jobs may be out of order at most. No transaction of ours can last as long.
+_LONGEST_TRANSACTION = 600.0
+
+
+def _last_before(since: float) -> ColumnElement[int]:
+    """An id such that all jobs recorded in the last `since` seconds have a larger one.
+
+    Ids grow with time, so it is found by bisection. An index on the time would cost every transition.
+    """
+    search = text("""
+    WITH RECURSIVE search (low, high) AS (
+      SELECT CAST(0 AS bigint), (SELECT max(id) FROM jobs)
+      UNION ALL
+      SELECT CASE WHEN older THEN middle ELSE low END, CASE WHEN older THEN high ELSE middle END
+      FROM (
+        SELECT low, high, (low + high) / 2 AS middle,
+          (SELECT submitted_at FROM jobs WHERE id >= (low + high) / 2 ORDER BY id LIMIT 1)
+            < now() - make_interval(secs => :back) AS older
+        FROM search WHERE high - low > 1
+      ) AS step
+    )
+    SELECT max(low) FROM search
+    """)
+    bound = search.bindparams(bindparam("back", since + _LONGEST_TRANSACTION, unique=True))
+    return bound.columns(column("low", BigInteger)).scalar_subquery()
 
 
 _PLAIN = [name for name in JobRow.__dataclass_fields__ if name not in ("error", "worker")]
@@ -134,9 +166,22 @@ def jobs(
     connection: Connection, which: Filter, *, limit: int | None = None, newest: bool = True
 ) -> list[JobRow]:
     """The jobs that pass the filter, newest first unless told otherwise."""
-    statement = _select_jobs().where(*which.conditions())
-    statement = statement.order_by(Job.id.desc() if newest else Job.id).limit(limit)
-    return [_job(row) for row in connection.execute(statement)]
+    order = Job.id.desc() if newest else Job.id.asc()
+    statement = _select_jobs().where(*which.conditions()).order_by(order).limit(limit)
+    running = list(which.states) == [State.RUNNING]
+    if not (which.tags or running) or limit is None or not newest:
+        return [_job(row) for row in connection.execute(statement)]
+    # Where these lie, Postgres cannot know: it may read back through all that are newer. So first a look at
+    # the newest jobs alone, and then, by an order that no index has, at all that have the tag, or run.
+    recent = Job.id > select(func.max(Job.id) - _RECENT).scalar_subquery()
+    found = connection.execute(statement.where(recent)).all()
+    if len(found) < limit:
+        chosen = select(Job.id).where(*which.conditions()).order_by((Job.id + 0).desc()).limit(limit)
+        found = connection.execute(_select_jobs().where(Job.id.in_(chosen)).order_by(order)).all()
+    return [_job(row) for row in found]
+
+
+_RECENT = 50_000
 
 
 def ids(connection: Connection, which: Filter) -> list[int]:
@@ -312,9 +357,15 @@ def why_unserved(
 
 def number_before(connection: Connection, job: JobRow) -> int:
     """How many pending jobs of its queue come before a pending job."""
-    before = or_(Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id))
-    statement = select(func.count()).where(Job.state == State.PENDING, Job.queue == job.queue, before)
-    return connection.scalar(statement) or 0
+    queued = and_(Job.state == State.PENDING, Job.queue == job.queue)
+    before = (Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id))
+    # Four questions, each answered by a partial index: one for all would read every pending job.
+    counts = [
+        select(func.count()).where(queued, rank, published).scalar_subquery()
+        for rank in before
+        for published in (Job.published_at.is_(None), Job.published_at.is_not(None))
+    ]
+    return connection.scalar(select(sum(counts[1:], counts[0]))) or 0
 
 
 def last_attempts(connection: Connection, job_ids: Iterable[int]) -> dict[int, dict[str, Any]]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, not_, or_, select
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, text
 
 from simcelery.board.among import among
 from simcelery.board.models import Dependency, Job, Worker
@@ -18,14 +22,67 @@ def prune(connection: Connection, older_than: float, limit: int = 1000) -> int:
     Returns:
         How many were deleted, at most `limit`.
     """
+    oldest = _old(older_than).limit(limit).with_for_update(of=Job, skip_locked=True)
+    return _delete(connection, list(connection.scalars(oldest)), older_than)
+
+
+def prunable(connection: Connection, older_than: float, limit: int | None = None) -> list[int]:
+    """The ids of the jobs that `prune` would delete, the oldest first."""
+    return list(connection.scalars(_old(older_than).limit(limit)))
+
+
+@dataclass(frozen=True)
+class Archived:
+    """All that the board holds of a job, as one line of JSON: its columns, its ``parents``, ``attempts``,
+    ``steps`` (name → output) and ``log``."""
+
+    id: int
+    finished_at: dt.datetime
+    line: str
+
+
+def archived(connection: Connection, ids: Sequence[int]) -> list[Archived]:
+    """What an archive holds of these jobs; those that are not finished are left out."""
+    return [Archived(*row) for row in connection.execute(_WHOLE, {"ids": list(ids)})]
+
+
+def delete_archived(connection: Connection, jobs: Sequence[Archived], older_than: float) -> int:
+    """Delete jobs that are still as they were archived, as `prune` does; how many.
+
+    One that has run again since then is not in the archive as it is now, and stays.
+    """
+    finished = {job.id: job.finished_at for job in jobs}
+    held = connection.execute(
+        select(Job.id, Job.finished_at)
+        .where(among(Job.id, finished))
+        .order_by(Job.id)
+        .with_for_update(skip_locked=True)
+    )
+    same = [row.id for row in held if row.finished_at == finished[row.id]]
+    return _delete(connection, same, older_than)
+
+
+# Put together by Postgres: through Python it would only be read and written once more.
+_WHOLE = text("""
+SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
+  'parents', (SELECT coalesce(jsonb_agg(parent_id ORDER BY parent_id), '[]')
+              FROM dependencies WHERE job_id = jobs.id),
+  'attempts', (SELECT coalesce(jsonb_agg(to_jsonb(attempts) - 'job_id' ORDER BY attempt), '[]')
+               FROM attempts WHERE job_id = jobs.id),
+  'steps', (SELECT coalesce(jsonb_object_agg(name, output), '{}') FROM steps WHERE job_id = jobs.id),
+  'log', (SELECT coalesce(string_agg(text, '' ORDER BY attempt, seq), '')
+          FROM log_chunks WHERE job_id = jobs.id)
+) AS text)
+FROM jobs WHERE id = ANY(:ids) AND finished_at IS NOT NULL ORDER BY id
+""")
+
+
+def _old(older_than: float) -> Select[int]:
     old = Job.finished_at < func.now() - seconds(older_than)
-    candidates = connection.scalars(
-        select(Job.id)
-        .where(old, ~_is_needed(older_than))
-        .order_by(Job.finished_at)
-        .limit(limit)
-        .with_for_update(of=Job, skip_locked=True)
-    ).all()
+    return select(Job.id).where(old, ~_is_needed(older_than)).order_by(Job.finished_at)
+
+
+def _delete(connection: Connection, candidates: Sequence[int], older_than: float) -> int:
     # Asked again now that nobody can add a child: one may have been recorded before the lock was taken.
     over = connection.scalars(select(Job.id).where(among(Job.id, candidates), ~_is_needed(older_than))).all()
     _forget_edges(connection, list(over))

@@ -7,6 +7,6 @@ import datetime as dt
 from sqlalchemy import ColumnElement, func
 
 
-def seconds(number: float) -> ColumnElement[dt.timedelta]:
+def seconds(number: float | ColumnElement[float]) -> ColumnElement[dt.timedelta]:
     """An interval of so many seconds."""
     return func.make_interval(0, 0, 0, 0, 0, 0, number)

@@ -34,6 +34,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import aliased
 
 from simcelery.board.among import among
+from simcelery.board.children import unblock
 from simcelery.board.models import Attempt, Dependency, Job, Worker
 from simcelery.board.progress import append_log
 from simcelery.board.seconds import seconds
@@ -140,7 +141,7 @@ def finish(connection: Connection, guard: Guard, report: Report) -> Finished | N
         append_log(connection, job.id, job.attempt, report.log)
     if job.state is not State.SUCCEEDED:
         return job
-    unblocked = tuple(_unblock(connection, [job.id]))
+    unblocked = tuple(unblock(connection, job.id))
     return replace(job, unblocked=unblocked)
 
 
@@ -350,95 +351,6 @@ def note_late(connection: Connection, task_id: uuid.UUID, claim_id: uuid.UUID, r
         )
     )
     return noted.rowcount == 1
-
-
-# --- children --------------------------------------------------------------------------------------
-
-
-def _unblock(connection: Connection, parents: Sequence[int]) -> list[Sendable]:
-    """blocked → pending | scheduled for the children whose last parent has just succeeded.
-
-    Its own statement after the parent's: a recorder that held the parent FOR SHARE has committed its
-    edge by now, and only a new snapshot sees it.
-    """
-    edges = (
-        select(Dependency.job_id, func.count().label("met"))
-        .where(among(Dependency.parent_id, parents))
-        .group_by(Dependency.job_id)
-        .subquery()
-    )
-    children = list(
-        connection.scalars(
-            select(Job.id)
-            .where(Job.id.in_(select(edges.c.job_id)), Job.state == State.BLOCKED)
-            .order_by(Job.id)
-            .with_for_update()
-        )
-    )
-    if not children:
-        return []
-    left = Job.unmet - edges.c.met
-    rows = connection.execute(
-        update(Job)
-        .where(Job.id == edges.c.job_id, among(Job.id, children), Job.state == State.BLOCKED)
-        .values(unmet=left, state=case((left > 0, State.BLOCKED), else_=_ready()))
-        .returning(*SENDABLE, Job.state)
-    ).all()
-    return [sendable(row) for row in rows if row.state == State.PENDING]
-
-
-def _ready() -> ColumnElement[str]:
-    """The state of a job that waits for no parent."""
-    return case((Job.run_at > func.now(), State.SCHEDULED), else_=State.PENDING)
-
-
-def settle(connection: Connection, limit: int = 1000) -> tuple[list[int], list[Sendable]]:
-    """blocked → upstream_failed where a parent did not succeed; and repair what was left blocked by mistake.
-
-    One level of descendants, at most `limit` rows: call again until nothing moves.
-
-    Returns:
-        The ids that failed upstream, and the jobs that should long have been pending.
-    """
-    parent = aliased(Job)
-    edge = select(Dependency.job_id).join(parent, parent.id == Dependency.parent_id)
-    blocked = select(Job.id).where(Job.state == State.BLOCKED)
-    # The parents first: a retry of one either finds its children fallen, or is finished before they fall.
-    child = aliased(Job)
-    waits = exists().where(
-        Dependency.parent_id == Job.id, child.id == Dependency.job_id, child.state == State.BLOCKED
-    )
-    culprits = connection.scalars(
-        select(Job.id)
-        .where(Job.state.in_(UNSUCCESSFUL), waits)
-        .order_by(Job.id)
-        .limit(limit)
-        .with_for_update(read=True, skip_locked=True, of=Job)
-    ).all()
-    doomed = blocked.where(
-        exists().where(Dependency.job_id == Job.id, among(Dependency.parent_id, culprits))
-    ).limit(limit)
-    failed = connection.scalars(
-        update(Job)
-        .where(Job.id.in_(locked(doomed, skip=True)), Job.state == State.BLOCKED)
-        .values(
-            state=State.UPSTREAM_FAILED,
-            finished_at=func.now(),
-            error_type="UpstreamFailedError",
-            error_message="a job that this one waits for did not succeed",
-        )
-        .returning(Job.id)
-    ).all()
-    forgotten = blocked.where(
-        ~exists(edge.where(Dependency.job_id == Job.id, parent.state != State.SUCCEEDED).correlate(Job))
-    ).limit(limit)
-    repaired = connection.execute(
-        update(Job)
-        .where(Job.id.in_(locked(forgotten, skip=True)), Job.state == State.BLOCKED)
-        .values(unmet=0, state=_ready())
-        .returning(*SENDABLE, Job.state)
-    ).all()
-    return list(failed), [sendable(row) for row in repaired if row.state == State.PENDING]
 
 
 # --- time ------------------------------------------------------------------------------------------

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Double, Text, column, func, update, values
+from sqlalchemy import Connection, Double, Text, column, func, select, update, values
 
-from simcelery.board.models import Recovery
+from simcelery.board.leases import is_live
+from simcelery.board.models import Recovery, Worker
+from simcelery.board.seconds import seconds
 
 
-def take_turns(connection: Connection, every: Mapping[str, float], by: str) -> set[str]:
+class Taken(NamedTuple):
+    """The acts whose turn was taken, and how many workers live: counted no further than was asked for."""
+
+    acts: frozenset[str]
+    live: int
+
+
+def take_turns(connection: Connection, every: Mapping[str, float], by: str, count_to: int = 0) -> Taken:
     """Claim the next round of those acts that are due; the one after it is due so many seconds later.
 
     Commit before acting: the turn is a schedule, not a lock.
 
     Parameters:
         every: name of the act → seconds between its rounds.
+        count_to: how far live workers are counted.
     """
     acts = values(column("name", Text), column("every", Double), name="acts").data(list(every.items()))
-    taken = connection.scalars(
+    due = (
         update(Recovery)
         .where(Recovery.name == acts.c.name, Recovery.next_at <= func.now())
-        .values(next_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, acts.c.every), last_by=by)
+        .values(next_at=func.now() + seconds(acts.c.every), last_by=by)
         .returning(Recovery.name)
+        .cte("due")
     )
-    return set(taken)
+    # The newest first: what died without a word stays unended for long.
+    live = select(Worker.id).where(is_live()).order_by(Worker.id.desc()).limit(count_to).subquery()
+    number = select(func.count()).select_from(live).scalar_subquery()
+    names = select(func.array_agg(due.c.name)).scalar_subquery()
+    taken, count = connection.execute(select(names, number)).one()
+    return Taken(frozenset(taken or ()), count)

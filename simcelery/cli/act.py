@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from simcelery.cli.asking import agreed
 from simcelery.cli.options import (
     Filters,
     Output,
@@ -16,7 +16,7 @@ from simcelery.cli.options import (
     output_option,
     yes_option,
 )
-from simcelery.cli.output import say, show_ids, show_json
+from simcelery.cli.output import note, say, show_ids, show_json
 from simcelery.cli.selectors import Selection, ids_argument, require, which
 from simcelery.cli.words import compact, many, named
 from simcelery.errors import UsageError
@@ -87,27 +87,39 @@ def cancel(
     "simcelery retry 42",
     "simcelery retry -s failed -t oxides -y",
     "simcelery retry 57 --with-parents",
+    "simcelery retry --error 2 --since 1d",
+    "simcelery retry --error LostWorkerError -y",
 )
 @ids_argument()
 @filter_options
 @click.option("--with-parents", is_flag=True, help="Retry the parents that did not succeed too.")
+@click.option("--error", metavar="N|TYPE", help="Those that failed with this error: see 'simcelery errors'.")
 @yes_option
 @output_option
 def retry(
-    selection: Selection | None, filters: Filters, with_parents: bool, yes: bool, output: Output
+    selection: Selection | None,
+    filters: Filters,
+    with_parents: bool,
+    error: str | None,
+    yes: bool,
+    output: Output,
 ) -> int:
     """Send failed, cancelled and upstream_failed jobs back to work, with what failed upstream of them.
 
     IDS are 42, 1-5,8, last or - (from stdin). Asks before it retries more than one. Attempts go on
-    counting; failures and losses start again at 0.
+    counting; failures and losses start again at 0. A number after --error is that of 'simcelery errors'
+    with the same filters (but -n) at this moment; a type stays what it is.
     """
     from simcelery.board.states import UNSUCCESSFUL
     from simcelery.cli.selectors import chunks
     from simcelery.submission import manage
 
-    require(selection, filters, "retry")
-    strict = selection is not None and selection.single and not filters.given
-    ids, counts = _choose(selection, filters, None if strict else UNSUCCESSFUL)
+    strict = selection is not None and selection.single and not filters.given and error is None
+    if error is None:
+        require(selection, filters, "retry")
+        ids, counts = _choose(selection, filters, None if strict else UNSUCCESSFUL)
+    else:
+        ids, counts = _with_error(selection, filters, error, yes)
     if not _confirmed("retry", ids, counts, yes):
         return 0
     revived: list[int] = []
@@ -139,6 +151,19 @@ def _choose(
     return ids, {str(state): number for state, number in counts.items()}
 
 
+def _with_error(
+    selection: Selection | None, filters: Filters, error: str, tell: bool
+) -> tuple[list[int], dict[str, int]]:
+    """The ids of an error's jobs, and which error that is: the numbers change when jobs fail."""
+    from simcelery.cli.errors import in_group
+
+    words, ids = in_group(which(selection, filters), error)
+    if ids and tell:
+        note(f"simcelery: {many(len(ids))} with {words}")
+    ids = ids[: filters.limit]
+    return ids, {f"with {words}": len(ids)}
+
+
 def _confirmed(verb: str, ids: list[int], counts: dict[str, int], yes: bool) -> bool:
     """Ask about more than one job.
 
@@ -151,6 +176,4 @@ def _confirmed(verb: str, ids: list[int], counts: dict[str, int], yes: bool) -> 
     about = f"{verb} {many(len(ids))} ({compact(ids, 6)})"
     if sum(counts.values()) == len(ids):
         about = f"{verb} {many(len(ids))} ({parts}; ids {compact(ids, 6)})"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"this would {about}: add -y")
-    return click.confirm(f"{about}?", err=True)
+    return agreed(about, yes=False)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
-from simcelery.cli.output import Column, note, show_ids, show_json, show_table
+from simcelery.cli.output import Column, note, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.records import outcome, record, summary
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.words import ago, span
 
+if TYPE_CHECKING:
+    from simcelery.board.pages import Page
+
+T = TypeVar("T")
 _DEFAULT_LIMIT = 20
+_PAGE = 5000  # jobs that are read at once
 _COLUMNS = (
     Column("id", right=True),
     Column("workflow"),
@@ -24,32 +36,66 @@ _COLUMNS = (
     "list",
     "simcelery list -s failed --since 2d",
     "simcelery list -w emt.relax -t oxides -n 100",
+    "simcelery list --before 12345",
     "simcelery list -s failed -o quiet | simcelery retry -",
 )
 @ids_argument()
 @filter_options
+@click.option(
+    "--before", type=click.IntRange(min=1), metavar="ID", help="Older than this job: the next page."
+)
+@click.option("--after", type=click.IntRange(min=0), metavar="ID", help="Newer than this job.")
 @output_option
-def list_(selection: Selection | None, filters: Filters, output: Output) -> None:
+def list_(
+    selection: Selection | None, filters: Filters, before: int | None, after: int | None, output: Output
+) -> None:
     """List jobs, the newest first.
 
     IDS are 42, 1-5,8, last or - (from stdin). A table shows 20 unless -n says otherwise; JSON and ids are
-    complete.
+    complete. --before and --after turn the pages.
     """
+    from simcelery.board import pages, queries
+
+    wanted = pages.Page(**vars(which(selection, filters)), before=before, after=after)
+    if output == "quiet":
+        for ids in _pages(wanted, filters.limit, pages.ids, lambda number: number):
+            show_ids(ids)
+    elif output == "json":
+        found = _pages(wanted, filters.limit, queries.jobs, lambda row: row.id)
+        show_json_list(record(row) for rows in found for row in rows)
+    else:
+        _show_page(wanted, filters.limit or _DEFAULT_LIMIT)
+
+
+def _pages(
+    wanted: Page, limit: int | None, read: Callable[..., list[T]], id_of: Callable[[T], int]
+) -> Iterator[list[T]]:
+    """The jobs, newest first, page by page, each in a short transaction: any number fits into memory."""
+    from simcelery.board import engine
+
+    if limit and wanted.follows:
+        with engine.begin() as connection:
+            yield read(connection, wanted, limit=limit, newest=False)[::-1]
+        return
+    left = limit or sys.maxsize
+    while left:
+        size = min(_PAGE, left)
+        with engine.begin() as connection:
+            page = read(connection, wanted, limit=size)
+        yield page
+        if len(page) < size:
+            return
+        wanted = replace(wanted, before=id_of(page[-1]))
+        left -= size
+
+
+def _show_page(wanted: Page, limit: int) -> None:
     from simcelery.board import engine, queries
 
-    wanted = which(selection, filters)
-    limit = filters.limit or (_DEFAULT_LIMIT if output == "table" else None)
     with engine.begin() as connection:
-        if output == "quiet":
-            ids = queries.ids(connection, wanted)[::-1]
-            show_ids(ids[:limit])
-            return
         # One more than is shown tells whether there are more.
-        rows = queries.jobs(connection, wanted, limit=limit and limit + 1)
-    shown = rows[:limit]
-    if output == "json":
-        show_json([record(row) for row in shown])
-        return
+        rows = queries.jobs(connection, wanted, limit=limit + 1, newest=not wanted.follows)
+    shown = rows[:limit][::-1] if wanted.follows else rows[:limit]
     show_table(
         _COLUMNS,
         [
@@ -66,7 +112,8 @@ def list_(selection: Selection | None, filters: Filters, output: Output) -> None
         ],
     )
     if len(rows) > len(shown):
-        note(f"the newest {len(shown)}; -n shows more, 'simcelery status' counts all")
+        edge = f"--after {shown[0].id}" if wanted.follows else f"--before {shown[-1].id}"
+        note(f"more: the same with {edge}; -n shows more at once, 'simcelery status' counts all")
 
 
 _RUN = ("running", "succeeded", "failed")

@@ -171,30 +171,42 @@ class Filters:
         )
 
 
-def filter_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
-    """``--state``, ``--workflow``, ``--tag``, ``--queue``, ``--since`` and ``--limit``, as one `Filters`."""
+def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
     from simcelery.cli.complete import workflow_names
 
-    @click.option(
-        "-s",
-        "--state",
-        "states",
-        multiple=True,
-        metavar="STATE",
-        type=click.Choice(STATES, case_sensitive=False),
-        help="In this state (repeat for several).",
-    )
-    @click.option("-w", "--workflow", shell_complete=workflow_names, help="Of this workflow.")
-    @click.option("-t", "--tag", "tags", multiple=True, help="With this tag (repeat: with all of them).")
-    @click.option("-q", "--queue", help="In this queue.")
-    @click.option("--since", metavar="DURATION", help="Submitted in the last 90, 1h30m, 2d …")
-    @click.option("-n", "--limit", type=click.IntRange(min=1), help="At most so many jobs.")
-    @wraps(function)
-    def packed(*args: Any, **given: Any) -> int | None:
-        chosen = {name: given.pop(name) for name in Filters.__dataclass_fields__}
-        return function(*args, filters=Filters(**chosen), **given)
+    def decorate(function: Callable[..., int | None]) -> Callable[..., int | None]:
+        @click.option(
+            "-s",
+            "--state",
+            "states",
+            multiple=True,
+            metavar="STATE",
+            type=click.Choice(STATES, case_sensitive=False),
+            help="In this state (repeat for several).",
+        )
+        @click.option("-w", "--workflow", shell_complete=workflow_names, help="Of this workflow.")
+        @click.option("-t", "--tag", "tags", multiple=True, help="With this tag (repeat: with all of them).")
+        @click.option("-q", "--queue", help="In this queue.")
+        @click.option("--since", metavar="DURATION", help=since)
+        @click.option("-n", "--limit", type=click.IntRange(min=1), help="At most so many jobs.")
+        @wraps(function)
+        def packed(*args: Any, **given: Any) -> int | None:
+            chosen = {name: given.pop(name) for name in Filters.__dataclass_fields__}
+            return function(*args, filters=Filters(**chosen), **given)
 
-    return packed
+        return packed
+
+    return decorate
+
+
+def filter_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """``--state``, ``--workflow``, ``--tag``, ``--queue``, ``--since`` and ``--limit``, as one `Filters`."""
+    return _filters("Submitted in the last 90, 1h30m, 2d …")(function)
+
+
+def window_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """The same where ``--since`` is about the end of a job: what is shown happened in that time."""
+    return _filters("Finished in the last 90, 1h30m, 2d … (default 24h).")(function)
 
 
 def duration(option: str, text: str | None) -> float | None:

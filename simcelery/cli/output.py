@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +66,17 @@ def note(text: str) -> None:
 def show_json(value: Any) -> None:
     """One JSON value. NaN and infinities are written as Python and jq read them."""
     say(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_json_list(values: Iterable[Any]) -> None:
+    """A JSON list of any length: written item by item, when piped each on a line."""
+    indent = 2 if is_terminal() else None
+    empty = True
+    for value in values:
+        text = json.dumps(value, indent=indent, ensure_ascii=False)
+        click.echo(("[" if empty else ",") + "\n" + textwrap.indent(text, "  "), nl=False)
+        empty = False
+    say("[]" if empty else "\n]")
 
 
 def show_ids(ids: Iterable[object]) -> None:

@@ -47,11 +47,14 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Look": {
         "list": Verb("look", "list_", "The jobs, newest first."),
         "status": Verb("look", "status", "How many jobs are in which state."),
+        "watch": Verb("watch", "watch", "Progress as it happens, with rate and time left."),
         "show": Verb("show", "show", "Everything about one job."),
         "explain": Verb("explain", "explain", "Why a job does not run, or not yet."),
         "wait": Verb("wait", "wait", "Wait until jobs are finished."),
         "result": Verb("results", "result", "The result of one job."),
         "results": Verb("results", "results", "The results of many jobs."),
+        "errors": Verb("errors", "errors", "Why jobs failed: types and messages, counted."),
+        "stats": Verb("stats", "stats", "How fast jobs finish, how long they wait and run."),
     },
     "Act": {
         "cancel": Verb("act", "cancel", "Cancel jobs."),
@@ -60,6 +63,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Workers": {
         "workers": Verb("workers", "workers", "Who works, and who did until lately."),
         "recover": Verb("recover", "recover", "Do what the workers' recovery does, here and now."),
+        "prune": Verb("prune", "prune", "Delete jobs that finished long ago, archived or not."),
         "spool": Verb("spool", "spool", "Outcomes that have not reached the board; 'spool push' delivers."),
     },
     "Shell": {

@@ -16,7 +16,7 @@ from simcelery.cli.options import Filters, Output, command, duration, filter_opt
 from simcelery.cli.output import note, say, show_ids, show_json
 from simcelery.cli.records import plain, progress, record
 from simcelery.cli.selectors import Selection, chunks, ids_argument, require, which
-from simcelery.cli.words import compact, many, named
+from simcelery.cli.words import compact, many, named, rate
 from simcelery.cli.words import duration as in_words
 from simcelery.errors import JobNotFoundError, ServiceError, WaitTimeoutError
 
@@ -172,15 +172,8 @@ class Watch:
         elapsed = time.monotonic() - self._began
         if not done or elapsed < 0.5 or not self._open:
             return ""
-        rate = done / elapsed
-        shown = (
-            f"{rate:.3g}/s"
-            if rate >= 1
-            else f"{rate * 60:.3g}/min"
-            if rate * 60 >= 1
-            else f"{rate * 3600:.3g}/h"
-        )
-        return f"{shown}, {in_words(len(self._open) / rate)} left"
+        speed = done / elapsed
+        return f"{rate(speed)}, {in_words(len(self._open) / speed)} left"
 
 
 def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -> None:

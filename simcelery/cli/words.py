@@ -53,6 +53,14 @@ def span(start: dt.datetime | None, end: dt.datetime | None, now: dt.datetime | 
     return duration(((end or now or dt.datetime.now(dt.UTC)) - start).total_seconds())
 
 
+def rate(per_second: float) -> str:
+    """``12/s``, ``3.5/min``, ``2/h``; nothing for 0."""
+    for seconds, unit in ((1, "s"), (60, "min"), (3600, "h"), (86_400, "d")):
+        if round(per_second * seconds, 2) >= 1:
+            return f"{per_second * seconds:,.3g}/{unit}" if per_second < 999.5 else f"{per_second:,.0f}/s"
+    return f"{per_second * 86_400:.2g}/d" if per_second else ""
+
+
 def size(count: float | None) -> str:
     """``512 B``, ``3.4 MiB``."""
     if count is None:

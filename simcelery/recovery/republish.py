@@ -22,11 +22,11 @@ def tick(means: Means = USUAL) -> tuple[int, int]:
     Raises:
         BoardUnreachableError, BrokerUnreachableError: the round is cut short.
     """
+    window = get_settings().publish_window
     with means.begin() as connection:
-        lanes = feed.lanes(connection)
+        lanes = feed.lanes(connection, window)
     if not lanes:
         return 0, 0
-    window = get_settings().publish_window
     fed = resent = 0
     lengths = broker.lengths([(queue, priority) for queue, priority, _, _ in lanes])
     for (queue, priority, unpublished, believed), length in zip(lanes, lengths, strict=True):

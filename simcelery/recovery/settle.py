@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from simcelery.board import transitions
+from simcelery.board import children
 from simcelery.recovery import LONGEST_ACT
 from simcelery.recovery.means import USUAL, Means
 
@@ -12,7 +12,8 @@ from simcelery.recovery.means import USUAL, Means
 def tick(means: Means = USUAL) -> int:
     """Walk down level by level, a thousand rows a transaction; how many jobs failed upstream.
 
-    A job that was left blocked although all its parents succeeded is sent on its way.
+    A job that was left blocked although all its parents succeeded is sent on its way: the finish of a job
+    with very many children unblocks the first of them only.
 
     Raises:
         BoardUnreachableError: the walk is cut short; the next one goes on.
@@ -20,11 +21,11 @@ def tick(means: Means = USUAL) -> int:
     """
     total = 0
     deadline = time.monotonic() + LONGEST_ACT
-    while time.monotonic() < deadline:
+    more = True
+    while more and time.monotonic() < deadline:
         with means.begin() as connection:
-            failed, repaired = transitions.settle(connection)
-        means.publish(repaired)
-        total += len(failed)
-        if not failed and not repaired:
-            break
+            step = children.settle(connection)
+        means.publish(step.ready)
+        total += len(step.failed)
+        more = step.more
     return total

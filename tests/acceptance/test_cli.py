@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import multiprocessing
@@ -272,6 +273,119 @@ def test_a_failed_job_is_retried(cli: Cli) -> None:
     assert "succeeded" in done.stderr
 
 
+def test_errors_in_groups_are_retried_by_number_or_type(cli: Cli) -> None:
+    cli(
+        "submit",
+        "sims.flaky",
+        "--each",
+        "-",
+        "--max-attempts",
+        "1",
+        "-t",
+        "err",
+        stdin='{"succeed_at": 2}\n' * 3,
+    )
+    cli("submit", "sims.misbehave", "how=sys.exit", "-t", "err")
+    cli("wait", "-t", "err", code=1)
+    diverged, left = cli.json("errors", "-t", "err")
+    assert (diverged["number"], diverged["count"], diverged["error_type"]) == (1, 3, "ValueError")
+    assert diverged["message"] == "attempt # diverged"
+    assert diverged["workflows"] == ["sims.flaky"]
+    assert len(diverged["hosts"]) == 1
+    assert cli.json("show", str(diverged["example"]))["error_type"] == "ValueError"
+    assert (left["number"], left["count"], left["error_type"]) == (2, 1, "SystemExit")
+    assert "ValueError: attempt # diverged" in cli("errors", "-t", "err").stdout
+    examples = cli("errors", "-t", "err", "-o", "quiet").stdout.split()
+    assert examples == [str(diverged["example"]), str(left["example"])]
+
+    done = cli("retry", "--error", "1", "-t", "err", code=2)
+    assert "this would retry 3 jobs (3 with ValueError: attempt # diverged; ids " in done.stderr
+    assert "there are 2 groups" in cli("retry", "--error", "3", "-t", "err", code=2).stderr
+    assert "nothing to retry" in cli("retry", "--error", "OSError", "-t", "err").stdout
+    done = cli("retry", "--error", "1", "-t", "err", "-y")
+    assert "back to work: 3 jobs" in done.stdout
+    assert "3 jobs with ValueError: attempt # diverged" in done.stderr
+    cli("wait", "-t", "err", "-w", "sims.flaky")
+    assert [group["error_type"] for group in cli.json("errors", "-t", "err")] == ["SystemExit"]
+    assert cli.json("retry", "--error", "SystemExit", "-t", "err") == {"retried": [left["example"]]}
+    assert cli("errors", "-t", "nosuch").stdout == "no failures\n"
+
+
+def test_stats(cli: Cli) -> None:
+    cli("submit", "sims.add", "--grid", "a=1:6:1", "-t", "fast")
+    cli("wait", "-t", "fast")
+    found = cli.json("stats", "-t", "fast", "--since", "10m")
+    assert (found["finished"], found["window_seconds"], found["interval_seconds"]) == (6, 600, 60)
+    assert sum(interval["finished"] for interval in found["intervals"]) == 6
+    [(name, times)] = found["workflows"].items()
+    assert (name, times["finished"], times["states"]) == ("sims.add", 6, {"succeeded": 6})
+    for spread in (times["waiting"], times["running"]):
+        assert 0 <= spread["median"] <= spread["p90"] <= spread["max"] < 60
+    text = cli("stats", "-t", "fast").stdout
+    assert text.startswith("6 jobs finished in the last 1d: 6/d\n")
+    assert "sims.add" in text
+    assert cli("stats", "-t", "fast", "-o", "quiet").stdout == "6\n"
+    done = cli("stats", "-t", "nosuch", "--since", "1h")
+    assert (done.stdout, done.stderr) == ("", "nothing has finished in the last 1h\n")
+
+
+def test_watch_ends_when_nothing_is_left(cli: Cli) -> None:
+    cli("submit", "sims.echo", "--grid", "value=1:5:1", "-q", "nowhere", "-t", "watched")
+    process = cli.start("watch", "-t", "watched", "--every", "1s", "-o", "json")
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    assert (first["total"], first["finished"], first["states"]) == (5, 0, {"pending": 5})
+    assert first["workflows"]["sims.echo"]["total"] == 5
+    assert first["seconds_left"] is None
+    cli("cancel", "-t", "watched", "-y")
+    output, errors = process.communicate(timeout=20)
+    last = json.loads(output.splitlines()[-1])
+    assert (last["total"], last["finished"], last["states"]) == (5, 5, {"cancelled": 5})
+    assert last["rate_per_second"] > 0
+    assert (process.returncode, errors) == (0, "")
+    assert "5/5 finished: 5 cancelled\n" in cli("watch", "-t", "watched").stdout
+
+
+def test_the_watching_is_interrupted_and_that_is_fine(cli: Cli) -> None:
+    cli("submit", "sims.echo", "value=1", "-q", "nowhere", "-t", "for ever")
+    process = cli.start("watch", "-q", "nowhere", "-t", "for ever")
+    assert process.stdout is not None
+    assert process.stdout.readline().endswith("0/1 finished: 1 pending\n")
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=40) == ("", "")
+    assert process.returncode == 0
+    cli("cancel", "-t", "for ever", "-y")
+    process = cli.start("watch", "-t", "for ever", "--forever", "--every", "1")
+    assert process.stdout is not None
+    for _ in range(2):  # nothing is left, and it goes on
+        assert process.stdout.readline().endswith("1/1 finished: 1 cancelled\n")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=40)
+    assert process.returncode == 0
+
+
+def test_pages(cli: Cli) -> None:
+    cli("submit", "sims.echo", "--grid", "value=1:25:1", "-q", "nowhere", "-t", "page")
+    ids = [int(line) for line in cli("list", "-t", "page", "-o", "quiet").stdout.split()]
+    assert ids == sorted(ids, reverse=True)
+    assert len(ids) == 25
+    done = cli("list", "-t", "page")
+    assert [int(line.split()[0]) for line in done.stdout.splitlines()[1:]] == ids[:20]
+    assert f"more: the same with --before {ids[19]};" in done.stderr
+    done = cli("list", "-t", "page", "--before", str(ids[19]))
+    assert [int(line.split()[0]) for line in done.stdout.splitlines()[1:]] == ids[20:]
+    assert done.stderr == ""
+    done = cli("list", "-t", "page", "--after", str(ids[24]), "-n", "3")
+    assert [int(line.split()[0]) for line in done.stdout.splitlines()[1:]] == ids[21:24]
+    assert f"--after {ids[21]};" in done.stderr
+    assert [job["id"] for job in cli.json("list", "-t", "page", "--after", str(ids[5]))] == ids[:5]
+    assert [job["id"] for job in cli.json("list", "-t", "page", "--after", str(ids[5]), "-n", "1")] == ids[
+        4:5
+    ]
+    assert cli.json("list", "-t", "page", "--before", str(ids[-1])) == []
+    cli("cancel", "-t", "page", "-y")
+
+
 def test_results_of_named_jobs_that_failed(cli: Cli) -> None:
     number = cli("submit", "sims.misbehave", "how=sys.exit", "-o", "quiet").stdout.strip()
     cli("wait", number, code=1)
@@ -325,12 +439,47 @@ def test_without_redis_a_job_is_recorded_and_runs_later(cli: Cli) -> None:
     assert cli("wait", number, "--timeout", "30").stdout == "2\n"
 
 
-def test_waiting_outlives_a_restart_of_the_servers(cli: Cli) -> None:
+def test_waiting_and_watching_outlive_a_restart_of_the_servers(cli: Cli) -> None:
+    away = cli("submit", "sims.echo", "value=1", "-q", "nowhere", "-o", "quiet").stdout.strip()
+    watching = cli.start("watch", away, "--every", "1s")
+    assert watching.stdout is not None
+    assert watching.stderr is not None
+    assert watching.stdout.readline().endswith("0/1 finished: 1 pending\n")
     number = cli("submit", "sims.trace", "path=trace.txt", "pause=4", "-o", "quiet").stdout.strip()
     process = cli.start("wait", number)
     wait_until(lambda: cli.json("status", number)[0]["state"] == "running")
     time.sleep(2)  # by now it waits
     cli("down")
+    while "cannot be reached" not in (line := watching.stderr.readline()):
+        assert line  # what came before is the hint that nobody serves the queue
     cli("up")
     output, _ = process.communicate(timeout=40)
     assert (process.returncode, output) == (0, '"ran"\n')
+    cli("cancel", away)
+    output, _ = watching.communicate(timeout=40)
+    assert "1/1 finished: 1 cancelled" in output.splitlines()[-1]
+    assert watching.returncode == 0
+
+
+def test_old_jobs_are_archived_and_deleted(cli: Cli) -> None:
+    finished = ("-s", "succeeded", "-s", "failed", "-s", "cancelled", "-s", "upstream_failed")
+    before = cli.json("list", *finished)
+    assert cli.json("prune", "--older-than", "1ms", "--dry-run") == {
+        "dry_run": True,
+        "pruned": len(before),
+        "files": [],
+    }
+    folder = cli.project.folder / "archive"
+    old = ("prune", "--older-than", "1ms", "--archive", str(folder))
+    done = cli(*old, code=2)
+    assert (
+        f"this would delete {len(before):,} jobs that finished more than 1ms ago, archived in" in done.stderr
+    )
+    assert cli.json("list", *finished) == before
+    assert cli("prune", "--older-than", "1d").stdout == "deleted 0 jobs that finished more than 1d ago\n"
+    pruned = cli.json(*old, "-y")
+    assert pruned["pruned"] == len(before)
+    with gzip.open(pruned["files"][0], "rt") as file:
+        kept = {job["id"]: job for job in map(json.loads, file)}
+    assert set(kept) == {job["id"] for job in before}
+    assert cli.json("list", *finished) == []

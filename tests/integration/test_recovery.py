@@ -119,6 +119,24 @@ def test_a_worker_takes_all_turns_that_are_due(messages: redis.Redis) -> None:
     assert 20 < seconds <= 60 * settings.get_settings().tick_every
 
 
+@pytest.mark.parametrize(("live", "asks_again"), [(1, True), (4, True), (1000, False)])
+def test_in_a_large_fleet_each_worker_asks_rarely(
+    live: int, asks_again: bool, adjust: Callable[[Mapping[str, Any]], None]
+) -> None:
+    adjust({"lease": 7200.0, "renew_every": 3600.0, "tick_every": 60.0})
+    worker()
+    sql(
+        """INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at)
+        SELECT 'w', 'h', 1, '{default}', 1, '0', now() + interval '1 h' FROM generate_series(2, :live)""",
+        live=live,
+    )
+    turns = Turns(settings.get_settings(), "me")
+    for asked in (True, asks_again):
+        sql("UPDATE recovery SET next_at = now() - interval '1 s', last_by = NULL")
+        turns.round()
+        assert sql("SELECT DISTINCT last_by FROM recovery") == [("me" if asked else None,)]
+
+
 def test_a_worker_that_was_cut_off_judges_nobody_in_its_turn(messages: redis.Redis) -> None:
     ids = something_for_every_act()
     judge = worker()

@@ -24,6 +24,7 @@ SELECT gen_random_uuid(), 'w', '{"n": 1}', state, 'default', 4, 1, 5, 'me', 1, 1
     CASE WHEN state <> 'running' THEN now() END
 FROM unnest('{running, succeeded, failed}'::text[]) state;
 """
+COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = 'jobs'::regclass AND attnum > 0"
 
 
 @pytest.fixture
@@ -82,11 +83,12 @@ def test_a_board_with_rows_becomes_what_a_fresh_one_is(database: Callable[[str],
     old, fresh = database("old_board"), database("fresh_board")
     assert migrate.upgrade(old, "0001") == (None, "0001")
     query(old, ROWS)
-    before = query(old, "SELECT * FROM jobs ORDER BY id")
+    columns = ", ".join(name for (name,) in query(old, COLUMNS))
+    before = query(old, f"SELECT {columns} FROM jobs ORDER BY id")
     assert migrate.upgrade(old) == ("0001", REVISION)
     migrate.upgrade(fresh)
     assert schema(old) == schema(fresh)
-    assert query(old, "SELECT * FROM jobs ORDER BY id") == before
+    assert query(old, f"SELECT {columns} FROM jobs ORDER BY id") == before
     assert query(old, "SELECT identity, workflows, quarantined_at, succeeded FROM workers") == [
         ("", [], None, {})
     ]

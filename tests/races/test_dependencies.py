@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
+from simcelery.board import children as family
 from simcelery.board import engine, jobs, transitions
 from simcelery.errors import JobNotFoundError
 from tests.board_helpers import (
@@ -86,7 +87,7 @@ def test_a_child_recorded_after_its_parent_failed_fails_upstream() -> None:
     child = record(parents=[parent.id])
     assert state(child.id) == "blocked"
     with engine.begin() as connection:
-        transitions.settle(connection)
+        family.settle(connection)
     assert state(child.id) == "upstream_failed"
 
 
@@ -102,7 +103,7 @@ def test_settle_and_retry_at_once_leave_no_child_behind() -> None:
         def settle(start: threading.Barrier = start) -> None:
             start.wait()
             with engine.begin() as connection:
-                transitions.settle(connection)
+                family.settle(connection)
 
         def retry(start: threading.Barrier = start, parent: int = parent.id) -> None:
             start.wait()
@@ -126,10 +127,10 @@ def test_settle_walks_all_descendants_in_bounded_steps() -> None:
     steps = []
     while True:
         with engine.begin() as connection:
-            failed, _ = transitions.settle(connection, limit=10)
-        if not failed:
+            step = family.settle(connection, limit=10)
+        steps.append(len(step.failed))
+        if not step.more:
             break
-        steps.append(len(failed))
     assert sum(steps) == 26
     assert max(steps) <= 10
     assert state(grandchild.id) == "upstream_failed"
@@ -145,9 +146,72 @@ def test_settle_repairs_a_job_that_was_left_blocked() -> None:
         connection.execute(
             text("UPDATE jobs SET state = 'blocked', unmet = 1 WHERE id = :id"), {"id": child.id}
         )
-        _, repaired = transitions.settle(connection)
-    assert [job.id for job in repaired] == [child.id]
+        repaired = family.settle(connection)
+    assert [job.id for job in repaired.ready] == [child.id]
     assert (state(child.id), row(child.id).unmet) == ("pending", 0)
+
+
+def settled() -> list[family.Settled]:
+    """All steps of settle until there is nothing more to do, ten rows each."""
+    steps = []
+    while not steps or steps[-1].more:
+        with engine.begin() as connection:
+            steps.append(family.settle(connection, limit=10))
+    return steps
+
+
+def test_a_finish_unblocks_the_first_children_and_settle_the_others() -> None:
+    me = worker()
+    parent, other = record(), record()
+    with engine.begin() as connection:
+        recorded = jobs.record(connection, [new_job(parents=[parent.id]) for _ in range(25)])
+        both = jobs.record(connection, [new_job(parents=[parent.id, other.id])])[0]
+    claimed = must_claim(parent.task_id, me)
+    with engine.begin() as connection:
+        # As the finish does, with fewer at once.
+        connection.execute(
+            text("UPDATE jobs SET state = 'succeeded', finished_at = now() WHERE id = :id"),
+            {"id": claimed.job_id},
+        )
+        first = family.unblock(connection, parent.id, at_most=8)
+    assert [job.id for job in first] == [job.id for job in recorded[:8]]
+    finish(must_claim(other.task_id, me))
+    steps = settled()
+    ready = [job.id for step in steps for job in step.ready]
+    assert sorted(ready) == sorted(job.id for job in [*recorded[8:], both])
+    assert max(len(step.ready) for step in steps) <= 10
+    assert {row(number).unmet for number in ready} == {0}
+    assert settled() == [family.Settled([], [], False)]
+
+
+def test_a_parent_that_is_left_to_settle_is_counted_once() -> None:
+    me = worker()
+    parent, other = record(), record()
+    with engine.begin() as connection:
+        first, second = jobs.record(connection, [new_job(parents=[parent.id, other.id]) for _ in range(2)])
+    must_claim(parent.task_id, me)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE jobs SET state = 'succeeded', finished_at = now() WHERE id = :id"), {"id": parent.id}
+        )
+        assert family.unblock(connection, parent.id, at_most=1) == []
+    assert settled()[0].ready == []
+    assert [row(job.id).unmet for job in (first, second)] == [1, 1]
+    assert {state(first.id), state(second.id)} == {"blocked"}
+    finish(must_claim(other.task_id, me))
+    assert {state(first.id), state(second.id)} == {"pending"}
+
+
+def test_what_failed_again_after_a_retry_is_settled_again() -> None:
+    me = worker()
+    parent = record()
+    child = record(parents=[parent.id])
+    for _ in range(2):
+        finish(must_claim(parent.task_id, me), ERROR)
+        assert [step.failed for step in settled() if step.failed] == [[child.id]]
+        with engine.begin() as connection:
+            transitions.retry(connection, [parent.id])
+        assert state(child.id) == "blocked"
 
 
 def test_a_blocked_job_with_a_time_is_scheduled_when_its_parents_are_done() -> None:

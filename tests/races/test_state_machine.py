@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
-from simcelery.board import engine, leases, retention, transitions
+from simcelery.board import children, engine, leases, retention, transitions
 from simcelery.board.states import TERMINAL
 from simcelery.board.transitions import Claim
 from simcelery.errors import StateError
@@ -162,7 +162,7 @@ class Board(RuleBasedStateMachine):
         with engine.begin() as connection:
             connection.execute(text("UPDATE jobs SET run_at = now() WHERE state = 'scheduled'"))
             transitions.stage(connection)
-            transitions.settle(connection)
+            children.settle(connection)
 
     @rule(who=st.integers(0, 1), how=st.sampled_from(["gracefully", "lapsed", "dead"]))
     def stop(self, who: int, how: str) -> None:

@@ -19,7 +19,7 @@ def test_of_many_workers_one_takes_each_turn() -> None:
     def take(number: int) -> bool:
         start.wait()
         with engine.begin() as connection:
-            return turns.take_turns(connection, {"stage": 60.0}, f"w{number}") == {"stage"}
+            return turns.take_turns(connection, {"stage": 60.0}, f"w{number}").acts == {"stage"}
 
     with ThreadPoolExecutor(5) as pool:
         assert sum(pool.map(take, range(5))) == 1

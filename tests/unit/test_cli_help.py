@@ -98,6 +98,14 @@ def test_an_unknown_verb_is_answered_with_the_one_that_was_meant() -> None:
         (("list", "-s", "done"), "'done' is not one of 'blocked'"),
         (("list", "--since", "soon"), "--since: 'soon' is not a duration"),
         (("list", "abc"), "'abc' names no job"),
+        (("list", "--before", "0"), "0 is not in the range"),
+        (("watch", "-s", "failed"), "watch shows jobs in all states"),
+        (("watch", "-n", "5"), "leave out --state and --limit"),
+        (("watch", "--every", "0.5"), "the board is asked once a second at most"),
+        (("stats", "--since", "soon"), "--since: 'soon' is not a duration"),
+        (("prune",), "prune what? Say --older-than 30d"),
+        (("prune", "--older-than", "x"), "--older-than: 'x' is not a duration"),
+        (("prune", "--older-than", "1d", "--format", "csv"), "'csv' is not one of"),
         (("list", "5-1"), "'5-1' is not a range of ids"),
         (("show",), "missing argument 'IDS'"),
         (("cancel",), "cancel what? Name jobs"),
@@ -306,5 +314,7 @@ def test_completion_knows_workflows_and_parameters(tmp_path: Path) -> None:
     assert complete("simcelery spool p", 2) == ["push"]
     assert complete("simcelery workers --a", 2) == ["--all"]
     assert complete("simcelery cancel --wa", 2) == ["--wait"]
+    assert complete("simcelery watch --fo", 2) == ["--forever"]
+    assert complete("simcelery retry --er", 2) == ["--error"]
     assert complete("simcelery show 4", 2) == []
     assert "failed" in complete("simcelery list -s fa", 3)

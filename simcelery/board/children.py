@@ -1,0 +1,240 @@
+"""What the end of a job means for its children: they may start, or they never will.
+
+Part of `transitions`: here, too, each change of a state is one guarded UPDATE. `settle` never waits for a
+lock, parents come before children, and each in the order of their ids, so it stands in nobody's way.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.orm import aliased
+
+from simcelery.board.among import among
+from simcelery.board.models import Dependency, Job
+from simcelery.board.sendable import COLUMNS as SENDABLE
+from simcelery.board.sendable import Sendable, sendable
+from simcelery.board.states import UNSUCCESSFUL, State
+
+# As many as a finish unblocks itself, in about a tenth of a second; settle does the rest.
+AT_ONCE = 2000
+# Edges that one look for jobs that were left blocked by mistake reads at most.
+_EDGES = 10_000
+
+
+class Settled(NamedTuple):
+    """What one step of `settle` did.
+
+    Attributes:
+        failed: the ids that failed upstream.
+        ready: the jobs that are pending now.
+        more: whether there may be more to do.
+    """
+
+    failed: list[int]
+    ready: list[Sendable]
+    more: bool
+
+
+def unblock(connection: Connection, parent: int, at_most: int = AT_ONCE) -> list[Sendable]:
+    """blocked → pending | scheduled for the children whose last parent has just succeeded.
+
+    Its own statement after the parent's: a recorder that held the parent FOR SHARE has committed its
+    edge by now, and only a new snapshot sees it.
+
+    Parameters:
+        at_most: beyond so many the children are left to `settle`.
+    """
+    found = list(connection.scalars(_blocked_children(parent, at_most + 1).with_for_update(of=Job)))
+    if not found:
+        return []
+    if len(found) > at_most:
+        rest = update(Job).where(Job.id == parent).values(settled_at=sql("'epoch'"))
+        connection.execute(rest)
+    left = Job.unmet - 1
+    rows = connection.execute(
+        update(Job)
+        .where(among(Job.id, found[:at_most]), Job.state == State.BLOCKED)
+        .values(unmet=left, state=case((left > 0, State.BLOCKED), else_=ready()))
+        .returning(*SENDABLE, Job.state)
+    )
+    return [sendable(row) for row in rows if row.state == State.PENDING]
+
+
+def ready() -> ColumnElement[str]:
+    """The state of a job that waits for no parent."""
+    return case((Job.run_at > func.now(), State.SCHEDULED), else_=State.PENDING)
+
+
+def settle(connection: Connection, limit: int = 1000) -> Settled:
+    """blocked → upstream_failed where a parent did not succeed; and on their way with those left blocked.
+
+    One level of descendants, at most `limit` rows: call again while there is more. Jobs are left blocked by
+    a parent with very many children, and by what should not happen.
+    """
+    found = connection.scalars(unsettled(limit)).all()
+    listed, children = _children_of(connection, found, limit)
+    if not children:
+        children = _perhaps_forgotten(connection, limit)
+    failed, pending = _tell(connection, children)
+    told = _mark(connection, listed)
+    return Settled(failed, pending, bool(failed or pending or (told and len(found) == limit)))
+
+
+def unsettled(limit: int) -> Select[int]:
+    """The first jobs that have ended and whose children do not all know; locked."""
+    return (
+        select(Job.id)
+        .where(_is_unsettled())
+        .order_by(Job.id)
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True)  # a retry finds the children fallen, or not yet
+    )
+
+
+def _is_unsettled() -> ColumnElement[bool]:
+    """The condition of the index jobs_unsettled."""
+    never = and_(Job.settled_at.is_(None), Job.state != sql("'succeeded'"))
+    return and_(Job.finished_at.is_not(None), or_(Job.settled_at < Job.finished_at, never))
+
+
+def _children_of(
+    connection: Connection, parents: Sequence[int], limit: int
+) -> tuple[dict[int, list[int]], list[int]]:
+    """At most `limit` children to be told now; and the parents that have no others, each with its own."""
+    each: dict[int, list[int]] = {parent: [] for parent in parents}
+    for parent, child in connection.execute(_EACH, {"parents": list(parents), "most": limit + 1}):
+        each[parent].append(child)
+    listed: dict[int, list[int]] = {}
+    children: list[int] = []
+    for parent, found in each.items():
+        if len(children) + min(len(found), limit) > limit:
+            break
+        if len(found) > limit:  # its first ones may have been told before
+            found = list(connection.scalars(_blocked_children(parent, limit)))
+            if found:
+                return listed, [*children, *found]
+        listed[parent] = found
+        children += found
+    return listed, children
+
+
+_EACH = sql("""
+SELECT parent.id, child.job_id FROM unnest(CAST(:parents AS bigint[])) AS parent (id)
+CROSS JOIN LATERAL (
+  SELECT job_id FROM dependencies WHERE parent_id = parent.id ORDER BY job_id LIMIT :most
+) AS child
+""")
+
+
+def _blocked_children(parent: int, limit: int) -> Any:
+    edge = exists().where(Dependency.job_id == Job.id, Dependency.parent_id == parent)
+    return select(Job.id).where(Job.state == State.BLOCKED, edge).order_by(Job.id).limit(limit)
+
+
+def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
+    """Blocked jobs none of whose parents is still to end: recorded after a parent had failed, or by mistake.
+
+    Looks at some of all that are blocked, others each time: reading all of them would take too long.
+    """
+    last = connection.scalar(select(func.max(Job.id)).where(Job.state == State.BLOCKED))
+    if last is None:
+        return []
+    start = random.randint(0, last)
+    some: list[Any] = []
+    for where in (Job.id >= start, Job.id < start):
+        blocked = select(Job.id, Job.unmet).where(Job.state == State.BLOCKED, where)
+        some += connection.execute(blocked.order_by(Job.id).limit(limit - len(some)))
+    budget = float(_EDGES)
+    looked_at = []
+    for number, unmet in some:
+        # Who waits for more than that is looked at now and then.
+        if unmet > budget and unmet * random.random() > budget:
+            continue
+        looked_at.append(number)
+        budget = max(0.0, budget - unmet)
+    parent = aliased(Job)
+    left = select(Dependency.job_id).join(parent, parent.id == Dependency.parent_id)
+    left = left.where(among(Dependency.job_id, looked_at)).group_by(Dependency.job_id)
+    over = func.bool_and(parent.state == State.SUCCEEDED)
+    fallen = func.bool_or(parent.state.in_(UNSUCCESSFUL))
+    return list(connection.scalars(left.having(or_(over, fallen))))
+
+
+def _tell(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[Sendable]]:
+    """Count again how many parents of these blocked jobs have not succeeded, and act on it."""
+    blocked = select(Job.id).where(among(Job.id, ids), Job.state == State.BLOCKED)
+    children = list(connection.scalars(blocked))
+    if not children:
+        return [], []
+    theirs = select(Dependency.parent_id).where(among(Dependency.job_id, children))
+    # Held, so that a retry of one finds its children fallen, or comes before them.
+    culprits = connection.scalars(
+        select(Job.id)
+        .where(Job.id.in_(theirs), Job.state.in_(UNSUCCESSFUL))
+        .order_by(Job.id)
+        .with_for_update(read=True, skip_locked=True)
+    ).all()
+    held = connection.scalars(blocked.order_by(Job.id).with_for_update(skip_locked=True)).all()
+    rows = connection.execute(_recount(held, culprits)).all()
+    failed = [row.id for row in rows if row.state == State.UPSTREAM_FAILED]
+    return failed, [sendable(row) for row in rows if row.state == State.PENDING]
+
+
+def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
+    parent = aliased(Job)
+    now = (
+        select(
+            Dependency.job_id,
+            func.count().filter(parent.state != State.SUCCEEDED).label("unmet"),
+            func.bool_or(among(Dependency.parent_id, culprits)).label("fallen"),
+        )
+        .join(parent, parent.id == Dependency.parent_id)
+        .where(among(Dependency.job_id, ids))
+        .group_by(Dependency.job_id)
+        .subquery()
+    )
+    state = case((now.c.fallen, State.UPSTREAM_FAILED), (now.c.unmet > 0, State.BLOCKED), else_=ready())
+    has_children = exists().where(Dependency.parent_id == Job.id)
+    return (
+        update(Job)
+        .where(Job.id == now.c.job_id, Job.state == State.BLOCKED)
+        .values(
+            unmet=now.c.unmet,
+            state=state,
+            finished_at=case((now.c.fallen, func.now()), else_=null()),
+            # They were locked before this statement began, so no child of theirs is unseen.
+            settled_at=case((and_(now.c.fallen, ~has_children), func.now()), else_=null()),
+            error_type=case((now.c.fallen, literal("UpstreamFailedError")), else_=null()),
+            error_message=case(
+                (now.c.fallen, literal("a job that this one waits for did not succeed")), else_=null()
+            ),
+        )
+        .returning(*SENDABLE, Job.state)
+    )
+
+
+def _mark(connection: Connection, listed: Mapping[int, Sequence[int]]) -> int:
+    """Note which of these parents have no blocked child any more; how many."""
+    theirs = [child for children in listed.values() for child in children]
+    left = select(Job.id).where(among(Job.id, theirs), Job.state == State.BLOCKED)
+    blocked = set(connection.scalars(left)) if theirs else set()
+    told = [parent for parent, children in listed.items() if blocked.isdisjoint(children)]
+    return connection.execute(update(Job).where(among(Job.id, told)).values(settled_at=func.now())).rowcount

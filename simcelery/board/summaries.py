@@ -1,0 +1,200 @@
+"""What many jobs have in common: how fast they finish, how long they take, why they fail.
+
+Each statement reads a bounded part of the board through an index, however many jobs there are.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Double, Text, extract, false, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from simcelery.board.models import Job, Worker
+from simcelery.board.queries import Filter
+from simcelery.board.seconds import seconds
+from simcelery.board.states import UNSUCCESSFUL, State
+
+# Longer messages, and further lines of them, tell no two errors apart.
+_MESSAGE = 200
+# What differs between two failures of the same kind: paths; then addresses, UUIDs and numbers.
+_PATHS = r"""(^|[\s'"(=:,])[.~]{0,2}(/[[:alnum:]_.~+@%-]+){2,}/?"""
+_NUMBERS = r"0x[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How many jobs finished from `start` on."""
+
+    start: dt.datetime
+    finished: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Seconds: the median, what nine in ten stay below, and the longest."""
+
+    median: float
+    p90: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Times:
+    """How the newest finished jobs of a workflow fared.
+
+    Attributes:
+        ended: state → how many.
+        waiting: from the submission, or the time that was asked for, to the start, of those that were
+            attempted once; None: there are none.
+        running: the last attempt of those that succeeded or failed.
+    """
+
+    workflow: str
+    ended: dict[str, int]
+    waiting: Spread | None
+    running: Spread | None
+
+    @property
+    def finished(self) -> int:
+        """How many are counted here."""
+        return sum(self.ended.values())
+
+
+@dataclass(frozen=True)
+class ErrorGroup:
+    """Failures of one type whose messages differ in paths and numbers only, shown as ``<path>`` and ``#``.
+
+    `hosts` are those of the last workers; one that was pruned is left out.
+    """
+
+    error_type: str
+    message: str
+    count: int
+    workflows: list[str]
+    hosts: list[str]
+    example: int
+    last_at: dt.datetime
+
+
+def throughput(connection: Connection, which: Filter, window: float, number: int) -> list[Interval]:
+    """The last `window` seconds in so many intervals of the same length, the oldest first.
+
+    Without a filter only the index is read.
+    """
+    step = window / number
+    back = func.generate_series(number, 1, -1).column_valued("back")
+    start: ColumnElement[Any] = func.now() - seconds(step) * back
+    finished = (
+        select(func.count())
+        .where(Job.finished_at > start, Job.finished_at <= start + seconds(step), *which.conditions())
+        .correlate_except(Job)
+        .scalar_subquery()
+    )
+    rows = connection.execute(select(start.label("start"), finished.label("finished")).order_by("start"))
+    return [Interval(row.start, row.finished) for row in rows]
+
+
+def times(connection: Connection, which: Filter, window: float, most: int) -> list[Times]:
+    """Waiting and running times by workflow, of the newest `most` jobs that finished in the window."""
+    due = func.greatest(Job.submitted_at, Job.run_at)
+    recent = (
+        select(
+            Job.workflow,
+            Job.state,
+            extract("epoch", Job.started_at - due).cast(Double).label("waiting"),
+            extract("epoch", Job.finished_at - Job.started_at).cast(Double).label("running"),
+            Job.attempt,
+        )
+        .where(Job.finished_at > func.now() - seconds(window), *which.conditions())
+        .order_by(Job.finished_at.desc())
+        .limit(most)
+        .subquery("recent")
+    )
+    ran = recent.c.state.in_([State.SUCCEEDED, State.FAILED])
+    statement = select(
+        recent.c.workflow,
+        *(func.count().filter(recent.c.state == state).label(state) for state in _ENDED),
+        _spread(recent.c.waiting).filter(ran, recent.c.attempt == 1).label("waiting"),
+        _spread(recent.c.running).filter(ran).label("running"),
+    ).group_by(recent.c.workflow)
+    return [
+        Times(
+            row.workflow,
+            {str(state): row._mapping[state] for state in _ENDED if row._mapping[state]},
+            Spread(*row.waiting) if row.waiting else None,
+            Spread(*row.running) if row.running else None,
+        )
+        for row in connection.execute(statement.order_by(recent.c.workflow))
+    ]
+
+
+_ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.UPSTREAM_FAILED)
+
+
+def _spread(column: ColumnElement[float]) -> Any:
+    shares: Any = literal([0.5, 0.9, 1.0], ARRAY(Double))
+    return func.percentile_cont(shares).within_group(column)
+
+
+def errors(connection: Connection, which: Filter, most: int) -> list[ErrorGroup]:
+    """The newest `most` failures in groups, the largest first.
+
+    Parameters:
+        which: without states, those that failed.
+    """
+    recent = (
+        select(Job.id, Job.workflow, Job.state, Job.error_type, Job.error_message)
+        .add_columns(Job.finished_at, Job.worker_id)
+        .where(*_failed(which))
+        .order_by(Job.id.desc())
+        .limit(most)
+        .subquery("recent")
+    )
+    # Read first, then normalised: a subquery with a limit is not merged.
+    columns = recent.c
+    error_type, message = _kind(columns)
+    count = func.count().label("count")
+    statement = (
+        select(
+            error_type,
+            message,
+            count,
+            func.array_agg(columns.workflow.distinct(), type_=ARRAY(Text)).label("workflows"),
+            func.array_agg(Worker.host.distinct(), type_=ARRAY(Text)).label("hosts"),
+            func.max(columns.id).label("example"),
+            func.max(columns.finished_at).label("last_at"),
+        )
+        .outerjoin(Worker, Worker.id == columns.worker_id)
+        .group_by(error_type, message)
+        .order_by(count.desc(), error_type, message)
+    )
+    return [
+        ErrorGroup(**{**row._mapping, "hosts": [host for host in row.hosts if host is not None]})
+        for row in connection.execute(statement)
+    ]
+
+
+def ids_with_error(connection: Connection, which: Filter, error_type: str, message: str | None) -> list[int]:
+    """All failures of a type, or of one of its groups: their ids, ascending."""
+    its_type, its_message = _kind(Job)
+    statement = select(Job.id).where(*_failed(which), its_type == error_type).order_by(Job.id)
+    if message is not None:
+        statement = statement.where(its_message == message)
+    return list(connection.scalars(statement))
+
+
+def _failed(which: Filter) -> list[ColumnElement[bool]]:
+    """What is a failure: by default what failed; what was cancelled, or failed upstream, if asked for."""
+    states = UNSUCCESSFUL.intersection(which.states) if which.states else {State.FAILED}
+    return replace(which, states=sorted(states)).conditions() + ([] if states else [false()])
+
+
+def _kind(columns: Any) -> tuple[ColumnElement[str], ColumnElement[str]]:
+    """The type of an error, and its message without what differs from job to job."""
+    message = func.left(func.split_part(func.coalesce(columns.error_message, ""), "\n", 1), _MESSAGE)
+    message = func.regexp_replace(message, _PATHS, r"\1<path>", "g")
+    message = func.regexp_replace(message, _NUMBERS, "#", "gi")
+    return func.coalesce(columns.error_type, columns.state).label("error_type"), message.label("message")

@@ -1,0 +1,131 @@
+"""``prune``: delete old jobs by hand, into an archive if wanted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from simcelery.cli.asking import agreed
+from simcelery.cli.options import Output, command, duration, output_option, yes_option
+from simcelery.cli.output import note, say, show_ids, show_json
+from simcelery.cli.words import duration as in_words
+from simcelery.cli.words import many
+from simcelery.errors import UsageError
+
+if TYPE_CHECKING:
+    from simcelery.recovery.archive import Pruned
+
+EXIT_INTERRUPTED = 130
+
+
+@command(
+    "prune",
+    "simcelery prune --older-than 30d --dry-run",
+    "simcelery prune --older-than 30d --archive /data/jobs",
+    "simcelery prune --older-than 1d -y",
+)
+@click.option("--older-than", metavar="DURATION", help="Finished longer ago; default: the setting retention.")
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the jobs to files in this folder before.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["jsonl", "parquet"]),
+    default="jsonl",
+    help="Of the files: JSON lines with gzip (default), or Parquet, which needs pyarrow.",
+)
+@click.option("--dry-run", is_flag=True, help="Say how many jobs that are; delete nothing.")
+@yes_option
+@output_option
+def prune(
+    older_than: str | None,
+    archive: Path | None,
+    format_: Literal["jsonl", "parquet"],
+    dry_run: bool,
+    yes: bool,
+    output: Output,
+) -> int:
+    """Delete jobs that finished long ago, with attempts and logs, and workers that are gone as long.
+
+    A job stays while one that depends on it is not finished, or not as long ago. With --archive a job is
+    deleted only after a file that holds it is on the disk; whatever is interrupted can be repeated. With
+    -o quiet the names of the files are printed.
+    """
+    from simcelery.recovery import archive as archives
+
+    seconds = _seconds(older_than)
+    count = _count(seconds)
+    files: list[Path] = []
+    pruned = 0
+    try:
+        if not dry_run:
+            where = f"archived in {archive}" if archive else "without an archive"
+            about = f"delete {many(count)} that finished more than {in_words(seconds)} ago, {where}"
+            if count and not agreed(about, yes):
+                return 0
+            with _counting(archives.prune(seconds, archive, format_), count) as steps:
+                for step in steps:
+                    pruned += step.jobs
+                    files += [step.file] if step.file else []
+    except KeyboardInterrupt:
+        note(f"simcelery: interrupted: {many(pruned)} deleted, the rest is still on the board")
+        return EXIT_INTERRUPTED
+    _show(dry_run, count if dry_run else pruned, seconds, files, output)
+    return 0
+
+
+def _show(dry_run: bool, count: int, seconds: float, files: list[Path], output: Output) -> None:
+    if output == "json":
+        show_json({"dry_run": dry_run, "pruned": count, "files": [str(path) for path in files]})
+    elif output == "quiet":
+        show_ids(files)
+    else:
+        ago = f"finished more than {in_words(seconds)} ago"
+        say(f"{many(count)} that {ago} would be deleted" if dry_run else f"deleted {many(count)} that {ago}")
+        for path in files:
+            say(f"  {path}")
+
+
+def _seconds(older_than: str | None) -> float:
+    from simcelery.settings import get_settings
+
+    seconds = duration("--older-than", older_than)
+    seconds = get_settings().retention if seconds is None else seconds
+    if seconds is None:
+        raise UsageError("prune what? Say --older-than 30d, or set retention")
+    return seconds
+
+
+def _count(seconds: float) -> int:
+    from simcelery.board import engine, retention
+
+    with engine.begin() as connection:
+        return len(retention.prunable(connection, seconds))
+
+
+@contextmanager
+def _counting(steps: Iterable[Pruned], total: int) -> Iterator[Iterable[Pruned]]:
+    """The same steps, with a bar on a terminal."""
+    if not sys.stderr.isatty():
+        yield steps
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("deleted", total=total)
+
+        def counted() -> Iterator[Pruned]:
+            for step in steps:
+                shown.advance(task, step.jobs)
+                yield step
+
+        yield counted()

@@ -1,0 +1,128 @@
+"""``stats``: how fast jobs finish, and how long they wait and run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from simcelery.cli.options import Filters, Output, command, duration, output_option, window_options
+from simcelery.cli.output import Column, note, say, show_json, show_table
+from simcelery.cli.records import jsonable
+from simcelery.cli.selectors import Selection, ids_argument, which
+from simcelery.cli.words import duration as in_words
+from simcelery.cli.words import many, rate
+
+if TYPE_CHECKING:
+    from simcelery.board.summaries import Interval, Spread, Times
+
+_WINDOW = 86_400.0
+_NEWEST = 20_000  # jobs whose times are looked at, unless -n says otherwise
+_MOST = 30  # intervals
+_STEPS = (60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400)
+_BAR = 40
+_COLUMNS = (
+    Column("workflow"),
+    *(
+        Column(name, right=True)
+        for name in ("finished", "succeeded", "failed", "waited", "90 %", "max", "ran", "90 %", "max")
+    ),
+)
+
+
+@command(
+    "stats",
+    "simcelery stats",
+    "simcelery stats --since 30m -w emt.relax",
+    "simcelery stats --since 7d -o json | jq .finished_per_hour",
+)
+@ids_argument()
+@window_options
+@output_option
+def stats(selection: Selection | None, filters: Filters, output: Output) -> None:
+    """Show how many jobs finished in each minute or hour, and how long those of each workflow waited and ran.
+
+    IDS are 42, 1-5,8, last or - (from stdin). Waiting is from the submission, or the time that was asked
+    for, to the start, parents included; running is the last attempt: the median, what nine in ten stay
+    below, and the longest, of the newest 20,000 that finished, or as many as -n says. With -o quiet only
+    the number of finished jobs is printed.
+    """
+    from simcelery.board import engine, summaries
+
+    window = duration("--since", filters.since) or _WINDOW
+    wanted = which(selection, replace(filters, since=None))
+    newest = filters.limit or _NEWEST
+    with engine.begin() as connection:
+        intervals = summaries.throughput(connection, wanted, window, intervals_of(window))
+        times = summaries.times(connection, wanted, window, newest) if output != "quiet" else []
+    finished = sum(interval.finished for interval in intervals)
+    if output == "quiet":
+        say(str(finished))
+    elif output == "json":
+        show_json(_facts(intervals, times, window))
+    elif not finished:
+        note(f"nothing has finished in the last {in_words(window)}")
+    else:
+        _show(intervals, times, window)
+        if sum(each.finished for each in times) < finished:
+            note(f"waiting and running times are those of the newest {newest:,} jobs; -n looks at more")
+
+
+def intervals_of(window: float) -> int:
+    """Into how many intervals a window is divided: of a minute or an hour where that makes few enough."""
+    step = next((step for step in _STEPS if window / step <= _MOST), window / _MOST)
+    return math.ceil(window / step)
+
+
+def _show(intervals: list[Interval], times: list[Times], window: float) -> None:
+    finished = sum(interval.finished for interval in intervals)
+    most = max(interval.finished for interval in intervals)
+    step = window / len(intervals)
+    say(f"{many(finished)} finished in the last {in_words(window)}: {rate(finished / window)}")
+    say()
+    show_table(
+        (Column("from"), Column("finished", right=True), Column("rate", right=True), Column("")),
+        [
+            (
+                f"{interval.start.astimezone():{'%H:%M:%S' if window <= _WINDOW else '%a %d %b %H:%M'}}",
+                f"{interval.finished:,}",
+                rate(interval.finished / step),
+                "█" * round(_BAR * interval.finished / most),
+            )
+            for interval in intervals
+        ],
+    )
+    say()
+    show_table(_COLUMNS, [_cells(each) for each in times])
+
+
+def _cells(times: Times) -> tuple[object, ...]:
+    numbers = (times.finished, times.ended.get("succeeded"), times.ended.get("failed"))
+    spreads = (*_in_words(times.waiting), *_in_words(times.running))
+    return (times.workflow, *(f"{number:,}" if number else "" for number in numbers), *spreads)
+
+
+def _in_words(spread: Spread | None) -> tuple[str, str, str]:
+    if spread is None:
+        return "", "", ""
+    return in_words(spread.median), in_words(spread.p90), in_words(spread.max)
+
+
+def _facts(intervals: list[Interval], times: list[Times], window: float) -> dict[str, Any]:
+    finished = sum(interval.finished for interval in intervals)
+    return {
+        "window_seconds": window,
+        "finished": finished,
+        "finished_per_hour": finished / window * 3600,
+        "interval_seconds": window / len(intervals),
+        "intervals": [jsonable(asdict(interval)) for interval in intervals],
+        "workflows": {
+            each.workflow: {
+                "finished": each.finished,
+                "states": each.ended,
+                "waiting": each.waiting and asdict(each.waiting),
+                "running": each.running and asdict(each.running),
+            }
+            for each in times
+        },
+    }

@@ -1,0 +1,209 @@
+"""``watch``: progress as it happens."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simcelery.cli.options import Filters, Output, command, duration, filter_options, output_option
+from simcelery.cli.output import STYLES, is_terminal, note, say
+from simcelery.cli.progress import Part, Progress, together
+from simcelery.cli.selectors import Selection, ids_argument, which
+from simcelery.cli.words import duration as in_words
+from simcelery.cli.words import rate
+from simcelery.errors import ServiceError, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+_ON_TERMINAL, _IN_LOGS = 2.0, 10.0  # seconds between two looks, unless --every says otherwise
+_HINT_AFTER = 5.0  # nothing has started by then: perhaps nobody is there to start it
+_PATIENCE = 300.0  # with a board that does not answer
+_BAR = 30  # characters
+_WIDE = 110  # a terminal that is narrower gets half a bar
+_AROUND = 6  # lines of a terminal that are not workflows
+
+
+@command(
+    "watch",
+    "simcelery watch",
+    "simcelery watch -t oxides",
+    "simcelery watch 1-10000 --every 1m >> progress.log",
+    "simcelery watch --forever -o json | jq .rate_per_second",
+)
+@ids_argument()
+@filter_options
+@click.option(
+    "--every", metavar="DURATION", help="How often to look: 2s on a terminal, else 10s; 1s or more."
+)
+@click.option("--forever", is_flag=True, help="Go on when nothing is left.")
+@output_option
+def watch(
+    selection: Selection | None, filters: Filters, every: str | None, forever: bool, output: Output
+) -> None:
+    """Show by workflow how many jobs are in which state, the rate of the last minute and the time left.
+
+    IDS are 42, 1-5,8, last or - (from stdin). Without IDS and filters: all that is open, and what finishes
+    from now on. A terminal is redrawn; a pipe gets a line each time, with -o json an object on a line.
+    Ends when nothing is left. Ctrl-C ends the watching, not the jobs. The exit code does not tell how the
+    jobs ended: see 'wait'.
+    """
+    if filters.states or filters.limit:
+        raise UsageError("watch shows jobs in all states, and all of them: leave out --state and --limit")
+    seconds = duration("--every", every) or (_ON_TERMINAL if is_terminal() else _IN_LOGS)
+    if seconds < 1:
+        raise UsageError(f"--every {every}: the board is asked once a second at most")
+    everything = selection is None and not filters.given
+    progress = Progress(which(selection, filters), everything=everything)
+    with suppress(KeyboardInterrupt), _drawing(output) as draw:
+        _follow(progress, draw, seconds, forever)
+
+
+Draw = Callable[[Progress, str], None]
+
+
+def _follow(progress: Progress, draw: Draw, every: float, forever: bool) -> None:
+    """Look and draw until nothing is left.
+
+    Raises:
+        ServiceError: Postgres has been away for minutes, or from the beginning.
+    """
+    began = time.monotonic()
+    heard, hint = 0.0, ""
+    while True:
+        trouble = ""
+        try:
+            progress.poll()
+            heard = time.monotonic()
+            if not hint and progress.idle and heard - began > _HINT_AFTER:
+                hint = _hint()
+        except ServiceError as error:
+            # A restart of Postgres is no reason to give up on jobs that go on all the same.
+            if time.monotonic() - (heard or -_PATIENCE) > _PATIENCE:
+                raise
+            trouble = str(error)
+        draw(progress, trouble or (hint if progress.idle else ""))
+        everybody = progress.all()
+        if not forever and not trouble and everybody.finished == everybody.total:
+            return
+        time.sleep(progress.pause(every))
+
+
+def _hint() -> str:
+    """What keeps all that is pending, if nobody is there to start it."""
+    from simcelery.board import engine, queries
+    from simcelery.cli.unserved import in_sentences
+
+    with engine.begin() as connection:
+        unserved = queries.unserved(connection)
+    return "; ".join(f"{about}: {advice}" for about, advice in in_sentences(unserved))
+
+
+@contextmanager
+def _drawing(output: Output) -> Iterator[Draw]:
+    if output == "json":
+        yield lambda progress, _: say(json.dumps(facts(progress)))
+    elif output == "quiet":
+        yield lambda progress, _: None
+    elif is_terminal():
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(console=Console(highlight=False), auto_refresh=False) as live:
+            yield lambda progress, remark: live.update(_picture(progress, remark), refresh=True)
+    else:
+        yield _line
+
+
+def facts(progress: Progress) -> dict[str, Any]:
+    """One object: when, all jobs, and each workflow."""
+    parts = {part.name: _numbers(part) for part in progress.parts()}
+    return {"at": dt.datetime.now(dt.UTC).isoformat(), **_numbers(progress.all()), "workflows": parts}
+
+
+def _numbers(part: Part) -> dict[str, Any]:
+    return {
+        "total": part.total,
+        "finished": part.finished,
+        "states": dict(part.states),
+        "rate_per_second": part.rate,
+        "seconds_left": part.left,
+    }
+
+
+def _line(progress: Progress, remark: str) -> None:
+    part = progress.all()
+    words = ", ".join(f"{number:,} {state}" for state, number in in_order(part))
+    about = ": ".join(filter(None, (f"{part.finished:,}/{part.total:,} finished", words)))
+    say(f"{dt.datetime.now():%H:%M:%S}  " + "; ".join(filter(None, (about, pace(part)))))
+    if remark:
+        note(f"simcelery: {remark}")
+
+
+def pace(part: Part) -> str:
+    """``12/s, 1m20s left``, where something finishes."""
+    if not part.rate:
+        return ""
+    return rate(part.rate) + (f", {in_words(part.left)} left" if part.left else "")
+
+
+def in_order(part: Part) -> list[tuple[str, int]]:
+    """State and number, those that finished first: as they stand in the bar."""
+    states = ("succeeded", "failed", "upstream_failed", "cancelled", "running", "pending")
+    rest = sorted(set(part.states) - set(states))
+    return [(state, part.states[state]) for state in (*states, *rest) if part.states.get(state)]
+
+
+def _picture(progress: Progress, remark: str) -> Table:
+    """A line for each workflow: name, bar, numbers, rate and time left."""
+    from rich.table import Table
+    from rich.text import Text
+
+    size = shutil.get_terminal_size()
+    parts = _as_fit(progress, size.lines - _AROUND)
+    width = _BAR if size.columns >= _WIDE else _BAR // 2
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), caption_justify="left")
+    table.add_column("WORKFLOW", no_wrap=True, max_width=size.columns // 3)
+    table.add_column("", no_wrap=True, min_width=width)
+    table.add_column("FINISHED", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("")
+    for part in parts:
+        states = Text(no_wrap=True, overflow="ellipsis")
+        for state, number in in_order(part):
+            states.append(f"{number:,} {state}  ", STYLES.get(state, ""))
+        table.add_row(part.name, bar(part, width), f"{part.finished:,}/{part.total:,}", pace(part), states)
+    table.caption = Text(remark or f"{dt.datetime.now():%H:%M:%S}  Ctrl-C ends the watching, not the jobs")
+    return table
+
+
+def _as_fit(progress: Progress, room: int) -> list[Part]:
+    """The workflows that there is room for, the others together, and a line for all."""
+    parts = progress.parts()
+    room = max(1, room)
+    if len(parts) > room:
+        rest = parts[room - 1 :]
+        parts = [*parts[: room - 1], together(f"{len(rest)} more", rest)]
+    return parts if len(parts) == 1 else [*parts, progress.all()]
+
+
+def bar(part: Part, width: int = _BAR) -> Text:
+    """A length for each state; a rare one has a character too, while there is room."""
+    from rich.text import Text
+
+    drawn = Text()
+    done = 0
+    for state, number in in_order(part):
+        done += number
+        upto = max(round(width * done / part.total), len(drawn) + 1)
+        drawn.append(("━" if state in STYLES else "─") * (upto - len(drawn)), STYLES.get(state, "dim"))
+    drawn.truncate(width)
+    return drawn

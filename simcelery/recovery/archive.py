@@ -1,0 +1,135 @@
+"""Archive: jobs are written to files before they are deleted from the board.
+
+A job is deleted only after a file that holds it is complete on the disk, under its own name. Whatever is
+killed in between leaves the job in the file and on the board, and the next run archives it once more.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from simcelery.board import retention
+from simcelery.board.retention import Archived
+from simcelery.errors import UsageError
+from simcelery.failpoints import failpoint
+from simcelery.recovery.formats import Format, check, opened, suffix
+from simcelery.recovery.means import BY_HAND, Means
+
+_ROWS = 1000
+_ROWS_TO_READ = 100  # each may hold a log and a result of a megabyte
+_ROWS_OF_A_FILE = 100_000
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What one step did.
+
+    Attributes:
+        jobs: how many were deleted.
+        file: the archive that holds them; None: there is none.
+    """
+
+    jobs: int
+    file: Path | None = None
+
+
+def prune(
+    older_than: float, folder: Path | None = None, kind: Format = "jsonl", means: Means = BY_HAND
+) -> Iterator[Pruned]:
+    """Delete all jobs that finished more than `older_than` seconds ago, oldest first, and the old workers.
+
+    A job is kept while a child needs it. Nothing happens until the iterator is read; each step that it gives
+    is committed. How many there are: ``len(retention.prunable(connection, older_than))``.
+
+    Parameters:
+        folder: where the jobs are archived before; made if need be. None: nowhere.
+        kind: ``jsonl``: a line of JSON for each job, gzip; ``parquet``: needs the package pyarrow.
+
+    Raises:
+        UsageError: the folder cannot be written to, or pyarrow is missing. Nothing was deleted that is in no
+            archive.
+        BoardUnreachableError: what was given before has been done.
+    """
+    if folder is None:
+        yield from _plainly(older_than, means)
+    else:
+        yield from _archived(older_than, _writable(folder, kind), kind, means)
+    with means.begin() as connection:
+        while retention.forget_workers(connection, older_than, _ROWS) == _ROWS:
+            pass
+
+
+def _plainly(older_than: float, means: Means) -> Iterator[Pruned]:
+    pruned = _ROWS
+    while pruned == _ROWS:
+        with means.begin() as connection:
+            pruned = retention.prune(connection, older_than, _ROWS)
+        yield Pruned(pruned)
+
+
+def _archived(older_than: float, folder: Path, kind: Format, means: Means) -> Iterator[Pruned]:
+    ids = [0] * _ROWS_OF_A_FILE
+    while len(ids) == _ROWS_OF_A_FILE:
+        with means.begin() as connection:
+            ids = retention.prunable(connection, older_than, _ROWS_OF_A_FILE)
+        if not ids:
+            return
+        path, jobs = _write(ids, folder, kind, means)
+        failpoint("after_archive")
+        deleted = 0
+        for start in range(0, len(jobs), _ROWS):
+            with means.begin() as connection:
+                deleted += retention.delete_archived(connection, jobs[start : start + _ROWS], older_than)
+        yield Pruned(deleted, path)
+        if not deleted:  # others hold all of them; they would be archived again and again
+            return
+
+
+def _write(ids: list[int], folder: Path, kind: Format, means: Means) -> tuple[Path, list[Archived]]:
+    """Write the jobs to a new file; where it is, and which jobs are in it, without their lines."""
+    stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%f")
+    path = folder / f"jobs-{stamp}-{os.getpid()}.{suffix(kind)}"
+    partial = path.with_name(f".{path.name}.partial")
+    jobs: list[Archived] = []
+    try:
+        with partial.open("xb") as file:
+            with opened(file, kind) as archive:
+                for start in range(0, len(ids), _ROWS_TO_READ):
+                    with means.begin() as connection:
+                        found = retention.archived(connection, ids[start : start + _ROWS_TO_READ])
+                    archive.write([job.line for job in found])
+                    jobs += [replace(job, line="") for job in found]
+            file.flush()
+            os.fsync(file.fileno())
+        failpoint("before_archive")
+        partial.rename(path)
+        _sync(folder)
+    except OSError as error:
+        raise UsageError(f"the archive {path} cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return path, jobs
+
+
+def _sync(folder: Path) -> None:
+    """The new name outlives a crash of the machine too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _writable(folder: Path, kind: Format) -> Path:
+    check(kind)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the archive {folder} cannot be made: {error.strerror or error}") from error
+    return folder

@@ -1,0 +1,73 @@
+"""What a short command may load: each package costs every call its start. Names are counted, never times."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from simcelery.services import Services
+
+# What `import` of these loads, apart from the standard library.
+CLICK = {"simcelery", "click"}
+SETTINGS = {
+    "pydantic",
+    "pydantic_core",
+    "pydantic_settings",
+    "annotated_types",
+    "dotenv",
+    "typing_extensions",
+    "typing_inspection",
+}
+BOARD = {"sqlalchemy", "psycopg", "psycopg_binary"}
+
+
+def loaded(code: str, *arguments: str) -> set[str]:
+    """The modules that are loaded at the end of a fresh process."""
+    ending = "; print(*sys.modules, file=sys.stderr)"
+    command = [sys.executable, "-c", f"import sys; {code}{ending}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+def packages(modules: set[str]) -> set[str]:
+    """Those that are neither the standard library nor parts of an interpreter or an extension module."""
+    tops = {name.partition(".")[0] for name in modules}
+    return {
+        name
+        for name in tops - sys.stdlib_module_names
+        if not name.startswith("_") and name != "cython_runtime"
+    }
+
+
+def simcelery(servers: Services, *arguments: str) -> set[str]:
+    """What a command line loads on servers that are there."""
+    code = "from simcelery.cli.root import run; code = run(sys.argv[1:]); assert code == 0"
+    urls = ("--database-url", servers.database_url, "--broker-url", servers.broker_url)
+    return loaded(code, *urls, *arguments)
+
+
+def test_import_of_the_package() -> None:
+    modules = loaded("import simcelery")
+    assert packages(modules) == {"simcelery"}
+    assert {name for name in modules if name.startswith("simcelery.")} == set()
+
+
+def test_help() -> None:
+    modules = loaded("from simcelery.cli.root import run; run(['--help'])")
+    assert packages(modules) == CLICK
+    assert "importlib.metadata" not in modules
+
+
+@pytest.mark.usefixtures("board")
+@pytest.mark.parametrize("verb", ["status", "list", "errors", "stats", "watch", "list -o json"])
+def test_looking_at_the_board(servers: Services, verb: str) -> None:
+    modules = simcelery(servers, *verb.split())
+    # No celery, kombu, redis, alembic, rich, numpy, psutil …
+    assert packages(modules) <= CLICK | SETTINGS | BOARD
+    own = {name.split(".")[1] for name in modules if name.startswith("simcelery.")}
+    assert own == {"cli", "board", "settings", "errors"}
+    assert not {"sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.mysql"} & modules
+    assert "simcelery.board.migrate" not in modules

@@ -1,0 +1,193 @@
+"""No hot statement reads a whole table: their plans on a filled board."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Connection, event
+
+from simcelery import settings
+from simcelery.board import (
+    children,
+    engine,
+    feed,
+    leases,
+    migrate,
+    queries,
+    retention,
+    slices,
+    transitions,
+    turns,
+)
+from simcelery.board.queries import Filter
+from simcelery.board.transitions import by_claim
+from simcelery.services import Services
+from simcelery.settings import Settings
+from tests.board_helpers import ERROR
+
+# As a board that works off its jobs in their order: the old ones are over, most of the new ones wait.
+FILL = """
+INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at, ended_at)
+SELECT 'w' || n, 'h', n, '{cpu}', 1, '0', now() + interval '1 h', CASE WHEN n <= 2000 THEN now() END
+FROM generate_series(1, 2100) n;
+CREATE TEMPORARY TABLE plan AS
+SELECT n, now() - (30000 - n) * interval '20 s' AS at, n < 20000 AS over, n < 20100 AS ran,
+    CASE WHEN n % 3000 = 7 THEN 'rare' ELSE 'cpu' END AS queue,
+    CASE WHEN n < 20000 THEN CASE WHEN n % 50 = 0 THEN 'failed' ELSE 'succeeded' END
+        WHEN n < 20100 THEN 'running' WHEN n % 10 = 5 THEN 'blocked' WHEN n % 10 = 6 THEN 'scheduled'
+        ELSE 'pending' END AS state
+FROM generate_series(1, 30000) n;
+INSERT INTO jobs (id, task_id, workflow, parameters, state, queue, priority, tags, attempt, max_attempts,
+    max_losses, run_at, published_at, publish_count, unmet, worker_id, pid, claim_id, submitted_by,
+    submitted_at, started_at, finished_at, settled_at)
+SELECT n, gen_random_uuid(), 'w' || n % 4, jsonb_build_object('n', n, 'text', repeat('x', 100)), state,
+    queue, n % 3 * 2, ARRAY['batch' || n / 100], ran::int, 1, 5,
+    CASE WHEN state = 'scheduled' THEN now() + interval '1 h' END,
+    CASE WHEN state = 'pending' AND n % 20 = 1 THEN now() END, (n % 20 = 1)::int, (state = 'blocked')::int,
+    CASE WHEN ran THEN 2001 + n % 100 END, CASE WHEN ran THEN 1 END, CASE WHEN ran THEN gen_random_uuid() END,
+    'me', at, CASE WHEN ran THEN at END, CASE WHEN over THEN at END,
+    CASE WHEN over AND n % 500 > 1 THEN at END
+FROM plan;
+INSERT INTO attempts (job_id, attempt, claim_id, outcome, worker_id, pid, started_at, finished_at)
+SELECT id, 1, claim_id, state, worker_id, pid, started_at, finished_at FROM jobs WHERE id < 20000;
+INSERT INTO dependencies (job_id, parent_id)
+SELECT id, id - 1 FROM jobs WHERE state = 'blocked' OR (id % 2 = 0 AND id < 20000);
+INSERT INTO log_chunks SELECT id, 1, 1, 'text' FROM jobs WHERE id < 10000;
+INSERT INTO steps (job_id, name) SELECT id, 'scf' FROM jobs WHERE id < 10000;
+"""
+LAST = 30_000
+MINE = 2001  # a worker
+CLAIM = uuid.uuid4()
+SLICE = {
+    **dict.fromkeys(("task", "claim"), CLAIM),
+    **{name: [0.0] for name in ("waited", "ago", "cpu")},
+    **{name: ["1"] for name in ("results", "workdirs", "versions", "logs")},
+    **dict(zip(("worker", "pid", "more", "workflow", "queue"), (MINE, 1, 50, "w1", "cpu"), strict=True)),
+    **dict(zip(("ids", "claims", "memory"), ([LAST], [CLAIM], [1]), strict=True)),
+}
+
+
+@pytest.fixture(scope="module")
+def filled(servers: Services) -> Iterator[Settings]:
+    """A board of 30,000 jobs, in a database of its own."""
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS filled WITH (FORCE)")
+        connection.execute("CREATE DATABASE filled")
+    url = servers.database_url.rpartition("/")[0] + "/filled"
+    made = settings.get_settings().model_copy(update={"database_url": SecretStr(url)})
+    migrate.upgrade(made)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(FILL.encode())
+        connection.execute("VACUUM ANALYZE")
+    yield made
+    engine.dispose()
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE filled WITH (FORCE)")
+
+
+def plans(board: Settings, ask: Callable[[Connection], object]) -> str:
+    """The plans of all statements that a function executes."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(driver: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        seen.append((statement, parameters))
+
+    with engine.begin(board) as connection:
+        event.listen(connection, "before_cursor_execute", note)
+        ask(connection)
+        event.remove(connection, "before_cursor_execute", note)
+        connection.rollback()
+    with engine.begin(board) as connection:
+        return "\n".join(
+            line
+            for statement, parameters in seen
+            for (line,) in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+        )
+
+
+def raw(statement: str) -> Callable[[Connection], object]:
+    return lambda connection: connection.exec_driver_sql(statement, SLICE)
+
+
+def listed(**which: Any) -> Callable[[Connection], object]:
+    return lambda connection: queries.jobs(connection, Filter(**which), limit=20)
+
+
+def counted(**which: Any) -> Callable[[Connection], object]:
+    return lambda connection: queries.counts_by_workflow(connection, Filter(**which))
+
+
+ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
+    # What every job costs.
+    "claim": (raw(slices._CLAIM_ONE), ("jobs_task_id_key", "using workers_")),
+    "claim more": (raw(slices._CLAIM_MORE), ("jobs_slice", "dependencies_parent")),
+    "succeed": (raw(slices._SUCCEED + slices._DONE), ("jobs_pkey", "dependencies_parent")),
+    "finish": (
+        lambda c: transitions.finish(c, by_claim(CLAIM, CLAIM), ERROR),
+        ("jobs_task_id_key",),
+    ),
+    "unblock": (lambda c: children.unblock(c, LAST - 6), ("using dependencies_", "using jobs_")),
+    # What recovery and leases ask again and again.
+    "turns": (lambda c: turns.take_turns(c, {"stage": 1.0}, "me", 40), ("workers_live",)),
+    "renew": (lambda c: leases.renew(c, MINE, 20.0, succeeded=["w"]), ("using workers_",)),
+    "accounts": (lambda c: leases.accounts(c, MINE, [LAST]), ("jobs_running", "jobs_pkey")),
+    "lanes": (lambda c: feed.lanes(c, 2000), ("jobs_unpublished", "jobs_published")),
+    "unpublished": (lambda c: feed.unpublished(c, "cpu", 4, 100), ("jobs_unpublished",)),
+    "overdue": (lambda c: feed.overdue(c, "cpu", 4, 100), ("jobs_published",)),
+    "mark published": (lambda c: feed.mark_published(c, range(LAST - 500, LAST)), ("jobs_pkey",)),
+    "stage": (transitions.stage, ("jobs_scheduled",)),
+    "rescue": (lambda c: transitions.rescue(c, grace=0.0, judge=MINE), ("jobs_running",)),
+    "settle": (children.settle, ("jobs_unsettled", "dependencies_p", "jobs_pkey")),
+    "prune": (lambda c: retention.prune(c, 6 * 86400.0), ("jobs_finished", "dependencies_parent")),
+    "archive": (
+        lambda c: retention.archived(c, [1, 2, 3]),
+        ("jobs_pkey", "attempts_pkey", "steps_pkey", "log_chunks_pkey", "dependencies_pkey"),
+    ),
+    # What people ask.
+    "list": (listed(), ("jobs_pkey",)),
+    "list a state": (listed(states=["failed"]), ("jobs_",)),
+    "list a queue": (listed(queue="rare"), ("jobs_kind",)),
+    "list no such workflow": (listed(workflow="none"), ("jobs_kind",)),
+    "list an old tag": (listed(tags=["batch3"]), ("jobs_tags",)),
+    "list the last minute": (listed(since=60.0), ("jobs_pkey",)),
+    "status": (counted(), ("Index Only Scan using jobs_kind",)),
+    "status of a workflow": (counted(workflow="w1"), ("Index Only Scan using jobs_kind",)),
+    "status of a tag": (counted(tags=["batch3"]), ("jobs_tags",)),
+    "counts": (lambda c: queries.counts(c, Filter()), ("Index Only Scan using jobs_kind",)),
+    "wait": (lambda c: queries.states(c, range(1000)), ("jobs_pkey",)),
+    "results": (lambda c: queries.results(c, range(1000)), ("jobs_pkey",)),
+    "show": (lambda c: (queries.job(c, 5), queries.attempts(c, 5), queries.log(c, 5)), ("log_chunks_pkey",)),
+    "explain": (
+        lambda c: queries.number_before(c, queries.job(c, LAST - 1)),  # type: ignore[arg-type]
+        ("jobs_unpublished", "jobs_published"),
+    ),
+    "unserved": (queries.unserved, ("Index Only Scan using jobs_kind", "workers_live")),
+    "anything left": (lambda c: queries.anything_left(c, ["none"]), ("jobs_",)),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_no_table_that_grows_is_read_as_a_whole(name: str, filled: Settings) -> None:
+    ask, indexes = ASKED[name]
+    plan = plans(filled, ask)
+    assert not re.search(r"Seq Scan on (jobs|attempts|dependencies|log_chunks|steps)", plan), plan
+    for index in indexes:
+        assert index in plan, plan
+
+
+def test_a_step_of_settle_ends_when_there_is_nothing_to_do(filled: Settings) -> None:
+    """The children of all old failures are told within a few steps, and then none is looked at again."""
+    for _ in range(100):
+        with engine.begin(filled) as connection:
+            if not children.settle(connection).more:
+                break
+    plan = plans(filled, lambda connection: connection.execute(children.unsettled(10)))
+    assert "jobs_unsettled" in plan
+    with engine.begin(filled) as connection:
+        assert connection.scalars(children.unsettled(10)).all() == []
