@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
+import operator
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 
+import psycopg
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from simcelery.board import dependencies, transitions
+from simcelery.board import copying, dependencies, engine, transitions
 from simcelery.board.models import Job
 from simcelery.board.states import UNSUCCESSFUL, State
-from simcelery.errors import StateError
+from simcelery.board.task_ids import new_task_id
+from simcelery.errors import BoardUnreachableError, StateError
 
 OnFailed = Literal["retry", "keep", "error"]
 # From here on COPY beats a multi-row INSERT.
@@ -40,7 +42,7 @@ class NewJob:
     max_losses: int
     submitted_by: str
     id: int | None = None
-    task_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    task_id: uuid.UUID = field(default_factory=new_task_id)
     tags: Sequence[str] = ()
     idempotency_key: str | None = None
     parent_id: int | None = None
@@ -49,10 +51,16 @@ class NewJob:
     run_at: dt.datetime | None = None
     delay: float | None = None
     parents: frozenset[int] = frozenset()
+    parameters_json: str | None = None  # the same as text, where somebody had to write it anyway
+
+    def alike(self, **different: Any) -> Self:
+        """A new job, like this one but for what is given; `dataclasses.replace` takes five times as long."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, task_id=new_task_id(), **different)
+        return made
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What became of a job to record.
 
     Attributes:
@@ -69,11 +77,14 @@ class Recorded:
 
 def allocate_ids(connection: Connection, count: int) -> list[int]:
     """Ids for jobs to record, in ascending order."""
-    rows = connection.scalars(
-        text("SELECT nextval(pg_get_serial_sequence('jobs', 'id')) FROM generate_series(1, :count)"),
+    # As one array: a row for each id would take longer to read than the id to make.
+    found = connection.scalar(
+        text(
+            "SELECT array_agg(nextval(pg_get_serial_sequence('jobs', 'id'))) FROM generate_series(1, :count)"
+        ),
         {"count": count},
     )
-    return sorted(rows)
+    return sorted(found or [])
 
 
 def record(
@@ -96,27 +107,63 @@ def record(
     now = connection.scalar(select(func.clock_timestamp())) if any(_timed(job) for job in jobs) else None
     rows = [_row(job, number, unmet.get(number, 0), now) for job, number in zip(jobs, ids, strict=True)]
     taken, holders = _insert_or_find(connection, rows, on_failed)
-    dependencies.add(connection, {n: job.parents for job, n in zip(jobs, ids, strict=True) if n in taken})
+    dependencies.add(
+        connection,
+        {n: job.parents for job, n in zip(jobs, ids, strict=True) if job.parents and n in taken},
+    )
     return [
-        Recorded(row["id"], row["task_id"], "new", row["state"])
-        if row["id"] in taken
-        else holders[row["idempotency_key"]]
+        Recorded(row.id, row.job.task_id, "new", row.state)
+        if row.id in taken
+        else holders[row.job.idempotency_key or ""]
         for row in rows
     ]
 
 
+def record_alone(job: NewJob) -> Recorded:
+    """Record a job that waits for nothing and has no key: a transaction of its own, in one round trip.
+
+    Raises:
+        BoardUnreachableError: Postgres cannot be reached; see `perhaps_recorded`.
+    """
+    values = _values(_Row(job, 0, 0, State.PENDING, None)) | {
+        "parameters": job.parameters_json or copying.as_json(job.parameters)
+    }
+    [[(number,)]] = engine.one_round_trip(_INSERT_ALONE, values)
+    return Recorded(number, job.task_id, "new")
+
+
+def may_be_alone(job: NewJob) -> bool:
+    """Whether `record_alone` can record it."""
+    return job.id is None and job.idempotency_key is None and not job.parents and not _timed(job)
+
+
+def perhaps_recorded(error: BoardUnreachableError) -> bool:
+    """Whether `record_alone` lost the board after it had sent the job, so that nobody knows."""
+    return isinstance(error.__cause__, psycopg.Error)  # while connecting it is SQLAlchemy's
+
+
+class _Row(NamedTuple):
+    """A job to record, with what only the board knows of it."""
+
+    job: NewJob
+    id: int
+    unmet: int
+    state: State
+    run_at: dt.datetime | None
+
+
 def _insert_or_find(
-    connection: Connection, rows: list[dict[str, Any]], on_failed: OnFailed
+    connection: Connection, rows: list[_Row], on_failed: OnFailed
 ) -> tuple[set[int], dict[str, Recorded]]:
     """The ids that went in, and the holders of the other rows' keys."""
     taken: set[int] = set()
     holders: dict[str, Recorded] = {}
     for _ in range(_TRIES):
         taken |= _insert(connection, rows) if rows else set()
-        left = [row for row in rows if row["id"] not in taken]
+        left = [row for row in rows if row.id not in taken]
         holders |= _holders(connection, left, on_failed)
         # A holder may have been pruned since it was in the way: then its key is free.
-        rows = [row for row in left if row["idempotency_key"] not in holders]
+        rows = [row for row in left if row.job.idempotency_key not in holders]
     return taken, holders
 
 
@@ -124,7 +171,7 @@ def _timed(job: NewJob) -> bool:
     return job.run_at is not None or job.delay is not None
 
 
-def _row(job: NewJob, number: int, unmet: int, now: dt.datetime | None) -> dict[str, Any]:
+def _row(job: NewJob, number: int, unmet: int, now: dt.datetime | None) -> _Row:
     run_at = job.run_at
     if job.delay is not None and now is not None:
         run_at = now + dt.timedelta(seconds=job.delay)
@@ -134,64 +181,84 @@ def _row(job: NewJob, number: int, unmet: int, now: dt.datetime | None) -> dict[
         state = State.SCHEDULED
     else:
         state = State.PENDING
+    return _Row(job, number, unmet, state, run_at)
+
+
+_OWN = ("id", "task_id", "parameters", "idempotency_key", "state", "run_at", "unmet")
+# What the jobs of a bulk have in common.
+_SHARED = (
+    "workflow",
+    "queue",
+    "priority",
+    "tags",
+    "parent_id",
+    "max_attempts",
+    "max_losses",
+    "time_limit",
+    "soft_time_limit",
+    "submitted_by",
+)
+_COLUMNS = ", ".join((*_OWN, *_SHARED))
+_INSERT_ALONE = (
+    f"INSERT INTO jobs ({', '.join((*_OWN[1:], *_SHARED))}) "
+    f"VALUES ({', '.join(f'%({name})s' for name in (*_OWN[1:], *_SHARED))}) RETURNING id"
+)
+
+
+def _values(row: _Row) -> dict[str, Any]:
+    job = row.job
+    shared = {name: getattr(job, name) for name in _SHARED} | {"tags": list(job.tags)}
     return {
-        "id": number,
+        "id": row.id,
         "task_id": job.task_id,
-        "workflow": job.workflow,
         "parameters": job.parameters,
-        "state": state,
-        "queue": job.queue,
-        "priority": job.priority,
-        "tags": list(job.tags),
         "idempotency_key": job.idempotency_key,
-        "parent_id": job.parent_id,
-        "max_attempts": job.max_attempts,
-        "max_losses": job.max_losses,
-        "time_limit": job.time_limit,
-        "soft_time_limit": job.soft_time_limit,
-        "run_at": run_at,
-        "unmet": unmet,
-        "submitted_by": job.submitted_by,
+        "state": row.state,
+        "run_at": row.run_at,
+        "unmet": row.unmet,
+        **shared,
     }
 
 
-def _insert(connection: Connection, rows: list[dict[str, Any]]) -> set[int]:
+def _insert(connection: Connection, rows: list[_Row]) -> set[int]:
     """Insert what no key forbids; the ids that went in."""
-    keyed = any(row["idempotency_key"] is not None for row in rows)
+    keyed = any(row.job.idempotency_key is not None for row in rows)
     if len(rows) >= _COPY_FROM:
         return _copy_keyed(connection, rows) if keyed else _copy(connection, "jobs", rows)
     if not keyed:
-        connection.execute(insert(Job), rows)
-        return {row["id"] for row in rows}
+        connection.execute(insert(Job), [_values(row) for row in rows])
+        return {row.id for row in rows}
     # In the order of the keys, so that two submissions of the same keys wait for each other in one
     # direction only.
     statement = pg_insert(Job).on_conflict_do_nothing().returning(Job.id)
-    ordered = sorted(rows, key=lambda row: (row["idempotency_key"] or "", row["id"]))
-    return set(connection.scalars(statement, ordered))
+    ordered = sorted(rows, key=lambda row: (row.job.idempotency_key or "", row.id))
+    return set(connection.scalars(statement, [_values(row) for row in ordered]))
 
 
-def _copy(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> set[int]:
-    """COPY rows into a table. psycopg's own cursor: SQLAlchemy has no COPY."""
-    ids: set[int] = set()
-    driver = connection.connection.driver_connection
-    assert driver is not None
-    with driver.cursor() as cursor:
-        names = list(rows[0])
-        columns = [f'"{name}"' for name in names]
-        with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
-            for row in rows:
-                ids.add(row["id"])
-                copy.write_row([_cell(name, row[name]) for name in names])
-    return ids
+def _copy(connection: Connection, table: str, rows: list[_Row]) -> set[int]:
+    copying.copy(connection, f"{table} ({_COLUMNS})", _lines(rows))
+    return {row.id for row in rows}
 
 
-def _cell(name: str, value: Any) -> Any:
-    if name == "parameters":
-        return json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return str(value) if name == "state" else value
+def _lines(rows: list[_Row]) -> Iterator[str]:
+    """Rows as COPY reads them; what neighbours share is written once."""
+    shared: tuple[Any, ...] | None = None
+    end = ""
+    for job, number, unmet, state, run_at in rows:
+        these = _shared(job)
+        if these != shared:
+            shared, end = these, "\t".join(map(copying.cell, these)) + "\n"
+        text_of = job.parameters_json or copying.as_json(job.parameters)
+        yield (
+            f"{number}\t{job.task_id}\t{copying.escaped(text_of)}\t{copying.cell(job.idempotency_key)}"
+            f"\t{state}\t{copying.cell(run_at)}\t{unmet}\t{end}"
+        )
 
 
-def _copy_keyed(connection: Connection, rows: list[dict[str, Any]]) -> set[int]:
+_shared = operator.attrgetter(*_SHARED)
+
+
+def _copy_keyed(connection: Connection, rows: list[_Row]) -> set[int]:
     """COPY beside the table, then insert what no key forbids."""
     connection.execute(
         text(
@@ -199,10 +266,9 @@ def _copy_keyed(connection: Connection, rows: list[dict[str, Any]]) -> set[int]:
         )
     )
     _copy(connection, "new_jobs", rows)
-    columns = ", ".join(f'"{name}"' for name in rows[0])
     inserted = connection.scalars(
         text(
-            f"INSERT INTO jobs ({columns}) SELECT {columns} FROM new_jobs "
+            f"INSERT INTO jobs ({_COLUMNS}) SELECT {_COLUMNS} FROM new_jobs "
             "ORDER BY idempotency_key, id ON CONFLICT DO NOTHING RETURNING id"
         )
     )
@@ -211,18 +277,17 @@ def _copy_keyed(connection: Connection, rows: list[dict[str, Any]]) -> set[int]:
     return ids
 
 
-def _holders(connection: Connection, rows: list[dict[str, Any]], on_failed: OnFailed) -> dict[str, Recorded]:
+def _holders(connection: Connection, rows: list[_Row], on_failed: OnFailed) -> dict[str, Recorded]:
     """The jobs that hold the keys of these rows."""
-    keys = {row["idempotency_key"] for row in rows}
-    if not keys:
+    wanted = {row.job.idempotency_key: row.job.workflow for row in rows}
+    if not wanted:
         return {}
     found = connection.execute(
         select(Job.id, Job.task_id, Job.state, Job.workflow, Job.idempotency_key)
-        .where(Job.idempotency_key.in_(keys))
+        .where(Job.idempotency_key.in_(wanted))
         .order_by(Job.id)
         .with_for_update()
     ).all()
-    wanted = {row["idempotency_key"]: row["workflow"] for row in rows}
     for job in found:
         if job.workflow != wanted[job.idempotency_key]:
             raise StateError(f"job {job.id} of {job.workflow} has this key already: choose another key")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import glob
-import io
 import itertools
 import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -53,27 +52,58 @@ def pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def items(target: Target, parameters: Sequence[str], each: str | None, grid: Sequence[str]) -> list[Item]:
+@dataclass(frozen=True)
+class Items:
     """The parameters of all jobs: those given, with each row or file, with each point of the grid.
 
-    Raises:
-        UsageError, ParametersError: something cannot be read or does not fit; one line says where.
+    They are read as they are asked for, each time anew; stdin (`once`) can be read a single time.
     """
-    base = target.parse(pairs(parameters))
-    rows = [Item({})] if each is None else list(read_each(target, each))
-    points = grid_points(target, grid)
-    if len(rows) * len(points) > MOST_JOBS:
-        raise UsageError(f"this is {len(rows) * len(points):,} jobs; submit at most {MOST_JOBS:,} at once")
-    if not rows:
-        raise UsageError(f"--each {each}: there is nothing in it")
-    found = []
-    for row, point in itertools.product(rows, points):
-        for names in (base.keys() & row.values.keys(), base.keys() & point.keys(), row.values.keys() & point):
+
+    target: Target
+    base: dict[str, Any]
+    each: str | None
+    axes: list[list[tuple[str, Any]]]
+
+    @property
+    def once(self) -> bool:
+        """Whether they cannot be read again."""
+        return self.each == "-"
+
+    def __iter__(self) -> Iterator[Item]:
+        """One after the other.
+
+        Raises:
+            UsageError, ParametersError: something cannot be read or does not fit; one line says where.
+        """
+        count = 0
+        for row in [Item({})] if self.each is None else read_each(self.target, self.each):
+            for combination in itertools.product(*self.axes):
+                count += 1
+                if count > MOST_JOBS:
+                    raise UsageError(f"these are more than {MOST_JOBS:,} jobs: submit them in parts")
+                yield self._item(row, dict(combination))
+        if not count:
+            raise UsageError(f"--each {self.each}: there is nothing in it")
+
+    def _item(self, row: Item, point: dict[str, Any]) -> Item:
+        for names in (
+            self.base.keys() & row.values.keys(),
+            self.base.keys() & point.keys(),
+            row.values.keys() & point.keys(),
+        ):
             if names:
                 where = f"{row.where}: " if row.where else ""
                 raise UsageError(f"{where}parameter {min(names)!r} is given twice")
-        found.append(Item({**base, **row.values, **point}, row.where))
-    return found
+        return Item({**self.base, **row.values, **point}, row.where)
+
+
+def items(target: Target, parameters: Sequence[str], each: str | None, grid: Sequence[str]) -> Items:
+    """The parameters of all jobs.
+
+    Raises:
+        UsageError, ParametersError: what the command line says cannot be read or does not fit.
+    """
+    return Items(target, target.parse(pairs(parameters)), each, grid_axes(target, grid))
 
 
 # --- --each ----------------------------------------------------------------------------------------
@@ -83,21 +113,16 @@ def read_each(target: Target, each: str) -> Iterator[Item]:
     """One item for each row of a file or stdin, or for each file that a pattern names.
 
     Raises:
-        UsageError, ParametersError: as `items`.
+        UsageError, ParametersError: as `Items`.
     """
     name, equals, pattern = each.partition("=")
     if equals and name.isidentifier():
         return _files(target, name, pattern)
     if each == "-":
-        return _json_lines("stdin", sys.stdin.read())
+        return _json_lines("stdin", sys.stdin)
     suffix = Path(each).suffix.lower()
     if not glob.has_magic(each) and suffix in (".jsonl", ".ndjson", ".csv"):
-        try:
-            text = Path(each).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise UsageError(f"--each {each}: {reason}") from None
-        return _table(target, each, text) if suffix == ".csv" else _json_lines(each, text)
+        return _rows(target, each, table=suffix == ".csv")
     if len(target.required) != 1:
         names = ", ".join(target.required) or "none"
         raise UsageError(
@@ -114,8 +139,18 @@ def _files(target: Target, name: str, pattern: str) -> Iterator[Item]:
     return (_parsed(target, path, [(name, path)]) for path in paths)
 
 
-def _json_lines(where: str, text: str) -> Iterator[Item]:
-    for number, line in enumerate(text.splitlines(), 1):
+def _rows(target: Target, path: str, *, table: bool) -> Iterator[Item]:
+    """The rows of a file, read line by line: it may be larger than the memory."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="" if table else None) as file:
+            yield from _table(target, path, file) if table else _json_lines(path, file)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"--each {path}: {reason}") from None
+
+
+def _json_lines(where: str, lines: Iterable[str]) -> Iterator[Item]:
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         place = f"{where} line {number}"
@@ -128,9 +163,9 @@ def _json_lines(where: str, text: str) -> Iterator[Item]:
         yield Item(values, place)
 
 
-def _table(target: Target, where: str, text: str) -> Iterator[Item]:
+def _table(target: Target, where: str, lines: Iterable[str]) -> Iterator[Item]:
     """A header of parameter names; an empty cell leaves the parameter to its default."""
-    reader = csv.reader(io.StringIO(text))
+    reader = csv.reader(lines)
     header: list[str] | None = None
     for row in reader:
         if not any(cell.strip() for cell in row):
@@ -157,8 +192,8 @@ def _parsed(target: Target, where: str, texts: list[tuple[str, str]]) -> Item:
 # --- --grid ----------------------------------------------------------------------------------------
 
 
-def grid_points(target: Target, grid: Sequence[str]) -> list[dict[str, Any]]:
-    """The cartesian product of all grids.
+def grid_axes(target: Target, grid: Sequence[str]) -> list[list[tuple[str, Any]]]:
+    """For each grid its name with each of its values; their product is the grid.
 
     Raises:
         UsageError, ParametersError: as `items`.
@@ -171,7 +206,7 @@ def grid_points(target: Target, grid: Sequence[str]) -> list[dict[str, Any]]:
         axes.append([(name, value) for value in values])
     if math.prod(map(len, axes)) > MOST_JOBS:
         raise UsageError(f"--grid: this is more than {MOST_JOBS:,} jobs")
-    return [dict(point) for point in itertools.product(*axes)]
+    return axes
 
 
 def grid_values(text: str) -> list[str]:

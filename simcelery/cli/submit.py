@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,19 +12,22 @@ import click
 from simcelery.cli import sources
 from simcelery.cli.complete import parameter_names, workflow_names
 from simcelery.cli.options import Command, Output, command, duration, output_option
-from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
+from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
+from simcelery.cli.recording import prepared, record_all
 from simcelery.cli.records import KEYS, plain, record, summary
+from simcelery.cli.selectors import chunks
 from simcelery.cli.words import compact, many
-from simcelery.errors import EncodingError, ParametersError, UsageError
+from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
     from simcelery.board.jobs import NewJob
-    from simcelery.cli.sources import Item
+    from simcelery.cli.sources import Items
     from simcelery.cli.targets import Target
-    from simcelery.submission.handle import Job
+    from simcelery.submission.handle import Jobs
     from simcelery.submission.options import Options
 
 _SHOWN = 10  # rows of a dry run
+_AT_ONCE = 1000  # jobs that are read and printed
 
 
 class SubmitCommand(Command):
@@ -104,7 +107,8 @@ def submit(
     """Submit one job, or one for each row, file or point of a grid, or a command.
 
     Values are read as JSON where that fits the parameter, else as text. Everything is validated before
-    anything is written.
+    anything is written; of more than 10,000 jobs from stdin only each 10,000. With --dedupe a submission
+    that was interrupted goes on where it stopped when it is repeated.
     """
     from simcelery.cli import targets
 
@@ -114,19 +118,16 @@ def submit(
         raise UsageError("--key names one job; with --each and --grid use --dedupe")
     seconds = duration("--timeout", timeout)
     options = _options(chosen)
-    new = prepare(target, found, options)
     if dry_run:
-        _show_dry(new, output, several)
+        show_dry(prepared(target, found, options), output, several)
         return 0
-    from simcelery.submission.submit import submit_all
-
-    jobs = submit_all(new, options)
+    jobs = record_all(target, found, options)
     if wait:
         from simcelery.cli.wait import wait_for
 
         if output == "table":
             note(_in_words(jobs, several, options))  # stdout is for the result
-        return wait_for([job.id for job in jobs], seconds, output, single=not several)
+        return wait_for(jobs.ids, seconds, output, single=not several)
     _show(jobs, output, several, options)
     return 0
 
@@ -138,14 +139,15 @@ def _what(
     each: str | None,
     grid: tuple[str, ...],
     find: Any,
-) -> tuple[Target, list[Item]]:
+) -> tuple[Target, Items]:
     """The workflow, and the parameters of each of its jobs."""
     if argv is not None:
         if workflow or each or grid:
             raise UsageError("before '--' stand options only: a command has no NAME=VALUE, --each or --grid")
         if not argv:
             raise UsageError("there is no command after '--'")
-        return find("command"), [sources.Item({"argv": argv})]
+        shell = find("command")
+        return shell, sources.Items(shell, {"argv": argv}, None, [])
     if not workflow:
         raise UsageError("submit what? Name a workflow ('simcelery workflows' lists them), or '-- COMMAND'")
     if "=" in workflow:
@@ -180,69 +182,56 @@ def parse_run_at(text: str) -> tuple[dt.datetime | None, float | None]:
         raise UsageError(f"--run-at: {text!r} is not a time: write 2030-01-31T08:00 or +2h") from None
 
 
-def prepare(target: Target, found: Sequence[Item], options: Options) -> list[NewJob]:
-    """All jobs, validated; none is recorded.
-
-    Raises:
-        ParametersError, EncodingError: of the first that does not fit; says where it came from.
-    """
-    new = []
-    for item in found:
-        try:
-            new.append(target.prepare(item.values, options))
-        except (ParametersError, EncodingError) as error:
-            if item.where:
-                raise type(error)(f"{item.where}: {error}") from None
-            raise
-    return new
-
-
-def _show(jobs: Sequence[Job], output: Output, several: bool, options: Options) -> None:
+def _show(jobs: Jobs, output: Output, several: bool, options: Options) -> None:
     if output == "quiet":
-        show_ids(job.id for job in jobs)
+        for some in chunks(jobs.ids):
+            show_ids(some)
+    elif output == "json" and several:
+        show_json_list(_records(jobs))
     elif output == "json":
-        shown = _records(jobs)
-        show_json(shown if several else shown[0])
+        show_json(next(_records(jobs)))
     else:
         say(_in_words(jobs, several, options))
 
 
-def _in_words(jobs: Sequence[Job], several: bool, options: Options) -> str:
+def _in_words(jobs: Jobs, several: bool, options: Options) -> str:
     if not several:
         return f"job {jobs[0].id}" + (f" ({jobs[0].how})" if jobs[0].how != "new" else "")
-    line = f"{many(len(jobs))} (ids {compact(job.id for job in jobs)})"
+    line = f"{many(len(jobs))} (ids {compact(jobs.ids)})"
     if options.dedupe:
-        hows = Counter(job.how for job in jobs)
-        line += ": " + ", ".join(
-            f"{hows[how]:,} {how}" for how in ("new", "existing", "retried") if hows[how]
-        )
+        line += ": " + ", ".join(f"{number:,} {how}" for how, number in jobs.summary().items() if number)
     return line
 
 
-def _records(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def _records(jobs: Jobs) -> Iterator[dict[str, Any]]:
     from simcelery.board import engine, queries
-    from simcelery.cli.selectors import chunks
 
-    rows = {}
-    with engine.begin() as connection:
-        for part in chunks([job.id for job in jobs]):
-            rows.update({row.id: row for row in queries.jobs(connection, queries.Filter(ids=part))})
-    return [record(rows[job.id], how=job.how) for job in jobs if job.id in rows]
+    for start in range(0, len(jobs), _AT_ONCE):
+        some = jobs[start : start + _AT_ONCE]
+        with engine.begin() as connection:
+            rows = {row.id: row for row in queries.jobs(connection, queries.Filter(ids=some.ids))}
+        yield from (record(rows[job.id], how=job.how) for job in some if job.id in rows)
 
 
-def _show_dry(new: Sequence[NewJob], output: Output, several: bool) -> None:
+def show_dry(new: Iterator[NewJob], output: Output, several: bool) -> None:
+    """What would be submitted."""
     if output == "json":
-        shown = [_planned(job) for job in new]
-        show_json(shown if several else shown[0])
-    elif output == "table":
+        shown = map(_planned, new)
+        if several:
+            show_json_list(shown)
+        else:
+            show_json(next(shown))
+        return
+    first = list(islice(new, _SHOWN))
+    left = sum(1 for _ in new)  # validated, too
+    if output == "table":
         columns = [Column("workflow"), Column("queue"), Column("priority", right=True), Column("parameters")]
-        rows = [
-            (job.workflow, job.queue, job.priority, summary(dict(job.parameters))) for job in new[:_SHOWN]
-        ]
-        show_table(columns, rows)
-        if len(new) > _SHOWN:
-            say(f"… and {len(new) - _SHOWN:,} more")
-        say(f"{many(len(new))} would be submitted; nothing is written")
+        show_table(
+            columns, [(job.workflow, job.queue, job.priority, summary(dict(job.parameters))) for job in first]
+        )
+        if left:
+            say(f"… and {left:,} more")
+        say(f"{many(len(first) + left)} would be submitted; nothing is written")
 
 
 def _planned(job: NewJob) -> dict[str, Any]:

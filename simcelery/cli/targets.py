@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from simcelery.cli.output import note
@@ -27,8 +27,8 @@ class Target(Protocol):
     def parse(self, texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
         """Values from ``name=text``."""
 
-    def prepare(self, values: Mapping[str, Any], options: Options) -> NewJob:
-        """The validated job, not yet recorded."""
+    def preparation(self, options: Options) -> Callable[[Mapping[str, Any]], NewJob]:
+        """Makes the validated job of some values; records nothing."""
 
 
 class Here:
@@ -47,11 +47,11 @@ class Here:
         """Values that fit the annotations."""
         return self._definition.parameters.parse(texts)
 
-    def prepare(self, values: Mapping[str, Any], options: Options) -> NewJob:
+    def preparation(self, options: Options) -> Callable[[Mapping[str, Any]], NewJob]:
         """Validated in full."""
-        from simcelery.submission.submit import prepare
+        from simcelery.submission.submit import preparation
 
-        return prepare(self._definition, values, options)
+        return preparation(self._definition, options)
 
 
 class OnBoard:
@@ -79,11 +79,11 @@ class OnBoard:
             parsed[name] = readings(text, prefer_text=about[name].get("type") == "string")[0]
         return parsed
 
-    def prepare(self, values: Mapping[str, Any], options: Options) -> NewJob:
+    def preparation(self, options: Options) -> Callable[[Mapping[str, Any]], NewJob]:
         """Validated by names alone."""
         from simcelery.submission.by_catalogue import prepare_entry
 
-        return prepare_entry(self._entry, values, options)
+        return lambda values: prepare_entry(self._entry, values, options)
 
 
 def find(name: str) -> Target:

@@ -21,6 +21,7 @@ from celery.result import AsyncResult, GroupResult
 
 from simcelery import broker
 from simcelery.board import engine, jobs
+from simcelery.board.task_ids import new_task_id
 from simcelery.errors import CanvasError
 from simcelery.submission.options import Options
 from simcelery.submission.submit import prepare, submit_prepared
@@ -365,7 +366,7 @@ def _refs(outcome: Outcome | None) -> Iterable[Planned]:
 
 def _uuid(text: str | None) -> uuid.UUID:
     if text is None:
-        return uuid.uuid4()
+        return new_task_id()
     try:
         return uuid.UUID(text)
     except ValueError:

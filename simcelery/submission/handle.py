@@ -19,6 +19,7 @@ from simcelery.errors import (
     UpstreamFailedError,
     WaitTimeoutError,
 )
+from simcelery.submission.records import Records
 from simcelery.workflows import registry
 from simcelery.workflows.encoding import JobRef, decode
 
@@ -150,10 +151,10 @@ class Job(JobRef):
 
 
 class Jobs(Sequence[Job]):
-    """A sequence of handles, made as they are looked at: a million of them costs two lists of ids."""
+    """A sequence of handles, made as they are looked at."""
 
-    def __init__(self, recorded: Sequence[Recorded], workflow: str = "") -> None:
-        self._recorded = recorded
+    def __init__(self, recorded: Iterable[Recorded], workflow: str = "") -> None:
+        self._recorded = recorded if isinstance(recorded, Records) else Records(recorded)
         self.workflow = workflow
 
     def __len__(self) -> int:
@@ -176,12 +177,11 @@ class Jobs(Sequence[Job]):
     @property
     def ids(self) -> list[int]:
         """The ids, in the order of submission."""
-        return [job.id for job in self._recorded]
+        return list(self._recorded.ids)
 
     def summary(self) -> dict[str, int]:
         """How many are new, existing and retried."""
-        hows = [job.how for job in self._recorded]
-        return {how: hows.count(how) for how in ("new", "existing", "retried")}
+        return self._recorded.summary()
 
     def wait(self, timeout: float | None = None) -> None:
         """Block until all are in a terminal state.
@@ -201,13 +201,14 @@ class Jobs(Sequence[Job]):
         """
         self.wait(timeout)
         found: dict[int, tuple[str, Any]] = {}
+        ids = self.ids
         with engine.begin() as connection:
-            for start in range(0, len(self), _MANY):
-                found.update(queries.results(connection, self.ids[start : start + _MANY]))
+            for start in range(0, len(ids), _MANY):
+                found.update(queries.results(connection, ids[start : start + _MANY]))
         for job in self:
             if job.id not in found:
                 raise job.failure(job.row())
-        return [restore(*found[number]) for number in self.ids]
+        return [restore(*found[number]) for number in ids]
 
 
 def restore(workflow: str, stored: Any) -> Any:
@@ -231,13 +232,15 @@ def as_completed(
         WaitTimeoutError: some are not finished by then.
         JobNotFoundError: one is no longer on the board.
     """
-    waiting = {job.id: job for job in jobs}
+    handles = jobs if isinstance(jobs, Jobs) else list(jobs)
+    ids = handles.ids if isinstance(handles, Jobs) else [job.id for job in handles]
+    waiting = {number: at for at, number in enumerate(ids)}
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = _FIRST_PAUSE
     while waiting:
         finished = _finished(list(waiting))
         for number in finished:
-            yield waiting.pop(number)
+            yield handles[waiting.pop(number)]
         if on_poll:
             on_poll()
         if not waiting:

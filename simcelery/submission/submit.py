@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
@@ -12,15 +13,22 @@ from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine, feed, jobs
+from simcelery.board.copying import as_json
 from simcelery.board.jobs import NewJob, OnFailed, Recorded
 from simcelery.board.sendable import Sendable
 from simcelery.board.states import State
-from simcelery.errors import ParametersError, ServiceError, SubmissionInterruptedError
+from simcelery.errors import (
+    BoardUnreachableError,
+    ParametersError,
+    ServiceError,
+    SubmissionInterruptedError,
+)
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.submission import lineage
+from simcelery.submission import lineage, plain
 from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, seconds
+from simcelery.submission.records import Records
 from simcelery.workflows.definition import Definition, idempotency_key
 from simcelery.workflows.encoding import check_size, job_refs
 
@@ -39,7 +47,8 @@ def submit(definition: Definition, given: Mapping[str, Any], options: Options | 
     Raises:
         ParametersError, EncodingError, PayloadTooLargeError: before anything is written.
         JobNotFoundError: a job to wait for is not on the board.
-        BoardUnreachableError, SchemaError: nothing is recorded. An unreachable broker is no error: the job is
+        BoardUnreachableError, SchemaError: nothing is recorded, or, where the board was lost during the
+            commit, that is not known; the message says which. An unreachable broker is no error: the job is
             recorded, a warning says so, and workers find it later.
     """
     options = options or Options()
@@ -64,31 +73,39 @@ def submit_many(
     options = options or Options()
     if options.key is not None:
         raise ParametersError("key names one job: submit many with dedupe=True, which makes a key for each")
-    return submit_all((prepare(definition, given, options) for given in items), options)
+    return submit_all(map(preparation(definition, options), items), options)
 
 
-def submit_all(new: Iterable[NewJob], options: Options) -> Jobs:
+def submit_all(
+    new: Iterable[NewJob], options: Options, on_recorded: Callable[[int], None] | None = None
+) -> Jobs:
     """Record jobs of one workflow as they are prepared, in transactions of up to 10,000, and publish them.
+
+    Parameters:
+        on_recorded: called after each transaction with the number of jobs recorded so far.
 
     Raises:
         SubmissionInterruptedError: as `submit_many`.
     """
-    done: list[Recorded] = []
+    done = Records()
     workflow = ""
     iterator = iter(new)
     try:
         while chunk := list(islice(iterator, CHUNK)):
             workflow = chunk[0].workflow
             recorded = _record(chunk, options.on_failed)
-            done += recorded
+            done.extend(recorded)
+            if on_recorded is not None:
+                on_recorded(len(done))
             _publish(chunk, recorded)
     except BaseException as error:
         if not done or options.dedupe or options.key:
             raise
-        ids = [job.id for job in done]
+        ids = list(done.ids)
         raise SubmissionInterruptedError(
-            f"the submission stopped ({type(error).__name__}: {error}); {len(ids):,} jobs are recorded "
-            f"(ids {ids[0]} to {ids[-1]}); cancel those before you submit again, or submit with dedupe",
+            f"the submission stopped ({_in_words(error)}); {len(ids):,} jobs are recorded "
+            f"(ids {ids[0]} to {ids[-1]}); cancel those before you submit again (with dedupe, submitting "
+            "again would go on where it stopped)",
             ids,
         ) from error
     return Jobs(done, workflow)
@@ -107,13 +124,35 @@ def prepare(definition: Definition, given: Mapping[str, Any], options: Options) 
     Raises:
         ParametersError, EncodingError, PayloadTooLargeError: the parameters cannot be recorded.
     """
+    return preparation(definition, options)(given)
+
+
+def preparation(definition: Definition, options: Options) -> Callable[[Mapping[str, Any]], NewJob]:
+    """`prepare`, for many jobs with the same options.
+
+    Raises:
+        ParametersError: an option is malformed.
+    """
     settings = get_settings()
-    parameters = definition.parameters
-    values = parameters.validate(parameters.bind((), given))
-    encoded = parameters.encode(values, job=lambda ref: ref.id)
-    check_size(encoded, f"{definition.name}: parameter", settings.max_payload)
-    key = idempotency_key(definition.name, definition.version, encoded) if options.dedupe else None
-    return assemble(definition.name, definition.defaults(settings), encoded, key, options)
+    limit = settings.max_payload
+    like = assemble(definition.name, definition.defaults(settings), {}, None, options)
+
+    def prepared(given: Mapping[str, Any]) -> NewJob:
+        parents = like.parents
+        encoded = plain.encoded(definition, given)
+        if encoded is None:
+            values = definition.parameters.validate(definition.parameters.bind((), given))
+            encoded = definition.parameters.encode(values, job=lambda ref: ref.id)
+            parents |= job_refs(encoded)
+        text = as_json(encoded)
+        if 2 * len(text) > limit:  # which counts spaces as well
+            check_size(encoded, f"{definition.name}: parameter", limit)
+        key = idempotency_key(definition.name, definition.version, encoded) if options.dedupe else None
+        return like.alike(
+            parameters=encoded, parameters_json=text, idempotency_key=options.key or key, parents=parents
+        )
+
+    return prepared
 
 
 def assemble(
@@ -156,25 +195,62 @@ def submitter() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+def _in_words(error: BaseException) -> str:
+    return ": ".join(filter(None, (type(error).__name__, str(error))))
+
+
 def _record(new: Sequence[NewJob], on_failed: OnFailed) -> list[Recorded]:
-    with engine.begin() as connection:
-        recorded = jobs.record(connection, new, on_failed=on_failed)
-        failpoint("before_record_commit")
-    failpoint("after_record")
+    if len(new) == 1 and jobs.may_be_alone(new[0]):
+        return [_record_alone(new[0])]
+    committing = False
+    try:
+        with engine.begin() as connection:
+            recorded = jobs.record(connection, new, on_failed=on_failed)
+            failpoint("before_record_commit")
+            committing = True
+    except BoardUnreachableError as error:
+        if not committing:
+            raise
+        raise _not_known(len(new), error) from error
     return recorded
 
 
+def _record_alone(new: NewJob) -> Recorded:
+    failpoint("before_record_commit")
+    try:
+        return jobs.record_alone(new)
+    except BoardUnreachableError as error:
+        if not jobs.perhaps_recorded(error):
+            raise
+        raise _not_known(1, error) from error
+
+
+def _not_known(count: int, error: BoardUnreachableError) -> BoardUnreachableError:
+    what = "the job was" if count == 1 else f"the last {count:,} jobs were"
+    return BoardUnreachableError(
+        f"the board was lost during the commit: it is not known whether {what} recorded; look with "
+        "'simcelery list', or submit with dedupe or a key, which may be repeated safely "
+        f"({str(error).partition(';')[0]})"
+    )
+
+
 def _publish(new: Sequence[NewJob], recorded: Sequence[Recorded]) -> None:
-    fresh = [_sendable(job, done) for job, done in zip(new, recorded, strict=True) if done.how == "new"]
-    pending = [job for job in fresh if job is not None]
+    failpoint("after_record")
+    window = get_settings().publish_window
+    pending: list[Sendable] = []
+    lanes: Counter[tuple[str, int]] = Counter()
+    for job, done in zip(new, recorded, strict=True):
+        lane = job.queue, job.priority
+        # No lane takes more than a window.
+        if done.how == "new" and done.state is State.PENDING and lanes[lane] < window:
+            lanes[lane] += 1
+            pending.append(_sendable(job, done))
     _warn_of_trouble([job.id for job in pending], lambda: broker.publish(pending))
     publish([job.id for job in recorded if job.how == "retried"])
 
 
-def _sendable(job: NewJob, recorded: Recorded) -> Sendable | None:
-    """A new job as its message needs it, or None where it is not pending yet."""
-    if recorded.state is not State.PENDING:
-        return None
+def _sendable(job: NewJob, recorded: Recorded) -> Sendable:
+    """A new job as its message needs it."""
     return Sendable(
         id=recorded.id,
         task_id=recorded.task_id,

@@ -140,7 +140,7 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "lanes": (lambda c: feed.lanes(c, 2000), ("jobs_unpublished", "jobs_published")),
     "unpublished": (lambda c: feed.unpublished(c, "cpu", 4, 100), ("jobs_unpublished",)),
     "overdue": (lambda c: feed.overdue(c, "cpu", 4, 100), ("jobs_published",)),
-    "mark published": (lambda c: feed.mark_published(c, range(LAST - 500, LAST)), ("jobs_pkey",)),
+    "mark published": (raw(feed._MARK), ("jobs_pkey",)),
     "stage": (transitions.stage, ("jobs_scheduled",)),
     "rescue": (lambda c: transitions.rescue(c, grace=0.0, judge=MINE), ("jobs_running",)),
     "settle": (children.settle, ("jobs_unsettled", "dependencies_p", "jobs_pkey")),

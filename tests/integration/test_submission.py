@@ -366,6 +366,5 @@ def test_marking_skips_jobs_that_are_no_longer_pending(messages: redis.Redis) ->
     job = w.submit()
     finish(must_claim(job.task_id, me), SUCCESS)
     before = row(job.id).published_at
-    with engine.begin() as connection:
-        feed.mark_published(connection, [job.id])
+    feed.mark_published([job.id])
     assert row(job.id).published_at == before

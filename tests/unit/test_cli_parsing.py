@@ -10,9 +10,10 @@ import pytest
 
 from simcelery.cli import selectors, sources
 from simcelery.cli.options import Filters, duration
+from simcelery.cli.recording import prepared
 from simcelery.cli.selectors import Selection
 from simcelery.cli.sources import Item, grid_values, pairs
-from simcelery.cli.submit import parse_run_at, prepare
+from simcelery.cli.submit import parse_run_at
 from simcelery.cli.targets import Here, OnBoard
 from simcelery.errors import ParametersError, UsageError
 from simcelery.settings import get_settings
@@ -168,7 +169,7 @@ def test_a_grid_is_a_product(target: Here) -> None:
 def test_json_lines(target: Here, tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"structure": "Cu"}\n\n{"structure": "Ag", "fmax": 1}\n')
-    assert sources.items(target, [], str(file), []) == [
+    assert list(sources.items(target, [], str(file), [])) == [
         Item({"structure": "Cu"}, f"{file} line 1"),
         Item({"structure": "Ag", "fmax": 1}, f"{file} line 3"),
     ]
@@ -189,8 +190,8 @@ def test_files(target: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in ("b.cif", "a.cif", "c.xyz"):
         (tmp_path / name).touch()
     found = [Item({"structure": "a.cif"}, "a.cif"), Item({"structure": "b.cif"}, "b.cif")]
-    assert sources.items(target, [], "structure=*.cif", []) == found
-    assert sources.items(target, [], "*.cif", []) == found
+    assert list(sources.items(target, [], "structure=*.cif", [])) == found
+    assert list(sources.items(target, [], "*.cif", [])) == found
     assert [item.values for item in sources.items(target, [], "c.xyz", ["fmax=1,2"])] == [
         {"structure": "c.xyz", "fmax": 1},
         {"structure": "c.xyz", "fmax": 2},
@@ -221,7 +222,7 @@ def test_a_bad_file_says_where(
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text(text)
     with pytest.raises((UsageError, ParametersError)) as caught:
-        sources.items(target, ["steps=1"], name, [])
+        list(sources.items(target, ["steps=1"], name, []))
     assert expected in str(caught.value)
 
 
@@ -229,7 +230,7 @@ def test_validation_says_where(target: Here, tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"structure": "Cu"}\n{"structure": "Cu", "fmax": "tight"}\n')
     with pytest.raises(ParametersError, match=r"a\.jsonl line 2: relax: parameter 'fmax'"):
-        prepare(target, sources.items(target, [], str(file), []), Options())
+        list(prepared(target, sources.items(target, [], str(file), []), Options()))
 
 
 # --- a workflow that only the board knows ----------------------------------------------------------
@@ -242,8 +243,8 @@ def test_without_the_code_the_same_job_is_recorded(target: Here, texts: list[str
     remote = OnBoard(entry(RELAX, get_settings()))
     assert remote.required == target.required == ["structure"]
     options = Options(dedupe=True, priority=7, tags=["t"], time_limit="1h")
-    jobs = [each.prepare(each.parse(pairs(texts)), options) for each in (target, remote)]
-    different = {"task_id"}
+    jobs = [each.preparation(options)(each.parse(pairs(texts))) for each in (target, remote)]
+    different = {"task_id", "parameters_json"}
     values: list[dict[str, Any]] = [
         {name: value for name, value in vars(job).items() if name not in different} for job in jobs
     ]
@@ -255,6 +256,6 @@ def test_without_the_code_names_are_checked() -> None:
     with pytest.raises(ParametersError, match="no parameter 'fmx'; it takes: structure, fmax, steps"):
         remote.parse([("fmx", "1")])
     with pytest.raises(ParametersError, match="no parameter 'fmx'"):
-        remote.prepare({"structure": "Cu", "fmx": 1}, Options())
+        remote.preparation(Options())({"structure": "Cu", "fmx": 1})
     with pytest.raises(ParametersError, match="missing parameter 'structure'"):
-        remote.prepare({}, Options())
+        remote.preparation(Options())({})

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import groupby
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,15 +19,16 @@ from celery import Celery
 from celery.app.control import Control
 from kombu.exceptions import KombuError, OperationalError
 
-from simcelery.board import engine, feed
+from simcelery.board import feed
 from simcelery.board.sendable import Sendable
+from simcelery.broker import messages
 from simcelery.errors import BrokerUnreachableError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 
 MOST_URGENT = 9
 NEWS = "simcelery_news"  # the remote command by which a worker is told to ask the board
-_REPR_LENGTH = 200
+_AT_ONCE = 5000  # messages in one round trip
 
 
 @lru_cache(maxsize=1)
@@ -129,35 +130,26 @@ def send(jobs: Iterable[Sendable]) -> None:
         BrokerUnreachableError: Redis cannot be reached.
     """
     celery = app()
-    with _producer() as producer, producer.batch():
-        for job in jobs:
-            celery.amqp.send_task_message(
-                producer,
-                job.workflow,
-                message(job),
-                queue=job.queue,
-                priority=redis_priority(job.priority),
-                retry=False,
-            )
+    left = iter(jobs)
+    with _producer() as producer:
+        channel = producer.channel
+        while some := list(islice(left, _AT_ONCE)):
+            for queue in {job.queue for job in some}:
+                producer.maybe_declare(celery.amqp.queues[queue])  # once per connection
+            with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+                for (queue, priority), lane in _by_lane(some).items():
+                    rank = redis_priority(priority)
+                    texts = [messages.written(celery, job, rank) for job in lane]
+                    pipe.lpush(channel._q_for_pri(queue, rank), *texts)
+                pipe.execute()
 
 
-def message(job: Sendable) -> Any:
-    """A job's message: its task id, and a few words for the monitor. Time limits are the worker's matter."""
-    return app().amqp.create_task_message(
-        str(job.task_id),
-        job.workflow,
-        argsrepr="()",
-        kwargsrepr=_representation(job.parameters),
-    )
-
-
-def _representation(parameters: dict[str, Any]) -> str:
-    parts = []
-    for name, value in parameters.items():
-        text = repr(value) if not isinstance(value, dict | list) else "…"
-        parts.append(f"{name}={text if len(text) <= 40 else text[:39] + '…'}")
-    text = ", ".join(parts)
-    return text if len(text) <= _REPR_LENGTH else text[: _REPR_LENGTH - 1] + "…"
+def _by_lane(jobs: Iterable[Sendable]) -> dict[tuple[str, int], list[Sendable]]:
+    """By queue and priority, the most urgent first, otherwise in the order given."""
+    lanes: dict[tuple[str, int], list[Sendable]] = {}
+    for job in jobs:
+        lanes.setdefault((job.queue, job.priority), []).append(job)
+    return dict(sorted(lanes.items(), key=lambda lane: -lane[0][1]))
 
 
 def publish(jobs: Iterable[Sendable]) -> int:
@@ -173,10 +165,7 @@ def publish(jobs: Iterable[Sendable]) -> int:
         BoardUnreachableError: messages were sent but could not be marked; they may be sent twice, which is
             harmless.
     """
-    lane_of = lambda job: (job.queue, job.priority)  # noqa: E731 (a key, used twice)
-    by_lane = {
-        lane: list(group) for lane, group in groupby(sorted(jobs, key=lane_of, reverse=True), key=lane_of)
-    }
+    by_lane = _by_lane(jobs)
     if not by_lane:
         return 0
     window = get_settings().publish_window
@@ -199,8 +188,7 @@ def send_and_mark(jobs: Sequence[Sendable]) -> None:
     failpoint("before_send")
     send(jobs)
     failpoint("after_send")
-    with engine.begin() as connection:
-        feed.mark_published(connection, [job.id for job in jobs])
+    feed.mark_published([job.id for job in jobs])
 
 
 def tell_workers(nodenames: Iterable[str]) -> None:
