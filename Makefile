@@ -12,7 +12,6 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet
-BENCHMARKS := $(sort $(wildcard benchmarks/[!_]*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench soak clean
@@ -32,13 +31,8 @@ check: .venv/.test ## Lint, format, types and layers; changes nothing
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-ifeq ($(BENCHMARKS),)
-bench: ## Run the benchmarks
-	@echo "there are no benchmarks yet: benchmarks/ has no scripts"
-else
-bench: .venv/.test
-	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
-endif
+bench: .venv/.bench ## Measure everything beside plain Celery, in 20 minutes (ARGS='--quick')
+	$(BIN)/python benchmarks/_all.py $(ARGS)
 
 soak: .venv/.test ## Break things at random for half an hour, then audit every job (ARGS='--minutes 2 --seed 7')
 	$(BIN)/python -m tests.soak.soak $(ARGS)
@@ -58,6 +52,11 @@ clean: ## Remove .venv, caches and builds; servers and their data in the home fo
 	@echo "installing simcelery[test] into .venv"
 	@$(PIP) --editable '.[test]'
 	@touch .venv/.demo $@
+
+.venv/.bench: pyproject.toml | .venv/bin/python
+	@echo "installing simcelery[bench] into .venv"
+	@$(PIP) --editable '.[bench]'
+	@touch $@
 
 # The first Python that is new enough; a shim that only says "not installed" is passed over.
 .venv/bin/python:
