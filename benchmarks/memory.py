@@ -1,50 +1,59 @@
-"""Memory and connections: what a million waiting jobs and a worker with long ones cost the servers."""
+"""Memory and connections: what a million jobs cost, and a worker whose jobs run long."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import resource
 import sys
 import time
 from statistics import median
 
 import redis
-from _harness import Bench, bench, wait_for
+from _harness import BIN, Bench, bench, seconds_of, wait_for
 from _report import Figure, main
 
 PLAIN = 20_000  # messages of plain Celery; each takes as much as the next
 THEIRS = """
 SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'simcelery %%' AND application_name <> %s
 """
-CLIENT = "import memory; memory.submit({jobs})"
+CLIENT = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+"""
 
 
-def submit(jobs: int) -> None:
-    """The client: submits, and says how much memory it took at most, MiB."""
-    from _sims import noop
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    noop.submit_many({"n": n} for n in range(jobs))
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"peak": after / 1024, "import": before / 1024}))
-
-
-def pending(on: Bench, jobs: int) -> tuple[float, float, float]:
-    """MiB of Redis with so many pending jobs, of the client, and of Redis with as many plain messages."""
+def submit(on: Bench, jobs: int) -> float:
+    """Submit so many lines of a file from the command line; the most memory that it took, MiB."""
     on.empty()
-    client = redis.Redis.from_url(on.broker_url)
-    said = json.loads(on.run(sys.executable, "-c", CLIENT.format(jobs=jobs)))
-    whole = float(client.info("memory")["used_memory"]) / 2**20
-    [(waiting,)] = on.sql("SELECT count(*) FROM jobs WHERE state = 'pending'")
-    assert waiting == jobs
-    client.flushall()
-    empty = float(client.info("memory")["used_memory"]) / 2**20
-    code = f"from _plain import noop\nfor n in range({PLAIN}): noop.delay(n)"
-    on.run(sys.executable, "-c", code)
-    plain = float(client.info("memory")["used_memory"]) / 2**20
-    return whole, said["peak"], empty + (plain - empty) * jobs / PLAIN
+    lines = on.folder / "jobs.jsonl"
+    with lines.open("w") as file:
+        file.writelines(f'{{"n": {n}}}\n' for n in range(jobs))
+    command = [str(BIN / "simcelery"), "submit", "bench.noop", "--each", str(lines)]
+    return float(on.run(sys.executable, "-c", CLIENT, *command))
+
+
+def pending(on: Bench) -> float:
+    """MiB of Redis now."""
+    return float(redis.Redis.from_url(on.broker_url).info("memory")["used_memory"]) / 2**20
+
+
+def drain(on: Bench, jobs: int) -> float:
+    """Jobs per second of two workers that run them to the end, each row and attempt counted."""
+    took = seconds_of(lambda: (on.worker("-c", "1"), on.worker("-c", "1"), on.drained(3600)))
+    on.stop()
+    [rows] = on.sql("SELECT count(*) FILTER (WHERE state = 'succeeded' AND attempt = 1), count(*) FROM jobs")
+    [attempts] = on.sql("SELECT count(*) FILTER (WHERE outcome = 'succeeded'), count(*) FROM attempts")
+    assert rows == attempts == (jobs, jobs), (rows, attempts)
+    return jobs / took
+
+
+def plain(on: Bench, jobs: int) -> float:
+    """MiB of Redis with as many messages of plain Celery."""
+    redis.Redis.from_url(on.broker_url).flushall()
+    empty = pending(on)
+    on.run(sys.executable, "-c", f"from _plain import noop\nfor n in range({PLAIN}): noop.delay(n)")
+    return empty + (pending(on) - empty) * jobs / PLAIN
 
 
 def connections(on: Bench, seconds: int) -> tuple[float, float]:
@@ -67,9 +76,13 @@ def connections(on: Bench, seconds: int) -> tuple[float, float]:
 
 
 def measure(given: argparse.Namespace) -> list[Figure]:
-    """Three figures; memory does not vary from run to run."""
+    """Once: memory does not vary from run to run."""
     with bench({"shutdown_grace": 1.0, "kill_grace": 1.0}) as on:
-        memory, client, plain = pending(on, given.jobs)
+        small = submit(on, given.jobs // 10)
+        client = submit(on, given.jobs)
+        memory = pending(on)
+        rate = drain(on, given.jobs)
+        messages = plain(on, given.jobs)
         usual, most = connections(on, given.seconds)
     return [
         Figure(
@@ -78,10 +91,19 @@ def measure(given: argparse.Namespace) -> list[Figure]:
             "MiB",
             higher=False,
             target=40,
-            peers={"plain Celery": plain},
+            peers={"plain Celery": messages},
             note=f"plain Celery: from {PLAIN:,} messages",
         ),
-        Figure("the client that submitted them, peak", client, "MiB", higher=False),
+        Figure(
+            "the command line that submitted them, peak",
+            client,
+            "MiB",
+            higher=False,
+            note=f"{small:.0f} MiB for a tenth of them",
+        ),
+        Figure(
+            f"{given.jobs:,} jobs drained by two workers, -c 1", rate, "jobs/s", note="each counted in SQL"
+        ),
         Figure(
             "connections of a worker while its jobs run long",
             usual,
