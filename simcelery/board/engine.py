@@ -119,17 +119,12 @@ def _connect(dialect: Any, record: Any, arguments: Any, keywords: Any) -> Any:
     return _BoundedConnection.connect(*arguments, **keywords)
 
 
-_MILLISECONDS = int(STATEMENT_TIMEOUT * 1000)
-_LIMITS = (
-    f"set_config('statement_timeout', '{_MILLISECONDS}', true), "
-    f"set_config('idle_in_transaction_session_timeout', '{_MILLISECONDS}', true)"
-)
-
-_LIMITS_ASYNCHRONOUS = f"{_LIMITS}, set_config('synchronous_commit', 'off', true)"
-
-
 def _set_timeouts(connection: Connection) -> None:
-    connection.exec_driver_sql(f"SELECT {_LIMITS}")
+    milliseconds = int(STATEMENT_TIMEOUT * 1000)
+    connection.exec_driver_sql(
+        f"SET LOCAL statement_timeout = {milliseconds}; "
+        f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"
+    )
 
 
 def dispose() -> None:
@@ -193,7 +188,8 @@ def one_round_trip(script: str, values: Mapping[str, Any], *, durable: bool = Tr
     """Execute statements as one transaction, in one round trip: for what every single job needs.
 
     They go to Postgres in one message, with the values written into them by the driver. All are executed and
-    committed, or none; each sees what others had committed when it began.
+    committed, or none; each sees what others had committed when it began. No time limit is set on the
+    server, where one set in a message does not hold for it: this process gives up after `LONGEST_SILENCE`.
 
     Parameters:
         script: statements with ``%(name)s`` where values go, separated by semicolons.
@@ -201,7 +197,7 @@ def one_round_trip(script: str, values: Mapping[str, Any], *, durable: bool = Tr
             Postgres, never in part.
 
     Returns:
-        The rows of each statement.
+        The rows of each statement. Each must be one that returns rows.
 
     Raises:
         As `begin`; whether it was committed is then not known.
@@ -213,10 +209,8 @@ def one_round_trip(script: str, values: Mapping[str, Any], *, durable: bool = Tr
         try:
             driver: Any = borrowed.driver_connection
             driver.autocommit = True  # the message is its own transaction
-            answers = ClientCursor(driver).execute(
-                f"SELECT {_LIMITS if durable else _LIMITS_ASYNCHRONOUS};{script}", values
-            )
-            rows = []
+            answers = ClientCursor(driver).execute(script if durable else _ASYNCHRONOUS + script, values)
+            rows = [answers.fetchall()] if answers.description else []
             while answers.nextset():
                 rows.append(answers.fetchall())
             driver.autocommit = False
@@ -226,6 +220,10 @@ def one_round_trip(script: str, values: Mapping[str, Any], *, durable: bool = Tr
         finally:
             borrowed.close()
     return rows
+
+
+# For the transaction that the message is.
+_ASYNCHRONOUS = "SET LOCAL synchronous_commit = off;"
 
 
 @contextmanager
