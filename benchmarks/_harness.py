@@ -143,6 +143,7 @@ def _bench(folder: Path, running: services.Services, overrides: Mapping[str, obj
     ours = {f"SIMCELERY_{name.upper()}": str(value) for name, value in overrides.items()}
     environment = {
         **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "",  # whoever uses a package has it compiled
         "PATH": f"{BIN}:{os.environ.get('PATH', '')}",
         "PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}".rstrip(":"),
         "SIMCELERY_HOME": str(folder / "home"),

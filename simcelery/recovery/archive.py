@@ -16,6 +16,7 @@ from pathlib import Path
 from simcelery.board import retention
 from simcelery.board.retention import Archived
 from simcelery.errors import UsageError
+from simcelery.execution import durable
 from simcelery.failpoints import failpoint
 from simcelery.recovery.formats import Format, check, opened, suffix
 from simcelery.recovery.means import BY_HAND, Means
@@ -107,23 +108,13 @@ def _write(ids: list[int], folder: Path, kind: Format, means: Means) -> tuple[Pa
             file.flush()
             os.fsync(file.fileno())
         failpoint("before_archive")
-        partial.rename(path)
-        _sync(folder)
+        durable.rename(partial, path)
     except OSError as error:
         raise UsageError(f"the archive {path} cannot be written: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return path, jobs
-
-
-def _sync(folder: Path) -> None:
-    """The new name outlives a crash of the machine too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _writable(folder: Path, kind: Format) -> Path:

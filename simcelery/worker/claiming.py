@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 
 from simcelery.board import engine, feed, slices
 from simcelery.board.slices import Wanted
@@ -29,8 +30,14 @@ def worker_id() -> int:
     return int(os.environ[WORKER_ID])
 
 
-def claim(task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID, queue: str, more: int) -> list[Claim]:
+def claim(
+    task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID, queue: str, more: int | None
+) -> list[Claim]:
     """Claim a job, and up to so many others of its workflow and queue; most often just that one.
+
+    Where the message's own job is gone, another one of its workflow and queue takes its place, unless `more`
+    is None: else a child that knows nothing of the workflow yet would get nothing but such messages, while
+    those that do know it drain the board in slices.
 
     Nothing, if there is nothing to be run: finished, cancelled, unknown, or somebody else has it. While
     Postgres is away, or our own lease has lapsed, it waits: the message is kept from others, but one that is
@@ -50,12 +57,12 @@ def claim(task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID, queue: str, mo
         worker_id(),
         os.getpid(),
         queue,
-        more,
+        more or 0,
         durable=not pace.is_short(workflow),
     )
     claimed: list[Claim] = []
     with suppress(ServiceError):
-        claimed = patiently(_Claim(wanted), f"job {task_id} waits", give_up=slots.closed)
+        claimed = patiently(_Claim(wanted, more is not None), f"job {task_id} waits", give_up=slots.closed)
     if claimed:
         failpoint("after_claim")
     elif worker is not None:
@@ -66,8 +73,9 @@ def claim(task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID, queue: str, mo
 class _Claim:
     """Makes a claim, again if need be."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, substitute: bool) -> None:
         self._wanted = wanted
+        self._substitute = substitute and not wanted.more
         self._in_doubt = False
 
     def __call__(self) -> list[Claim]:
@@ -76,6 +84,8 @@ class _Claim:
             return forgotten
         try:
             claimed = slices.claim(self._wanted)
+            if not claimed and self._substitute:
+                claimed = slices.claim(replace(self._wanted, more=1))
         except ServiceError:
             self._in_doubt = True
             raise

@@ -31,7 +31,7 @@ def run(
 ) -> tuple[Claim, Report] | None:
     """Claim, run and finish. The message's own job and how it ended, or None: the claim missed."""
     more = _more(definition)
-    if more:
+    if more is not None:
         slots.mine.holding()
     slots.mine.claiming(task_id, claim_id)
     claims = claiming.claim(task_id, definition.name, claim_id, queue, more)
@@ -48,10 +48,10 @@ def run(
     return own
 
 
-def _more(definition: Definition) -> int:
-    """How many other jobs to ask for."""
+def _more(definition: Definition) -> int | None:
+    """How many other jobs to ask for; None: this one or none."""
     counted = slots.shared is None or slots.shared.counts_jobs
-    return 0 if counted or not definition.slices else pace.fill(definition.name) - 1
+    return None if counted or not definition.slices else pace.fill(definition.name) - 1
 
 
 def _attempt(definition: Definition, claim: Claim, held: Slice) -> Report:

@@ -22,6 +22,7 @@ from simcelery.board import engine, queries, transitions
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Report
 from simcelery.errors import BrokerUnreachableError, SchemaError, ServiceError
+from simcelery.execution import durable
 from simcelery.failpoints import failpoint
 from simcelery.settings import Settings
 
@@ -79,8 +80,7 @@ def save(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID, report: Re
         file.flush()
         os.fsync(file.fileno())
     failpoint("before_spool_rename")
-    unfinished.replace(path)
-    _sync(path.parent)
+    durable.rename(unfinished, path)
     return path
 
 
@@ -204,12 +204,3 @@ def _parse(path: Path, content: dict[str, Any]) -> Spooled:
             }
         ),
     )
-
-
-def _sync(folder: Path) -> None:
-    """Make the new name durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -176,6 +176,19 @@ def test_an_urgent_job_waits_for_no_more_than_the_slice_that_runs(project: Proje
     ]
 
 
+def test_a_worker_that_comes_later_takes_its_share(project: Project, tmp_path: Path) -> None:
+    """Most messages that it gets are of jobs that the slices of the other have taken."""
+    submit(project, tmp_path / "ran", 15_000)
+    project.worker("-c", "1", **NARROW)
+    wait_until(lambda: count("state = 'succeeded'") > 1000)
+    project.worker("-c", "1", **NARROW)
+    wait_until(lambda: settled(15_000), 60)
+    shares = sql("SELECT count(*) FROM attempts GROUP BY worker_id ORDER BY worker_id")
+    assert len(shares) == 2
+    assert shares[1][0] > 500
+    assert runs(tmp_path / "ran") == Counter(range(15_000))
+
+
 def test_slices_of_one_queue_starve_no_other(project: Project, tmp_path: Path) -> None:
     submit(project, tmp_path / "ran", 30_000)
     submit(project, tmp_path / "others", 8, "lone", queue="other")
