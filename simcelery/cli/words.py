@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 _AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (30 * 86400, 86400, "d"))
 
@@ -79,10 +80,14 @@ def many(count: int, noun: str = "job") -> str:
 
 def compact(ids: Iterable[int], most: int = 12) -> str:
     """Ids as a selector: ``1-5,8``; shortened after `most` parts."""
+    # A million ids as they were recorded need no copy to be sorted in.
+    ascending = isinstance(ids, Sequence) and all(a < b for a, b in pairwise(ids))
     parts: list[list[int]] = []
-    for number in sorted(set(ids)):
+    for number in ids if ascending else sorted(set(ids)):
         if parts and parts[-1][1] == number - 1:
             parts[-1][1] = number
+        elif len(parts) > most:
+            break
         else:
             parts.append([number, number])
     shown = [str(first) if first == last else f"{first}-{last}" for first, last in parts[:most]]
