@@ -97,9 +97,9 @@ def gone(pid: object) -> bool:
 
 def within(seconds: float, condition: Callable[[], bool]) -> bool:
     until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
+    while not (met := condition()) and time.monotonic() < until:
         time.sleep(0.02)
-    return condition()
+    return met  # not asked again: what held once, as a count of open files, may change at once
 
 
 JOBS = {
