@@ -42,8 +42,16 @@ def recorded(project: Project) -> tuple[int, int]:
 
 def test_interrupted_and_repeated_each_job_is_recorded_once(project: Project) -> None:
     path = lines(project, 25_000)
-    process = submit(project, "--each", str(path), "--dedupe", SIMCELERY_FAILPOINTS="after_record=sleep:60")
-    wait_until(lambda: recorded(project)[0] == 10_000, 60)
+    reached = project.folder / "reached"
+    reached.mkdir()
+    process = submit(
+        project,
+        *("--each", str(path), "--dedupe"),
+        SIMCELERY_FAILPOINTS="after_record=sleep:60",
+        SIMCELERY_FAILPOINTS_ONCE=str(reached),
+    )
+    wait_until(lambda: (reached / "after_record").exists(), 60)
+    assert recorded(project)[0] == 10_000
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
