@@ -184,20 +184,20 @@ def begin(settings: Settings | None = None) -> Iterator[Connection]:
             raise interrupted from None
 
 
-def one_round_trip(script: str, values: Mapping[str, Any], *, durable: bool = True) -> list[list[Any]]:
-    """Execute statements as one transaction, in one round trip: for what every single job needs.
+def one_round_trip(statement: str, values: Mapping[str, Any], *, durable: bool = True) -> list[Any]:
+    """Execute a statement as one transaction, in one round trip: for what every single job needs.
 
-    They go to Postgres in one message, with the values written into them by the driver. All are executed and
-    committed, or none; each sees what others had committed when it began. No time limit is set on the
-    server, where one set in a message does not hold for it: this process gives up after `LONGEST_SILENCE`.
+    It goes to Postgres in one message, with the values written into it by the driver. No time limit is set on
+    the server, where one set in a message does not hold for it: this process gives up after
+    `LONGEST_SILENCE`.
 
     Parameters:
-        script: statements with ``%(name)s`` where values go, separated by semicolons.
+        statement: one that returns rows, with ``%(name)s`` where values go.
         durable: whether the commit waits for the disk. What is not durable may be gone after a crash of
             Postgres, never in part.
 
     Returns:
-        The rows of each statement. Each must be one that returns rows.
+        Its rows.
 
     Raises:
         As `begin`; whether it was committed is then not known.
@@ -209,10 +209,10 @@ def one_round_trip(script: str, values: Mapping[str, Any], *, durable: bool = Tr
         try:
             driver: Any = borrowed.driver_connection
             driver.autocommit = True  # the message is its own transaction
-            answers = ClientCursor(driver).execute(script if durable else _ASYNCHRONOUS + script, values)
-            rows = [answers.fetchall()] if answers.description else []
-            while answers.nextset():
-                rows.append(answers.fetchall())
+            answer = ClientCursor(driver).execute(statement if durable else _ASYNCHRONOUS + statement, values)
+            if not durable:
+                answer.nextset()
+            rows: list[Any] = answer.fetchall()
             driver.autocommit = False
         except BaseException:
             borrowed.invalidate()  # what it was in the middle of, nobody knows

@@ -128,7 +128,7 @@ def record_alone(job: NewJob) -> Recorded:
     values = _values(_Row(job, 0, 0, State.PENDING, None)) | {
         "parameters": job.parameters_json or copying.as_json(job.parameters)
     }
-    [[(number,)]] = engine.one_round_trip(_INSERT_ALONE, values)
+    [(number,)] = engine.one_round_trip(_INSERT_ALONE, values)
     return Recorded(number, job.task_id, "new")
 
 

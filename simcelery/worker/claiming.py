@@ -7,7 +7,6 @@ import os
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import replace
 
 from simcelery.board import engine, feed, slices
 from simcelery.board.slices import Wanted
@@ -58,11 +57,12 @@ def claim(
         os.getpid(),
         queue,
         more or 0,
+        substitute=more is not None,
         durable=not pace.is_short(workflow),
     )
     claimed: list[Claim] = []
     with suppress(ServiceError):
-        claimed = patiently(_Claim(wanted, more is not None), f"job {task_id} waits", give_up=slots.closed)
+        claimed = patiently(_Claim(wanted), f"job {task_id} waits", give_up=slots.closed)
     if claimed:
         failpoint("after_claim")
     elif worker is not None:
@@ -73,9 +73,8 @@ def claim(
 class _Claim:
     """Makes a claim, again if need be."""
 
-    def __init__(self, wanted: Wanted, substitute: bool) -> None:
+    def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self._substitute = substitute and not wanted.more
         self._in_doubt = False
 
     def __call__(self) -> list[Claim]:
@@ -84,8 +83,6 @@ class _Claim:
             return forgotten
         try:
             claimed = slices.claim(self._wanted)
-            if not claimed and self._substitute:
-                claimed = slices.claim(replace(self._wanted, more=1))
         except ServiceError:
             self._in_doubt = True
             raise

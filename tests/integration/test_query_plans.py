@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -26,6 +27,7 @@ from simcelery.board import (
     turns,
 )
 from simcelery.board.queries import Filter
+from simcelery.board.slices import Wanted
 from simcelery.board.transitions import by_claim
 from simcelery.services import Services
 from simcelery.settings import Settings
@@ -61,34 +63,49 @@ SELECT id, id - 1 FROM jobs WHERE state = 'blocked' OR (id % 2 = 0 AND id < 2000
 INSERT INTO log_chunks SELECT id, 1, 1, 'text' FROM jobs WHERE id < 10000;
 INSERT INTO steps (job_id, name) SELECT id, 'scf' FROM jobs WHERE id < 10000;
 """
+ONE_WORKER = b"""
+INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at)
+VALUES ('first', 'h', 1, '{cpu}', 1, '0', now() + interval '1 h')
+"""
+# The plans of statements within functions are not shown by EXPLAIN.
+EXPLAINED = b"""
+LOAD 'auto_explain';
+SET auto_explain.log_min_duration = 0;
+SET auto_explain.log_nested_statements = on;
+SET client_min_messages = log
+"""
 LAST = 30_000
 MINE = 2001  # a worker
 CLAIM = uuid.uuid4()
-SLICE = {
-    **dict.fromkeys(("task", "claim"), CLAIM),
-    **{name: [0.0] for name in ("waited", "ago", "cpu")},
-    **{name: ["1"] for name in ("results", "workdirs", "versions", "logs")},
-    **dict(zip(("worker", "pid", "more", "workflow", "queue"), (MINE, 1, 50, "w1", "cpu"), strict=True)),
-    **dict(zip(("ids", "claims", "memory"), ([LAST], [CLAIM], [1]), strict=True)),
-}
 
 
 @pytest.fixture(scope="module")
 def filled(servers: Services) -> Iterator[Settings]:
     """A board of 30,000 jobs, in a database of its own."""
+    with database(servers, "filled") as made:
+        with connected(made) as connection:
+            connection.execute(FILL.encode())
+            connection.execute("VACUUM ANALYZE")
+        yield made
+
+
+@contextmanager
+def database(servers: Services, name: str) -> Iterator[Settings]:
+    """An empty board in a database of its own."""
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        connection.execute("DROP DATABASE IF EXISTS filled WITH (FORCE)")
-        connection.execute("CREATE DATABASE filled")
-    url = servers.database_url.rpartition("/")[0] + "/filled"
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    url = f"{servers.database_url.rpartition('/')[0]}/{name}"
     made = settings.get_settings().model_copy(update={"database_url": SecretStr(url)})
     migrate.upgrade(made)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(FILL.encode())
-        connection.execute("VACUUM ANALYZE")
     yield made
     engine.dispose()
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        connection.execute("DROP DATABASE filled WITH (FORCE)")
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def connected(board: Settings) -> psycopg.Connection[tuple[Any, ...]]:
+    return psycopg.connect(board.board_url().replace("+psycopg", ""), autocommit=True, prepare_threshold=None)
 
 
 def plans(board: Settings, ask: Callable[[Connection], object]) -> str:
@@ -111,10 +128,6 @@ def plans(board: Settings, ask: Callable[[Connection], object]) -> str:
         )
 
 
-def raw(statement: str) -> Callable[[Connection], object]:
-    return lambda connection: connection.exec_driver_sql(statement, SLICE)
-
-
 def listed(**which: Any) -> Callable[[Connection], object]:
     return lambda connection: queries.jobs(connection, Filter(**which), limit=20)
 
@@ -125,9 +138,6 @@ def counted(**which: Any) -> Callable[[Connection], object]:
 
 ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     # What every job costs.
-    "claim": (raw(slices._CLAIM_ONE), ("jobs_task_id_key", "using workers_")),
-    "claim more": (raw(slices._CLAIM_MORE), ("jobs_slice", "dependencies_parent")),
-    "succeed": (raw(slices._SUCCEED + slices._DONE), ("jobs_pkey", "dependencies_parent")),
     "finish": (
         lambda c: transitions.finish(c, by_claim(CLAIM, CLAIM), ERROR),
         ("jobs_task_id_key",),
@@ -140,7 +150,10 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "lanes": (lambda c: feed.lanes(c, 2000), ("jobs_unpublished", "jobs_published")),
     "unpublished": (lambda c: feed.unpublished(c, "cpu", 4, 100), ("jobs_unpublished",)),
     "overdue": (lambda c: feed.overdue(c, "cpu", 4, 100), ("jobs_published",)),
-    "mark published": (raw(feed._MARK), ("jobs_pkey",)),
+    "mark published": (
+        lambda c: c.exec_driver_sql(feed._MARK, {"ids": [LAST]}),
+        ("jobs_pkey",),
+    ),
     "stage": (transitions.stage, ("jobs_scheduled",)),
     "rescue": (lambda c: transitions.rescue(c, grace=0.0, judge=MINE), ("jobs_running",)),
     "settle": (children.settle, ("jobs_unsettled", "dependencies_p", "jobs_pkey")),
@@ -179,6 +192,31 @@ def test_no_table_that_grows_is_read_as_a_whole(name: str, filled: Settings) -> 
     assert not re.search(r"Seq Scan on (jobs|attempts|dependencies|log_chunks|steps)", plan), plan
     for index in indexes:
         assert index in plan, plan
+
+
+def test_functions_planned_on_an_empty_board_suit_a_large_one(servers: Services) -> None:
+    """A connection keeps its plans, and a million jobs may arrive before Postgres has counted them."""
+    wanted = Wanted(uuid.uuid4(), "w1", CLAIM, 1, 1, "cpu", more=50)
+    outcomes = f'[{{"id": {LAST}, "claim_id": "{CLAIM}", "waited": 0, "ago": 0, "log": "text"}}]'
+    said: list[str] = []
+    with database(servers, "grown") as board, connected(board) as worker, connected(board) as other:
+        worker.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+        worker.execute(EXPLAINED)
+
+        def work() -> int:
+            claimed = worker.execute(slices._CLAIM.encode(), wanted.values()).rowcount
+            worker.execute(slices._FINISH.encode(), {"outcomes": outcomes})
+            return claimed
+
+        other.execute(ONE_WORKER)
+        assert work() == 0
+        other.execute(FILL.encode())
+        said.clear()
+        assert work() == 50
+    plan = "\n".join(said)
+    for index in ("jobs_task_id_key", "jobs_slice", "jobs_pkey", "dependencies_parent", "log_chunks_pkey"):
+        assert f"using {index}" in plan, plan
+    assert not re.search(r"(Seq|Bitmap Heap) Scan on (jobs|dep|log)|Hash|Merge", plan), plan
 
 
 def test_a_step_of_settle_ends_when_there_is_nothing_to_do(filled: Settings) -> None:
