@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-_AT_ONCE = 500  # lines: a write costs more than a line
+_AT_ONCE = 2500  # lines: a write costs more than a line
 
 as_json = json.JSONEncoder(allow_nan=False, separators=(",", ":"), sort_keys=True).encode
 

@@ -6,7 +6,8 @@ import getpass
 import logging
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -63,7 +64,7 @@ def submit_many(
     """Record many jobs of one workflow, in transactions of up to 10,000, and publish them.
 
     Parameters:
-        items: one mapping of parameters per job; consumed as it comes, so a generator may be endless-ish.
+        items: one mapping of parameters per job; consumed as it comes, so it may be a generator of millions.
 
     Raises:
         SubmissionInterruptedError: it stopped after some chunks were recorded and `dedupe` is off; the error
@@ -82,22 +83,27 @@ def submit_all(
     """Record jobs of one workflow as they are prepared, in transactions of up to 10,000, and publish them.
 
     Parameters:
-        on_recorded: called after each transaction with the number of jobs recorded so far.
+        on_recorded: called after each transaction with the number of jobs recorded so far, perhaps from
+            another thread.
 
     Raises:
         SubmissionInterruptedError: as `submit_many`.
     """
     done = Records()
     workflow = ""
+
+    def write(chunk: list[NewJob]) -> None:
+        nonlocal workflow
+        workflow = chunk[0].workflow
+        recorded = _record(chunk, options.on_failed)
+        done.extend(recorded)
+        if on_recorded is not None:
+            on_recorded(len(done))
+        _publish(chunk, recorded)
+
     iterator = iter(new)
     try:
-        while chunk := list(islice(iterator, CHUNK)):
-            workflow = chunk[0].workflow
-            recorded = _record(chunk, options.on_failed)
-            done.extend(recorded)
-            if on_recorded is not None:
-                on_recorded(len(done))
-            _publish(chunk, recorded)
+        _write_each(iter(lambda: list(islice(iterator, CHUNK)), []), write)
     except BaseException as error:
         if not done or options.dedupe or options.key:
             raise
@@ -109,6 +115,21 @@ def submit_all(
             ids,
         ) from error
     return Jobs(done, workflow)
+
+
+def _write_each(chunks: Iterator[list[NewJob]], write: Callable[[list[NewJob]], None]) -> None:
+    """Write each chunk while the next one is prepared; whatever happens, none is left half written."""
+    first = next(chunks, [])
+    if len(first) < CHUNK:
+        if first:
+            write(first)
+        return
+    with ThreadPoolExecutor(1, "simcelery-submit") as writer:
+        under_way = writer.submit(write, first)
+        for chunk in chunks:
+            under_way.result()
+            under_way = writer.submit(write, chunk)
+        under_way.result()
 
 
 def submit_prepared(new: Sequence[NewJob], on_failed: OnFailed = "retry") -> Jobs:

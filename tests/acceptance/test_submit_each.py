@@ -47,7 +47,7 @@ def test_interrupted_and_repeated_each_job_is_recorded_once(project: Project) ->
     process = submit(
         project,
         *("--each", str(path), "--dedupe"),
-        SIMCELERY_FAILPOINTS="after_record=sleep:60",
+        SIMCELERY_FAILPOINTS="after_record=sleep:3",
         SIMCELERY_FAILPOINTS_ONCE=str(reached),
     )
     wait_until(lambda: (reached / "after_record").exists(), 60)
