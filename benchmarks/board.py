@@ -21,6 +21,7 @@ from simcelery.board.queries import Filter, JobRow
 from simcelery.board.slices import Outcome, Wanted
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Report
+from simcelery.cli.stats import intervals_of
 
 # As a board looks after a while: nearly all succeeded, a few did not, the newest wait.
 FILL = """
@@ -28,7 +29,7 @@ INSERT INTO jobs (task_id, workflow, parameters, state, queue, priority, tags,
   max_attempts, max_losses, submitted_by, submitted_at, published_at, publish_count,
   attempt, started_at, finished_at, worker_id, pid, claim_id, result,
   error_type, error_message)
-SELECT gen_random_uuid(), workflow, jsonb_build_object('n', n), state, 'default', n %% 10,
+SELECT uuidv7(), workflow, jsonb_build_object('n', n), state, 'default', n %% 10,
   ARRAY['tag' || n %% 50], 1, 5, 'bench', at, at, 1,
   coalesce(one, 0), at + one * interval '1 s', at + one * interval '3 s', one, one, gen_random_uuid(),
   to_jsonb(result), CASE state WHEN 'failed' THEN 'ValueError' END,
@@ -51,6 +52,7 @@ SELECT id, 1, claim_id, state, CASE state WHEN 'failed' THEN 'error' END, error_
   1, 'w@node', 'node', 1, started_at, finished_at, 1.5, 100000000
 FROM jobs WHERE finished_at IS NOT NULL
 """
+DAY = 86_400.0
 WAITING = 3000  # pending jobs, on either board
 SLICES, JOBS_OF_A_SLICE = 10, 100
 NO_SLOWER = 0.8  # what two runs of the same differ by
@@ -120,9 +122,9 @@ class Board:
 
 
 def stats(connection: Connection) -> None:
-    """What ``simcelery stats`` asks, over a day."""
-    summaries.throughput(connection, Filter(), 86_400.0, 3600)
-    summaries.times(connection, Filter(), 86_400.0, 20_000)
+    """What ``simcelery stats`` asks."""
+    summaries.throughput(connection, Filter(), DAY, intervals_of(DAY))
+    summaries.times(connection, Filter(), DAY, 20_000)
 
 
 QUESTIONS: dict[str, Callable[[Connection], object]] = {
