@@ -184,7 +184,7 @@ def parse_run_at(text: str) -> tuple[dt.datetime | None, float | None]:
 
 def _show(jobs: Jobs, output: Output, several: bool, options: Options) -> None:
     if output == "quiet":
-        for some in chunks(jobs.ids):
+        for some in chunks(jobs.records.ids):
             show_ids(some)
     elif output == "json" and several:
         show_json_list(_records(jobs))
@@ -197,7 +197,7 @@ def _show(jobs: Jobs, output: Output, several: bool, options: Options) -> None:
 def _in_words(jobs: Jobs, several: bool, options: Options) -> str:
     if not several:
         return f"job {jobs[0].id}" + (f" ({jobs[0].how})" if jobs[0].how != "new" else "")
-    line = f"{many(len(jobs))} (ids {compact(jobs.ids)})"
+    line = f"{many(len(jobs))} (ids {compact(jobs.records.ids)})"
     if options.dedupe:
         line += ": " + ", ".join(f"{number:,} {how}" for how, number in jobs.summary().items() if number)
     return line
