@@ -6,13 +6,12 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    Double,
     Select,
     Uuid,
     and_,
@@ -20,21 +19,17 @@ from sqlalchemy import (
     bindparam,
     case,
     column,
-    exists,
-    extract,
     func,
     literal,
-    or_,
     select,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.among import among
-from simcelery.board.leases import is_live
-from simcelery.board.models import Attempt, Job, LogChunk, Recovery, Worker
+from simcelery.board.models import Attempt, Job, LogChunk, Worker
 from simcelery.board.seconds import seconds
-from simcelery.board.states import TERMINAL, Ending, State
+from simcelery.board.states import TERMINAL, State
 
 
 @dataclass(frozen=True)
@@ -251,110 +246,6 @@ def log(connection: Connection, job_id: int) -> str:
     return "".join(rows)
 
 
-def _select_workers() -> Select[Any]:
-    ended = Worker.ended_at.is_not(None)
-    overdue = Worker.lease_expires_at <= func.now()
-    state = case(
-        (ended, "ended"),
-        (overdue, "overdue"),
-        (Worker.quarantined_at.is_not(None), "quarantined"),
-        else_="live",
-    )
-    running = select(Job.id).where(Job.worker_id == Worker.id, Job.state == State.RUNNING).order_by(Job.id)
-    return select(
-        Worker.__table__,
-        state.label("state"),
-        func.array(running.correlate(Worker).scalar_subquery(), type_=ARRAY(BigInteger)).label("running"),
-        func.now().label("now"),
-    )
-
-
-def workers(
-    connection: Connection, *, live_only: bool = False, gone_within: float | None = None
-) -> list[dict[str, Any]]:
-    """Workers, the newest first: all columns, ``state``, the ids of the ``running`` jobs, and ``now``.
-
-    ``state`` is live, quarantined (it lives, and takes no jobs), overdue (its lease ended, it has not) or
-    ended.
-
-    Parameters:
-        gone_within: of those that ended, or whose lease did, only those of the last so many seconds, and
-            those that still hold jobs.
-    """
-    statement = _select_workers().order_by(Worker.id.desc())
-    if live_only:
-        statement = statement.where(is_live())
-    if gone_within is not None:
-        gone_at = func.coalesce(Worker.ended_at, Worker.lease_expires_at)
-        holds = exists().where(Job.worker_id == Worker.id, Job.state == State.RUNNING)
-        statement = statement.where(or_(gone_at > func.now() - seconds(gone_within), holds))
-    return [dict(row._mapping) for row in connection.execute(statement)]
-
-
-def lost(connection: Connection) -> list[dict[str, Any]]:
-    """The workers that ended, or whose lease did, and that still hold running jobs; see `workers`."""
-    found = workers(connection, gone_within=0.0)
-    return [one for one in found if one["running"] and one["state"] in ("overdue", "ended")]
-
-
-def worker_of(connection: Connection, job_id: int) -> dict[str, Any] | None:
-    """The worker that was the last to claim a job, as `workers` shows it; None: there is none, or no more."""
-    last = select(Job.worker_id).where(Job.id == job_id).scalar_subquery()
-    statement = _select_workers().where(Worker.id == last)
-    row = connection.execute(statement).one_or_none()
-    return dict(row._mapping) if row else None
-
-
-@dataclass(frozen=True)
-class Unserved:
-    """Pending jobs that no live worker starts.
-
-    Attributes:
-        why: ``queue``: none consumes their queue; ``workflow``: none of those that do knows their workflow;
-            ``quarantine``: all that know it are in quarantine.
-    """
-
-    why: Literal["queue", "workflow", "quarantine"]
-    queue: str
-    workflow: str
-    count: int
-
-
-def unserved(connection: Connection, job_ids: Iterable[int] | None = None) -> list[Unserved]:
-    """The pending jobs (of these, if ids are given) that no live worker starts, by queue and workflow."""
-    live = workers(connection, live_only=True)
-    pending = (
-        select(Job.queue, Job.workflow, func.count())
-        .where(Job.state == State.PENDING)
-        .group_by(Job.queue, Job.workflow)
-        .order_by(Job.queue, Job.workflow)
-    )
-    if job_ids is not None:
-        pending = pending.where(among(Job.id, job_ids))
-    found = []
-    for queue, workflow, number in connection.execute(pending):
-        if why := why_unserved(live, queue, workflow):
-            found.append(Unserved(why, queue, workflow, number))
-    return found
-
-
-def why_unserved(
-    live: Iterable[dict[str, Any]], queue: str, workflow: str
-) -> Literal["queue", "workflow", "quarantine"] | None:
-    """Why none of the live workers starts the jobs of a workflow in a queue; None: one does.
-
-    Parameters:
-        live: from `workers`.
-    """
-    consumers = [worker for worker in live if queue in worker["queues"]]
-    knowing = [worker for worker in consumers if workflow in worker["workflows"]]
-    if not consumers:
-        return "queue"
-    if not knowing:
-        return "workflow"
-    return "quarantine" if all(worker["quarantined_at"] for worker in knowing) else None
-
-
 def number_before(connection: Connection, job: JobRow) -> int:
     """How many pending jobs of its queue come before a pending job."""
     queued = and_(Job.state == State.PENDING, Job.queue == job.queue)
@@ -384,63 +275,3 @@ def ids_by_task_id(connection: Connection, task_ids: Iterable[uuid.UUID]) -> dic
     wanted: Any = literal(list(task_ids), ARRAY(Uuid))
     rows = connection.execute(select(Job.task_id, Job.id).where(Job.task_id == any_(wanted)))
     return {row.task_id: row.id for row in rows}
-
-
-def turns(connection: Connection) -> list[dict[str, Any]]:
-    """The acts of recovery: ``name``, ``last_by``, and since how many seconds the turn has been ``due``."""
-    due = extract("epoch", func.now() - Recovery.next_at).cast(Double).label("due")
-    rows = connection.execute(select(Recovery.name, Recovery.last_by, due).order_by(Recovery.name))
-    return [dict(row._mapping) for row in rows]
-
-
-def started(connection: Connection) -> tuple[dt.datetime, dt.datetime]:
-    """When Postgres started, and its now."""
-    row = connection.execute(select(func.pg_postmaster_start_time(), func.now())).one()
-    return row[0], row[1]
-
-
-def server(connection: Connection) -> dict[str, Any]:
-    """What doctor wants to know of Postgres: version, and its clock in UTC."""
-    row = connection.execute(
-        select(
-            func.current_setting("server_version").label("version"),
-            func.clock_timestamp().label("now"),
-            func.current_setting("max_connections").label("max_connections"),
-        )
-    ).one()
-    return dict(row._mapping)
-
-
-def anything_left(connection: Connection, queues: Sequence[str]) -> bool:
-    """Whether these queues have work: pending, running anywhere, or between two attempts.
-
-    What is blocked follows from these; what is scheduled for the first time is not waited for.
-    """
-    between = and_(Job.state == State.SCHEDULED, Job.attempt > 0)
-    return bool(
-        connection.scalar(
-            select(
-                or_(
-                    *(
-                        exists().where(condition, Job.queue.in_(queues))
-                        for condition in (Job.state == State.PENDING, Job.state == State.RUNNING, between)
-                    )
-                )
-            )
-        )
-    )
-
-
-def nodenames(connection: Connection, job_ids: Iterable[int]) -> list[str]:
-    """The workers that run these jobs."""
-    running = select(Job.worker_id).where(among(Job.id, job_ids), Job.state == State.RUNNING)
-    return list(connection.scalars(select(Worker.nodename).where(Worker.id.in_(running)).distinct()))
-
-
-def failed_elsewhere(connection: Connection, task_ids: Iterable[uuid.UUID], worker_id: int) -> bool:
-    """Whether an attempt of one of these jobs has failed on another worker than this one."""
-    jobs = select(Job.id).where(Job.task_id.in_(list(task_ids)))
-    failed = exists().where(
-        Attempt.job_id.in_(jobs), Attempt.worker_id != worker_id, Attempt.outcome == Ending.FAILED
-    )
-    return bool(connection.scalar(select(failed)))

@@ -33,10 +33,10 @@ class Check:
 
 def of_workers(connection: Connection) -> Iterator[Check]:
     """Who lives, with what, and whether all that is pending has somebody to run it."""
-    from simcelery.board import queries
+    from simcelery.board import fleet
     from simcelery.cli.unserved import in_sentences
 
-    live = queries.workers(connection, live_only=True)
+    live = fleet.workers(connection, live_only=True)
     slots = sum(worker["concurrency"] for worker in live)
     if live:
         yield Check("workers", "ok", f"{many(len(live), 'live worker')}, {many(slots, 'slot')}")
@@ -45,7 +45,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
         yield Check("workers", "warn", "no live worker", advice)
     yield from _notes(live)
     yield from _versions(live)
-    lacking = in_sentences(queries.unserved(connection))
+    lacking = in_sentences(fleet.unserved(connection))
     for found, advice in lacking:
         yield Check("queues", "warn", found, advice)
     if not lacking:
@@ -75,9 +75,9 @@ def _versions(live: list[dict[str, Any]]) -> Iterator[Check]:
 
 def _leases(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:
     """Jobs that run in workers that may be dead."""
-    from simcelery.board import queries
+    from simcelery.board import fleet
 
-    lost = queries.lost(connection)
+    lost = fleet.lost(connection)
     for worker in lost:
         ago = duration((worker["now"] - worker["lease_expires_at"]).total_seconds())
         found = f"{named(worker['running'], 6)} of {worker['nodename']}, whose lease ended {ago} ago"
@@ -91,12 +91,12 @@ def _leases(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Chec
 
 def _recovery(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:
     """Acts that nobody does although somebody should."""
-    from simcelery.board import queries
+    from simcelery.board import fleet
 
     if not any((worker["now"] - worker["started_at"]).total_seconds() > _LONG for worker in live):
         return  # they have just started, or none is there: that is said already
     waiting: dict[str, list[str]] = defaultdict(list)
-    for turn in queries.turns(connection):
+    for turn in fleet.turns(connection):
         if turn["due"] > _LONG:
             waiting[duration(turn["due"])].append(turn["name"])
     for since, names in waiting.items():

@@ -153,12 +153,12 @@ def _board(settings: Settings) -> Iterator[Check]:
 def _postgres() -> Iterator[Check]:
     import datetime as dt
 
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, fleet
 
     made = engine.engine()
     with engine.translated(made), made.begin() as connection:
         before = dt.datetime.now(dt.UTC)
-        server = queries.server(connection)
+        server = fleet.server(connection)
         after = dt.datetime.now(dt.UTC)
     version = server["version"]
     verdict: Verdict = "ok" if int(re.split(r"\D", version)[0]) >= _OLDEST_POSTGRES else "FAIL"

@@ -43,14 +43,14 @@ def explain(selection: Selection, output: Output) -> None:
 
 def read(number: int) -> Story:
     """What the board says of a job and of all that bears on it."""
-    from simcelery.board import dependencies, engine, queries
+    from simcelery.board import dependencies, engine, fleet, queries
     from simcelery.cli.reasons import Story
     from simcelery.settings import get_settings
 
     with engine.begin() as connection:
         job = queries.job(connection, number)
         assert job is not None, "resolve has found it"
-        started_at, now = queries.started(connection)
+        started_at, now = fleet.started(connection)
         parents: dict[int, str] = {}
         for part in chunks(dependencies.parents_of(connection, number)):
             parents.update({n: str(state) for n, state in queries.states(connection, part).items()})
@@ -59,8 +59,8 @@ def read(number: int) -> Story:
             now=now,
             started_at=started_at,
             lease=get_settings().lease,
-            workers=queries.workers(connection, live_only=True),
-            worker=queries.worker_of(connection, number),
+            workers=fleet.workers(connection, live_only=True),
+            worker=fleet.worker_of(connection, number),
             parents=parents,
             before=queries.number_before(connection, job) if job.state == "pending" else 0,
             last=queries.last_attempts(connection, [number]).get(number),

@@ -33,7 +33,7 @@ class Story:
     Attributes:
         now, started_at: Postgres' clock, and when it was started.
         lease: the setting, seconds.
-        workers: the live ones, as `queries.workers` shows them.
+        workers: the live ones, as `fleet.workers` shows them.
         worker: the last that claimed it.
         parents: their ids and states.
         before: how many pending jobs of its queue come before it.
@@ -118,7 +118,7 @@ def _nobody_recovers(story: Story, does: str) -> Iterator[Reason]:
 
 
 def _pending(story: Story) -> Iterator[Reason]:
-    from simcelery.board.queries import why_unserved
+    from simcelery.board.fleet import why_unserved
 
     job = story.job
     why = why_unserved(story.workers, job.queue, job.workflow)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from simcelery.cli.words import many
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import Unserved
+    from simcelery.board.fleet import Unserved
 
 
 def in_sentences(found: Sequence[Unserved]) -> list[tuple[str, str]]:

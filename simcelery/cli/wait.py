@@ -216,12 +216,12 @@ def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -
 
 def _hint(watch: Watch) -> bool:
     """Say what keeps them, if nobody is there to start them or to end them; whether anything was said."""
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, fleet
     from simcelery.cli.unserved import in_sentences
 
     with engine.begin() as connection:
-        unserved = queries.unserved(connection, watch.ids) if watch.idle else []
-        lost = queries.lost(connection) if watch.states["running"] else []
+        unserved = fleet.unserved(connection, watch.ids) if watch.idle else []
+        lost = fleet.lost(connection) if watch.states["running"] else []
     lines = [f"{about}: {advice}" for about, advice in in_sentences(unserved)]
     for worker in lost:
         if ours := sorted(set(worker["running"]) & set(watch.ids)):

@@ -41,10 +41,10 @@ def workers(all_: bool, output: Output) -> None:
     A worker is live; quarantined: it lives and takes no jobs, since its last ones all failed at once;
     overdue: its lease has ended and it has not, so that its jobs are about to be rescued; or ended.
     """
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, fleet
 
     with engine.begin() as connection:
-        found = queries.workers(connection, gone_within=None if all_ else _DAY)
+        found = fleet.workers(connection, gone_within=None if all_ else _DAY)
     if output == "json":
         show_json([jsonable(worker) for worker in found])
     elif output == "quiet":

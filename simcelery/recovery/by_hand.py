@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from simcelery.board import queries
+from simcelery.board import fleet
 from simcelery.recovery import prune, republish, rescue, settle, stage
 from simcelery.recovery.means import BY_HAND, Means, rehearsal
 from simcelery.settings import get_settings
@@ -50,7 +50,7 @@ def recover(dry_run: bool = False) -> Iterator[Done]:
 
 def _rescue(means: Means) -> Done:
     with means.begin() as connection:
-        started_at, now = queries.started(connection)
+        started_at, now = fleet.started(connection)
     until = started_at + dt.timedelta(seconds=get_settings().lease)
     counts = {"rescued": rescue.tick(means=means)}
     return Done("rescue", counts, started_at, until) if now <= until else Done("rescue", counts)

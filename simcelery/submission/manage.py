@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from simcelery import broker
-from simcelery.board import engine, queries, transitions
+from simcelery.board import engine, fleet, queries, transitions
 from simcelery.board.queries import Filter, JobRow
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.errors import BrokerUnreachableError, JobNotFoundError, StateError, UsageError
@@ -156,7 +156,7 @@ def cancel(ids: Sequence[int]) -> tuple[list[int], list[int]]:
     for start in range(0, len(ids), _MANY):
         with engine.begin() as connection:
             cancelled, asked = transitions.cancel(connection, ids[start : start + _MANY])
-            workers = queries.nodenames(connection, asked)
+            workers = fleet.nodenames(connection, asked)
         at_once += cancelled
         requested += asked
         with suppress(BrokerUnreachableError):  # they learn of it when they renew their leases

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from simcelery.board import engine, queries
+from simcelery.board import engine, fleet
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.shutdown import Shutdown
@@ -81,7 +81,7 @@ class Watch:
         self._asked_at = now
         try:
             with engine.begin(self._settings) as connection:
-                return not queries.anything_left(connection, self._queues)
+                return not fleet.anything_left(connection, self._queues)
         except ServiceError:
             return False
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simcelery import broker
-from simcelery.board import engine, leases, queries, transitions
+from simcelery.board import engine, fleet, leases, transitions
 from simcelery.errors import BrokerUnreachableError, ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.slots import Record, Slots
@@ -100,7 +100,7 @@ class Quarantine:
             return
         self._asked_at = now
         with engine.begin(self._settings) as connection:
-            wrong = queries.failed_elsewhere(connection, self._handed_back, self._worker_id)
+            wrong = fleet.failed_elsewhere(connection, self._handed_back, self._worker_id)
             if not wrong and now - since < LONGEST:
                 return
             leases.lift(connection, self._worker_id)

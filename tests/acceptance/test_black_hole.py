@@ -12,10 +12,10 @@ from tests.conftest import Project, wait_until
 
 def worker_rows() -> dict[str, dict[str, object]]:
     """The workers on the board, by the part of their nodename before the @."""
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, fleet
 
     with engine.begin() as connection:
-        return {one["nodename"].split("@")[0]: one for one in queries.workers(connection)}
+        return {one["nodename"].split("@")[0]: one for one in fleet.workers(connection)}
 
 
 def test_a_worker_on_which_everything_fails_is_quarantined_and_its_failures_are_handed_back(

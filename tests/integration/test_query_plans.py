@@ -18,6 +18,7 @@ from simcelery.board import (
     children,
     engine,
     feed,
+    fleet,
     leases,
     migrate,
     queries,
@@ -180,8 +181,8 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         lambda c: queries.number_before(c, queries.job(c, LAST - 1)),  # type: ignore[arg-type]
         ("jobs_unpublished", "jobs_published"),
     ),
-    "unserved": (queries.unserved, ("Index Only Scan using jobs_kind", "workers_live")),
-    "anything left": (lambda c: queries.anything_left(c, ["none"]), ("jobs_",)),
+    "unserved": (fleet.unserved, ("Index Only Scan using jobs_kind", "workers_live")),
+    "anything left": (lambda c: fleet.anything_left(c, ["none"]), ("jobs_",)),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simcelery.board import transitions
-from simcelery.board.queries import Unserved, why_unserved
+from simcelery.board.fleet import Unserved, why_unserved
 from simcelery.board.states import State
 from simcelery.cli.reasons import PATIENCE, SHARE, Story, reasons, rescued_in
 from simcelery.cli.show import late
@@ -20,7 +20,7 @@ BOOT = NOW - dt.timedelta(days=1)
 
 
 def worker(name: str = "w@here", **changes: Any) -> dict[str, Any]:
-    """A live worker, as `queries.workers` shows it."""
+    """A live worker, as `fleet.workers` shows it."""
     values: dict[str, Any] = {
         "nodename": name,
         "host": "here",
