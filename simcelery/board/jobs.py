@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from simcelery.board import copying, dependencies, engine, transitions
+from simcelery.board import copying, dependencies, engine, revival
 from simcelery.board.models import Job
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.board.task_ids import new_task_id
@@ -300,7 +300,7 @@ def _holders(connection: Connection, rows: list[_Row], on_failed: OnFailed) -> d
     revived: set[int] = set()
     if unsuccessful and on_failed == "retry":
         ids = [job.id for job in unsuccessful]
-        revived = {job.id for job in transitions.retry(connection, ids, with_parents=True)}
+        revived = {job.id for job in revival.retry(connection, ids, with_parents=True)}
     return {
         job.idempotency_key: Recorded(job.id, job.task_id, "retried" if job.id in revived else "existing")
         for job in found

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from simcelery import broker
-from simcelery.board import engine, fleet, queries, transitions
+from simcelery.board import engine, fleet, queries, revival, transitions
 from simcelery.board.queries import Filter, JobRow
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.errors import BrokerUnreachableError, JobNotFoundError, StateError, UsageError
@@ -126,7 +126,7 @@ def retry(ids: Sequence[int], *, with_parents: bool = False, strict: bool = Fals
         if strict:
             _check_retryable(ids, states)
         wanted = [number for number in ids if states.get(number) in UNSUCCESSFUL]
-        revived = [job.id for job in transitions.retry(connection, wanted, with_parents=with_parents)]
+        revived = [job.id for job in revival.retry(connection, wanted, with_parents=with_parents)]
     publish(revived)
     return revived
 

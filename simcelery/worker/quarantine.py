@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simcelery import broker
-from simcelery.board import engine, fleet, leases, transitions
+from simcelery.board import engine, fleet, leases, revival
 from simcelery.errors import BrokerUnreachableError, ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.slots import Record, Slots
@@ -114,7 +114,7 @@ class Quarantine:
 
     def _hand_back(self, failed: frozenset[uuid.UUID]) -> None:
         with engine.begin(self._settings) as connection:
-            handed_back = transitions.hand_back(connection, failed, self._worker_id)
+            handed_back = revival.hand_back(connection, failed, self._worker_id)
         self._handed_back = failed
         try:
             broker.publish(job.again for job in handed_back if job.again)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from simcelery.board import children as family
-from simcelery.board import engine, jobs, transitions
+from simcelery.board import engine, jobs, revival, transitions
 from simcelery.errors import JobNotFoundError
 from tests.board_helpers import (
     ERROR,
@@ -108,7 +108,7 @@ def test_settle_and_retry_at_once_leave_no_child_behind() -> None:
         def retry(start: threading.Barrier = start, parent: int = parent.id) -> None:
             start.wait()
             with engine.begin() as connection:
-                transitions.retry(connection, [parent])
+                revival.retry(connection, [parent])
 
         with ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(settle), pool.submit(retry)]:
@@ -210,7 +210,7 @@ def test_what_failed_again_after_a_retry_is_settled_again() -> None:
         finish(must_claim(parent.task_id, me), ERROR)
         assert [step.failed for step in settled() if step.failed] == [[child.id]]
         with engine.begin() as connection:
-            transitions.retry(connection, [parent.id])
+            revival.retry(connection, [parent.id])
         assert state(child.id) == "blocked"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import engine, jobs, queries, retention, transitions
+from simcelery.board import engine, jobs, queries, retention, revival, transitions
 from simcelery.board.jobs import Recorded
 from simcelery.errors import JobNotFoundError
 from tests.board_helpers import (
@@ -212,7 +212,7 @@ def test_a_retry_and_a_prune_at_once_leave_the_job_whole_or_gone() -> None:
         def retries(job: Recorded = job, start: threading.Barrier = start) -> int:
             start.wait()
             with engine.begin() as connection:
-                return len(transitions.retry(connection, [job.id]))
+                return len(revival.retry(connection, [job.id]))
 
         def prunes(start: threading.Barrier = start) -> int:
             start.wait()

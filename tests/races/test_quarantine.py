@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from simcelery.board import engine, leases, transitions
+from simcelery.board import engine, leases, revival, transitions
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -38,7 +38,7 @@ def quarantine(worker_id: int) -> bool:
 
 def hand_back(worker_id: int, *task_ids: uuid.UUID, limit: int = 1000) -> list[int]:
     with engine.begin() as connection:
-        return [job.id for job in transitions.hand_back(connection, task_ids, worker_id, limit)]
+        return [job.id for job in revival.hand_back(connection, task_ids, worker_id, limit)]
 
 
 def quarantined_worker() -> int:
@@ -192,7 +192,7 @@ def test_what_failed_upstream_is_revived_with_what_is_handed_back() -> None:
     finish(must_claim(other.task_id, worker()), ERROR)
     settle()
     with engine.begin() as connection:
-        back = transitions.hand_back(connection, [top.task_id], me)
+        back = revival.hand_back(connection, [top.task_id], me)
     assert {job.id: job.again is not None for job in back} == {
         top.id: True,  # it is pending and can be sent
         child.id: False,

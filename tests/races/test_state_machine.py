@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
-from simcelery.board import children, engine, leases, retention, transitions
+from simcelery.board import children, engine, leases, retention, revival, transitions
 from simcelery.board.states import TERMINAL
 from simcelery.board.transitions import Claim
 from simcelery.errors import StateError
@@ -150,7 +150,7 @@ class Board(RuleBasedStateMachine):
         was = self.state_of(job)
         try:
             with engine.begin() as connection:
-                revived = [one.id for one in transitions.retry(connection, [job], with_parents=with_parents)]
+                revived = [one.id for one in revival.retry(connection, [job], with_parents=with_parents)]
         except StateError:
             assert not with_parents
             return
@@ -199,7 +199,7 @@ class Board(RuleBasedStateMachine):
         )
         sql("UPDATE workers SET quarantined_at = now() WHERE id = :me", me=me)
         with engine.begin() as connection:
-            back = [one.id for one in transitions.hand_back(connection, [self.tasks[job]], me)]
+            back = [one.id for one in revival.hand_back(connection, [self.tasks[job]], me)]
         sql("UPDATE workers SET quarantined_at = NULL")
         assert (job in back) == bool(theirs)
         if theirs:

@@ -1,0 +1,189 @@
+"""Back to work: what had failed or was cancelled, with the descendants that failed because of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Uuid, and_, any_, case, exists, func, literal, null, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import aliased
+
+from simcelery.board.among import among
+from simcelery.board.models import Attempt, Dependency, Job, Worker
+from simcelery.board.sendable import COLUMNS as SENDABLE
+from simcelery.board.sendable import sendable
+from simcelery.board.states import UNSUCCESSFUL, Ending, State
+from simcelery.board.transitions import Finished, Guard
+from simcelery.errors import StateError
+
+
+def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = False) -> list[Finished]:
+    """failed | cancelled | upstream_failed → pending | blocked, with their upstream_failed descendants.
+
+    Clears the cancel, the result, the error and both counters, and keeps the attempt number. A descendant
+    that has another parent which did not succeed stays where it is.
+
+    Raises:
+        StateError: a parent has not succeeded and is not retried with it; the message names the parent.
+    """
+    wanted = set(ids)
+    parents = _unsuccessful_parents(connection, wanted)
+    while parents and with_parents:
+        wanted.update(parent for _, parent in parents)
+        parents = _unsuccessful_parents(connection, wanted)
+    if parents:
+        child, culprit = parents[0]
+        raise StateError(
+            f"job {child} waits for job {culprit}, which did not succeed: "
+            f"retry {culprit}, or add --with-parents"
+        )
+    return _send_back(connection, wanted, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
+
+
+def hand_back(
+    connection: Connection, task_ids: Iterable[uuid.UUID], worker_id: int, limit: int = 1000
+) -> list[Finished]:
+    """failed | scheduled → pending for jobs that a worker in quarantine was the last to fail.
+
+    The failure is not counted; the attempt is. What failed upstream because of it is revived as by a retry.
+
+    Parameters:
+        limit: at most so many, those that failed last.
+    """
+    ended = aliased(Attempt)
+    guard = and_(
+        Job.state.in_([State.FAILED, State.SCHEDULED]),
+        Job.worker_id == worker_id,
+        Job.failures > 0,
+        Job.cancel_requested_at.is_(None),
+        exists().where(ended.job_id == Job.id, ended.attempt == Job.attempt, ended.outcome == Ending.FAILED),
+        exists().where(Worker.id == worker_id, Worker.quarantined_at.is_not(None)),
+    )
+    wanted: Any = literal(list(task_ids), ARRAY(Uuid))
+    last = connection.scalars(
+        select(Job.id)
+        .join(Attempt, and_(Attempt.job_id == Job.id, Attempt.attempt == Job.attempt))
+        .where(Job.task_id == any_(wanted), guard)
+        .order_by(Attempt.finished_at.desc())
+        .limit(limit)
+    ).all()
+    back = _send_back(connection, last, guard, {"failures": Job.failures - 1})
+    pending = [job.id for job in back if job.state is State.PENDING]
+    rows = connection.execute(select(*SENDABLE).where(among(Job.id, pending)))
+    messages = {row.id: sendable(row) for row in rows}
+    return [replace(job, again=messages.get(job.id)) for job in back]
+
+
+def _send_back(
+    connection: Connection, ids: Iterable[int], guard: Guard, counters: dict[str, Any]
+) -> list[Finished]:
+    """Revive jobs, and then, level by level, their upstream_failed descendants."""
+    level = sorted(ids)
+    _lock_family(connection, level)
+    revived = _revive(connection, level, guard, counters)
+    found = revived
+    while level := _fallen_children(connection, [row.id for row in found]):
+        found = _revive(connection, level, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
+        revived = [*revived, *found]
+    return revived
+
+
+def _lock_family(connection: Connection, ids: Sequence[int]) -> None:
+    """Lock the jobs, their fallen descendants and the parents of all, in the order of their ids.
+
+    A level at a time would not do: a child of one job may have a smaller id than the next job.
+    """
+    family = select(Job.id).where(among(Job.id, ids)).cte("family", recursive=True)
+    child = aliased(Job)
+    family = family.union(
+        select(child.id)
+        .join(Dependency, Dependency.job_id == child.id)
+        .join(family, family.c.id == Dependency.parent_id)
+        .where(child.state == State.UPSTREAM_FAILED)
+    )
+    members = select(family.c.id)
+    _lock(connection, members.union(select(Dependency.parent_id).where(Dependency.job_id.in_(members))))
+
+
+def _lock(connection: Connection, ids: Any) -> None:
+    connection.execute(select(Job.id).where(Job.id.in_(ids)).order_by(Job.id).with_for_update())
+
+
+def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[int, int]]:
+    """Edges (child, parent) from a retried child to a parent that did not succeed and is not retried."""
+    child, parent = aliased(Job), aliased(Job)
+    rows = connection.execute(
+        select(Dependency.job_id, Dependency.parent_id)
+        .join(parent, parent.id == Dependency.parent_id)
+        .join(child, child.id == Dependency.job_id)
+        .where(
+            among(Dependency.job_id, ids),
+            ~among(Dependency.parent_id, ids),
+            parent.state.in_(UNSUCCESSFUL),
+            child.state.in_(UNSUCCESSFUL),
+        )
+        .order_by(Dependency.job_id, Dependency.parent_id)
+    )
+    return [(row.job_id, row.parent_id) for row in rows]
+
+
+def _revive(
+    connection: Connection, ids: Sequence[int], guard: Guard, counters: dict[str, Any]
+) -> list[Finished]:
+    """Send jobs back. Their parents are locked with them: none may finish while it is counted."""
+    parents = select(Dependency.parent_id).where(among(Dependency.job_id, ids))
+    _lock(connection, select(Job.id).where(among(Job.id, ids)).union(parents))
+    parent = aliased(Job)
+    unmet = (
+        select(func.count())
+        .select_from(Dependency)
+        .join(parent, parent.id == Dependency.parent_id)
+        .where(Dependency.job_id == Job.id, parent.state != State.SUCCEEDED)
+        .correlate(Job)
+        .scalar_subquery()
+    )
+    cleared = dict.fromkeys(
+        (
+            "finished_at",
+            "cancel_requested_at",
+            "result",
+            "error_type",
+            "error_message",
+            "published_at",
+            "run_at",
+        ),
+        null(),
+    )
+    rows = connection.execute(
+        update(Job)
+        .where(among(Job.id, ids), guard)
+        .values(
+            **cleared,
+            **counters,
+            publish_count=0,
+            unmet=unmet,
+            state=case((unmet > 0, State.BLOCKED), else_=State.PENDING),
+        )
+        .returning(Job.id, Job.task_id, Job.state, Job.attempt)
+    )
+    return [Finished(row.id, row.task_id, State(row.state), row.attempt) for row in rows]
+
+
+def _fallen_children(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """The upstream_failed children of these jobs that no other parent holds back."""
+    parent, edge = aliased(Job), aliased(Dependency)
+    held_back = exists().where(
+        edge.job_id == Job.id, parent.id == edge.parent_id, parent.state.in_(UNSUCCESSFUL)
+    )
+    return list(
+        connection.scalars(
+            select(Job.id)
+            .join(Dependency, Dependency.job_id == Job.id)
+            .where(among(Dependency.parent_id, ids), Job.state == State.UPSTREAM_FAILED, ~held_back)
+            .distinct()
+            .order_by(Job.id)
+        )
+    )
