@@ -88,7 +88,21 @@ def _children(worker: Any) -> list[int]:
     return [] if started is None else [process.pid for process in list(started._pool)]
 
 
-class RecoveryStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class _TickerStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Looks at something again and again, until the worker ends."""
+
+    ticker: Ticker
+
+    def start(self, worker: Any) -> None:
+        """From now on."""
+        self.ticker.start()
+
+    def stop(self, worker: Any) -> None:
+        """No more; a look under way ends."""
+        self.ticker.stop()
+
+
+class RecoveryStep(_TickerStep):
     """Takes its turns in recovery."""
 
     requires = (LeaseStep,)
@@ -103,16 +117,8 @@ class RecoveryStep(bootsteps.StartStopStep):  # type: ignore[misc]
             settings.tick_every / 2,
         )
 
-    def start(self, worker: Any) -> None:
-        """From now on."""
-        self.ticker.start()
 
-    def stop(self, worker: Any) -> None:
-        """Others go on."""
-        self.ticker.stop()
-
-
-class HearingStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class HearingStep(_TickerStep):
     """Notices when no message reaches the worker any more."""
 
     requires = (KeeperStep,)
@@ -128,16 +134,8 @@ class HearingStep(bootsteps.StartStopStep):  # type: ignore[misc]
         )
         self.ticker = Ticker("hearing", ears.look, hearing.EVERY)
 
-    def start(self, worker: Any) -> None:
-        """From now on."""
-        self.ticker.start()
 
-    def stop(self, worker: Any) -> None:
-        """It is meant to hear nothing any more."""
-        self.ticker.stop()
-
-
-class LimitsStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class LimitsStep(_TickerStep):
     """Ends the worker when one of its own limits is reached."""
 
     requires = (KeeperStep,)
@@ -159,14 +157,6 @@ class LimitsStep(bootsteps.StartStopStep):  # type: ignore[misc]
         assert slots.shared is not None
         watch = Watch(self._limits, slots.shared, worker.shutdown, get_settings(), worker.lease.queues)
         self.ticker = Ticker("limits", watch.look, limits.EVERY)
-
-    def start(self, worker: Any) -> None:
-        """From now on."""
-        self.ticker.start()
-
-    def stop(self, worker: Any) -> None:
-        """It ends already."""
-        self.ticker.stop()
 
 
 def worker_ended(sender: Any = None, **_: Any) -> None:
