@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
-from simcelery.cli.output import Column, note, show_ids, show_json, show_table
+from simcelery.cli.output import Column, note, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.records import plain, record, text_of
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.show import the_only
@@ -19,7 +23,9 @@ from simcelery.cli.words import many
 from simcelery.errors import JobError
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import JobRow
+    from simcelery.board.queries import Filter, JobRow
+
+_PAGE = 1000  # jobs read at once
 
 
 @command("result", "simcelery result 42", "simcelery result last | jq .energy")
@@ -63,27 +69,46 @@ def results(
 
     IDS are 42, 1-5,8, last or - (from stdin). Exit code 1 if a job among IDS did not succeed.
     """
-    from simcelery.board import engine, queries
-
     # Of named jobs those that did not succeed are counted; of filtered ones they were not asked for.
     wanted = which(selection, filters, None if selection else ("succeeded",))
-    with engine.begin() as connection:
-        rows = queries.jobs(connection, wanted, newest=False)
-    succeeded = [row for row in rows if row.state == "succeeded"]
-    found = succeeded[: filters.limit]
+    looked_at: Counter[bool] = Counter()
+    succeeded = _succeeded(wanted, looked_at)
+    found = islice(succeeded, filters.limit)
     match format_ or output:
         case "quiet":
-            show_ids(row.id for row in found)
+            for row in found:
+                show_ids([row.id])
         case "json":
-            show_json([record(row) for row in found])
+            show_json_list(record(row) for row in found)
         case "csv":
             _write_csv(found)
         case _:
             _show_table(found)
-    if len(succeeded) == len(rows):
+    if selection:
+        deque(succeeded, 0)  # beyond the limit they count
+    if not looked_at[False]:
         return 0
-    note(f"simcelery: {many(len(rows) - len(succeeded))} of {len(rows):,} did not succeed, or not yet")
+    note(f"simcelery: {many(looked_at[False])} of {looked_at.total():,} did not succeed, or not yet")
     return 1
+
+
+def _succeeded(wanted: Filter, looked_at: Counter[bool]) -> Iterator[JobRow]:
+    """The jobs that succeeded, oldest first, page by page: any number fits into memory."""
+    from simcelery.board import engine, queries
+    from simcelery.board.pages import Page
+
+    last = 0
+    while True:
+        with engine.begin() as connection:
+            rows = queries.jobs(connection, Page(**vars(wanted), after=last), limit=_PAGE, newest=False)
+        for row in rows:
+            succeeded = row.state == "succeeded"
+            looked_at[succeeded] += 1
+            if succeeded:
+                yield row
+        if len(rows) < _PAGE:
+            return
+        last = rows[-1].id
 
 
 def _flat(row: JobRow) -> dict[str, Any]:
@@ -96,9 +121,8 @@ def _flat(row: JobRow) -> dict[str, Any]:
     return cells | {"result": value}
 
 
-def _names(rows: list[dict[str, Any]]) -> list[str]:
+def _names(names: Iterable[str]) -> list[str]:
     """All columns in the order of appearance, parameters before results."""
-    names = dict.fromkeys(name for row in rows for name in row)
     return [name for name in names if not _is_result(name)] + [name for name in names if _is_result(name)]
 
 
@@ -106,22 +130,30 @@ def _is_result(name: str) -> bool:
     return name == "result" or name.startswith("result.")
 
 
-def _write_csv(found: list[JobRow]) -> None:
-    rows = [_flat(row) for row in found]
-    names = _names(rows) or ["id", "workflow"]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([_cell(row.get(name)) for name in names])
+def _write_csv(found: Iterable[JobRow]) -> None:
+    """The last job may be the first with a column, so the rows wait on the disk for the names of all."""
+    names = dict.fromkeys(("id", "workflow"))
+    with TemporaryFile("w+") as waiting:
+        for row in found:
+            cells = _flat(row)
+            names |= dict.fromkeys(cells)
+            waiting.write(json.dumps(cells) + "\n")
+        waiting.seek(0)
+        header = _names(names)
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(header)
+        for line in waiting:
+            cells = json.loads(line)
+            writer.writerow([_cell(cells.get(name)) for name in header])
 
 
 def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
-def _show_table(found: list[JobRow]) -> None:
+def _show_table(found: Iterable[JobRow]) -> None:
     rows = [_flat(row) for row in found]
-    names = _names(rows) or ["id", "workflow"]
+    names = _names(dict.fromkeys(name for row in rows for name in row)) or ["id", "workflow"]
     # Short names where they say which column is meant; the result's name wins nothing over a parameter's.
     short = [name.partition(".")[2] or name for name in names]
     titles = [name if short.count(brief) > 1 else brief for name, brief in zip(names, short, strict=True)]
