@@ -26,7 +26,7 @@ from simcelery.errors import (
 )
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.submission import lineage, plain
+from simcelery.submission import collection, lineage, plain
 from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, seconds
 from simcelery.submission.records import Records
@@ -103,7 +103,8 @@ def submit_all(
 
     iterator = iter(new)
     try:
-        _write_each(iter(lambda: list(islice(iterator, CHUNK)), []), write)
+        with collection.rare():
+            _write_each(iter(lambda: list(islice(iterator, CHUNK)), []), write)
     except BaseException as error:
         if not done or options.dedupe or options.key:
             raise
