@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 _AT_ONCE = 2500  # lines: a write costs more than a line
-
-as_json = json.JSONEncoder(allow_nan=False, separators=(",", ":"), sort_keys=True).encode
 
 
 def copy(connection: Connection, into: str, lines: Iterable[str]) -> None:

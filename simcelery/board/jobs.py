@@ -77,10 +77,12 @@ class Recorded(NamedTuple):
 
 def allocate_ids(connection: Connection, count: int) -> list[int]:
     """Ids for jobs to record, in ascending order."""
-    # As one array: a row for each id would take longer to read than the id to make.
+    # As one array: a row for each id would take longer to read than the id to make. The inner SELECT
+    # looks for the sequence once instead of once per id.
     found = connection.scalar(
         text(
-            "SELECT array_agg(nextval(pg_get_serial_sequence('jobs', 'id'))) FROM generate_series(1, :count)"
+            "SELECT array_agg(nextval((SELECT pg_get_serial_sequence('jobs', 'id')::regclass))) "
+            "FROM generate_series(1, :count)"
         ),
         {"count": count},
     )
@@ -126,7 +128,7 @@ def record_alone(job: NewJob) -> Recorded:
         BoardUnreachableError: Postgres cannot be reached; see `perhaps_recorded`.
     """
     values = _values(_Row(job, 0, 0, State.PENDING, None)) | {
-        "parameters": job.parameters_json or copying.as_json(job.parameters)
+        "parameters": job.parameters_json or engine.as_json(job.parameters)
     }
     [(number,)] = engine.one_round_trip(_INSERT_ALONE, values)
     return Recorded(number, job.task_id, "new")
@@ -248,9 +250,9 @@ def _lines(rows: list[_Row]) -> Iterator[str]:
         these = _shared(job)
         if these != shared:
             shared, end = these, "\t".join(map(copying.cell, these)) + "\n"
-        text_of = job.parameters_json or copying.as_json(job.parameters)
+        text_of = job.parameters_json or engine.as_json(job.parameters)
         yield (
-            f"{number}\t{job.task_id}\t{copying.escaped(text_of)}\t{copying.cell(job.idempotency_key)}"
+            f"{number}\t{job.task_id.hex}\t{copying.escaped(text_of)}\t{copying.cell(job.idempotency_key)}"
             f"\t{state}\t{copying.cell(run_at)}\t{unmet}\t{end}"
         )
 

@@ -7,7 +7,6 @@ What is special (a failure, a job that others wait for, an attempt that was give
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -142,7 +141,7 @@ def succeed(outcomes: Sequence[Outcome], now: float) -> set[int]:
     Parameters:
         now: the time, by the monotonic clock.
     """
-    given = _as_json([_row(one, now) for one in outcomes])
+    given = engine.as_json([_row(one, now) for one in outcomes])
     failpoint("before_finish")
     return {number for (number,) in engine.one_round_trip(_FINISH, {"outcomes": given})}
 
@@ -161,9 +160,6 @@ def _row(one: Outcome, now: float) -> dict[str, Any]:
         "code_version": report.code_version,
         "log": report.log,
     }
-
-
-_as_json = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def put_back(claims: Sequence[Claim]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine, feed, jobs
-from simcelery.board.copying import as_json
 from simcelery.board.jobs import NewJob, OnFailed, Recorded
 from simcelery.board.sendable import Sendable
 from simcelery.board.states import State
@@ -166,8 +165,8 @@ def preparation(definition: Definition, options: Options) -> Callable[[Mapping[s
             values = definition.parameters.validate(definition.parameters.bind((), given))
             encoded = definition.parameters.encode(values, job=lambda ref: ref.id)
             parents |= job_refs(encoded)
-        text = as_json(encoded)
-        if 2 * len(text) > limit:  # which counts spaces as well
+        text = engine.as_json(encoded)
+        if 12 * len(text) > limit:  # which counts spaces, and up to 12 bytes for a character
             check_size(encoded, f"{definition.name}: parameter", limit)
         key = idempotency_key(definition.name, definition.version, encoded) if options.dedupe else None
         return like.alike(
