@@ -47,7 +47,7 @@ def record_all(target: Target, found: Items, options: Options) -> Jobs:
     Raises:
         UsageError, ParametersError, EncodingError: something does not fit; says what is recorded, if any is.
     """
-    from simcelery.submission.submit import CHUNK, submit_all
+    from simcelery.submission.bulk import CHUNK, submit_all
 
     new = prepared(target, found, options)
     first = list(islice(new, CHUNK))
@@ -72,8 +72,9 @@ def record_all(target: Target, found: Items, options: Options) -> Jobs:
             return submit_all(new, options, note_recorded)
         except SubmissionInterruptedError:
             raise  # without --dedupe: it says itself what is recorded, and that it cannot be repeated
-        except KeyboardInterrupt:
-            note(f"simcelery: interrupted: {_so_far(recorded)}")
+        except KeyboardInterrupt as error:
+            unknown = getattr(error, "__notes__", ())
+            note(f"simcelery: interrupted: {'; '.join((*unknown, _so_far(recorded)))}")
             raise
         except (UsageError, EncodingError, ServiceError) as error:
             raise type(error)(f"{error}; {_so_far(recorded)}") from None

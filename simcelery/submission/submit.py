@@ -6,10 +6,8 @@ import getpass
 import logging
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from itertools import islice
 from typing import Any
 
 from simcelery import broker
@@ -19,23 +17,17 @@ from simcelery.board.sendable import Sendable
 from simcelery.board.states import State
 from simcelery.errors import (
     BoardUnreachableError,
-    ParametersError,
     ServiceError,
-    SubmissionInterruptedError,
 )
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.submission import collection, lineage, plain
+from simcelery.submission import lineage, plain
 from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, seconds
-from simcelery.submission.records import Records
 from simcelery.workflows.definition import Definition, idempotency_key
 from simcelery.workflows.encoding import check_size, job_refs
 
 log = logging.getLogger("simcelery")
-
-# Up to so many jobs are recorded in one transaction: all or none of them.
-CHUNK = 10_000
 
 
 def submit(definition: Definition, given: Mapping[str, Any], options: Options | None = None) -> Job:
@@ -55,87 +47,10 @@ def submit(definition: Definition, given: Mapping[str, Any], options: Options | 
     return submit_prepared([prepare(definition, given, options)], options.on_failed)[0]
 
 
-def submit_many(
-    definition: Definition,
-    items: Iterable[Mapping[str, Any]],
-    options: Options | None = None,
-) -> Jobs:
-    """Record many jobs of one workflow, in transactions of up to 10,000, and publish them.
-
-    Parameters:
-        items: one mapping of parameters per job; consumed as it comes, so it may be a generator of millions.
-
-    Raises:
-        SubmissionInterruptedError: it stopped after some chunks were recorded and `dedupe` is off; the error
-            knows their ids. With `dedupe` the original error is raised: simply submit again.
-        As `submit` otherwise; then nothing is recorded.
-    """
-    options = options or Options()
-    if options.key is not None:
-        raise ParametersError("key names one job: submit many with dedupe=True, which makes a key for each")
-    return submit_all(map(preparation(definition, options), items), options)
-
-
-def submit_all(
-    new: Iterable[NewJob], options: Options, on_recorded: Callable[[int], None] | None = None
-) -> Jobs:
-    """Record jobs of one workflow as they are prepared, in transactions of up to 10,000, and publish them.
-
-    Parameters:
-        on_recorded: called after each transaction with the number of jobs recorded so far, perhaps from
-            another thread.
-
-    Raises:
-        SubmissionInterruptedError: as `submit_many`.
-    """
-    done = Records()
-    workflow = ""
-
-    def write(chunk: list[NewJob]) -> None:
-        nonlocal workflow
-        workflow = chunk[0].workflow
-        recorded = _record(chunk, options.on_failed)
-        done.extend(recorded)
-        if on_recorded is not None:
-            on_recorded(len(done))
-        _publish(chunk, recorded)
-
-    iterator = iter(new)
-    try:
-        with collection.rare():
-            _write_each(iter(lambda: list(islice(iterator, CHUNK)), []), write)
-    except BaseException as error:
-        if not done or options.dedupe or options.key:
-            raise
-        ids = list(done.ids)
-        raise SubmissionInterruptedError(
-            f"the submission stopped ({_in_words(error)}); {len(ids):,} jobs are recorded "
-            f"(ids {ids[0]} to {ids[-1]}); cancel those before you submit again (with dedupe, submitting "
-            "again would go on where it stopped)",
-            ids,
-        ) from error
-    return Jobs(done, workflow)
-
-
-def _write_each(chunks: Iterator[list[NewJob]], write: Callable[[list[NewJob]], None]) -> None:
-    """Write each chunk while the next one is prepared; whatever happens, none is left half written."""
-    first = next(chunks, [])
-    if len(first) < CHUNK:
-        if first:
-            write(first)
-        return
-    with ThreadPoolExecutor(1, "simcelery-submit") as writer:
-        under_way = writer.submit(write, first)
-        for chunk in chunks:
-            under_way.result()
-            under_way = writer.submit(write, chunk)
-        under_way.result()
-
-
 def submit_prepared(new: Sequence[NewJob], on_failed: OnFailed = "retry") -> Jobs:
     """Record jobs that are ready to be recorded, all in one transaction, and publish them."""
-    recorded = _record(new, on_failed)
-    _publish(new, recorded)
+    recorded = record(new, on_failed)
+    publish_recorded(new, recorded)
     return Jobs(recorded, *{job.workflow for job in new[:1]})
 
 
@@ -216,11 +131,12 @@ def submitter() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _in_words(error: BaseException) -> str:
-    return ": ".join(filter(None, (type(error).__name__, str(error))))
+def record(new: Sequence[NewJob], on_failed: OnFailed) -> list[Recorded]:
+    """Record jobs in one transaction.
 
-
-def _record(new: Sequence[NewJob], on_failed: OnFailed) -> list[Recorded]:
+    Raises:
+        BoardUnreachableError: none is recorded, or that is not known; the message says which.
+    """
     if len(new) == 1 and jobs.may_be_alone(new[0]):
         return [_record_alone(new[0])]
     committing = False
@@ -255,7 +171,8 @@ def _not_known(count: int, error: BoardUnreachableError) -> BoardUnreachableErro
     )
 
 
-def _publish(new: Sequence[NewJob], recorded: Sequence[Recorded]) -> None:
+def publish_recorded(new: Sequence[NewJob], recorded: Sequence[Recorded]) -> None:
+    """Publish what was recorded just now, as far as the window goes. Trouble is a warning."""
     failpoint("after_record")
     window = get_settings().publish_window
     pending: list[Sendable] = []

@@ -53,9 +53,9 @@ class Workflow(Definition):
         Raises:
             SubmissionInterruptedError: it stopped after some were recorded; the error knows their ids.
         """
-        from simcelery.submission import options, submit
+        from simcelery.submission import bulk, options
 
-        return submit.submit_many(self, items, options.of(chosen))
+        return bulk.submit_many(self, items, options.of(chosen))
 
     @property
     def task(self) -> Any:

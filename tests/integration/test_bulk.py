@@ -22,7 +22,7 @@ from simcelery.board import engine
 from simcelery.board.jobs import Recorded
 from simcelery.errors import BoardUnreachableError, SubmissionInterruptedError
 from simcelery.services import Services
-from simcelery.submission import submit as submission
+from simcelery.submission import bulk, submit
 from simcelery.submission.handle import Jobs
 from tests.board_helpers import row
 from tests.conftest import wait_until
@@ -165,7 +165,7 @@ def test_only_the_window_of_a_bulk_is_marked_published(messages: redis.Redis, sm
 def test_a_commit_without_an_answer_does_not_claim_that_nothing_is_recorded(
     messages: redis.Redis, board: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submission, "failpoint", partial(_cut, board))
+    monkeypatch.setattr(submit, "failpoint", partial(_cut, board))
     with pytest.raises(BoardUnreachableError, match="it is not known whether the job was recorded") as caught:
         point.submit(key="k")
     assert "\n" not in str(caught.value)
@@ -211,7 +211,7 @@ def _cut(board: Services, line: str) -> None:
 def test_an_interruption_with_dedupe_goes_on_where_it_stopped(
     messages: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submission, "CHUNK", 100)
+    monkeypatch.setattr(bulk, "CHUNK", 100)
 
     def items(until: int) -> Iterator[dict[str, int]]:
         yield from ({"n": n} for n in range(until))

@@ -1,0 +1,152 @@
+"""Bulk submission: chunk after chunk, the next one prepared while one is written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from simcelery.board.jobs import NewJob
+from simcelery.errors import ParametersError, SubmissionInterruptedError
+from simcelery.submission import collection
+from simcelery.submission.handle import Jobs
+from simcelery.submission.options import Options
+from simcelery.submission.records import Records
+from simcelery.submission.submit import preparation, publish_recorded, record
+from simcelery.workflows.definition import Definition
+
+# Up to so many jobs are recorded in one transaction: all or none of them.
+CHUNK = 10_000
+
+
+def submit_many(
+    definition: Definition,
+    items: Iterable[Mapping[str, Any]],
+    options: Options | None = None,
+) -> Jobs:
+    """Record many jobs of one workflow, in transactions of up to 10,000, and publish them.
+
+    Parameters:
+        items: one mapping of parameters per job; consumed as it comes, so it may be a generator of millions.
+
+    Raises:
+        SubmissionInterruptedError: it stopped after some chunks were recorded and `dedupe` is off; the error
+            knows their ids. With `dedupe` the original error is raised: simply submit again.
+        As `submit` otherwise; then nothing is recorded.
+    """
+    options = options or Options()
+    if options.key is not None:
+        raise ParametersError("key names one job: submit many with dedupe=True, which makes a key for each")
+    return submit_all(map(preparation(definition, options), items), options)
+
+
+def submit_all(
+    new: Iterable[NewJob], options: Options, on_recorded: Callable[[int], None] | None = None
+) -> Jobs:
+    """Record jobs of one workflow as they are prepared, in transactions of up to 10,000, and publish them.
+
+    Parameters:
+        on_recorded: called after each transaction with the number of jobs recorded so far, perhaps from
+            another thread.
+
+    Raises:
+        SubmissionInterruptedError: as `submit_many`.
+    """
+    done = Records()
+    workflow = ""
+
+    def write(chunk: list[NewJob]) -> None:
+        nonlocal workflow
+        workflow = chunk[0].workflow
+        recorded = record(chunk, options.on_failed)
+        done.extend(recorded)
+        if on_recorded is not None:
+            on_recorded(len(done))
+        publish_recorded(chunk, recorded)
+
+    iterator = iter(new)
+    try:
+        with collection.rare():
+            _write_each(iter(lambda: list(islice(iterator, CHUNK)), []), write)
+    except BaseException as error:
+        if not done or options.dedupe or options.key:
+            raise
+        ids = list(done.ids)
+        raise SubmissionInterruptedError(
+            f"the submission stopped ({_in_words(error)}); {len(ids):,} jobs are recorded "
+            f"(ids {ids[0]} to {ids[-1]}); cancel those before you submit again (with dedupe, submitting "
+            "again would go on where it stopped)",
+            ids,
+        ) from error
+    return Jobs(done, workflow)
+
+
+def _write_each(chunks: Iterator[list[NewJob]], write: Callable[[list[NewJob]], None]) -> None:
+    """Write each chunk while the next one is prepared."""
+    first = next(chunks, [])
+    if len(first) < CHUNK:
+        if first:
+            write(first)
+        return
+    writing = _Writing(first, write)
+    try:
+        writing.start()
+        for chunk in chunks:
+            writing.end()
+            writing = _Writing(chunk, write)
+            writing.start()
+        writing.end()
+    except BaseException as error:
+        writing.end_after(error)
+        raise
+
+
+class _Writing:
+    """A chunk that a thread of its own writes."""
+
+    def __init__(self, chunk: list[NewJob], write: Callable[[list[NewJob]], None]) -> None:
+        self._chunk = chunk
+        self._write = write
+        self._begun = threading.Lock()  # taken by the thread, or by whoever keeps it from beginning
+        self._ended = threading.Event()
+        self._fault: BaseException | None = None
+
+    def start(self) -> None:
+        # A daemon: who interrupts twice does not want to wait for it.
+        threading.Thread(target=self._run, name="simcelery-submit", daemon=True).start()
+
+    def _run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
+        try:
+            self._write(self._chunk)
+        except BaseException as error:
+            self._fault = error
+        finally:
+            self._ended.set()
+
+    def end(self) -> None:
+        """Wait until it is written; raises what the writing raised."""
+        self._ended.wait()
+        if self._fault is not None:
+            raise self._fault
+
+    def end_after(self, error: BaseException) -> None:
+        """As `end`, since what is to be said after an error depends on what became of the chunk.
+
+        Whoever interrupts this as well is told that nobody knows.
+        """
+        if self._begun.acquire(blocking=False):
+            return
+        try:
+            self._ended.wait()
+        except BaseException as impatient:
+            impatient.add_note(f"it is not known whether the last {len(self._chunk):,} jobs were recorded")
+            raise
+        if self._fault is not None and self._fault is not error:
+            raise self._fault from error
+
+
+def _in_words(error: BaseException) -> str:
+    return ": ".join(filter(None, (type(error).__name__, str(error), *getattr(error, "__notes__", ()))))
