@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, select
 
+from simcelery.board import engine
 from simcelery.board.models import Job
 from simcelery.board.queries import Filter
+
+T = TypeVar("T")
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -16,6 +23,11 @@ class Page(Filter):
 
     before: int | None = None
     after: int | None = None
+
+    @classmethod
+    def of(cls, which: Filter, *, before: int | None = None, after: int | None = None) -> Self:
+        """A filter's jobs, up to these edges."""
+        return cls(**vars(which), before=before, after=after)
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """As SQL."""
@@ -38,3 +50,48 @@ def ids(connection: Connection, page: Page, *, limit: int, newest: bool = True) 
     number = Job.id + 0 if page.tags else Job.id
     order = number.desc() if newest else number.asc()
     return list(connection.scalars(select(Job.id).where(*page.conditions()).order_by(order).limit(limit)))
+
+
+def walk(
+    page: Page,
+    read: Callable[..., list[T]],
+    id_of: Callable[[T], int],
+    *,
+    limit: int | None = None,
+    newest: bool = True,
+) -> Iterator[list[T]]:
+    """The jobs of a page, newest first unless told otherwise, a thousand at a time.
+
+    Each thousand is read in a short transaction, so that any number fits into memory.
+
+    Parameters:
+        read: `ids` of this module, or `queries.jobs`.
+        id_of: the id of one of the things that `read` returns.
+
+    Raises:
+        As `engine.begin`.
+    """
+    left = limit or sys.maxsize
+    parts = _parts(page, newest)
+    part = next(parts, None)
+    while part and left:
+        size = min(_AT_ONCE, left)
+        with engine.begin() as connection:
+            some = read(connection, part, limit=size, newest=newest)
+        yield some
+        left -= len(some)
+        if len(some) < size:
+            part = next(parts, None)
+            continue
+        last = id_of(some[-1])
+        part = replace(part, before=last) if newest else replace(part, after=last)
+
+
+def _parts(page: Page, newest: bool) -> Iterator[Page]:
+    """The page; where it has ids, which ascend, then for some of them after the other: not all each time."""
+    if page.ids is None:
+        yield page
+        return
+    starts = range(0, len(page.ids), _AT_ONCE)
+    for start in reversed(starts) if newest else starts:
+        yield replace(page, ids=page.ids[start : start + _AT_ONCE])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _DEFAULT_LIMIT = 20
-_PAGE = 5000  # jobs that are read at once
 _COLUMNS = (
     Column("id", right=True),
     Column("workflow"),
@@ -56,37 +53,28 @@ def list_(
     """
     from simcelery.board import pages, queries
 
-    wanted = pages.Page(**vars(which(selection, filters)), before=before, after=after)
+    wanted = pages.Page.of(which(selection, filters), before=before, after=after)
     if output == "quiet":
-        for ids in _pages(wanted, filters.limit, pages.ids, lambda number: number):
+        for ids in _all(wanted, filters.limit, pages.ids, lambda number: number):
             show_ids(ids)
     elif output == "json":
-        found = _pages(wanted, filters.limit, queries.jobs, lambda row: row.id)
+        found = _all(wanted, filters.limit, queries.jobs, lambda row: row.id)
         show_json_list(record(row) for rows in found for row in rows)
     else:
         _show_page(wanted, filters.limit or _DEFAULT_LIMIT)
 
 
-def _pages(
+def _all(
     wanted: Page, limit: int | None, read: Callable[..., list[T]], id_of: Callable[[T], int]
 ) -> Iterator[list[T]]:
-    """The jobs, newest first, page by page, each in a short transaction: any number fits into memory."""
-    from simcelery.board import engine
+    """The jobs, newest first; with a limit and `after` those next to it."""
+    from simcelery.board import engine, pages
 
-    if limit and wanted.follows:
-        with engine.begin() as connection:
-            yield read(connection, wanted, limit=limit, newest=False)[::-1]
+    if not (limit and wanted.follows):
+        yield from pages.walk(wanted, read, id_of, limit=limit)
         return
-    left = limit or sys.maxsize
-    while left:
-        size = min(_PAGE, left)
-        with engine.begin() as connection:
-            page = read(connection, wanted, limit=size)
-        yield page
-        if len(page) < size:
-            return
-        wanted = replace(wanted, before=id_of(page[-1]))
-        left -= size
+    with engine.begin() as connection:
+        yield read(connection, wanted, limit=limit, newest=False)[::-1]
 
 
 def _show_page(wanted: Page, limit: int) -> None:

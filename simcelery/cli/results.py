@@ -25,8 +25,6 @@ from simcelery.errors import JobError
 if TYPE_CHECKING:
     from simcelery.board.queries import Filter, JobRow
 
-_PAGE = 1000  # jobs read at once
-
 
 @command("result", "simcelery result 42", "simcelery result last | jq .energy")
 @ids_argument(required=True)
@@ -76,8 +74,7 @@ def results(
     found = islice(succeeded, filters.limit)
     match format_ or output:
         case "quiet":
-            for row in found:
-                show_ids([row.id])
+            show_ids(row.id for row in found)
         case "json":
             show_json_list(record(row) for row in found)
         case "csv":
@@ -93,22 +90,15 @@ def results(
 
 
 def _succeeded(wanted: Filter, looked_at: Counter[bool]) -> Iterator[JobRow]:
-    """The jobs that succeeded, oldest first, page by page: any number fits into memory."""
-    from simcelery.board import engine, queries
-    from simcelery.board.pages import Page
+    """The jobs that succeeded, oldest first."""
+    from simcelery.board import pages, queries
 
-    last = 0
-    while True:
-        with engine.begin() as connection:
-            rows = queries.jobs(connection, Page(**vars(wanted), after=last), limit=_PAGE, newest=False)
+    for rows in pages.walk(pages.Page.of(wanted), queries.jobs, lambda row: row.id, newest=False):
         for row in rows:
             succeeded = row.state == "succeeded"
             looked_at[succeeded] += 1
             if succeeded:
                 yield row
-        if len(rows) < _PAGE:
-            return
-        last = rows[-1].id
 
 
 def _flat(row: JobRow) -> dict[str, Any]:

@@ -6,7 +6,13 @@ import csv
 import io
 import json
 import subprocess
+from typing import Any
 
+import pytest
+from sqlalchemy import Connection
+
+from simcelery.board import pages
+from simcelery.services import Services
 from tests.board_helpers import sql
 from tests.conftest import Project
 
@@ -47,3 +53,23 @@ def test_beyond_the_limit_failures_still_count(project: Project) -> None:
     done = results(project, f"{first}-{last}", "-n", "3", "-o", "quiet")
     assert (done.returncode, done.stdout.split()) == (1, [str(first + n) for n in range(3)])
     assert "1 job of 2,500 did not succeed" in done.stderr
+
+
+@pytest.mark.parametrize("newest", [True, False])
+@pytest.mark.parametrize("limit", [None, 1, 1500])
+def test_named_jobs_are_asked_for_a_thousand_at_a_time(
+    board: Services, newest: bool, limit: int | None
+) -> None:
+    sql(FILL)
+    first, last = sql("SELECT min(id), max(id) FROM jobs")[0]
+    named = range(first, last + 1, 2)
+    asked: list[int] = []
+
+    def read(connection: Connection, page: pages.Page, **how: Any) -> list[int]:
+        asked.append(len(page.ids or ()))
+        return pages.ids(connection, page, **how)
+
+    found = pages.walk(pages.Page(ids=named, states=["succeeded"]), read, int, limit=limit, newest=newest)
+    there = [n for n in named if n != first + 2399]
+    assert [n for some in found for n in some] == (there[::-1] if newest else there)[:limit]
+    assert max(asked) <= 1000
