@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -27,13 +28,15 @@ STATEMENT_TIMEOUT = 60.0
 # The server ends a statement after that; but one that is stopped ends nothing, and its sockets stay open.
 LONGEST_SILENCE = STATEMENT_TIMEOUT + 15.0
 # A connection that hears nothing is dead after about half a minute, not after two hours.
-_KEEPALIVES = {
+_CONNECT = {
     "connect_timeout": 5,
     "keepalives": 1,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
+    # Whatever the database's own encoding is: what it cannot hold is refused, not garbled.
+    "client_encoding": "utf8",
 }
 # A connection that has rested for so long (seconds) is tried before it is used again.
 _REST = 1.0
@@ -57,8 +60,11 @@ _used_at = 0.0  # when a connection of this process was last given back
 
 
 def as_json(encoded: Any) -> str:
-    """Encoded values as the text of a JSON column, in an eighth of the standard library's time."""
-    return to_json(encoded).decode()
+    """Encoded values as the text of a JSON column, mostly in an eighth of the standard library's time."""
+    try:
+        return to_json(encoded).decode()
+    except ValueError:  # it goes 255 levels deep; dictionaries with odd keys take three for one of Python's
+        return json.dumps(encoded, allow_nan=False, separators=(",", ":"))
 
 
 def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
@@ -72,7 +78,7 @@ def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
             pool_timeout=30,
             json_serializer=as_json,
             connect_args={
-                **_KEEPALIVES,
+                **_CONNECT,
                 "prepare_threshold": 5 if prepared_statements else None,
                 "application_name": f"simcelery {pid}",
             },
@@ -81,7 +87,7 @@ def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
         raise SettingsError(
             "database_url is not a URL: write postgresql://user:password@host:5432/name"
         ) from None
-    event.listen(made, "begin", _set_timeouts)
+    event.listen(made, "begin", _set_locally)
     event.listen(made, "do_connect", _connect)
     event.listen(made, "checkin", _note_use)
     event.listen(made, "checkout", _ping_if_rested)
@@ -123,11 +129,13 @@ def _connect(dialect: Any, record: Any, arguments: Any, keywords: Any) -> Any:
     return _BoundedConnection.connect(*arguments, **keywords)
 
 
-def _set_timeouts(connection: Connection) -> None:
+def _set_locally(connection: Connection) -> None:
     milliseconds = int(STATEMENT_TIMEOUT * 1000)
     connection.exec_driver_sql(
         f"SET LOCAL statement_timeout = {milliseconds}; "
-        f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"
+        f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}; "
+        # For estimates of a large board Postgres may compile a statement for longer than it then runs.
+        "SET LOCAL jit = off"
     )
 
 
@@ -240,6 +248,8 @@ def translated(made: Engine) -> Iterator[None]:
         cause = error.orig if isinstance(error, exc.DBAPIError) else error
         if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
             raise SchemaError(_no_schema(made)) from error
+        if isinstance(cause, psycopg.errors.UndefinedFunction):
+            raise SchemaError(_incomplete(made, cause)) from error
         if is_unreachable(error):
             raise BoardUnreachableError(unreachable(made, error)) from error
         if isinstance(cause, psycopg.DataError):
@@ -318,6 +328,13 @@ def revision_of(connection: Connection) -> str | None:
 
 def _no_schema(made: Engine) -> str:
     return f"the board at {address(made.url)} has no schema yet: run 'simcelery db upgrade'"
+
+
+def _incomplete(made: Engine, cause: psycopg.Error) -> str:
+    return (
+        f"the board at {address(made.url)} is not complete ({str(cause).splitlines()[0]}): restore it with "
+        "its functions, or have the search_path of its role reach them"
+    )
 
 
 def session() -> Session:

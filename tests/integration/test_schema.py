@@ -19,7 +19,7 @@ from simcelery.board import engine, migrate
 from simcelery.board.models import Base
 from simcelery.board.schema import REVISION
 from simcelery.board.states import Cause, Ending, State
-from simcelery.errors import BoardUnreachableError, SchemaError
+from simcelery.errors import BoardUnreachableError, SchemaError, UsageError
 from simcelery.services import Services
 from simcelery.settings import Settings, get_settings
 
@@ -104,6 +104,36 @@ def test_another_schema_is_refused_in_one_line(empty_database: Settings, revisio
     engine.dispose()
     with pytest.raises(SchemaError, match=advice) as error, engine.begin(empty_database):
         pass
+    assert "\n" not in str(error.value)
+
+
+def test_a_board_restored_without_its_functions_is_said_to_be_incomplete(empty_database: Settings) -> None:
+    migrate.upgrade(empty_database)
+    with engine.begin(empty_database) as connection:
+        connection.execute(text("ALTER FUNCTION claim_jobs RENAME TO elsewhere"))
+    with (
+        pytest.raises(SchemaError, match=r"not complete \(function claim_jobs.*restore it with its") as error,
+        engine.begin(empty_database) as connection,
+    ):
+        connection.execute(text("SELECT claim_jobs(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_database_in_an_old_encoding_refuses_what_it_cannot_hold(
+    servers: Services, empty_database: Settings
+) -> None:
+    """And gives back what it can: nothing is garbled, and no job is claimed that cannot be read."""
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE fresh")
+        connection.execute("CREATE DATABASE fresh ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    migrate.upgrade(empty_database)
+    with engine.begin(empty_database) as board:
+        assert board.scalar(text("SELECT CAST(:text AS jsonb)"), {"text": '"é"'}) == "é"
+    with (
+        pytest.raises(UsageError, match="the board cannot store this: ") as error,
+        engine.begin(empty_database) as board,
+    ):
+        board.execute(text("SELECT CAST(:text AS jsonb)"), {"text": '"😀"'})
     assert "\n" not in str(error.value)
 
 

@@ -29,7 +29,7 @@ from simcelery.errors import (
 )
 from simcelery.recovery import republish, stage
 from simcelery.services import Services
-from simcelery.submission import submit as submission
+from simcelery.submission import bulk
 from tests.board_helpers import ERROR, SUCCESS, finish, must_claim, row, state, worker
 
 
@@ -257,6 +257,14 @@ def test_dedupe_gives_the_job_that_has_these_parameters(messages: redis.Redis) -
     assert state(first.id) == "pending"
 
 
+def test_a_deep_mapping_with_odd_keys_is_stored(messages: redis.Redis) -> None:
+    """Each level of it takes three of JSON."""
+    deep: Any = 1
+    for _ in range(95):
+        deep = {1: deep}
+    assert str(row(w.submit(x=deep).id).parameters["x"]).count("$") >= 95
+
+
 def test_submit_many_is_lazy_in_its_handles_and_keeps_the_order(messages: redis.Redis) -> None:
     jobs = w.submit_many(({"x": i} for i in range(500)), tags=["bulk"])
     assert len(jobs) == 500
@@ -272,7 +280,7 @@ def test_submit_many_is_lazy_in_its_handles_and_keeps_the_order(messages: redis.
 def test_an_interrupted_submission_says_what_is_recorded(
     messages: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submission, "CHUNK", 10)
+    monkeypatch.setattr(bulk, "CHUNK", 10)
 
     def items() -> Iterator[dict[str, int]]:
         yield from ({"x": i} for i in range(25))

@@ -9,7 +9,8 @@ revision = "0004"
 down_revision = "0003"
 
 # A plan may be made while the board is empty and live until it holds a million jobs. So only those that suit
-# a large board are allowed: into an index, row by row.
+# a large board are allowed: into an index, row by row. Nor are they compiled (jit): on a large board that
+# would happen at every call, by the estimates, and last longer than the statement.
 SETTINGS = """
     SET plan_cache_mode = force_generic_plan
     SET enable_seqscan = off
@@ -17,6 +18,7 @@ SETTINGS = """
     SET enable_hashjoin = off
     SET enable_mergejoin = off
     SET enable_sort = off
+    SET jit = off
 """
 
 # The job that the message names, then others of its workflow and queue, most urgent first. A forged message
