@@ -23,21 +23,21 @@ _COLUMNS = (
 # The two functions are in the schema, made by migration 0004.
 _CLAIM = f"""
 SELECT {_COLUMNS} FROM claim_jobs(
-  %(task)s, %(workflow)s, %(claim)s, %(worker)s, %(pid)s, %(queue)s, %(more)s, %(substitute)s
+  %(task_id)s, %(workflow)s, %(claim_id)s, %(worker_id)s, %(pid)s, %(queue)s, %(more)s, %(substitute)s
 )
 """
 _FINISH = "SELECT * FROM finish_jobs(%(outcomes)s)"
 
 _MISSED_BY_LEASE = """
 SELECT FROM jobs
-WHERE task_id = %(task)s AND workflow = %(workflow)s AND state = 'pending' AND NOT EXISTS (
-  SELECT FROM workers WHERE id = %(worker)s AND ended_at IS NULL AND lease_expires_at > now()
+WHERE task_id = %(task_id)s AND workflow = %(workflow)s AND state = 'pending' AND NOT EXISTS (
+  SELECT FROM workers WHERE id = %(worker_id)s AND ended_at IS NULL AND lease_expires_at > now()
 )
 """
 
 # What this process holds as far as the board knows, while it knows of nothing: the answer never came.
 _FORGOTTEN = (
-    f"SELECT {_COLUMNS} FROM jobs WHERE state = 'running' AND worker_id = %(worker)s AND pid = %(pid)s"
+    f"SELECT {_COLUMNS} FROM jobs WHERE state = 'running' AND worker_id = %(worker_id)s AND pid = %(pid)s"
 )
 
 # Nothing of these was executed, so there is no attempt; whoever ate their messages, they are sent anew.
@@ -78,19 +78,6 @@ class Wanted:
     substitute: bool = False
     durable: bool = True
 
-    def values(self) -> dict[str, Any]:
-        """By the names that the statements use."""
-        return {
-            "task": self.task_id,
-            "workflow": self.workflow,
-            "claim": self.claim_id,
-            "worker": self.worker_id,
-            "pid": self.pid,
-            "queue": self.queue,
-            "more": self.more,
-            "substitute": self.substitute,
-        }
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -120,17 +107,17 @@ def claim(wanted: Wanted) -> list[Claim]:
         BoardUnreachableError: whether anything was claimed is not known: see `forgotten`.
     """
     failpoint("before_claim")
-    return _in_order(engine.one_round_trip(_CLAIM, wanted.values(), durable=wanted.durable), wanted)
+    return _in_order(engine.one_round_trip(_CLAIM, vars(wanted), durable=wanted.durable), wanted)
 
 
 def missed_by_lease(wanted: Wanted) -> bool:
     """Whether a claim that missed would have hit, had the worker's lease not lapsed."""
-    return bool(engine.one_round_trip(_MISSED_BY_LEASE, wanted.values()))
+    return bool(engine.one_round_trip(_MISSED_BY_LEASE, vars(wanted)))
 
 
 def forgotten(wanted: Wanted) -> list[Claim]:
     """What this process has claimed without ever hearing of it: the answer to an earlier try was lost."""
-    return _in_order(engine.one_round_trip(_FORGOTTEN, wanted.values()), wanted)
+    return _in_order(engine.one_round_trip(_FORGOTTEN, vars(wanted)), wanted)
 
 
 def succeed(outcomes: Sequence[Outcome], now: float) -> set[int]:

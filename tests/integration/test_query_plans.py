@@ -205,7 +205,7 @@ def test_functions_planned_on_an_empty_board_suit_a_large_one(servers: Services)
         worker.execute(EXPLAINED)
 
         def work() -> int:
-            claimed = worker.execute(slices._CLAIM.encode(), wanted.values()).rowcount
+            claimed = worker.execute(slices._CLAIM.encode(), vars(wanted)).rowcount
             worker.execute(slices._FINISH.encode(), {"outcomes": outcomes})
             return claimed
 
