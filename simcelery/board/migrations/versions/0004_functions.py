@@ -9,8 +9,9 @@ revision = "0004"
 down_revision = "0003"
 
 # A plan may be made while the board is empty and live until it holds a million jobs. So only those that suit
-# a large board are allowed: into an index, row by row. Nor are they compiled (jit): on a large board that
-# would happen at every call, by the estimates, and last longer than the statement.
+# a large board are allowed: into an index, row by row; and no condition with `|| ''` is looked up in an
+# index, which may seem as good as that of the ids while there is nothing in either. Nor are they compiled
+# (jit): on a large board that would happen at every call, and last longer than the statement.
 SETTINGS = """
     SET plan_cache_mode = force_generic_plan
     SET enable_seqscan = off
@@ -41,7 +42,7 @@ BEGIN
         UPDATE jobs
         SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
             claim_id = p_claim_id, started_at = now(), progress = NULL
-        WHERE task_id = p_task_id AND workflow = p_workflow AND state = 'pending'
+        WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
             AND cancel_requested_at IS NULL
         RETURNING jobs.*;
     IF p_substitute AND NOT FOUND THEN
@@ -60,7 +61,7 @@ BEGIN
             UPDATE jobs
             SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
                 claim_id = gen_random_uuid(), started_at = now(), progress = NULL
-            FROM chosen WHERE jobs.id = chosen.id AND state = 'pending'
+            FROM chosen WHERE jobs.id = chosen.id AND state || '' = 'pending'
             RETURNING jobs.*;
     END IF;
 END
@@ -90,7 +91,7 @@ BEGIN
                 started_at = started_at + make_interval(secs => given.waited),
                 finished_at = now() - make_interval(secs => given.ago)
             FROM given
-            WHERE jobs.id = given.id AND jobs.claim_id = given.claim_id AND state = 'running'
+            WHERE jobs.id = given.id AND jobs.claim_id = given.claim_id AND state || '' = 'running'
                 AND NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id)
             RETURNING jobs.id, attempt, jobs.claim_id, worker_id, pid, started_at, finished_at,
                 given.cpu_seconds, given.peak_memory, given.workdir, given.code_version, given.log
