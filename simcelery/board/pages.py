@@ -44,7 +44,7 @@ class Page(Filter):
         return self.after is not None and self.before is None
 
 
-def ids(connection: Connection, page: Page, *, limit: int, newest: bool = True) -> list[int]:
+def ids(connection: Connection, page: Page, *, limit: int | None, newest: bool = True) -> list[int]:
     """The ids of a page, newest first unless told otherwise."""
     # Not by the primary key where tags are wanted: Postgres might read all jobs that have others.
     number = Job.id + 0 if page.tags else Job.id
@@ -72,7 +72,7 @@ def walk(
         As `engine.begin`.
     """
     left = limit or sys.maxsize
-    parts = _parts(page, newest)
+    parts = _parts(page, limit, newest)
     part = next(parts, None)
     while part and left:
         size = min(_AT_ONCE, left)
@@ -87,8 +87,12 @@ def walk(
         part = replace(part, before=last) if newest else replace(part, after=last)
 
 
-def _parts(page: Page, newest: bool) -> Iterator[Page]:
+def _parts(page: Page, limit: int | None, newest: bool) -> Iterator[Page]:
     """The page; where it has ids, which ascend, then for some of them after the other: not all each time."""
+    if page.ids is None and page.tags:
+        # No index has tags in the order of the ids: they are sorted once, not for every thousand.
+        with engine.begin() as connection:
+            page = replace(page, ids=sorted(ids(connection, page, limit=limit, newest=newest)))
     if page.ids is None:
         yield page
         return
