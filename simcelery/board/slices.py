@@ -86,7 +86,7 @@ class Outcome:
     Attributes:
         job_id: None where only the claim itself is known.
         waited: seconds between the claim and the beginning of the attempt.
-        ended: when the attempt ended, by the monotonic clock.
+        ended: when the attempt ended, by the monotonic clock; None: just now.
     """
 
     task_id: uuid.UUID
@@ -94,7 +94,11 @@ class Outcome:
     report: Report
     job_id: int | None = None
     waited: float = 0.0
-    ended: float = 0.0
+    ended: float | None = None
+
+    def ago(self, now: float) -> float:
+        """Seconds since the attempt ended; `now` by the monotonic clock."""
+        return 0.0 if self.ended is None else now - self.ended
 
 
 def claim(wanted: Wanted) -> list[Claim]:
@@ -140,7 +144,7 @@ def _row(one: Outcome, now: float) -> dict[str, Any]:
         "claim_id": one.claim_id.hex,
         "result": report.result,
         "waited": one.waited,
-        "ago": now - one.ended,
+        "ago": one.ago(now),
         "cpu_seconds": report.cpu_seconds,
         "peak_memory": report.peak_memory,
         "workdir": report.workdir,

@@ -12,12 +12,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    SQLColumnExpression,
     and_,
     case,
     exists,
@@ -71,6 +73,7 @@ class Report:
         retry_in: seconds until the next attempt if any is left; None: this error is final.
         cpu_seconds, peak_memory: of the attempt, seconds and bytes.
         log: what the attempt printed.
+        ago: seconds since it ended, where the report had to wait.
     """
 
     ending: Ending
@@ -85,6 +88,7 @@ class Report:
     workdir: str | None = None
     code_version: str | None = None
     log: str = ""
+    ago: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -256,7 +260,7 @@ def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]
         "pid": done.c.pid,
         "scheduler_job_id": Worker.scheduler_job_id,
         "started_at": done.c.started_at,
-        "finished_at": func.now(),
+        "finished_at": _ended_at(report, done.c.started_at),
         "cpu_seconds": literal(report.cpu_seconds, Attempt.cpu_seconds.type),
         "peak_memory": literal(report.peak_memory, Attempt.peak_memory.type),
         "workdir": literal(report.workdir),
@@ -295,30 +299,38 @@ def _values(report: Report) -> dict[str, Any]:
         return {
             "state": State.SUCCEEDED,
             "result": report.result,
-            "finished_at": func.now(),
+            "finished_at": _ended_at(report, Job.started_at),
             "error_type": null(),
             "error_message": null(),
         }
     error = {"error_type": report.error_type, "error_message": report.error_message}
+    leave = partial(_leave, _ended_at(report, Job.started_at))
     if report.ending is Ending.FAILED:
         again = and_(literal(report.retry_in is not None), Job.failures + 1 < Job.max_attempts)
         run_at = func.now() + seconds(report.retry_in or 0.0)
         counted = {"failures": Job.failures + 1, "run_at": case((again, run_at), else_=Job.run_at)}
-        return {**_leave(again, State.SCHEDULED, State.FAILED), **error, **counted}
+        return {**leave(again, State.SCHEDULED, State.FAILED), **error, **counted}
     if report.ending is Ending.LOST:
         again = Job.losses + 1 <= Job.max_losses
-        return {**_leave(again, State.PENDING, State.FAILED), **error, "losses": Job.losses + 1}
+        return {**leave(again, State.PENDING, State.FAILED), **error, "losses": Job.losses + 1}
     if report.ending is Ending.RELEASED:
-        return _leave(literal(True), State.PENDING, State.FAILED)
-    return _leave(literal(False), State.PENDING, State.CANCELLED)
+        return leave(literal(True), State.PENDING, State.FAILED)
+    return leave(literal(False), State.PENDING, State.CANCELLED)
 
 
-def _leave(again: ColumnElement[bool], waiting: State, terminal: State) -> dict[str, Any]:
+def _ended_at(report: Report, started_at: SQLColumnExpression[Any]) -> ColumnElement[Any]:
+    """By the board's clock: a node's tells only how long ago it was, and may be wrong."""
+    return func.greatest(started_at, func.now() - seconds(report.ago)) if report.ago > 0 else func.now()
+
+
+def _leave(
+    ended_at: ColumnElement[Any], again: ColumnElement[bool], waiting: State, terminal: State
+) -> dict[str, Any]:
     cancelled = Job.cancel_requested_at.is_not(None)
     waits = and_(again, ~cancelled)
     return {
         "state": case((cancelled, State.CANCELLED), (again, waiting), else_=terminal),
-        "finished_at": case((waits, null()), else_=func.now()),
+        "finished_at": case((waits, null()), else_=ended_at),
         "published_at": null(),
         "publish_count": 0,
     }

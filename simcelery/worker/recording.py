@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from simcelery import broker
@@ -63,7 +64,7 @@ def _names(outcomes: Sequence[Outcome]) -> str:
 
 def _spool(outcome: Outcome) -> bool:
     try:
-        spool.save(get_settings(), outcome.task_id, outcome.claim_id, outcome.report)
+        spool.save(get_settings(), outcome.task_id, outcome.claim_id, _report(outcome))
     except OSError as error:
         log.error(
             "job %s: its end cannot be spooled, and is lost if this worker is: %s", outcome.task_id, error
@@ -82,7 +83,11 @@ def write_all(outcomes: Sequence[Outcome]) -> None:
     done = _succeed(plain) if plain else set()
     for one in outcomes:
         if one.job_id not in done:
-            write(transitions.by_claim(one.task_id, one.claim_id), one.report, one.task_id, one.claim_id)
+            write(transitions.by_claim(one.task_id, one.claim_id), _report(one), one.task_id, one.claim_id)
+
+
+def _report(outcome: Outcome) -> Report:
+    return replace(outcome.report, ago=outcome.ago(time.monotonic()))
 
 
 def _succeed(outcomes: Sequence[Outcome]) -> set[int]:

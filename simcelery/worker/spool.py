@@ -13,7 +13,7 @@ import os
 import socket
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,9 @@ def _deliver(one: Spooled) -> bool | None:
         if queries.job_by_task_id(connection, one.task_id) is None:
             return None
         guard = transitions.by_claim(one.task_id, one.claim_id)
-        finished = transitions.finish(connection, guard, one.report)
+        waited = max(0.0, time.time() - one.saved_at)
+        report = replace(one.report, ago=one.report.ago + waited)
+        finished = transitions.finish(connection, guard, report)
         if finished is None:
             transitions.note_late(connection, one.task_id, one.claim_id, one.report)
     failpoint("after_spool_delivery")

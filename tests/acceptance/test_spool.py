@@ -22,6 +22,7 @@ from simcelery.worker import spool
 from simcelery.worker.spool import Pushed
 from tests.board_helpers import (
     AGAIN,
+    ERROR,
     SUCCESS,
     attempts,
     finish,
@@ -186,6 +187,24 @@ def test_an_outcome_is_delivered_once_and_its_file_is_gone(board: Services) -> N
     assert spool.deliver(get_settings()) == Pushed(recorded=1)
     assert spool.deliver(get_settings()) == Pushed()
     assert (state(claimed.job_id), path.exists()) == ("succeeded", False)
+
+
+@pytest.mark.parametrize(("saved", "ended"), [(-60, 60), (-10_000, 600), (+10_000, 0)], ids=str)
+@pytest.mark.parametrize("report", [SUCCESS, ERROR], ids=["success", "error"])
+def test_an_attempt_ended_when_it_did_not_when_it_was_delivered(
+    board: Services, report: Report, saved: float, ended: float
+) -> None:
+    """`saved` by a node's clock, perhaps a wrong one; the attempt began 600 s ago, by the board's."""
+    _, path = lost_and_spooled(report)
+    sql("UPDATE jobs SET started_at = now() - interval '600 s'")
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "saved_at": time.time() + saved}))
+    assert spool.deliver(get_settings()) == Pushed(recorded=1)
+    [found] = sql(
+        "SELECT extract(epoch FROM now() - job.finished_at), extract(epoch FROM now() - attempt.finished_at) "
+        "FROM jobs job JOIN attempts attempt ON attempt.job_id = job.id"
+    )
+    assert [float(seconds) for seconds in found] == pytest.approx([ended, ended], abs=10)
 
 
 def test_an_outcome_that_is_delivered_twice_is_recorded_once(board: Services) -> None:
