@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ import redis
 from simcelery import services
 from simcelery.settings import Settings
 from tests.conftest import BIN
+from tests.soak.answers import ANSWERS
 
 # What a worker says that ends by itself, for its supervisor to start it anew. Celery does so where a pool
 # child was killed before the worker was up; we do where no message reaches it any more.
@@ -84,6 +86,7 @@ class Fleet:
         self.outages: list[tuple[str, float, float]] = []  # server, Unix times
         self._down: dict[str, tuple[float, float]] = {}  # server → when it is back (monotonic), since (Unix)
         self._frozen_redis: tuple[float, psutil.Process] | None = None
+        self._answer: tuple[float, str] | None = None  # until when (monotonic) Redis answers with which error
         self._started = 0
         self.members = [self._member(number) for number in range(size)]
 
@@ -115,6 +118,8 @@ class Fleet:
             self._thaw_redis()
         if any(at <= now for at, _ in self._down.values()):
             self._bring_servers_back()
+        if self._answer and self._answer[0] <= now:
+            self._end_answer()
         for member in self.members:
             if member.frozen and member.thaw_at <= now:
                 member.thaw()
@@ -163,6 +168,9 @@ class Fleet:
         self._thaw_redis()
         if self._down:
             self._bring_servers_back()
+        while self._answer:
+            self._end_answer()
+            time.sleep(0.1)
         for member in self.members:
             member.thaw()
             if member.start_at is not None:
@@ -213,6 +221,7 @@ class Fleet:
             "kill -9 of Postgres": 12,
             "freeze of Redis": 5,
             "FLUSHALL": 8,
+            **{f"Redis answers {name}": 3 for name in ANSWERS},
         }
         [kind] = dice.choices(list(kinds), list(kinds.values()))
         member = dice.choice(self.members)
@@ -232,6 +241,8 @@ class Fleet:
             return self._freeze_redis(now + pause)
         if kind == "FLUSHALL":
             return self._flush()
+        if kind.startswith("Redis answers"):
+            return self._begin_answer(kind.split()[-1], now + pause)
         if member.process.poll() is not None or member.stopping_since is not None:
             return False
         if kind == "kill -9 of a worker":
@@ -278,10 +289,23 @@ class Fleet:
         return True
 
     def _flush(self) -> bool:
-        if self._frozen_redis:
+        return not self._frozen_redis and self._ask_redis(lambda client: client.flushall())
+
+    def _begin_answer(self, name: str, until: float) -> bool:
+        if self._frozen_redis or self._answer:
             return False
-        try:
-            redis.Redis.from_url(self.settings.redis_url(), socket_timeout=5).flushall()
-        except redis.RedisError:
-            return False
+        self._answer = until, name  # also where it has begun by half
+        return self._ask_redis(ANSWERS[name].begin)
+
+    def _end_answer(self) -> None:
+        """Again at the next look, while Redis is away."""
+        if self._answer and self._ask_redis(ANSWERS[self._answer[1]].end):
+            self._answer = None
+
+    def _ask_redis(self, action: Callable[[redis.Redis], object]) -> bool:
+        with redis.Redis.from_url(self.settings.redis_url(), socket_timeout=5) as client:
+            try:
+                action(client)
+            except redis.RedisError:
+                return False
         return True
