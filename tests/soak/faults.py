@@ -19,6 +19,7 @@ import redis
 from simcelery import services
 from simcelery.settings import Settings
 from tests.conftest import BIN
+from tests.soak import postgres
 from tests.soak.answers import ANSWERS
 
 # What a worker says that ends by itself, for its supervisor to start it anew. Celery does so where a pool
@@ -86,6 +87,9 @@ class Fleet:
         self.outages: list[tuple[str, float, float]] = []  # server, Unix times
         self._down: dict[str, tuple[float, float]] = {}  # server → when it is back (monotonic), since (Unix)
         self._frozen_redis: tuple[float, psutil.Process] | None = None
+        self._ahead: tuple[float, float, subprocess.Popen[bytes]] | None = (
+            None  # until (monotonic), since (Unix)
+        )
         self._answer: tuple[float, str] | None = None  # until when (monotonic) Redis answers with which error
         self._started = 0
         self.members = [self._member(number) for number in range(size)]
@@ -116,6 +120,8 @@ class Fleet:
         now = time.monotonic()
         if self._frozen_redis and self._frozen_redis[0] <= now:
             self._thaw_redis()
+        if self._ahead and self._ahead[0] <= now:
+            self._set_clock_right()
         if any(at <= now for at, _ in self._down.values()):
             self._bring_servers_back()
         if self._answer and self._answer[0] <= now:
@@ -165,12 +171,7 @@ class Fleet:
 
     def all_back(self) -> None:
         """No more faults: everything runs again."""
-        self._thaw_redis()
-        if self._down:
-            self._bring_servers_back()
-        while self._answer:
-            self._end_answer()
-            time.sleep(0.1)
+        self.stop_faults_of_servers()
         for member in self.members:
             member.thaw()
             if member.start_at is not None:
@@ -209,6 +210,20 @@ class Fleet:
         time.sleep(seconds)
         self._bring_servers_back()
 
+    def stop_faults_of_servers(self) -> None:
+        """Servers run as they should; what has befallen workers goes on."""
+        while self._answer:
+            self._end_answer()
+            time.sleep(0.1)
+        if self._ahead:
+            self._set_clock_right()
+        if self._down or self._frozen_redis:
+            self._bring_servers_back()
+
+    def note_outage(self, since: float) -> None:
+        """Postgres was away from then (Unix time) until now."""
+        self.outages.append(("postgres", since, time.time()))
+
     def one_fault(self, dice: random.Random) -> str | None:
         """Something breaks; what. None: what was drawn is broken already."""
         kinds = {
@@ -221,6 +236,7 @@ class Fleet:
             "kill -9 of Postgres": 12,
             "freeze of Redis": 5,
             "FLUSHALL": 8,
+            "clock of Postgres ahead": 4 if postgres.clock_library() else 0,
             **{f"Redis answers {name}": 3 for name in ANSWERS},
         }
         [kind] = dice.choices(list(kinds), list(kinds.values()))
@@ -241,6 +257,8 @@ class Fleet:
             return self._freeze_redis(now + pause)
         if kind == "FLUSHALL":
             return self._flush()
+        if kind == "clock of Postgres ahead":
+            return self._run_ahead(now + pause, dice.choice([10.0, 60.0]))
         if kind.startswith("Redis answers"):
             return self._begin_answer(kind.split()[-1], now + pause)
         if member.process.poll() is not None or member.stopping_since is not None:
@@ -290,6 +308,24 @@ class Fleet:
 
     def _flush(self) -> bool:
         return not self._frozen_redis and self._ask_redis(lambda client: client.flushall())
+
+    def _run_ahead(self, until: float, seconds: float) -> bool:
+        if self._ahead or "postgres" in self._down:
+            return False
+        since = time.time()
+        process = postgres.run_ahead(self.settings, seconds)
+        if process is not None:
+            self._ahead = until, since, process
+        return process is not None
+
+    def _set_clock_right(self) -> None:
+        """As a host does that starts anew, with a clock that is right again."""
+        if self._ahead:
+            _, since, process = self._ahead
+            process.kill()
+            process.wait()
+            self._ahead = None
+            self._down.setdefault("postgres", (time.monotonic(), since))
 
     def _begin_answer(self, name: str, until: float) -> bool:
         if self._frozen_redis or self._answer:

@@ -32,19 +32,29 @@ class Expected:
 
 @dataclass
 class Load(threading.Thread):
-    """Submits until it is stopped. Each job has a token, which is its key: a repeated submission finds it."""
+    """Submits until it is stopped. Each job has a token, which is its key: a repeated submission finds it.
+
+    Attributes:
+        turn: held while something is submitted or cancelled; whoever holds it has the load rest.
+        undone: the tokens of jobs that a restored backup does not know.
+        repeated: the tokens of jobs that may have been executed again after a backup was restored.
+    """
 
     sims: Any
     executions: Path
     random: random.Random
     expected: dict[str, Expected] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    undone: set[str] = field(default_factory=set)
+    repeated: set[str] = field(default_factory=set)
     _tokens: dict[int, str] = field(default_factory=dict)
     _cancels: list[tuple[float, Job]] = field(default_factory=list)
+    _to_cancel: dict[str, Job] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__(name="load", daemon=True)
         self._stopped = threading.Event()
+        self.turn = threading.Lock()
 
     __hash__ = threading.Thread.__hash__
 
@@ -64,13 +74,24 @@ class Load(threading.Thread):
         """The loop."""
         try:
             while not self._stopped.is_set():
-                self._cancel_what_is_due(time.monotonic())
-                if self._waiting() < MOST_WAITING:
-                    self._submit_some()
+                with self.turn:
+                    self._cancel_what_is_due(time.monotonic())
+                    if self._waiting() < MOST_WAITING:
+                        self._submit_some()
                 self._stopped.wait(self.random.uniform(0.05, 0.3))
             self._cancel_what_is_due(float("inf"))
         except Exception as error:
             self.faults.append(f"the client failed: {type(error).__name__}: {error}")
+
+    def restored(self, at_backup: set[str]) -> None:
+        """The board is as it was when these tokens were all that had been submitted. To be called in turn."""
+        self.undone |= self.expected.keys() - at_backup
+        self.repeated |= at_backup
+        self.expected = {token: wanted for token, wanted in self.expected.items() if token in at_backup}
+        self._cancels = [(0.0, job) for token, job in self._to_cancel.items() if token in at_backup]
+
+    def _new_token(self, kind: str, further: int = 0) -> str:
+        return f"{len(self.expected) + len(self.undone) + further:06}-{kind}"
 
     def _waiting(self) -> int:
         active = ("pending", "scheduled", "blocked", "running")
@@ -109,7 +130,7 @@ class Load(threading.Thread):
         kind()
 
     def _submit(self, workflow: Any, expected: Expected, /, **given: Any) -> Job:
-        token = given.setdefault("token", f"{len(self.expected):06}-{expected.kind}")
+        token = given.setdefault("token", self._new_token(expected.kind))
         if expected.state == "succeeded" and expected.result is None:
             expected = Expected(expected.kind, "succeeded", f"{token} is done", expected.max_attempts)
         self.expected[token] = expected
@@ -138,7 +159,7 @@ class Load(threading.Thread):
         return self._submit(self.sims.hopeless, Expected("hopeless", "failed", max_attempts=2))
 
     def _join(self, parents: list[Job]) -> Job:
-        token = f"{len(self.expected):06}-join"
+        token = self._new_token("join")
         parts = [self.expected[self._tokens[parent.id]].result for parent in parents]
         result = f"{token}: " + ", ".join(parts)
         return self._submit(
@@ -159,17 +180,18 @@ class Load(threading.Thread):
     def _cancelled(self) -> None:
         job = self._submit(self.sims.work, Expected("cancelled", "cancelled"), seconds=120.0)
         self._submit(self.sims.join, Expected("of-cancelled", "upstream_failed"), parts=[job])
+        self._to_cancel[self._tokens[job.id]] = job
         self._cancels.append((time.monotonic() + self.random.uniform(0.0, 12.0), job))
 
     def _many(self) -> None:
-        given = [{"token": f"{len(self.expected) + i:06}-many"} for i in range(40)]
+        given = [{"token": self._new_token("many", i)} for i in range(40)]
         for one in given:
             self.expected[one["token"]] = Expected("many", "succeeded", f"{one['token']} is done")
         # Its own keys come from the parameters, so that a repetition finds what was recorded.
         self._insist(lambda: self.sims.work.submit_many(given, dedupe=True, on_failed="keep"))
 
     def _command(self) -> None:
-        token = f"{len(self.expected):06}-command"
+        token = self._new_token("command")
         self.expected[token] = Expected("command", "succeeded", {"exit_code": 0, "output": "done\n"})
         seconds = self.random.uniform(0.0, 3.0)
         script = (

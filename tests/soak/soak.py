@@ -32,7 +32,7 @@ from simcelery import settings as simcelery_settings
 from simcelery.board import engine, migrate
 from simcelery.settings import Settings
 from tests.conftest import BIN
-from tests.soak import audit
+from tests.soak import audit, postgres
 from tests.soak.faults import Fleet
 from tests.soak.load import Load
 
@@ -172,13 +172,39 @@ class Soak:
         self.load.start()
         began = time.monotonic()
         next_fault = began + 10.0  # the fleet must have come up
+        # A backup, and half of the time later that state of the board again.
+        backup, known, due = self.folder / "backup", None, [began + seconds / 4, began + seconds * 3 / 4]
         while time.monotonic() < began + seconds:
             fleet.look()
+            if due and time.monotonic() >= due[0]:
+                due.pop(0)
+                known = self._restore(fleet, backup, known) if known else self._back_up(fleet, backup)
             if time.monotonic() >= next_fault:
                 if what := fleet.one_fault(dice):
                     self._note(f"{time.monotonic() - began:7.1f} s  {what}")
                 next_fault = time.monotonic() + dice.expovariate(1.0 / self.every)
             time.sleep(0.1)
+
+    def _back_up(self, fleet: Fleet, folder: Path) -> set[str]:
+        """Keep the state of the board; the tokens of all jobs that were submitted so far."""
+        with self.load.turn:
+            since = time.time()
+            fleet.stop_faults_of_servers()
+            postgres.back_up(self.settings, folder)
+            fleet.note_outage(since)
+            self._note("the board is backed up")
+            return set(self.load.expected)
+
+    def _restore(self, fleet: Fleet, folder: Path, known: set[str]) -> set[str]:
+        """The board is as it was then, and the workers live."""
+        with self.load.turn:
+            since = time.time()
+            fleet.stop_faults_of_servers()
+            postgres.restore(self.settings, folder)
+            fleet.note_outage(since)
+            self.load.restored(known)
+            self._note(f"the backup is restored: {len(self.load.undone)} jobs were never submitted")
+        return known
 
     def _note(self, line: str) -> None:
         self.log.append(f"{time.strftime('%H:%M:%S', time.gmtime())}  {line}")
@@ -205,7 +231,7 @@ class Soak:
         found += audit.left_running(self.settings.home)
         found += audit.in_spool(self.settings.spool)
         board = audit.Board.read(self.url, self.project)
-        found += audit.problems(board, self.load.expected, self.executions)
+        found += audit.problems(board, self.load.expected, self.executions, self.load.repeated)
         slowest = audit.slowest_rescue(self.url, fleet.kills, fleet.outages)
         return [problem for one in self.fleets for problem in one.problems] + found, {
             "seed": self.seed,
