@@ -35,6 +35,7 @@ from simcelery.board import engine, leases, slices
 from simcelery.board.slices import Outcome, Wanted
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
+from simcelery.broker.lanes import lane
 from simcelery.recovery.loop import Turns
 from simcelery.settings import get_settings
 
@@ -70,7 +71,7 @@ class Player:
 
     def claim(self, worker: int) -> None:
         """As a pool child does with a message; where there is none, nothing."""
-        message = self.redis.rpop("default\x06\x165")
+        message = self.redis.rpop(f"{lane('default', 'bench.single')}\x06\x165")
         if message is None or worker in self.running:
             return
         task_id = uuid.UUID(json.loads(message)["headers"]["id"])  # type: ignore[arg-type]

@@ -75,7 +75,7 @@ def _worker_options() -> list[click.Option]:
             help="How long the worker may run, such as 2h; its jobs are warned in time. "
             "Slurm and PBS tell it by themselves.",
         ),
-        click.Option(["--drain"], is_flag=True, help="End when nothing is left in the worker's queues."),
+        click.Option(["--drain"], is_flag=True, help="End when nothing is left that the worker can run."),
         click.Option(
             ["--startup"],
             metavar="MODULE:FUNCTION",

@@ -105,7 +105,9 @@ class Settings(BaseSettings):
     )
     default_queue: str = Field("default", description="Queue of a workflow that names none")
     workdir_root: Path | None = Field(None, description="Parent of the job folders; default: home/workdirs")
-    publish_window: int = Field(2000, ge=1, description="Messages in Redis per queue and priority, at most")
+    publish_window: int = Field(
+        2000, ge=1, description="Messages in Redis per queue, workflow and priority, at most"
+    )
     max_payload: Size = Field(2**20, description="Largest parameters or result of one job")
     lease: Duration = Field(20.0, description="A worker that does not renew for this long is lost")
     renew_every: Duration = Field(5.0, description="How often a worker renews its lease")

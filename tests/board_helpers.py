@@ -13,6 +13,7 @@ from simcelery.board.queries import JobRow
 from simcelery.board.slices import Wanted
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Claim, Finished, Report
+from simcelery.broker import lanes
 
 SUCCESS = Report(ending=Ending.SUCCEEDED, result=1)
 ERROR = Report(ending=Ending.FAILED, cause=Cause.ERROR, error_type="ValueError", error_message="boom")
@@ -58,6 +59,12 @@ def worker(lease: float = 600.0, **changes: Any) -> int:
     }
     with engine.begin() as connection:
         return leases.register(connection, **(values | changes))
+
+
+def lane(workflow: str = "w", queue: str = "default", priority: int = 4) -> str:
+    """The list in Redis that holds the messages of these jobs."""
+    name, rank = lanes.lane(queue, workflow), lanes.redis_priority(priority)
+    return f"{name}\x06\x16{rank}" if rank else name
 
 
 def lapse(worker_id: int, ago: float = 3600.0) -> None:

@@ -12,7 +12,7 @@ from simcelery.board import engine
 from simcelery.board.among import among
 from simcelery.board.models import Job
 from simcelery.board.seconds import seconds
-from simcelery.board.sendable import COLUMNS, Sendable
+from simcelery.board.sendable import COLUMNS, Lane, Sendable
 from simcelery.board.sendable import sendable as from_row
 from simcelery.board.states import State
 
@@ -25,61 +25,68 @@ RESEND_AFTER_AT_MOST = 600.0
 RESEND_AFTER_IF_EMPTY = 15.0
 
 
-def lanes(connection: Connection, at_most: int) -> list[tuple[str, int, int, int]]:
-    """For each queue and priority with pending jobs: (queue, priority, unpublished, published).
+def lanes(connection: Connection, at_most: int) -> list[tuple[Lane, int, int]]:
+    """The lanes with pending jobs: (lane, unpublished, published), most urgent first.
 
-    Most urgent first. Neither number is counted further than `at_most`: a million may wait.
+    Neither number is counted further than `at_most`: a million may wait.
     """
-    return [(*row,) for row in connection.execute(_LANES, {"at_most": at_most})]
+    rows = connection.execute(_LANES, {"at_most": at_most})
+    return [(Lane(row.queue, row.workflow, row.priority), row.unpublished, row.published) for row in rows]
 
 
-# Each queue is found by one step into the index from the one before it.
+# Each queue and workflow is found by one step into the index from the one before it.
 _LANES = text("""
-WITH RECURSIVE fresh (queue) AS (
-  SELECT min(queue) FROM jobs WHERE state = 'pending' AND published_at IS NULL
+WITH RECURSIVE fresh (queue, workflow) AS (
+  (SELECT queue, workflow FROM jobs WHERE state = 'pending' AND published_at IS NULL
+   ORDER BY queue, workflow LIMIT 1)
   UNION ALL
-  SELECT (SELECT min(queue) FROM jobs
-          WHERE state = 'pending' AND published_at IS NULL AND queue > fresh.queue)
-  FROM fresh WHERE queue IS NOT NULL
+  SELECT following.* FROM fresh CROSS JOIN LATERAL (
+    SELECT queue, workflow FROM jobs WHERE state = 'pending' AND published_at IS NULL
+      AND (jobs.queue, jobs.workflow) > (fresh.queue, fresh.workflow)
+    ORDER BY queue, workflow LIMIT 1
+  ) AS following
 ),
-sent (queue) AS (
-  SELECT min(queue) FROM jobs WHERE state = 'pending' AND published_at IS NOT NULL
+sent (queue, workflow) AS (
+  (SELECT queue, workflow FROM jobs WHERE state = 'pending' AND published_at IS NOT NULL
+   ORDER BY queue, workflow LIMIT 1)
   UNION ALL
-  SELECT (SELECT min(queue) FROM jobs
-          WHERE state = 'pending' AND published_at IS NOT NULL AND queue > sent.queue)
-  FROM sent WHERE queue IS NOT NULL
+  SELECT following.* FROM sent CROSS JOIN LATERAL (
+    SELECT queue, workflow FROM jobs WHERE state = 'pending' AND published_at IS NOT NULL
+      AND (jobs.queue, jobs.workflow) > (sent.queue, sent.workflow)
+    ORDER BY queue, workflow LIMIT 1
+  ) AS following
 )
-SELECT lane.queue, lane.priority, unpublished.number, published.number
+SELECT lane.queue, lane.workflow, lane.priority, fresh.number AS unpublished, sent.number AS published
 FROM (
-  SELECT queue, priority FROM (SELECT queue FROM fresh UNION SELECT queue FROM sent) AS known
-  CROSS JOIN generate_series(0, 9) AS priority WHERE queue IS NOT NULL
+  SELECT queue, workflow, priority FROM (TABLE fresh UNION TABLE sent) AS known
+  CROSS JOIN generate_series(0, 9) AS priority
 ) AS lane
 CROSS JOIN LATERAL (
   SELECT count(*) AS number FROM (
-    SELECT FROM jobs WHERE state = 'pending' AND published_at IS NULL
-      AND jobs.queue = lane.queue AND jobs.priority = lane.priority LIMIT :at_most
+    SELECT FROM jobs WHERE state = 'pending' AND published_at IS NULL AND jobs.queue = lane.queue
+      AND jobs.workflow = lane.workflow AND jobs.priority = lane.priority LIMIT :at_most
   ) AS found
-) AS unpublished
+) AS fresh
 CROSS JOIN LATERAL (
   SELECT count(*) AS number FROM (
-    SELECT FROM jobs WHERE state = 'pending' AND published_at IS NOT NULL
-      AND jobs.queue = lane.queue AND jobs.priority = lane.priority LIMIT :at_most
+    SELECT FROM jobs WHERE state = 'pending' AND published_at IS NOT NULL AND jobs.queue = lane.queue
+      AND jobs.workflow = lane.workflow AND jobs.priority = lane.priority LIMIT :at_most
   ) AS found
-) AS published
-WHERE unpublished.number + published.number > 0
-ORDER BY lane.priority DESC, lane.queue
+) AS sent
+WHERE fresh.number + sent.number > 0
+ORDER BY lane.priority DESC, lane.queue, lane.workflow
 """)
 
 
-def unpublished(connection: Connection, queue: str, priority: int, limit: int) -> list[Sendable]:
+def unpublished(connection: Connection, lane: Lane, limit: int) -> list[Sendable]:
     """The next jobs of a lane that were never sent, oldest first; what a client is about to send left out."""
     left_to_client = Job.submitted_at + seconds(CLIENTS_OWN) > func.now()
-    waiting = _lane(queue, priority).where(Job.published_at.is_(None), ~left_to_client)
+    waiting = _pending(lane).where(Job.published_at.is_(None), ~left_to_client)
     return [from_row(row) for row in connection.execute(waiting.order_by(Job.id).limit(limit))]
 
 
 def overdue(
-    connection: Connection, queue: str, priority: int, limit: int, *, at_most: float = RESEND_AFTER_AT_MOST
+    connection: Connection, lane: Lane, limit: int, *, at_most: float = RESEND_AFTER_AT_MOST
 ) -> list[Sendable]:
     """The jobs of a lane that were sent, were not claimed, and may be sent again; longest ago first.
 
@@ -88,13 +95,18 @@ def overdue(
     """
     age = extract("epoch", func.now() - Job.published_at)
     patience = func.least(RESEND_AFTER * func.power(2, Job.publish_count - 1), at_most)
-    sent = _lane(queue, priority).where(Job.published_at.is_not(None), age > patience)
+    sent = _pending(lane).where(Job.published_at.is_not(None), age > patience)
     return [from_row(row) for row in connection.execute(sent.order_by(Job.published_at).limit(limit))]
 
 
-def _lane(queue: str, priority: int) -> Select[Any]:
-    """The pending jobs of a queue and priority."""
-    return select(*COLUMNS).where(Job.state == State.PENDING, Job.queue == queue, Job.priority == priority)
+def _pending(lane: Lane) -> Select[*tuple[Any, ...]]:
+    """The pending jobs of a lane."""
+    return select(*COLUMNS).where(
+        Job.state == State.PENDING,
+        Job.queue == lane.queue,
+        Job.workflow == lane.workflow,
+        Job.priority == lane.priority,
+    )
 
 
 def sendable(connection: Connection, ids: Iterable[int], limit: int) -> list[Sendable]:

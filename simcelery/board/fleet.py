@@ -8,7 +8,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Connection, Double, Select, and_, case, exists, extract, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Double,
+    Select,
+    and_,
+    case,
+    exists,
+    extract,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.among import among
@@ -147,24 +160,27 @@ def server(connection: Connection) -> dict[str, Any]:
     return dict(row._mapping)
 
 
-def anything_left(connection: Connection, queues: Sequence[str]) -> bool:
-    """Whether these queues have work: pending, running anywhere, or between two attempts.
+def anything_left(connection: Connection, queues: Sequence[str], workflows: Sequence[str]) -> bool:
+    """Whether these queues have jobs of these workflows: pending, running anywhere, or between two attempts.
 
     What is blocked follows from these; what is scheduled for the first time is not waited for.
     """
     between = and_(Job.state == State.SCHEDULED, Job.attempt > 0)
-    return bool(
-        connection.scalar(
-            select(
-                or_(
-                    *(
-                        exists().where(condition, Job.queue.in_(queues))
-                        for condition in (Job.state == State.PENDING, Job.state == State.RUNNING, between)
-                    )
-                )
-            )
-        )
+    return _any(
+        connection, queues, workflows, Job.state == State.PENDING, Job.state == State.RUNNING, between
     )
+
+
+def anything_pending(connection: Connection, queues: Sequence[str], workflows: Sequence[str]) -> bool:
+    """Whether pending jobs of these workflows wait in these queues."""
+    return _any(connection, queues, workflows, Job.state == State.PENDING)
+
+
+def _any(
+    connection: Connection, queues: Sequence[str], workflows: Sequence[str], *states: ColumnElement[bool]
+) -> bool:
+    wanted = and_(Job.queue.in_(queues), Job.workflow.in_(workflows))
+    return bool(connection.scalar(select(or_(*(exists().where(state, wanted) for state in states)))))
 
 
 def nodenames(connection: Connection, job_ids: Iterable[int]) -> list[str]:

@@ -147,13 +147,6 @@ def end(connection: Connection, worker_id: int) -> None:
     bury(connection, [worker_id])
 
 
-def note(connection: Connection, worker_id: int, message: str | None) -> None:
-    """What doctor and explain should say of a worker. What is said of one in quarantine stays."""
-    connection.execute(
-        update(Worker).where(Worker.id == worker_id, Worker.quarantined_at.is_(None)).values(note=message)
-    )
-
-
 def accounts(connection: Connection, worker_id: int, job_ids: Iterable[int]) -> list[Account]:
     """The jobs that run in this worker as far as the board knows, and those that it asks for, by id.
 
@@ -226,19 +219,6 @@ def others_succeeded(
         .join(success, success.c.key.in_(list(workflows)))
         .where(is_live(), Worker.quarantined_at.is_(None), Worker.id != worker_id, recent)
     )
-    return bool(connection.scalar(select(found.exists())))
-
-
-def knows(connection: Connection, workflow: str, queue: str, except_worker: int | None = None) -> bool:
-    """Whether a live worker, not in quarantine, knows the workflow and consumes the queue."""
-    found = select(Worker.id).where(
-        is_live(),
-        Worker.quarantined_at.is_(None),
-        Worker.workflows.contains([workflow]),
-        Worker.queues.contains([queue]),
-    )
-    if except_worker is not None:
-        found = found.where(Worker.id != except_worker)
     return bool(connection.scalar(select(found.exists())))
 
 

@@ -122,10 +122,11 @@ class Job(Base):
             unique=True,
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
-        # The feed: what waits on the board to be published, most urgent first.
+        # The feed: what waits on the board to be published, by lane.
         Index(
             "jobs_unpublished",
             "queue",
+            "workflow",
             text("priority DESC"),
             "id",
             postgresql_where=text("state = 'pending' AND published_at IS NULL"),
@@ -145,7 +146,8 @@ class Job(Base):
         Index(
             "jobs_published",
             "queue",
-            "priority",
+            "workflow",
+            text("priority DESC"),
             "published_at",
             postgresql_where=text("state = 'pending' AND published_at IS NOT NULL"),
         ),

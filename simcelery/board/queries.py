@@ -247,8 +247,8 @@ def log(connection: Connection, job_id: int) -> str:
 
 
 def number_before(connection: Connection, job: JobRow) -> int:
-    """How many pending jobs of its queue come before a pending job."""
-    queued = and_(Job.state == State.PENDING, Job.queue == job.queue)
+    """How many pending jobs of its queue and workflow come before a pending job."""
+    queued = and_(Job.state == State.PENDING, Job.queue == job.queue, Job.workflow == job.workflow)
     before = (Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id))
     # Four questions, each answered by a partial index: one for all would read every pending job.
     counts = [

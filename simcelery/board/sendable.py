@@ -1,23 +1,22 @@
-"""What a message about a pending job needs to know."""
+"""What a message about a pending job needs to know: little, however large the job."""
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from simcelery.board.models import Job
 
-COLUMNS = (
-    Job.id,
-    Job.task_id,
-    Job.workflow,
-    Job.queue,
-    Job.priority,
-    Job.parameters,
-    Job.time_limit,
-    Job.soft_time_limit,
-)
+COLUMNS = (Job.id, Job.task_id, Job.workflow, Job.queue, Job.priority)
+
+
+class Lane(NamedTuple):
+    """Where a pending job waits for its turn: behind those of the same queue, workflow and priority."""
+
+    queue: str
+    workflow: str
+    priority: int
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,11 @@ class Sendable:
     workflow: str
     queue: str
     priority: int
-    parameters: dict[str, Any]
-    time_limit: float | None
-    soft_time_limit: float | None
+
+    @property
+    def lane(self) -> Lane:
+        """Where its message goes."""
+        return Lane(self.queue, self.workflow, self.priority)
 
 
 def sendable(row: Any) -> Sendable:

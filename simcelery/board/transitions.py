@@ -278,11 +278,9 @@ def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]
             "late_outcome": func.jsonb_build_object("accepted_after", Attempt.outcome),
         },
     )
-    columns_of_message = [done.c[column.key] for column in SENDABLE if column.key != "parameters"]
-    # They may be large, and only a message needs them.
-    parameters = case((done.c.state == State.PENDING, done.c.parameters)).label("parameters")
+    columns_of_message = [done.c[column.key] for column in SENDABLE]
     ended = connection.execute(
-        select(*columns_of_message, parameters, done.c.state, done.c.attempt).add_cte(attempt.cte("written"))
+        select(*columns_of_message, done.c.state, done.c.attempt).add_cte(attempt.cte("written"))
     )
     return [_finished(row) for row in ended]
 

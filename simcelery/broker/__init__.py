@@ -1,8 +1,8 @@
 """3 THE BROKER: wake-up calls through Redis, in Celery's own format, never more than a window of them.
 
-Owns the Celery app's broker configuration, queue and priority names, the publish window and the
-sending. A message holds a job's task id and a short description for the monitor, never the
-parameters. Submission, the worker and recovery call it; it reads and marks the board itself.
+Owns the Celery app's broker configuration, the names of lanes, the publish window and the sending. A message
+holds a job's task id and its workflow's name, never the parameters. Submission, the worker and recovery call
+it; it reads and marks the board itself.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from celery.app.control import Control
 from kombu.exceptions import KombuError, OperationalError
 
 from simcelery.board import feed
-from simcelery.board.sendable import Sendable
+from simcelery.board.sendable import Lane, Sendable
 from simcelery.broker import messages
+from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority
 from simcelery.errors import BrokerUnreachableError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 
-MOST_URGENT = 9
 NEWS = "simcelery_news"  # the remote command by which a worker is told to ask the board
 _AT_ONCE = 5000  # messages in one round trip
+# Seconds after which Redis drops a lane to which nothing was added: nobody may know its workflow any more.
+# What is still pending then is sent again from the board.
+_FORGOTTEN_AFTER = 86_400
 
 
 @lru_cache(maxsize=1)
@@ -84,11 +87,6 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def redis_priority(priority: int) -> int:
-    """The priority in Redis, where 0 is the most urgent, of a job's, where 9 is."""
-    return MOST_URGENT - priority
-
-
 @contextmanager
 def _reachable() -> Iterator[None]:
     try:
@@ -109,8 +107,13 @@ def _producer() -> Iterator[Any]:
         yield producer
 
 
-def lengths(lanes: Sequence[tuple[str, int]]) -> list[int]:
-    """How many messages wait in Redis for each queue and priority.
+def _key(channel: Any, of: Lane) -> str:
+    """The list in Redis that holds the messages of a lane."""
+    return str(channel._q_for_pri(lane(of.queue, of.workflow), redis_priority(of.priority)))
+
+
+def lengths(lanes: Sequence[Lane]) -> list[int]:
+    """How many messages wait in Redis in each lane.
 
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
@@ -118,8 +121,8 @@ def lengths(lanes: Sequence[tuple[str, int]]) -> list[int]:
     with _producer() as producer:
         channel = producer.channel
         with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-            for queue, priority in lanes:
-                pipe.llen(channel._q_for_pri(queue, redis_priority(priority)))
+            for one in lanes:
+                pipe.llen(_key(channel, one))
             return [int(length) for length in pipe.execute()]
 
 
@@ -134,22 +137,23 @@ def send(jobs: Iterable[Sendable]) -> None:
     with _producer() as producer:
         channel = producer.channel
         while some := list(islice(left, _AT_ONCE)):
-            for queue in {job.queue for job in some}:
-                producer.maybe_declare(celery.amqp.queues[queue])  # once per connection
+            by_lane = _by_lane(some)
+            for name in {lane(one.queue, one.workflow) for one in by_lane}:
+                producer.maybe_declare(celery.amqp.queues[name])  # once per connection
             with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-                for (queue, priority), lane in _by_lane(some).items():
-                    rank = redis_priority(priority)
-                    texts = [messages.written(celery, job, rank) for job in lane]
-                    pipe.lpush(channel._q_for_pri(queue, rank), *texts)
+                for one, theirs in by_lane.items():
+                    key = _key(channel, one)
+                    pipe.lpush(key, *(messages.written(celery, job) for job in theirs))
+                    pipe.expire(key, _FORGOTTEN_AFTER)
                 pipe.execute()
 
 
-def _by_lane(jobs: Iterable[Sendable]) -> dict[tuple[str, int], list[Sendable]]:
-    """By queue and priority, the most urgent first, otherwise in the order given."""
-    lanes: dict[tuple[str, int], list[Sendable]] = {}
+def _by_lane(jobs: Iterable[Sendable]) -> dict[Lane, list[Sendable]]:
+    """By lane, the most urgent first, otherwise in the order given."""
+    lanes: dict[Lane, list[Sendable]] = {}
     for job in jobs:
-        lanes.setdefault((job.queue, job.priority), []).append(job)
-    return dict(sorted(lanes.items(), key=lambda lane: -lane[0][1]))
+        lanes.setdefault(job.lane, []).append(job)
+    return dict(sorted(lanes.items(), key=lambda one: -one[0].priority))
 
 
 def publish(jobs: Iterable[Sendable]) -> int:
@@ -170,8 +174,8 @@ def publish(jobs: Iterable[Sendable]) -> int:
         return 0
     window = get_settings().publish_window
     chosen: list[Sendable] = []
-    for lane, length in zip(by_lane, lengths(list(by_lane)), strict=True):
-        chosen += sorted(by_lane[lane], key=lambda job: job.id)[: max(0, window - length)]
+    for one, length in zip(by_lane, lengths(list(by_lane)), strict=True):
+        chosen += sorted(by_lane[one], key=lambda job: job.id)[: max(0, window - length)]
     send_and_mark(chosen)
     return len(chosen)
 

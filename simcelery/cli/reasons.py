@@ -160,7 +160,8 @@ def _queued(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:
     slots, busy = sum(w["concurrency"] for w in able), sum(len(w["running"]) for w in able)
     if story.before:
         yield Reason(
-            "queue", f"{many(story.before)} of queue {job.queue!r} come{_one_s(story.before)} before it"
+            "queue",
+            f"{many(story.before)} of its workflow and queue {job.queue!r} come{_one_s(story.before)} first",
         )
     if busy >= slots:
         yield Reason("busy", f"all {many(slots, 'slot')} of {_names(able)} are taken")

@@ -1,23 +1,23 @@
 """Republish: feed the window, and send again what Redis lost.
 
-For each queue and priority the board knows how many messages it believes to be in Redis, and Redis
-knows how many there are. Room in the window is filled with jobs that were never sent. Where Redis has
-fewer than believed, that many jobs are sent again, those first that were sent longest ago. A message
-that was popped and is just being claimed looks lost as well, so each job is left alone for a while that
-doubles with every sending; and a second message for a job is harmless.
+For each lane the board knows how many messages it believes to be in Redis, and Redis knows how many there
+are. Room in the window is filled with jobs that were never sent. Where Redis has fewer than believed, that
+many jobs are sent again, those first that were sent longest ago. A message that was popped and is just being
+claimed looks lost as well, so each job is left alone for a while that doubles with every sending; and a
+second message for a job is harmless.
 """
 
 from __future__ import annotations
 
 from simcelery import broker
 from simcelery.board import feed
-from simcelery.board.sendable import Sendable
+from simcelery.board.sendable import Lane, Sendable
 from simcelery.recovery.means import USUAL, Means
 from simcelery.settings import get_settings
 
 
 def tick(means: Means = USUAL) -> tuple[int, int]:
-    """One round over all queues and priorities, most urgent first; how many were fed and sent again.
+    """One round over all lanes, most urgent first; how many were fed and sent again.
 
     Raises:
         BoardUnreachableError, BrokerUnreachableError: the round is cut short.
@@ -28,26 +28,26 @@ def tick(means: Means = USUAL) -> tuple[int, int]:
     if not lanes:
         return 0, 0
     fed = resent = 0
-    lengths = broker.lengths([(queue, priority) for queue, priority, _, _ in lanes])
-    for (queue, priority, unpublished, believed), length in zip(lanes, lengths, strict=True):
+    lengths = broker.lengths([lane for lane, _, _ in lanes])
+    for (lane, unpublished, believed), length in zip(lanes, lengths, strict=True):
         at_most = feed.RESEND_AFTER_AT_MOST if length else feed.RESEND_AFTER_IF_EMPTY
-        lost = _lost(means, queue, priority, min(believed - length, window - length), at_most)
+        lost = _lost(means, lane, min(believed - length, window - length), at_most)
         means.send(lost)
-        fresh = _fresh(means, queue, priority, unpublished, window - length - len(lost))
+        fresh = _fresh(means, lane, unpublished, window - length - len(lost))
         means.send(fresh)
         resent, fed = resent + len(lost), fed + len(fresh)
     return fed, resent
 
 
-def _lost(means: Means, queue: str, priority: int, number: int, at_most: float) -> list[Sendable]:
+def _lost(means: Means, lane: Lane, number: int, at_most: float) -> list[Sendable]:
     if number <= 0:
         return []
     with means.begin() as connection:
-        return feed.overdue(connection, queue, priority, number, at_most=at_most)
+        return feed.overdue(connection, lane, number, at_most=at_most)
 
 
-def _fresh(means: Means, queue: str, priority: int, unpublished: int, room: int) -> list[Sendable]:
+def _fresh(means: Means, lane: Lane, unpublished: int, room: int) -> list[Sendable]:
     if min(unpublished, room) <= 0:
         return []
     with means.begin() as connection:
-        return feed.unpublished(connection, queue, priority, room)
+        return feed.unpublished(connection, lane, room)

@@ -13,12 +13,10 @@ from typing import Any
 from simcelery import broker
 from simcelery.board import engine, feed, jobs
 from simcelery.board.jobs import NewJob, OnFailed, Recorded
-from simcelery.board.sendable import Sendable
+from simcelery.board.sendable import Lane, Sendable
 from simcelery.board.states import State
-from simcelery.errors import (
-    BoardUnreachableError,
-    ServiceError,
-)
+from simcelery.broker.lanes import MOST_URGENT
+from simcelery.errors import BoardUnreachableError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage, plain
@@ -176,36 +174,22 @@ def publish_recorded(new: Sequence[NewJob], recorded: Sequence[Recorded]) -> Non
     failpoint("after_record")
     window = get_settings().publish_window
     pending: list[Sendable] = []
-    lanes: Counter[tuple[str, int]] = Counter()
+    lanes: Counter[Lane] = Counter()
     for job, done in zip(new, recorded, strict=True):
-        lane = job.queue, job.priority
+        lane = Lane(job.queue, job.workflow, job.priority)
         # No lane takes more than a window.
         if done.how == "new" and done.state is State.PENDING and lanes[lane] < window:
             lanes[lane] += 1
-            pending.append(_sendable(job, done))
+            pending.append(Sendable(done.id, done.task_id, job.workflow, job.queue, job.priority))
     _warn_of_trouble([job.id for job in pending], lambda: broker.publish(pending))
     publish([job.id for job in recorded if job.how == "retried"])
-
-
-def _sendable(job: NewJob, recorded: Recorded) -> Sendable:
-    """A new job as its message needs it."""
-    return Sendable(
-        id=recorded.id,
-        task_id=recorded.task_id,
-        workflow=job.workflow,
-        queue=job.queue,
-        priority=job.priority,
-        parameters=dict(job.parameters),
-        time_limit=job.time_limit,
-        soft_time_limit=job.soft_time_limit,
-    )
 
 
 def publish(ids: Sequence[int]) -> None:
     """Publish those of the jobs that are pending and were never sent, as far as the window goes."""
 
     def look_and_send() -> None:
-        most = get_settings().publish_window * (broker.MOST_URGENT + 1)
+        most = get_settings().publish_window * (MOST_URGENT + 1)
         with engine.begin() as connection:
             pending = feed.sendable(connection, ids, limit=most)
         broker.publish(pending)

@@ -11,6 +11,7 @@ from simcelery.recovery import loop
 from simcelery.settings import get_settings
 from simcelery.worker import allocation, child, hearing, limits, quarantine, slots
 from simcelery.worker.chores import Chores
+from simcelery.worker.consuming import consume_lanes
 from simcelery.worker.hearing import Hearing
 from simcelery.worker.keeper import Keeper
 from simcelery.worker.lease import Lease
@@ -36,7 +37,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def create(self, worker: Any) -> None:
         """Steps are created before any is started, and the pool forks when it is started."""
-        queues = list(worker.app.amqp.queues.consume_from)
+        queues = consume_lanes(worker.app)
         worker.lease = Lease(worker.hostname, queues, worker.concurrency)
         try:
             worker.lease.take()
@@ -129,7 +130,7 @@ class HearingStep(_TickerStep):
         ears = Hearing(
             slots.shared,
             worker.shutdown,
-            lambda: list(worker.app.amqp.queues.consume_from),
+            worker.lease,
             lambda: worker.consumer.reconnect(),
         )
         self.ticker = Ticker("hearing", ears.look, hearing.EVERY)
@@ -155,7 +156,7 @@ class LimitsStep(_TickerStep):
     def create(self, worker: Any) -> None:
         """Nothing is counted yet."""
         assert slots.shared is not None
-        watch = Watch(self._limits, slots.shared, worker.shutdown, get_settings(), worker.lease.queues)
+        watch = Watch(self._limits, slots.shared, worker.shutdown, get_settings(), worker.lease)
         self.ticker = Ticker("limits", watch.look, limits.EVERY)
 
 

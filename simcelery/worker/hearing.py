@@ -11,7 +11,9 @@ from typing import Any
 from celery.worker import state
 
 from simcelery import broker
-from simcelery.errors import BrokerUnreachableError
+from simcelery.board import engine, fleet
+from simcelery.errors import BrokerUnreachableError, ServiceError
+from simcelery.worker.lease import Lease
 from simcelery.worker.shutdown import Shutdown
 from simcelery.worker.slots import Slots
 
@@ -27,7 +29,7 @@ class Hearing:
     """Notices that messages wait while this worker is idle; first reconnects, then ends the worker.
 
     Parameters:
-        queues: gives the queues that are consumed now.
+        lease: knows the lanes of this worker: what waits elsewhere is not its concern.
         reconnect: has the consumer connect anew.
     """
 
@@ -35,12 +37,12 @@ class Hearing:
         self,
         slots: Slots,
         shutdown: Shutdown,
-        queues: Callable[[], list[str]],
+        lease: Lease,
         reconnect: Callable[[], Any],
     ) -> None:
         self._slots = slots
         self._shutdown = shutdown
-        self._queues = queues
+        self._lease = lease
         self._reconnect = reconnect
         self._claims = 0
         self._silent_looks = self._tries = 0
@@ -69,17 +71,23 @@ class Hearing:
         return not (progress or busy or self._slots.closed) and self._messages_wait()
 
     def _messages_wait(self) -> bool:
-        lanes = [(queue, priority) for queue in self._queues() for priority in range(broker.MOST_URGENT + 1)]
         try:
-            return bool(lanes) and any(broker.lengths(lanes))
+            return any(broker.lengths(self._lease.lanes()))
         except BrokerUnreachableError:
             return False  # it knows, and tries to reconnect
+
+    def _jobs_wait(self) -> bool:
+        try:
+            with engine.begin() as connection:
+                return fleet.anything_pending(connection, self._lease.queues, self._lease.workflows)
+        except ServiceError:
+            return False
 
     def _do_something(self) -> None:
         if self._tries < _TRIES:
             self._tries += 1
             log.warning("messages wait, but none reaches this idle worker: it connects to Redis anew")
             self._reconnect()
-        else:
+        elif self._jobs_wait():
             self._failed_at = time.monotonic()
             self._shutdown.fail("no message reaches this worker any more; it ends, to be started anew")

@@ -8,11 +8,14 @@ import socket
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import product
 
 from celery.worker import state as worker_state
 
 from simcelery.board import catalogue, engine, leases, transitions
 from simcelery.board.catalogue import Entry
+from simcelery.board.sendable import Lane
+from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import ServiceError
 from simcelery.execution import identity
 from simcelery.settings import Settings, get_settings
@@ -42,12 +45,18 @@ class Lease:
     def __init__(self, nodename: str, queues: Sequence[str], concurrency: int) -> None:
         self.nodename = nodename
         self.queues = sorted(queues)
+        self.workflows = [known.name for known in registry.definitions()]
         self.concurrency = concurrency
         self.settings = get_settings()
         self.worker_id: int | None = None
         self._keeper: Keeper | None = None
         self._quarantine: Quarantine | None = None
         self._ticker = Ticker("lease", self.renew, self.settings.renew_every)
+
+    def lanes(self) -> list[Lane]:
+        """Where jobs wait that this worker can run."""
+        every = product(self.queues, self.workflows, range(MOST_URGENT + 1))
+        return [Lane(*one) for one in every]
 
     def take(self) -> int:
         """Register the worker and its workflows; waits while Postgres is away.
@@ -80,7 +89,7 @@ class Lease:
                 version=version("simcelery"),
                 lease=self.settings.lease,
                 identity=identity.identity(),
-                workflows=[known.name for known in registry.definitions()],
+                workflows=self.workflows,
             )
 
     def keep(self, keeper: Keeper, quarantine: Quarantine) -> None:

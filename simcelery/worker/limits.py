@@ -9,6 +9,7 @@ from typing import Any
 from simcelery.board import engine, fleet
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
+from simcelery.worker.lease import Lease
 from simcelery.worker.shutdown import Shutdown
 from simcelery.worker.slots import Order, Slots
 
@@ -25,7 +26,7 @@ class Limits:
         max_idle: end after this long without a job.
         max_jobs: end after this many jobs.
         walltime: end before this long after the start, warning the jobs in time.
-        drain: end when nothing is left in the worker's queues.
+        drain: end when nothing is left in the worker's queues of the workflows that it knows.
     """
 
     max_idle: float | None = None
@@ -38,13 +39,13 @@ class Watch:
     """Looks once a second whether a limit is reached."""
 
     def __init__(
-        self, limits: Limits, slots: Slots, shutdown: Shutdown, settings: Settings, queues: list[str]
+        self, limits: Limits, slots: Slots, shutdown: Shutdown, settings: Settings, lease: Lease
     ) -> None:
         self._limits = limits
         self._slots = slots
         self._shutdown = shutdown
         self._settings = settings
-        self._queues = queues
+        self._lease = lease
         now = time.monotonic()
         self._busy_at = self._asked_at = now
         self._end_at = None if limits.walltime is None else now + _before(limits.walltime, settings)
@@ -81,7 +82,7 @@ class Watch:
         self._asked_at = now
         try:
             with engine.begin(self._settings) as connection:
-                return not fleet.anything_left(connection, self._queues)
+                return not fleet.anything_left(connection, self._lease.queues, self._lease.workflows)
         except ServiceError:
             return False
 

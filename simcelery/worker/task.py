@@ -11,6 +11,7 @@ from celery.exceptions import Ignore
 from celery.result import AsyncResult
 
 from simcelery.board.states import Ending
+from simcelery.broker.lanes import queue_and_workflow
 from simcelery.errors import JobFailedError
 from simcelery.submission import canvas
 from simcelery.worker import slicing, stopping
@@ -121,5 +122,5 @@ def _task_id(text: str) -> uuid.UUID:
 
 
 def _queue(request: Any) -> str:
-    """Where the message came from: Redis' routing keys are the names of queues."""
-    return str((request.delivery_info or {}).get("routing_key") or "")
+    """Where the message came from: Redis' routing keys are the names of lanes."""
+    return queue_and_workflow(str((request.delivery_info or {}).get("routing_key") or ""))[0]

@@ -1,8 +1,6 @@
-"""Workers that would eat jobs: one on which everything fails, and one that does not know the workflow."""
+"""A worker on which everything fails, and which would so eat all jobs."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import simcelery
 from tests.acceptance.helpers import submit
@@ -75,40 +73,3 @@ def test_a_batch_of_bad_jobs_puts_nobody_in_quarantine_for_long(project: Project
     wait_until(lambda: not any(one["quarantined_at"] for one in worker_rows().values()), 40)
     wait_until(lambda: {job.state for job in jobs} == {"failed"}, 40)
     assert {row(job.id).failures for job in jobs} == {1}
-
-
-def stranger(project: Project, tmp_path: Path) -> Project:
-    """Another project on the same servers and queue, which knows none of the workflows of the first."""
-    folder = tmp_path / "other"
-    folder.mkdir()
-    (folder / "theirs.py").write_text(
-        "from simcelery import workflow\n\n@workflow\ndef f() -> int: return 1\n"
-    )
-    (folder / "simcelery.toml").write_text('workflows = ["theirs"]\n')
-    environment = {**project.environment}
-    return Project(folder, environment, project.processes)
-
-
-def test_a_worker_leaves_the_queue_to_one_that_knows_the_workflow(project: Project, tmp_path: Path) -> None:
-    other = stranger(project, tmp_path)
-    other.worker("-c", "1")  # w0: it takes the messages first
-    project.worker("-c", "1")  # w1
-    jobs = [submit(project, f"add.submit({i})") for i in range(12)]
-    for job in jobs:
-        job.result(timeout=30)
-    assert all(len(attempts(job.id)) == 1 for job in jobs)
-    wait_until(lambda: worker_rows()["w0"]["note"])
-    assert "does not know the workflow sims.add; it leaves queue default" in str(worker_rows()["w0"]["note"])
-    assert "KeyError" not in other.logs() + project.logs()
-
-
-def test_a_workflow_that_nobody_knows_stops_no_worker(project: Project, tmp_path: Path) -> None:
-    other = stranger(project, tmp_path)
-    other.worker("-c", "1")
-    unknown = submit(project, "add.submit(1)")
-    wait_until(lambda: worker_rows()["w0"]["note"])
-    done = other.python("import theirs; print(theirs.f.submit().result(timeout=20))")
-    assert done.stdout == "1\n"
-    assert unknown.state == "pending"
-    project.worker("-c", "1")
-    assert unknown.result(timeout=60) == 2

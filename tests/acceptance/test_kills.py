@@ -14,7 +14,7 @@ import simcelery
 from simcelery import services
 from simcelery.settings import Settings
 from tests.acceptance.helpers import LINES
-from tests.board_helpers import attempts, row
+from tests.board_helpers import attempts, lane, row
 from tests.conftest import Project, wait_until
 from tests.servers import executions, kill_server
 
@@ -149,8 +149,7 @@ def test_messages_are_not_eaten_while_postgres_is_away(own: tuple[Settings, Proj
     worker.send_signal(signal.SIGCONT)
     time.sleep(4)
     # Each child holds one message, and the parent may have taken some more; the others still wait.
-    lane = "default\x06\x165"
-    assert redis.Redis.from_url(settings.redis_url()).llen(lane) >= 4
+    assert redis.Redis.from_url(settings.redis_url()).llen(lane("sims.trace")) >= 4
     services.up(settings)
     wait_until(lambda: states(project) == " ".join(["succeeded"] * 8), 60, every=0.5)
     assert [executions(count) for count in counts] == [1] * 8

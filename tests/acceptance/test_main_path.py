@@ -15,6 +15,7 @@ from celery.result import AsyncResult
 from psycopg.rows import dict_row
 
 import simcelery
+from simcelery.broker import lanes
 from simcelery.errors import JobCancelledError, JobFailedError, UpstreamFailedError
 from simcelery.services import Services
 from tests.board_helpers import attempts, row
@@ -249,14 +250,15 @@ def test_duplicate_and_forged_messages_do_nothing(sims: Any, shared_project: Pro
     count = tmp_path / "count"
     job = sims.trace.submit(str(count), pause=0.5)
     app = simcelery.app
-    for name, task_id in [
+    for name, task_id in [  # each in a lane that the worker consumes
         ("sims.trace", str(job.task_id)),  # a duplicate
         ("sims.add", str(job.task_id)),  # as another workflow
         ("sims.trace", "11111111-1111-4111-8111-111111111111"),  # of no job
         ("sims.trace", "not-a-uuid"),
         ("nobody.knows", str(job.task_id)),  # of an unknown workflow
     ]:
-        app.send_task(name, args=[str(count)], task_id=task_id, queue="default", retry=False)
+        queue = lanes.lane("default", "sims.add")
+        app.send_task(name, args=[str(count)], task_id=task_id, queue=queue, retry=False)
     assert job.result(timeout=20) == "ran"
     assert sims.add.submit(1).result(timeout=20) == 2  # all of them have been taken by now
     wait_until(lambda: "nobody.knows" in shared_project.logs())

@@ -15,6 +15,7 @@ import redis
 
 from simcelery import services
 from simcelery.settings import Settings
+from tests.board_helpers import lane
 from tests.conftest import Project, wait_until
 from tests.servers import all_succeeded, ask, executions, kill_server, outcomes, submit_traces
 
@@ -97,9 +98,8 @@ def test_an_old_snapshot_of_redis_brings_no_job_back_and_hides_none(
     assert [executions(path) for path in [*old, *new]] == [1] * 30
     assert outcomes(settings) == [["succeeded"]] * 30
     # The old messages were read, and missed their claims.
-    lane = "default\x06\x165"
     assert ask(settings, "SELECT count(*) AS n FROM jobs WHERE attempt <> 1") == [{"n": 0}]
-    wait_until(lambda: redis.Redis.from_url(settings.redis_url()).llen(lane) == 0)
+    wait_until(lambda: redis.Redis.from_url(settings.redis_url()).llen(lane("sims.trace")) == 0)
     assert worker.poll() is None
 
 

@@ -14,6 +14,7 @@ import simcelery
 from simcelery.board import dependencies, engine
 from simcelery.errors import CanvasError, ParametersError
 from simcelery.services import Services
+from tests.board_helpers import lane
 
 
 @simcelery.workflow(name="canvas.plus")
@@ -68,7 +69,7 @@ def test_a_chain_is_recorded_whole_and_only_its_first_job_is_sent(broker: redis.
     assert third.row().parameters == {"a": 5, "b": 0}  # immutable: it waits, and takes no result
     assert (str(third.task_id), str(second.task_id)) == (result.id, result.parent.id)
     assert transactions() == 1
-    assert broker.llen("default\x06\x165") == 1
+    assert broker.llen(lane("canvas.plus")) == 1
 
 
 def test_a_chord_is_recorded_whole() -> None:
@@ -83,7 +84,7 @@ def test_a_chord_is_recorded_whole() -> None:
 def test_a_group_records_each_job(broker: redis.Redis) -> None:
     results = group(plus.s(i) for i in range(3))()
     assert [str(job.task_id) for job in simcelery.jobs()] == [result.id for result in results]
-    assert broker.llen("default\x06\x165") == 3
+    assert broker.llen(lane("canvas.plus")) == 3
 
 
 def test_celerys_delays_become_the_boards() -> None:

@@ -28,6 +28,7 @@ from simcelery.board import (
     turns,
 )
 from simcelery.board.queries import Filter
+from simcelery.board.sendable import Lane
 from simcelery.board.slices import Wanted
 from simcelery.board.transitions import by_claim
 from simcelery.services import Services
@@ -78,6 +79,7 @@ SET client_min_messages = log
 LAST = 30_000
 MINE = 2001  # a worker
 CLAIM = uuid.uuid4()
+LANE = Lane("cpu", "w1", 4)
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +151,8 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "renew": (lambda c: leases.renew(c, MINE, 20.0, succeeded=["w"]), ("using workers_",)),
     "accounts": (lambda c: leases.accounts(c, MINE, [LAST]), ("jobs_running", "jobs_pkey")),
     "lanes": (lambda c: feed.lanes(c, 2000), ("jobs_unpublished", "jobs_published")),
-    "unpublished": (lambda c: feed.unpublished(c, "cpu", 4, 100), ("jobs_unpublished",)),
-    "overdue": (lambda c: feed.overdue(c, "cpu", 4, 100), ("jobs_published",)),
+    "unpublished": (lambda c: feed.unpublished(c, LANE, 100), ("jobs_unpublished",)),
+    "overdue": (lambda c: feed.overdue(c, LANE, 100), ("jobs_published",)),
     "mark published": (
         lambda c: c.exec_driver_sql(feed._MARK, {"ids": [LAST]}),
         ("jobs_pkey",),
@@ -182,7 +184,8 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         ("jobs_unpublished", "jobs_published"),
     ),
     "unserved": (fleet.unserved, ("Index Only Scan using jobs_kind", "workers_live")),
-    "anything left": (lambda c: fleet.anything_left(c, ["none"]), ("jobs_",)),
+    "anything left": (lambda c: fleet.anything_left(c, ["none"], ["w1"]), ("jobs_",)),
+    "anything pending": (lambda c: fleet.anything_pending(c, ["cpu"], ["none"]), ("jobs_",)),
 }
 
 

@@ -14,10 +14,10 @@ from simcelery.cli.root import run
 from simcelery.recovery import prune, rescue
 from simcelery.recovery.loop import Turns
 from simcelery.services import Services
-from tests.board_helpers import ERROR, finish, lapse, must_claim, record, row, sql, state, worker
+from tests.board_helpers import ERROR, finish, lane, lapse, must_claim, record, row, sql, state, worker
 from tests.conftest import Project
 
-LANE = "default\x06\x165"
+LANE = lane()
 ALL_ACTS = ["prune", "republish", "rescue", "settle", "stage"]
 
 

@@ -105,24 +105,3 @@ def test_others_succeeded_looks_at_live_workers_out_of_quarantine_that_are_not_m
     assert not others("a")
     renew(other, "b")
     assert others("b")
-
-
-def test_a_workflow_is_known_where_a_live_worker_consumes_its_queue() -> None:
-    me = worker(workflows=["a"])
-    other = worker(workflows=["a", "b"], queues=["default", "gpu"])
-
-    def knows(workflow: str, queue: str, except_worker: int | None = me) -> bool:
-        with engine.begin() as connection:
-            return leases.knows(connection, workflow, queue, except_worker)
-
-    assert knows("a", "default")
-    assert knows("b", "gpu")
-    assert not knows("c", "default")
-    assert not knows("a", "cpu")
-    assert not knows("a", "gpu", other)
-    assert knows("a", "default", other)  # that is me
-    sql("UPDATE workers SET quarantined_at = now() WHERE id = :id", id=other)
-    assert not knows("b", "gpu")
-    sql("UPDATE workers SET quarantined_at = NULL")
-    lapse(other, ago=0.0)
-    assert not knows("b", "gpu")

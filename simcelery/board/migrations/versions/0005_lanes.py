@@ -1,8 +1,24 @@
-"""What lanes need."""
+"""The feed by queue, workflow and priority."""
+
+from alembic import op
 
 revision = "0005"
 down_revision = "0004"
 
+STATEMENTS = """
+DROP INDEX jobs_unpublished;
+
+CREATE INDEX jobs_unpublished ON jobs (queue, workflow, priority DESC, id)
+    WHERE state = 'pending' AND published_at IS NULL;
+
+DROP INDEX jobs_published;
+
+CREATE INDEX jobs_published ON jobs (queue, workflow, priority DESC, published_at)
+    WHERE state = 'pending' AND published_at IS NOT NULL;
+"""
+
 
 def upgrade() -> None:
-    """Nothing yet."""
+    for statement in STATEMENTS.split(";\n"):
+        if statement.strip():
+            op.execute(statement)

@@ -1,0 +1,25 @@
+"""The names of lanes: where in Redis the messages of a queue's jobs of one workflow wait.
+
+A worker consumes the lanes of its queues and of the workflows that it knows, and no others, so it never takes
+a message of a job that it cannot run: several projects may share servers and a queue.
+"""
+
+from __future__ import annotations
+
+MOST_URGENT = 9
+
+
+def lane(queue: str, workflow: str) -> str:
+    """The name by which Celery and Redis know a lane; no other queue and workflow have the same."""
+    return f"{queue.replace('%', '%25').replace(':', '%3A')}:{workflow}"
+
+
+def queue_and_workflow(name: str) -> tuple[str, str]:
+    """What a lane's name is made of."""
+    queue, _, workflow = name.partition(":")
+    return queue.replace("%3A", ":").replace("%25", "%"), workflow
+
+
+def redis_priority(priority: int) -> int:
+    """The priority in Redis, where 0 is the most urgent, of a job's, where 9 is."""
+    return MOST_URGENT - priority
