@@ -83,6 +83,16 @@ class Project:
         """Run a client's Python code in a process of its own."""
         return self.run("python", "-c", textwrap.dedent(code), timeout=timeout, **extra)
 
+    def start_python(self, code: str) -> subprocess.Popen[bytes]:
+        """Start a client's Python code; whoever started it ends it."""
+        return subprocess.Popen(
+            [str(BIN / "python"), "-c", textwrap.dedent(code)],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
     def worker(self, *options: str, **extra: str) -> subprocess.Popen[bytes]:
         """Start a real worker; returns when it consumes."""
         log = self.folder / f"worker{len(self.processes)}.log"

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, extract, func, select, text, update
+from sqlalchemy import Connection, Select, exists, extract, func, or_, select, text, update
 
 from simcelery.board import engine
 from simcelery.board.among import among
@@ -107,6 +107,21 @@ def _pending(lane: Lane) -> Select[*tuple[Any, ...]]:
         Job.workflow == lane.workflow,
         Job.priority == lane.priority,
     )
+
+
+def anything_pending(connection: Connection, lane: Lane) -> bool:
+    """Whether jobs wait in this lane, or in more urgent ones of its queue and workflow."""
+    waiting = [
+        exists().where(
+            Job.state == State.PENDING,
+            Job.queue == lane.queue,
+            Job.workflow == lane.workflow,
+            Job.priority >= lane.priority,
+            published,
+        )
+        for published in (Job.published_at.is_(None), Job.published_at.is_not(None))  # an index for each
+    ]
+    return bool(connection.scalar(select(or_(*waiting))))
 
 
 def sendable(connection: Connection, ids: Iterable[int], limit: int) -> list[Sendable]:

@@ -20,20 +20,17 @@ _COLUMNS = (
     "id, task_id, claim_id, attempt, workflow, parameters, queue, priority, tags, failures, max_attempts, "
     "time_limit, soft_time_limit, checkpoint"
 )
-# The two functions are in the schema, made by migration 0004.
+# The two functions are in the schema, made by its migrations.
 _CLAIM = f"""
 SELECT {_COLUMNS} FROM claim_jobs(
-  %(task_id)s, %(workflow)s, %(claim_id)s, %(worker_id)s, %(pid)s, %(queue)s, %(more)s, %(substitute)s
+  %(task_id)s, %(workflow)s, %(claim_id)s, %(worker_id)s, %(pid)s, %(queue)s, %(least)s, %(more)s
 )
 """
 _FINISH = "SELECT * FROM finish_jobs(%(outcomes)s)"
 
-_MISSED_BY_LEASE = """
-SELECT FROM jobs
-WHERE task_id = %(task_id)s AND workflow = %(workflow)s AND state = 'pending' AND NOT EXISTS (
-  SELECT FROM workers WHERE id = %(worker_id)s AND ended_at IS NULL AND lease_expires_at > now()
+_HOLDS_LEASE = (
+    "SELECT FROM workers WHERE id = %(worker_id)s AND ended_at IS NULL AND lease_expires_at > now()"
 )
-"""
 
 # What this process holds as far as the board knows, while it knows of nothing: the answer never came.
 _FORGOTTEN = (
@@ -62,9 +59,9 @@ class Wanted:
     Attributes:
         task_id: the job that the message names.
         claim_id: what its claim is to write: the child's own choice, noted before.
-        queue: where `more` jobs of the same workflow are taken from.
-        more: how many, at most, besides that one.
-        substitute: whether another of them takes the place of that one, where it is gone.
+        queue: where others of the same workflow are taken from.
+        least: how urgent a job must be to take the place of the named one, where that is gone.
+        more: how many others, at most.
         durable: whether the claim must outlive a crash of Postgres.
     """
 
@@ -74,8 +71,8 @@ class Wanted:
     worker_id: int
     pid: int
     queue: str = ""
+    least: int = 0
     more: int = 0
-    substitute: bool = False
     durable: bool = True
 
 
@@ -105,7 +102,7 @@ def claim(wanted: Wanted) -> list[Claim]:
     """pending → running, if the worker's own lease still holds. The claim ids fence every later write.
 
     Returns:
-        The job of the message first, if it was there to be claimed; then the others, most urgent first.
+        The job that the message names, or the one that takes its place; then the others, most urgent first.
 
     Raises:
         BoardUnreachableError: whether anything was claimed is not known: see `forgotten`.
@@ -114,9 +111,9 @@ def claim(wanted: Wanted) -> list[Claim]:
     return _in_order(engine.one_round_trip(_CLAIM, vars(wanted), durable=wanted.durable), wanted)
 
 
-def missed_by_lease(wanted: Wanted) -> bool:
-    """Whether a claim that missed would have hit, had the worker's lease not lapsed."""
-    return bool(engine.one_round_trip(_MISSED_BY_LEASE, vars(wanted)))
+def holds_lease(wanted: Wanted) -> bool:
+    """Whether the worker may claim anything: its lease has not lapsed."""
+    return bool(engine.one_round_trip(_HOLDS_LEASE, vars(wanted)))
 
 
 def forgotten(wanted: Wanted) -> list[Claim]:

@@ -19,9 +19,9 @@ from celery import Celery
 from celery.app.control import Control
 from kombu.exceptions import KombuError, OperationalError
 
-from simcelery.board import feed
+from simcelery.board import engine, feed
 from simcelery.board.sendable import Lane, Sendable
-from simcelery.broker import messages
+from simcelery.broker import messages, stale
 from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority
 from simcelery.errors import BrokerUnreachableError
 from simcelery.failpoints import failpoint
@@ -193,6 +193,24 @@ def send_and_mark(jobs: Sequence[Sendable]) -> None:
     send(jobs)
     failpoint("after_send")
     feed.mark_published([job.id for job in jobs])
+
+
+def drop_stale(of: Lane) -> None:
+    """Drop the messages of a queue and workflow that are at least this urgent, if no such job is pending.
+
+    Raises:
+        BrokerUnreachableError, BoardUnreachableError: they may be there still, which costs time only.
+    """
+
+    def needed() -> bool:
+        with engine.begin() as connection:
+            return feed.anything_pending(connection, of)
+
+    lanes = [of._replace(priority=priority) for priority in range(of.priority, MOST_URGENT + 1)]
+    with _producer() as producer:
+        keys = [_key(producer.channel, one) for one in lanes]
+        with producer.channel.conn_or_acquire() as client:
+            stale.drop(client, keys, needed)
 
 
 def tell_workers(nodenames: Iterable[str]) -> None:

@@ -23,3 +23,8 @@ def queue_and_workflow(name: str) -> tuple[str, str]:
 def redis_priority(priority: int) -> int:
     """The priority in Redis, where 0 is the most urgent, of a job's, where 9 is."""
     return MOST_URGENT - priority
+
+
+def priority_of(redis_priority: int) -> int:
+    """And back."""
+    return MOST_URGENT - redis_priority

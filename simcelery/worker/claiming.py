@@ -8,7 +8,9 @@ import time
 import uuid
 from contextlib import suppress
 
+from simcelery import broker
 from simcelery.board import engine, feed, slices
+from simcelery.board.sendable import Lane
 from simcelery.board.slices import Wanted
 from simcelery.board.transitions import Claim
 from simcelery.errors import ServiceError
@@ -29,19 +31,18 @@ def worker_id() -> int:
     return int(os.environ[WORKER_ID])
 
 
-def claim(
-    task_id: uuid.UUID, workflow: str, claim_id: uuid.UUID, queue: str, more: int | None
-) -> list[Claim]:
+def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> list[Claim]:
     """Claim a job, and up to so many others of its workflow and queue; most often just that one.
 
-    Where the message's own job is gone, another one of its workflow and queue takes its place, unless `more`
-    is None: else a child that knows nothing of the workflow yet would get nothing but such messages, while
-    those that do know it drain the board in slices.
+    Where the message's own job is gone, since a slice took it, another one takes its place. So each message
+    of a lane brings a job, while there are any.
 
-    Nothing, if there is nothing to be run: finished, cancelled, unknown, or somebody else has it. While
-    Postgres is away, or our own lease has lapsed, it waits: the message is kept from others, but one that is
-    given up would be lost until recovery sends it again, and a fleet would eat the whole window. A worker
-    that is about to end gives it back instead.
+    Nothing, if there is nothing to be run. While Postgres is away, or our own lease has lapsed, it waits: the
+    message is kept from others, but one that is given up would be lost until recovery sends it again, and a
+    fleet would eat the whole window. A worker that is about to end gives it back instead.
+
+    Parameters:
+        lane: where the message was.
     """
     worker = slots.shared
     if worker is not None:
@@ -51,14 +52,14 @@ def claim(
         return []
     wanted = Wanted(
         task_id,
-        workflow,
+        lane.workflow,
         claim_id,
         worker_id(),
         os.getpid(),
-        queue,
-        more or 0,
-        substitute=more is not None,
-        durable=not pace.is_short(workflow),
+        lane.queue,
+        lane.priority,
+        more,
+        durable=not pace.is_short(lane.workflow),
     )
     claimed: list[Claim] = []
     with suppress(ServiceError):
@@ -67,7 +68,14 @@ def claim(
         failpoint("after_claim")
     elif worker is not None:
         worker.return_job()
+        _drop_stale(lane)
     return claimed
+
+
+def _drop_stale(lane: Lane) -> None:
+    """A message brought nothing: those behind it would not either, and keep us from other lanes."""
+    with suppress(ServiceError):
+        broker.drop_stale(lane)
 
 
 class _Claim:
@@ -86,7 +94,7 @@ class _Claim:
         except ServiceError:
             self._in_doubt = True
             raise
-        if not claimed and slices.missed_by_lease(self._wanted):
+        if not claimed and not slices.holds_lease(self._wanted):
             raise ServiceError("this worker's lease has lapsed")
         return claimed
 

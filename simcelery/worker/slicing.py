@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from simcelery.board import slices
+from simcelery.board.sendable import Lane
 from simcelery.board.slices import Outcome
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
@@ -27,14 +28,16 @@ log = logging.getLogger(__name__)
 
 
 def run(
-    definition: Definition, task_id: uuid.UUID, claim_id: uuid.UUID, queue: str
+    definition: Definition, task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane
 ) -> tuple[Claim, Report] | None:
-    """Claim, run and finish. The message's own job and how it ended, or None: the claim missed."""
-    more = _more(definition)
-    if more is not None:
-        slots.mine.holding()
+    """Claim, run and finish. The message's own job and how it ended, or None: others ran, or nothing.
+
+    Parameters:
+        lane: where the message was.
+    """
+    slots.mine.holding()
     slots.mine.claiming(task_id, claim_id)
-    claims = claiming.claim(task_id, definition.name, claim_id, queue, more)
+    claims = claiming.claim(task_id, claim_id, lane, _more(definition))
     own = None
     if claims:
         held = Slice(claims)
@@ -48,10 +51,10 @@ def run(
     return own
 
 
-def _more(definition: Definition) -> int | None:
-    """How many other jobs to ask for; None: this one or none."""
+def _more(definition: Definition) -> int:
+    """How many other jobs to ask for."""
     counted = slots.shared is None or slots.shared.counts_jobs
-    return None if counted or not definition.slices else pace.fill(definition.name) - 1
+    return 0 if counted or not definition.slices else pace.fill(definition.name) - 1
 
 
 def _attempt(definition: Definition, claim: Claim, held: Slice) -> Report:

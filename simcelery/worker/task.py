@@ -10,8 +10,9 @@ from celery import exceptions as celery_exceptions
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
 
+from simcelery.board.sendable import Lane
 from simcelery.board.states import Ending
-from simcelery.broker.lanes import queue_and_workflow
+from simcelery.broker.lanes import MOST_URGENT, priority_of, queue_and_workflow
 from simcelery.errors import JobFailedError
 from simcelery.submission import canvas
 from simcelery.worker import slicing, stopping
@@ -68,7 +69,7 @@ class WorkflowTask(Task):  # type: ignore[misc]
         # Chosen and noted before the claim: whatever interrupts us after its commit can still be fenced.
         request.claim_id = uuid.uuid4()
         stopping.listen()
-        job = slicing.run(self.definition, task_id, request.claim_id, _queue(request))
+        job = slicing.run(self.definition, task_id, request.claim_id, _lane(self.name, request))
         request.recorded = True
         if job is None:
             raise Ignore("the claim missed")
@@ -121,6 +122,9 @@ def _task_id(text: str) -> uuid.UUID:
         raise Ignore("no job has such a task id") from None
 
 
-def _queue(request: Any) -> str:
+def _lane(workflow: str, request: Any) -> Lane:
     """Where the message came from: Redis' routing keys are the names of lanes."""
-    return queue_and_workflow(str((request.delivery_info or {}).get("routing_key") or ""))[0]
+    info = request.delivery_info or {}
+    queue, _ = queue_and_workflow(str(info.get("routing_key") or ""))
+    rank = info.get("priority")
+    return Lane(queue, workflow, priority_of(rank if isinstance(rank, int) else MOST_URGENT))

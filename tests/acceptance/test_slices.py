@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import redis
 
 import simcelery
 from simcelery import services
 from simcelery.settings import Settings
 from tests.acceptance.helpers import LINES
-from tests.board_helpers import sql
+from tests.board_helpers import lane, sql
 from tests.conftest import Project, wait_until
 from tests.servers import all_succeeded, ask, kill_server
 
@@ -214,3 +216,65 @@ def test_postgres_killed_just_after_asynchronous_claims_costs_no_job(
     assert ask(settings, ended) == [{"n": 4000, "jobs": 4000}]
     assert ask(settings, "SELECT max(losses) AS n FROM jobs") == [{"n": 0}]
     assert worker.poll() is None
+
+
+def fill_for_a_while(project: Project, path: Path, rounds: int) -> subprocess.Popen[bytes]:
+    """A client that adds short jobs of one workflow again and again, faster than they are run."""
+    code = f"""
+        import sims, time
+        for round in range({rounds}):
+            sims.brief.submit_many({{'path': {str(path)!r}, 'number': n}} for n in range(1000))
+            time.sleep(0.3)
+    """
+    return project.start_python(code)
+
+
+@pytest.mark.parametrize("option", ["time_limit=600", "priority=4", "max_attempts=2"])
+def test_a_job_whose_message_is_lost_starts_soon_in_a_lane_that_slices_keep_full(
+    project: Project, tmp_path: Path, option: str
+) -> None:
+    """What slices leave behind hides that a message is missing: so each of them must bring what waits."""
+    project.worker("-c", "2", SIMCELERY_TICK_EVERY="600")  # nothing is sent again
+    submit(project, tmp_path / "first", 300)  # they prove short
+    wait_until(lambda: settled(300))
+    filling = fill_for_a_while(project, tmp_path / "ran", 40)
+    try:
+        wait_until(lambda: count("state = 'pending'") > 2000)
+        client = redis.Redis.from_url(project.environment["SIMCELERY_BROKER_URL"])
+        job = f"sims.brief.submit({str(tmp_path / 'lost')!r}, 1, {option})"
+        # Recorded, never sent, and thought to have been sent.
+        done = project.python(
+            f"import sims; from simcelery import broker; broker.send = lambda jobs: None; print({job}.id)"
+        )
+        number = int(done.stdout)
+        sql("UPDATE jobs SET published_at = now() WHERE id = :id AND state = 'pending'", id=number)
+        assert client.llen(lane("sims.brief")) > 0
+        wait_until(lambda: count(f"id = {number} AND state = 'succeeded'") == 1, 15)
+        assert filling.poll() is None
+    finally:
+        filling.kill()
+        filling.wait()
+
+
+def test_what_slices_leave_behind_in_urgent_lanes_does_not_hold_up_others(
+    project: Project, tmp_path: Path
+) -> None:
+    submit(project, tmp_path / "ran", 20_000, priority=9)
+    submit(project, tmp_path / "later", 1, "lone", priority=0)
+    project.worker("-c", "1")
+    wait_until(lambda: settled(20_001), 90)
+    after = "(SELECT max(finished_at) FROM jobs WHERE priority = 9)"
+    assert count(f"priority = 0 AND started_at - {after} < interval '2 s'") == 1
+
+
+def test_each_message_of_a_workflow_without_slices_brings_a_job(project: Project, tmp_path: Path) -> None:
+    """Also where a worker counts its jobs, and one has a time limit: all messages name jobs that are gone."""
+    submit(project, tmp_path / "ran", 6, "lone")
+    done = project.python(
+        f"import sims; sims.lone.submit({str(tmp_path / 'ran')!r}, 6, time_limit=600)", **NARROW
+    )
+    assert done.returncode == 0, done.stderr
+    sql("UPDATE jobs SET task_id = gen_random_uuid()")
+    project.worker("-c", "1", "--max-jobs", "7", SIMCELERY_TICK_EVERY="600")
+    wait_until(lambda: settled(7), 30)
+    assert runs(tmp_path / "ran") == Counter(range(7))

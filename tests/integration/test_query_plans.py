@@ -153,6 +153,10 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "lanes": (lambda c: feed.lanes(c, 2000), ("jobs_unpublished", "jobs_published")),
     "unpublished": (lambda c: feed.unpublished(c, LANE, 100), ("jobs_unpublished",)),
     "overdue": (lambda c: feed.overdue(c, LANE, 100), ("jobs_published",)),
+    "anything pending in a lane": (
+        lambda c: feed.anything_pending(c, LANE),
+        ("jobs_unpublished", "jobs_published"),
+    ),
     "mark published": (
         lambda c: c.exec_driver_sql(feed._MARK, {"ids": [LAST]}),
         ("jobs_pkey",),
@@ -233,7 +237,7 @@ def test_functions_planned_on_an_empty_board_suit_a_large_one(servers: Services,
         assert work() == 0
         other.execute(FILL.encode())
         said.clear()
-        assert work() == 50
+        assert work() == 51
         settings = worker.execute("SELECT proconfig FROM pg_proc WHERE proname ~ '^(claim|finish)_jobs$'")
         # Whatever this Postgres was built with, others compile what they think expensive.
         assert ["jit=off" in of_function for (of_function,) in settings] == [True, True]
@@ -242,6 +246,8 @@ def test_functions_planned_on_an_empty_board_suit_a_large_one(servers: Services,
     assert used == {
         "jobs_task_id_key",
         "jobs_slice",
+        "jobs_published",
+        "jobs_unpublished",
         "jobs_pkey",
         "dependencies_parent",
         "log_chunks_pkey",

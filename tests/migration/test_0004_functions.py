@@ -28,7 +28,7 @@ def test_a_job_of_before_is_claimed_and_finished(database: Callable[[str], Setti
     migrate.upgrade(board, "0003")
     query(board, ROWS)
     query(board, PENDING)
-    migrate.upgrade(board)
+    migrate.upgrade(board, "0004")
     claimed = query(board, CLAIM)
     assert len(claimed) == 1
     assert query(board, FINISH) == claimed

@@ -90,11 +90,9 @@ def test_what_is_needed_to_send_a_rescued_job_again_comes_with_it() -> None:
     lapse(me)
     [rescued] = rescue()
     assert rescued.again is not None
-    assert rescued.again.parameters == {"x": [1, None]}
-    assert (rescued.again.task_id, rescued.again.priority, rescued.again.time_limit) == (
+    assert (rescued.again.task_id, rescued.again.lane) == (
         job.task_id,
-        7,
-        60.0,
+        ("default", "w", 7),
     )
     assert row(job.id).published_at is None
 

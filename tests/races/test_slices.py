@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 import uuid
@@ -10,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from simcelery.board import engine, jobs, slices, transitions
+from simcelery.board.jobs import Recorded
 from simcelery.board.slices import Outcome, Wanted
 from simcelery.board.transitions import Claim
 from tests.board_helpers import (
@@ -30,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("board")
 
 
 def claim_slice(task_id: uuid.UUID, me: int, more: int = 10, pid: int = 100) -> list[Claim]:
-    return slices.claim(Wanted(task_id, "w", uuid.uuid4(), me, pid, "default", more))
+    return slices.claim(Wanted(task_id, "w", uuid.uuid4(), me, pid, "default", more=more))
 
 
 def succeed(*claims: Claim) -> set[int]:
@@ -62,9 +64,84 @@ def test_what_does_not_travel_in_a_slice() -> None:
     assert [one.job_id for one in claim_slice(message.task_id, me)] == [message.id]
 
 
+def wake(me: int, least: int = 0) -> int | None:
+    """The job that a message brings whose own job is gone; in no slice."""
+    wanted = Wanted(uuid.uuid4(), "w", uuid.uuid4(), me, 100, "default", least=least)
+    claimed = slices.claim(wanted)
+    assert len(claimed) <= 1
+    return claimed[0].job_id if claimed else None
+
+
+def published(job: Recorded, ago: float) -> None:
+    sql(
+        "UPDATE jobs SET published_at = now() - make_interval(secs => :ago) WHERE id = :id",
+        ago=ago,
+        id=job.id,
+    )
+
+
 def test_a_message_whose_job_is_gone_still_brings_others() -> None:
-    me, other = worker(), record()
-    assert [one.job_id for one in claim_slice(uuid.uuid4(), me)] == [other.id]
+    me, first, second = worker(), record(), record()
+    assert [one.job_id for one in claim_slice(uuid.uuid4(), me)] == [first.id, second.id]
+
+
+@pytest.mark.parametrize("kind", ["plain", "time limit", "soft time limit", "losses", "a child"])
+def test_it_also_brings_one_that_never_travels_in_a_slice(kind: str) -> None:
+    me, lost = worker(), record(time_limit=60.0 if kind == "time limit" else None)
+    if kind == "soft time limit":
+        sql("UPDATE jobs SET soft_time_limit = 60")
+    if kind == "losses":
+        sql("UPDATE jobs SET losses = 1")
+    if kind == "a child":
+        record(parents=[lost.id])
+    published(lost, 3600)
+    others = [record() for _ in range(3)]
+    assert claim_slice(uuid.uuid4(), me)[0].job_id == lost.id
+    assert [state(other.id) for other in others] == ["running"] * 3
+
+
+def test_it_brings_the_most_urgent_first_and_of_these_what_was_sent_longest_ago() -> None:
+    me = worker()
+    unsent, sent, older, urgent = record(), record(), record(), record(priority=8)
+    published(sent, 10)
+    published(older, 20)
+    record(workflow="other", priority=9)
+    record(queue="elsewhere", priority=9)
+    record(delay=100.0, priority=9)
+    assert [wake(me) for _ in range(5)] == [urgent.id, older.id, sent.id, unsent.id, None]
+
+
+def test_a_message_of_an_urgent_lane_brings_nothing_less_urgent_before_the_jobs_of_others() -> None:
+    me, low = worker(), record(priority=3)
+    assert wake(me, least=4) is None
+    assert wake(me, least=3) == low.id
+
+
+def test_two_messages_at_once_bring_two_jobs() -> None:
+    me, jobs_there = worker(), [record() for _ in range(40)]
+    start, found = threading.Barrier(8), []
+
+    def take() -> None:
+        start.wait()
+        found.extend(wake(me) for _ in range(5))
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    while (left := wake(me)) is not None:  # a row that another claim looks at is passed over
+        found.append(left)
+    assert sorted(filter(None, found)) == [job.id for job in jobs_there]
+
+
+def test_a_slice_holds_no_more_parameters_than_fit_into_memory() -> None:
+    me, message = worker(), record()
+    large = {"text": random.randbytes(400_000).hex()}
+    for _ in range(12):
+        record(parameters=large)
+    claimed = claim_slice(message.task_id, me, more=100)
+    assert 3 < len(claimed) < 12
 
 
 def test_without_a_lease_nothing_is_claimed() -> None:
@@ -95,7 +172,7 @@ def test_two_children_never_claim_the_same_job() -> None:
 def test_an_answer_that_was_lost_is_found_again_for_the_whole_slice() -> None:
     me, message = worker(), record()
     others = [record() for _ in range(3)]
-    wanted = Wanted(message.task_id, "w", uuid.uuid4(), me, 100, "default", 10)
+    wanted = Wanted(message.task_id, "w", uuid.uuid4(), me, 100, "default", more=10)
     claimed = slices.claim(wanted)
     assert [one.job_id for one in claimed] == [message.id, *(other.id for other in others)]
     assert slices.forgotten(wanted) == claimed

@@ -1,0 +1,48 @@
+"""Stale messages: slices run jobs whose messages still lie in Redis, and leave them there.
+
+While other jobs of their queue and workflow wait, each of them brings one. When none waits any more they
+would be claimed in vain, one by one, before the messages of lanes that are less urgent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis
+
+_TRIES = 5  # others may take a message just then; whoever comes next tries again
+
+
+def drop(client: Any, keys: Sequence[str], needed: Callable[[], bool]) -> None:
+    """Drop what the lists hold now, unless it is needed; what is added meanwhile stays.
+
+    Parameters:
+        needed: asked after a look at the lists. A job is recorded before its message is sent, so if none is
+            pending then, all messages of this look are stale.
+    """
+    with client.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.lindex(key, 0)
+        newest = [one for one in zip(keys, pipe.execute(), strict=True) if one[1] is not None]
+    if newest and not needed():
+        for key, message in newest:
+            _drop_from(client, key, message)
+
+
+def _drop_from(client: Any, key: str, message: bytes) -> None:
+    """Drop this message, and all that are older: they are behind it."""
+    for _ in range(_TRIES):
+        with client.pipeline() as pipe:
+            pipe.watch(key)
+            place = pipe.lpos(key, message)
+            if place is None:
+                return
+            pipe.multi()
+            # What is newer is kept; -1 would be the last of all.
+            pipe.ltrim(key, *((0, place - 1) if place else (1, 0)))
+            try:
+                pipe.execute()
+            except redis.WatchError:
+                continue
+            return
