@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection
 
-_AT_ONCE = 2500  # lines: a write costs more than a line
+_AT_ONCE = 1_000_000  # characters: a write costs more than a line
 
 
 def copy(connection: Connection, into: str, lines: Iterable[str]) -> None:
@@ -19,10 +18,16 @@ def copy(connection: Connection, into: str, lines: Iterable[str]) -> None:
     """
     driver = connection.connection.driver_connection
     assert driver is not None
-    left = iter(lines)
+    block: list[str] = []
+    size = 0
     with driver.cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN") as sink:
-        while block := "".join(islice(left, _AT_ONCE)):
-            sink.write(block)
+        for line in lines:
+            block.append(line)
+            size += len(line)
+            if size >= _AT_ONCE:
+                sink.write("".join(block))
+                block, size = [], 0
+        sink.write("".join(block))
 
 
 def cell(value: Any) -> str:

@@ -53,6 +53,11 @@ class NewJob:
     parents: frozenset[int] = frozenset()
     parameters_json: str | None = None  # the same as text, where somebody had to write it anyway
 
+    @property
+    def size(self) -> int:
+        """Characters of its parameters, where they have been written as text."""
+        return len(self.parameters_json or "")
+
     def alike(self, **different: Any) -> Self:
         """A new job, like this one but for what is given; `dataclasses.replace` takes five times as long."""
         made = object.__new__(type(self))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from simcelery.cli.output import note
@@ -47,11 +47,11 @@ def record_all(target: Target, found: Items, options: Options) -> Jobs:
     Raises:
         UsageError, ParametersError, EncodingError: something does not fit; says what is recorded, if any is.
     """
-    from simcelery.submission.bulk import CHUNK, submit_all
+    from simcelery.submission.bulk import chunks, is_full, submit_all
 
     new = prepared(target, found, options)
-    first = list(islice(new, CHUNK))
-    if len(first) < CHUNK:
+    first = next(chunks(new), [])
+    if not is_full(first):
         return submit_all(first, options)
     total = None
     if found.once:

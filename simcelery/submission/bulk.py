@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from simcelery.board.jobs import NewJob
@@ -16,8 +15,8 @@ from simcelery.submission.records import Records
 from simcelery.submission.submit import preparation, publish_recorded, record
 from simcelery.workflows.definition import Definition
 
-# Up to so many jobs are recorded in one transaction: all or none of them.
-CHUNK = 10_000
+# Up to so many jobs, or characters of parameters, are recorded in one transaction: all or none of them.
+CHUNK, CHUNK_SIZE = 10_000, 16_000_000
 
 
 def submit_many(
@@ -25,7 +24,7 @@ def submit_many(
     items: Iterable[Mapping[str, Any]],
     options: Options | None = None,
 ) -> Jobs:
-    """Record many jobs of one workflow, in transactions of up to 10,000, and publish them.
+    """Record many jobs of one workflow, in transactions of up to 10,000 or 16 MB, and publish them.
 
     Parameters:
         items: one mapping of parameters per job; consumed as it comes, so it may be a generator of millions.
@@ -44,7 +43,7 @@ def submit_many(
 def submit_all(
     new: Iterable[NewJob], options: Options, on_recorded: Callable[[int], None] | None = None
 ) -> Jobs:
-    """Record jobs of one workflow as they are prepared, in transactions of up to 10,000, and publish them.
+    """Record jobs of one workflow as they are prepared, in transactions as `submit_many`, and publish them.
 
     Parameters:
         on_recorded: called after each transaction with the number of jobs recorded so far, perhaps from
@@ -65,10 +64,9 @@ def submit_all(
             on_recorded(len(done))
         publish_recorded(chunk, recorded)
 
-    iterator = iter(new)
     try:
         with collection.rare():
-            _write_each(iter(lambda: list(islice(iterator, CHUNK)), []), write)
+            _write_each(chunks(new), write)
     except BaseException as error:
         if not done or options.dedupe or options.key:
             raise
@@ -82,10 +80,29 @@ def submit_all(
     return Jobs(done, workflow)
 
 
+def chunks(new: Iterable[NewJob]) -> Iterator[list[NewJob]]:
+    """What is recorded together. Only the last one is not full."""
+    chunk: list[NewJob] = []
+    size = 0
+    for job in new:
+        chunk.append(job)
+        size += job.size
+        if len(chunk) >= CHUNK or size >= CHUNK_SIZE:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def is_full(chunk: Sequence[NewJob]) -> bool:
+    """Whether there may be another chunk after this one."""
+    return len(chunk) >= CHUNK or sum(job.size for job in chunk) >= CHUNK_SIZE
+
+
 def _write_each(chunks: Iterator[list[NewJob]], write: Callable[[list[NewJob]], None]) -> None:
     """Write each chunk while the next one is prepared."""
     first = next(chunks, [])
-    if len(first) < CHUNK:
+    if not is_full(first):
         if first:
             write(first)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from simcelery.board import engine
 from simcelery.board.catalogue import Entry
 from simcelery.board.jobs import NewJob
 from simcelery.errors import ParametersError
@@ -38,7 +39,8 @@ def prepare_entry(entry: Entry, given: Mapping[str, Any], options: Options) -> N
     }
     check_size(encoded, f"{entry.name}: parameter", get_settings().max_payload)
     key = idempotency_key(entry.name, entry.version, encoded) if options.dedupe else None
-    return assemble(entry.name, {"queue": entry.queue, **entry.options}, encoded, key, options)
+    like = assemble(entry.name, {"queue": entry.queue, **entry.options}, encoded, key, options)
+    return like.alike(parameters_json=engine.as_json(encoded))
 
 
 def _as_declared(about: Mapping[str, Any], value: Any) -> Any:

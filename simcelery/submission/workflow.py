@@ -44,7 +44,7 @@ class Workflow(Definition):
         """Record many jobs, one for each mapping of parameters.
 
         Parameters:
-            items: consumed as it comes; recorded in transactions of up to 10,000 jobs.
+            items: consumed as it comes; recorded in transactions of up to 10,000 jobs or 16 MB.
             chosen: options for all of them, as in `submit`.
 
         Returns:

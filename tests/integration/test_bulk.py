@@ -25,7 +25,7 @@ from simcelery.errors import BoardUnreachableError, SubmissionInterruptedError
 from simcelery.services import Services
 from simcelery.submission import bulk, submit
 from simcelery.submission.handle import Jobs
-from tests.board_helpers import lane, row
+from tests.board_helpers import lane, row, sql
 from tests.conftest import wait_until
 
 
@@ -224,6 +224,24 @@ def test_an_interruption_with_dedupe_goes_on_where_it_stopped(
     assert point.submit_many(items(300), dedupe=True).summary() == {"new": 100, "existing": 200, "retried": 0}
     with pytest.raises(SubmissionInterruptedError, match=r"cancel those before you submit again"):
         point.submit_many(items(250))
+
+
+@pytest.mark.parametrize("dedupe", [False, True])
+def test_large_parameters_are_recorded_in_more_transactions(
+    messages: redis.Redis, monkeypatch: pytest.MonkeyPatch, dedupe: bool
+) -> None:
+    monkeypatch.setattr(bulk, "CHUNK_SIZE", 3_000_000)
+    items = [{"n": n, "text": f"{n % 10}" * 10_000} for n in range(1000)]
+    tracemalloc.start()
+    jobs = point.submit_many(iter(items), dedupe=dedupe)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 25_000_000
+    rows = sql("SELECT parameters->>'n', parameters->>'text' FROM jobs ORDER BY id")
+    assert [(int(n), text) for n, text in rows] == [(item["n"], item["text"]) for item in items]
+    [(transactions,)] = sql("SELECT count(DISTINCT submitted_at) FROM jobs")
+    assert 4 <= transactions <= 5
+    assert len(jobs) == 1000
 
 
 def test_handles_are_small() -> None:
