@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from kombu.entity import Queue
 
 from simcelery import broker
 from simcelery.errors import SimceleryError
+from simcelery.readable import ReadableRecords, line
 from simcelery.settings import get_settings, parse_duration
 from simcelery.worker import bootsteps, child, news  # noqa: F401 (news registers a remote command)
 from simcelery.worker.cores import share_cores
@@ -90,10 +92,16 @@ def _worker_options() -> list[click.Option]:
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Our own errors end Celery's command line with one line instead of a traceback."""
     if isinstance(error, SimceleryError):
-        print(f"simcelery: {error}", file=sys.stderr, flush=True)
+        print(line(f"simcelery: {error}"), file=sys.stderr, flush=True)
         os._exit(error.exit_code)  # an exception that is not caught would make it 1
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def _log_readably(logger: logging.Logger, **_: Any) -> None:
+    """What jobs and messages say begins no line of the log, and steers no terminal that shows it."""
+    for handler in logger.handlers:
+        handler.addFilter(ReadableRecords())
 
 
 def _compose() -> None:
@@ -103,6 +111,8 @@ def _compose() -> None:
     app.steps["worker"].update(bootsteps.STEPS)
     app.user_options["worker"].update(_worker_options())
     signals.import_modules.connect(_load_workflows, sender=app, weak=False)
+    signals.after_setup_logger.connect(_log_readably, weak=False)
+    signals.after_setup_task_logger.connect(_log_readably, weak=False)
     signals.worker_process_init.connect(child.prepare, weak=False)
     signals.worker_shutdown.connect(bootsteps.worker_ended, weak=False)
     if Path(sys.argv[0]).name == "celery" or sys.argv[0].endswith("celery/__main__.py"):

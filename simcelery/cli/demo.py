@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from simcelery.cli.options import Output, command, output_option
-from simcelery.cli.output import Column, note, say, show_json, show_table
+from simcelery.cli.output import Column, console, note, say, show_json, show_table
 
 if TYPE_CHECKING:
     from simcelery.demo.results import EquationOfState
@@ -67,11 +67,10 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
     import sys
 
     if sys.stderr.isatty():
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("jobs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with Progress(*columns, console=console(stderr=True)) as bar:
             task = bar.add_task("jobs", total=total)
             yield lambda done: bar.update(task, completed=done)
         return

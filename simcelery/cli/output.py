@@ -1,18 +1,28 @@
-"""Rendering: tables that fit the terminal, aligned columns when piped, JSON, ids."""
+"""Rendering: tables that fit the terminal, aligned columns when piped, JSON, CSV, ids.
+
+Whatever is printed is readable (`simcelery.readable`): stdout and stderr see to it, whoever writes there.
+Only what styles its text writes behind them, `heading` and rich's `console`, and makes it readable before.
+"""
 
 from __future__ import annotations
 
-import json
+import csv
 import os
+import re
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from simcelery.cli.words import one_line
+from simcelery.readable import ReadableStream, json_text, line, readable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 STYLES = {
     "succeeded": "green",
@@ -53,19 +63,62 @@ def is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def say(text: str = "") -> None:
+@contextmanager
+def readable_streams() -> Iterator[None]:
+    """For the length of a block, nothing reaches stdout and stderr that is not readable."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (stream and ReadableStream(stream) for stream in streams)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+@contextmanager
+def unchanged_streams() -> Iterator[None]:
+    """Within it, what the user's own code prints reaches the terminal as it is."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(_behind, streams)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+def _behind(stream: TextIO) -> TextIO:
+    return stream.behind if isinstance(stream, ReadableStream) else stream
+
+
+def console(*, stderr: bool = False) -> Console:
+    """rich's console: it may style and move, the text that it is given may not."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Readable(Console):
+        def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
+            for segment in super().render(*arguments, **options):
+                yield segment if segment.control else Segment(readable(segment.text), segment.style)
+
+    return Readable(file=_behind(sys.stderr if stderr else sys.stdout), highlight=False)
+
+
+def say(text: object = "") -> None:
     """A line of the answer."""
-    click.echo(text)
+    _write(line(text) + "\n")
 
 
-def note(text: str) -> None:
+def note(text: object) -> None:
     """A line beside the answer: on stderr, so that pipes carry the answer only."""
-    click.echo(text, err=True)
+    click.echo(line(text), file=sys.stderr)
+
+
+def _write(text: str) -> None:
+    click.echo(text, file=sys.stdout, nl=False)
 
 
 def show_json(value: Any) -> None:
     """One JSON value. NaN and infinities are written as Python and jq read them."""
-    say(json.dumps(value, indent=2, ensure_ascii=False))
+    _write(json_text(value, indent=2) + "\n")
 
 
 def show_json_list(values: Iterable[Any]) -> None:
@@ -73,17 +126,42 @@ def show_json_list(values: Iterable[Any]) -> None:
     indent = 2 if is_terminal() else None
     empty = True
     for value in values:
-        text = json.dumps(value, indent=indent, ensure_ascii=False)
-        click.echo(("[" if empty else ",") + "\n" + textwrap.indent(text, "  "), nl=False)
+        _write(("[" if empty else ",") + "\n" + textwrap.indent(json_text(value, indent), "  "))
         empty = False
-    say("[]" if empty else "\n]")
+    _write("[]\n" if empty else "\n]\n")
+
+
+def show_json_line(value: Any) -> None:
+    """A JSON value on a line of its own."""
+    _write(json_text(value) + "\n")
+
+
+def show_csv(rows: Iterable[Sequence[Any]]) -> None:
+    """Rows of cells: numbers are numbers, and no text is a formula to a spreadsheet."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    for row in rows:
+        writer.writerow([_csv_cell(cell) for cell in row])
+
+
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan|infinity)", re.IGNORECASE)
+
+
+def _csv_cell(cell: Any) -> Any:
+    if isinstance(cell, dict | list):
+        return json_text(cell)
+    if not isinstance(cell, str):
+        return cell
+    # An apostrophe tells spreadsheets that the rest is text.
+    formula = _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return readable(f"'{cell}" if formula else cell).replace("\n", "\\n")  # a job is a line
 
 
 def show_ids(ids: Iterable[object]) -> None:
     """One id a line."""
-    text = "\n".join(map(str, ids))
+    text = "".join(f"{line(each)}\n" for each in ids)
     if text:
-        say(text)
+        _write(text)
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
@@ -96,18 +174,17 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> N
 
 
 def _plain_table(columns: Sequence[Column], rows: list[list[str]]) -> None:
-    lines = [[column.heading for column in columns], *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    for line in lines:
+    lines = [[one_line(column.heading) for column in columns], *rows]
+    widths = [max(len(cells[i]) for cells in lines) for i in range(len(columns))]
+    for cells in lines:
         parts = [
             cell.rjust(width) if column.right else cell.ljust(width)
-            for column, cell, width in zip(columns, line, widths, strict=True)
+            for column, cell, width in zip(columns, cells, widths, strict=True)
         ]
         say("  ".join(parts).rstrip())
 
 
 def _rich_table(columns: Sequence[Column], rows: list[list[str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -115,7 +192,7 @@ def _rich_table(columns: Sequence[Column], rows: list[list[str]]) -> None:
     for column in columns:
         # rich narrows columns that may wrap first; their cells, below, are cut instead of wrapped.
         table.add_column(
-            column.heading,
+            Text(one_line(column.heading)),
             justify="right" if column.right else "left",
             no_wrap=not (column.flexible or column.wrapped),
         )
@@ -131,7 +208,7 @@ def _rich_table(columns: Sequence[Column], rows: list[list[str]]) -> None:
                 for column, cell in zip(columns, row, strict=True)
             )
         )
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 def show_facts(facts: Iterable[tuple[str, object]]) -> None:
@@ -144,4 +221,5 @@ def show_facts(facts: Iterable[tuple[str, object]]) -> None:
 
 def heading(text: str) -> None:
     """The title of a part."""
-    say(click.style(text, bold=True) if is_terminal() and not os.environ.get("NO_COLOR") else text)
+    bold = is_terminal() and not os.environ.get("NO_COLOR")
+    click.echo(click.style(line(text), bold=True) if bold else line(text), file=_behind(sys.stdout))

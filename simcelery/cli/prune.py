@@ -12,7 +12,7 @@ import click
 
 from simcelery.cli.asking import agreed
 from simcelery.cli.options import Output, command, duration, output_option, yes_option
-from simcelery.cli.output import note, say, show_ids, show_json
+from simcelery.cli.output import console, note, say, show_ids, show_json
 from simcelery.cli.words import duration as in_words
 from simcelery.cli.words import many
 from simcelery.errors import UsageError
@@ -117,10 +117,9 @@ def _counting(steps: Iterable[Pruned], total: int) -> Iterator[Iterable[Pruned]]
     if not sys.stderr.isatty():
         yield steps
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as shown:
+    with Progress(console=console(stderr=True), transient=True) as shown:
         task = shown.add_task("deleted", total=total)
 
         def counted() -> Iterator[Pruned]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from simcelery.cli.output import note
+from simcelery.cli.output import console, note
 from simcelery.cli.words import many
 from simcelery.errors import (
     EncodingError,
@@ -89,11 +89,10 @@ def _so_far(recorded: int) -> str:
 @contextmanager
 def _bar(total: int | None) -> Iterator[Callable[[int], None]]:
     """A progress bar on a terminal's stderr; nothing elsewhere."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    shown = console(stderr=True)
     columns = (TextColumn("recorded"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
         task = progress.add_task("", total=total)
         yield lambda count: progress.update(task, completed=count)

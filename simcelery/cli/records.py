@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.words import ago, many, shorten
+from simcelery.readable import json_text
 
 if TYPE_CHECKING:
     from simcelery.board.queries import JobRow
@@ -101,7 +102,7 @@ def _key(key: Any) -> str:
 
 def text_of(value: Any, most: int = 60) -> str:
     """A plain value in a table's cell: text as it is, everything else as JSON."""
-    return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), most)
+    return shorten(value if isinstance(value, str) else json_text(value), most)
 
 
 def summary(parameters: dict[str, Any], most: int = 60) -> str:

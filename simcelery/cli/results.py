@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
-from simcelery.cli.output import Column, note, show_ids, show_json, show_json_list, show_table
+from simcelery.cli.output import Column, note, show_csv, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.records import plain, record, text_of
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.show import the_only
@@ -130,15 +128,8 @@ def _write_csv(found: Iterable[JobRow]) -> None:
             waiting.write(json.dumps(cells) + "\n")
         waiting.seek(0)
         header = _names(names)
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(header)
-        for line in waiting:
-            cells = json.loads(line)
-            writer.writerow([_cell(cells.get(name)) for name in header])
-
-
-def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+        rows = map(json.loads, waiting)
+        show_csv(chain([header], ([cells.get(name) for name in header] for cells in rows)))
 
 
 def _show_table(found: Iterable[JobRow]) -> None:

@@ -15,6 +15,7 @@ import click
 
 from simcelery import __version__
 from simcelery.cli.options import Session, global_options
+from simcelery.cli.output import note, readable_streams
 from simcelery.errors import SimceleryError
 
 EXIT_UNEXPECTED = 70
@@ -135,6 +136,11 @@ def root(ctx: click.Context) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code. Every fault becomes one line on stderr."""
+    with readable_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     session = Session(debug=os.environ.get("SIMCELERY_DEBUG", "") not in ("", "0"))
     _prepare_streams()
     try:
@@ -160,7 +166,7 @@ def run(arguments: Sequence[str]) -> int:
 
 class _OneLine(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"simcelery: {record.getMessage()}", err=True)
+        note(f"simcelery: {record.getMessage()}")
 
 
 def _prepare_streams() -> None:

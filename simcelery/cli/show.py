@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.options import Output, command, output_option
@@ -12,6 +11,7 @@ from simcelery.cli.records import plain, progress, record
 from simcelery.cli.selectors import Selection, ids_argument, resolve
 from simcelery.cli.words import ago, compact, duration, moment, one_line, size, span
 from simcelery.errors import UsageError
+from simcelery.readable import json_text
 
 if TYPE_CHECKING:
     from simcelery.board.queries import JobRow
@@ -109,10 +109,10 @@ def _show_values(title: str, value: Any) -> None:
         lines = [
             line
             for name, item in value.items()
-            for line in _indented(f"{name:<{width}}  ", json.dumps(item, ensure_ascii=False), item)
+            for line in _indented(f"{name:<{width}}  ", json_text(item), item)
         ]
     else:
-        lines = json.dumps(value, indent=2, ensure_ascii=False).splitlines()
+        lines = json_text(value, indent=2).splitlines()
     for line in lines[:_MOST_LINES]:
         say(f"  {line}")
     if len(lines) > _MOST_LINES:
@@ -123,7 +123,7 @@ def _indented(head: str, compact_text: str, value: Any) -> list[str]:
     """A short value on its line, a long one on lines of its own."""
     if len(compact_text) <= 100:
         return [head + compact_text]
-    first, *rest = json.dumps(value, indent=2, ensure_ascii=False).splitlines()
+    first, *rest = json_text(value, indent=2).splitlines()
     return [head + first, *(" " * len(head) + line for line in rest)]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simcelery.cli.options import Filters, Output, command, duration, filter_options, output_option
-from simcelery.cli.output import note, say, show_ids, show_json
+from simcelery.cli.output import console, note, say, show_ids, show_json
 from simcelery.cli.records import plain, progress, record
 from simcelery.cli.selectors import Selection, chunks, ids_argument, require, which
 from simcelery.cli.words import compact, many, named, rate
@@ -262,7 +262,6 @@ class _Lines:
 
 @contextmanager
 def _bar(watch: Watch) -> Iterator[Callable[[], None]]:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
     columns: tuple[Any, ...] = (
@@ -271,7 +270,7 @@ def _bar(watch: Watch) -> Iterator[Callable[[], None]]:
         BarColumn(bar_width=30),
         TextColumn("{task.fields[about]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    with Progress(*columns, console=console(stderr=True), transient=True) as shown:
         task = shown.add_task("", total=None, about="")
 
         def draw() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simcelery.cli.options import Filters, Output, command, duration, filter_options, output_option
-from simcelery.cli.output import STYLES, is_terminal, note, say
+from simcelery.cli.output import STYLES, console, is_terminal, note, say, show_json_line
 from simcelery.cli.progress import Part, Progress, together
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.words import duration as in_words
-from simcelery.cli.words import rate
+from simcelery.cli.words import one_line, rate
 from simcelery.errors import ServiceError, UsageError
 
 if TYPE_CHECKING:
@@ -110,14 +109,13 @@ def _hint() -> str:
 @contextmanager
 def _drawing(output: Output) -> Iterator[Draw]:
     if output == "json":
-        yield lambda progress, _: say(json.dumps(facts(progress)))
+        yield lambda progress, _: show_json_line(facts(progress))
     elif output == "quiet":
         yield lambda progress, _: None
     elif is_terminal():
-        from rich.console import Console
         from rich.live import Live
 
-        with Live(console=Console(highlight=False), auto_refresh=False) as live:
+        with Live(console=console(), auto_refresh=False) as live:
             yield lambda progress, remark: live.update(_picture(progress, remark), refresh=True)
     else:
         yield _line
@@ -180,8 +178,16 @@ def _picture(progress: Progress, remark: str) -> Table:
         states = Text(no_wrap=True, overflow="ellipsis")
         for state, number in in_order(part):
             states.append(f"{number:,} {state}  ", STYLES.get(state, ""))
-        table.add_row(part.name, bar(part, width), f"{part.finished:,}/{part.total:,}", pace(part), states)
-    table.caption = Text(remark or f"{dt.datetime.now():%H:%M:%S}  Ctrl-C ends the watching, not the jobs")
+        table.add_row(
+            Text(one_line(part.name)),
+            bar(part, width),
+            f"{part.finished:,}/{part.total:,}",
+            pace(part),
+            states,
+        )
+    table.caption = Text(
+        one_line(remark) or f"{dt.datetime.now():%H:%M:%S}  Ctrl-C ends the watching, not the jobs"
+    )
     return table
 
 

@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from simcelery.readable import line
+
 _AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (30 * 86400, 86400, "d"))
 
 
@@ -101,8 +103,7 @@ def named(ids: Sequence[int], most: int = 12) -> str:
 
 def one_line(text: object) -> str:
     """Text without line breaks and control characters: a job's error must not steer the terminal."""
-    joined = " ".join(str(text).split())
-    return "".join(char if char.isprintable() else "�" for char in joined)
+    return " ".join(line(text).split())
 
 
 def shorten(text: object, most: int = 60) -> str:

@@ -20,6 +20,7 @@ from simcelery.cli.output import (
     show_ids,
     show_json,
     show_table,
+    unchanged_streams,
 )
 from simcelery.cli.records import plain
 from simcelery.cli.sources import pairs
@@ -179,7 +180,7 @@ def run(workflow: str, parameters: tuple[str, ...]) -> None:
     given = definition.parameters.bind((), definition.parameters.parse(pairs(parameters)))
     valid = definition.parameters.validate(given)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with unchanged_streams(), contextlib.redirect_stdout(sys.stderr):
             result = definition.function(**valid)
     except (Exception, SystemExit) as error:
         line = f"{workflow} failed: {type(error).__name__}: {error}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any, NoReturn
 
+from simcelery.readable import line
+
 
 def refuse_unsafe(worker: Any, unsafe_pool: bool) -> None:
     """Refuse a configuration that would break a promise; whoever sets it should learn so at the start.
@@ -45,5 +47,5 @@ def refuse(reason: str, exit_code: int = 2) -> NoReturn:
     Raises:
         SystemExit: always.
     """
-    print(f"simcelery: {reason}", file=sys.stderr)
+    print(line(f"simcelery: {reason}"), file=sys.stderr)
     raise SystemExit(exit_code)

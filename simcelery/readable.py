@@ -1,0 +1,85 @@
+"""Text of others, fit to be read: nothing in it steers a terminal, hides, or begins a line of its own.
+
+Names, parameters, errors, output and notes come from whoever may submit or run a job. All that the command
+line prints and all that a worker logs goes through here. JSON keeps such characters, as escapes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+_INSTEAD = "�"
+
+
+def readable(text: str) -> str:
+    """The text with its line breaks; controls, marks of direction and what has no width are replaced."""
+    if text.isprintable():
+        return text
+    return "".join(map(_shown, text.replace("\r\n", "\n").expandtabs(4)))
+
+
+def _shown(char: str) -> str:
+    if char.isprintable() or char == "\n":
+        return char
+    return " " if char.isspace() else _INSTEAD
+
+
+def line(text: object) -> str:
+    """The same in one line, with all its spaces."""
+    return readable(str(text)).replace("\n", " ")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON in which what `readable` replaces is an escape, so that it reads back as it was."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+
+
+class ReadableStream:
+    """A stream that gets readable text only; all else is as the stream has it.
+
+    Attributes:
+        behind: the stream itself, for those who style text that they have made readable.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.behind = stream
+
+    def write(self, text: str) -> int:
+        """Write what is readable of the text."""
+        self.behind.write(readable(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each."""
+        for text in lines:
+            self.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.behind, name)
+
+
+class ReadableRecords(logging.Filter):
+    """Makes a record's message one readable line; the lines of a traceback are indented."""
+
+    _formatter = logging.Formatter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the record, changed."""
+        record.msg, record.args = line(record.getMessage()), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self._formatter.formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = _indented(record.exc_text)
+        if record.stack_info:
+            record.stack_info = _indented(record.stack_info)
+        return True
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {each}" for each in readable(text).split("\n"))

@@ -1,0 +1,205 @@
+"""Hostile text in every column of the board: no verb lets it steer a terminal or a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import select
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from simcelery.cli.root import VERBS
+from simcelery.services import Services
+from tests import board_helpers as put
+from tests.acceptance.test_cli import FORKS, run_in_child
+from tests.conftest import Project, make_project
+
+HOSTILE = (
+    "\x1b]0;EVIL\x07\x1b[38;5;201mEVIL\x1b[2J\x1bP0;1|EVIL\x1b\\\x9b31mEVIL\x85\u202eEVIL\u2066\u200f"
+    "\u200b\u200d\u2060\ufeff\u00ad\u2028EVIL\u2029\u061c\U000e0041\rEVIL\x7f\x08\nsimcelery: EVIL\t\v\fEVIL"
+)
+# What rich and we ourselves write: styles, and the cursor of bars that move.
+OWN = re.compile(r"\r(?=\n|\x1b\[)|\x1b\[(?!38;5;201m|2J)[0-9;?]*[AKhlm]|\n")
+NAME = f"=w{HOSTILE}"
+
+CALLS: dict[str, list[list[str]]] = {
+    "doctor": [["doctor"]],
+    "db": [["db", "current"], ["db", "check"]],
+    "workflows": [["workflows"], ["workflows", NAME], ["workflows", f"no{HOSTILE}"]],
+    "run": [["run", NAME], ["run", "command", f"{HOSTILE}=1"], ["run", "command", f"argv=no-such-{HOSTILE}"]],
+    "submit": [
+        ["submit", NAME, "--dry-run"],
+        ["submit", f"no{HOSTILE}"],
+        ["submit", "command", f"argv={HOSTILE}", "--dry-run"],
+        ["submit", "command", "--each", f"no{HOSTILE}.csv"],
+        ["submit", "-q", HOSTILE, "--run-at", HOSTILE, "--", "true"],
+        ["submit", "-t", HOSTILE, "--key", HOSTILE, "--wait", "--timeout", "1", "--", HOSTILE],
+    ],
+    "list": [["list"], ["list", "-w", NAME], ["list", HOSTILE]],
+    "status": [["status"], ["status", "1-9999"]],
+    "watch": [["watch", "-t", "done"]],
+    "show": [["show", "{failed}"], ["show", "{succeeded}"], ["show", "{running}"], ["show", "{pending}"]],
+    "explain": [["explain", "{failed}"], ["explain", "{running}"], ["explain", "{pending}"]],
+    "wait": [["wait", "{failed}"], ["wait", "{succeeded}"], ["wait", "{running}", "--timeout", "1"]],
+    "result": [["result", "{succeeded}"], ["result", "{failed}"]],
+    "results": [["results"], ["results", "--format", "csv"]],
+    "errors": [["errors"]],
+    "stats": [["stats"]],
+    "cancel": [["cancel", "{pending}", "-y"], ["cancel", "-w", NAME, "--dry-run"]],
+    "retry": [["retry", "{failed}", "-y"], ["retry", "{succeeded}"], ["retry", "--error", f"no{HOSTILE}"]],
+    "workers": [["workers", "--all"]],
+    "recover": [["recover"]],
+    "prune": [["prune", "--older-than", "30d", "--dry-run"], ["prune", "--older-than", HOSTILE]],
+    "spool": [["spool"], ["spool", "push"]],
+    "completion": [["completion", "bash"]],
+}
+HARMLESS = {"up", "down", "demo"}  # they show nothing of the board's
+
+
+@pytest.fixture
+def project(board: Services, tmp_path: Path) -> Project:
+    made = make_project(board, tmp_path)
+    made.environment |= {"SIMCELERY_HOME": str(tmp_path / "home"), "TERM": "xterm-256color", "COLUMNS": "120"}
+    return made
+
+
+@pytest.fixture
+def ids(board: Services, project: Project) -> dict[str, int]:
+    """Jobs in all states, workers, a catalogue, and then every text on the board is hostile."""
+    ids: dict[str, int] = {}
+    values = {"text": HOSTILE, f"=key{HOSTILE}": [HOSTILE], "number": -1.5, "formula": "=1+1", "cr": "\r=1+1"}
+    worker = put.worker()
+    for name, report in (
+        ("succeeded", put.Report(ending=put.Ending.SUCCEEDED, result=values)),
+        ("failed", put.ERROR),
+        ("running", None),
+    ):
+        job = put.record(parameters=values, tags=("done",) if report else ())
+        claimed = put.must_claim(job.task_id, worker)
+        if report:
+            put.finish(claimed, report)
+        ids[name] = job.id
+    ids["pending"] = put.record(parameters=values).id
+    ids["child"] = put.record(parameters=values, parents=[ids["pending"]]).id
+    put.sql("UPDATE jobs SET progress = to_jsonb(:p ::json)", p=json.dumps({"done": 1, "message": HOSTILE}))
+    put.sql(
+        "INSERT INTO workflows (name, parameters, queue, version, options) "
+        "VALUES ('w', to_jsonb(:schema ::json), 'q', '1', '{}')",
+        schema=json.dumps(
+            {"properties": {HOSTILE: {"type": HOSTILE, "default": HOSTILE}}, "required": [HOSTILE]}
+        ),
+    )
+    poison(board)
+    spool = Path(project.environment["SIMCELERY_HOME"]) / "spool"
+    spool.mkdir(parents=True)
+    (spool / f"{HOSTILE.replace('/', '')[:60]}.json").write_text("no JSON" + HOSTILE)
+    return ids
+
+
+def poison(board: Services) -> None:
+    """Hostile text in each column of text that takes it."""
+    with psycopg.connect(board.database_url, autocommit=True) as connection:
+        columns = connection.execute(
+            "SELECT table_name, column_name, data_type FROM information_schema.columns "
+            "WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'ARRAY') "
+            "AND table_name IN ('jobs', 'attempts', 'workers', 'workflows')"
+        ).fetchall()
+        poisoned = set()
+        for table, column, kind in columns:
+            if (table, column) == ("jobs", "tags"):
+                new = "tags || ARRAY[%(text)s]"
+            else:
+                new = "ARRAY[%(text)s]" if kind == "ARRAY" else "%(text)s"
+            # A state, a cause and the like have CHECKs; and what is unique is so in one row only.
+            with suppress(psycopg.errors.IntegrityError, psycopg.errors.DataError):
+                one = " WHERE id = (SELECT min(id) FROM jobs)" if column == "idempotency_key" else ""
+                connection.execute(f"UPDATE {table} SET {column} = {new}{one}", {"text": NAME})
+                poisoned.add((table, column))
+    assert {
+        ("jobs", "workflow"),
+        ("jobs", "error_message"),
+        ("jobs", "tags"),
+        ("attempts", "traceback"),
+    } < poisoned
+    assert {("workers", "nodename"), ("workers", "note"), ("workflows", "description")} < poisoned
+
+
+def test_all_verbs_are_looked_at() -> None:
+    assert set(CALLS) | HARMLESS == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", CALLS)
+def test_nothing_of_others_steers_the_terminal(verb: str, project: Project, ids: dict[str, int]) -> None:
+    for call in CALLS[verb]:
+        arguments = [argument.format(**ids) if argument[:1] == "{" else argument for argument in call]
+        for terminal in (True, False):
+            shown = output(project, arguments, terminal)
+            left = OWN.sub("", shown) if terminal else shown.replace("\n", "")
+            assert left.isprintable(), f"{call}, {terminal=}: {left!r}"
+            # Each line that claims to be ours begins where a line of ours does.
+            assert not re.search(r"^simcelery: EVIL", shown, re.MULTILINE), shown
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["list"],
+        ["status"],
+        ["show", "{failed}"],
+        ["results"],
+        ["errors"],
+        ["workers"],
+        ["workflows"],
+        ["explain", "{running}"],
+        ["doctor"],
+        ["watch", "-t", "done"],
+    ],
+)
+def test_json_keeps_it_as_escapes(call: list[str], project: Project, ids: dict[str, int]) -> None:
+    arguments = [argument.format(**ids) if argument[:1] == "{" else argument for argument in call]
+    shown = output(project, [*arguments, "-o", "json"], terminal=False, errors=False)
+    assert shown.replace("\n", "").isprintable()
+    found = json.dumps(json.loads(shown), ensure_ascii=False)
+    if call[0] not in ("doctor", "explain", "watch"):
+        assert json.dumps(HOSTILE, ensure_ascii=False)[1:-1] in found
+
+
+def test_no_cell_of_a_csv_is_a_formula(project: Project, ids: dict[str, int]) -> None:
+    shown = output(project, ["results", "--format", "csv"], terminal=False)
+    header, row = csv.reader(io.StringIO(shown))
+    cells = dict(zip(header, row, strict=True))
+    assert cells["result.number"] == "-1.5"
+    assert cells["result.formula"] == "'=1+1"
+    assert cells["result.cr"] == "' =1+1"
+    assert cells["workflow"].startswith("'=w")
+    assert not [cell for cell in (*header, *row) if cell[:1] in "=+@\t\r" and cell]
+    assert shown.replace("\n", "").isprintable()
+
+
+def output(project: Project, arguments: list[str], terminal: bool, errors: bool = True) -> str:
+    """What a command line writes on stdout, and on stderr."""
+    read, write = pty.openpty() if terminal else os.pipe()
+    path = Path(os.ttyname(write) if terminal else f"/proc/{os.getpid()}/fd/{write}")
+    null = Path(os.devnull)
+    given = (arguments, project.folder, project.environment, [null, path, path if errors else null])
+    process = FORKS.Process(target=run_in_child, args=given)
+    process.start()
+    shown = b""
+    deadline = time.monotonic() + 60
+    while process.is_alive() or select.select([read], [], [], 0)[0]:
+        assert time.monotonic() < deadline, f"{arguments} hangs"
+        if select.select([read], [], [], 0.02)[0]:
+            shown += os.read(read, 65536)
+    process.join()
+    os.close(read)
+    os.close(write)
+    assert process.exitcode in (0, 1, 2), f"{arguments}: {process.exitcode}: {shown.decode()}"
+    return shown.decode()
