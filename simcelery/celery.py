@@ -21,7 +21,7 @@ from simcelery import broker
 from simcelery.errors import SimceleryError
 from simcelery.readable import ReadableRecords, line
 from simcelery.settings import get_settings, parse_duration
-from simcelery.worker import bootsteps, child, news  # noqa: F401 (news registers a remote command)
+from simcelery.worker import bootsteps, child
 from simcelery.worker.cores import share_cores
 from simcelery.worker.refusals import refuse
 from simcelery.worker.task import WorkflowTask

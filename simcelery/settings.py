@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     )
     default_queue: str = Field("default", description="Queue of a workflow that names none")
     workdir_root: Path | None = Field(None, description="Parent of the job folders; default: home/workdirs")
+    remote_control: bool = Field(
+        True, description="Workers answer Celery's inspection and shutdown, and hear of cancels at once"
+    )
+    plain_tasks: Annotated[list[str], NoDecode] = Field(
+        default_factory=list, description="Plain Celery tasks that workers run beside workflows"
+    )
     publish_window: int = Field(
         2000, ge=1, description="Messages in Redis per queue, workflow and priority, at most"
     )
@@ -124,7 +130,7 @@ class Settings(BaseSettings):
         False, description="Server-side prepared statements (not with PgBouncer)"
     )
 
-    @field_validator("workflows", mode="before")
+    @field_validator("workflows", "plain_tasks", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value

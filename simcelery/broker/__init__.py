@@ -67,6 +67,8 @@ def configuration() -> dict[str, Any]:
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,  # an error that Redis answers with passes as well
+        "worker_enable_remote_control": settings.remote_control,
         "task_acks_late": False,
         "worker_consumer": "simcelery.worker.consumer:BoardConsumer",
         "worker_disable_prefetch": True,  # a busy worker never hoards, and priorities hold

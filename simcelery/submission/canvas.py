@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -263,6 +263,24 @@ def refuse_workflows_behind(*attached: Any) -> None:
         for signature in signatures if isinstance(signatures, list | tuple) else [signatures]:
             if signature and any(registry.find(name) for name in _signature_names(signature)):
                 raise CanvasError(_MIXED)
+
+
+def refuse_plain(name: str, has_attached: bool, allowed: Collection[str]) -> None:
+    """Refuse a plain Celery task that workers would not run, or not as it is.
+
+    Raises:
+        CanvasError: its name is not among the `allowed` ones, or something is attached to it.
+    """
+    if name not in allowed:
+        raise CanvasError(
+            f"{name!r} is a plain Celery task, and workers run none: make it a workflow, or name it in the "
+            "setting plain_tasks, theirs and yours"
+        )
+    if has_attached:
+        raise CanvasError(
+            f"workers drop what is attached to a plain Celery task such as {name!r}: make it a "
+            "workflow, or call the next task from it"
+        )
 
 
 # --- chords ---

@@ -22,7 +22,7 @@ from simcelery.board.states import State
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
-from simcelery.worker import chores, control, recording, slots
+from simcelery.worker import recording, slots
 from simcelery.workflows import registry
 
 log = logging.getLogger(__name__)
@@ -56,10 +56,10 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         if request is None or registry.find(request.task or "") is None:
             return super().store_result(task_id, result, state, traceback, request, **kwargs)
         if state in celery_states.READY_STATES | {celery_states.RETRY}:
-            self._finish(task_id, result, state, request)
+            self._finish(task_id, result, request)
         return result
 
-    def _finish(self, task_id: str, result: Any, state: str, request: Any) -> None:
+    def _finish(self, task_id: str, result: Any, request: Any) -> None:
         try:
             job = uuid.UUID(task_id)
         except ValueError:
@@ -70,13 +70,6 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         if claim_id is not None:
             recording.record([Outcome(job, claim_id, recording.unexpected(result))])
             slots.mine.idle()
-        elif state == celery_states.REVOKED:
-            # Somebody told this worker to revoke it. If it runs, it is ended as by any cancel; and it may run
-            # again after a retry, so the worker forgets that it was told.
-            from celery.worker import state as worker_state  # here: clients have no use for it
-
-            worker_state.revoked.discard(task_id)
-            chores.add(lambda: control.cancel([task_id]))
 
     # --- reading ---
 

@@ -20,6 +20,7 @@ from simcelery.worker.quarantine import Quarantine
 from simcelery.worker.refusals import is_prefork, refuse, refuse_unsafe
 from simcelery.worker.shutdown import Shutdown
 from simcelery.worker.startup import LONGEST, named
+from simcelery.worker.task import forget_plain_tasks
 from simcelery.worker.ticker import Ticker
 
 
@@ -37,6 +38,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def create(self, worker: Any) -> None:
         """Steps are created before any is started, and the pool forks when it is started."""
+        forget_plain_tasks(worker.app)
         queues = consume_lanes(worker.app)
         worker.lease = Lease(worker.hostname, queues, worker.concurrency)
         try:

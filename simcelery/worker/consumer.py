@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 from celery.worker.consumer import Consumer
 
-log = logging.getLogger(__name__)
+from simcelery.broker.transport import worker_connection
+
+_REMOTE = "simcelery.worker.remote:RemoteControlStep"
 
 
 class BoardConsumer(Consumer):  # type: ignore[misc]
     """Celery's consumer, for what messages and the rest of the worker may do to it."""
 
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
+        """Celery's steps, with a remote control of ours."""
+
+        default_steps = tuple(
+            _REMOTE if step == "celery.worker.consumer.control:Control" else step
+            for step in Consumer.Blueprint.default_steps
+        )
+
     _left: Sequence[str] = ()
 
-    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Called for a message of a task that is not registered here: no client of ours sent it."""
-        message.reject_log_error(log, self.connection_errors)
-        name, task_id = message.headers.get("task", "?"), message.headers.get("id", "")
-        log.warning("%s: no workflow of this name is known here; message %s is dropped", name, task_id)
+    def connection_for_read(self, heartbeat: float | None = None) -> Any:
+        """The connection on which it consumes."""
+        return self.ensure_connected(worker_connection(self.app, heartbeat))
 
     def loop_args(self) -> Any:
         """Called before each start of the event loop: at first, and after each reconnection to Redis."""

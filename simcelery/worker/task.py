@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from celery import Task
+from celery import Celery, Task
 from celery import exceptions as celery_exceptions
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
@@ -13,14 +13,16 @@ from celery.result import AsyncResult
 from simcelery.board.sendable import Lane
 from simcelery.board.states import Ending
 from simcelery.broker.lanes import MOST_URGENT, priority_of, queue_and_workflow
-from simcelery.errors import JobFailedError
+from simcelery.errors import CanvasError, JobFailedError
+from simcelery.settings import get_settings
 from simcelery.submission import canvas
-from simcelery.worker import slicing, stopping
+from simcelery.worker import slicing, slots, stopping
 from simcelery.workflows.definition import Definition
 
 
 class PlainTask(Task):  # type: ignore[misc]
-    """Any other task of the app. It may not have workflows attached, which nobody would record."""
+    """Any other task of the app. Workers run it only if the setting ``plain_tasks`` names it, and then alone:
+    what is attached to a message they drop, and a workflow attached to it nobody would record."""
 
     def apply_async(
         self, args: Any = None, kwargs: Any = None, link: Any = None, link_error: Any = None, **options: Any
@@ -28,12 +30,25 @@ class PlainTask(Task):  # type: ignore[misc]
         """As Celery's.
 
         Raises:
-            CanvasError: a workflow is attached, or mapped over.
+            CanvasError: a workflow is attached, or mapped over; or no worker would run it as it is.
         """
         mapped = (kwargs or {}).get("task") if self.name in ("celery.map", "celery.starmap") else None
-        attached = (options.get("chain"), options.get("chord"), mapped)
-        canvas.refuse_workflows_behind(link, link_error, *attached)
+        attached = (link, link_error, options.get("chain"), options.get("chord"))
+        canvas.refuse_workflows_behind(*attached, mapped)
+        if not self.app.conf.task_always_eager:
+            canvas.refuse_plain(self.name, any(attached), get_settings().plain_tasks)
         return super().apply_async(args, kwargs, link=link, link_error=link_error, **options)
+
+
+def forget_plain_tasks(app: Celery) -> None:
+    """For a worker: leave only workflows, and the plain tasks that the settings allow.
+
+    Celery's own tasks, such as ``celery.map`` and ``celery.chord_unlock``, run whatever a message names.
+    """
+    allowed = get_settings().plain_tasks
+    for name, task in list(app.tasks.items()):
+        if not isinstance(task, WorkflowTask) and name not in allowed:
+            del app.tasks[name]
 
 
 class WorkflowTask(Task):  # type: ignore[misc]
@@ -59,13 +74,14 @@ class WorkflowTask(Task):  # type: ignore[misc]
             Ignore: the job is not ours to run: a duplicate, forged or outdated message.
             JobFailedError, Retry: how Celery is told of an attempt that did not succeed. Nothing that the
                 workflow raised reaches the tracer.
+            CanvasError: called by other code in a pool child.
         """
         request = self.request
         if request.called_directly or request.is_eager:
+            if slots.in_pool_child():
+                raise CanvasError(f"{self.name}: inside a job call the workflow itself, or submit it")
             return self.definition(*args, **kwargs)
-        if request.ignore_result:
-            raise Ignore("no message of ours ignores its result")
-        task_id = _task_id(request.id)
+        task_id = uuid.UUID(request.id)
         # Chosen and noted before the claim: whatever interrupts us after its commit can still be fenced.
         request.claim_id = uuid.uuid4()
         stopping.listen()
@@ -113,13 +129,6 @@ class WorkflowTask(Task):  # type: ignore[misc]
     def AsyncResult(self, task_id: str, **kwargs: Any) -> AsyncResult:
         """A handle that Celery's canvas recognises as a job's."""
         return canvas.JobResult(task_id, app=self.app, backend=self.backend, **kwargs)
-
-
-def _task_id(text: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        raise Ignore("no job has such a task id") from None
 
 
 def _lane(workflow: str, request: Any) -> Lane:

@@ -13,7 +13,7 @@ from tests.conftest import Project, wait_until
 DEAF = """
 
 from celery.signals import worker_ready
-from kombu.transport.redis import Channel
+from simcelery.broker.transport import Channel
 from simcelery.worker import hearing
 
 hearing.EVERY = 0.5

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 import simcelery
 from simcelery.broker import lanes
-from simcelery.errors import JobCancelledError, JobFailedError, UpstreamFailedError
+from simcelery.errors import JobFailedError, UpstreamFailedError
 from simcelery.services import Services
 from tests.board_helpers import attempts, row
 from tests.conftest import Project, wait_until
@@ -235,12 +235,15 @@ def test_group_chain_and_chord(sims: Any) -> None:
     assert chain(sims.add.s(1, 1), sims.add.si(5, 5))().get(timeout=30) == 10
 
 
-def test_a_job_that_a_worker_was_told_to_revoke_is_cancelled(sims: Any, shared_project: Project) -> None:
+def test_a_worker_refuses_to_revoke_a_job_and_says_what_to_do_instead(
+    sims: Any, shared_project: Project
+) -> None:
     job = sims.add.submit(1, delay=1.0)
-    simcelery.app.control.broadcast("revoke", arguments={"task_id": str(job.task_id)})
-    with pytest.raises(JobCancelledError):
-        job.result(timeout=20)
-    assert attempts(job.id) == []
+    arguments = {"task_id": str(job.task_id), "terminate": True}
+    [reply] = simcelery.app.control.broadcast("revoke", arguments=arguments, reply=True, timeout=10, limit=1)
+    assert "is refused: cancel jobs with 'simcelery cancel'" in next(iter(reply.values()))["error"]
+    assert job.result(timeout=20) == 2
+    assert "remote command revoke is refused" in shared_project.logs()
 
 
 # --- messages that are not ours ---

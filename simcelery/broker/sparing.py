@@ -1,0 +1,27 @@
+"""Log lines that somebody else can cause in any number: one of a kind now and then."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+EVERY = 10.0  # seconds between two lines of a kind
+
+
+class Sparing:
+    """A logger of warnings that writes at most one of each kind in `EVERY` seconds, and counts the others."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._said: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def warning(self, kind: str, text: str) -> None:
+        """Write `text`, unless something of this kind was written just now. Kinds are few."""
+        now = time.monotonic()
+        if now < self._said.get(kind, -EVERY) + EVERY:
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return
+        self._said[kind] = now
+        more = self._left_out.pop(kind, 0)
+        self._log.warning("%s%s", text, f" ({more} more of this kind before)" if more else "")

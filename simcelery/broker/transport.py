@@ -1,0 +1,197 @@
+"""The connection on which a worker consumes: kombu's to Redis, but it trusts no message and outlasts errors.
+
+kombu gives what it takes from Redis on to Celery as it is, and one item that is no message of Celery ends the
+worker; so does an error that Redis answers with. Here each item is read strictly and replaced by a clean one
+(`incoming`), and an error is waited out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection
+from queue import Empty
+from typing import Any
+
+from celery import Celery
+from kombu.connection import Connection
+from kombu.transport import redis
+from kombu.utils.encoding import bytes_to_str
+
+from simcelery.broker import incoming
+from simcelery.broker.answers import ANSWERS, in_words
+from simcelery.broker.incoming import Plain, Unusable
+from simcelery.broker.sparing import Sparing
+from simcelery.settings import get_settings
+
+log = logging.getLogger(__name__)
+sparing = Sparing(log)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+_SPOILT_FOR = 10.0  # seconds that a key which holds no list is left out
+_DEAF_FOR = 30.0  # seconds until remote control is tried again where Redis does not allow it
+
+
+class Channel(redis.Channel):  # type: ignore[misc]
+    """Takes messages from lists, and remote commands from a publication; nothing else is ever popped."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        settings = get_settings()
+        # A message of a plain task carries its arguments; in JSON and base64 they grow.
+        self._plain = Plain(frozenset(settings.plain_tasks), 3 * settings.max_payload)
+        self._pause = 0.0
+        self._not_before = self._not_listening_before = 0.0
+        self._said: str | None = None
+        self._spoilt: Collection[str] = ()
+        self._spoilt_until = 0.0
+        super().__init__(*args, **kwargs)
+
+    # --- what kombu keeps in Redis, and is not needed: a queue is a key, a publication has no members ---
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        if self.typeof(exchange).type == "fanout":
+            self._fanout_queues[queue] = (exchange, routing_key)
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """There are no bindings."""
+
+    def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
+        self.auto_delete_queues.discard(queue)
+
+    def _size(self, queue: str) -> int:
+        return 0
+
+    # --- messages ---
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        now = time.monotonic()
+        if now < self._not_before:
+            return
+        if now >= self._spoilt_until:
+            self._spoilt = ()
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        keys = [self._q_for_pri(queue, rank) for rank in self.priority_steps for queue in queues]
+        keys = [key for key in keys if key not in self._spoilt]
+        if keys:
+            command = ["BRPOP", *keys, timeout or self.brpop_timeout or 0]
+            if self.global_keyprefix:
+                command = self.client._prefix_args(command)
+            self._in_poll = self.client.connection
+            self._brpop_sent_at = now
+            self.client.connection.send_command(*command)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        try:
+            popped = self._popped(options)
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        if not popped:
+            raise Empty
+        key, raw = popped
+        queue, _, rank = bytes_to_str(key).partition(self.sep)
+        self._queue_cycle.rotate(queue)
+        try:
+            message = incoming.task(raw, queue, int(rank or 0), self._plain)
+        except Unusable as error:
+            sparing.warning(error.reason, f"a message in queue {queue} is dropped: {error}")
+        else:
+            self._give(message, queue)
+        return True
+
+    def _popped(self, options: dict[str, Any]) -> tuple[bytes, bytes] | None:
+        try:
+            popped = self.client.parse_response(self.client.connection, "BRPOP", **options)
+        except ANSWERS as error:
+            self._wait_out(error)
+            return None
+        except self.connection_errors:
+            self.client.connection.disconnect()
+            raise
+        if self._said is not None:
+            log.warning("Redis serves again")
+            self._said, self._pause = None, 0.0
+        return popped  # type: ignore[no-any-return]
+
+    def _wait_out(self, error: Exception) -> None:
+        """Ask again later, and on a new connection: after a failover that may lead to another server."""
+        self.client.connection.disconnect()
+        self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+        self._not_before = time.monotonic() + self._pause
+        text = in_words(error)
+        if text.startswith("WRONGTYPE") and (spoilt := self._keys_of_other_types()):
+            self._spoilt, self._spoilt_until = spoilt, time.monotonic() + _SPOILT_FOR
+            self._not_before = 0.0
+            text += f"; no list of messages: {', '.join(map(repr, spoilt))}; delete it"
+        if text != self._said:  # not at every try
+            log.warning("Redis answers with an error, and the worker waits: %s", text)
+        self._said = text
+
+    def _keys_of_other_types(self) -> list[str]:
+        """Of the keys that are consumed, those which hold something else than a list: one spoils all."""
+        keys = [self._q_for_pri(queue, rank) for queue in self.active_queues for rank in self.priority_steps]
+        try:
+            with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.type(key)
+                types = pipe.execute()
+        except (*ANSWERS, *self.connection_errors):
+            return []
+        return [key for key, kind in zip(keys, types, strict=True) if kind not in (b"list", b"none")]
+
+    def _give(self, message: dict[str, Any], queue: str) -> None:
+        try:
+            self.connection._deliver(message, queue)
+        except ANSWERS as error:
+            # Nobody consumes the queue any more, and the message could not be put back.
+            sparing.warning("lost", f"a message is left to recovery, since Redis answers: {in_words(error)}")
+
+    # --- remote commands ---
+
+    def _subscribe(self) -> None:
+        if time.monotonic() >= self._not_listening_before:
+            super()._subscribe()
+
+    def _receive_one(self, client: Any) -> bool | None:
+        try:
+            response = client.parse_response()
+        except ANSWERS as error:
+            self._in_listen = None
+            self._not_listening_before = time.monotonic() + _DEAF_FOR
+            sparing.warning("deaf", f"no remote command reaches this worker: Redis answers {in_words(error)}")
+            return None
+        except self.connection_errors:
+            self._in_listen = None
+            raise
+        if not isinstance(response, list | tuple):
+            return None
+        payload = self._handle_message(client, response)
+        if not bytes_to_str(payload["type"]).endswith("message") or not isinstance(payload["data"], bytes):
+            return None
+        try:
+            message = incoming.command(payload["data"])
+        except Unusable as error:
+            sparing.warning(error.reason, f"a remote command is dropped: {error}")
+            return None
+        for queue in list(self.active_fanout_queues):
+            self.connection._deliver(message, queue)
+        return True
+
+
+class Transport(redis.Transport):  # type: ignore[misc]
+    """kombu's, with these channels."""
+
+    Channel = Channel
+
+
+class WorkerConnection(Connection):
+    """To any kind of URL of Redis: through TCP, TLS, or a socket."""
+
+    def get_transport_cls(self) -> type[Transport]:
+        """Ours, whatever the URL says."""
+        return Transport
+
+
+def worker_connection(app: Celery, heartbeat: float | None = None) -> WorkerConnection:
+    """The connection on which a worker of this app consumes; it connects at first use."""
+    return WorkerConnection(**app.connection_for_read(heartbeat=heartbeat).info())
