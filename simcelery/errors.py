@@ -18,6 +18,7 @@
     ├── ServiceError                   a service is unreachable (exit code 3)
     │   ├── BoardUnreachableError      Postgres
     │   ├── BrokerUnreachableError     Redis
+    │   │   └── BrokerUntrustedError   Redis, or somebody else: its certificate does not hold
     │   └── ServicesNotRunningError    the embedded servers are needed and not running
     └── JobError                       a job in question did not succeed (exit code 1)
         ├── JobFailedError             failed: carries the error type, message and traceback
@@ -113,6 +114,10 @@ class BoardUnreachableError(ServiceError):
 
 class BrokerUnreachableError(ServiceError):
     """Redis cannot be reached."""
+
+
+class BrokerUntrustedError(BrokerUnreachableError):
+    """What answers as Redis has a certificate that does not hold."""
 
 
 class ServicesNotRunningError(ServiceError):

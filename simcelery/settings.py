@@ -17,6 +17,7 @@ from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -159,6 +160,8 @@ class Settings(BaseSettings):
     def _redis(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not re.match(r"(redis|rediss|redis\+socket)://", value.get_secret_value()):
             raise ValueError("must start with redis:// or rediss://")
+        if value:
+            _check_tls(value.get_secret_value())
         return value
 
     @classmethod
@@ -221,6 +224,24 @@ class Settings(BaseSettings):
 
 
 _met: dict[tuple[Path, str], str] = {}
+
+_TLS_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+_TLS_WORDS = {
+    "ssl_cert_reqs": ("required", "optional", "none", "CERT_REQUIRED", "CERT_OPTIONAL", "CERT_NONE"),
+    "ssl_check_hostname": ("true", "false"),
+}
+_TLS = (*_TLS_WORDS, *_TLS_FILES, "ssl_password", "ssl_ciphers")
+
+
+def _check_tls(url: str) -> None:
+    """Refuse what a URL says of TLS if it would be misunderstood, or stumbled over when it is too late."""
+    for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        if name.lower().startswith("ssl") and name not in _TLS:
+            raise ValueError(f"there is no {name!r}; there are {', '.join(_TLS)}")
+        if value not in _TLS_WORDS.get(name, (value,)):
+            raise ValueError(f"{name} is one of {', '.join(_TLS_WORDS[name][:3])}, not {value!r}")
+        if name in _TLS_FILES and not os.path.exists(value):
+            raise ValueError(f"{name}: there is no {value}")
 
 
 class _FileSource(PydanticBaseSettingsSource):

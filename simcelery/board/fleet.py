@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from simcelery.board import encryption
 from simcelery.board.among import among
 from simcelery.board.leases import is_live
 from simcelery.board.models import Attempt, Job, Recovery, Worker
@@ -149,7 +150,7 @@ def started(connection: Connection) -> tuple[dt.datetime, dt.datetime]:
 
 
 def server(connection: Connection) -> dict[str, Any]:
-    """What doctor wants to know of Postgres: version, and its clock in UTC."""
+    """What doctor wants to know of Postgres: version, clock in UTC, and what is wrong with the line."""
     row = connection.execute(
         select(
             func.current_setting("server_version").label("version"),
@@ -157,7 +158,7 @@ def server(connection: Connection) -> dict[str, Any]:
             func.current_setting("max_connections").label("max_connections"),
         )
     ).one()
-    return dict(row._mapping)
+    return {**row._mapping, "gap": encryption.gap(connection)}
 
 
 def anything_left(connection: Connection, queues: Sequence[str], workflows: Sequence[str]) -> bool:

@@ -21,9 +21,9 @@ from kombu.exceptions import KombuError, OperationalError
 
 from simcelery.board import engine, feed
 from simcelery.board.sendable import Lane, Sendable
-from simcelery.broker import messages, stale
+from simcelery.broker import encryption, messages, stale
 from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority
-from simcelery.errors import BrokerUnreachableError
+from simcelery.errors import BrokerUnreachableError, BrokerUntrustedError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 
@@ -38,6 +38,7 @@ _FORGOTTEN_AFTER = 86_400
 def app() -> Celery:
     """The Celery app of this process. `simcelery.celery` adds the tasks and the worker's parts to it."""
     made = Celery("simcelery")
+    made.amqp_cls = "simcelery.broker.encryption:VerifiedAMQP"
     made.add_defaults(configuration)  # evaluated at the first use, when the settings are final
     return made
 
@@ -95,10 +96,11 @@ def _reachable() -> Iterator[None]:
         yield
     except (KombuError, OperationalError, redis.RedisError, OSError) as error:
         parts = urlsplit(get_settings().redis_url())
+        place = f"the broker at {parts.hostname or parts.path}:{parts.port or 6379}"
+        if distrust := encryption.distrust(error):
+            raise BrokerUntrustedError(f"{place} cannot be trusted: {distrust}") from error
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise BrokerUnreachableError(
-            f"the broker at {parts.hostname or parts.path}:{parts.port or 6379} cannot be reached: {reason}"
-        ) from error
+        raise BrokerUnreachableError(f"{place} cannot be reached: {reason}") from error
 
 
 @contextmanager
@@ -243,4 +245,5 @@ def ping() -> dict[str, Any]:
             "policy": info.get("maxmemory_policy"),
             "aof": bool(info.get("aof_enabled")),
             "memory": info.get("used_memory"),
+            "gap": encryption.gap(producer.connection),
         }

@@ -161,9 +161,11 @@ def _postgres() -> Iterator[Check]:
         server = fleet.server(connection)
         after = dt.datetime.now(dt.UTC)
     version = server["version"]
+    gap = server["gap"]
     verdict: Verdict = "ok" if int(re.split(r"\D", version)[0]) >= _OLDEST_POSTGRES else "FAIL"
     advice = "" if verdict == "ok" else f"simcelery needs Postgres {_OLDEST_POSTGRES} or newer"
     yield Check("postgres", verdict, f"{version}, {server['max_connections']} connections at most", advice)
+    yield Check("encryption", "warn" if gap else "ok", f"Postgres: {gap or 'nobody reads along'}")
     skew = (before + (after - before) / 2 - server["now"]).total_seconds()
     large = abs(skew) > _MOST_SKEW
     advice = (
@@ -184,6 +186,9 @@ def _broker() -> Iterator[Check]:
 
     redis: dict[str, Any] = broker.ping()
     yield Check("redis", "ok", f"{redis['version']}, {(redis['memory'] or 0) / 2**20:.1f} MiB used")
+    yield Check(
+        "encryption", "warn" if redis["gap"] else "ok", f"Redis: {redis['gap'] or 'nobody reads along'}"
+    )
     if redis["policy"] == "noeviction":
         yield Check("maxmemory", "ok", "noeviction")
     else:

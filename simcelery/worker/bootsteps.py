@@ -22,6 +22,7 @@ from simcelery.worker.shutdown import Shutdown
 from simcelery.worker.startup import LONGEST, named
 from simcelery.worker.task import forget_plain_tasks
 from simcelery.worker.ticker import Ticker
+from simcelery.worker.trust import refuse_untrusted
 
 
 class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -34,6 +35,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         # Workers learn nothing from each other: what they need to know is on the board.
         worker.options["without_gossip"] = worker.options["without_mingle"] = True
         refuse_unsafe(worker, unsafe_pool)
+        refuse_untrusted(worker.app)
         child.startup = named(startup) if startup else None
 
     def create(self, worker: Any) -> None:

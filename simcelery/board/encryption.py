@@ -1,0 +1,33 @@
+"""TLS to Postgres: libpq's default takes what the server offers, and verifies nothing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import Any
+
+from sqlalchemy import Connection
+
+_VERIFIED = "use sslmode=verify-full, and sslrootcert=/path/ca.pem (or system) in database_url"
+
+
+def gap(connection: Connection) -> str:
+    """What an attacker in the network may do to this connection, in words; nothing where it is safe."""
+    driver: Any = connection.connection.driver_connection
+    libpq = driver.pgconn
+    options = {option.keyword: option.val or b"" for option in libpq.info}
+    return in_words(libpq.hostaddr.decode(), libpq.ssl_in_use, options.get(b"sslmode", b"").decode())
+
+
+def in_words(address: str, encrypted: bool, sslmode: str) -> str:
+    """The same of an address (empty: a socket of this machine), and of what libpq was told."""
+    with suppress(ValueError):
+        if not address or ip_address(address).is_loopback:
+            return ""
+    if not encrypted:
+        return f"it is not encrypted: {_VERIFIED}"
+    if sslmode == "verify-full":
+        return ""
+    if sslmode == "verify-ca":
+        return "anybody's certificate of the same CA will do: use sslmode=verify-full in database_url"
+    return f"its certificate is not verified: {_VERIFIED}"

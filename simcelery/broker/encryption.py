@@ -1,0 +1,85 @@
+"""TLS to Redis: a server is who it says it is, unless the URL says in words that nobody shall ask."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+
+from celery.app.amqp import AMQP
+from kombu.connection import Connection
+
+
+class VerifiedConnection(Connection):
+    """kombu's own trusts whoever answers where a ``rediss://`` URL says nothing of it; this one asks."""
+
+    def _init_params(self, *arguments: Any, **named: Any) -> None:
+        if named.get("transport") == "rediss":
+            said = named.get("ssl")
+            named["ssl"] = {"ssl_cert_reqs": ssl.CERT_REQUIRED, **(said if isinstance(said, dict) else {})}
+        super()._init_params(*arguments, **named)  # type: ignore[no-untyped-call]
+
+
+class VerifiedAMQP(AMQP):  # type: ignore[misc]
+    """Whatever connects through the app does so."""
+
+    Connection = VerifiedConnection
+
+
+def gap(connection: Connection) -> str:
+    """What an attacker in the network may do to this connection, in words; nothing where it is safe."""
+    tls = connection.ssl
+    if not tls:
+        return "" if _stays_here(connection) else "it is not encrypted: use rediss://"
+    if tls.get("ssl_cert_reqs", ssl.CERT_REQUIRED) == ssl.CERT_NONE:
+        return (
+            "its certificate is not verified: leave out ssl_cert_reqs=none, and name its CA with ssl_ca_certs"
+        )
+    if not tls.get("ssl_check_hostname", True):
+        return "anybody's certificate of the same CA will do: leave out ssl_check_hostname=false"
+    return ""
+
+
+def _stays_here(connection: Connection) -> bool:
+    host = str(connection.hostname or "localhost")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or "/" in host  # a socket
+
+
+def distrust(error: BaseException) -> str:
+    """Why a server's certificate was refused and what to do, in words; nothing where it was not."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _in_words(cause)
+    return ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+# OpenSSL's numbers.
+_UNKNOWN = {2, 18, 19, 20, 21, 27}
+_NOT_NOW = {9: "is not valid yet", 10: "has expired"}
+_OTHER_NAME = {62, 64}
+
+
+def _in_words(error: ssl.SSLCertVerificationError) -> str:
+    code, said = error.verify_code, error.verify_message
+    if code in _UNKNOWN:
+        return (
+            f"nobody known here vouches for its certificate ({said}): if it is yours, name the file of "
+            "its CA, as in broker_url = rediss://…?ssl_ca_certs=/path/ca.pem"
+        )
+    if code in _NOT_NOW:
+        return f"its certificate {_NOT_NOW[code]}: give the server another, or set this machine's clock"
+    if code in _OTHER_NAME:
+        return (
+            f"its certificate is somebody else's ({said}): write in broker_url the name that it is made for"
+        )
+    return f"its certificate is refused: {said}"

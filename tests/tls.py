@@ -1,0 +1,79 @@
+"""A throwaway CA, its certificates, and a proxy that speaks TLS in front of a server that does not."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def _openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Files in PEM."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class Authority(Certificate):
+    """A CA of a test's own."""
+
+    @classmethod
+    def make(cls, folder: Path, name: str) -> Authority:
+        """A new one."""
+        made = cls(folder / f"{name}.pem", folder / f"{name}.key")
+        _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                 "-addext", "keyUsage=critical,keyCertSign", "-keyout", made.key,
+                 "-out", made.certificate)  # fmt: skip
+        return made
+
+    def issue(self, name: str, alternative: str, days: int = 2) -> Certificate:
+        """A certificate for a server, such as ``DNS:localhost``; with days below 0 it has expired."""
+        folder = self.certificate.parent
+        made = Certificate(folder / f"{name}.pem", folder / f"{name}.key")
+        request, extensions = folder / f"{name}.csr", folder / f"{name}.ext"
+        extensions.write_text(f"subjectAltName={alternative}\nkeyUsage=digitalSignature\n")
+        _openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", made.key,
+                 "-out", request)  # fmt: skip
+        _openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key,
+                 "-CAcreateserial", "-extfile", extensions, "-days", str(days),
+                 "-out", made.certificate)  # fmt: skip
+        return made
+
+
+@contextmanager
+def proxy(certificate: Certificate, port: int) -> Iterator[int]:
+    """Its port; what it hears goes on in plain to a server of this machine at `port`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inside = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(_pump(reader, inside[1]), _pump(inside[0], writer))
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(connect, "127.0.0.1", 0, ssl=context))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield server.sockets[0].getsockname()[1]
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    server.close()
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+    sink.close()
