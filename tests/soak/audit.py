@@ -153,9 +153,13 @@ def left_running(home: Path) -> Iterator[str]:
             continue
 
 
-def in_spool(spool: Path) -> list[str]:
-    """Files in the spool."""
-    return [f"{path} is left in the spool" for path in sorted(spool.glob("*"))]
+def in_spool(spool: Path, undone: Set[str]) -> list[str]:
+    """Files in the spool, but for those of jobs that the board has not known since a backup was restored."""
+    return [
+        f"{path} is left in the spool"
+        for path in sorted(spool.glob("*"))
+        if not any(token in path.read_text() for token in undone)
+    ]
 
 
 def slowest_rescue(

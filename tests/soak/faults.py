@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,13 +19,19 @@ import redis
 
 from simcelery import services
 from simcelery.settings import Settings
+from tests import hostile
 from tests.conftest import BIN
 from tests.soak import postgres
 from tests.soak.answers import ANSWERS
 
 # What a worker says that ends by itself, for its supervisor to start it anew. Celery does so where a pool
-# child was killed before the worker was up; we do where no message reaches it any more.
-GAVE_WAY = (b"Could not start worker processes", b"no message reaches this worker any more")
+# child was killed before the worker was up; we do where no message reaches it any more, or where a restored
+# board does not know it.
+GAVE_WAY = (
+    b"Could not start worker processes",
+    b"no message reaches this worker any more",
+    b"the board no longer knows this worker",
+)
 LONGEST_START = 60.0
 LONGEST_STOP = 60.0  # seconds from SIGTERM to the end of a worker, grace included
 
@@ -236,6 +243,7 @@ class Fleet:
             "kill -9 of Postgres": 12,
             "freeze of Redis": 5,
             "FLUSHALL": 8,
+            "hostile messages": 8,
             "clock of Postgres ahead": 4 if postgres.clock_library() else 0,
             **{f"Redis answers {name}": 3 for name in ANSWERS},
         }
@@ -257,6 +265,8 @@ class Fleet:
             return self._freeze_redis(now + pause)
         if kind == "FLUSHALL":
             return self._flush()
+        if kind == "hostile messages":
+            return self._send_hostile_messages(dice)
         if kind == "clock of Postgres ahead":
             return self._run_ahead(now + pause, dice.choice([10.0, 60.0]))
         if kind.startswith("Redis answers"):
@@ -326,6 +336,28 @@ class Fleet:
             process.wait()
             self._ahead = None
             self._down.setdefault("postgres", (time.monotonic(), since))
+
+    @property
+    def trap(self) -> Path:
+        """A file that exists if anything was made to run by a message alone."""
+        return self.folder / "trap"
+
+    def _send_hostile_messages(self, dice: random.Random) -> bool:
+        """Some into the lanes in which messages wait, some to remote control."""
+        if self._frozen_redis or self._answer:
+            return False
+        workflow = dice.choice(["sims.work", "sims.flaky", "sims.join", "command"])
+        victim = str(uuid.uuid4())
+        messages = dice.sample(list(hostile.for_lane(self.trap, victim, workflow)), 20)
+        commands = dice.sample(list(hostile.for_control(self.trap, victim)), 20)
+
+        def send(client: redis.Redis) -> None:
+            for _, raw in messages:
+                client.lpush(f"default:{workflow}\x06\x16{dice.randrange(10)}", raw)
+            for _, raw in commands:
+                client.publish(hostile.CONTROL, raw)
+
+        return self._ask_redis(send)
 
     def _begin_answer(self, name: str, until: float) -> bool:
         if self._frozen_redis or self._answer:

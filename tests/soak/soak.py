@@ -229,7 +229,9 @@ class Soak:
         found += [line for line in audit.left_running(self.settings.home) if "of attempt" in line]
         fleet.shut_down()
         found += audit.left_running(self.settings.home)
-        found += audit.in_spool(self.settings.spool)
+        found += audit.in_spool(self.settings.spool, self.load.undone)
+        if fleet.trap.exists():
+            found.append("a message was executed that named no job")
         board = audit.Board.read(self.url, self.project)
         found += audit.problems(board, self.load.expected, self.executions, self.load.repeated)
         slowest = audit.slowest_rescue(self.url, fleet.kills, fleet.outages)
