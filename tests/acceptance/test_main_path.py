@@ -254,11 +254,12 @@ def test_duplicate_and_forged_messages_do_nothing(sims: Any, shared_project: Pro
     job = sims.trace.submit(str(count), pause=0.5)
     app = simcelery.app
     for name, task_id in [  # each in a lane that the worker consumes
+        # First: one that brings nothing has the others of its lane dropped unread.
+        ("nobody.knows", str(job.task_id)),  # of an unknown workflow
         ("sims.trace", str(job.task_id)),  # a duplicate
         ("sims.add", str(job.task_id)),  # as another workflow
         ("sims.trace", "11111111-1111-4111-8111-111111111111"),  # of no job
         ("sims.trace", "not-a-uuid"),
-        ("nobody.knows", str(job.task_id)),  # of an unknown workflow
     ]:
         queue = lanes.lane("default", "sims.add")
         app.send_task(name, args=[str(count)], task_id=task_id, queue=queue, retry=False)
