@@ -19,6 +19,7 @@
     │   ├── BoardUnreachableError      Postgres
     │   ├── BrokerUnreachableError     Redis
     │   │   └── BrokerUntrustedError   Redis, or somebody else: its certificate does not hold
+    │   │   └── BrokerRefusesError     Redis can be reached, and answers with an error
     │   └── ServicesNotRunningError    the embedded servers are needed and not running
     └── JobError                       a job in question did not succeed (exit code 1)
         ├── JobFailedError             failed: carries the error type, message and traceback
@@ -118,6 +119,10 @@ class BrokerUnreachableError(ServiceError):
 
 class BrokerUntrustedError(BrokerUnreachableError):
     """What answers as Redis has a certificate that does not hold."""
+
+
+class BrokerRefusesError(BrokerUnreachableError):
+    """Redis answers, but with an error: it is full, a replica, loading, or does not allow it."""
 
 
 class ServicesNotRunningError(ServiceError):

@@ -22,8 +22,9 @@ from kombu.exceptions import KombuError, OperationalError
 from simcelery.board import engine, feed
 from simcelery.board.sendable import Lane, Sendable
 from simcelery.broker import encryption, messages, stale
+from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority
-from simcelery.errors import BrokerUnreachableError, BrokerUntrustedError
+from simcelery.errors import BrokerRefusesError, BrokerUnreachableError, BrokerUntrustedError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 
@@ -99,8 +100,10 @@ def _reachable() -> Iterator[None]:
         place = f"the broker at {parts.hostname or parts.path}:{parts.port or 6379}"
         if distrust := encryption.distrust(error):
             raise BrokerUntrustedError(f"{place} cannot be trusted: {distrust}") from error
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise BrokerUnreachableError(f"{place} cannot be reached: {reason}") from error
+        cause = error.__cause__ or error
+        if isinstance(cause, ANSWERS):
+            raise BrokerRefusesError(f"{place} answers with an error: {in_words(cause)}") from error
+        raise BrokerUnreachableError(f"{place} cannot be reached: {str(cause).splitlines()[0]}") from error
 
 
 @contextmanager

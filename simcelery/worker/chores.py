@@ -7,6 +7,7 @@ they leave here what is to be written.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -38,6 +39,7 @@ class Chores:
         self._settings = settings
         self._spool_at = 0.0
         self._waiting = False
+        self._doing = threading.Lock()
         self._ticker = Ticker("chores", self.round, EVERY)
 
     def start(self) -> None:
@@ -47,12 +49,22 @@ class Chores:
     def finish(self) -> None:
         """Do the last of them; what cannot be done now is not done by this worker."""
         self._ticker.stop()
-        self._ticker.join(_LAST_ROUND)
-        self._spool_at = 0.0
-        self.round()
+        # Never two at once: each would do, and then forget, what the other has begun.
+        if not self._doing.acquire(timeout=_LAST_ROUND):
+            log.warning("what is being written is left to recovery: the board does not answer")
+            return
+        try:
+            self._spool_at = 0.0
+            self._round()
+        finally:
+            self._doing.release()
 
     def round(self) -> None:
         """One round. The first that the board does not let through ends it."""
+        with self._doing:
+            self._round()
+
+    def _round(self) -> None:
         try:
             _do_all()
             if time.monotonic() >= self._spool_at:
