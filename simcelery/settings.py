@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from simcelery.errors import ServicesNotRunningError, SettingsError
 
 FILE = "simcelery.toml"
+SETTINGS_FILE = "SIMCELERY_SETTINGS_FILE"  # names the file, instead of looking for it
 SERVICES_FILE = "services.json"
 _SIZE_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _DURATION_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -80,7 +81,9 @@ def default_home() -> Path:
 
 
 def find_settings_file() -> Path | None:
-    """The nearest ``simcelery.toml``, in this folder or a parent."""
+    """The file that ``SIMCELERY_SETTINGS_FILE`` names, else the nearest ``simcelery.toml``, here or above."""
+    if named := os.environ.get(SETTINGS_FILE):
+        return Path(named).absolute()
     try:
         folder = Path.cwd()
     except FileNotFoundError:  # the folder that this process is in was deleted
@@ -112,6 +115,7 @@ class Settings(BaseSettings):
     plain_tasks: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Plain Celery tasks that workers run beside workflows"
     )
+    workdir_mode: str = Field("700", description="Permissions of the job folders; for a group 2750")
     publish_window: int = Field(
         2000, ge=1, description="Messages in Redis per queue, workflow and priority, at most"
     )
@@ -141,6 +145,13 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         # Workers and servers change their folder.
         return value and _expanded(value).absolute()
+
+    @field_validator("workdir_mode")
+    @classmethod
+    def _permissions(cls, value: str) -> str:
+        if not re.fullmatch(r"0?[0-7]?7[0-7]{2}", value):
+            raise ValueError("must be permissions that let the owner in, such as '700' or '2750'")
+        return value
 
     @model_validator(mode="after")
     def _renews_in_time(self) -> Settings:
@@ -190,6 +201,11 @@ class Settings(BaseSettings):
     def workdirs(self) -> Path:
         """Parent of the job folders."""
         return self.workdir_root or self.home / "workdirs"
+
+    @property
+    def mode_of_workdirs(self) -> int:
+        """Their permissions as a number."""
+        return int(self.workdir_mode, 8)
 
     def board_url(self) -> str:
         """The board's URL for SQLAlchemy: the setting, else that of the embedded Postgres.

@@ -249,7 +249,7 @@ def surroundings() -> dict[str, Any]:
     mask = os.umask(0)
     os.umask(mask)
     return {
-        "folder": os.getcwd(),
+        "in its own folder": Path.cwd() == current_job().workdir,
         "mask": mask,
         "spoiled": os.environ.get("SPOILED"),
         "home": os.environ.get("HOME"),
@@ -376,3 +376,56 @@ def lone(path: str, number: int) -> int:
         file.write(f"{number}\n")
     time.sleep(0.02)
     return number
+
+
+@workflow
+def where(write: str = "", then: str = "") -> dict[str, Any]:
+    """Where it runs; writes a file there by its bare name."""
+    if write:
+        Path("note.txt").write_text(write)
+    if then == "leave":
+        os.chdir("/")
+    if then == "remove":
+        os.rmdir(os.getcwd())
+        return {"folder": ""}
+    if then == "fail":
+        raise ValueError("diverged")
+    return {
+        "folder": os.getcwd(),
+        "shell": os.popen("pwd").read().strip(),
+        "PWD": os.environ["PWD"],
+        "absolute": str(Path("note.txt").absolute()),
+        "mode": oct(os.stat(".").st_mode & 0o7777),
+    }
+
+
+@workflow(cwd="worker")
+def where_the_worker_is() -> str:
+    return os.getcwd()
+
+
+@workflow
+def where_its_processes_are(method: str) -> list[str]:
+    import multiprocessing
+
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        return [os.getcwd(), pool.apply(os.getcwd)]
+
+
+@workflow
+def imports_late(module: str) -> str:
+    import importlib
+
+    return str(importlib.import_module(module).__file__)
+
+
+@workflow
+def shell(line: str) -> str:
+    return os.popen(line).read()
+
+
+@workflow(max_losses=0)
+def half_done() -> None:
+    """Writes a file by its bare name, and takes its process along."""
+    Path("half.txt").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)

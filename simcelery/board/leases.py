@@ -245,6 +245,13 @@ def quarantine(connection: Connection, worker_id: int, note: str) -> bool:
     return True
 
 
+def withdraw(connection: Connection, worker_id: int, note: str) -> None:
+    """Keep a worker from taking jobs that is certain itself that it cannot run any."""
+    connection.execute(
+        update(Worker).where(Worker.id == worker_id).values(quarantined_at=func.now(), note=note)
+    )
+
+
 def lift(connection: Connection, worker_id: int) -> None:
     """End a quarantine."""
     connection.execute(update(Worker).where(Worker.id == worker_id).values(quarantined_at=None, note=None))

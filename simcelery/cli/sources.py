@@ -7,6 +7,7 @@ import glob
 import itertools
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -136,7 +137,8 @@ def _files(target: Target, name: str, pattern: str) -> Iterator[Item]:
     paths = sorted(glob.glob(pattern, recursive=True))
     if not paths:
         raise UsageError(f"--each: no file matches {pattern!r}")
-    return (_parsed(target, path, [(name, path)]) for path in paths)
+    # Whatever the parameter is declared as: these are files, and a worker has another folder.
+    return (_parsed(target, path, [(name, os.path.abspath(path))]) for path in paths)
 
 
 def _rows(target: Target, path: str, *, table: bool) -> Iterator[Item]:

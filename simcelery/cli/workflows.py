@@ -151,7 +151,7 @@ def schema_rows(schema: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _schema_type(entry: dict[str, Any]) -> str:
-    if "anyOf" in entry:
+    if "anyOf" in entry and "description" not in entry:
         return " or ".join(_schema_type(one) for one in entry["anyOf"])
     return str(
         entry.get("type") or entry.get("$ref", "").rpartition("/")[2] or entry.get("description") or "any"

@@ -89,7 +89,7 @@ Structure = Annotated[
     BeforeValidator(read_structure),
     WithJsonSchema(
         {
-            "type": ["string", "object"],
+            "anyOf": [{"enum": list(FCC_METALS)}, {"type": "string", "format": "path"}, {"type": "object"}],
             "description": f"a structure file, an fcc metal ({' '.join(FCC_METALS)}) or Atoms",
         }
     ),

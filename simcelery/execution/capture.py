@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from simcelery.execution.places import Unusable
 from simcelery.execution.processes import childless
 
 # What is kept of an attempt's log: how it began, and how it ended.
@@ -20,13 +21,20 @@ def captured() -> Iterator[Callable[[], str]]:
 
     Yields:
         A function that gives the text so far, its middle left out where it is very long.
+
+    Raises:
+        Unusable: there is no place for such a file.
     """
-    file = _empty_file()
+    try:
+        file = _empty_file()
+    except OSError as error:
+        raise Unusable.because("temporary files", error) from error
     saved = [os.dup(descriptor) for descriptor in (1, 2)]
     _flush()
     try:
         for descriptor in (1, 2):
             os.dup2(file, descriptor)
+        _reopen_closed()
         yield lambda: _read(file)
     finally:
         _flush()
@@ -58,6 +66,15 @@ def _empty_file() -> int:
         descriptor = os.dup(file.fileno())
     _kept = os.getpid(), descriptor, os.fstat(descriptor).st_ino
     return descriptor
+
+
+def _reopen_closed() -> None:
+    """An earlier job may have closed them."""
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None or getattr(stream, "closed", False):
+            opened = open(descriptor, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, opened)
 
 
 def _flush() -> None:

@@ -21,11 +21,10 @@ _getsignal: Callable[[int], Any] = getattr(_signal, "getsignal", signal.getsigna
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """After the block all is as before: folder, masks, environment, signal handlers, stdout and stderr.
+    """After the block all is as before: masks, environment, signal handlers, stdout and stderr.
 
     Threads that the block left behind go on; nobody can end them.
     """
-    folder = _folder()
     mask = _mask()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     environment = os.environ._data.copy()  # type: ignore[attr-defined]  # decoding it all would cost more
@@ -44,9 +43,6 @@ def preserved() -> Iterator[None]:
                     signal.signal(number, handler)
         _restore(environment)
         os.umask(mask)
-        if folder is not None and _folder() != folder:
-            with suppress(OSError):
-                os.chdir(folder)
 
 
 def _restore(environment: dict[bytes, bytes]) -> None:
@@ -57,13 +53,6 @@ def _restore(environment: dict[bytes, bytes]) -> None:
 
 def _exit(status: Any = None, /) -> NoReturn:
     raise SystemExit(status)
-
-
-def _folder() -> str | None:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return None
 
 
 def _mask() -> int:

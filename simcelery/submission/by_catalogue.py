@@ -14,6 +14,7 @@ from simcelery.submission.options import Options
 from simcelery.submission.submit import assemble
 from simcelery.workflows.definition import idempotency_key
 from simcelery.workflows.encoding import check_size, encode
+from simcelery.workflows.paths import Finder
 
 
 def prepare_entry(entry: Entry, given: Mapping[str, Any], options: Options) -> NewJob:
@@ -37,6 +38,7 @@ def prepare_entry(entry: Entry, given: Mapping[str, Any], options: Options) -> N
         for name, about in properties.items()
         if name in given or "default" in about
     }
+    encoded = Finder(entry.parameters)(encoded)
     check_size(encoded, f"{entry.name}: parameter", get_settings().max_payload)
     key = idempotency_key(entry.name, entry.version, encoded) if options.dedupe else None
     like = assemble(entry.name, {"queue": entry.queue, **entry.options}, encoded, key, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from simcelery.workflows import registry
 from simcelery.workflows.definition import DEFAULT_PRIORITY, Definition
@@ -96,6 +96,7 @@ def workflow(
     retry_on: tuple[type[BaseException], ...] | type[BaseException] | None = None,
     retry_delay: float | str | timedelta = 5.0,
     slices: bool = True,
+    cwd: Literal["workdir", "worker"] = "workdir",
     version: str = "1",
 ) -> Callable[[Callable[..., Any]], Workflow]: ...
 def workflow(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from multiprocessing import resource_tracker
 from typing import Any
@@ -14,16 +15,17 @@ from simcelery.board import engine, queries
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
 from simcelery.errors import ParametersError, TimeLimitError
-from simcelery.execution import processes
+from simcelery.execution import processes, workdir
 from simcelery.execution.capture import captured
 from simcelery.execution.ending import end
+from simcelery.execution.places import Unusable
 from simcelery.execution.preserve import preserved
 from simcelery.execution.usage import Meter
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage
 from simcelery.submission.handle import restore
-from simcelery.worker import context, failure, reports, slots, stopping
+from simcelery.worker import context, failure, folders, reports, slots, stopping, withdrawal
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.patience import patiently
 from simcelery.worker.timer import soft_limit
@@ -34,10 +36,16 @@ log = logging.getLogger(__name__)
 
 
 def run(definition: Definition, claim: Claim) -> Report:
-    """Execute the workflow. Whatever it raises, `SystemExit` and `MemoryError` included, is only reported."""
+    """Execute the workflow. Whatever it raises, `SystemExit` and `MemoryError` included, is only reported.
+
+    Raises:
+        Unusable: this node takes no files; the workflow has not begun.
+    """
+    withdrawal.check()
     meter, pid = Meter(), os.getpid()
-    children = processes.children()
-    job = CurrentJob(claim)
+    children, threads = processes.children(), threading.active_count()
+    folder = folders.of_attempt(claim.job_id, claim.attempt, claim.claim_id)
+    job = CurrentJob(claim, folder)
     slots.mine.starting(claim.job_id, claim.attempt, claim.workflow)
     printed = ""
     try:
@@ -45,13 +53,17 @@ def run(definition: Definition, claim: Claim) -> Report:
             lambda: _results_of(claim), f"job {claim.job_id} waits", give_up=slots.should_stop
         )
         failpoint("before_run")
-        with _inside(job), preserved(), captured() as text:
+        own = definition.cwd == "workdir" and slots.in_pool_child()
+        inside = folder.entered() if own else nullcontext()
+        with _inside(job), workdir.put_back(), preserved(), inside, captured() as text:
             try:
                 encoded = _call(definition, claim, results)
             finally:
                 printed = text()
         check_size(encoded, f"{definition.name}: result", get_settings().max_payload)
         report = Report(ending=Ending.SUCCEEDED, result=encoded)
+    except Unusable:
+        raise
     except BaseException as error:
         report = _end_of(definition, claim, error)
     if os.getpid() != pid:
@@ -60,16 +72,17 @@ def run(definition: Definition, claim: Claim) -> Report:
         if report.ending is not Ending.SUCCEEDED:
             _end_processes(claim, children)
         processes.reap_adopted(children)
+    left = _left_running(children) or threading.active_count() > threads
+    kept = folder.leave(alone=not left)
     slots.mine.finishing(succeeded=report.ending is Ending.SUCCEEDED, failed=report.ending is Ending.FAILED)
     failpoint("after_run")
     usage = meter.read()
-    folder = job.workdir_if_used
     return replace(
         report,
         log=failure.printable(printed),
         cpu_seconds=usage.cpu_seconds,
         peak_memory=usage.peak_memory,
-        workdir=str(folder) if folder else None,
+        workdir=kept,
         code_version=definition.code_version,
     )
 
@@ -116,6 +129,11 @@ def _end_of(definition: Definition, claim: Claim, error: BaseException) -> Repor
     if slots.should_stop() and not failure.is_meant(error):
         # Told that the worker will end, it saved what it could and left: that is no fault.
         return reports.ended_by(slots.Order.SHUTDOWN)
+    if not failure.is_meant(error) and slots.in_pool_child():
+        assert slots.shared is not None
+        if lacks := withdrawal.trouble(get_settings()):
+            slots.shared.report_unusable()
+            return reports.lost_to_node(failure.describe(definition, claim, error), lacks)
     return failure.describe(definition, claim, error)
 
 
@@ -125,18 +143,26 @@ def _end_processes(claim: Claim, before: set[int]) -> None:
     All that it started descends from this process, so without a new child nothing is searched for. After a
     success it is left alone: pools of processes live on from job to job.
     """
-    # Python's own helper ignores SIGTERM, and ends with this process.
-    tracker = getattr(resource_tracker._resource_tracker, "_pid", None)
-    if processes.is_subreaper() and not processes.living(processes.children() - before - {tracker}):
+    if processes.is_subreaper() and not _left_running(before):
         return
     assert slots.shared is not None
     mark = slots.shared.mark(claim.job_id, claim.attempt)
     ended = end(
-        lambda: [one for one in processes.members(os.getpid(), mark) if one.pid != tracker],
+        lambda: [one for one in processes.members(os.getpid(), mark) if one.pid != _tracker()],
         get_settings().kill_grace,
     )
     if ended.processes:
         log.info("job %s: %s", claim.job_id, ended)
+
+
+def _left_running(before: set[int]) -> bool:
+    """Whether a process that the attempt started is still there."""
+    return bool(processes.living(processes.children() - before - {_tracker()}))
+
+
+def _tracker() -> int:
+    """Python's own helper, which ignores SIGTERM, and ends with this process."""
+    return getattr(resource_tracker._resource_tracker, "_pid", None) or 0
 
 
 def _results_of(claim: Claim) -> Callable[[int], Any]:

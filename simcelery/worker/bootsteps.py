@@ -9,7 +9,7 @@ from celery import bootsteps
 from simcelery.errors import SimceleryError
 from simcelery.recovery import loop
 from simcelery.settings import get_settings
-from simcelery.worker import allocation, child, hearing, limits, quarantine, slots
+from simcelery.worker import allocation, child, hearing, limits, quarantine, slots, withdrawal
 from simcelery.worker.chores import Chores
 from simcelery.worker.consuming import consume_lanes
 from simcelery.worker.hearing import Hearing
@@ -23,6 +23,7 @@ from simcelery.worker.startup import LONGEST, named
 from simcelery.worker.task import forget_plain_tasks
 from simcelery.worker.ticker import Ticker
 from simcelery.worker.trust import refuse_untrusted
+from simcelery.worker.withdrawal import Withdrawal
 
 
 class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -36,6 +37,8 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.options["without_gossip"] = worker.options["without_mingle"] = True
         refuse_unsafe(worker, unsafe_pool)
         refuse_untrusted(worker.app)
+        if lacks := withdrawal.trouble(get_settings(), make=True):
+            refuse(f"no job could run here: {lacks}")
         child.startup = named(startup) if startup else None
 
     def create(self, worker: Any) -> None:
@@ -79,6 +82,8 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         assert slots.shared is not None
         judge = Quarantine(slots.shared, get_settings(), worker.lease.worker_id, lambda: worker.consumer)
         Ticker("quarantine", judge.look, quarantine.EVERY).start()
+        nurse = Withdrawal(slots.shared, get_settings(), worker.lease.worker_id, lambda: worker.consumer)
+        Ticker("withdrawal", nurse.look, withdrawal.EVERY).start()
         Ticker(
             "reaper",
             lambda: child.replace_dead_reaper(_children(worker)),

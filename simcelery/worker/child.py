@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import multiprocessing.process
 import os
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,7 +14,7 @@ import billiard
 
 from simcelery.execution import processes
 from simcelery.execution.reaper import Reaper
-from simcelery.settings import get_settings
+from simcelery.settings import SETTINGS_FILE, find_settings_file, get_settings
 from simcelery.worker import slots
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,24 @@ def prepare(**_: Any) -> None:
     _lead_a_session()
     slots.mine = slots.shared.slot(getattr(billiard.current_process(), "index", 0))
     slots.mine.idle()
+    _speak_utf8()
+    _keep_what_the_folder_told()
     _start_up()
+
+
+def _speak_utf8() -> None:
+    """What a job prints is read as UTF-8, and whatever the worker's locale, to print never fails."""
+    for stream in {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    os.environ.setdefault("PYTHONIOENCODING", "utf-8:backslashreplace")  # for Python that a job starts
+
+
+def _keep_what_the_folder_told() -> None:
+    """Jobs run in folders of their own, and find modules and settings as the worker did in its own."""
+    sys.path[:] = map(os.path.abspath, sys.path)
+    if file := find_settings_file():
+        os.environ[SETTINGS_FILE] = str(file)
 
 
 def _allow_children() -> None:

@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simcelery.execution.workdir import attempt_folder
-from simcelery.settings import get_settings
+from simcelery.execution.workdir import Folder
 from simcelery.worker import slots
 from simcelery.workflows.encoding import encode
 
@@ -30,28 +29,21 @@ class CurrentJob:
         tags: the job's tags.
     """
 
-    def __init__(self, claim: Claim | None = None) -> None:
+    def __init__(self, claim: Claim | None = None, folder: Folder | None = None) -> None:
         self._claim = claim
+        self._folder = folder
         self.id = claim.job_id if claim else None
         self.attempt = claim.attempt if claim else 0
         self.workflow = claim.workflow if claim else ""
         self.tags = claim.tags if claim else ()
-        self._workdir: Path | None = None
         self._reported_at = float("-inf")
 
     @property
     def workdir(self) -> Path:
-        """A folder of this attempt's own. It is made when it is first asked for."""
-        if self._claim is None:
-            return Path.cwd()
-        if self._workdir is None:
-            self._workdir = attempt_folder(get_settings().workdirs, self._claim.job_id, self._claim.attempt)
-        return self._workdir
-
-    @property
-    def workdir_if_used(self) -> Path | None:
-        """The folder, if it was ever asked for."""
-        return self._workdir
+        """A folder of this attempt's own, where the workflow runs. Where it stays empty, it is removed at the
+        end, unless it was asked for here.
+        """
+        return Path.cwd() if self._folder is None else self._folder.ask()
 
     def should_stop(self) -> bool:
         """Whether this attempt should save what it can and end, because its worker is about to.

@@ -6,6 +6,7 @@ import time
 from typing import Protocol
 
 from simcelery.board import engine
+from simcelery.execution import workdir
 from simcelery.worker import pace, slots
 from simcelery.worker.slots import Phase
 from simcelery.worker.ticker import Ticker
@@ -47,4 +48,5 @@ def _look() -> None:
         _watched.flush()
     engine.release_rested(_BUSY_REST if busy else _IDLE_REST)
     if not busy and not engine.is_connected():
+        workdir.tidy()
         _ticker.rest()

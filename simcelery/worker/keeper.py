@@ -26,7 +26,7 @@ from simcelery.board.transitions import Guard, Report
 from simcelery.execution import memory, processes
 from simcelery.execution.ending import Ended, end
 from simcelery.settings import Settings
-from simcelery.worker import chores, recording, reports, spool
+from simcelery.worker import chores, folders, recording, reports, spool
 from simcelery.worker.slots import Order, Phase, Running, Slots
 from simcelery.worker.ticker import Ticker
 
@@ -212,6 +212,7 @@ class Keeper:
         if ended is not None and ended.left:
             log.error("job %s: %s", running.job_id, ended)
             report = replace(report, error_message=f"{report.error_message or 'ended'}; {ended}")
+        report = replace(report, workdir=folders.left_by(running.job_id, running.attempt, running.claim_id))
         self._closing.add(running.claim_id)
         self._later(ending.guard, report, running.task_id, running.claim_id)
 

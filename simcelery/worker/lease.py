@@ -14,6 +14,7 @@ from celery.worker import state as worker_state
 
 from simcelery.board import catalogue, engine, leases, transitions
 from simcelery.board.catalogue import Entry
+from simcelery.board.identity import identity as identity_of_board
 from simcelery.board.sendable import Lane
 from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import ServiceError
@@ -21,6 +22,7 @@ from simcelery.execution import identity
 from simcelery.settings import Settings, get_settings
 from simcelery.worker import allocation, predecessors, spool
 from simcelery.worker.claiming import WORKER_ID
+from simcelery.worker.folders import BOARD
 from simcelery.worker.keeper import Keeper
 from simcelery.worker.quarantine import Quarantine
 from simcelery.worker.slots import Order
@@ -77,6 +79,7 @@ class Lease:
 
     def _register(self) -> int:
         with engine.begin(self.settings) as connection:
+            os.environ[BOARD] = identity_of_board(connection)
             catalogue.write(connection, [entry(known, self.settings) for known in registry.definitions()])
             return leases.register(
                 connection,

@@ -53,7 +53,9 @@ class Quarantine:
         return sorted({record.workflow for record in records if (record.succeeded_at or 0) > told})
 
     def look(self) -> None:
-        """One look; does nothing while no failures pile up."""
+        """One look; does nothing while no failures pile up, nor while the worker takes no jobs anyway."""
+        if self._slots.unusable:
+            return
         records = [one for one in self._slots.records() if one.failures or one.succeeded_at]
         failed = frozenset(task_id for record in records for task_id in record.failed)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Report
 from simcelery.worker.slots import Order
@@ -43,6 +45,19 @@ def ended_by(order: Order, *, retry_in: float | None = None, processes: int = 0)
             error_message="ended here, because the job was no longer this attempt's",
         )
     return Report(ending=Ending.RELEASED, cause=Cause.SHUTDOWN)
+
+
+def lost_to_node(failed: Report, lacks: str) -> Report:
+    """The report of an attempt that failed on a node that takes no files: as a loss, which is tried again."""
+    error = ": ".join(filter(None, (failed.error_type, failed.error_message)))
+    return replace(
+        failed,
+        ending=Ending.LOST,
+        cause=Cause.WORKER_LOST,
+        error_type="LostWorkerError",
+        error_message=f"its node takes no files ({lacks}), and it ended with {error}",
+        retry_in=None,
+    )
 
 
 def lost(message: str, *, out_of_memory: bool) -> Report:

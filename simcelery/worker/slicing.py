@@ -20,6 +20,7 @@ from simcelery.board.slices import Outcome
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
 from simcelery.errors import ServiceError
+from simcelery.execution.places import Unusable
 from simcelery.worker import attempt, claiming, flusher, pace, recording, slots
 from simcelery.worker.patience import patiently
 from simcelery.workflows.definition import Definition
@@ -43,7 +44,11 @@ def run(
         held = Slice(claims)
         flusher.watch(held)
         for claim in held:
-            report = _attempt(definition, claim, held)
+            try:
+                report = _attempt(definition, claim, held)
+            except Unusable as error:
+                _withdraw(claim, held, str(error))
+                break
             if claim.claim_id == claim_id:
                 own = claim, report
         held.close()
@@ -72,6 +77,15 @@ def _attempt(definition: Definition, claim: Claim, held: Slice) -> Report:
     return report
 
 
+def _withdraw(claim: Claim, held: Slice, reason: str) -> None:
+    """The node takes no files: what this child holds goes back as if it had never been claimed."""
+    log.error("job %s goes back to the board: this node cannot run it: %s", claim.job_id, reason)
+    held.take_back(claim)
+    if slots.shared is not None:
+        slots.shared.report_unusable()
+        slots.shared.return_job()
+
+
 class Slice:
     """Claims that this child holds: those not begun yet, the one that runs, and outcomes to be written.
 
@@ -98,6 +112,11 @@ class Slice:
                 raise StopIteration
             self._begun += 1
             return self._waiting.popleft()
+
+    def take_back(self, claim: Claim) -> None:
+        """It was not begun after all."""
+        with self._taking:
+            self._waiting.appendleft(claim)
 
     @property
     def is_over(self) -> bool:

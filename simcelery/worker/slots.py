@@ -134,6 +134,7 @@ class _Header(ctypes.Structure):
         ("closed", ctypes.c_uint8),
         ("draining", ctypes.c_uint8),
         ("broken", ctypes.c_uint8),
+        ("unusable", ctypes.c_uint8),
     ]
 
 
@@ -176,7 +177,22 @@ class Slots:
         """Let jobs be claimed again, unless the worker ends; failures are counted anew."""
         for fields in self._used():
             fields.failures = 0
-        self._header.closed = self._header.draining or self._header.broken
+        header = self._header
+        header.closed = header.draining or header.broken or header.unusable
+
+    @property
+    def unusable(self) -> bool:
+        """Whether a child has found that the node takes no files."""
+        return bool(self._header.unusable)
+
+    def report_unusable(self) -> None:
+        """Say so, from the child: nothing is claimed any more."""
+        self._header.unusable = self._header.closed = 1
+
+    def usable(self) -> None:
+        """It does again."""
+        self._header.unusable = 0
+        self.reopen()
 
     @property
     def draining(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import cached_property, update_wrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from simcelery.errors import DefinitionError
 from simcelery.settings import Settings, parse_duration
@@ -39,6 +39,7 @@ class Definition:
         retry_on: exceptions worth another attempt; default: all.
         retry_delay: seconds before the second attempt; it doubles each time up to an hour. Up to a tenth
             is added.
+        cwd: where it runs: in the ``workdir`` of the attempt, or in the folder of its ``worker``.
         slices: whether short jobs of this workflow may be claimed and finished together.
         version: declare a new one when old results should no longer be reused by ``dedupe``.
 
@@ -60,6 +61,7 @@ class Definition:
         retry_on: Iterable[type[BaseException]] | type[BaseException] | None = None,
         retry_delay: float | str | timedelta = 5.0,
         slices: bool = True,
+        cwd: Literal["workdir", "worker"] = "workdir",
         version: str = "1",
     ) -> None:
         if not _is_ordinary(function):
@@ -91,6 +93,9 @@ class Definition:
         if not isinstance(slices, bool):
             raise DefinitionError(f"workflow {self.name}: slices must be True or False, not {slices!r}")
         self.slices = slices
+        if cwd not in ("workdir", "worker"):
+            raise DefinitionError(f"workflow {self.name}: cwd must be 'workdir' or 'worker', not {cwd!r}")
+        self.cwd = cwd
         self.version = _word(f"workflow {self.name}:", "version", version)
         self.parameters = Parameters(self.name, function)
         update_wrapper(self, function, updated=())  # attributes of the function must not become options

@@ -12,8 +12,9 @@ is written as an object with one key that starts with ``$``:
 
 Everything else becomes plain JSON and is restored by the annotation it was declared with: tuples,
 sets and other sequences become lists; dataclasses, pydantic models and objects with ``as_dict()`` or
-``todict()`` become dictionaries; dates, paths, enums, decimals and UUIDs become strings (or the enum's
-value). Dictionaries keep no order: jsonb has none, and equal parameters should look equal to ``dedupe``.
+``todict()`` become dictionaries; dates, paths (an absolute one, of what exists), enums, decimals and UUIDs
+become strings (or the enum's value). Dictionaries keep no order: jsonb has none, and equal parameters should
+look equal to ``dedupe``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from simcelery.errors import EncodingError, PayloadTooLargeError
+from simcelery.workflows.paths import absolute
 
 _EXACT_FLOAT_LIMIT = 1e16  # from here on repr() drops the decimal point and jsonb hands back an integer
 _INT_DIGITS = 4000  # Python refuses to read longer integers back from text
@@ -92,7 +94,7 @@ def _encode(value: Any, path: str, job: Callable[[JobRef], int], depth: int) -> 
         case uuid.UUID() | decimal.Decimal():
             return str(value)
         case os.PathLike():
-            return _text(os.fsdecode(value), path)
+            return _text(absolute(os.fsdecode(value)), path)
     return _object(value, path, job, depth)
 
 

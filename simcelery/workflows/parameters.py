@@ -10,7 +10,7 @@ import json
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from pydantic import (
@@ -27,6 +27,7 @@ from pydantic.warnings import ArbitraryTypeWarning
 from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.workflows.annotations import one_line, restorable, short, type_name, unstorable
 from simcelery.workflows.encoding import JobRef, contains_job, decode, encode
+from simcelery.workflows.paths import Finder
 
 # A dataclass does not check its own fields, so instances are checked here and not first on a worker.
 _CONFIG = ConfigDict(
@@ -62,6 +63,10 @@ class Parameters:
         self._model = cache(self._build_model)
         self._result_model = cache(self._build_result_model)
         self._model(frozenset())
+
+    @cached_property
+    def _with_absolute_paths(self) -> Finder:
+        return Finder(self.json_schema())
 
     @property
     def names(self) -> list[str]:
@@ -195,15 +200,16 @@ class Parameters:
             raise EncodingError(f"{self.name}: parameter {name}: {error}") from None
 
     def encode(self, values: Mapping[str, Any], job: Callable[[JobRef], int]) -> dict[str, Any]:
-        """What the board stores for validated `values`.
+        """What the board stores for validated `values`. Paths of what exists here become absolute.
 
         Raises:
             EncodingError: a value cannot be stored; the message names the path to it.
         """
         try:
-            return {name: encode(value, name, job) for name, value in values.items()}
+            encoded = {name: encode(value, name, job) for name, value in values.items()}
         except EncodingError as error:
             raise type(error)(f"{self.name}: parameter {error}") from None
+        return self._with_absolute_paths(encoded)
 
     def restore(self, stored: Mapping[str, Any], job: Callable[[int], Any] | None = None) -> dict[str, Any]:
         """The typed values of what the board stores; `job` gives the results of jobs referred to.

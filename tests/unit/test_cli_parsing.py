@@ -189,7 +189,7 @@ def test_files(target: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     for name in ("b.cif", "a.cif", "c.xyz"):
         (tmp_path / name).touch()
-    found = [Item({"structure": "a.cif"}, "a.cif"), Item({"structure": "b.cif"}, "b.cif")]
+    found = [Item({"structure": str(tmp_path / name)}, name) for name in ("a.cif", "b.cif")]
     assert list(sources.items(target, [], "structure=*.cif", [])) == found
     assert list(sources.items(target, [], "*.cif", [])) == found
     assert [item.values for item in sources.items(target, [], "c.xyz", ["fmax=1,2"])] == [

@@ -1,0 +1,90 @@
+"""The folders that a node needs for its jobs, and what is wrong with them: never the fault of a job."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+LEAST = 64 * 1024  # bytes; with less a file system is full
+
+
+class Unusable(Exception):
+    """This node cannot run a job now: one of its folders does not take files. The job has not begun."""
+
+    @classmethod
+    def because(cls, place: str | Path, error: OSError) -> Unusable:
+        """It, from what the operating system says."""
+        return cls(f"{place}: {_reason(error)}")
+
+
+def full(places: Iterable[str | Path]) -> str | None:
+    """One line about the first of the folders whose file system has no room; what is missing is left out."""
+    for place in places:
+        try:
+            room = os.statvfs(place)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return f"{place}: {_reason(error)}"
+        if room.f_blocks > 0 and _free(room) < LEAST:
+            return f"{place}: no space is left there"
+        if room.f_files > 0 and room.f_ffree == 0:
+            return f"{place}: no room for more files is left there"
+        if room.f_flag & os.ST_RDONLY:
+            return f"{place}: the file system is read-only"
+    return None
+
+
+def trouble(places: Iterable[str | Path], *, make: bool = False) -> str | None:
+    """One line about the first of the folders in which no file can be written, or None.
+
+    Parameters:
+        make: make those that are missing. Otherwise the nearest folder above must allow it.
+    """
+    for place in places:
+        try:
+            if make:
+                Path(place).mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = _trouble(Path(place))
+        except OSError as error:
+            found = f"{place}: {_reason(error)}"
+        if found:
+            return found
+    return None
+
+
+def free(place: Path) -> int:
+    """Bytes that can be written there.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    return _free(os.statvfs(_existing(place)))
+
+
+def _trouble(place: Path) -> str | None:
+    nearest = _existing(place)
+    if not nearest.is_dir():
+        return f"{place}: {nearest} is not a folder"
+    if found := full([nearest]):
+        return found
+    if nearest != place:
+        return None if os.access(nearest, os.W_OK | os.X_OK) else f"{place}: {nearest} cannot be written to"
+    with tempfile.TemporaryFile(dir=place, buffering=0) as file:
+        file.write(b"\0" * 4096)
+        os.fsync(file.fileno())  # a quota, or a network's file system, may refuse only now
+    return None
+
+
+def _existing(place: Path) -> Path:
+    return next((folder for folder in (place, *place.parents) if os.path.lexists(folder)), Path("/"))
+
+
+def _free(room: os.statvfs_result) -> int:
+    return room.f_frsize * (room.f_bfree if os.geteuid() == 0 else room.f_bavail)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,63 @@
+"""What tells one board from another, and stays the same for whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from simcelery.board import engine
+from simcelery.board.identity import identity
+from simcelery.services import Services
+from simcelery.settings import get_settings
+
+
+def identity_of(url: str) -> str:
+    with engine.begin(get_settings().model_copy(update={"database_url": SecretStr(url)})) as connection:
+        return identity(connection)
+
+
+@pytest.fixture
+def another(servers: Services) -> Iterator[str]:
+    """The URL of another database of the same server."""
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE another")
+        yield servers.database_url.rpartition("/")[0] + "/another"
+        engine.dispose()
+        connection.execute("DROP DATABASE another WITH (FORCE)")
+
+
+@pytest.fixture
+def role(servers: Services) -> Iterator[str]:
+    """The URL of the board for an ordinary role."""
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE ordinary LOGIN PASSWORD 'ordinary'")
+        yield "postgresql://ordinary:ordinary@" + servers.database_url.rpartition("@")[2]
+        engine.dispose()
+        connection.execute("DROP ROLE ordinary")
+
+
+def test_two_databases_of_a_server_are_two_boards(servers: Services, another: str) -> None:
+    assert identity_of(servers.database_url) == identity_of(servers.database_url)
+    assert identity_of(servers.database_url) != identity_of(another)
+
+
+def test_every_role_sees_the_same_board(servers: Services, role: str) -> None:
+    assert identity_of(role) == identity_of(servers.database_url)
+
+
+def test_a_role_that_may_not_ask_the_server_still_tells_two_boards_apart(
+    servers: Services, role: str, another: str
+) -> None:
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    with psycopg.connect(another, autocommit=True) as connection:
+        connection.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    try:
+        mine, its = identity_of(role), identity_of(role.rpartition("/")[0] + "/another")
+    finally:
+        with psycopg.connect(servers.database_url, autocommit=True) as connection:
+            connection.execute("GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")
+    assert mine != its
