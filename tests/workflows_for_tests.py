@@ -429,3 +429,32 @@ def half_done() -> None:
     """Writes a file by its bare name, and takes its process along."""
     Path("half.txt").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@workflow
+def fills_its_disk() -> None:
+    with open("data", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def _print_letters(how: str) -> None:
+    print("Å 中 🙂 \udcff", file=sys.stderr if how == "stderr" else sys.stdout, flush=True)
+
+
+@workflow
+def prints_letters(how: str) -> str:
+    """Letters that most locales lack, and one that no encoding has."""
+    import logging
+    import multiprocessing
+
+    if how == "logging":
+        logging.basicConfig(stream=sys.stderr, force=True)
+        logging.warning("Å 中 🙂 \udcff")
+    elif how == "child":
+        child = multiprocessing.get_context("fork").Process(target=_print_letters, args=(how,))
+        child.start()
+        child.join()
+    else:
+        _print_letters(how)
+    return how

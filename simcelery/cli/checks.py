@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from simcelery.cli.words import duration, many, named
+from simcelery.cli.words import duration, many, named, size
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -59,6 +60,8 @@ def _notes(live: list[dict[str, Any]]) -> Iterator[Check]:
         name, note = worker["nodename"], worker["note"]
         if worker["quarantined_at"]:
             advice = f"find out what host {worker['host']} lacks, repair it, and restart the worker there"
+            if (note or "").startswith("takes no jobs"):
+                advice = f"see to it on host {worker['host']}; the worker goes on by itself"
             yield Check("quarantine", "warn", f"{name}: {note or 'in quarantine'}", advice)
         elif note:
             advice = "give all workers of a queue the same workflows, or the workflows queues of their own"
@@ -106,6 +109,25 @@ def _recovery(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Ch
         )
     if not waiting:
         yield Check("recovery", "ok", "its acts are done in turn")
+
+
+def of_folders(settings: Settings) -> Iterator[Check]:
+    """Whether a worker here could write what its jobs need."""
+    from simcelery.execution import places
+    from simcelery.worker import folders
+
+    try:
+        needed = folders.needed(settings)
+    except places.Unusable as error:
+        yield Check("temporary files", "FAIL", str(error))
+        return
+    for name, place in zip(("job folders", "spool", "temporary files"), needed, strict=True):
+        if found := places.trouble([place]):
+            # A folder of the nodes may well be missing where no worker runs.
+            verdict: Verdict = "FAIL" if os.path.lexists(place) else "warn"
+            yield Check(name, verdict, found, "no job could run here: see to it, or choose another folder")
+        elif name == "job folders":
+            yield Check(name, "ok", f"{place}, {size(places.free(place))} free")
 
 
 def of_spool(settings: Settings) -> Iterator[Check]:

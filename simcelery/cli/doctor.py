@@ -61,6 +61,7 @@ def examine() -> Iterator[Check]:
     yield from _settings(settings)
     yield from checks.of_grace(settings)
     yield from _guarded("workflows", lambda: _workflows(settings))
+    yield from checks.of_folders(settings)
     yield from checks.of_spool(settings)
     for name, url, look in (
         ("board", settings.board_url, lambda: _board(settings)),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from simcelery.board.queries import JobRow
 
 _MOST_LINES = 40
+_LOG_LINES = 20
 
 
 @command("show", "simcelery show 42", "simcelery show last", "simcelery show 42 -o json | jq .attempts")
@@ -32,6 +33,7 @@ def show(selection: Selection, output: Output) -> None:
         attempts = queries.attempts(connection, number)
         parents = dependencies.parents_of(connection, number)
         children = dependencies.children_of(connection, number)
+        printed = queries.log(connection, number)
     assert row is not None, "resolve has found it"
     traceback = attempts[-1]["traceback"] if attempts else None
     if output == "json":
@@ -41,6 +43,8 @@ def show(selection: Selection, output: Output) -> None:
         show_ids([number])
     else:
         _show(row, attempts, parents, children)
+        if row.state == "failed":
+            _show_end_of(printed, number)
 
 
 def the_only(selection: Selection) -> int:
@@ -71,6 +75,19 @@ def _show(row: JobRow, attempts: list[dict[str, Any]], parents: list[int], child
             heading(f"traceback of attempt {attempts[-1]['attempt']}")
             for line in attempts[-1]["traceback"].rstrip().splitlines():
                 say(f"  {line}")
+
+
+def _show_end_of(printed: str, number: int) -> None:
+    """Of a job that failed: what it said last is most often why."""
+    lines = printed.rstrip().splitlines()
+    if not lines:
+        return
+    say()
+    heading("end of the log" if len(lines) > _LOG_LINES else "log")
+    for line in lines[-_LOG_LINES:]:
+        say(f"  {line}")
+    if len(lines) > _LOG_LINES:
+        say(f"  all {len(lines):,} lines: simcelery logs {number}")
 
 
 def _facts(row: JobRow, parents: list[int], children: list[int]) -> list[tuple[str, object]]:
@@ -153,6 +170,8 @@ def _show_attempts(attempts: list[dict[str, Any]]) -> None:
     ]
     show_table(columns, rows)
     for one in attempts:
+        if one["workdir"]:
+            say(f"  attempt {one['attempt']}, files: {one['workdir']}")
         if one["late_outcome"]:
             say(f"  attempt {one['attempt']}, late: {late(one)}")
 

@@ -51,7 +51,7 @@ class SubmitCommand(Command):
     "simcelery submit emt.relax structure=NaCl.cif fmax=0.01 --priority 8",
     "simcelery submit emt.relax --each '*.cif' --grid fmax=0.05,0.01 -t oxides --dedupe",
     "simcelery submit my_project.scan --each points.csv --dry-run",
-    "simcelery submit --queue cpu --wait -- mpirun -n 4 ./solve input.txt",
+    "simcelery submit --queue cpu --wait -- mpirun -n 4 ~/bin/solve $PWD/input.txt",
     cls=SubmitCommand,
 )
 @click.argument("workflow", required=False, shell_complete=workflow_names)
@@ -147,13 +147,20 @@ def _what(
         if not argv:
             raise UsageError("there is no command after '--'")
         shell = find("command")
-        return shell, sources.Items(shell, {"argv": argv}, None, [])
+        return shell, sources.Items(shell, {"argv": [_program(argv[0]), *argv[1:]]}, None, [])
     if not workflow:
         raise UsageError("submit what? Name a workflow ('simcelery workflows' lists them), or '-- COMMAND'")
     if "=" in workflow:
         raise UsageError(f"{workflow!r} stands where the workflow's name should: submit WORKFLOW NAME=VALUE")
     target = find(workflow)
     return target, sources.items(target, parameters, each, grid)
+
+
+def _program(name: str) -> str:
+    """``./solve`` is the file here: the command runs elsewhere."""
+    from simcelery.workflows.paths import absolute
+
+    return absolute(name) if "/" in name else name
 
 
 def _options(chosen: dict[str, Any]) -> Options:

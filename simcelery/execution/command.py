@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import subprocess
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ import psutil
 from simcelery.execution import processes
 from simcelery.execution.ending import end_for_certain
 
-TAIL_LINES = 200
+# What is kept of a command's output beside the file: its last lines, however long they are.
+TAIL_LINES, TAIL_BYTES = 200, 64 * 1024
+OUTPUT = "output.txt"
 
 _LONGEST_CALL = 0.25  # seconds
 
@@ -36,6 +37,7 @@ def run(
     folder: Path,
     environment: Mapping[str, str],
     *,
+    tail_bytes: int = TAIL_BYTES,
     grace: float = 5.0,
     on_started: Callable[[subprocess.Popen[bytes]], None] | None = None,
 ) -> Completed:
@@ -47,6 +49,7 @@ def run(
     also collects the zombies.
 
     Parameters:
+        tail_bytes: how much of its output is returned, at most.
         grace: seconds between SIGTERM and SIGKILL for what is to be ended.
         on_started: called with the running command; it must not wait for it.
 
@@ -56,8 +59,7 @@ def run(
     mark = uuid4().hex
     before = processes.children()
     process: subprocess.Popen[bytes] | None = None
-    log = folder / "output.txt"
-    with log.open("wb") as output:
+    with (folder / OUTPUT).open("wb") as output:
         try:
             process = subprocess.Popen(
                 list(command),
@@ -73,9 +75,21 @@ def run(
             _await(process)
         finally:
             _end_all(process, mark, before, grace)
-    with log.open(encoding="utf-8", errors="backslashreplace") as output_text:
-        tail = "".join(deque(output_text, TAIL_LINES))
-    return Completed(process.wait(), tail.replace("\0", "\\0"))
+    return Completed(process.wait(), tail(folder, tail_bytes))
+
+
+def tail(folder: Path, most: int = TAIL_BYTES) -> str:
+    """The last lines of what the command in a folder has printed: 200, and `most` bytes, at most."""
+    try:
+        with (folder / OUTPUT).open("rb") as file:
+            begin = max(0, file.seek(0, os.SEEK_END) - most)
+            file.seek(begin)
+            data = file.read(most)
+    except OSError:
+        return ""
+    lines = data.decode(errors="backslashreplace").replace("\0", "\\0").splitlines(keepends=True)
+    whole = lines[1:] if begin and len(lines) > 1 else lines
+    return "".join(whole[-TAIL_LINES:])
 
 
 def terminate(process: subprocess.Popen[bytes]) -> None:

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from simcelery.execution import command as execution
-from simcelery.settings import get_settings
+from simcelery.settings import SETTINGS_FILE, get_settings
 from simcelery.submission.workflow import workflow
-from simcelery.worker.context import current_job
+from simcelery.worker.context import CurrentJob, current_job
 from simcelery.worker.stopping import warned_by
 from simcelery.workflows.outcomes import Fail
+
+# What the worker itself may have its passwords from. A command that prints its environment, or hands it on to
+# another service, is common; one that submits jobs is rare, and says so.
+SECRETS = (
+    "SIMCELERY_DATABASE_URL",
+    "SIMCELERY_BROKER_URL",
+    SETTINGS_FILE,
+    "CELERY_BROKER_URL",
+    "CELERY_BROKER_READ_URL",
+    "CELERY_BROKER_WRITE_URL",
+    "CELERY_RESULT_BACKEND",
+    "PGPASSWORD",
+)
+_ERROR_LINES, _ERROR_LENGTH = 20, 2000
+_LINE_LENGTH = 500
 
 
 @dataclass(frozen=True)
@@ -20,7 +38,7 @@ class CommandResult:
 
     Attributes:
         exit_code: 0.
-        output: the last 200 lines that it printed, both streams together.
+        output: the last 200 lines that it printed, both streams together, and 64 KiB at most.
         workdir: the folder in which it ran; its whole output is in ``output.txt`` there.
     """
 
@@ -30,7 +48,7 @@ class CommandResult:
 
 
 @workflow(name="command")
-def command(argv: list[str], env: dict[str, str] | None = None) -> CommandResult:
+def command(argv: list[str], env: dict[str, str] | None = None, keep_urls: bool = False) -> CommandResult:
     """Run a command in the job's own folder. An exit code other than 0 is a failure.
 
     When its worker is about to end, the command gets SIGTERM and the grace period to save its work; however
@@ -39,21 +57,25 @@ def command(argv: list[str], env: dict[str, str] | None = None) -> CommandResult
     Parameters:
         argv: the program and its arguments. No shell is involved; ask for one with ``["sh", "-c", "…"]``.
         env: variables added to the worker's environment.
+        keep_urls: leave it the variables that say where board and broker are, with their passwords: for a
+            command that itself submits jobs.
 
     Raises:
-        CommandError: the exit code is not 0; the message ends with the last line of output.
+        CommandError: the exit code is not 0; the message holds the end of the output, and where all of it is.
         Fail: there is no such program on this node.
     """
     job = current_job()
-    environment = {**os.environ, "SIMCELERY_JOB_ID": str(job.id or ""), **(env or {})}
-    grace = get_settings().kill_grace
+    settings = get_settings()
+    most = min(execution.TAIL_BYTES, settings.max_payload // 16)  # as JSON it may be six times as long
     try:
         with ExitStack() as stack:
+            stack.enter_context(_output_in_log(job, most))
             completed = execution.run(
                 argv,
                 job.workdir,
-                environment,
-                grace=grace,
+                environment(job, env or {}, keep_urls),
+                tail_bytes=most,
+                grace=settings.kill_grace,
                 on_started=lambda process: stack.enter_context(
                     warned_by(lambda: execution.terminate(process))
                 ),
@@ -61,10 +83,36 @@ def command(argv: list[str], env: dict[str, str] | None = None) -> CommandResult
     except (FileNotFoundError, PermissionError) as error:
         raise Fail(f"cannot run {argv[0]!r} here: {error.strerror}") from None
     if completed.exit_code != 0:
-        lines = completed.output.strip().splitlines()
-        raise CommandError(f"exit code {completed.exit_code}" + (f": {lines[-1]}" if lines else ""))
+        raise CommandError(_failure(completed, job.workdir))
     return CommandResult(0, completed.output, str(job.workdir))
 
 
 class CommandError(Exception):
     """A command ended with an exit code other than 0."""
+
+
+def environment(job: CurrentJob, added: dict[str, str], keep_urls: bool) -> dict[str, str]:
+    """The worker's environment without its passwords, and with what is added for this command."""
+    inherited = {name: value for name, value in os.environ.items() if keep_urls or name not in SECRETS}
+    return {**inherited, "SIMCELERY_JOB_ID": str(job.id or ""), "PWD": str(job.workdir), **added}
+
+
+@contextmanager
+def _output_in_log(job: CurrentJob, most: int) -> Iterator[None]:
+    """However the command ends, the end of what it printed is in the log of its attempt."""
+    try:
+        yield
+    finally:
+        if job.id is not None and (text := execution.tail(job.workdir, most)):
+            sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def _failure(completed: execution.Completed, folder: Path) -> str:
+    """Its first line says what happened, for those who read only that."""
+    lines = completed.output.rstrip().splitlines()
+    last = f": {lines[-1].strip()[-_LINE_LENGTH:]}" if lines else ""
+    where = f"its output is in {folder / execution.OUTPUT}"
+    end = "\n".join(lines[-_ERROR_LINES:])[-_ERROR_LENGTH:]
+    return f"exit code {completed.exit_code}{last}\n{where}" + (
+        f", and ends:\n{end}" if len(lines) > 1 else ""
+    )

@@ -193,8 +193,8 @@ def test_files(target: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert list(sources.items(target, [], "structure=*.cif", [])) == found
     assert list(sources.items(target, [], "*.cif", [])) == found
     assert [item.values for item in sources.items(target, [], "c.xyz", ["fmax=1,2"])] == [
-        {"structure": "c.xyz", "fmax": 1},
-        {"structure": "c.xyz", "fmax": 2},
+        {"structure": str(tmp_path / "c.xyz"), "fmax": 1},
+        {"structure": str(tmp_path / "c.xyz"), "fmax": 2},
     ]
 
 

@@ -1,0 +1,162 @@
+"""A node whose folders take no files: its worker takes no jobs until they do, and no job is blamed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from simcelery.execution import places
+from tests.acceptance.helpers import submit
+from tests.board_helpers import attempts, row, sql
+from tests.conftest import Project, wait_until
+
+Break = Callable[[Path], object]
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """A file system in memory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=False)
+    if done.returncode:
+        pytest.skip("only root may mount, and not in every container")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> None:
+    with (folder / "ballast").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            return
+
+
+@contextmanager
+def a_file_instead(root: Path) -> Iterator[None]:
+    root.rename(root.with_name("aside"))
+    root.touch()
+    yield
+    root.unlink()
+    root.with_name("aside").rename(root)
+
+
+@contextmanager
+def a_full_file_system(root: Path) -> Iterator[None]:
+    with mounted(root, "size=256k"):
+        fill(root)
+        yield
+
+
+@contextmanager
+def no_inode_left(root: Path) -> Iterator[None]:
+    with mounted(root, "nr_inodes=1"):
+        yield
+
+
+@contextmanager
+def a_read_only_file_system(root: Path) -> Iterator[None]:
+    with mounted(root, "ro"):
+        yield
+
+
+KINDS = [a_file_instead, a_full_file_system, no_inode_left, a_read_only_file_system]
+
+
+@pytest.fixture
+def root(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The parent of the job folders."""
+    folder = tmp_path_factory.mktemp("node") / "attempts"
+    folder.mkdir()
+    project.environment["SIMCELERY_WORKDIR_ROOT"] = str(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sweep_survives_a_root_that_becomes_unusable(project: Project, root: Path, kind: Break) -> None:
+    project.worker("-c", "2")
+    assert submit(project, "where.submit('x')").state in ("pending", "running", "succeeded")
+    wait_until(lambda: sql("SELECT count(*) FROM jobs WHERE state = 'succeeded'") == [(1,)], 30)
+    with kind(root):  # type: ignore[attr-defined]
+        project.python("import sims; sims.where.submit_many({'write': str(n)} for n in range(100))")
+        wait_until(lambda: "takes no jobs" in project.logs(), 30)
+        wait_until(lambda: sql("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL") == [(1,)], 30)
+        wait_until(lambda: sql("SELECT count(*) FROM jobs WHERE state = 'running'") == [(0,)], 30)
+        waiting = sql("SELECT count(*), sum(failures), sum(losses) FROM jobs WHERE state = 'pending'")
+        assert waiting == [(100, 0, 0)]
+        assert sql("SELECT count(*) FROM attempts") == [(1,)]
+        said = project.run("simcelery", "doctor")
+        assert f"{root}: " in said.stdout
+        assert len([line for line in project.logs().splitlines() if "takes no jobs" in line]) == 1
+    wait_until(lambda: sql("SELECT count(*) FROM jobs WHERE state = 'succeeded'") == [(101,)], 60)
+    assert sql("SELECT count(*) FROM attempts WHERE attempt > 1 OR outcome <> 'succeeded'") == [(0,)]
+    assert sql("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL OR note IS NOT NULL") == [(0,)]
+
+
+def test_a_job_that_runs_out_of_room_is_lost_and_not_failed(project: Project, root: Path) -> None:
+    with mounted(root, "size=1m"):
+        project.worker("-c", "1")
+        job = submit(project, "fills_its_disk.submit()")
+        wait_until(lambda: attempts(job.id), 30)
+        first = attempts(job.id)[0]
+        assert (first["outcome"], first["cause"]) == ("lost", "worker_lost")
+        assert "No space left on device" in first["error_message"]
+        assert str(root) in first["error_message"]
+        assert (row(job.id).failures, row(job.id).losses) == (0, 1)
+        wait_until(lambda: "takes no jobs" in project.logs(), 30)
+
+
+@pytest.mark.parametrize("which", ["SIMCELERY_WORKDIR_ROOT", "SIMCELERY_HOME", "TMPDIR"])
+def test_a_worker_that_could_run_nothing_does_not_start(project: Project, tmp_path: Path, which: str) -> None:
+    (tmp_path / "file").touch()
+    extra = {which: str(tmp_path / "file" / "below")}
+    if which == "TMPDIR":
+        with mounted(tmp_path / "small", "size=64k"):
+            fill(tmp_path / "small")
+            refused = start(project, TMPDIR=str(tmp_path / "small"))
+        if refused.returncode != 2:
+            pytest.skip("Python found another folder for temporary files")
+    else:
+        refused = start(project, **extra)
+    assert refused.returncode == 2
+    [line] = [line for line in refused.stderr.splitlines() if line.startswith("simcelery:")]
+    assert "no job could run here" in line
+    assert str(tmp_path) in line
+
+
+def start(project: Project, **extra: str) -> subprocess.CompletedProcess[str]:
+    """A worker that is expected to end at once."""
+    return project.run("celery", "-A", "simcelery", "worker", "-c", "1", timeout=60, **extra)
+
+
+def test_doctor_names_the_folder_and_what_is_wrong(project: Project, root: Path) -> None:
+    fine = project.run("simcelery", "doctor")
+    assert "job folders" in fine.stdout
+    with a_file_instead(root):
+        said = project.run("simcelery", "doctor")
+    [line] = [line for line in said.stdout.splitlines() if "job folders" in line]
+    assert "is not a folder" in line
+    assert said.returncode == 2
+
+
+def test_a_folder_of_somebody_else_is_named(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    tmp_path.chmod(0o500)
+    assert str(places.trouble([tmp_path / "attempts"])).startswith(f"{tmp_path}/attempts: ")
+    assert "Permission denied" in str(places.trouble([tmp_path / "attempts"], make=True))
+
+
+def test_a_folder_that_can_be_made_is_fine_and_is_not_made_by_looking(tmp_path: Path) -> None:
+    assert places.trouble([tmp_path / "a" / "b"]) is None
+    assert not (tmp_path / "a").exists()
+    assert places.trouble([tmp_path / "a" / "b"], make=True) is None
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
