@@ -18,7 +18,7 @@ from kombu.connection import Connection
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 
-from simcelery.broker import incoming
+from simcelery.broker import asking, incoming
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.incoming import Plain, Unusable
 from simcelery.broker.sparing import Sparing
@@ -42,7 +42,8 @@ class Channel(redis.Channel):  # type: ignore[misc]
         self._pause = 0.0
         self._not_before = self._not_listening_before = 0.0
         self._said: str | None = None
-        self._spoilt: Collection[str] = ()
+        self._written: dict[str, list[bytes]] = {}
+        self._spoilt: Collection[bytes] = ()
         self._spoilt_until = 0.0
         super().__init__(*args, **kwargs)
 
@@ -70,15 +71,22 @@ class Channel(redis.Channel):  # type: ignore[misc]
         if now >= self._spoilt_until:
             self._spoilt = ()
         queues = self._queue_cycle.consume(len(self.active_queues))
-        keys = [self._q_for_pri(queue, rank) for rank in self.priority_steps for queue in queues]
-        keys = [key for key in keys if key not in self._spoilt]
+        each = [self._written_keys(queue) for queue in queues]
+        keys = [one for of_rank in zip(*each, strict=True) for one in of_rank if one not in self._spoilt]
         if keys:
-            command = ["BRPOP", *keys, timeout or self.brpop_timeout or 0]
-            if self.global_keyprefix:
-                command = self.client._prefix_args(command)
             self._in_poll = self.client.connection
             self._brpop_sent_at = now
-            self.client.connection.send_command(*command)
+            command = asking.brpop(keys, timeout or self.brpop_timeout or 0)
+            self.client.connection.send_packed_command([command])
+
+    def _written_keys(self, queue: str) -> list[bytes]:
+        """The keys of a queue, the most urgent first, as they stand in a command."""
+        if queue not in self._written:
+            self._written[queue] = [
+                asking.written(self.global_keyprefix + self._q_for_pri(queue, rank))
+                for rank in self.priority_steps
+            ]
+        return self._written[queue]
 
     def _brpop_read(self, **options: Any) -> bool:
         try:
@@ -120,7 +128,8 @@ class Channel(redis.Channel):  # type: ignore[misc]
         self._not_before = time.monotonic() + self._pause
         text = in_words(error)
         if text.startswith("WRONGTYPE") and (spoilt := self._keys_of_other_types()):
-            self._spoilt, self._spoilt_until = spoilt, time.monotonic() + _SPOILT_FOR
+            self._spoilt = {asking.written(self.global_keyprefix + key) for key in spoilt}
+            self._spoilt_until = time.monotonic() + _SPOILT_FOR
             self._not_before = 0.0
             text += f"; no list of messages: {', '.join(map(repr, spoilt))}; delete it"
         if text != self._said:  # not at every try
