@@ -19,6 +19,7 @@ from kombu.entity import Queue
 
 from simcelery import broker
 from simcelery.errors import SimceleryError
+from simcelery.execution import entropy
 from simcelery.readable import ReadableRecords, line
 from simcelery.settings import get_settings, parse_duration
 from simcelery.worker import bootsteps, child
@@ -42,6 +43,7 @@ def _load_workflows(**_: Any) -> None:
     share_cores(int(str(concurrency)) if str(concurrency).isdecimal() else None)
     for error in registry.load(get_settings()).values():
         refuse(str(error))
+    entropy.kept()
     _consume_all_queues()
 
 

@@ -201,6 +201,7 @@ class Attempt(Base):
     peak_memory: Mapped[int | None]
     workdir: Mapped[str | None]
     code_version: Mapped[str | None]
+    seed: Mapped[int | None]  # what its random numbers began with
     late_outcome: Mapped[dict[str, Any] | None]
 
     __table_args__ = (

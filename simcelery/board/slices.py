@@ -146,6 +146,7 @@ def _row(one: Outcome, now: float) -> dict[str, Any]:
         "peak_memory": report.peak_memory,
         "workdir": report.workdir,
         "code_version": report.code_version,
+        "seed": report.seed,
         "log": report.log,
     }
 

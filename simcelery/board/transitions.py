@@ -72,6 +72,7 @@ class Report:
         result: encoded; for a success.
         retry_in: seconds until the next attempt if any is left; None: this error is final.
         cpu_seconds, peak_memory: of the attempt, seconds and bytes.
+        seed: what its random numbers began with.
         log: what the attempt printed.
         ago: seconds since it ended, where the report had to wait.
     """
@@ -87,6 +88,7 @@ class Report:
     peak_memory: int | None = None
     workdir: str | None = None
     code_version: str | None = None
+    seed: int | None = None
     log: str = ""
     ago: float = 0.0
 
@@ -265,12 +267,13 @@ def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]
         "peak_memory": literal(report.peak_memory, Attempt.peak_memory.type),
         "workdir": literal(report.workdir),
         "code_version": literal(report.code_version),
+        "seed": literal(report.seed, Attempt.seed.type),
     }
     rows = select(*columns.values()).select_from(done.outerjoin(Worker, Worker.id == done.c.worker_id))
     insert = pg_insert(Attempt).from_select(list(columns), rows)
     # Only a late success meets the row that its rescue or release wrote.
     replaced = ("outcome", "cause", "error_type", "error_message", "traceback", "finished_at")
-    usage = ("cpu_seconds", "peak_memory", "workdir", "code_version")
+    usage = ("cpu_seconds", "peak_memory", "workdir", "code_version", "seed")
     attempt = insert.on_conflict_do_update(
         index_elements=[Attempt.job_id, Attempt.attempt],
         set_={

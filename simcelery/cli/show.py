@@ -62,7 +62,7 @@ def the_only(selection: Selection) -> int:
 
 def _show(row: JobRow, attempts: list[dict[str, Any]], parents: list[int], children: list[int]) -> None:
     heading(f"job {row.id}  {row.workflow}  {row.state}")
-    show_facts(_facts(row, parents, children))
+    show_facts([*_facts(row, parents, children), ("seed", attempts[-1]["seed"] if attempts else None)])
     _show_values("parameters", {name: plain(value) for name, value in row.parameters.items()})
     if row.state == "succeeded":
         _show_values("result", plain(row.result))

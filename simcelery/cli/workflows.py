@@ -162,15 +162,22 @@ def _schema_type(entry: dict[str, Any]) -> str:
     "run",
     "simcelery run emt.energy structure=Cu",
     "simcelery run my_project.relax structure=NaCl.cif fmax=0.01",
+    "simcelery run my_project.sample steps=1000 --seed 5270148013629201",
 )
 @click.argument("workflow", shell_complete=workflow_names)
 @click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=parameter_names)
-def run(workflow: str, parameters: tuple[str, ...]) -> None:
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**53 - 1),
+    help="Begin the random numbers with this, as an attempt whose seed `simcelery show` tells.",
+)
+def run(workflow: str, parameters: tuple[str, ...], seed: int | None) -> None:
     """Run a workflow here and now, without a queue or a board, and print its result as JSON.
 
     Values are read as JSON where that fits the parameter, else as text. What the workflow prints goes to
     stderr.
     """
+    from simcelery.execution import entropy
     from simcelery.settings import get_settings
     from simcelery.workflows import registry
     from simcelery.workflows.encoding import encode
@@ -181,6 +188,7 @@ def run(workflow: str, parameters: tuple[str, ...]) -> None:
     valid = definition.parameters.validate(given)
     try:
         with unchanged_streams(), contextlib.redirect_stdout(sys.stderr):
+            entropy.start(seed)
             result = definition.function(**valid)
     except (Exception, SystemExit) as error:
         line = f"{workflow} failed: {type(error).__name__}: {error}"

@@ -15,7 +15,7 @@ from simcelery.board import engine, queries
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
 from simcelery.errors import ParametersError, TimeLimitError
-from simcelery.execution import processes, workdir
+from simcelery.execution import entropy, processes, workdir
 from simcelery.execution.capture import captured
 from simcelery.execution.ending import end
 from simcelery.execution.places import Unusable
@@ -45,7 +45,7 @@ def run(definition: Definition, claim: Claim) -> Report:
     meter, pid = Meter(), os.getpid()
     children, threads = processes.children(), threading.active_count()
     folder = folders.of_attempt(claim.job_id, claim.attempt, claim.claim_id)
-    job = CurrentJob(claim, folder)
+    job, seed = CurrentJob(claim, folder), entropy.fresh()
     slots.mine.starting(claim.job_id, claim.attempt, claim.workflow)
     printed = ""
     try:
@@ -57,7 +57,7 @@ def run(definition: Definition, claim: Claim) -> Report:
         inside = folder.entered() if own else nullcontext()
         with _inside(job), workdir.put_back(), preserved(), inside, captured() as text:
             try:
-                encoded = _call(definition, claim, results)
+                encoded = _call(definition, claim, results, seed)
             finally:
                 printed = text()
         check_size(encoded, f"{definition.name}: result", get_settings().max_payload)
@@ -84,12 +84,14 @@ def run(definition: Definition, claim: Claim) -> Report:
         peak_memory=usage.peak_memory,
         workdir=kept,
         code_version=definition.code_version,
+        seed=seed,
     )
 
 
-def _call(definition: Definition, claim: Claim, results: Callable[[int], Any]) -> Any:
+def _call(definition: Definition, claim: Claim, results: Callable[[int], Any], seed: int) -> Any:
     values = definition.parameters.restore(claim.parameters, results)
-    slots.mine.running(_hard_limit(claim), _retry_after_limit(definition, claim))
+    slots.mine.running(_hard_limit(claim), _retry_after_limit(definition, claim), seed)
+    entropy.start(seed)
     with stopping.interruptible(), soft_limit(claim.soft_time_limit or claim.time_limit):
         returned = definition.function(**values)
         return encode(returned, f"{definition.name}: result")
@@ -119,6 +121,7 @@ def _inside(job: CurrentJob) -> Iterator[None]:
         os.environ.pop(processes.MARK, None)
         lineage.submitting_job = None
         context.enter(None)
+        entropy.current = None
 
 
 def _end_of(definition: Definition, claim: Claim, error: BaseException) -> Report:

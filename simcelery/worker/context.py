@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simcelery.execution import entropy
 from simcelery.execution.workdir import Folder
 from simcelery.worker import slots
 from simcelery.workflows.encoding import encode
@@ -44,6 +45,14 @@ class CurrentJob:
         end, unless it was asked for here.
         """
         return Path.cwd() if self._folder is None else self._folder.ask()
+
+    @property
+    def seed(self) -> int | None:
+        """What the random numbers of this attempt began with, or those of ``simcelery run --seed``; or None.
+
+        For generators of your own: ``numpy.random.default_rng(current_job().seed)``.
+        """
+        return entropy.current
 
     def should_stop(self) -> bool:
         """Whether this attempt should save what it can and end, because its worker is about to.

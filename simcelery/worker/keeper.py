@@ -206,7 +206,8 @@ class Keeper:
         self._close(ending, ended)
 
     def _close(self, ending: _Ending, ended: Ended | None) -> None:
-        running, report = ending.running, ending.report
+        running = ending.running
+        report = replace(ending.report, seed=running.seed)
         del self._endings[running.claim_id]
         self._slots.clear(running)
         if ended is not None and ended.left:

@@ -64,6 +64,7 @@ class Running:
     """What a slot says at one moment. Times are of the monotonic clock, which all processes share.
 
     Attributes:
+        seed: what its random numbers began with; None: they have not.
         deadline: when the attempt is to be ended for running too long; infinity if never.
         retry_in: seconds until the next attempt after that, or None: it is final.
     """
@@ -78,6 +79,7 @@ class Running:
     deadline: float
     retry_in: float | None
     warned: bool
+    seed: int | None = None
 
     @classmethod
     def gone(cls, pid: int, claim_id: uuid.UUID, task_id: uuid.UUID, job_id: int, attempt: int) -> Running:
@@ -107,6 +109,7 @@ class _Fields(ctypes.Structure):
         ("pid", ctypes.c_int64),
         ("job_id", ctypes.c_int64),
         ("attempt", ctypes.c_int64),
+        ("seed", ctypes.c_int64),
         ("holding", ctypes.c_int64),
         ("started", ctypes.c_double),
         ("deadline", ctypes.c_double),
@@ -339,6 +342,7 @@ def _read(index: int, fields: _Fields) -> Running | None:
         deadline=fields.deadline,
         retry_in=None if math.isnan(fields.retry_in) else fields.retry_in,
         warned=bool(fields.warned),
+        seed=None if fields.seed < 0 else fields.seed,
     )
     unchanged = fields.claim_id == claim and fields.phase == running.phase != Phase.IDLE
     return running if unchanged else None
@@ -401,6 +405,7 @@ class Slot:
         self._header.used = max(self._header.used, self._number)
         fields.pid = os.getpid()
         fields.job_id = fields.attempt = 0
+        fields.seed = -1
         fields.deadline, fields.retry_in = math.inf, math.nan
         fields.warned = 0
         fields.task_id = task_id.hex.encode()
@@ -421,8 +426,9 @@ class Slot:
         fields.started = time.monotonic()
         fields.phase = Phase.STARTING
 
-    def running(self, limit: float | None, retry_in: float | None) -> None:
+    def running(self, limit: float | None, retry_in: float | None, seed: int) -> None:
         """The workflow begins. It may run for `limit` seconds."""
+        self._fields.seed = seed
         self._fields.retry_in = math.nan if retry_in is None else retry_in
         self._fields.deadline = math.inf if limit is None else time.monotonic() + limit
         self._fields.phase = Phase.RUNNING
