@@ -11,7 +11,8 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_RE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet
+# Its bars where somebody looks, else only what is wrong.
+PIP := $(BIN)/python -m pip install $(shell test -t 2 || echo --quiet)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench soak clean
@@ -44,17 +45,17 @@ clean: ## Remove .venv, caches and builds; servers and their data in the home fo
 
 # Installed once, and again when pyproject.toml changes.
 .venv/.demo: pyproject.toml | .venv/bin/python
-	@echo "installing simcelery[demo] into .venv"
+	@echo "installing simcelery[demo] into .venv: some 300 MB, once; a minute or two"
 	@$(PIP) --editable '.[demo]'
 	@touch $@
 
 .venv/.test: pyproject.toml | .venv/bin/python
-	@echo "installing simcelery[test] into .venv"
+	@echo "installing simcelery[test] into .venv: once, some minutes"
 	@$(PIP) --editable '.[test]'
 	@touch .venv/.demo $@
 
 .venv/.bench: pyproject.toml | .venv/bin/python
-	@echo "installing simcelery[bench] into .venv"
+	@echo "installing simcelery[bench] into .venv: once, some minutes"
 	@$(PIP) --editable '.[bench]'
 	@touch $@
 

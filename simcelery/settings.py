@@ -273,7 +273,7 @@ class _FileSource(PydanticBaseSettingsSource):
         if path is None:
             return {}
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise SettingsError(f"{path} cannot be read: {reason}") from None

@@ -37,6 +37,8 @@ from simcelery.board.states import UNSUCCESSFUL, State
 AT_ONCE = 2000
 # Edges that one look for jobs that were left blocked by mistake reads at most.
 _EDGES = 10_000
+# Characters of a parent's error that its descendants repeat.
+_REASON = 500
 
 
 class Settled(NamedTuple):
@@ -205,6 +207,7 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
             Dependency.job_id,
             func.count().filter(parent.state != State.SUCCEEDED).label("unmet"),
             func.bool_or(among(Dependency.parent_id, culprits)).label("fallen"),
+            func.min(Dependency.parent_id).filter(among(Dependency.parent_id, culprits)).label("culprit"),
         )
         .join(parent, parent.id == Dependency.parent_id)
         .where(among(Dependency.job_id, ids))
@@ -223,12 +226,22 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
             # They were locked before this statement began, so no child of theirs is unseen.
             settled_at=case((and_(now.c.fallen, ~has_children), func.now()), else_=null()),
             error_type=case((now.c.fallen, literal("UpstreamFailedError")), else_=null()),
-            error_message=case(
-                (now.c.fallen, literal("a job that this one waits for did not succeed")), else_=null()
-            ),
+            error_message=case((now.c.fallen, _why_fallen(now.c.culprit)), else_=null()),
         )
         .returning(*SENDABLE, Job.state)
     )
+
+
+def _why_fallen(culprit: ColumnElement[int]) -> Any:
+    """What went wrong at the root and what to do: a parent that fell itself has been told so already."""
+    parent = aliased(Job)
+    reason = func.concat_ws(": ", parent.error_type, func.left(parent.error_message, _REASON))
+    ended = case((parent.state == State.CANCELLED, "was cancelled"), else_=func.concat("failed: ", reason))
+    root = func.concat("job ", parent.id, " (", parent.workflow, ") ", ended)
+    told = func.concat(root, "; to run it again and all that waits for it: simcelery retry ", parent.id)
+    fell = parent.state == State.UPSTREAM_FAILED
+    message = case((fell, parent.error_message), else_=told)
+    return select(message).where(parent.id == culprit).scalar_subquery()
 
 
 def _mark(connection: Connection, listed: Mapping[int, Sequence[int]]) -> int:

@@ -229,11 +229,9 @@ def _over(story: Story, state: str) -> Iterator[Reason]:
         said = f": {story.last['error_message']}" if story.last and story.last["error_message"] else ""
         yield Reason("cancelled", f"it was cancelled {when}{said}", f"simcelery retry {job.id}")
     else:
-        _, failed = _parents(story)
-        whose = f": {named(failed)} did not succeed" if failed else ", because of a job that it waited for"
-        yield Reason(
-            "upstream_failed", f"it failed {when}{whose}", f"simcelery retry {job.id} --with-parents"
-        )
+        said = job.error_message or "a job that it waited for did not succeed"
+        advice = f"simcelery retry {job.id} --with-parents"
+        yield Reason("upstream_failed", f"it did not run, since {when} {said}", advice)
 
 
 def _names(workers: list[dict[str, Any]], most: int = 3) -> str:

@@ -113,7 +113,8 @@ class Job(JobRef):
         if row.state is State.CANCELLED:
             return JobCancelledError(f"{what} was cancelled")
         if row.state is State.UPSTREAM_FAILED:
-            return UpstreamFailedError(f"{what} did not run: a job that it waits for did not succeed")
+            reason = row.error_message or "a job that it waits for did not succeed"
+            return UpstreamFailedError(f"{what} did not run: {reason}")
         ended = self.attempts()
         text = ended[-1]["traceback"] if ended else None
         return JobFailedError(f"{what} failed: {row.error}", row.error_type or "", text)

@@ -22,6 +22,7 @@ from simcelery.settings import get_settings
 from simcelery.submission import lineage, plain
 from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, seconds
+from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition, idempotency_key
 from simcelery.workflows.encoding import check_size, job_refs
 
@@ -96,7 +97,12 @@ def assemble(
     key: str | None,
     options: Options,
 ) -> NewJob:
-    """A job from its encoded parameters, the workflow's defaults, and the options that win over them."""
+    """A job from its encoded parameters, the workflow's defaults, and the options that win over them.
+
+    Raises:
+        DefinitionError: modules of workflows are just being imported.
+    """
+    registry.refuse_while_loading()
     time_limit = seconds(options.time_limit, "time_limit")
     hard = defaults["time_limit"] if time_limit is None else time_limit
     soft = defaults["soft_time_limit"]

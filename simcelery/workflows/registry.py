@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.metadata
+import multiprocessing
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 from simcelery.errors import DefinitionError, SimceleryError, UnknownWorkflowError
@@ -22,6 +25,7 @@ _definitions: dict[str, Definition] = {}
 _listeners: list[Callable[[Definition], None]] = []
 _failures: dict[str, DefinitionError] = {}
 _loaded = False
+_loading = threading.local()
 
 
 def register(definition: D) -> D:
@@ -93,6 +97,26 @@ def definitions() -> Iterator[Definition]:
     yield from (_definitions[name] for name in sorted(_definitions))
 
 
+def refuse_while_loading() -> None:
+    """Called before a job is recorded: what stands at the top of a module would be, at every import.
+
+    Raises:
+        DefinitionError: workflows load just now, or a child of multiprocessing imports the main module; it
+            names the line.
+    """
+    inheriting = getattr(multiprocessing.current_process(), "_inheriting", False)
+    if not (inheriting or getattr(_loading, "now", False)):
+        return
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    where = f"{frame.f_code.co_filename}, line {frame.f_lineno}" if frame else "a module"
+    raise DefinitionError(
+        f"{where} submits a job while it is imported, as every worker and client does again: put it into a "
+        "function, or below if __name__ == '__main__':"
+    )
+
+
 def load(settings: Settings) -> dict[str, DefinitionError]:
     """Import the modules of entry points and settings, once per process.
 
@@ -107,8 +131,12 @@ def load(settings: Settings) -> dict[str, DefinitionError]:
             if str(folder) not in sys.path:
                 sys.path.insert(0, str(folder))
         modules = [point.module for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
-        for module in dict.fromkeys([*modules, *settings.workflows]):
-            _import(module)
+        _loading.now = True
+        try:
+            for module in dict.fromkeys([*modules, *settings.workflows]):
+                _import(module)
+        finally:
+            _loading.now = False
     return dict(_failures)
 
 
