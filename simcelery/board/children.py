@@ -250,4 +250,6 @@ def _mark(connection: Connection, listed: Mapping[int, Sequence[int]]) -> int:
     left = select(Job.id).where(among(Job.id, theirs), Job.state == State.BLOCKED)
     blocked = set(connection.scalars(left)) if theirs else set()
     told = [parent for parent, children in listed.items() if blocked.isdisjoint(children)]
-    return connection.execute(update(Job).where(among(Job.id, told)).values(settled_at=func.now())).rowcount
+    return connection.execute(
+        update(Job).where(among(Job.id, told)).values(settled_at=func.greatest(func.now(), Job.finished_at))
+    ).rowcount

@@ -6,10 +6,11 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, extract, func, or_, select, text, update
+from sqlalchemy import Connection, Select, and_, exists, extract, func, or_, select, text, update
 
 from simcelery.board import engine
 from simcelery.board.among import among
+from simcelery.board.clock import is_ahead
 from simcelery.board.models import Job
 from simcelery.board.seconds import seconds
 from simcelery.board.sendable import COLUMNS, Lane, Sendable
@@ -80,7 +81,8 @@ ORDER BY lane.priority DESC, lane.queue, lane.workflow
 
 def unpublished(connection: Connection, lane: Lane, limit: int) -> list[Sendable]:
     """The next jobs of a lane that were never sent, oldest first; what a client is about to send left out."""
-    left_to_client = Job.submitted_at + seconds(CLIENTS_OWN) > func.now()
+    fresh = Job.submitted_at + seconds(CLIENTS_OWN) > func.now()
+    left_to_client = and_(fresh, ~is_ahead(Job.submitted_at))
     waiting = _pending(lane).where(Job.published_at.is_(None), ~left_to_client)
     return [from_row(row) for row in connection.execute(waiting.order_by(Job.id).limit(limit))]
 

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from simcelery.board.among import among
+from simcelery.board.clock import is_ahead
 from simcelery.board.models import Job, Worker
 from simcelery.board.seconds import seconds
 from simcelery.board.states import State
@@ -128,7 +129,7 @@ def renew(
         .values(
             renewed_at=func.now(),
             lease_expires_at=func.now() + seconds(lease),
-            steady_since=case((interrupted, func.now()), else_=Worker.steady_since),
+            steady_since=case((interrupted, func.now()), else_=func.least(Worker.steady_since, func.now())),
             succeeded=Worker.succeeded.op("||")(_now_for(succeeded)),
         )
     )
@@ -213,7 +214,8 @@ def others_succeeded(
 ) -> bool:
     """Whether another live worker, not in quarantine, has just succeeded with one of these workflows."""
     success = func.jsonb_each_text(Worker.succeeded).table_valued("key", "value").render_derived()
-    recent = success.c.value.cast(Worker.renewed_at.type) > func.now() - seconds(within_seconds)
+    then = success.c.value.cast(Worker.renewed_at.type)
+    recent = and_(then > func.now() - seconds(within_seconds), ~is_ahead(then))
     found = (
         select(Worker.id)
         .join(success, success.c.key.in_(list(workflows)))

@@ -48,6 +48,7 @@ class JobRow:
     result: Any
     error: str | None
     error_type: str | None
+    error_message: str | None
     submitted_at: dt.datetime
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
@@ -126,7 +127,7 @@ def _last_before(since: float) -> ColumnElement[int]:
     return bound.columns(column("low", BigInteger)).scalar_subquery()
 
 
-_PLAIN = [name for name in JobRow.__dataclass_fields__ if name not in ("error", "worker")]
+_PLAIN = [name for name in JobRow.__dataclass_fields__ if name not in ("error", "error_message", "worker")]
 
 
 def _select_jobs() -> Select[Any]:
@@ -142,7 +143,7 @@ def _job(row: Any) -> JobRow:
     values = {name: getattr(row, name) for name in _PLAIN}
     values["state"] = State(row.state)
     error = f"{row.error_type}: {row.error_message or ''}".rstrip(": ") if row.error_type else None
-    return JobRow(**values, error=error, worker=row.worker)
+    return JobRow(**values, error=error, error_message=row.error_message, worker=row.worker)
 
 
 def job(connection: Connection, job_id: int) -> JobRow | None:

@@ -154,6 +154,7 @@ def _revive(
             "error_message",
             "published_at",
             "run_at",
+            "settled_at",
         ),
         null(),
     )

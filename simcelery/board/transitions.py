@@ -190,7 +190,8 @@ def rescue(
             it had been running by then, at most `patience` seconds.
         limit: rows at most in this transaction.
     """
-    had_run = extract("epoch", Worker.lease_expires_at - Job.started_at)
+    # Not below zero, where the clock was set back in between.
+    had_run = func.greatest(extract("epoch", Worker.lease_expires_at - Job.started_at), 0)
     overdue = extract("epoch", func.now() - Worker.lease_expires_at)
     lost = (
         select(Job.id)
@@ -209,12 +210,16 @@ def rescue(
 
 
 def _may_judge(worker_id: int, grace: float) -> ColumnElement[bool]:
-    """Whoever was cut off from Postgres first sees everybody else as lost."""
+    """Whoever was cut off from Postgres first sees everybody else as lost.
+
+    So does everybody when Postgres' clock is set forward: who judges has renewed since then.
+    """
     judge = aliased(Worker)
     return exists().where(
         judge.id == worker_id,
         judge.ended_at.is_(None),
         judge.lease_expires_at > func.now(),
+        judge.renewed_at >= func.now() - seconds(grace / 2),
         judge.steady_since <= func.now() - seconds(grace),
     )
 
@@ -261,7 +266,7 @@ def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]
         "host": Worker.host,
         "pid": done.c.pid,
         "scheduler_job_id": Worker.scheduler_job_id,
-        "started_at": done.c.started_at,
+        "started_at": func.least(done.c.started_at, func.now()),
         "finished_at": _ended_at(report, done.c.started_at),
         "cpu_seconds": literal(report.cpu_seconds, Attempt.cpu_seconds.type),
         "peak_memory": literal(report.peak_memory, Attempt.peak_memory.type),
@@ -321,7 +326,9 @@ def _values(report: Report) -> dict[str, Any]:
 
 def _ended_at(report: Report, started_at: SQLColumnExpression[Any]) -> ColumnElement[Any]:
     """By the board's clock: a node's tells only how long ago it was, and may be wrong."""
-    return func.greatest(started_at, func.now() - seconds(report.ago)) if report.ago > 0 else func.now()
+    if report.ago <= 0:
+        return func.now()
+    return func.least(func.greatest(started_at, func.now() - seconds(report.ago)), func.now())
 
 
 def _leave(

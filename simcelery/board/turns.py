@@ -5,33 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Double, Text, column, func, select, update, values
+from sqlalchemy import Connection, Double, Text, column, func, or_, select, update, values
 
+from simcelery.board import clock
 from simcelery.board.leases import is_live
 from simcelery.board.models import Recovery, Worker
 from simcelery.board.seconds import seconds
 
 
 class Taken(NamedTuple):
-    """The acts whose turn was taken, and how many workers live: counted no further than was asked for."""
+    """The acts whose turn was taken.
+
+    Attributes:
+        live: how many workers live: counted no further than was asked for.
+        set_back: whether Postgres' clock was set back, so that times on the board lay ahead of it.
+    """
 
     acts: frozenset[str]
     live: int
+    set_back: bool = False
 
 
 def take_turns(connection: Connection, every: Mapping[str, float], by: str, count_to: int = 0) -> Taken:
     """Claim the next round of those acts that are due; the one after it is due so many seconds later.
 
-    Commit before acting: the turn is a schedule, not a lock.
+    Commit before acting: the turn is a schedule, not a lock. A turn that lies further ahead than its interval
+    was written before Postgres' clock was set back: it is due, and the board's other times are set right.
 
     Parameters:
         every: name of the act → seconds between its rounds.
         count_to: how far live workers are counted.
     """
     acts = values(column("name", Text), column("every", Double), name="acts").data(list(every.items()))
+    ahead = clock.is_ahead(Recovery.next_at, acts.c.every)
     due = (
         update(Recovery)
-        .where(Recovery.name == acts.c.name, Recovery.next_at <= func.now())
+        .where(Recovery.name == acts.c.name, or_(Recovery.next_at <= func.now(), ahead))
         .values(next_at=func.now() + seconds(acts.c.every), last_by=by)
         .returning(Recovery.name)
         .cte("due")
@@ -40,5 +49,8 @@ def take_turns(connection: Connection, every: Mapping[str, float], by: str, coun
     live = select(Worker.id).where(is_live()).order_by(Worker.id.desc()).limit(count_to).subquery()
     number = select(func.count()).select_from(live).scalar_subquery()
     names = select(func.array_agg(due.c.name)).scalar_subquery()
-    taken, count = connection.execute(select(names, number)).one()
-    return Taken(frozenset(taken or ()), count)
+    set_back = select(func.bool_or(ahead)).where(Recovery.name == acts.c.name).scalar_subquery()
+    taken = Taken(*connection.execute(select(names, number, set_back)).one())
+    if taken.set_back:
+        clock.set_right(connection)
+    return taken._replace(acts=frozenset(taken.acts or ()))

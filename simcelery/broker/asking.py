@@ -1,7 +1,7 @@
 """How a worker asks Redis for the next message of all its lanes: with one command that names every list.
 
-It does so for each message, and redis-py takes some 10 µs to write the name of a list: with the ten priorities
-of 30 workflows longer than all else that Celery does for a message. Here each name is written once.
+It does so for each message, and redis-py takes some 10 µs to write the name of a list: with the priorities of
+30 workflows longer than all else that Celery does for a message. Here each name is written once.
 """
 
 from __future__ import annotations

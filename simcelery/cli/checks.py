@@ -130,6 +130,18 @@ def of_folders(settings: Settings) -> Iterator[Check]:
             yield Check(name, "ok", f"{place}, {size(places.free(place))} free")
 
 
+def of_clock(connection: Connection) -> Iterator[Check]:
+    """Whether Postgres' clock was set back."""
+    from simcelery.board import clock
+
+    ahead = clock.ahead(connection)
+    if ahead:
+        far = duration(max(ahead.values()).total_seconds())
+        found = f"{', '.join(sorted(ahead))} lie up to {far} ahead of Postgres: its clock was set back"
+        advice = "check Postgres' clock (NTP); recovery goes on, but the times of these jobs are wrong"
+        yield Check("clock", "warn", found, advice)
+
+
 def of_spool(settings: Settings) -> Iterator[Check]:
     """Outcomes that have not reached the board."""
     from simcelery.worker.spool import waiting

@@ -180,6 +180,7 @@ def _workers() -> Iterator[Check]:
 
     with engine.begin() as connection:
         yield from list(checks.of_workers(connection))
+        yield from list(checks.of_clock(connection))
 
 
 def _broker() -> Iterator[Check]:

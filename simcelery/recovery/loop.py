@@ -48,34 +48,52 @@ class Turns:
     Parameters:
         by: who this is, for the record.
         worker_id: its id on the board; None: it is no worker, and rescue takes its word.
+        aside: makes of an act, and its name, something that begins it and hardly waits for its end.
     """
 
-    def __init__(self, settings: Settings, by: str, worker_id: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        by: str,
+        worker_id: int | None = None,
+        aside: Callable[[str, Callable[[], None]], Callable[[], None]] = lambda _, do: do,
+    ) -> None:
         self._settings = settings
         self._by = by
         self._acts = acts(worker_id)
+        self._begin = {act.name: aside(act.name, partial(self._do, act)) for act in self._acts}
+        self._under_way: set[str] = set()
         self._waiting: set[str] = set()
         self._next = 0.0
 
     def round(self) -> None:
         """Take every turn that is due. A service that is away is no fault: a later round finds the work.
 
+        An act that takes long holds up only itself; meanwhile its turns are left to others.
+
         Called twice in each ``tick_every``. Where many workers live it passes most calls over, so that all
         of them together ask about as often as four would.
         """
         if time.monotonic() < self._next:
             return
-        for act in self._mine():
-            try:
-                act.tick()
-                self._waiting.discard(act.name)
-            except ServiceError as error:
-                self._say_once(act.name, error)
-            except Exception:
-                log.exception("%s failed; the others go on", act.name)
+        for name in self._mine():
+            self._under_way.add(name)
+            self._begin[name]()
 
-    def _mine(self) -> list[Act]:
-        every = {act.name: act.share * self._settings.tick_every for act in self._acts}
+    def _do(self, act: Act) -> None:
+        try:
+            act.tick()
+            self._waiting.discard(act.name)
+        except ServiceError as error:
+            self._say_once(act.name, error)
+        except Exception:
+            log.exception("%s failed; the others go on", act.name)
+        finally:
+            self._under_way.discard(act.name)
+
+    def _mine(self) -> list[str]:
+        free = [act for act in self._acts if act.name not in self._under_way]
+        every = {act.name: act.share * self._settings.tick_every for act in free}
         try:
             with engine.begin() as connection:
                 taken = turns.take_turns(connection, every, self._by, self._countable())
@@ -83,8 +101,12 @@ class Turns:
             self._say_once("recovery", error)
             return []
         self._waiting.discard("recovery")
+        if taken.set_back:
+            log.warning(
+                "Postgres' clock was set back; times on the board that lay ahead of it are set to now"
+            )
         self._next = time.monotonic() + self._pause(taken.live)
-        return [act for act in self._acts if act.name in taken.acts]
+        return [act.name for act in free if act.name in taken.acts]
 
     def _pause(self, live: int) -> float:
         """Seconds until this worker asks again: never longer than between two renewals of its lease.

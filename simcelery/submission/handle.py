@@ -61,9 +61,8 @@ class Job(JobRef):
         """
         with engine.begin() as connection:
             found = queries.job(connection, self.id)
-        # The task id is compared, so that a number that was given out again never hits a stranger's job.
         if found is None or found.task_id != self.task_id:
-            raise JobNotFoundError(f"job {self.id} is no longer on the board")
+            raise _gone(self.id)
         return found
 
     @property
@@ -124,10 +123,13 @@ class Job(JobRef):
 
         Returns:
             False: it had already ended.
+
+        Raises:
+            JobNotFoundError: it is no longer on the board.
         """
         from simcelery.submission import manage
 
-        at_once, requested = manage.cancel([self.id])
+        at_once, requested = manage.cancel([self.id], check=self._check_there)
         return bool(at_once or requested)
 
     def retry(self, *, with_parents: bool = False) -> None:
@@ -135,20 +137,34 @@ class Job(JobRef):
 
         Raises:
             StateError: it is in another state, or a parent did not succeed.
+            JobNotFoundError: it is no longer on the board.
         """
         from simcelery.submission import manage
 
-        manage.retry([self.id], with_parents=with_parents, strict=True)
+        manage.retry([self.id], with_parents=with_parents, strict=True, check=self._check_there)
 
     def log(self) -> str:
-        """What the job wrote, all attempts in order."""
+        """What the job wrote, all attempts in order.
+
+        Raises:
+            JobNotFoundError: it is no longer on the board.
+        """
         with engine.begin() as connection:
+            self._check_there(connection)
             return queries.log(connection, self.id)
 
     def attempts(self) -> list[dict[str, Any]]:
-        """The ended attempts, oldest first: outcome, cause, error, worker, times, cpu, memory."""
+        """The ended attempts, oldest first: outcome, cause, error, worker, times, cpu, memory.
+
+        Raises:
+            JobNotFoundError: it is no longer on the board.
+        """
         with engine.begin() as connection:
+            self._check_there(connection)
             return queries.attempts(connection, self.id)
+
+    def _check_there(self, connection: Any) -> None:
+        _check_there(connection, [self])
 
 
 class Jobs(Sequence[Job]):
@@ -210,6 +226,7 @@ class Jobs(Sequence[Job]):
         with engine.begin() as connection:
             for start in range(0, len(ids), _MANY):
                 found.update(queries.results(connection, ids[start : start + _MANY]))
+                _check_there(connection, self[start : start + _MANY])
         for job in self:
             if job.id not in found:
                 raise job.failure(job.row())
@@ -243,7 +260,7 @@ def as_completed(
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = _FIRST_PAUSE
     while waiting:
-        finished = _finished(list(waiting))
+        finished = _finished(list(waiting), lambda number: handles[waiting[number]])
         for number in finished:
             yield handles[waiting.pop(number)]
         if on_poll:
@@ -259,14 +276,34 @@ def as_completed(
         time.sleep(min(pause, left))
 
 
-def _finished(ids: list[int]) -> list[int]:
-    found: dict[int, State] = {}
+def _finished(ids: list[int], handle: Callable[[int], Job]) -> list[int]:
+    finished: list[int] = []
     with engine.begin() as connection:
         for start in range(0, len(ids), _MANY):
-            found.update(queries.states(connection, ids[start : start + _MANY]))
-    if missing := [number for number in ids if number not in found]:
-        raise JobNotFoundError(f"job {missing[0]} is no longer on the board")
-    return [number for number in ids if found[number].is_terminal]
+            part = ids[start : start + _MANY]
+            found = queries.states(connection, part)
+            if missing := [number for number in part if number not in found]:
+                raise _gone(missing[0])
+            over = [number for number in part if found[number].is_terminal]
+            _check_there(connection, [handle(number) for number in over])
+            finished += over
+    return finished
+
+
+def _check_there(connection: Any, handles: Sequence[Job]) -> None:
+    """Whether the jobs are on the board under their ids: a number may have been given out again.
+
+    Raises:
+        JobNotFoundError: one is not.
+    """
+    there = queries.ids_by_task_id(connection, [job.task_id for job in handles]) if handles else {}
+    for job in handles:
+        if there.get(job.task_id) != job.id:
+            raise _gone(job.id)
+
+
+def _gone(number: int) -> JobNotFoundError:
+    return JobNotFoundError(f"job {number} is no longer on the board")
 
 
 def get_job(job_id: int) -> Job:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -108,11 +108,18 @@ def jobs(
     return JobQuery(Filter(ids, states, workflow, tuple(tags), queue, seconds))
 
 
-def retry(ids: Sequence[int], *, with_parents: bool = False, strict: bool = False) -> list[int]:
+def retry(
+    ids: Sequence[int],
+    *,
+    with_parents: bool = False,
+    strict: bool = False,
+    check: Callable[[Any], None] = lambda _: None,
+) -> list[int]:
     """Send unsuccessful jobs back, and publish those that can run.
 
     Parameters:
         strict: a job in any other state is an error; otherwise it is left alone.
+        check: called in the same transaction, at its end; what it raises undoes all.
 
     Returns:
         The ids that went back, descendants included.
@@ -127,6 +134,10 @@ def retry(ids: Sequence[int], *, with_parents: bool = False, strict: bool = Fals
             _check_retryable(ids, states)
         wanted = [number for number in ids if states.get(number) in UNSUCCESSFUL]
         revived = [job.id for job in revival.retry(connection, wanted, with_parents=with_parents)]
+        if strict and (missed := set(ids).difference(revived)):
+            # Pruned, or moved by somebody else, since we looked: a new statement sees what it is now.
+            _check_retryable(sorted(missed), queries.states(connection, missed))
+        check(connection)
     publish(revived)
     return revived
 
@@ -142,11 +153,16 @@ def _check_retryable(ids: Sequence[int], states: dict[int, State]) -> None:
             )
 
 
-def cancel(ids: Sequence[int]) -> tuple[list[int], list[int]]:
+def cancel(
+    ids: Sequence[int], *, check: Callable[[Any], None] = lambda _: None
+) -> tuple[list[int], list[int]]:
     """Cancel jobs, a few thousand in a transaction; those that have ended are left alone.
 
     The workers that run some of them are told at once, where Redis can be reached; they end all processes
     of a job before it is cancelled.
+
+    Parameters:
+        check: as for `retry`.
 
     Returns:
         The ids cancelled at once, and those that run and are asked to stop.
@@ -157,6 +173,7 @@ def cancel(ids: Sequence[int]) -> tuple[list[int], list[int]]:
         with engine.begin() as connection:
             cancelled, asked = transitions.cancel(connection, ids[start : start + _MANY])
             workers = fleet.nodenames(connection, asked)
+            check(connection)
         at_once += cancelled
         requested += asked
         with suppress(BrokerUnreachableError):  # they learn of it when they renew their leases

@@ -10,6 +10,7 @@ from simcelery.errors import SimceleryError
 from simcelery.recovery import loop
 from simcelery.settings import get_settings
 from simcelery.worker import allocation, child, hearing, limits, quarantine, slots, withdrawal
+from simcelery.worker.aside import Aside
 from simcelery.worker.chores import Chores
 from simcelery.worker.consuming import consume_lanes
 from simcelery.worker.hearing import Hearing
@@ -122,7 +123,7 @@ class RecoveryStep(_TickerStep):
         settings = get_settings()
         self.ticker = Ticker(
             "recovery",
-            loop.Turns(settings, worker.hostname, worker.lease.worker_id).round,
+            loop.Turns(settings, worker.hostname, worker.lease.worker_id, Aside).round,
             # A little more often than a turn is due, so that nobody's turn waits for another worker.
             settings.tick_every / 2,
         )

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-_HELD_LAST = {"keeper": 1, "lease": 2}
+# A fork waits for those first that wait for others.
+_ORDER = {"recovery": -1, "keeper": 1, "lease": 2}
 _tickers: weakref.WeakSet[Ticker] = weakref.WeakSet()
 
 
@@ -68,7 +69,7 @@ class Ticker(threading.Thread):
 
 def _hold() -> None:
     # Those that nothing may hold up come last: while others are waited for, they go on.
-    for ticker in sorted(_tickers, key=lambda ticker: _HELD_LAST.get(ticker.name, 0)):
+    for ticker in sorted(_tickers, key=lambda ticker: _ORDER.get(ticker.name, 0)):
         ticker._acting.acquire()
 
 

@@ -1,0 +1,99 @@
+"""Postgres' clock was set back: times that it wrote before lie ahead of it now.
+
+All times are Postgres' own, so a host whose clock ran ahead until somebody set it right leaves the board with
+moments that are still to come. Nothing waits for them. A time that the user wished for (``run_at``) stays.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, and_, func, select, update
+from sqlalchemy import text as sql
+
+from simcelery.board.models import Attempt, Job, Worker
+from simcelery.board.seconds import seconds
+from simcelery.board.states import State
+
+# now() is when a transaction began: one that took longer may have written a moment later than ours.
+_MARGIN = 5.0
+
+
+def is_ahead(moment: SQLColumnExpression[Any], by: float | ColumnElement[float] = 0.0) -> ColumnElement[bool]:
+    """Whether a moment that Postgres wrote is later than it can be.
+
+    Parameters:
+        by: how many seconds after the writing it may lie.
+    """
+    return moment > func.now() + seconds(by + _MARGIN)
+
+
+def set_right(connection: Connection) -> None:
+    """Bring to now what lies ahead: leases, what runs, what was sent, and back-offs.
+
+    A worker that lives renews anyway; a dead one loses its jobs a lease later. What somebody holds locked is
+    left out: it is being written anew.
+    """
+    _workers(connection)
+    for state, column in ((State.RUNNING, Job.started_at), (State.PENDING, Job.published_at)):
+        found = select(Job.id).where(Job.state == state, is_ahead(column))
+        held = found.order_by(Job.id).with_for_update(skip_locked=True)
+        connection.execute(
+            update(Job).where(Job.id.in_(held.cte("held").select())).values({column: func.now()})
+        )
+    _backoffs(connection)
+
+
+def _workers(connection: Connection) -> None:
+    ahead = select(Worker.id).where(Worker.ended_at.is_(None), is_ahead(Worker.renewed_at))
+    held = ahead.order_by(Worker.id).with_for_update(skip_locked=True).cte("held")
+    lease = Worker.lease_expires_at - Worker.renewed_at
+    connection.execute(
+        update(Worker)
+        .where(Worker.id.in_(held.select()), func.isfinite(Worker.renewed_at))
+        .values(
+            renewed_at=func.now(),
+            lease_expires_at=func.now() + lease,
+            steady_since=func.least(Worker.steady_since, func.now()),
+        )
+    )
+
+
+def _backoffs(connection: Connection) -> None:
+    """A retry waits for as long as it was to wait when its last attempt ended."""
+    waiting = (
+        select(Job.id, (Job.run_at - Attempt.finished_at).label("pause"))
+        .join(Attempt, and_(Attempt.job_id == Job.id, Attempt.attempt == Job.attempt))
+        .where(Job.state == State.SCHEDULED, Job.attempt > 0, is_ahead(Attempt.finished_at))
+        .where(func.isfinite(Job.run_at), func.isfinite(Attempt.finished_at))
+        .order_by(Job.id)
+        .with_for_update(of=Job, skip_locked=True)
+        .cte("waiting")
+    )
+    connection.execute(update(Job).where(Job.id == waiting.c.id).values(run_at=func.now() + waiting.c.pause))
+
+
+def ahead(connection: Connection) -> dict[str, dt.timedelta]:
+    """What lies ahead of Postgres' clock, and how far: the latest of its kind. Nothing, where all is well."""
+    row = connection.execute(_LATEST, {"margin": _MARGIN}).one()
+    return {name: value for name, value in row._mapping.items() if value is not None}
+
+
+# Each is found at the end of an index, or among few rows.
+_LATEST = sql("""
+SELECT max(found) FILTER (WHERE kind = 'turn') AS "turns of recovery",
+  max(found) FILTER (WHERE kind = 'lease') AS "renewals of leases",
+  max(found) FILTER (WHERE kind = 'submitted') AS "submissions",
+  max(found) FILTER (WHERE kind = 'finished') AS "ends of jobs"
+FROM (
+  SELECT 'turn' AS kind, next_at - now() AS found FROM recovery
+  WHERE isfinite(next_at) AND next_at > now() + interval '10 min'
+  UNION ALL SELECT 'lease', renewed_at - now() FROM workers WHERE ended_at IS NULL AND isfinite(renewed_at)
+  UNION ALL (SELECT 'submitted', submitted_at - now() FROM jobs WHERE isfinite(submitted_at)
+             ORDER BY id DESC LIMIT 1)
+  UNION ALL (SELECT 'finished', finished_at - now() FROM jobs
+             WHERE finished_at IS NOT NULL AND isfinite(finished_at) ORDER BY finished_at DESC LIMIT 1)
+) AS latest
+WHERE found > make_interval(secs => :margin)
+""")

@@ -1,0 +1,35 @@
+"""Something that is done now and then in a thread of its own, so that it holds up nothing but itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from simcelery.worker.ticker import Ticker
+
+# Who asks waits so long (seconds) for the end: what is quick comes one after the other, on one connection.
+_PATIENCE = 1.0
+
+
+class Aside:
+    """Calls `action` once for each call of its own. Not to be called while the last one is under way."""
+
+    def __init__(self, name: str, action: Callable[[], None]) -> None:
+        self._action = action
+        self._ended = threading.Event()
+        self._ticker = Ticker(name, self._act, 0.0)
+        self._ticker.rest()
+        self._ticker.start()
+
+    def __call__(self) -> None:
+        """Begin, and wait a little for the end."""
+        self._ended.clear()
+        self._ticker.stir()
+        self._ended.wait(_PATIENCE)
+
+    def _act(self) -> None:
+        self._ticker.rest()
+        try:
+            self._action()
+        finally:
+            self._ended.set()
