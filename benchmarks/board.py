@@ -108,7 +108,9 @@ class Board:
         """Claim a job, and so many more of its workflow, and finish them."""
         job: JobRow = self.waiting.pop()
         claim_id = uuid.uuid4()
-        wanted = Wanted(job.task_id, job.workflow, claim_id, self.worker, 1, job.queue, more, durable=False)
+        wanted = Wanted(
+            job.task_id, job.workflow, claim_id, self.worker, 1, job.queue, more=more, durable=False
+        )
         with self.timed(f"claim{what}"):
             claimed = slices.claim(wanted)
         report = Report(ending=Ending.SUCCEEDED, result=1)

@@ -67,7 +67,7 @@ def test_a_command_that_keeps_them_submits_jobs(project: Project) -> None:
     "script",
     [
         "yes 0123456789 | tr -d '\\n' | head -c 3000000",  # one line
-        "yes $(printf %9999d 1) | head -n 400",
+        'yes "$(printf %9999d 1)" | head -n 400',
         "head -c 3000000 /dev/zero",
         "head -c 3000000 /dev/urandom",
         "yes '\\001\\002' | head -c 3000000; exit 0",
@@ -105,7 +105,7 @@ def test_a_command_that_is_ended_leaves_the_end_of_its_output_in_the_log(project
     job = simcelery.get_job(int(done.stdout))
     job.wait(timeout=60)
     assert row(job.id).state == "failed"
-    assert job.log() == "begun\n"
+    assert job.log().startswith("begun\n")
 
 
 def test_a_program_beside_the_submitter_is_found(project: Project) -> None:

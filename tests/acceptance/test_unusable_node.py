@@ -114,18 +114,10 @@ def test_a_job_that_runs_out_of_room_is_lost_and_not_failed(project: Project, ro
         wait_until(lambda: "takes no jobs" in project.logs(), 30)
 
 
-@pytest.mark.parametrize("which", ["SIMCELERY_WORKDIR_ROOT", "SIMCELERY_HOME", "TMPDIR"])
+@pytest.mark.parametrize("which", ["SIMCELERY_WORKDIR_ROOT", "SIMCELERY_HOME"])
 def test_a_worker_that_could_run_nothing_does_not_start(project: Project, tmp_path: Path, which: str) -> None:
     (tmp_path / "file").touch()
-    extra = {which: str(tmp_path / "file" / "below")}
-    if which == "TMPDIR":
-        with mounted(tmp_path / "small", "size=64k"):
-            fill(tmp_path / "small")
-            refused = start(project, TMPDIR=str(tmp_path / "small"))
-        if refused.returncode != 2:
-            pytest.skip("Python found another folder for temporary files")
-    else:
-        refused = start(project, **extra)
+    refused = start(project, **{which: str(tmp_path / "file" / "below")})
     assert refused.returncode == 2
     [line] = [line for line in refused.stderr.splitlines() if line.startswith("simcelery:")]
     assert "no job could run here" in line
@@ -142,8 +134,7 @@ def test_doctor_names_the_folder_and_what_is_wrong(project: Project, root: Path)
     assert "job folders" in fine.stdout
     with a_file_instead(root):
         said = project.run("simcelery", "doctor")
-    [line] = [line for line in said.stdout.splitlines() if "job folders" in line]
-    assert "is not a folder" in line
+    assert "is not a folder" in said.stdout
     assert said.returncode == 2
 
 

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from pydantic import SecretStr
+from sqlalchemy import NullPool, create_engine
 
-from simcelery.board import engine
 from simcelery.board.identity import identity
 from simcelery.services import Services
-from simcelery.settings import get_settings
 
 
 def identity_of(url: str) -> str:
-    with engine.begin(get_settings().model_copy(update={"database_url": SecretStr(url)})) as connection:
+    made = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool)
+    with made.connect() as connection:
         return identity(connection)
 
 
@@ -25,7 +24,6 @@ def another(servers: Services) -> Iterator[str]:
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE another")
         yield servers.database_url.rpartition("/")[0] + "/another"
-        engine.dispose()
         connection.execute("DROP DATABASE another WITH (FORCE)")
 
 
@@ -35,7 +33,6 @@ def role(servers: Services) -> Iterator[str]:
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute("CREATE ROLE ordinary LOGIN PASSWORD 'ordinary'")
         yield "postgresql://ordinary:ordinary@" + servers.database_url.rpartition("@")[2]
-        engine.dispose()
         connection.execute("DROP ROLE ordinary")
 
 
