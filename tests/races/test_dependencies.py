@@ -14,11 +14,13 @@ from simcelery.errors import JobNotFoundError
 from tests.board_helpers import (
     ERROR,
     SUCCESS,
+    cancel,
     finish,
     must_claim,
     new_job,
     record,
     row,
+    settle,
     state,
     worker,
 )
@@ -65,6 +67,24 @@ def test_a_parent_cannot_finish_unseen_while_its_child_is_recorded() -> None:
         assert not done.is_set()  # the finish waits for the recorder
     thread.join()
     assert state(child.id) == "pending"
+
+
+def test_what_fell_names_the_job_at_the_root_and_what_to_do() -> None:
+    me = worker()
+    root = record()
+    child = record(parents=[root.id])
+    grandchild = record(parents=[child.id])
+    cancelled = record()
+    other = record(parents=[cancelled.id])
+    finish(must_claim(root.task_id, me), ERROR)
+    cancel(cancelled.id)
+    settle()
+    told = f"job {root.id} (w) failed: ValueError: boom; to run it again and all that waits for it: "
+    told += f"simcelery retry {root.id}"
+    for number in (child.id, grandchild.id):
+        assert state(number) == "upstream_failed"
+        assert row(number).error_message == told
+    assert f"job {cancelled.id} (w) was cancelled; " in (row(other.id).error_message or "")
 
 
 def _somebody_waits_for_a_lock() -> bool:

@@ -335,3 +335,8 @@ def test_without_urls_and_servers_the_error_says_what_to_do(content: str | None)
     ):
         with pytest.raises(ServicesNotRunningError, match=f"run 'simcelery up', or set {variable}$"):
             url()
+
+
+def test_a_byte_order_mark_in_the_file_is_no_part_of_it(folder: Path) -> None:
+    (folder / "simcelery.toml").write_bytes(b'\xef\xbb\xbfdefault_queue = "cpu"\n')
+    assert get_settings().default_queue == "cpu"
