@@ -1,87 +1,160 @@
-"""Postgres' clock is set back: what was written before lies ahead of it, and nothing waits for that."""
+"""Postgres' clock is set back, or forward, while a fleet works: as if, by moving the times on the board."""
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
-from simcelery.board import clock, engine, feed, turns
+from simcelery import settings
+from simcelery.board import clock, engine, feed, leases, turns
 from simcelery.board.sendable import Lane
-from tests.board_helpers import AGAIN, finish, must_claim, record, row, sql, state, worker
+from simcelery.board.transitions import rescue
+from simcelery.recovery import loop
+from tests.board_helpers import AGAIN, ERROR, attempts, finish, must_claim, record, settle, sql, state, worker
+from tests.conftest import wait_until
 
 pytestmark = pytest.mark.usefixtures("board")
 
+LANE = Lane("default", "w", 4)
 
-def take(act: str = "stage", every: float = 1.0) -> turns.Taken:
+
+def take(**every: float) -> turns.Taken:
     with engine.begin() as connection:
-        return turns.take_turns(connection, {act: every}, "me")
+        return turns.take_turns(connection, every or {"rescue": 1.0}, "me")
 
 
-def test_a_turn_further_ahead_than_its_interval_is_due() -> None:
-    sql("UPDATE recovery SET next_at = now() + interval '3 hours' WHERE name = 'stage'")
-    assert take() == turns.Taken(frozenset({"stage"}), 0, set_back=True)
-    assert take().acts == frozenset()
+def set_back() -> None:
+    """What the board holds now was written hours later than it is."""
+    columns = {
+        "jobs": "submitted_at started_at finished_at published_at settled_at run_at",
+        "workers": "started_at renewed_at lease_expires_at steady_since ended_at",
+        "attempts": "started_at finished_at",
+        "recovery": "next_at",
+    }
+    for table, names in columns.items():
+        sql(f"UPDATE {table} SET " + ", ".join(f"{name} = {name} + interval '3 h'" for name in names.split()))
 
 
-def test_a_turn_within_its_interval_is_waited_for() -> None:
-    sql("UPDATE recovery SET next_at = now() + interval '30 s' WHERE name = 'prune'")
-    assert take("prune", 60.0) == turns.Taken(frozenset(), 0, set_back=False)
-
-
-def test_times_that_lie_ahead_are_set_right_and_the_wish_of_a_user_stays() -> None:
-    me = worker(lease=20.0)
-    running, sent = record(), record()
-    retried, wished = record(max_attempts=3), record(delay=5 * 3600.0)
-    must_claim(running.task_id, me)
-    finish(must_claim(retried.task_id, me), AGAIN)
-    sql("UPDATE jobs SET started_at = now() + interval '2 h' WHERE id = :id", id=running.id)
-    sql("UPDATE jobs SET published_at = now() + interval '2 h' WHERE id = :id", id=sent.id)
-    sql(
-        "UPDATE jobs SET state = 'scheduled', run_at = now() + interval '2 h 30 s' WHERE id = :i",
-        i=retried.id,
-    )
-    sql("UPDATE attempts SET finished_at = now() + interval '2 h' WHERE job_id = :id", id=retried.id)
-    sql(
-        "UPDATE workers SET renewed_at = now() + interval '2 h', steady_since = now() + interval '2 h',"
-        " lease_expires_at = now() + interval '2 h 20 s'"
-    )
-    sql("UPDATE recovery SET next_at = now() + interval '2 h'")
-    assert take().set_back
-    [(lease,)] = sql("SELECT extract(epoch FROM lease_expires_at - now()) FROM workers")
-    assert 15 < lease <= 20
-    ahead = sql("SELECT id FROM jobs WHERE started_at > now() OR published_at > now() + interval '1 s'")
-    assert ahead == []
-    [(pause,)] = sql("SELECT extract(epoch FROM run_at - now()) FROM jobs WHERE id = :id", id=retried.id)
-    assert 20 < pause <= 30
-    [(left,)] = sql("SELECT extract(epoch FROM run_at - now()) FROM jobs WHERE id = :id", id=wished.id)
-    assert left > 4 * 3600
-    assert state(wished.id) == "scheduled"
-
-
-def test_a_job_that_was_submitted_ahead_is_fed_at_once() -> None:
-    recorded = record()
-    sql("UPDATE jobs SET submitted_at = now() + interval '2 h'")
+def rescued(judge: int | None = None) -> list[int]:
     with engine.begin() as connection:
-        fed = feed.unpublished(connection, Lane("default", "w", 4), 10)
-    assert [one.id for one in fed] == [recorded.id]
+        return [job.id for job in rescue(connection, grace=0.0, judge=judge)]
 
 
-def test_an_attempt_never_ends_before_it_began() -> None:
-    me = worker()
-    recorded = record()
-    claimed = must_claim(recorded.task_id, me)
-    sql("UPDATE jobs SET started_at = now() + interval '2 h'")
-    finish(claimed, AGAIN)
-    [(began, ended)] = sql("SELECT started_at, finished_at FROM attempts")
-    assert began <= ended
-    assert row(recorded.id).state == "failed"
+@pytest.mark.parametrize("until", ["now() + interval '3 h'", "'infinity'"])
+def test_a_turn_further_ahead_than_its_interval_is_due(until: str) -> None:
+    sql(f"UPDATE recovery SET next_at = {until}")
+    taken = take(rescue=1.0, prune=60.0)
+    assert (taken.acts, taken.set_back) == ({"rescue", "prune"}, True)
+    assert take(rescue=1.0, prune=60.0) == turns.Taken(frozenset(), 0, False)
 
 
-def test_doctor_is_told_what_lies_ahead() -> None:
+def test_the_job_of_a_dead_worker_is_rescued_a_lease_after_the_clock_was_set_back() -> None:
+    job = record()
+    must_claim(job.task_id, worker(lease=1.0))
+    set_back()
+    take()
+    wait_until(lambda: rescued() == [job.id], 10)
+    [ended] = attempts(job.id)
+    assert ended["finished_at"] >= ended["started_at"]
+
+
+def test_what_was_sent_is_sent_again_and_what_was_recorded_is_sent() -> None:
+    sent, fresh = record(), record()
+    feed.mark_published([sent.id])
+    set_back()
+    take()
+    with engine.begin() as connection:
+        assert [job.id for job in feed.unpublished(connection, LANE, 10)] == [fresh.id]
+        assert feed.overdue(connection, LANE, 10) == []
+    sql("UPDATE jobs SET published_at = published_at - interval '6 s' WHERE id = :id", id=sent.id)
+    with engine.begin() as connection:
+        assert [job.id for job in feed.overdue(connection, LANE, 10)] == [sent.id]
+
+
+def test_a_back_off_keeps_its_length_and_the_time_that_a_user_wished_for_stays() -> None:
+    again = record(max_attempts=2)
+    finish(must_claim(again.task_id, worker()), AGAIN)
+    wished = record(delay=60.0)
+    set_back()
+    [(before,)] = sql("SELECT run_at FROM jobs WHERE id = :id", id=wished.id)
+    take()
+    assert sql("SELECT run_at <= now() FROM jobs WHERE id = :id", id=again.id) == [(True,)]
+    assert sql("SELECT run_at FROM jobs WHERE id = :id", id=wished.id) == [(before,)]
+
+
+def test_children_hear_of_a_failure_also_where_an_earlier_one_lies_ahead() -> None:
+    parent = record()
+    mine = worker()
+    finish(must_claim(parent.task_id, mine), ERROR)
+    settle()
+    set_back()
+    with engine.begin() as connection:
+        from simcelery.board import revival
+
+        revival.retry(connection, [parent.id])
+    child = record(parents=[parent.id])
+    sql("UPDATE workers SET lease_expires_at = now() + interval '1 h'")
+    finish(must_claim(parent.task_id, mine), ERROR)
+    settle()
+    assert state(child.id) == "upstream_failed"
+
+
+def test_settle_ends_where_the_ends_of_jobs_lie_ahead() -> None:
+    job = record()
+    finish(must_claim(job.task_id, worker()), ERROR)
+    set_back()
+    settle()
+    assert sql("SELECT settled_at >= finished_at FROM jobs") == [(True,)]
+
+
+def test_nobody_judges_with_a_renewal_of_before_the_clock_was_set_forward() -> None:
+    """Three quarters of a lease at once: who renewed last seems to live, and who renewed first to be lost."""
+    job = record()
+    holder, judge = worker(lease=20.0), worker(lease=20.0)
+    must_claim(job.task_id, holder)
+    sql("UPDATE workers SET steady_since = now() - interval '1 h', renewed_at = now() - interval '16 s'")
+    sql("UPDATE workers SET lease_expires_at = now() + interval '4 s' WHERE id = :id", id=judge)
+    sql("UPDATE workers SET lease_expires_at = now() - interval '1 s' WHERE id = :id", id=holder)
+    with engine.begin() as connection:
+        assert rescue(connection, grace=20.0, judge=judge) == []
+        assert leases.renew(connection, judge, 20.0)
+        assert rescue(connection, grace=20.0, judge=judge) == []
+
+
+def test_the_board_says_what_lies_ahead_of_its_clock() -> None:
+    record()
+    worker()
     with engine.begin() as connection:
         assert clock.ahead(connection) == {}
-    record()
-    sql("UPDATE jobs SET submitted_at = now() + interval '2 h'")
+    set_back()
     with engine.begin() as connection:
-        found = clock.ahead(connection)
-    assert list(found) == ["submissions"]
-    assert 7100 < found["submissions"].total_seconds() <= 7200
+        assert sorted(clock.ahead(connection)) == ["renewals of leases", "submissions", "turns of recovery"]
+
+
+def test_an_act_that_takes_long_holds_up_only_itself() -> None:
+    """What it is started with begins it in a thread; the others have their turns meanwhile."""
+    begun: list[str] = []
+    release = threading.Event()
+
+    def aside(name: str, do: object) -> object:
+        def begin() -> None:
+            begun.append(name)
+            if name == "settle":
+                threading.Thread(target=lambda: (release.wait(), do()), daemon=True).start()  # type: ignore[operator]
+            else:
+                do()  # type: ignore[operator]
+
+        return begin
+
+    mine = loop.Turns(settings.get_settings(), "me", None, aside)  # type: ignore[arg-type]
+    mine.round()
+    deadline = time.monotonic() + 10
+    while begun.count("stage") < 3 and time.monotonic() < deadline:
+        mine.round()
+        time.sleep(0.1)
+    assert begun.count("stage") >= 3
+    assert begun.count("settle") == 1
+    release.set()
+    wait_until(lambda: mine.round() or begun.count("settle") == 2, 10)

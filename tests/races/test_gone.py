@@ -1,0 +1,102 @@
+"""Jobs that were pruned meanwhile, and numbers that were given out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import simcelery
+from simcelery import Job
+from simcelery.board import engine, queries
+from simcelery.errors import JobNotFoundError, StateError
+from simcelery.submission import manage
+from simcelery.submission.handle import Jobs
+from tests.board_helpers import ERROR, finish, must_claim, record, row, sql, state, worker
+
+pytestmark = pytest.mark.usefixtures("board")
+
+ASKED: dict[str, Callable[[Job], Any]] = {
+    "state": lambda job: job.state,
+    "progress": lambda job: job.progress,
+    "wait": lambda job: job.wait(5),
+    "result": lambda job: job.result(5),
+    "cancel": lambda job: job.cancel(),
+    "retry": lambda job: job.retry(),
+    "log": lambda job: job.log(),
+    "attempts": lambda job: job.attempts(),
+    "as_completed": lambda job: list(simcelery.as_completed([job], timeout=5)),
+    "results": lambda job: Jobs([record_of(job)], "w").results(5),
+}
+
+
+def record_of(job: Job) -> Any:
+    from simcelery.board.jobs import Recorded
+
+    return Recorded(job.id, job.task_id, "new")
+
+
+def failed() -> Job:
+    job = record()
+    finish(must_claim(job.task_id, worker()), ERROR)
+    return simcelery.get_job(job.id)
+
+
+@pytest.mark.parametrize("ask", ASKED)
+def test_a_handle_of_a_pruned_job_says_so(ask: str) -> None:
+    job = failed()
+    sql("DELETE FROM jobs")
+    with pytest.raises(JobNotFoundError, match=rf"^job {job.id} is no longer on the board|no job {job.id}"):
+        ASKED[ask](job)
+
+
+@pytest.mark.parametrize("ask", ASKED)
+def test_a_handle_never_means_the_job_that_has_its_number_now(ask: str) -> None:
+    job = failed()
+    sql("UPDATE jobs SET task_id = gen_random_uuid()")
+    before = row(job.id)
+    with pytest.raises(JobNotFoundError, match=f"job {job.id} is no longer on the board"):
+        ASKED[ask](job)
+    assert row(job.id) == before
+
+
+def test_a_retry_of_a_job_that_is_pruned_after_it_was_looked_at_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = failed()
+    look = queries.states
+
+    def and_prune(connection: Any, ids: Any) -> Any:
+        found = look(connection, ids)
+        sql("DELETE FROM jobs")
+        return found
+
+    monkeypatch.setattr(queries, "states", and_prune)
+    with pytest.raises(JobNotFoundError, match=f"no job {job.id}"):
+        job.retry()
+
+
+def test_a_retry_that_somebody_else_has_made_meanwhile_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = failed()
+    look = queries.states
+
+    def and_retry(connection: Any, ids: Any) -> Any:
+        found = look(connection, ids)
+        monkeypatch.setattr(queries, "states", look)
+        manage.retry([job.id])
+        return found
+
+    monkeypatch.setattr(queries, "states", and_retry)
+    with pytest.raises(StateError, match=f"job {job.id} is pending"):
+        job.retry()
+    assert state(job.id) == "pending"
+
+
+def test_what_was_pruned_meanwhile_is_not_counted() -> None:
+    here, gone = failed(), failed()
+    sql("DELETE FROM jobs WHERE id = :id", id=gone.id)
+    assert simcelery.jobs(ids=[here.id, gone.id]).retry() == 1
+    with engine.begin() as connection:
+        assert queries.states(connection, [here.id, gone.id]) == {here.id: "pending"}
+    assert simcelery.jobs(ids=[here.id, gone.id]).cancel() == 1
