@@ -37,16 +37,18 @@ def full(places: Iterable[str | Path]) -> str | None:
     return None
 
 
-def trouble(places: Iterable[str | Path], *, make: bool = False) -> str | None:
+def trouble(places: Iterable[str | Path], *, mode: int | None = None) -> str | None:
     """One line about the first of the folders in which no file can be written, or None.
 
     Parameters:
-        make: make those that are missing. Otherwise the nearest folder above must allow it.
+        mode: make those that are missing, with these permissions. None: the nearest folder above must allow
+            it.
     """
     for place in places:
         try:
-            if make:
-                Path(place).mkdir(mode=0o700, parents=True, exist_ok=True)
+            if mode is not None and not Path(place).is_dir():
+                Path(place).mkdir(mode=0o700, parents=True)
+                os.chmod(place, mode)  # whatever the umask takes
             found = _trouble(Path(place))
         except OSError as error:
             found = f"{place}: {_reason(error)}"

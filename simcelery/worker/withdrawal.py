@@ -45,7 +45,7 @@ def check() -> None:
 def trouble(settings: Settings, *, make: bool = False) -> str | None:
     """One line about what a worker on this node lacks, or None."""
     try:
-        return places.trouble(folders.needed(settings), make=make)
+        return places.trouble(folders.needed(settings), mode=settings.mode_of_workdirs if make else None)
     except Unusable as error:
         return str(error)
 

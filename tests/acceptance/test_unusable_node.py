@@ -143,11 +143,11 @@ def test_a_folder_of_somebody_else_is_named(tmp_path: Path) -> None:
         pytest.skip("root may write everywhere")
     tmp_path.chmod(0o500)
     assert str(places.trouble([tmp_path / "attempts"])).startswith(f"{tmp_path}/attempts: ")
-    assert "Permission denied" in str(places.trouble([tmp_path / "attempts"], make=True))
+    assert "Permission denied" in str(places.trouble([tmp_path / "attempts"], mode=0o700))
 
 
 def test_a_folder_that_can_be_made_is_fine_and_is_not_made_by_looking(tmp_path: Path) -> None:
     assert places.trouble([tmp_path / "a" / "b"]) is None
     assert not (tmp_path / "a").exists()
-    assert places.trouble([tmp_path / "a" / "b"], make=True) is None
+    assert places.trouble([tmp_path / "a" / "b"], mode=0o700) is None
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700

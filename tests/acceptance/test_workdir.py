@@ -127,3 +127,11 @@ def test_the_attempt_of_a_killed_child_names_the_folder_with_its_files(project: 
     first = attempts(job.id)[0]
     assert first["outcome"] == "lost"
     assert (Path(first["workdir"]) / "half.txt").read_text() == "half"
+
+
+def test_the_root_that_a_worker_makes_lets_a_group_in(project: Project, tmp_path: Path) -> None:
+    root = tmp_path / "made" / "attempts"
+    project.worker("-c", "1", SIMCELERY_WORKDIR_ROOT=str(root), SIMCELERY_WORKDIR_MODE="2750")
+    job = submit(project, "about_me.submit()")
+    job.result(timeout=30)
+    assert root.stat().st_mode & 0o7777 == 0o2750
