@@ -144,7 +144,7 @@ def test_a_worker_that_was_cut_off_judges_nobody_in_its_turn(messages: redis.Red
     sql("UPDATE workers SET steady_since = now() + interval '1 h'")
     turns.round()
     assert state(ids["lost"]) == "running"
-    sql("UPDATE workers SET steady_since = now() - interval '1 min'")
+    sql("UPDATE workers SET steady_since = now() - interval '1 min', renewed_at = now()")
     sql("UPDATE recovery SET next_at = now()")
     turns.round()
     assert state(ids["lost"]) == "pending"
