@@ -265,7 +265,7 @@ def test_a_pending_job_says_who_could_run_it(cli: Cli) -> None:
     running(able)
     urgent = record(priority=9).id
     [queue, busy, note] = cli.json("explain", str(number))["reasons"]
-    assert queue["text"] == "1 job of queue 'default' comes before it"
+    assert queue["text"] == "1 job of its workflow and queue 'default' comes first"
     assert busy["text"] == "all 1 slot of able@test are taken"
     assert note["code"] == "note"
     assert codes(cli, urgent) == ["busy", "note"]

@@ -266,10 +266,10 @@ def test_slurm_tells_the_walltime_by_itself(project: Project, tmp_path: Path) ->
         "1",
         SIMCELERY_SHUTDOWN_GRACE="1",
         SLURM_JOB_ID="4711",
-        SLURM_JOB_END_TIME=str(int(time.time()) + 8),
+        SLURM_JOB_END_TIME=str(int(time.time()) + 20),
     )
     job = submit(project, f"listener.submit({str(tmp_path / 'saved')!r})")
-    assert worker.wait(20) == 0
+    assert worker.wait(40) == 0
     assert (tmp_path / "saved").read_text() == "half done"
     [ended] = attempts(job.id)
     assert (ended["outcome"], ended["scheduler_job_id"]) == ("released", "4711")

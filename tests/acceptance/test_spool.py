@@ -89,13 +89,13 @@ def test_a_worker_whose_home_cannot_be_written_says_so_and_waits_for_postgres(
     own: tuple[Settings, Project], tmp_path: Path
 ) -> None:
     settings, project = own
-    if settings.spool.exists():
-        settings.spool.rmdir()
-    settings.spool.write_text("in the way, also for root")
     count = tmp_path / "count"
     living = project.worker("-c", "1")
     submit_traces(project, [count], pause=3.0)
     wait_until(lambda: executions(count) == 1)
+    if settings.spool.exists():
+        settings.spool.rmdir()
+    settings.spool.write_text("in the way, also for root")
     kill_server(settings, "postgres")
     wait_until(lambda: "its end cannot be spooled, and is lost if this worker is" in project.logs())
     services.up(settings)
