@@ -18,7 +18,7 @@ from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.show import the_only
 from simcelery.cli.wait import rows_of, show_result
 from simcelery.cli.words import many
-from simcelery.errors import JobError
+from simcelery.errors import JobError, UsageError
 
 if TYPE_CHECKING:
     from simcelery.board.queries import Filter, JobRow
@@ -65,6 +65,11 @@ def results(
 
     IDS are 42, 1-5,8, last or - (from stdin). Exit code 1 if a job among IDS did not succeed.
     """
+    if others := sorted(set(filters.states) - {"succeeded"}):
+        raise UsageError(
+            f"results are of jobs that succeeded, and -s {others[0]} asks for others: "
+            f"'simcelery list -s {others[0]}' or 'simcelery errors' shows those"
+        )
     # Of named jobs those that did not succeed are counted; of filtered ones they were not asked for.
     wanted = which(selection, filters, None if selection else ("succeeded",))
     looked_at: Counter[bool] = Counter()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import glob
 import itertools
-import json
 import math
 import os
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simcelery.errors import ParametersError, UsageError
+from simcelery.workflows.reading import Misread, strict
 
 if TYPE_CHECKING:
     from simcelery.cli.targets import Target
@@ -122,8 +122,13 @@ def read_each(target: Target, each: str) -> Iterator[Item]:
     if each == "-":
         return _json_lines("stdin", sys.stdin)
     suffix = Path(each).suffix.lower()
-    if not glob.has_magic(each) and suffix in (".jsonl", ".ndjson", ".csv"):
-        return _rows(target, each, table=suffix == ".csv")
+    if not glob.has_magic(each) and suffix in (".jsonl", ".ndjson", *_SEPARATORS):
+        return _rows(target, each, _SEPARATORS.get(suffix))
+    if not glob.has_magic(each) and suffix in (".txt", ".dat"):
+        raise UsageError(
+            f"--each {each}: is it a table? Then call it .csv (commas) or .tsv (tabs). If the file itself is "
+            f"the value of a parameter: --each NAME={each}"
+        )
     if len(target.required) != 1:
         names = ", ".join(target.required) or "none"
         raise UsageError(
@@ -141,11 +146,19 @@ def _files(target: Target, name: str, pattern: str) -> Iterator[Item]:
     return (_parsed(target, path, [(name, os.path.abspath(path))]) for path in paths)
 
 
-def _rows(target: Target, path: str, *, table: bool) -> Iterator[Item]:
-    """The rows of a file, read line by line: it may be larger than the memory."""
+# What stands between the cells of a table, by the ending of its file's name.
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+def _rows(target: Target, path: str, separator: str | None) -> Iterator[Item]:
+    """The rows of a file, read line by line: it may be larger than the memory.
+
+    Parameters:
+        separator: of a table's cells; None: it holds JSON lines.
+    """
     try:
-        with open(path, encoding="utf-8-sig", newline="" if table else None) as file:
-            yield from _table(target, path, file) if table else _json_lines(path, file)
+        with open(path, encoding="utf-8-sig", newline="" if separator else None) as file:
+            yield from _table(target, path, file, separator) if separator else _json_lines(path, file)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"--each {path}: {reason}") from None
@@ -157,7 +170,9 @@ def _json_lines(where: str, lines: Iterable[str]) -> Iterator[Item]:
             continue
         place = f"{where} line {number}"
         try:
-            values = json.loads(line)
+            values = strict(line.removeprefix("\ufeff") if number == 1 else line)
+        except Misread as error:
+            raise UsageError(f"{place}: {error}") from None
         except ValueError as error:
             raise UsageError(f"{place}: not JSON: {error}") from None
         if not isinstance(values, dict):
@@ -165,23 +180,60 @@ def _json_lines(where: str, lines: Iterable[str]) -> Iterator[Item]:
         yield Item(values, place)
 
 
-def _table(target: Target, where: str, lines: Iterable[str]) -> Iterator[Item]:
+def _table(target: Target, where: str, lines: Iterable[str], separator: str) -> Iterator[Item]:
     """A header of parameter names; an empty cell leaves the parameter to its default."""
-    reader = csv.reader(lines)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     header: list[str] | None = None
-    for row in reader:
+    for row in _cells(where, reader):
         if not any(cell.strip() for cell in row):
             continue
         if header is None:
-            header = [cell.strip() for cell in row]
-            if len(set(header)) < len(header):
-                raise UsageError(f"{where}: two columns have the same name")
+            header = _header(where, row, separator)
             continue
         place = f"{where} line {reader.line_num}"
+        row = _without_empty_end(row, len(header))
         if len(row) != len(header):
             raise UsageError(f"{place}: {len(row)} cells, but the header has {len(header)}")
         texts = [(name, cell) for name, cell in zip(header, row, strict=True) if cell.strip()]
         yield _parsed(target, place, texts)
+
+
+def _cells(where: str, reader: Any) -> Iterator[list[str]]:
+    """The rows of a table whose quoting is right."""
+    while True:
+        began = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise UsageError(
+                f"{where} line {began}: not a table ({error}); a cell with quotes in it is written "
+                'as "a ""quoted"" word"'
+            ) from None
+        if row is None:
+            return
+        if any("\0" in cell for cell in row):
+            raise UsageError(f"{where} line {reader.line_num}: a NUL character; is this a table of text?")
+        yield row
+
+
+def _header(where: str, row: list[str], separator: str) -> list[str]:
+    names = _without_empty_end([cell.strip() for cell in row], 0)
+    if len(set(names)) < len(names):
+        raise UsageError(f"{where}: two columns have the same name")
+    other = next((char for char in ";\t,|" if char != separator and char in names[0]), None)
+    if len(names) == 1 and other:
+        raise UsageError(
+            f"{where}: its columns seem to be separated by {other!r}, and {separator!r} is expected: "
+            "save it with commas as .csv, or with tabs as .tsv"
+        )
+    return names
+
+
+def _without_empty_end(cells: list[str], at_least: int) -> list[str]:
+    """Without the empty cells that spreadsheets add at the end of a row."""
+    while len(cells) > at_least and not cells[-1].strip():
+        cells = cells[:-1]
+    return cells
 
 
 def _parsed(target: Target, where: str, texts: list[tuple[str, str]]) -> Item:

@@ -59,7 +59,7 @@ class SubmitCommand(Command):
 @click.option(
     "--each",
     metavar="FILE|GLOB",
-    help="A job for each line of a .jsonl (- for stdin) or .csv file, or for each file: NAME='*.cif'.",
+    help="A job for each line of a .jsonl (- for stdin), .csv or .tsv file, or for each file: NAME='*.cif'.",
 )
 @click.option(
     "--grid",

@@ -69,6 +69,7 @@ class OnBoard:
     def parse(self, texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
         """JSON where a text is JSON and the parameter is not declared as text."""
         from simcelery.workflows.parameters import readings
+        from simcelery.workflows.reading import Misread
 
         about = self._entry.parameters.get("properties", {})
         parsed = {}
@@ -76,7 +77,10 @@ class OnBoard:
             if name not in about:
                 known = ", ".join(about) or "none"
                 raise ParametersError(f"{self.name}: there is no parameter {name!r}; it takes: {known}")
-            parsed[name] = readings(text, prefer_text=about[name].get("type") == "string")[0]
+            try:
+                parsed[name] = readings(text, prefer_text=about[name].get("type") == "string")[0]
+            except Misread as error:
+                raise ParametersError(f"{self.name}: parameter {name!r}: {error}") from None
         return parsed
 
     def preparation(self, options: Options) -> Callable[[Mapping[str, Any]], NewJob]:

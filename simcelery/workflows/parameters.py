@@ -28,6 +28,7 @@ from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.workflows.annotations import one_line, restorable, short, type_name, unstorable
 from simcelery.workflows.encoding import JobRef, contains_job, decode, encode
 from simcelery.workflows.paths import Finder
+from simcelery.workflows.reading import Misread, strict
 
 # A dataclass does not check its own fields, so instances are checked here and not first on a worker.
 _CONFIG = ConfigDict(
@@ -250,7 +251,11 @@ class Parameters:
     def _parse_one(self, name: str, text: str) -> Any:
         model = self._model(frozenset(self._fields) - {name})
         problems: list[str] = []
-        for value in readings(text, prefer_text=self._fields[name][0] is str):
+        try:
+            meanings = readings(text, prefer_text=self._fields[name][0] is str)
+        except Misread as error:
+            raise ParametersError(f"{self.name}: parameter {name!r}: {error}") from None
+        for value in meanings:
             try:
                 _checked(model, {name: value})
             except ValidationError as error:
@@ -355,10 +360,18 @@ def _checked(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
 
 
 def readings(text: str, *, prefer_text: bool = False) -> list[Any]:
-    """What a text from a command line may mean: its JSON value, then the text itself."""
+    """What a text from a command line may mean: its JSON value, then the text itself.
+
+    Raises:
+        Misread: as `reading.strict`, where text alone is not wanted.
+    """
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = strict(text)
+    except Misread:
+        if prefer_text:
+            return [text]
+        raise
+    except ValueError:
         return [text]
     return [text, value] if prefer_text or isinstance(value, str) else [value, text]
 

@@ -73,3 +73,11 @@ def test_named_jobs_are_asked_for_a_thousand_at_a_time(
     there = [n for n in named if n != first + 2399]
     assert [n for some in found for n in some] == (there[::-1] if newest else there)[:limit]
     assert max(asked) <= 1000
+
+
+def test_results_of_other_states_are_not_those_that_succeeded(project: Project) -> None:
+    sql(FILL)
+    done = results(project, "-s", "failed")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "simcelery list -s failed" in done.stderr
+    assert results(project, "-s", "succeeded", "-n", "1", "-o", "quiet").returncode == 0
