@@ -139,7 +139,7 @@ class Project:
                 process.wait()
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 20, every: float = 0.05) -> None:
+def wait_until(condition: Callable[[], object], timeout: float = 60, every: float = 0.05) -> None:
     """Wait until the condition holds; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -104,8 +105,13 @@ def test_an_old_snapshot_of_redis_brings_no_job_back_and_hides_none(
 
 
 def pool_children(pid: int) -> set[int]:
-    """The pids of a worker's pool children."""
-    return {one.pid for one in psutil.Process(pid).children() if "celery" in one.name()}
+    """The pids of a worker's pool children that live."""
+    found = set()
+    for one in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if "celery" in one.name():
+                found.add(one.pid)
+    return found
 
 
 def test_a_worker_whose_children_died_together_outlives_the_next_restart_of_redis(

@@ -237,7 +237,7 @@ def test_a_job_whose_message_is_lost_starts_soon_in_a_lane_that_slices_keep_full
     project.worker("-c", "2", SIMCELERY_TICK_EVERY="600")  # nothing is sent again
     submit(project, tmp_path / "first", 300)  # they prove short
     wait_until(lambda: settled(300))
-    filling = fill_for_a_while(project, tmp_path / "ran", 40)
+    filling = fill_for_a_while(project, tmp_path / "ran", 400)
     try:
         wait_until(lambda: count("state = 'pending'") > 2000)
         client = redis.Redis.from_url(project.environment["SIMCELERY_BROKER_URL"])
@@ -249,7 +249,7 @@ def test_a_job_whose_message_is_lost_starts_soon_in_a_lane_that_slices_keep_full
         number = int(done.stdout)
         sql("UPDATE jobs SET published_at = now() WHERE id = :id AND state = 'pending'", id=number)
         assert client.llen(lane("sims.brief")) > 0
-        wait_until(lambda: count(f"id = {number} AND state = 'succeeded'") == 1, 15)
+        wait_until(lambda: count(f"id = {number} AND state = 'succeeded'") == 1)
         assert filling.poll() is None
     finally:
         filling.kill()
