@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from simcelery.board import engine, queries
@@ -60,9 +60,9 @@ class Job(JobRef):
             JobNotFoundError: it is no longer on the board.
         """
         with engine.begin() as connection:
-            found = queries.job(connection, self.id)
-        if found is None or found.task_id != self.task_id:
-            raise _gone(self.id)
+            found = queries.job_by_task_id(connection, self.task_id)
+        _check_numbers([self], {found.task_id: found.id} if found else {})
+        assert found is not None
         return found
 
     @property
@@ -129,7 +129,7 @@ class Job(JobRef):
         """
         from simcelery.submission import manage
 
-        at_once, requested = manage.cancel([self.id], check=self._check_there)
+        at_once, requested = manage.cancel([self.id], handles=[self])
         return bool(at_once or requested)
 
     def retry(self, *, with_parents: bool = False) -> None:
@@ -141,7 +141,7 @@ class Job(JobRef):
         """
         from simcelery.submission import manage
 
-        manage.retry([self.id], with_parents=with_parents, strict=True, check=self._check_there)
+        manage.retry([self.id], with_parents=with_parents, strict=True, handles=[self])
 
     def log(self) -> str:
         """What the job wrote, all attempts in order.
@@ -150,7 +150,7 @@ class Job(JobRef):
             JobNotFoundError: it is no longer on the board.
         """
         with engine.begin() as connection:
-            self._check_there(connection)
+            check_there(connection, [self])
             return queries.log(connection, self.id)
 
     def attempts(self) -> list[dict[str, Any]]:
@@ -160,11 +160,8 @@ class Job(JobRef):
             JobNotFoundError: it is no longer on the board.
         """
         with engine.begin() as connection:
-            self._check_there(connection)
+            check_there(connection, [self])
             return queries.attempts(connection, self.id)
-
-    def _check_there(self, connection: Any) -> None:
-        _check_there(connection, [self])
 
 
 class Jobs(Sequence[Job]):
@@ -226,7 +223,7 @@ class Jobs(Sequence[Job]):
         with engine.begin() as connection:
             for start in range(0, len(ids), _MANY):
                 found.update(queries.results(connection, ids[start : start + _MANY]))
-                _check_there(connection, self[start : start + _MANY])
+                check_there(connection, self[start : start + _MANY])
         for job in self:
             if job.id not in found:
                 raise job.failure(job.row())
@@ -285,18 +282,22 @@ def _finished(ids: list[int], handle: Callable[[int], Job]) -> list[int]:
             if missing := [number for number in part if number not in found]:
                 raise _gone(missing[0])
             over = [number for number in part if found[number].is_terminal]
-            _check_there(connection, [handle(number) for number in over])
+            check_there(connection, [handle(number) for number in over])
             finished += over
     return finished
 
 
-def _check_there(connection: Any, handles: Sequence[Job]) -> None:
+def check_there(connection: Any, handles: Sequence[Job]) -> None:
     """Whether the jobs are on the board under their ids: a number may have been given out again.
 
     Raises:
         JobNotFoundError: one is not.
     """
-    there = queries.ids_by_task_id(connection, [job.task_id for job in handles]) if handles else {}
+    if handles:
+        _check_numbers(handles, queries.ids_by_task_id(connection, [job.task_id for job in handles]))
+
+
+def _check_numbers(handles: Sequence[Job], there: Mapping[uuid.UUID, int]) -> None:
     for job in handles:
         if there.get(job.task_id) != job.id:
             raise _gone(job.id)

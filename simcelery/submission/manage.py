@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +13,7 @@ from simcelery.board.queries import Filter, JobRow
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.errors import BrokerUnreachableError, JobNotFoundError, StateError, UsageError
 from simcelery.settings import parse_duration
-from simcelery.submission.handle import Job, restore
+from simcelery.submission.handle import Job, check_there, restore
 from simcelery.submission.submit import publish
 
 _MANY = 5000  # ids per statement
@@ -113,19 +113,20 @@ def retry(
     *,
     with_parents: bool = False,
     strict: bool = False,
-    check: Callable[[Any], None] = lambda _: None,
+    handles: Sequence[Job] = (),
 ) -> list[int]:
     """Send unsuccessful jobs back, and publish those that can run.
 
     Parameters:
         strict: a job in any other state is an error; otherwise it is left alone.
-        check: called in the same transaction, at its end; what it raises undoes all.
+        handles: these must be on the board under their ids at the end of the transaction; otherwise all of
+            it is undone.
 
     Returns:
         The ids that went back, descendants included.
 
     Raises:
-        JobNotFoundError: `strict`, and an id is not on the board.
+        JobNotFoundError: `strict`, and an id is not on the board; or one of `handles` is not.
         StateError: `strict`, and a job cannot be retried; or a parent has not succeeded.
     """
     with engine.begin() as connection:
@@ -137,7 +138,7 @@ def retry(
         if strict and (missed := set(ids).difference(revived)):
             # Pruned, or moved by somebody else, since we looked: a new statement sees what it is now.
             _check_retryable(sorted(missed), queries.states(connection, missed))
-        check(connection)
+        check_there(connection, handles)
     publish(revived)
     return revived
 
@@ -153,16 +154,14 @@ def _check_retryable(ids: Sequence[int], states: dict[int, State]) -> None:
             )
 
 
-def cancel(
-    ids: Sequence[int], *, check: Callable[[Any], None] = lambda _: None
-) -> tuple[list[int], list[int]]:
+def cancel(ids: Sequence[int], *, handles: Sequence[Job] = ()) -> tuple[list[int], list[int]]:
     """Cancel jobs, a few thousand in a transaction; those that have ended are left alone.
 
     The workers that run some of them are told at once, where Redis can be reached; they end all processes
     of a job before it is cancelled.
 
     Parameters:
-        check: as for `retry`.
+        handles: as for `retry`.
 
     Returns:
         The ids cancelled at once, and those that run and are asked to stop.
@@ -173,7 +172,7 @@ def cancel(
         with engine.begin() as connection:
             cancelled, asked = transitions.cancel(connection, ids[start : start + _MANY])
             workers = fleet.nodenames(connection, asked)
-            check(connection)
+            check_there(connection, handles)
         at_once += cancelled
         requested += asked
         with suppress(BrokerUnreachableError):  # they learn of it when they renew their leases
