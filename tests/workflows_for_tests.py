@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -458,3 +462,40 @@ def prints_letters(how: str) -> str:
     else:
         _print_letters(how)
     return how
+
+
+def _signal_by(way: str, number: int) -> None:
+    """Let this process be sent a signal from itself, or from what it starts."""
+    me = os.getpid()
+    if way == "kill":
+        os.kill(me, number)
+    elif way == "raise":
+        signal.raise_signal(number)
+    elif way == "library":
+        ctypes.CDLL(None)["raise"](number)
+    elif way == "thread":
+        thread = threading.Thread(target=signal.pthread_kill, args=[threading.main_thread().ident, number])
+        thread.start()
+        thread.join()
+    elif way == "shell":
+        subprocess.run(["sh", "-c", f"kill -{number} $PPID"], check=False)
+    elif way == "system":
+        os.system(f"kill -{number} {me}")
+    elif way == "group":
+        os.killpg(0, number)
+    elif way == "session":
+        subprocess.run(
+            [sys.executable, "-c", f"import os, time; os.kill({me}, {number}); time.sleep(1)"],
+            start_new_session=True,
+            check=False,
+        )
+
+
+@workflow
+def signalled(way: str, number: int = 15, path: str = "") -> str:
+    """Its process is sent a signal from within, in the midst of a computation that then makes no sense."""
+    if way != "none":
+        with suppress(Exception):
+            _signal_by(way, number)
+            time.sleep(0.2)
+    return "garbage"

@@ -42,6 +42,7 @@ def run(definition: Definition, claim: Claim) -> Report:
         Unusable: this node takes no files; the workflow has not begun.
     """
     withdrawal.check()
+    stopping.listen()
     meter, pid = Meter(), os.getpid()
     children, threads = processes.children(), threading.active_count()
     folder = folders.of_attempt(claim.job_id, claim.attempt, claim.claim_id)

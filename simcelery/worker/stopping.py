@@ -1,4 +1,8 @@
-"""How an attempt learns in its pool child that it is to end: SIGTERM, and the order in the child's slot."""
+"""How an attempt learns in its pool child that it is to end: SIGTERM, and the order in the child's slot.
+
+A job, or a library that it uses, may also send such a signal to its own process. It then ends as it would in
+any other process: a call that was to be cut short, and was not, must not give a result.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from types import FrameType
 from typing import Any
 
 from simcelery.errors import ServiceError
+from simcelery.execution import processes
+from simcelery.execution.senders import Watch
 from simcelery.worker import slots
 from simcelery.worker.slots import Order, Phase
 
@@ -18,6 +24,7 @@ _interruptible = _recording = False
 _listener = 0  # the process that listens
 _former: Any = signal.SIG_DFL
 _on_warning: list[Callable[[], None]] = []
+_watches: dict[int, Watch] = {number: Watch(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
 
 class JobStopped(BaseException):
@@ -31,18 +38,25 @@ class JobStopped(BaseException):
 def listen() -> None:
     """Take SIGTERM over from the pool, which would end the child wherever it is, even while it records.
 
-    To be called before each job: the pool sets its own handler after the child's initialisation.
+    Also SIGINT, which the pool ignores. To be called before each job: the pool sets its own handlers after
+    the child's initialisation, and a library may have set others behind Python's back.
     """
     global _former, _listener
+    if not slots.in_pool_child():
+        return
     handler = signal.getsignal(signal.SIGTERM)
-    if handler is not _told_to_end and slots.in_pool_child():
+    if handler is not _told_to_end:
         _former, _listener = handler, os.getpid()
         signal.signal(signal.SIGTERM, _told_to_end)
+        signal.signal(signal.SIGINT, _interrupted)
+    for watch in _watches.values():
+        watch.begin()
 
 
 def _told_to_end(number: int, frame: FrameType | None) -> None:
     """SIGTERM: with an order from the parent, or from a scheduler that ends the whole allocation."""
-    if os.getpid() != _listener:  # forked by the workflow, and signalled before `_unlisten`
+    if os.getpid() != _listener or _is_from_the_job(number):
+        # Also a process that the workflow forked, and that was signalled before `_unlisten`.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         return
@@ -61,14 +75,39 @@ def _told_to_end(number: int, frame: FrameType | None) -> None:
             warn()
 
 
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """SIGINT: Ctrl+C is for the worker; but what a job sends itself interrupts it."""
+    if os.getpid() != _listener or _is_from_the_job(number):
+        signal.default_int_handler(number, frame)
+
+
+def _is_from_the_job(number: int) -> bool:
+    """Whether the job that runs sent one of the signals that just came. In doubt it did."""
+    watch = _watches[number]
+    senders = watch.senders()
+    if slots.mine.phase not in (Phase.STARTING, Phase.RUNNING):
+        return False
+    if not watch.works:
+        return slots.mine.order is Order.NONE and not slots.should_stop()
+    senders = [sender for sender in senders if sender.pid != os.getppid()]
+    if not all(sender.is_outside() for sender in senders):
+        return True
+    own = (
+        {one.pid for one in processes.members(os.getpid(), os.environ.get(processes.MARK))} if senders else ()
+    )
+    return any(sender.pid in own for sender in senders)
+
+
 def _unlisten() -> None:
     """A process that the workflow forks ends like any other.
 
-    Not only in the handler: Python runs that after the call which the signal came just before, and a worker
+    Not only in the handlers: Python runs them after the call which the signal came just before, and a worker
     of a `multiprocessing.Pool` about to wait for work would then never end.
     """
     if signal.getsignal(signal.SIGTERM) is _told_to_end:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is _interrupted:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 os.register_at_fork(after_in_child=_unlisten)

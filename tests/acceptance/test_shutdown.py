@@ -251,9 +251,9 @@ def test_before_its_walltime_ends_a_worker_warns_its_jobs_and_a_loss_is_counted(
     project: Project, tmp_path: Path
 ) -> None:
     count = tmp_path / "count"
-    worker = project.worker("-c", "1", "--walltime", "8", SIMCELERY_SHUTDOWN_GRACE="1")
     job = submit(project, f"trace.submit({str(count)!r}, pause=60.0)")
-    assert worker.wait(20) == 0
+    worker = project.worker("-c", "1", "--walltime", "12", SIMCELERY_SHUTDOWN_GRACE="1")
+    assert worker.wait(40) == 0
     [ended] = attempts(job.id)
     assert (ended["outcome"], ended["cause"]) == ("lost", "walltime")
     assert (row(job.id).state, row(job.id).losses, row(job.id).failures) == ("pending", 1, 0)
