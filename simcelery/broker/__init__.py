@@ -21,7 +21,7 @@ from kombu.exceptions import KombuError, OperationalError
 
 from simcelery.board import engine, feed
 from simcelery.board.sendable import Lane, Sendable
-from simcelery.broker import encryption, messages, stale
+from simcelery.broker import encryption, lists, messages, stale
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority
 from simcelery.errors import BrokerRefusesError, BrokerUnreachableError, BrokerUntrustedError
@@ -119,8 +119,8 @@ def _key(channel: Any, of: Lane) -> str:
     return str(channel._q_for_pri(lane(of.queue, of.workflow), redis_priority(of.priority)))
 
 
-def lengths(lanes: Sequence[Lane]) -> list[int]:
-    """How many messages wait in Redis in each lane.
+def lengths(lanes: Sequence[Lane]) -> list[int | None]:
+    """How many messages wait in Redis in each lane; None: its list cannot be used.
 
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
@@ -128,19 +128,24 @@ def lengths(lanes: Sequence[Lane]) -> list[int]:
     with _producer() as producer:
         channel = producer.channel
         with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-            for one in lanes:
-                pipe.llen(_key(channel, one))
-            return [int(length) for length in pipe.execute()]
+            keys = [_key(channel, one) for one in lanes]
+            for key in keys:
+                pipe.llen(key)
+            return lists.usable(keys, pipe.execute(raise_on_error=False))
 
 
-def send(jobs: Iterable[Sendable]) -> None:
+def send(jobs: Iterable[Sendable]) -> list[Sendable]:
     """Send a message for each job, pipelined. Delivery is uncertain when this raises: send again later.
+
+    Returns:
+        Those that were sent: all but those of lanes whose lists cannot be used.
 
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
     """
     celery = app()
     left = iter(jobs)
+    sent: list[Sendable] = []
     with _producer() as producer:
         channel = producer.channel
         while some := list(islice(left, _AT_ONCE)):
@@ -148,11 +153,15 @@ def send(jobs: Iterable[Sendable]) -> None:
             for name in {lane(one.queue, one.workflow) for one in by_lane}:
                 producer.maybe_declare(celery.amqp.queues[name])  # once per connection
             with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-                for one, theirs in by_lane.items():
-                    key = _key(channel, one)
+                keys = [_key(channel, one) for one in by_lane]
+                for key, theirs in zip(keys, by_lane.values(), strict=True):
                     pipe.lpush(key, *(messages.written(celery, job) for job in theirs))
                     pipe.expire(key, _FORGOTTEN_AFTER)
-                pipe.execute()
+                each = [key for key in keys for _ in ("lpush", "expire")]
+                pushed = lists.usable(each, pipe.execute(raise_on_error=False))[::2]
+            for theirs, length in zip(by_lane.values(), pushed, strict=True):
+                sent += theirs if length is not None else []
+    return sent
 
 
 def _by_lane(jobs: Iterable[Sendable]) -> dict[Lane, list[Sendable]]:
@@ -182,24 +191,29 @@ def publish(jobs: Iterable[Sendable]) -> int:
     window = get_settings().publish_window
     chosen: list[Sendable] = []
     for one, length in zip(by_lane, lengths(list(by_lane)), strict=True):
-        chosen += sorted(by_lane[one], key=lambda job: job.id)[: max(0, window - length)]
-    send_and_mark(chosen)
-    return len(chosen)
+        if length is not None:
+            chosen += sorted(by_lane[one], key=lambda job: job.id)[: max(0, window - length)]
+    return send_and_mark(chosen)
 
 
-def send_and_mark(jobs: Sequence[Sendable]) -> None:
+def send_and_mark(jobs: Sequence[Sendable]) -> int:
     """Send messages, then note so on the board: a death in between means a second, harmless message.
+
+    Returns:
+        How many were sent.
 
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
         BoardUnreachableError: the messages could not be marked.
     """
     if not jobs:
-        return
+        return 0
     failpoint("before_send")
-    send(jobs)
+    sent = send(jobs)
     failpoint("after_send")
-    feed.mark_published([job.id for job in jobs])
+    if sent:
+        feed.mark_published([job.id for job in sent])
+    return len(sent)
 
 
 def drop_stale(of: Lane) -> None:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import logging
 import time
 
-EVERY = 10.0  # seconds between two lines of a kind
+EVERY = 10.0  # seconds between two lines of a kind, where nothing else is given
 
 
 class Sparing:
-    """A logger of warnings that writes at most one of each kind in `EVERY` seconds, and counts the others."""
+    """A logger of warnings that writes at most one of each kind in `every` seconds, and counts the others."""
 
-    def __init__(self, log: logging.Logger) -> None:
+    def __init__(self, log: logging.Logger, every: float = EVERY) -> None:
         self._log = log
+        self._every = every
         self._said: dict[str, float] = {}
         self._left_out: dict[str, int] = {}
 
     def warning(self, kind: str, text: str) -> None:
         """Write `text`, unless something of this kind was written just now. Kinds are few."""
         now = time.monotonic()
-        if now < self._said.get(kind, -EVERY) + EVERY:
+        if now < self._said.get(kind, -self._every) + self._every:
             self._left_out[kind] = self._left_out.get(kind, 0) + 1
             return
         self._said[kind] = now

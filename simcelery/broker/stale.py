@@ -11,6 +11,8 @@ from typing import Any
 
 import redis
 
+from simcelery.broker import lists
+
 _TRIES = 5  # others may take a message just then; whoever comes next tries again
 
 
@@ -24,7 +26,8 @@ def drop(client: Any, keys: Sequence[str], needed: Callable[[], bool]) -> None:
     with client.pipeline(transaction=False) as pipe:
         for key in keys:
             pipe.lindex(key, 0)
-        newest = [one for one in zip(keys, pipe.execute(), strict=True) if one[1] is not None]
+        answers = lists.usable(keys, pipe.execute(raise_on_error=False))
+    newest = [one for one in zip(keys, answers, strict=True) if one[1] is not None]
     if newest and not needed():
         for key, message in newest:
             _drop_from(client, key, message)

@@ -18,7 +18,7 @@ from kombu.connection import Connection
 from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 
-from simcelery.broker import asking, incoming
+from simcelery.broker import asking, incoming, lists
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.incoming import Plain, Unusable
 from simcelery.broker.sparing import Sparing
@@ -126,27 +126,24 @@ class Channel(redis.Channel):  # type: ignore[misc]
         self.client.connection.disconnect()
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
         self._not_before = time.monotonic() + self._pause
-        text = in_words(error)
-        if text.startswith("WRONGTYPE") and (spoilt := self._keys_of_other_types()):
+        if lists.concerns_a_key(error) and (spoilt := self._unusable_keys()):
             self._spoilt = {asking.written(self.global_keyprefix + key) for key in spoilt}
             self._spoilt_until = time.monotonic() + _SPOILT_FOR
             self._not_before = 0.0
-            text += f"; no list of messages: {', '.join(map(repr, spoilt))}; delete it"
+            return
+        text = in_words(error)
         if text != self._said:  # not at every try
             log.warning("Redis answers with an error, and the worker waits: %s", text)
         self._said = text
 
-    def _keys_of_other_types(self) -> list[str]:
-        """Of the keys that are consumed, those which hold something else than a list: one spoils all."""
+    def _unusable_keys(self) -> list[str]:
+        """Of the keys that are consumed, those that spoil the command for all."""
         keys = [self._q_for_pri(queue, rank) for queue in self.active_queues for rank in self.priority_steps]
         try:
-            with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.type(key)
-                types = pipe.execute()
+            with self.conn_or_acquire() as client:
+                return lists.unusable(client, keys)
         except (*ANSWERS, *self.connection_errors):
             return []
-        return [key for key, kind in zip(keys, types, strict=True) if kind not in (b"list", b"none")]
 
     def _give(self, message: dict[str, Any], queue: str) -> None:
         try:

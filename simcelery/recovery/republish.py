@@ -30,6 +30,8 @@ def tick(means: Means = USUAL) -> tuple[int, int]:
     fed = resent = 0
     lengths = broker.lengths([lane for lane, _, _ in lanes])
     for (lane, unpublished, believed), length in zip(lanes, lengths, strict=True):
+        if length is None:
+            continue
         at_most = feed.RESEND_AFTER_AT_MOST if length else feed.RESEND_AFTER_IF_EMPTY
         lost = _lost(means, lane, min(believed - length, window - length), at_most)
         means.send(lost)

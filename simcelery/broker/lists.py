@@ -1,0 +1,76 @@
+"""The lists in Redis that lanes are. One that cannot be used is left out, and named; the others go on.
+
+Somebody has put another value in its place, or an account may not touch it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from redis.exceptions import NoPermissionError
+
+from simcelery.broker.answers import ANSWERS, in_words
+from simcelery.broker.sparing import Sparing
+
+log = logging.getLogger(__name__)
+_sparing = Sparing(log, every=60.0)
+_NAMED = 3  # keys that one line names
+
+
+def usable(keys: Sequence[str], answers: Sequence[Any]) -> list[Any]:
+    """What Redis answered for each key in a pipeline; None where that key cannot be used.
+
+    Raises:
+        What Redis answered, if that is an error which concerns more than single keys.
+    """
+    refused = {key: one for key, one in zip(keys, answers, strict=True) if isinstance(one, Exception)}
+    for error in refused.values():
+        if not concerns_a_key(error):
+            raise error
+    _name(refused)
+    return [None if key in refused else answer for key, answer in zip(keys, answers, strict=True)]
+
+
+def unusable(client: Any, keys: Iterable[str]) -> list[str]:
+    """Of these keys, those that cannot be used. Empty where Redis does not tell, or it concerns them all."""
+    asked = list(keys)
+    with client.pipeline(transaction=False) as pipe:
+        for key in asked:
+            pipe.type(key)
+        answers = pipe.execute(raise_on_error=False)
+    refused: dict[str, Any] = {}
+    for key, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, Exception):
+            if not concerns_a_key(answer):
+                return []
+            refused[key] = answer
+        elif answer not in (b"list", b"none"):
+            refused[key] = f"it holds a value of type {answer.decode()}"
+    if len(refused) == len(asked):
+        return []
+    _name(refused)
+    return list(refused)
+
+
+def concerns_a_key(error: BaseException) -> bool:
+    """Whether an answer of Redis is about the keys of a command, not about the command or the server."""
+    text = in_words(error)
+    return isinstance(error, ANSWERS) and (
+        text.startswith("WRONGTYPE") or (isinstance(error, NoPermissionError) and "access" in text)
+    )
+
+
+def _name(refused: dict[str, Any]) -> None:
+    if not refused:
+        return
+    reason = next(iter(refused.values()))
+    reason = in_words(reason) if isinstance(reason, BaseException) else reason
+    names = ", ".join(map(repr, list(refused)[:_NAMED]))
+    more = f" and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+    _sparing.warning(
+        "key",
+        f"no messages go through the key {names}{more} in Redis, and its jobs wait: {reason}; "
+        "delete the key, or correct the rights of the account",
+    )
