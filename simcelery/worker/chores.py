@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
+from simcelery.broker.sparing import Sparing
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
 from simcelery.worker import spool
@@ -24,12 +24,52 @@ EVERY = 0.25
 _SPOOL_EVERY = 5.0
 _LAST_ROUND = 10.0  # seconds for a round under way when the worker ends
 
-_actions: deque[Callable[[], object]] = deque()
+MOST = 10_000  # far more than a worker has pool children
 
 
-def add(action: Callable[[], object]) -> None:
-    """Have it done soon; while it raises `ServiceError`, again later. From any thread."""
-    _actions.append(action)
+class _Waiting:
+    """Actions in the order in which they were added, each under a key of its own."""
+
+    def __init__(self) -> None:
+        self._actions: dict[Hashable, Callable[[], object]] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._actions)
+
+    def add(self, key: Hashable, action: Callable[[], object]) -> bool:
+        with self._lock:
+            if key not in self._actions and len(self._actions) >= MOST:
+                return False
+            self._actions.setdefault(key, action)
+        return True
+
+    def first(self) -> tuple[Hashable, Callable[[], object]] | None:
+        with self._lock:
+            return next(iter(self._actions.items()), None)
+
+    def done(self, key: Hashable) -> None:
+        with self._lock:
+            self._actions.pop(key, None)
+
+
+_waiting = _Waiting()
+_sparing = Sparing(log)
+
+
+def add(key: Hashable, action: Callable[[], object]) -> bool:
+    """Have it done soon; while it raises `ServiceError`, again later. From any thread.
+
+    Parameters:
+        key: what is done. While something with this key waits, nothing is added: once is enough.
+
+    Returns:
+        False: too much waits already, and it is not done.
+    """
+    if _waiting.add(key, action):
+        return True
+    _sparing.warning("full", f"{MOST:,} things wait to be written: what comes now is left to recovery")
+    return False
 
 
 class Chores:
@@ -78,11 +118,12 @@ class Chores:
 
 
 def _do_all() -> None:
-    while _actions:
+    while (first := _waiting.first()) is not None:
+        key, action = first
         try:
-            waiting_for_schema(_actions[0])
+            waiting_for_schema(action)
         except ServiceError:
             raise
         except Exception:
             log.exception("a chore failed, and is given up")
-        _actions.popleft()
+        _waiting.done(key)

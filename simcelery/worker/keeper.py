@@ -255,10 +255,14 @@ class Keeper:
             recording.release_siblings(self._worker_id, death.pid, running)
             self._slots.bury(death.pid)
 
-        chores.add(release)
+        chores.add(("siblings", running), release)
 
     def _later(self, guard: Guard, report: Report, task_id: uuid.UUID, claim_id: uuid.UUID | None) -> None:
-        chores.add(lambda: self._record(guard, report, task_id, claim_id))
+        # Where no claim is known it is the death of a child, and each is another one.
+        key = claim_id or uuid.uuid4()
+        added = chores.add(key, lambda: self._record(guard, report, task_id, claim_id))
+        if not added and claim_id is not None:
+            self._closing.discard(claim_id)  # the accounts with the board will find it again
 
     def _mourn(self, running: Running, message: str) -> None:
         """The child is dead; what it started is ended before the board is told."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,28 @@ def test_one_message_after_the_other_costs_one_line_each_at_most(
     received = logs.count(" received") + logs.count("ignored")  # Celery's two lines of a message that misses
     assert len(logs.splitlines()) - before - received <= sent
     assert worker.poll() is None
+
+
+def test_twenty_thousand_messages_of_unknown_tasks_hold_up_no_shutdown(
+    project: Project, broker: redis.Redis
+) -> None:
+    worker = project.worker()
+    job = submit(project, "add.submit(1)")
+    job.result(timeout=30)
+    lane = "default:sims.add\x06\x164"
+    raw = [json.dumps(hostile.message(f"no.such.task{number % 7}")) for number in range(20_000)]
+    before = len(project.logs().splitlines())
+    broker.lpush(lane, *raw)
+    wait_until(lambda: broker.llen(lane) < 19_000, 60)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0, project.logs()
+    logs = project.logs()
+    assert "Traceback" not in logs, logs
+    assert len(logs.splitlines()) - before < 20
+    # What is left brings nothing either, and an honest job behind it is found.
+    project.worker()
+    assert submit(project, "add.submit(2)").result(timeout=60) == 3
+    wait_until(lambda: not broker.exists(lane), 120)
 
 
 def test_inspection_shows_no_password(project: Project, board: services.Services) -> None:
