@@ -9,7 +9,7 @@ from simcelery.cli.options import Filters, Output, command, filter_options, outp
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
 from simcelery.cli.records import jsonable
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.cli.words import ago, many, shorten
+from simcelery.cli.words import ago, many
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ _NAMES = 3  # workflows and nodes that are named in a cell
 _COLUMNS = (
     Column("#", right=True),
     Column("count", right=True),
-    Column("error", flexible=True),
-    Column("workflow", flexible=True),
-    Column("nodes", flexible=True),
-    Column("last", right=True),
+    Column("error", wrapped=True),
+    Column("workflow", middle=True),
+    Column("nodes", flexible=True, spare=True),
+    Column("last", right=True, spare=True),
     Column("example", right=True),
 )
 
@@ -102,7 +102,7 @@ def _cells(number: int, group: ErrorGroup) -> tuple[object, ...]:
     return (
         number,
         f"{group.count:,}",
-        shorten(in_words(group), 80),
+        in_words(group),
         _some(group.workflows),
         _some(group.hosts),
         ago(group.last_at),

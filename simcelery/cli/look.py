@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
-from simcelery.cli.output import Column, note, show_ids, show_json, show_json_list, show_table
+from simcelery.cli.output import (
+    Column,
+    is_terminal,
+    note,
+    place,
+    show_ids,
+    show_json,
+    show_json_list,
+    show_table,
+)
 from simcelery.cli.records import outcome, record, summary
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.words import ago, span
@@ -20,12 +29,12 @@ T = TypeVar("T")
 _DEFAULT_LIMIT = 20
 _COLUMNS = (
     Column("id", right=True),
-    Column("workflow"),
+    Column("workflow", middle=True),
     Column("state", coloured=True),
     Column("parameters", flexible=True),
-    Column("submitted", right=True),
-    Column("took", right=True),
-    Column("outcome", flexible=True),
+    Column("submitted", right=True, spare=True),
+    Column("took", right=True, spare=True),
+    Column("outcome", wrapped=True),
 )
 
 
@@ -132,8 +141,8 @@ def status(selection: Selection | None, filters: Filters, output: Output) -> Non
     elif output == "json":
         show_json([record(row) for row in rows])
     else:
-        columns = [Column("id", right=True), Column("workflow"), Column("state", coloured=True)]
-        columns += [Column("attempt", right=True), Column("outcome", flexible=True)]
+        columns = [Column("id", right=True), Column("workflow", middle=True), Column("state", coloured=True)]
+        columns += [Column("attempt", right=True, spare=True), Column("outcome", wrapped=True)]
         show_table(columns, [(row.id, row.workflow, row.state, row.attempt, outcome(row)) for row in rows])
 
 
@@ -146,13 +155,24 @@ def _show_counts(counted: dict[str, dict[str, int]], output: Output) -> None:
         full = {name: {state: found.get(state, 0) for state in names} for name, found in counted.items()}
         show_json({"states": totals, "workflows": full})
         return
-    # Only the states that occur: eight columns do not fit a terminal.
+    # Only the states that occur; in words where the columns of even these do not fit.
     used = [name for name in names if totals[name]]
-    columns = [Column("workflow"), *(Column(name, right=True) for name in used), Column("all", right=True)]
-    rows = [
-        (name, *(f"{found[state]:,}" if state in found else "" for state in used), f"{sum(found.values()):,}")
-        for name, found in counted.items()
+    rows = [*counted.items(), ("all", totals)] if len(counted) != 1 else list(counted.items())
+    columns = [Column("workflow", middle=True), *(Column(name, right=True) for name in used)]
+    columns += [Column("all", right=True)]
+    cells = [
+        [
+            name,
+            *(f"{found[state]:,}" if found.get(state) else "" for state in used),
+            f"{sum(found.values()):,}",
+        ]
+        for name, found in rows
     ]
-    if len(rows) != 1:
-        rows.append(("all", *(f"{totals[state]:,}" for state in used), f"{sum(totals.values()):,}"))
-    show_table(columns, rows)
+    if is_terminal() and place(columns, cells).folded:
+        said = [
+            (name, f"{sum(found.values()):,}", "  ".join(f"{found[s]:,} {s}" for s in used if found.get(s)))
+            for name, found in rows
+        ]
+        show_table([columns[0], columns[-1], Column("states", wrapped=True)], said)
+    else:
+        show_table(columns, cells)

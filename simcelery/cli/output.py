@@ -9,21 +9,27 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from simcelery.cli import fit
+from simcelery.cli.fit import Column as Column
 from simcelery.cli.words import one_line
 from simcelery.readable import ReadableStream, json_text, line, readable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
+_HANG = 2  # cells by which the rest of a line that was broken is indented
+_WIDE = 110  # cells of a terminal that has room for bars
 STYLES = {
     "succeeded": "green",
     "failed": "red",
@@ -42,25 +48,19 @@ STYLES = {
 }
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a table. On a narrow terminal the `flexible` ones are cut first, the `wrapped` wrap."""
-
-    name: str
-    right: bool = False
-    flexible: bool = False
-    wrapped: bool = False
-    coloured: bool = False
-
-    @property
-    def heading(self) -> str:
-        """In capitals, unless it has a unit: GPa is not GPA."""
-        return self.name if "(" in self.name else self.name.upper()
-
-
 def is_terminal() -> bool:
     """Whether people read stdout."""
     return sys.stdout is not None and sys.stdout.isatty()
+
+
+def width() -> int:
+    """How many cells a line of the terminal has."""
+    return shutil.get_terminal_size().columns
+
+
+def bar_width() -> int:
+    """How long a bar of progress is: numbers go first."""
+    return 30 if width() >= _WIDE else 15
 
 
 @contextmanager
@@ -102,14 +102,27 @@ def console(*, stderr: bool = False) -> Console:
     return Readable(file=_behind(sys.stderr if stderr else sys.stdout), highlight=False)
 
 
-def say(text: object = "") -> None:
-    """A line of the answer."""
-    _write(line(text) + "\n")
+def say(text: object = "", hang: int | None = None) -> None:
+    """A line of the answer; on a terminal as many as it takes.
+
+    Parameters:
+        hang: how far all but the first are indented; by default further than the first.
+    """
+    for part in _fitting(line(text), is_terminal(), hang):
+        _write(part + "\n")
 
 
 def note(text: object) -> None:
     """A line beside the answer: on stderr, so that pipes carry the answer only."""
-    click.echo(line(text), file=sys.stderr)
+    for part in _fitting(line(text), sys.stderr is not None and sys.stderr.isatty()):
+        click.echo(part, file=sys.stderr)
+
+
+def _fitting(text: str, terminal: bool, hang: int | None = None) -> list[str]:
+    if not terminal:
+        return [text]
+    indented = len(text) - len(text.lstrip()) + _HANG
+    return fit.wrapped_line(text, width(), indented if hang is None else hang)
 
 
 def _write(text: str) -> None:
@@ -166,60 +179,56 @@ def show_ids(ids: Iterable[object]) -> None:
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
     """A table for people; aligned columns without any truncation when piped."""
-    cells = [[one_line("" if cell is None else cell) for cell in row] for row in rows]
     if is_terminal():
-        _rich_table(columns, cells)
+        drawn = console()
+        for text in fit.table(*_styled(columns, rows), width()):
+            drawn.print(text, soft_wrap=True)
     else:
-        _plain_table(columns, cells)
+        _plain_table(columns, [[_cell(value) for value in row] for row in rows])
+
+
+def place(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> fit.Layout:
+    """Where the columns would stand on this terminal."""
+    return fit.layout(*_styled(columns, rows), width())
+
+
+def _styled(
+    columns: Sequence[Column], rows: Sequence[Sequence[object]]
+) -> tuple[list[Column], list[list[Text]]]:
+    from rich.text import Text
+
+    styled = []
+    for row in rows:
+        cells = zip(columns, map(_cell, row), strict=True)
+        styled.append([Text(cell, STYLES.get(cell, "") if column.coloured else "") for column, cell in cells])
+    return [replace(column, name=one_line(column.name)) for column in columns], styled
+
+
+def _cell(value: object) -> str:
+    return one_line("" if value is None else value)
 
 
 def _plain_table(columns: Sequence[Column], rows: list[list[str]]) -> None:
     lines = [[one_line(column.heading) for column in columns], *rows]
-    widths = [max(len(cells[i]) for cells in lines) for i in range(len(columns))]
+    widths = [max(fit.cells(cells[i]) for cells in lines) for i in range(len(columns))]
     for cells in lines:
-        parts = [
-            cell.rjust(width) if column.right else cell.ljust(width)
-            for column, cell, width in zip(columns, cells, widths, strict=True)
-        ]
-        say("  ".join(parts).rstrip())
-
-
-def _rich_table(columns: Sequence[Column], rows: list[list[str]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        # rich narrows columns that may wrap first; their cells, below, are cut instead of wrapped.
-        table.add_column(
-            Text(one_line(column.heading)),
-            justify="right" if column.right else "left",
-            no_wrap=not (column.flexible or column.wrapped),
-        )
-    for row in rows:
-        table.add_row(
-            *(
-                Text(
-                    cell,
-                    style=STYLES.get(cell, "") if column.coloured else "",
-                    no_wrap=not column.wrapped,
-                    overflow="fold" if column.wrapped else "ellipsis",
-                )
-                for column, cell in zip(columns, row, strict=True)
-            )
-        )
-    console().print(table)
+        parts = []
+        for column, cell, wide in zip(columns, cells, widths, strict=True):
+            space = " " * (wide - fit.cells(cell))
+            parts.append(space + cell if column.right else cell + space)
+        _write("  ".join(parts).rstrip() + "\n")
 
 
 def show_facts(facts: Iterable[tuple[str, object]]) -> None:
     """Names and values below each other; those without a value are left out."""
     shown = [(name, one_line(value)) for name, value in facts if value not in (None, "", [])]
-    width = max((len(name) for name, _ in shown), default=0)
+    longest = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        say(f"  {name:<{width}}  {value}")
+        say(f"  {name:<{longest}}  {value}", hang=longest + 4)
 
 
 def heading(text: str) -> None:
     """The title of a part."""
     bold = is_terminal() and not os.environ.get("NO_COLOR")
-    click.echo(click.style(line(text), bold=True) if bold else line(text), file=_behind(sys.stdout))
+    for part in _fitting(line(text), is_terminal()):
+        click.echo(click.style(part, bold=True) if bold else part, file=_behind(sys.stdout))

@@ -7,7 +7,7 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from simcelery.cli.words import ago, many, shorten
+from simcelery.cli.words import ago, many, one_line, shorten
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ KEYS = (
     "finished_at",
     "worker",
 )
+_MOST_OF_AN_ERROR = 200  # characters
 MORE_KEYS = (
     "pid",
     "error_type",
@@ -100,9 +101,10 @@ def _key(key: Any) -> str:
     return key if isinstance(key, str) else json.dumps(key)
 
 
-def text_of(value: Any, most: int = 60) -> str:
-    """A plain value in a table's cell: text as it is, everything else as JSON."""
-    return shorten(value if isinstance(value, str) else json_text(value), most)
+def text_of(value: Any, most: int | None = 60) -> str:
+    """A plain value in a table's cell: text as it is, everything else as JSON; None: however long it is."""
+    text = value if isinstance(value, str) else json_text(value)
+    return one_line(text) if most is None else shorten(text, most)
 
 
 def summary(parameters: dict[str, Any], most: int = 60) -> str:
@@ -111,12 +113,12 @@ def summary(parameters: dict[str, Any], most: int = 60) -> str:
     return shorten(", ".join(f"{name}={text_of(value, 40)}" for name, value in given.items()), most)
 
 
-def outcome(job: JobRow, most: int = 60) -> str:
+def outcome(job: JobRow) -> str:
     """What there is to say of a job in a few words: its error, its result, its progress, its wait."""
     if job.error:
-        return shorten(job.error, most)
+        return shorten(job.error, _MOST_OF_AN_ERROR)
     if job.result is not None:
-        return text_of(plain(job.result), most)
+        return text_of(plain(job.result))
     if job.state == "running" and job.progress:
         return progress(job.progress)
     if job.state == "scheduled":

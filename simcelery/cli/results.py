@@ -5,14 +5,26 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from simcelery.cli.fit import GAP, Column, cells
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
-from simcelery.cli.output import Column, note, show_csv, show_ids, show_json, show_json_list, show_table
+from simcelery.cli.output import (
+    heading,
+    is_terminal,
+    note,
+    say,
+    show_csv,
+    show_ids,
+    show_json,
+    show_json_list,
+    show_table,
+    width,
+)
 from simcelery.cli.records import plain, record, text_of
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.show import the_only
@@ -83,7 +95,7 @@ def results(
         case "csv":
             _write_csv(found)
         case _:
-            _show_table(found)
+            _show_all(found)
     if selection:
         deque(succeeded, 0)  # beyond the limit they count
     if not looked_at[False]:
@@ -137,19 +149,67 @@ def _write_csv(found: Iterable[JobRow]) -> None:
         show_csv(chain([header], ([cells.get(name) for name in header] for cells in rows)))
 
 
-def _show_table(found: Iterable[JobRow]) -> None:
+def _show_all(found: Iterable[JobRow]) -> None:
+    """One table, whole, for pipes; for people one for each workflow, as wide as their terminal."""
     rows = [_flat(row) for row in found]
-    names = _names(dict.fromkeys(name for row in rows for name in row)) or ["id", "workflow"]
-    # Short names where they say which column is meant; the result's name wins nothing over a parameter's.
+    if not (rows and is_terminal()):
+        names = _names(dict.fromkeys(name for row in rows for name in row)) or ["id", "workflow"]
+        columns = [Column(title, right=title == "id") for title in _titles(names)]
+        show_table(columns, [[_text(row, name, None) for name in names] for row in rows])
+        return
+    for number, workflow in enumerate(dict.fromkeys(row["workflow"] for row in rows)):
+        say() if number else None
+        heading(workflow)
+        _show_fitting([row for row in rows if row["workflow"] == workflow])
+
+
+def _titles(names: list[str]) -> list[str]:
+    """Short names where they say which column is meant; the result's name wins nothing over a parameter's."""
     short = [name.partition(".")[2] or name for name in names]
-    titles = [name if short.count(brief) > 1 else brief for name, brief in zip(names, short, strict=True)]
-    columns = [
-        Column(title, right=name == "id", flexible=name not in ("id", "workflow"))
-        for title, name in zip(titles, names, strict=True)
-    ]
-    show_table(columns, [[_text(row, name) for name in names] for row in rows])
+    return [name if short.count(brief) > 1 else brief for name, brief in zip(names, short, strict=True)]
 
 
-def _text(row: dict[str, Any], name: str) -> str:
+def _show_fitting(rows: list[dict[str, Any]]) -> None:
+    """Of the columns as many as there is room for; what is the same in all jobs is said once."""
+    names = _names(dict.fromkeys(name for row in rows for name in row if name != "workflow"))
+    titles = dict(zip(names, _titles(names), strict=True))
+    texts = {name: [_text(row, name) for row in rows] for name in names}
+    same = [name for name in names[1:] if len(rows) > 1 and len(set(texts[name])) == 1][:_MOST_SAME]
+    columns = {name: _column(titles[name], rows, name) for name in names}
+    shown = _chosen([name for name in names if name not in same], columns, texts)
+    show_table([columns[name] for name in shown], list(zip(*(texts[name] for name in shown), strict=True)))
+    if same:
+        say("  in all: " + ", ".join(f"{titles[name]}={texts[name][0]}" for name in same))
+    if more := [titles[name] for name in names if name not in (*same, *shown)]:
+        named = ", ".join(more[:_MOST_SAME]) + (", …" if len(more) > _MOST_SAME else "")
+        say(f"  {many(len(more), 'more column')}, with --format csv or -o json: {named}")
+
+
+_MOST_SAME = 12  # columns that are named below a table
+
+
+def _column(title: str, rows: list[dict[str, Any]], name: str) -> Column:
+    """Numbers are shown whole: half a number is another number."""
+    numbers = all(isinstance(row.get(name), int | float | None) for row in rows)
+    return Column(title, right=name == "id", middle=not numbers)
+
+
+def _chosen(names: list[str], columns: dict[str, Column], texts: dict[str, list[str]]) -> list[str]:
+    """The columns that there is room for, parameters and results in turn, each in their order."""
+    results = [name for name in names if _is_result(name)]
+    parameters = [name for name in names if not _is_result(name)]
+    in_turn = [name for pair in zip_longest(parameters, results) for name in pair if name is not None]
+    needed = {
+        name: columns[name].least(max(map(cells, (columns[name].heading, *texts[name])))) for name in names
+    }
+    room, chosen = width() + GAP, set()
+    for name in in_turn:
+        if GAP + needed[name] <= room:
+            chosen.add(name)
+            room -= GAP + needed[name]
+    return [name for name in names if name in chosen]
+
+
+def _text(row: dict[str, Any], name: str, most: int | None = 60) -> str:
     value = row.get(name)
-    return "" if value is None else text_of(value)
+    return "" if value is None else text_of(value, most)

@@ -184,7 +184,7 @@ def _complain(message: str, code: int, debug: bool = False) -> int:
         traceback.print_exc()
     line = " ".join(message.split())
     try:
-        print(f"simcelery: {line}", file=sys.stderr, flush=True)
+        note(f"simcelery: {line}")
     except OSError as error:
         if error.errno != errno.EPIPE:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from simcelery.cli.fit import cells
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, heading, say, show_facts, show_ids, show_json, show_table
 from simcelery.cli.records import plain, progress, record
@@ -122,16 +123,18 @@ def _show_values(title: str, value: Any) -> None:
     say()
     heading(title)
     if isinstance(value, dict) and value:
-        width = max(map(len, value))
+        names = {name: one_line(name) for name in value}
+        width = max(map(cells, names.values()))
         lines = [
             line
             for name, item in value.items()
-            for line in _indented(f"{name:<{width}}  ", json_text(item), item)
+            for line in _indented(names[name] + " " * (width - cells(names[name]) + 2), json_text(item), item)
         ]
+        hang = width + 4
     else:
-        lines = json_text(value, indent=2).splitlines()
+        lines, hang = json_text(value, indent=2).splitlines(), 4
     for line in lines[:_MOST_LINES]:
-        say(f"  {line}")
+        say(f"  {line}", hang)
     if len(lines) > _MOST_LINES:
         say(f"  … {len(lines) - _MOST_LINES:,} more lines: -o json shows them")
 
@@ -141,7 +144,7 @@ def _indented(head: str, compact_text: str, value: Any) -> list[str]:
     if len(compact_text) <= 100:
         return [head + compact_text]
     first, *rest = json_text(value, indent=2).splitlines()
-    return [head + first, *(" " * len(head) + line for line in rest)]
+    return [head + first, *(" " * cells(head) + line for line in rest)]
 
 
 def _show_attempts(attempts: list[dict[str, Any]]) -> None:
@@ -149,11 +152,11 @@ def _show_attempts(attempts: list[dict[str, Any]]) -> None:
         Column("attempt", right=True),
         Column("outcome", coloured=True),
         Column("cause"),
-        Column("host"),
+        Column("host", middle=True),
         Column("took", right=True),
-        Column("cpu", right=True),
-        Column("memory", right=True),
-        Column("error", flexible=True),
+        Column("cpu", right=True, spare=True),
+        Column("memory", right=True, spare=True),
+        Column("error", wrapped=True),
     ]
     rows = [
         (

@@ -86,10 +86,10 @@ def _show(found: Sequence[Spooled], ids: dict[uuid.UUID, int]) -> None:
     columns = [
         Column("job", right=True),
         Column("outcome", coloured=True),
-        Column("host"),
+        Column("host", middle=True),
         Column("saved", right=True),
-        Column("board", flexible=True),
-        Column("task id", flexible=True),
+        Column("board", middle=True),
+        Column("task id", middle=True),
     ]
     rows = [
         (

@@ -22,9 +22,9 @@ _MOST = 30  # intervals
 _STEPS = (60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400)
 _BAR = 40
 _COLUMNS = (
-    Column("workflow"),
+    Column("workflow", middle=True),
     *(
-        Column(name, right=True)
+        Column(name, right=True, spare=name in ("succeeded", "90 %"))
         for name in ("finished", "succeeded", "failed", "waited", "90 %", "max", "ran", "90 %", "max")
     ),
 )

@@ -129,6 +129,6 @@ def _show(found: Sequence[Stopped], at_once: Sequence[int]) -> None:
         say(f"cancelled {named(at_once)}")
     rest = [one for one in found if one.id not in set(at_once)]
     if rest:
-        columns = [Column("id", right=True), Column("state", coloured=True), Column("host")]
+        columns = [Column("id", right=True), Column("state", coloured=True), Column("host", middle=True)]
         columns += [Column("took", right=True), Column("message", wrapped=True)]
         show_table(columns, [(one.id, one.state, one.host, duration(one.took), one.message) for one in rest])

@@ -232,7 +232,12 @@ def show_dry(new: Iterator[NewJob], output: Output, several: bool) -> None:
     first = list(islice(new, _SHOWN))
     left = sum(1 for _ in new)  # validated, too
     if output == "table":
-        columns = [Column("workflow"), Column("queue"), Column("priority", right=True), Column("parameters")]
+        columns = [
+            Column("workflow", middle=True),
+            Column("queue", middle=True),
+            Column("priority", right=True),
+        ]
+        columns += [Column("parameters", wrapped=True)]
         show_table(
             columns, [(job.workflow, job.queue, job.priority, summary(dict(job.parameters))) for job in first]
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simcelery.cli.options import Filters, Output, command, duration, filter_options, output_option
-from simcelery.cli.output import console, note, say, show_ids, show_json
+from simcelery.cli.output import bar_width, console, note, say, show_ids, show_json
 from simcelery.cli.records import plain, progress, record
 from simcelery.cli.selectors import Selection, chunks, ids_argument, require, which
 from simcelery.cli.words import compact, many, named, rate
@@ -263,12 +263,13 @@ class _Lines:
 @contextmanager
 def _bar(watch: Watch) -> Iterator[Callable[[], None]]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+    from rich.table import Column
 
     columns: tuple[Any, ...] = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[about]}", markup=False),
+        BarColumn(bar_width=bar_width()),
+        TextColumn("{task.fields[about]}", markup=False, table_column=Column()),  # it wraps
     )
     with Progress(*columns, console=console(stderr=True), transient=True) as shown:
         task = shown.add_task("", total=None, about="")

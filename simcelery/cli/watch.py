@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from simcelery.cli import fit
+from simcelery.cli.fit import Column
 from simcelery.cli.options import Filters, Output, command, duration, filter_options, output_option
-from simcelery.cli.output import STYLES, console, is_terminal, note, say, show_json_line
+from simcelery.cli.output import STYLES, bar_width, console, is_terminal, note, say, show_json_line
 from simcelery.cli.progress import Part, Progress, together
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.words import duration as in_words
@@ -20,15 +22,11 @@ from simcelery.cli.words import one_line, rate
 from simcelery.errors import ServiceError, UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
     from rich.text import Text
 
 _ON_TERMINAL, _IN_LOGS = 2.0, 10.0  # seconds between two looks, unless --every says otherwise
 _HINT_AFTER = 5.0  # nothing has started by then: perhaps nobody is there to start it
 _PATIENCE = 300.0  # with a board that does not answer
-_BAR = 30  # characters
-_WIDE = 110  # a terminal that is narrower gets half a bar
-_AROUND = 6  # lines of a terminal that are not workflows
 
 
 @command(
@@ -160,48 +158,54 @@ def in_order(part: Part) -> list[tuple[str, int]]:
     return [(state, part.states[state]) for state in (*states, *rest) if part.states.get(state)]
 
 
-def _picture(progress: Progress, remark: str) -> Table:
-    """A line for each workflow: name, bar, numbers, rate and time left."""
-    from rich.table import Table
+_COLUMNS = (
+    Column("workflow", middle=True),
+    Column("", spare=True),
+    Column("finished", right=True),
+    Column(""),
+    Column("", wrapped=True),
+)
+
+
+def _picture(progress: Progress, remark: str) -> Text:
+    """For each workflow its name, bar, numbers, rate and time left, and how many are in which state."""
     from rich.text import Text
 
     size = shutil.get_terminal_size()
-    parts = _as_fit(progress, size.lines - _AROUND)
-    width = _BAR if size.columns >= _WIDE else _BAR // 2
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), caption_justify="left")
-    table.add_column("WORKFLOW", no_wrap=True, max_width=size.columns // 3)
-    table.add_column("", no_wrap=True, min_width=width)
-    table.add_column("FINISHED", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("")
-    for part in parts:
-        states = Text(no_wrap=True, overflow="ellipsis")
-        for state, number in in_order(part):
-            states.append(f"{number:,} {state}  ", STYLES.get(state, ""))
-        table.add_row(
-            Text(one_line(part.name)),
-            bar(part, width),
-            f"{part.finished:,}/{part.total:,}",
-            pace(part),
-            states,
-        )
-    table.caption = Text(
-        one_line(remark) or f"{dt.datetime.now():%H:%M:%S}  Ctrl-C ends the watching, not the jobs"
-    )
-    return table
+    said = one_line(remark) or f"{dt.datetime.now():%H:%M:%S}  Ctrl-C ends the watching, not the jobs"
+    last = fit.wrapped(Text(said, "italic"), size.columns)
+    room = most = max(1, size.lines - len(last) - 1)
+    while True:
+        shown = _as_fit(progress, most)
+        lines = list(fit.table(_COLUMNS, [_cells(part) for part in shown], size.columns))
+        if len(lines) <= room or most == 1:
+            return Text("\n").join([*lines, *last])
+        most -= 1
+
+
+def _cells(part: Part) -> list[Text]:
+    from rich.text import Text
+
+    states = [Text(f"{number:,} {state}", STYLES.get(state, "")) for state, number in in_order(part)]
+    return [
+        Text(one_line(part.name)),
+        bar(part, bar_width()),
+        Text(f"{part.finished:,}/{part.total:,}"),
+        Text(pace(part)),
+        Text("  ").join(states),
+    ]
 
 
 def _as_fit(progress: Progress, room: int) -> list[Part]:
-    """The workflows that there is room for, the others together, and a line for all."""
+    """As many workflows as there is room for, the others together, and all of them."""
     parts = progress.parts()
-    room = max(1, room)
     if len(parts) > room:
         rest = parts[room - 1 :]
         parts = [*parts[: room - 1], together(f"{len(rest)} more", rest)]
     return parts if len(parts) == 1 else [*parts, progress.all()]
 
 
-def bar(part: Part, width: int = _BAR) -> Text:
+def bar(part: Part, width: int = 30) -> Text:
     """A length for each state; a rare one has a character too, while there is room."""
     from rich.text import Text
 

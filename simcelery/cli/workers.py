@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 from typing import Any
 
 import click
@@ -14,19 +13,18 @@ from simcelery.cli.records import jsonable
 from simcelery.cli.words import ago, compact
 
 _DAY = 86_400.0
-_WIDE = 110  # characters; on less, ids of running jobs and pids would leave the queues no room
 _COLUMNS = (
-    Column("worker"),
+    Column("worker", middle=True),
     Column("state", coloured=True),
     Column("busy", right=True),
-    Column("queues", flexible=True),
-    Column("running", flexible=True),
-    Column("host", flexible=True),
-    Column("pid", right=True),
-    Column("started", right=True),
+    Column("queues", wrapped=True),
+    Column("running", spare=True),
+    Column("host", middle=True, spare=True),
+    Column("pid", right=True, spare=True),
+    Column("started", right=True, spare=True),
     Column("renewed", right=True),
-    Column("allocation"),
-    Column("version"),
+    Column("allocation", middle=True),
+    Column("version", middle=True),
 )
 
 
@@ -76,8 +74,6 @@ def _says_something(column: str, found: list[dict[str, Any]]) -> bool:
         return not all(worker["nodename"].endswith(f"@{worker['host']}") for worker in found)
     if column == "allocation":
         return any(worker["scheduler_job_id"] for worker in found)
-    if column in ("running", "pid"):
-        return shutil.get_terminal_size().columns >= _WIDE
     return column != "version" or len({worker["version"] for worker in found}) > 1
 
 

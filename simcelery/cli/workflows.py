@@ -57,7 +57,12 @@ def workflows(name: str | None, output: Output) -> None:
     elif output == "quiet":
         show_ids(names)
     else:
-        columns = [Column("workflow"), Column("queue"), Column("known"), Column("description", flexible=True)]
+        columns = [
+            Column("workflow", middle=True),
+            Column("queue", middle=True),
+            Column("known"),
+            Column("description", wrapped=True),
+        ]
         rows = [(one["name"], one["queue"], ", ".join(one["known"]), one["description"]) for one in found_all]
         show_table(columns, rows)
 
@@ -139,7 +144,10 @@ def _show_one(found: dict[str, Any], here: Definition | None) -> None:
         rows = here.parameters.describe()
     else:
         rows = schema_rows(found["parameters"])
-    show_table([Column("parameter"), Column("type", flexible=True), Column("default", flexible=True)], rows)
+    show_table(
+        [Column("parameter", middle=True), Column("type", wrapped=True), Column("default", wrapped=True)],
+        rows,
+    )
 
 
 def schema_rows(schema: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -224,6 +224,8 @@ def test_workers_fit_the_terminal_and_lose_nothing_that_matters(
     assert max(len(heading), len(first)) <= width
     assert all(word in first for word in (one["nodename"], "quarantined", "4/16", "3 s ago", "default"))
     assert "VERSION" not in heading
-    assert ("RUNNING" in heading) == ("101-103,120" in first) == (width == 140)
+    assert "default, gpu" in first
+    assert ("RUNNING" in heading) == ("101-103,120" in first) == (width == 140 or not allocation)
+    assert ("STARTED" in heading) == ("3 h ago" in first) == (width == 140)
     assert (allocation or "") in first
     assert said == "celery@node0123: in quarantine: it fails"
