@@ -20,8 +20,9 @@ from kombu.entity import Queue
 from simcelery import broker
 from simcelery.errors import SimceleryError
 from simcelery.execution import entropy
+from simcelery.quantities import parse_duration
 from simcelery.readable import ReadableRecords, line
-from simcelery.settings import get_settings, parse_duration
+from simcelery.settings import get_settings
 from simcelery.worker import bootsteps, child
 from simcelery.worker.cores import share_cores
 from simcelery.worker.refusals import refuse

@@ -32,6 +32,17 @@ def line(text: object) -> str:
     return readable(str(text)).replace("\n", " ")
 
 
+def short(value: object, most: int = 60) -> str:
+    """A value as Python writes it, as one short line of a message."""
+    try:
+        # Its end is not shown: the rest of a long text need not be looked at.
+        text = repr(value[: most + 1] if isinstance(value, str) else value)
+    except Exception:  # a number of thousands of digits, or an object of the user's own
+        text = f"<{type(value).__name__}>"
+    text = " ".join(text[: 10 * most].split())
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def json_text(value: Any, indent: int | None = None) -> str:
     """JSON in which what `readable` replaces is an escape, so that it reads back as it was."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)

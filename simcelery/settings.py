@@ -8,69 +8,24 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import os
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from simcelery.errors import ServicesNotRunningError, SettingsError
+from simcelery.quantities import parse_duration, parse_size
+from simcelery.urls import check_postgres, check_redis
 
 FILE = "simcelery.toml"
 SETTINGS_FILE = "SIMCELERY_SETTINGS_FILE"  # names the file, instead of looking for it
 SERVICES_FILE = "services.json"
-_SIZE_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_DURATION_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-
-
-def parse_duration(text: str | float | timedelta) -> float:
-    """Seconds from ``90``, ``1h30m``, ``2d``, ``500ms``, ``HH:MM:SS`` or a timedelta.
-
-    Raises:
-        ValueError: the text is none of these.
-    """
-    if isinstance(text, timedelta):
-        return text.total_seconds()
-    if isinstance(text, int | float) and not isinstance(text, bool) and math.isfinite(text):
-        return float(text)
-    if not isinstance(text, str):
-        raise ValueError(f"{text!r} is not a duration: write 90, '1h30m' or 'HH:MM:SS'")
-    text = text.strip()
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    if match := re.fullmatch(r"(?:(\d+)-)?(\d+):(\d{1,2}):(\d{1,2})", text):
-        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return days * 86400.0 + hours * 3600.0 + minutes * 60.0 + seconds
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is not a duration: write 90, 1h30m or HH:MM:SS")
-    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
-
-
-def parse_size(text: str | int) -> int:
-    """Bytes from ``1048576``, ``8G``, ``512M`` or ``64KiB`` (powers of 1024).
-
-    Raises:
-        ValueError: the text is none of these.
-    """
-    if isinstance(text, int) and not isinstance(text, bool):
-        return text
-    if not isinstance(text, str):
-        raise ValueError(f"{text!r} is not a size: write '8G', '512M' or a whole number of bytes")
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if not match:
-        raise ValueError(f"{text!r} is not a size: write 8G, 512M or a number of bytes")
-    return int(float(match[1]) * _SIZE_UNITS[match[2].upper()])
-
-
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 
@@ -162,17 +117,15 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not re.match(r"postgres(ql)?(\+psycopg)?://", value.get_secret_value()):
-            raise ValueError("must start with postgresql://")
+        if value:
+            check_postgres(value.get_secret_value())
         return value
 
     @field_validator("broker_url")
     @classmethod
     def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not re.match(r"(redis|rediss|redis\+socket)://", value.get_secret_value()):
-            raise ValueError("must start with redis:// or rediss://")
         if value:
-            _check_tls(value.get_secret_value())
+            check_redis(value.get_secret_value())
         return value
 
     @classmethod
@@ -241,24 +194,6 @@ class Settings(BaseSettings):
 
 _met: dict[tuple[Path, str], str] = {}
 
-_TLS_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
-_TLS_WORDS = {
-    "ssl_cert_reqs": ("required", "optional", "none", "CERT_REQUIRED", "CERT_OPTIONAL", "CERT_NONE"),
-    "ssl_check_hostname": ("true", "false"),
-}
-_TLS = (*_TLS_WORDS, *_TLS_FILES, "ssl_password", "ssl_ciphers")
-
-
-def _check_tls(url: str) -> None:
-    """Refuse what a URL says of TLS if it would be misunderstood, or stumbled over when it is too late."""
-    for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
-        if name.lower().startswith("ssl") and name not in _TLS:
-            raise ValueError(f"there is no {name!r}; there are {', '.join(_TLS)}")
-        if value not in _TLS_WORDS.get(name, (value,)):
-            raise ValueError(f"{name} is one of {', '.join(_TLS_WORDS[name][:3])}, not {value!r}")
-        if name in _TLS_FILES and not os.path.exists(value):
-            raise ValueError(f"{name}: there is no {value}")
-
 
 class _FileSource(PydanticBaseSettingsSource):
     """The nearest ``simcelery.toml``."""
@@ -274,7 +209,7 @@ class _FileSource(PydanticBaseSettingsSource):
             return {}
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # not TOML, not text, or monstrous
             reason = error.strerror if isinstance(error, OSError) else error
             raise SettingsError(f"{path} cannot be read: {reason}") from None
         for name in ("home", "workdir_root"):

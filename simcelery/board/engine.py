@@ -83,7 +83,7 @@ def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
                 "application_name": f"simcelery {pid}",
             },
         )
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):
         raise SettingsError(
             "database_url is not a URL: write postgresql://user:password@host:5432/name"
         ) from None
@@ -254,7 +254,12 @@ def translated(made: Engine) -> Iterator[None]:
             raise BoardUnreachableError(unreachable(made, error)) from error
         if isinstance(cause, psycopg.DataError):
             raise UsageError(f"the board cannot store this: {str(cause).splitlines()[0]}") from error
+        if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None:
+            # The driver itself, before it connects: of what the URL says behind its question mark.
+            raise SettingsError(f"database_url: {str(cause).splitlines()[0]}") from error
         raise
+    except UnicodeEncodeError as error:
+        raise UsageError("the board cannot store this: it holds bytes that are not UTF-8 text") from error
     except exc.TimeoutError as error:
         raise BoardUnreachableError(f"no connection to the board at {address(made.url)} is free") from error
 

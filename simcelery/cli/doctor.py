@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from simcelery.cli import checks
 from simcelery.cli.checks import Check, Verdict
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, say, show_ids, show_json, show_table
 from simcelery.errors import ServiceError, SimceleryError
+from simcelery.urls import masked
 
 if TYPE_CHECKING:
     from simcelery.settings import Settings
@@ -98,17 +98,6 @@ def _settings(settings: Settings) -> Iterator[Check]:
             yield Check(name, "ok", f"{masked(url())} ({source(settings, name)})")
         except SimceleryError as error:
             yield Check(name, "FAIL", "none", str(error), exit_code=3)
-
-
-def masked(url: str) -> str:
-    """The URL without its password."""
-    parts = urlsplit(url)
-    place = parts.netloc
-    if parts.password is not None:
-        place = f"{parts.username or ''}:***@{place.rpartition('@')[2]}"
-    query = re.sub(r"((?:^|&)[^=&]*password[^=]*=)[^&]*", r"\1***", parts.query, flags=re.IGNORECASE)
-    scheme = parts.scheme.partition("+")[0] if parts.scheme.startswith("postgres") else parts.scheme
-    return f"{scheme}://{place}{parts.path}" + (f"?{query}" if query else "")
 
 
 def source(settings: Settings, name: str) -> str:

@@ -11,12 +11,14 @@ from simcelery.cli.records import jsonable
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.words import ago, many
 from simcelery.errors import UsageError
+from simcelery.readable import short
 
 if TYPE_CHECKING:
     from simcelery.board.queries import Filter
     from simcelery.board.summaries import ErrorGroup
 
 _NEWEST = 5000  # failures that are read, unless -n says otherwise
+_DIGITS = 9  # of the number of a group
 _NAMES = 3  # workflows and nodes that are named in a cell
 _COLUMNS = (
     Column("#", right=True),
@@ -84,10 +86,13 @@ def in_group(wanted: Filter, error: str) -> tuple[str, list[int]]:
             ids = summaries.ids_with_error(connection, wanted, error, None)
         return error, ids
     found = _groups(wanted, _NEWEST)
-    if not 1 <= int(error) <= len(found):
+    number = int(error) if len(error) <= _DIGITS else 0
+    if not 1 <= number <= len(found):
         there = f"there are {many(len(found), 'group')}" if found else "nothing has failed"
-        raise UsageError(f"there is no error {error}: {there}; see 'simcelery errors' with the same filters")
-    group = found[int(error) - 1]
+        raise UsageError(
+            f"there is no error {short(error)}: {there}; see 'simcelery errors' with the same filters"
+        )
+    group = found[number - 1]
     with engine.begin() as connection:
         ids = summaries.ids_with_error(connection, wanted, group.error_type, group.message)
     return in_words(group), ids

@@ -21,6 +21,7 @@ from simcelery.cli.output import (
 from simcelery.cli.records import outcome, record, summary
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.words import ago, span
+from simcelery.quantities import LARGEST
 
 if TYPE_CHECKING:
     from simcelery.board.pages import Page
@@ -48,9 +49,9 @@ _COLUMNS = (
 @ids_argument()
 @filter_options
 @click.option(
-    "--before", type=click.IntRange(min=1), metavar="ID", help="Older than this job: the next page."
+    "--before", type=click.IntRange(1, LARGEST), metavar="ID", help="Older than this job: the next page."
 )
-@click.option("--after", type=click.IntRange(min=0), metavar="ID", help="Newer than this job.")
+@click.option("--after", type=click.IntRange(0, LARGEST), metavar="ID", help="Newer than this job.")
 @output_option
 def list_(
     selection: Selection | None, filters: Filters, before: int | None, after: int | None, output: Output

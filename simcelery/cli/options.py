@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 Output = Literal["table", "json", "quiet"]
 STATES = [str(state) for state in State]
+COUNT = click.IntRange(1, 2**31 - 1)
 
 
 @dataclass
@@ -188,7 +189,7 @@ def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., 
         @click.option("-t", "--tag", "tags", multiple=True, help="With this tag (repeat: with all of them).")
         @click.option("-q", "--queue", help="In this queue.")
         @click.option("--since", metavar="DURATION", help=since)
-        @click.option("-n", "--limit", type=click.IntRange(min=1), help="At most so many jobs.")
+        @click.option("-n", "--limit", type=COUNT, help="At most so many jobs.")
         @wraps(function)
         def packed(*args: Any, **given: Any) -> int | None:
             chosen = {name: given.pop(name) for name in Filters.__dataclass_fields__}
@@ -217,7 +218,7 @@ def duration(option: str, text: str | None) -> float | None:
     """
     if text is None:
         return None
-    from simcelery.settings import parse_duration
+    from simcelery.quantities import parse_duration
 
     try:
         return parse_duration(text)

@@ -21,6 +21,7 @@ from simcelery.errors import SimceleryError
 EXIT_UNEXPECTED = 70
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+_LONGEST_LINE = 2000
 
 
 class Verb(NamedTuple):
@@ -183,6 +184,8 @@ def _complain(message: str, code: int, debug: bool = False) -> int:
     if debug:
         traceback.print_exc()
     line = " ".join(message.split())
+    if len(line) > _LONGEST_LINE:  # it quotes something of no sensible length
+        line = f"{line[: _LONGEST_LINE // 2]} … {line[-_LONGEST_LINE // 2 :]}"
     try:
         note(f"simcelery: {line}")
     except OSError as error:

@@ -12,12 +12,14 @@ import click
 
 from simcelery.cli.options import Filters
 from simcelery.errors import JobNotFoundError, UsageError
+from simcelery.quantities import LARGEST
+from simcelery.readable import short
 
 if TYPE_CHECKING:
     from simcelery.board.queries import Filter
 
 F = TypeVar("F", bound=Callable[..., Any])
-_LARGEST = 2**63 - 1
+_IDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 _MANY = 5000  # ids per question
 
 
@@ -38,7 +40,14 @@ class Selection:
     single: bool = False
 
 
-def parse(texts: Sequence[str], read_stdin: Callable[[], str] = lambda: sys.stdin.read()) -> Selection | None:
+def _stdin() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        raise UsageError("stdin is not UTF-8 text: ids are expected") from None
+
+
+def parse(texts: Sequence[str], read_stdin: Callable[[], str] = _stdin) -> Selection | None:
     """What the selectors name; None without any.
 
     Raises:
@@ -50,20 +59,22 @@ def parse(texts: Sequence[str], read_stdin: Callable[[], str] = lambda: sys.stdi
     for text in texts:
         words += _split(read_stdin()) if text == "-" else _split(text)
     if not words and "-" not in texts:
-        raise UsageError(f"{' '.join(texts)!r} names no job: write 42, 1-5,8, last or -")
+        raise UsageError(f"{short(' '.join(texts))} names no job: write 42, 1-5,8, last or -")
     numbers: list[int] = []
     ranges: list[tuple[int, int]] = []
     for word in words:
-        if match := re.fullmatch(r"(\d+)(?:-(\d+))?", word):
+        if match := _IDS.fullmatch(word):
             first, last = int(match[1]), int(match[2] or match[1])
-            if last > _LARGEST or first > last:
+            if first > last:
                 raise UsageError(f"{word!r} is not a range of ids: write the smaller one first, such as 1-5")
+            if last > LARGEST:
+                raise UsageError(f"{word!r}: no job has so large a number")
             if match[2] is None:
                 numbers.append(first)
             else:
                 ranges.append((first, last))
         elif word != "last":
-            raise UsageError(f"{word!r} names no job: write 42, 1-5,8, last or - (ids from stdin)")
+            raise UsageError(f"{short(word)} names no job: write 42, 1-5,8, last or - (ids from stdin)")
     single = len(words) == 1 and not ranges and "-" not in texts
     return Selection(tuple(dict.fromkeys(numbers)), tuple(ranges), "last" in words, single)
 
@@ -100,8 +111,10 @@ def resolve(selection: Selection) -> list[int]:
             known.update(queries.states(connection, part))
     if missing := sorted(found - known):
         raise JobNotFoundError(f"there is no job {missing[0]}")
-    for first, last in selection.ranges:
-        found.update(range(first, min(last, newest or 0) + 1))
+    done = 0
+    for first, last in sorted(selection.ranges):  # each id once, however often it is named
+        found.update(range(max(first, done + 1), min(last, newest or 0) + 1))
+        done = max(done, last)
     if selection.last:
         if newest is None:
             raise JobNotFoundError("the board has no jobs yet")

@@ -10,19 +10,24 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simcelery.errors import ParametersError, UsageError
+from simcelery.readable import short
 from simcelery.workflows.reading import Misread, strict
 
 if TYPE_CHECKING:
     from simcelery.cli.targets import Target
 
 MOST_JOBS = 10_000_000
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_LONGEST_NUMBER = 40  # characters: twice as many as a double has
+# So many digits that sums of doubles are exact.
+_EXACT = Context(prec=1500)
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,11 @@ def pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
             hint = ""
-            if Path(text).exists():
+            if os.path.exists(text):
                 hint = "; a pattern of files is quoted: --each '*.cif'"
-            raise UsageError(f"{text!r} is not NAME=VALUE{hint}")
+            raise UsageError(f"{short(text)} is not NAME=VALUE{hint}")
         if name in found:
-            raise UsageError(f"parameter {name!r} is given twice")
+            raise UsageError(f"parameter {short(name)} is given twice")
         found[name] = value
     return list(found.items())
 
@@ -120,7 +125,7 @@ def read_each(target: Target, each: str) -> Iterator[Item]:
     if equals and name.isidentifier():
         return _files(target, name, pattern)
     if each == "-":
-        return _json_lines("stdin", sys.stdin)
+        return _stdin()
     suffix = Path(each).suffix.lower()
     if not glob.has_magic(each) and suffix in (".jsonl", ".ndjson", *_SEPARATORS):
         return _rows(target, each, _SEPARATORS.get(suffix))
@@ -156,12 +161,26 @@ def _rows(target: Target, path: str, separator: str | None) -> Iterator[Item]:
     Parameters:
         separator: of a table's cells; None: it holds JSON lines.
     """
+    with _faults_of(path), open(path, encoding="utf-8-sig", newline="" if separator else None) as file:
+        yield from _table(target, path, file, separator) if separator else _json_lines(path, file)
+
+
+def _stdin() -> Iterator[Item]:
+    with _faults_of("-"):
+        yield from _json_lines("stdin", sys.stdin)
+
+
+@contextmanager
+def _faults_of(each: str) -> Iterator[None]:
+    """Say in one line what keeps a file from being read."""
     try:
-        with open(path, encoding="utf-8-sig", newline="" if separator else None) as file:
-            yield from _table(target, path, file, separator) if separator else _json_lines(path, file)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"--each {path}: {reason}") from None
+        yield
+    except UnicodeDecodeError:
+        raise UsageError(f"--each {each}: it is not UTF-8 text") from None
+    except UnicodeEncodeError:
+        raise UsageError(f"--each {short(each)}: no file can have this name") from None
+    except OSError as error:
+        raise UsageError(f"--each {each}: {error.strerror}") from None
 
 
 def _json_lines(where: str, lines: Iterable[str]) -> Iterator[Item]:
@@ -256,7 +275,7 @@ def grid_axes(target: Target, grid: Sequence[str]) -> list[list[tuple[str, Any]]
     for name, text in pairs(grid):
         values = [target.parse([(name, value)])[name] for value in grid_values(text)]
         if not values:
-            raise UsageError(f"--grid {name}: there is no value in {text!r}")
+            raise UsageError(f"--grid {name}: there is no value in {short(text)}")
         axes.append([(name, value) for value in values])
     if math.prod(map(len, axes)) > MOST_JOBS:
         raise UsageError(f"--grid: this is more than {MOST_JOBS:,} jobs")
@@ -271,29 +290,42 @@ def grid_values(text: str) -> list[str]:
     """
     found: list[str] = []
     for part in _split(text):
-        found += _range(part) if re.fullmatch(rf"{_NUMBER}:{_NUMBER}:{_NUMBER}", part) else [part]
+        ends = part.split(":", 3)
+        found += _range(part, ends) if len(ends) == 3 and all(map(_NUMBER.fullmatch, ends)) else [part]
+        if len(found) > MOST_JOBS:
+            raise UsageError(f"--grid: {short(text)} is more than {MOST_JOBS:,} values")
     return found
 
 
-def _range(text: str) -> list[str]:
+def _range(text: str, ends: list[str]) -> list[str]:
     # Decimal: 0.9 + 0.05 + 0.05 is 1.0, not 1.0000000000000002.
-    start, stop, step = map(Decimal, text.split(":"))
-    if step == 0 or (stop - start) / step < 0:
-        raise UsageError(f"--grid: {text!r} has no end: write START:STOP:STEP")
-    count = int((stop - start) / step) + 1
+    start, stop, step = (_decimal(text, end) for end in ends)
+    length = _EXACT.subtract(stop, start)
+    if step == 0 or length * step < 0:
+        raise UsageError(f"--grid: {short(text)} has no end: write START:STOP:STEP")
+    count = _EXACT.divide_int(length, step) + 1
     if count > MOST_JOBS:
-        raise UsageError(f"--grid: {text!r} is {count:,} values")
-    return [f"{start + i * step:f}" for i in range(count)]
+        raise UsageError(f"--grid: {short(text)} is more than {MOST_JOBS:,} values")
+    return [f"{_EXACT.fma(Decimal(i), step, start):f}" for i in range(int(count))]
+
+
+def _decimal(text: str, end: str) -> Decimal:
+    if len(end) > _LONGEST_NUMBER:
+        raise UsageError(f"--grid: {short(text)}: a number has at most {_LONGEST_NUMBER} characters")
+    mantissa = end.lower().partition("e")[0]
+    if math.isinf(float(end)) or (float(end) == 0 and mantissa.strip("+-0.")):
+        raise UsageError(f"--grid: {short(text)}: {end} is too large or too small for double precision")
+    return Decimal(mantissa) if float(end) == 0 else Decimal(end)
 
 
 def _split(text: str) -> list[str]:
-    parts, depth, quoted = [""], 0, False
-    for char in text:
+    parts, began, depth, quoted = [], 0, 0, False
+    for at, char in enumerate(text):
         quoted ^= char == '"'
         if not quoted:
             depth += (char in "[{") - (char in "]}")
         if char == "," and depth == 0 and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += char
+            parts.append(text[began:at])
+            began = at + 1
+    parts.append(text[began:])
     return [part.strip() for part in parts if part.strip()]

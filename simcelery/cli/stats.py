@@ -12,6 +12,7 @@ from simcelery.cli.records import jsonable
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.words import duration as in_words
 from simcelery.cli.words import many, rate
+from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
     from simcelery.board.summaries import Interval, Spread, Times
@@ -49,7 +50,9 @@ def stats(selection: Selection | None, filters: Filters, output: Output) -> None
     """
     from simcelery.board import engine, summaries
 
-    window = duration("--since", filters.since) or _WINDOW
+    window = _WINDOW if filters.since is None else duration("--since", filters.since)
+    if not window:
+        raise UsageError("--since: nothing happens in no time; write 30m, 24h or 7d")
     wanted = which(selection, replace(filters, since=None))
     newest = filters.limit or _NEWEST
     with engine.begin() as connection:

@@ -11,13 +11,14 @@ import click
 
 from simcelery.cli import sources
 from simcelery.cli.complete import parameter_names, workflow_names
-from simcelery.cli.options import Command, Output, command, duration, output_option
+from simcelery.cli.options import COUNT, Command, Output, command, duration, output_option
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.recording import prepared, record_all
 from simcelery.cli.records import KEYS, plain, record, summary
 from simcelery.cli.selectors import chunks
 from simcelery.cli.words import compact, many
 from simcelery.errors import UsageError
+from simcelery.readable import short
 
 if TYPE_CHECKING:
     from simcelery.board.jobs import NewJob
@@ -84,7 +85,7 @@ class SubmitCommand(Command):
     default="retry",
     help="With --dedupe, where that job did not succeed (default: retry).",
 )
-@click.option("--max-attempts", type=click.IntRange(min=1), help="How often its own errors are tried.")
+@click.option("--max-attempts", type=COUNT, help="How often its own errors are tried.")
 @click.option("--time-limit", metavar="DURATION", help="Stop it after 90, 1h30m or HH:MM:SS.")
 @click.option("--wait", is_flag=True, help="Wait until all are finished; then as 'simcelery wait'.")
 @click.option("--timeout", metavar="DURATION", help="With --wait: at most so long.")
@@ -151,7 +152,9 @@ def _what(
     if not workflow:
         raise UsageError("submit what? Name a workflow ('simcelery workflows' lists them), or '-- COMMAND'")
     if "=" in workflow:
-        raise UsageError(f"{workflow!r} stands where the workflow's name should: submit WORKFLOW NAME=VALUE")
+        raise UsageError(
+            f"{short(workflow)} stands where the workflow's name should: submit WORKFLOW NAME=VALUE"
+        )
     target = find(workflow)
     return target, sources.items(target, parameters, each, grid)
 
@@ -185,8 +188,8 @@ def parse_run_at(text: str) -> tuple[dt.datetime | None, float | None]:
         return None, duration("--run-at", text[1:])
     try:
         return dt.datetime.fromisoformat(text).astimezone(), None
-    except ValueError:
-        raise UsageError(f"--run-at: {text!r} is not a time: write 2030-01-31T08:00 or +2h") from None
+    except (ValueError, OverflowError):  # no time, or none that this time zone has
+        raise UsageError(f"--run-at: {short(text)} is not a time: write 2030-01-31T08:00 or +2h") from None
 
 
 def _show(jobs: Jobs, output: Output, several: bool, options: Options) -> None:

@@ -55,7 +55,9 @@ def watch(
     """
     if filters.states or filters.limit:
         raise UsageError("watch shows jobs in all states, and all of them: leave out --state and --limit")
-    seconds = duration("--every", every) or (_ON_TERMINAL if is_terminal() else _IN_LOGS)
+    seconds = duration("--every", every)
+    if seconds is None:
+        seconds = _ON_TERMINAL if is_terminal() else _IN_LOGS
     if seconds < 1:
         raise UsageError(f"--every {every}: the board is asked once a second at most")
     everything = selection is None and not filters.given

@@ -9,6 +9,7 @@ from simcelery.board import engine
 from simcelery.board.catalogue import Entry
 from simcelery.board.jobs import NewJob
 from simcelery.errors import ParametersError
+from simcelery.readable import short
 from simcelery.settings import get_settings
 from simcelery.submission.options import Options
 from simcelery.submission.submit import assemble
@@ -34,7 +35,9 @@ def prepare_entry(entry: Entry, given: Mapping[str, Any], options: Options) -> N
         raise ParametersError(f"{entry.name}: missing parameter {', '.join(map(repr, missing))}")
     # Defaults and numbers are stored as a client with the code stores them, so that `dedupe` agrees.
     encoded = {
-        name: _as_declared(properties[name], encode(given[name], name)) if name in given else about["default"]
+        name: encode(_as_declared(about, given[name], f"{entry.name}: parameter {name!r}"), name)
+        if name in given
+        else about["default"]
         for name, about in properties.items()
         if name in given or "default" in about
     }
@@ -45,6 +48,10 @@ def prepare_entry(entry: Entry, given: Mapping[str, Any], options: Options) -> N
     return like.alike(parameters_json=engine.as_json(encoded))
 
 
-def _as_declared(about: Mapping[str, Any], value: Any) -> Any:
-    number = about.get("type") == "number" and isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if number else value
+def _as_declared(about: Mapping[str, Any], value: Any, what: str) -> Any:
+    if about.get("type") != "number" or not isinstance(value, int) or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise ParametersError(f"{what}: {short(value)} is too large for double precision") from None

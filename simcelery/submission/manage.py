@@ -12,7 +12,7 @@ from simcelery.board import engine, fleet, queries, revival, transitions
 from simcelery.board.queries import Filter, JobRow
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.errors import BrokerUnreachableError, JobNotFoundError, StateError, UsageError
-from simcelery.settings import parse_duration
+from simcelery.quantities import parse_duration
 from simcelery.submission.handle import Job, check_there, restore
 from simcelery.submission.submit import publish
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from simcelery.errors import ParametersError
-from simcelery.settings import parse_duration
+from simcelery.quantities import parse_duration
+from simcelery.readable import short
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import JobRef
 
@@ -53,7 +54,7 @@ class Options:
             ParametersError: an option is malformed; one line says which.
         """
         if isinstance(self.tags, str):
-            raise ParametersError(f"tags must be a list of words: write tags=[{self.tags!r}]")
+            raise ParametersError(f"tags must be a list of words: write tags=[{short(self.tags)}]")
         object.__setattr__(self, "tags", tuple(self.tags or ()))
         object.__setattr__(self, "after", tuple(_parents(self.after)))
         for name, words in (("queue", [self.queue]), ("key", [self.key]), ("tags", self.tags)):
@@ -64,13 +65,17 @@ class Options:
         _check_number("max_losses", self.max_losses, 0, _MOST)
         if self.run_at is not None:
             if not isinstance(self.run_at, dt.datetime):
-                raise ParametersError(f"run_at must be a datetime, not {self.run_at!r}")
+                raise ParametersError(f"run_at must be a datetime, not {short(self.run_at)}")
             if self.run_at.tzinfo is None:
                 raise ParametersError(
                     "run_at must be timezone-aware: add tzinfo, such as datetime.timezone.utc"
                 )
+            if not 1 < self.run_at.year <= dt.datetime.now().year + 100:
+                raise ParametersError(
+                    f"run_at: {self.run_at} is more than a hundred years ahead, or never was"
+                )
         if self.on_failed not in ("retry", "keep", "error"):
-            raise ParametersError(f"on_failed must be retry, keep or error, not {self.on_failed!r}")
+            raise ParametersError(f"on_failed must be retry, keep or error, not {short(self.on_failed)}")
         seconds(self.delay, "delay")
         if seconds(self.time_limit, "time_limit") == 0:
             raise ParametersError("time_limit must be more than 0 seconds")
@@ -83,14 +88,13 @@ class Options:
 
 _MOST = 10_000
 _LONGEST_KEY = 1000
-_LONGEST_WAIT = 100 * 365 * 86400.0
 
 
 def _parents(after: Any) -> Iterator[int]:
     for job in (after,) if isinstance(after, JobRef | int) else (after or ()):
         number = job.id if isinstance(job, JobRef) else job
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**63:
-            raise ParametersError(f"after must be jobs or their ids, not {job!r}")
+            raise ParametersError(f"after must be jobs or their ids, not {short(job)}")
         yield number
 
 
@@ -98,7 +102,7 @@ def _check_word(name: str, word: Any) -> None:
     if word is None and name != "tags":
         return
     if not isinstance(word, str) or not word or "\0" in word or not word.isprintable():
-        raise ParametersError(f"{name}: {word!r} is no word: use printable text")
+        raise ParametersError(f"{name}: {short(word)} is no word: use printable text")
     if len(word) > _LONGEST_KEY:
         raise ParametersError(f"{name}: at most {_LONGEST_KEY} characters, not {len(word):,}")
 
@@ -107,7 +111,7 @@ def _check_number(name: str, value: Any, low: int, high: int) -> None:
     if value is None:
         return
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ParametersError(f"{name} must be a number from {low} to {high}, not {value!r}")
+        raise ParametersError(f"{name} must be a number from {low} to {high}, not {short(value)}")
 
 
 NAMES = frozenset(field.name for field in fields(Options))
@@ -121,7 +125,9 @@ def of(chosen: Mapping[str, Any]) -> Options:
     """
     for name in chosen:
         if name not in NAMES:
-            raise ParametersError(f"there is no option {name!r}; the options are: {', '.join(sorted(NAMES))}")
+            raise ParametersError(
+                f"there is no option {short(name)}; the options are: {', '.join(sorted(NAMES))}"
+            )
     return Options(**chosen)
 
 
@@ -134,11 +140,11 @@ def seconds(value: float | str | dt.timedelta | None, name: str) -> float | None
     if value is None:
         return None
     try:
-        found = value.total_seconds() if isinstance(value, dt.timedelta) else parse_duration(value)
+        found = parse_duration(value)
     except ValueError as error:
         raise ParametersError(f"{name}: {error}") from None
-    if not 0 <= found <= _LONGEST_WAIT:
-        raise ParametersError(f"{name} must be from 0 seconds to a hundred years, not {value!r}")
+    if found < 0:
+        raise ParametersError(f"{name} must be from 0 seconds to a hundred years, not {short(value)}")
     return found
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import time
 
-from simcelery.settings import parse_duration
+from simcelery.quantities import parse_duration
 
 _ID_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
@@ -46,6 +47,7 @@ def _ask_slurm(job_id: str) -> float | None:
 
 def _number(name: str) -> float | None:
     try:
-        return float(os.environ[name])
+        number = float(os.environ[name])
     except (KeyError, ValueError):
         return None
+    return number if math.isfinite(number) else None

@@ -181,9 +181,3 @@ def type_name(annotation: Any) -> str:
 def one_line(error: BaseException) -> str:
     """An error as one line of a message."""
     return " ".join(f"{type(error).__name__}: {error}".split()) if str(error) else type(error).__name__
-
-
-def short(value: Any) -> str:
-    """A value as one short line of a message."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."

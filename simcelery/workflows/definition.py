@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from simcelery.errors import DefinitionError
-from simcelery.settings import Settings, parse_duration
+from simcelery.quantities import parse_duration
+from simcelery.readable import short
+from simcelery.settings import Settings
 from simcelery.workflows.outcomes import Fail, Retry
 from simcelery.workflows.parameters import Parameters
 
@@ -94,7 +96,9 @@ class Definition:
             raise DefinitionError(f"workflow {self.name}: slices must be True or False, not {slices!r}")
         self.slices = slices
         if cwd not in ("workdir", "worker"):
-            raise DefinitionError(f"workflow {self.name}: cwd must be 'workdir' or 'worker', not {cwd!r}")
+            raise DefinitionError(
+                f"workflow {self.name}: cwd must be 'workdir' or 'worker', not {short(cwd)}"
+            )
         self.cwd = cwd
         self.version = _word(f"workflow {self.name}:", "version", version)
         self.parameters = Parameters(self.name, function)
@@ -182,7 +186,7 @@ def _describe(function: Any) -> str:
 
 def _word(what: str, option: str, value: str) -> str:
     if not isinstance(value, str) or not value or any(char.isspace() or char == "\0" for char in value):
-        raise DefinitionError(f"{what} {option} must be text without spaces, not {value!r}")
+        raise DefinitionError(f"{what} {option} must be text without spaces, not {short(value)}")
     return value
 
 
@@ -195,7 +199,7 @@ def _exceptions(
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise DefinitionError(
-                f"workflow {name}: retry_on must be exception classes, such as (ValueError,), not {kind!r}"
+                f"workflow {name}: retry_on takes exception classes, such as (ValueError,), not {short(kind)}"
             )
     return kinds
 
@@ -203,7 +207,7 @@ def _exceptions(
 def _within(name: str, option: str, value: int, low: int, high: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise DefinitionError(
-            f"workflow {name}: {option} must be a whole number from {low} to {high}, not {value!r}"
+            f"workflow {name}: {option} must be a whole number from {low} to {high}, not {short(value)}"
         )
     return value
 
@@ -212,9 +216,9 @@ def _seconds(name: str, option: str, value: float | str | timedelta | None) -> f
     if value is None:
         return None
     try:
-        seconds = value.total_seconds() if isinstance(value, timedelta) else parse_duration(value)
+        seconds = parse_duration(value)
     except ValueError as error:
         raise DefinitionError(f"workflow {name}: {option}: {error}") from None
     if seconds < 0 or (seconds == 0 and option != "retry_delay"):
-        raise DefinitionError(f"workflow {name}: {option} must be a positive duration, not {value!r}")
+        raise DefinitionError(f"workflow {name}: {option} must be a positive duration, not {short(value)}")
     return seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from simcelery.settings import parse_duration
+from simcelery.quantities import parse_duration
 
 
 class Retry(Exception):

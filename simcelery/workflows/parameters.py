@@ -25,7 +25,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic.warnings import ArbitraryTypeWarning
 
 from simcelery.errors import DefinitionError, EncodingError, ParametersError
-from simcelery.workflows.annotations import one_line, restorable, short, type_name, unstorable
+from simcelery.readable import short
+from simcelery.workflows.annotations import one_line, restorable, type_name, unstorable
 from simcelery.workflows.encoding import JobRef, contains_job, decode, encode
 from simcelery.workflows.paths import Finder
 from simcelery.workflows.reading import Misread, strict

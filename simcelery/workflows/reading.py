@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any
 
+_MOST_DIGITS = 4000  # Python itself converts no more than 4,300
+
 
 class Misread(ValueError):
     """It is JSON, but not what was meant can be told from it, or kept."""
@@ -20,7 +22,7 @@ def strict(text: str) -> Any:
         ValueError: it is not JSON.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_float=_float)
+        return json.loads(text, object_pairs_hook=_object, parse_float=_float, parse_int=_int)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -37,6 +39,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             "from Python with the Job itself as the parameter"
         )
     return found
+
+
+def _int(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise Misread(f"{_short(text)} has more than {_MOST_DIGITS:,} digits")
+    return int(text)
 
 
 def _float(text: str) -> float:

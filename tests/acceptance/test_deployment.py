@@ -24,8 +24,9 @@ import psutil
 import psycopg
 import pytest
 
+from simcelery.quantities import parse_duration
 from simcelery.services import Services
-from simcelery.settings import Settings, parse_duration
+from simcelery.settings import Settings
 from tests.conftest import BIN, Project, make_project, wait_until
 
 REPOSITORY = Path(__file__).parents[2]

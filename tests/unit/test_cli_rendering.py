@@ -14,10 +14,10 @@ import pytest
 from simcelery.board.queries import JobRow
 from simcelery.board.states import State
 from simcelery.cli import output, words, workers
-from simcelery.cli.doctor import masked
 from simcelery.cli.output import Column, show_table
 from simcelery.cli.records import KEYS, outcome, plain, record, summary
 from simcelery.cli.workflows import schema_rows
+from simcelery.urls import masked
 from simcelery.workflows.encoding import encode
 
 NOW = dt.datetime(2030, 1, 31, 12, tzinfo=dt.UTC)

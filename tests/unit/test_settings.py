@@ -12,7 +12,8 @@ import pytest
 
 from simcelery import settings
 from simcelery.errors import ServicesNotRunningError, SettingsError
-from simcelery.settings import Settings, get_settings, parse_duration, parse_size
+from simcelery.quantities import parse_duration, parse_size
+from simcelery.settings import Settings, get_settings
 
 
 @pytest.fixture(autouse=True)
