@@ -23,12 +23,14 @@ from simcelery.execution import entropy
 from simcelery.quantities import parse_duration
 from simcelery.readable import ReadableRecords, line
 from simcelery.settings import get_settings
-from simcelery.worker import bootsteps, child
+from simcelery.worker import bootsteps, child, endings, log
 from simcelery.worker.cores import share_cores
 from simcelery.worker.refusals import refuse
 from simcelery.worker.task import WorkflowTask
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition
+
+_DEFAULT = click.core.ParameterSource.DEFAULT
 
 app: Celery = broker.app()
 
@@ -107,6 +109,22 @@ def _log_readably(logger: logging.Logger, **_: Any) -> None:
         handler.addFilter(ReadableRecords())
 
 
+def _log_news(loglevel: int | None, **_: Any) -> None:
+    """What a worker says of itself and its jobs."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.info_name != "worker":
+        return
+    log.set_up(loglevel or logging.WARNING, chosen=context.get_parameter_source("loglevel") is not _DEFAULT)
+
+
+def _say_ready(sender: Any, **_: Any) -> None:
+    log.ready(sender)
+
+
+def _say_last_ends(**_: Any) -> None:
+    endings.flush(last=True)
+
+
 def _compose() -> None:
     app.task_cls = "simcelery.worker.task:PlainTask"
     app.control_cls = "simcelery.worker.control:BoardControl"
@@ -116,6 +134,9 @@ def _compose() -> None:
     signals.import_modules.connect(_load_workflows, sender=app, weak=False)
     signals.after_setup_logger.connect(_log_readably, weak=False)
     signals.after_setup_task_logger.connect(_log_readably, weak=False)
+    signals.after_setup_logger.connect(_log_news, weak=False)
+    signals.worker_ready.connect(_say_ready, weak=False)
+    signals.worker_process_shutdown.connect(_say_last_ends, weak=False)
     signals.worker_process_init.connect(child.prepare, weak=False)
     signals.worker_shutdown.connect(bootsteps.worker_ended, weak=False)
     if Path(sys.argv[0]).name == "celery" or sys.argv[0].endswith("celery/__main__.py"):

@@ -93,7 +93,9 @@ class Project:
             stderr=subprocess.DEVNULL,
         )
 
-    def worker(self, *options: str, **extra: str) -> subprocess.Popen[bytes]:
+    def worker(
+        self, *options: str, level: tuple[str, ...] = ("-l", "INFO"), **extra: str
+    ) -> subprocess.Popen[bytes]:
         """Start a real worker; returns when it consumes."""
         log = self.folder / f"worker{len(self.processes)}.log"
         slots = () if "-c" in options else ("-c", "2")
@@ -104,8 +106,7 @@ class Project:
                 "-A",
                 "simcelery",
                 "worker",
-                "-l",
-                "INFO",
+                *level,
                 "-n",
                 nodename,
                 *slots,

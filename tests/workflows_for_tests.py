@@ -358,6 +358,11 @@ def only_even(number: int) -> int:
 
 
 @workflow
+def complains(text: str) -> None:
+    raise ValueError(text)
+
+
+@workflow
 def brief(path: str, number: int, pause: float = 0.0, deadly: bool = False, once: str = "") -> int:
     """A short job, but for its pause: notes that it ran, prints its number, and may kill its process."""
     with Path(path).open("a") as file:

@@ -84,6 +84,7 @@ class Outcome:
         job_id: None where only the claim itself is known.
         waited: seconds between the claim and the beginning of the attempt.
         ended: when the attempt ended, by the monotonic clock; None: just now.
+        workflow, took: of the attempt; how long it took, in seconds.
     """
 
     task_id: uuid.UUID
@@ -92,6 +93,8 @@ class Outcome:
     job_id: int | None = None
     waited: float = 0.0
     ended: float | None = None
+    workflow: str = ""
+    took: float = 0.0
 
     def ago(self, now: float) -> float:
         """Seconds since the attempt ended; `now` by the monotonic clock."""

@@ -98,6 +98,7 @@ class Finished:
     """A job whose attempt has just ended.
 
     Attributes:
+        workflow, took: of the attempt; how long it took, in seconds.
         unblocked: the jobs that waited for it and are pending now.
         again: what the job's own message needs, where it is pending again.
     """
@@ -106,6 +107,8 @@ class Finished:
     task_id: uuid.UUID
     state: State
     attempt: int
+    workflow: str = ""
+    took: float = 0.0
     unblocked: tuple[Sendable, ...] = ()
     again: Sendable | None = None
 
@@ -287,8 +290,9 @@ def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]
         },
     )
     columns_of_message = [done.c[column.key] for column in SENDABLE]
+    took = extract("epoch", _ended_at(report, done.c.started_at) - done.c.started_at).label("took")
     ended = connection.execute(
-        select(*columns_of_message, done.c.state, done.c.attempt).add_cte(attempt.cte("written"))
+        select(*columns_of_message, done.c.state, done.c.attempt, took).add_cte(attempt.cte("written"))
     )
     return [_finished(row) for row in ended]
 
@@ -296,7 +300,7 @@ def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]
 def _finished(row: Any) -> Finished:
     state = State(row.state)
     again = sendable(row) if state is State.PENDING else None
-    return Finished(row.id, row.task_id, state, row.attempt, again=again)
+    return Finished(row.id, row.task_id, state, row.attempt, row.workflow, float(row.took), again=again)
 
 
 def _values(report: Report) -> dict[str, Any]:

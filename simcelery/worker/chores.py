@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from simcelery.broker.sparing import Sparing
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
-from simcelery.worker import spool
+from simcelery.worker import endings, spool
 from simcelery.worker.patience import waiting_for_schema
 from simcelery.worker.ticker import Ticker
 
@@ -105,6 +105,7 @@ class Chores:
             self._round()
 
     def _round(self) -> None:
+        endings.flush()
         try:
             _do_all()
             if time.monotonic() >= self._spool_at:

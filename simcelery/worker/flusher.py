@@ -7,7 +7,7 @@ from typing import Protocol
 
 from simcelery.board import engine
 from simcelery.execution import workdir
-from simcelery.worker import pace, slots
+from simcelery.worker import endings, pace, slots
 from simcelery.worker.slots import Phase
 from simcelery.worker.ticker import Ticker
 
@@ -46,6 +46,7 @@ def _look() -> None:
     busy = slots.mine.phase is not Phase.IDLE
     if busy and _watched is not None and time.monotonic() - _watched.begun > pace.SLICE:
         _watched.flush()
+    endings.flush()
     engine.release_rested(_BUSY_REST if busy else _IDLE_REST)
     if not busy and not engine.is_connected():
         workdir.tidy()

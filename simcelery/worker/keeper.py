@@ -164,7 +164,7 @@ class Keeper:
         """Begin to end an attempt: the order, and SIGTERM to all its processes."""
         if running.claim_id in self._endings:
             return
-        log.info("job %s, attempt %s is ended: %s", running.job_id, running.attempt, order.name)
+        log.debug("job %s, attempt %s is ended: %s", running.job_id, running.attempt, order.name)
         others = self._processes(running)
         self._slots.give(running, order, len(others))
         self._endings[running.claim_id] = _Ending(

@@ -17,7 +17,7 @@ from simcelery.board.transitions import Finished, Guard, Report
 from simcelery.errors import SchemaError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.worker import slots, spool, stopping
+from simcelery.worker import endings, slots, spool, stopping
 from simcelery.worker.failure import printable
 from simcelery.worker.patience import patiently, waiting_for_schema
 
@@ -81,6 +81,9 @@ def write_all(outcomes: Sequence[Outcome]) -> None:
     """
     plain = [one for one in outcomes if one.job_id is not None and one.report.ending is Ending.SUCCEEDED]
     done = _succeed(plain) if plain else set()
+    for one in plain:
+        if one.job_id in done:
+            endings.succeeded(one)
     for one in outcomes:
         if one.job_id not in done:
             write(transitions.by_claim(one.task_id, one.claim_id), _report(one), one.task_id, one.claim_id)
@@ -120,6 +123,7 @@ def write(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | No
     if finished is None:
         _note_late(job, claim_id, report)
         return
+    endings.ended(finished, report)
     try:
         broker.publish(finished.unblocked)
     except ServiceError as error:

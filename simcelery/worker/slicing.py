@@ -68,8 +68,11 @@ def _attempt(definition: Definition, claim: Claim, held: Slice) -> Report:
     begun = time.monotonic()
     report = attempt.run(definition, claim)
     ended = time.monotonic()
-    pace.note(definition.name, ended - begun)
-    outcome = Outcome(claim.task_id, claim.claim_id, report, claim.job_id, begun - held.begun, ended)
+    took = ended - begun
+    pace.note(definition.name, took)
+    outcome = Outcome(
+        claim.task_id, claim.claim_id, report, claim.job_id, begun - held.begun, ended, claim.workflow, took
+    )
     if report.ending is Ending.SUCCEEDED:
         held.keep(outcome)
     else:

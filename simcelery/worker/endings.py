@@ -1,0 +1,133 @@
+"""What a worker's log says of the ends of attempts: one line each, or one a second where many end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from simcelery.board.slices import Outcome
+from simcelery.board.states import State
+from simcelery.board.transitions import Finished, Report
+from simcelery.readable import line
+
+log = logging.getLogger(__name__)
+
+_SINGLE = 20  # lines of single jobs, before those that end within the same second are counted
+_WINDOW = 1.0  # seconds
+_LONGEST = 200  # characters of a reason: all of it is on the board
+
+# What the attempt did, and what its job does now.
+_HOW = {
+    State.FAILED: ("failed", ""),
+    State.CANCELLED: ("was cancelled", ""),
+    State.SCHEDULED: ("failed", " and is scheduled again"),
+    State.PENDING: ("was interrupted", " and is pending again"),
+}
+
+
+@dataclass
+class _Many:
+    count: int
+    last: Callable[[], str]
+
+
+def succeeded(one: Outcome) -> None:
+    """A success is on the board."""
+    if log.isEnabledFor(logging.INFO):
+        _told.tell(one.workflow, "succeeded", lambda: _success(one.job_id, one.workflow, one.took))
+
+
+def ended(job: Finished, report: Report) -> None:
+    """An attempt has ended so, and that is on the board."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    if job.state is State.SUCCEEDED:
+        _told.tell(job.workflow, "succeeded", lambda: _success(job.id, job.workflow, job.took))
+    else:
+        _told.tell(job.workflow, _HOW[job.state][0], lambda: _other_end(job, report))
+
+
+def flush(*, last: bool = False) -> None:
+    """Say what was counted, if its second is over or, at the `last`, whatever was."""
+    _told.flush(last)
+
+
+def _success(job_id: int | None, workflow: str, took: float) -> str:
+    return f"job {job_id} {workflow} succeeded in {_duration(took)}"
+
+
+def _other_end(job: Finished, report: Report) -> str:
+    how, now = _HOW[job.state]
+    return f"job {job.id} {job.workflow} {how} after {_duration(job.took)}{now}{_reason(report)}"
+
+
+def _reason(report: Report) -> str:
+    cause = report.cause.replace("_", " ") if report.cause else None
+    words = line(": ".join(filter(None, (report.error_type, report.error_message))) or cause or "")
+    if len(words) > _LONGEST:
+        words = words[:_LONGEST] + "…"
+    return f": {words}" if words else ""
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{max(seconds, 0.0):.3f} s"
+    return f"{seconds:.1f} s" if seconds < 600 else f"{seconds / 3600:.2f} h"
+
+
+class _Told:
+    """What this process has told. A second in which jobs had to be counted leaves none for single lines."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since = 0.0
+        self._single = _SINGLE
+        self._many: dict[tuple[str, str], _Many] = {}
+
+    def tell(self, workflow: str, how: str, words: Callable[[], str]) -> None:
+        """Say it now, or count it."""
+        kind = workflow, how
+        with self._lock:
+            self._turn()
+            if self._single:
+                self._single -= 1
+                log.info("%s", words())
+            elif many := self._many.get(kind):
+                many.count += 1
+                many.last = words
+            else:
+                self._many[kind] = _Many(1, words)
+
+    def flush(self, last: bool) -> None:
+        """See the function."""
+        if self._many:
+            with self._lock:
+                self._turn(last)
+
+    def _turn(self, last: bool = False) -> None:
+        passed = time.monotonic() - self._since
+        if passed < _WINDOW and not last:
+            return
+        for (workflow, how), many in self._many.items():
+            if many.count == 1:
+                log.info("%s", many.last())
+            else:
+                log.info("%s %s jobs %s in %s", f"{many.count:,}", workflow, how, f"{passed:.1f} s")
+        self._single = 0 if self._many else _SINGLE
+        self._many.clear()
+        self._since += passed
+
+
+_told = _Told()
+
+
+def _forget() -> None:
+    global _told
+    _told = _Told()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,48 @@
+"""A worker's log: when it is ready, and the lines of `endings`. Celery's own would say so twice."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from simcelery.settings import get_settings
+from simcelery.urls import masked
+from simcelery.workflows import registry
+
+log = logging.getLogger(__name__)
+
+
+def set_up(level: int, *, chosen: bool) -> None:
+    """Once Celery has set up its own.
+
+    Parameters:
+        level: the worker's.
+        chosen: whether somebody asked for it. If not, our own lines are shown all the same: there are few.
+    """
+    if not chosen:
+        logging.getLogger("simcelery").setLevel(logging.INFO)
+    if level > logging.DEBUG:
+        for name in ("celery.worker.strategy", "celery.app.trace", "celery.apps.worker"):
+            logging.getLogger(name).addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what Celery says of a workflow's message at INFO, and of being ready."""
+    if record.levelno != logging.INFO:
+        return True
+    about = record.args.get("name") if isinstance(record.args, dict) else None
+    return registry.find(str(about)) is None and record.msg != "%s ready."
+
+
+def ready(consumer: Any) -> None:
+    """It consumes; again after each loss of its connection."""
+    lease, settings = consumer.controller.lease, get_settings()
+    log.info(
+        "%s ready. Queues: %s; workflows: %s; jobs at once: %s; board: %s; broker: %s",
+        lease.nodename,
+        ", ".join(lease.queues),
+        len(lease.workflows),
+        lease.concurrency,
+        masked(settings.board_url()),
+        masked(settings.redis_url()),
+    )
