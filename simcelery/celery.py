@@ -23,7 +23,7 @@ from simcelery.execution import entropy
 from simcelery.quantities import parse_duration
 from simcelery.readable import ReadableRecords, line
 from simcelery.settings import get_settings
-from simcelery.worker import bootsteps, child, endings, log
+from simcelery.worker import bootsteps, child, endings, inherited, log
 from simcelery.worker.cores import share_cores
 from simcelery.worker.refusals import refuse
 from simcelery.worker.task import WorkflowTask
@@ -44,7 +44,9 @@ def _load_workflows(**_: Any) -> None:
     context = click.get_current_context(silent=True)
     concurrency = context.params.get("concurrency") if context else None
     share_cores(int(str(concurrency)) if str(concurrency).isdecimal() else None)
-    for error in registry.load(get_settings()).values():
+    with inherited.noticed():
+        errors = registry.load(get_settings())
+    for error in errors.values():
         refuse(str(error))
     entropy.kept()
     _consume_all_queues()

@@ -9,7 +9,7 @@ from celery import bootsteps
 from simcelery.errors import SimceleryError
 from simcelery.recovery import loop
 from simcelery.settings import get_settings
-from simcelery.worker import allocation, child, hearing, limits, quarantine, slots, withdrawal
+from simcelery.worker import allocation, child, hearing, inherited, limits, quarantine, slots, withdrawal
 from simcelery.worker.aside import Aside
 from simcelery.worker.chores import Chores
 from simcelery.worker.consuming import consume_lanes
@@ -44,6 +44,8 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def create(self, worker: Any) -> None:
         """Steps are created before any is started, and the pool forks when it is started."""
+        if is_prefork(worker):
+            inherited.warn()
         forget_plain_tasks(worker.app)
         queues = consume_lanes(worker.app)
         worker.lease = Lease(worker.hostname, queues, worker.concurrency)
