@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, any_, literal
+from sqlalchemy import BigInteger, ColumnElement, SQLColumnExpression, any_, literal
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import InstrumentedAttribute
 
 
 def among(
-    column: InstrumentedAttribute[int] | InstrumentedAttribute[int | None], ids: Iterable[int]
+    column: SQLColumnExpression[int] | SQLColumnExpression[int | None], ids: Iterable[int]
 ) -> ColumnElement[bool]:
     """``column = ANY(ids)``."""
     wanted: Any = literal(list(ids), ARRAY(BigInteger))

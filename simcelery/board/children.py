@@ -16,7 +16,6 @@ from sqlalchemy import (
     Select,
     and_,
     case,
-    exists,
     func,
     literal,
     null,
@@ -28,7 +27,9 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import aliased
 
 from simcelery.board.among import among
-from simcelery.board.models import Dependency, Job
+from simcelery.board.by_index import by_index
+from simcelery.board.dependencies import first_child, up
+from simcelery.board.models import Job
 from simcelery.board.sendable import COLUMNS as SENDABLE
 from simcelery.board.sendable import Sendable, sendable
 from simcelery.board.states import UNSUCCESSFUL, State
@@ -64,7 +65,8 @@ def unblock(connection: Connection, parent: int, at_most: int = AT_ONCE) -> list
     Parameters:
         at_most: beyond so many the children are left to `settle`.
     """
-    found = list(connection.scalars(_blocked_children(parent, at_most + 1).with_for_update(of=Job)))
+    by_index(connection)
+    found = list(connection.scalars(_LOCKED_BLOCKED, {"parent": parent, "most": at_most + 1}))
     if not found:
         return []
     if len(found) > at_most:
@@ -91,6 +93,7 @@ def settle(connection: Connection, limit: int = 1000) -> Settled:
     One level of descendants, at most `limit` rows: call again while there is more. Jobs are left blocked by
     a parent with very many children, and by what should not happen.
     """
+    by_index(connection)
     found = connection.scalars(unsettled(limit)).all()
     listed, children = _children_of(connection, found, limit)
     if not children:
@@ -122,15 +125,20 @@ def _children_of(
 ) -> tuple[dict[int, list[int]], list[int]]:
     """At most `limit` children to be told now; and the parents that have no others, each with its own."""
     each: dict[int, list[int]] = {parent: [] for parent in parents}
-    for parent, child in connection.execute(_EACH, {"parents": list(parents), "most": limit + 1}):
+    # Enough for those that are told now, and for the one with which there would be too many.
+    most = 2 * limit + 2
+    asked = {"parents": list(parents), "each": limit + 1, "most": most}
+    edges = connection.execute(_EACH, asked).all()
+    for parent, child in edges:
         each[parent].append(child)
+    cut_at = edges[-1].id if len(edges) == most else None
     listed: dict[int, list[int]] = {}
     children: list[int] = []
     for parent, found in each.items():
-        if len(children) + min(len(found), limit) > limit:
+        if parent == cut_at or len(children) + min(len(found), limit) > limit:
             break
         if len(found) > limit:  # its first ones may have been told before
-            found = list(connection.scalars(_blocked_children(parent, limit)))
+            found = list(connection.scalars(_BLOCKED, {"parent": parent, "most": limit}))
             if found:
                 return listed, [*children, *found]
         listed[parent] = found
@@ -139,16 +147,22 @@ def _children_of(
 
 
 _EACH = sql("""
-SELECT parent.id, child.job_id FROM unnest(CAST(:parents AS bigint[])) AS parent (id)
+SELECT parent.id, child.job_id FROM unnest(CAST(:parents AS bigint[])) WITH ORDINALITY AS parent (id, place)
 CROSS JOIN LATERAL (
-  SELECT job_id FROM dependencies WHERE parent_id = parent.id ORDER BY job_id LIMIT :most
+  SELECT job_id FROM dependencies WHERE parent_id = parent.id ORDER BY job_id LIMIT :each
 ) AS child
+ORDER BY parent.place LIMIT :most
 """)
 
-
-def _blocked_children(parent: int, limit: int) -> Any:
-    edge = exists().where(Dependency.job_id == Job.id, Dependency.parent_id == parent)
-    return select(Job.id).where(Job.state == State.BLOCKED, edge).order_by(Job.id).limit(limit)
+_BLOCKED_CHILDREN = """
+SELECT child.id FROM (SELECT job_id FROM dependencies WHERE parent_id = :parent ORDER BY job_id) AS edge
+CROSS JOIN LATERAL (
+  SELECT id FROM jobs WHERE id = edge.job_id AND state = 'blocked' OFFSET 0 {lock}
+) AS child
+LIMIT :most
+"""
+_BLOCKED = sql(_BLOCKED_CHILDREN.format(lock=""))
+_LOCKED_BLOCKED = sql(_BLOCKED_CHILDREN.format(lock="FOR UPDATE"))
 
 
 def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
@@ -172,9 +186,8 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
             continue
         looked_at.append(number)
         budget = max(0.0, budget - unmet)
-    parent = aliased(Job)
-    left = select(Dependency.job_id).join(parent, parent.id == Dependency.parent_id)
-    left = left.where(among(Dependency.job_id, looked_at)).group_by(Dependency.job_id)
+    parent, edge = aliased(Job), up(looked_at)
+    left = select(edge.c.job_id).join(parent, parent.id == edge.c.parent_id).group_by(edge.c.job_id)
     over = func.bool_and(parent.state == State.SUCCEEDED)
     fallen = func.bool_or(parent.state.in_(UNSUCCESSFUL))
     return list(connection.scalars(left.having(or_(over, fallen))))
@@ -186,45 +199,54 @@ def _tell(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[S
     children = list(connection.scalars(blocked))
     if not children:
         return [], []
-    theirs = select(Dependency.parent_id).where(among(Dependency.job_id, children))
     # Held, so that a retry of one finds its children fallen, or comes before them.
-    culprits = connection.scalars(
-        select(Job.id)
-        .where(Job.id.in_(theirs), Job.state.in_(UNSUCCESSFUL))
-        .order_by(Job.id)
-        .with_for_update(read=True, skip_locked=True)
-    ).all()
+    culprits = connection.scalars(_CULPRITS, {"children": children}).all()
     held = connection.scalars(blocked.order_by(Job.id).with_for_update(skip_locked=True)).all()
     rows = connection.execute(_recount(held, culprits)).all()
     failed = [row.id for row in rows if row.state == State.UPSTREAM_FAILED]
     return failed, [sendable(row) for row in rows if row.state == State.PENDING]
 
 
+_CULPRITS = sql("""
+SELECT culprit.id FROM (
+  SELECT DISTINCT edge.parent_id FROM unnest(CAST(:children AS bigint[])) AS child (id)
+  CROSS JOIN LATERAL (SELECT parent_id FROM dependencies WHERE job_id = child.id OFFSET 0) AS edge
+  ORDER BY parent_id
+) AS parent
+CROSS JOIN LATERAL (
+  SELECT id FROM jobs WHERE id = parent.parent_id AND state IN ('failed', 'cancelled', 'upstream_failed')
+  OFFSET 0 FOR SHARE SKIP LOCKED
+) AS culprit
+""")
+
+
 def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
-    parent = aliased(Job)
+    parent, edge = aliased(Job), up(ids)
+    fallen = among(edge.c.parent_id, culprits)
     now = (
         select(
-            Dependency.job_id,
+            edge.c.job_id,
             func.count().filter(parent.state != State.SUCCEEDED).label("unmet"),
-            func.bool_or(among(Dependency.parent_id, culprits)).label("fallen"),
-            func.min(Dependency.parent_id).filter(among(Dependency.parent_id, culprits)).label("culprit"),
+            func.bool_or(fallen).label("fallen"),
+            func.min(edge.c.parent_id).filter(fallen).label("culprit"),
         )
-        .join(parent, parent.id == Dependency.parent_id)
-        .where(among(Dependency.job_id, ids))
-        .group_by(Dependency.job_id)
+        .join(parent, parent.id == edge.c.parent_id)
+        .group_by(edge.c.job_id)
         .subquery()
     )
     state = case((now.c.fallen, State.UPSTREAM_FAILED), (now.c.unmet > 0, State.BLOCKED), else_=ready())
-    has_children = exists().where(Dependency.parent_id == Job.id)
+    childless = first_child(Job.id).is_(None)
+    # With `|| ''` it is not looked up in an index, which may seem to hold few: the ids are.
+    still_blocked = Job.state.concat("") == State.BLOCKED
     return (
         update(Job)
-        .where(Job.id == now.c.job_id, Job.state == State.BLOCKED)
+        .where(Job.id == now.c.job_id, still_blocked)
         .values(
             unmet=now.c.unmet,
             state=state,
             finished_at=case((now.c.fallen, func.now()), else_=null()),
             # They were locked before this statement began, so no child of theirs is unseen.
-            settled_at=case((and_(now.c.fallen, ~has_children), func.now()), else_=null()),
+            settled_at=case((and_(now.c.fallen, childless), func.now()), else_=null()),
             error_type=case((now.c.fallen, literal("UpstreamFailedError")), else_=null()),
             error_message=case((now.c.fallen, _why_fallen(now.c.culprit)), else_=null()),
         )

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    SQLColumnExpression,
+    Subquery,
+    func,
+    insert,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.among import among
 from simcelery.board.models import Dependency, Job
@@ -46,6 +57,19 @@ def add(connection: Connection, edges: Mapping[int, Iterable[int]]) -> None:
     rows = [{"job_id": job, "parent_id": parent} for job, group in edges.items() for parent in sorted(group)]
     if rows:
         connection.execute(insert(Dependency), rows)
+
+
+def first_child(parent: SQLColumnExpression[int]) -> ColumnElement[int | None]:
+    """The child of a job with the smallest id, or NULL: found in the index, whatever Postgres expects."""
+    edges = select(Dependency.job_id).where(Dependency.parent_id == parent)
+    return edges.order_by(Dependency.job_id).limit(1).scalar_subquery()
+
+
+def up(jobs: Iterable[int]) -> Subquery:
+    """The edges to the parents of these jobs: ``job_id``, ``parent_id``; see `by_index`."""
+    job = func.unnest(literal(list(jobs), ARRAY(BigInteger))).column_valued("given")
+    edge = select(Dependency.parent_id).where(Dependency.job_id == job).offset(0).lateral("edge")
+    return select(job.label("job_id"), edge.c.parent_id).offset(0).subquery("up")
 
 
 def parents_of(connection: Connection, job_id: int) -> list[int]:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, text
+from sqlalchemy.orm import aliased
 
 from simcelery.board.among import among
+from simcelery.board.by_index import by_index
 from simcelery.board.models import Dependency, Job, Worker
 from simcelery.board.seconds import seconds
 from simcelery.board.states import State
@@ -22,12 +24,14 @@ def prune(connection: Connection, older_than: float, limit: int = 1000) -> int:
     Returns:
         How many were deleted, at most `limit`.
     """
+    by_index(connection)
     oldest = _old(older_than).limit(limit).with_for_update(of=Job, skip_locked=True)
     return _delete(connection, list(connection.scalars(oldest)), older_than)
 
 
 def prunable(connection: Connection, older_than: float, limit: int | None = None) -> list[int]:
     """The ids of the jobs that `prune` would delete, the oldest first."""
+    by_index(connection)
     return list(connection.scalars(_old(older_than).limit(limit)))
 
 
@@ -43,6 +47,7 @@ class Archived:
 
 def archived(connection: Connection, ids: Sequence[int]) -> list[Archived]:
     """What an archive holds of these jobs; those that are not finished are left out."""
+    by_index(connection)
     return [Archived(*row) for row in connection.execute(_WHOLE, {"ids": list(ids)})]
 
 
@@ -51,6 +56,7 @@ def delete_archived(connection: Connection, jobs: Sequence[Archived], older_than
 
     One that has run again since then is not in the archive as it is now, and stays.
     """
+    by_index(connection)
     finished = {job.id: job.finished_at for job in jobs}
     held = connection.execute(
         select(Job.id, Job.finished_at)
@@ -90,27 +96,32 @@ def _delete(connection: Connection, candidates: Sequence[int], older_than: float
 
 
 def _is_needed(older_than: float) -> ColumnElement[bool]:
-    child = Job.__table__.alias("child")
-    recent = or_(child.c.finished_at.is_(None), child.c.finished_at >= func.now() - seconds(older_than))
-    return (
-        select(Dependency.job_id)
-        .join(child, child.c.id == Dependency.job_id)
-        .where(Dependency.parent_id == Job.id, recent)
-        .correlate(Job)
-        .exists()
-    )
+    edges = select(Dependency.job_id).where(Dependency.parent_id == Job.id).correlate(Job)
+    edge = edges.order_by(Dependency.job_id).offset(0).lateral("edge")
+    child = aliased(Job)
+    recent = or_(child.finished_at.is_(None), child.finished_at >= func.now() - seconds(older_than))
+    found = select(child.id).where(child.id == edge.c.job_id, recent).offset(0).lateral("child")
+    needing = select(found.c.id).select_from(edge, found).limit(1).correlate(Job).scalar_subquery()
+    return needing.is_not(None)
 
 
 def _forget_edges(connection: Connection, ids: list[int]) -> None:
     """Delete the edges to and from these jobs. In order: another prune may meet the same edges."""
-    theirs = or_(among(Dependency.job_id, ids), among(Dependency.parent_id, ids))
-    connection.execute(
-        select(Dependency.job_id)
-        .where(theirs)
-        .order_by(Dependency.job_id, Dependency.parent_id)
-        .with_for_update()
-    )
-    connection.execute(delete(Dependency).where(theirs))
+    connection.execute(_LOCK_EDGES, {"ids": ids})
+    for end in (Dependency.job_id, Dependency.parent_id):
+        connection.execute(delete(Dependency).where(among(end, ids)))
+
+
+_LOCK_EDGES = text("""
+SELECT FROM (
+  SELECT job_id, parent_id FROM dependencies WHERE job_id = ANY(:ids)
+  UNION SELECT job_id, parent_id FROM dependencies WHERE parent_id = ANY(:ids)
+  ORDER BY job_id, parent_id
+) AS edge
+CROSS JOIN LATERAL (
+  SELECT FROM dependencies WHERE job_id = edge.job_id AND parent_id = edge.parent_id OFFSET 0 FOR UPDATE
+) AS held
+""")
 
 
 def forget_workers(connection: Connection, older_than: float, limit: int = 1000) -> int:

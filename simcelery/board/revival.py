@@ -7,11 +7,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Uuid, and_, any_, case, exists, func, literal, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Uuid,
+    and_,
+    any_,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
 from simcelery.board.among import among
+from simcelery.board.by_index import by_index
+from simcelery.board.dependencies import up
 from simcelery.board.models import Attempt, Dependency, Job, Worker
 from simcelery.board.sendable import COLUMNS as SENDABLE
 from simcelery.board.sendable import sendable
@@ -29,6 +45,7 @@ def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = Fa
     Raises:
         StateError: a parent has not succeeded and is not retried with it; the message names the parent.
     """
+    by_index(connection)
     wanted = set(ids)
     parents = _unsuccessful_parents(connection, wanted)
     while parents and with_parents:
@@ -53,6 +70,7 @@ def hand_back(
     Parameters:
         limit: at most so many, those that failed last.
     """
+    by_index(connection)
     ended = aliased(Attempt)
     guard = and_(
         Job.state.in_([State.FAILED, State.SCHEDULED]),
@@ -97,13 +115,9 @@ def _lock_family(connection: Connection, ids: Sequence[int]) -> None:
     A level at a time would not do: a child of one job may have a smaller id than the next job.
     """
     family = select(Job.id).where(among(Job.id, ids)).cte("family", recursive=True)
-    child = aliased(Job)
-    family = family.union(
-        select(child.id)
-        .join(Dependency, Dependency.job_id == child.id)
-        .join(family, family.c.id == Dependency.parent_id)
-        .where(child.state == State.UPSTREAM_FAILED)
-    )
+    edge = select(Dependency.job_id).where(Dependency.parent_id == family.c.id).offset(0).lateral("edge")
+    child = _job(edge.c.job_id, Job.state == State.UPSTREAM_FAILED)
+    family = family.union(select(child.c.id).select_from(family, edge, child))
     members = select(family.c.id)
     _lock(connection, members.union(select(Dependency.parent_id).where(Dependency.job_id.in_(members))))
 
@@ -114,18 +128,14 @@ def _lock(connection: Connection, ids: Any) -> None:
 
 def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[int, int]]:
     """Edges (child, parent) from a retried child to a parent that did not succeed and is not retried."""
-    child, parent = aliased(Job), aliased(Job)
+    edge = up(ids)
+    parent = _job(edge.c.parent_id, Job.state.in_(UNSUCCESSFUL))
+    child = _job(edge.c.job_id, Job.state.in_(UNSUCCESSFUL))
     rows = connection.execute(
-        select(Dependency.job_id, Dependency.parent_id)
-        .join(parent, parent.id == Dependency.parent_id)
-        .join(child, child.id == Dependency.job_id)
-        .where(
-            among(Dependency.job_id, ids),
-            ~among(Dependency.parent_id, ids),
-            parent.state.in_(UNSUCCESSFUL),
-            child.state.in_(UNSUCCESSFUL),
-        )
-        .order_by(Dependency.job_id, Dependency.parent_id)
+        select(edge.c.job_id, edge.c.parent_id)
+        .select_from(edge, parent, child)
+        .where(~among(edge.c.parent_id, ids))
+        .order_by(edge.c.job_id, edge.c.parent_id)
     )
     return [(row.job_id, row.parent_id) for row in rows]
 
@@ -134,8 +144,7 @@ def _revive(
     connection: Connection, ids: Sequence[int], guard: Guard, counters: dict[str, Any]
 ) -> list[Finished]:
     """Send jobs back. Their parents are locked with them: none may finish while it is counted."""
-    parents = select(Dependency.parent_id).where(among(Dependency.job_id, ids))
-    _lock(connection, select(Job.id).where(among(Job.id, ids)).union(parents))
+    _lock(connection, select(Job.id).where(among(Job.id, ids)).union(select(up(ids).c.parent_id)))
     parent = aliased(Job)
     unmet = (
         select(func.count())
@@ -175,16 +184,27 @@ def _revive(
 
 def _fallen_children(connection: Connection, ids: Sequence[int]) -> list[int]:
     """The upstream_failed children of these jobs that no other parent holds back."""
-    parent, edge = aliased(Job), aliased(Dependency)
-    held_back = exists().where(
-        edge.job_id == Job.id, parent.id == edge.parent_id, parent.state.in_(UNSUCCESSFUL)
-    )
-    return list(
-        connection.scalars(
-            select(Job.id)
-            .join(Dependency, Dependency.job_id == Job.id)
-            .where(among(Dependency.parent_id, ids), Job.state == State.UPSTREAM_FAILED, ~held_back)
-            .distinct()
-            .order_by(Job.id)
-        )
-    )
+    return list(connection.scalars(_FALLEN, {"ids": list(ids)}))
+
+
+_FALLEN = text("""
+SELECT DISTINCT child.id FROM unnest(CAST(:ids AS bigint[])) AS parent (id)
+CROSS JOIN LATERAL (SELECT job_id FROM dependencies WHERE parent_id = parent.id OFFSET 0) AS edge
+CROSS JOIN LATERAL (
+  SELECT id FROM jobs WHERE id = edge.job_id AND state = 'upstream_failed' OFFSET 0
+) AS child
+WHERE (
+  SELECT other.id FROM (SELECT parent_id FROM dependencies WHERE job_id = child.id OFFSET 0) AS edge
+  CROSS JOIN LATERAL (
+    SELECT id FROM jobs WHERE id = edge.parent_id AND state IN ('failed', 'cancelled', 'upstream_failed')
+    OFFSET 0
+  ) AS other
+  LIMIT 1
+) IS NULL
+ORDER BY child.id
+""")
+
+
+def _job(number: ColumnElement[int], guard: Guard) -> Any:
+    """The job of that id, if the guard lets it through; see `by_index`."""
+    return select(Job.id).where(Job.id == number, guard).offset(0).lateral()

@@ -123,12 +123,13 @@ def plans(board: Settings, ask: Callable[[Connection], object]) -> str:
         ask(connection)
         event.remove(connection, "before_cursor_execute", note)
         connection.rollback()
+    lines = []
     with engine.begin(board) as connection:
-        return "\n".join(
-            line
-            for statement, parameters in seen
-            for (line,) in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
-        )
+        for statement, parameters in seen:
+            is_setting = statement.lstrip().startswith("SET ")
+            told = connection.exec_driver_sql(statement if is_setting else f"EXPLAIN {statement}", parameters)
+            lines += [] if is_setting else [line for (line,) in told]
+    return "\n".join(lines)
 
 
 def listed(**which: Any) -> Callable[[Connection], object]:
