@@ -33,6 +33,24 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Period:
+    """The time in which the jobs of a window ended: from the first start to the last end.
+
+    Attributes:
+        until: the last end, or now where others of the jobs are `running`.
+    """
+
+    start: dt.datetime
+    until: dt.datetime
+    running: bool
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return (self.until - self.start).total_seconds()
+
+
+@dataclass(frozen=True)
 class Spread:
     """Seconds: the median, what nine in ten stay below, and the longest."""
 
@@ -95,6 +113,37 @@ def throughput(connection: Connection, which: Filter, window: float, number: int
     )
     rows = connection.execute(select(start.label("start"), finished.label("finished")).order_by("start"))
     return [Interval(row.start, row.finished) for row in rows]
+
+
+def period(connection: Connection, which: Filter, window: float) -> Period | None:
+    """When the jobs that ended in the last `window` seconds did so; None: there are none.
+
+    Of many, the first start is that of the first 20,000 that ended.
+    """
+    begin = func.now() - seconds(window)
+    ended = (Job.finished_at > begin, Job.finished_at <= func.now(), *which.conditions())
+    first = (
+        select(func.coalesce(Job.started_at, Job.finished_at).label("started_at"))
+        .where(*ended)
+        .order_by(Job.finished_at)
+        .limit(_FIRST)
+        .subquery("first")
+    )
+    running = select(Job.id).where(*replace(which, states=(State.RUNNING,)).conditions())
+    row = connection.execute(
+        select(
+            select(func.greatest(func.min(first.c.started_at), begin)).scalar_subquery().label("start"),
+            select(func.max(Job.finished_at)).where(*ended).scalar_subquery().label("last"),
+            running.exists().label("running"),
+            func.now().label("now"),
+        )
+    ).one()
+    if row.last is None:
+        return None
+    return Period(row.start, row.now if row.running else row.last, row.running)
+
+
+_FIRST = 20_000
 
 
 def times(connection: Connection, which: Filter, window: float, most: int) -> list[Times]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simcelery.board.queries import Filter
 
-_MEMORY = 60.0  # seconds: the rate is that of the last minute
+_MEMORY = 60.0  # seconds: the rate is that of the last minute,
+_ENOUGH, _LONGEST_MEMORY = 10, 3600.0  # or of so many jobs, where they take longer, of an hour at most
 _SHARE = 10  # asking may take a tenth of Postgres' time, not more
 
 
@@ -21,7 +22,7 @@ class Part:
 
     Attributes:
         states: state → how many; those with none are left out.
-        rate: how many finish in a second.
+        rate: how many finish in a second while there is work.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Progress:
         self._began = time.monotonic()
         self._before: dict[str, Counter[str]] = {}  # what had finished when the watch began
         self._states: dict[str, Counter[str]] = {}
-        self._seen: deque[tuple[float, dict[str, int]]] = deque()
+        self._seen: deque[tuple[float, dict[str, Counter[str]]]] = deque()
         self._cost = 0.0
 
     def poll(self) -> None:
@@ -78,9 +79,16 @@ class Progress:
         now = time.monotonic()
         self._cost = now - asked
         self._states = {name: counted for name, counted in states.items() if counted}
-        self._seen.append((now, {name: _finished(counted) for name, counted in self._states.items()}))
-        while now - self._seen[0][0] > _MEMORY and len(self._seen) > 2:
+        self._seen.append((now, self._states))
+        while self._remembers_enough(now):
             self._seen.popleft()
+
+    def _remembers_enough(self, now: float) -> bool:
+        """Whether the oldest look may be forgotten: of slow jobs a minute tells too little."""
+        if len(self._seen) <= 2 or now - self._seen[1][0] < _MEMORY:
+            return False
+        finished = _sum(self._states).finished - _sum(self._seen[1][1]).finished
+        return finished >= _ENOUGH or now - self._seen[1][0] > _LONGEST_MEMORY
 
     def pause(self, every: float) -> float:
         """How long to wait before asking again: what takes long is asked less often."""
@@ -88,12 +96,18 @@ class Progress:
 
     def parts(self) -> list[Part]:
         """By workflow, those with the most to do first."""
-        parts = [Part(name, states, self._rate(name)) for name, states in self._states.items()]
+        parts = [self.together(name, [name]) for name in self._states]
         return sorted(parts, key=lambda part: (part.finished - part.total, part.name))
 
     def all(self) -> Part:
         """All workflows together."""
-        return together("all", self.parts())
+        return self.together("all", self._states)
+
+    def together(self, title: str, names: Iterable[str]) -> Part:
+        """Some workflows as one part."""
+        names = list(names)
+        seen = [(at, _sum(states, names)) for at, states in self._seen]
+        return Part(title, seen[-1][1].states if seen else {}, _rate(seen))
 
     @property
     def idle(self) -> bool:
@@ -101,20 +115,34 @@ class Progress:
         states = self.all().states
         return not self.all().rate and not states.get("running") and bool(states.get("pending"))
 
-    def _rate(self, name: str) -> float:
-        (began, first), (now, last) = self._seen[0], self._seen[-1]
-        finished = last.get(name, 0) - first.get(name, 0)
-        return finished / (now - began) if finished > 0 else 0.0  # a retry takes finished jobs back
+
+def _rate(seen: list[tuple[float, Part]]) -> float:
+    """How many finish in a second while there is work: from the last look before the first start to the
+    first look after the last end, or to now while any run or could.
+    """
+    first, last = 0, len(seen) - 1
+    while first < last and _same(seen, first, first + 1) and not _any(seen[first + 1][1], "running"):
+        first += 1
+    while first < last and _same(seen, last - 1, last) and not _any(seen[last][1], "running", "pending"):
+        last -= 1
+    finished = seen[last][1].finished - seen[first][1].finished if seen else 0
+    # A retry takes finished jobs back.
+    return finished / (seen[last][0] - seen[first][0]) if finished > 0 else 0.0
 
 
-def together(name: str, parts: Iterable[Part]) -> Part:
-    """The sum of parts."""
-    states: Counter[str] = Counter()
-    rate = 0.0
-    for part in parts:
-        states.update(part.states)
-        rate += part.rate
-    return Part(name, states, rate)
+def _same(seen: list[tuple[float, Part]], one: int, other: int) -> bool:
+    return seen[one][1].finished == seen[other][1].finished
+
+
+def _any(part: Part, *states: str) -> bool:
+    return any(part.states.get(state) for state in states)
+
+
+def _sum(states: Mapping[str, Mapping[str, int]], names: Iterable[str] | None = None) -> Part:
+    found: Counter[str] = Counter()
+    for name in states if names is None else names:
+        found.update(states.get(name, {}))
+    return Part("", found, 0.0)
 
 
 def _terminal(states: Mapping[str, int]) -> Iterable[tuple[str, int]]:

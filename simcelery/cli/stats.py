@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.options import Filters, Output, command, duration, output_option, window_options
-from simcelery.cli.output import Column, note, say, show_json, show_table
+from simcelery.cli.output import Column, is_terminal, note, say, show_json, show_table, width
 from simcelery.cli.records import jsonable
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.words import duration as in_words
@@ -15,13 +16,14 @@ from simcelery.cli.words import many, rate
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
-    from simcelery.board.summaries import Interval, Spread, Times
+    from simcelery.board.summaries import Interval, Period, Spread, Times
 
 _WINDOW = 86_400.0
 _NEWEST = 20_000  # jobs whose times are looked at, unless -n says otherwise
 _MOST = 30  # intervals
 _STEPS = (60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400)
 _BAR = 40
+_BESIDE_THE_BAR = 50  # cells
 _COLUMNS = (
     Column("workflow", middle=True),
     *(
@@ -43,6 +45,9 @@ _COLUMNS = (
 def stats(selection: Selection | None, filters: Filters, output: Output) -> None:
     """Show how many jobs finished in each minute or hour, and how long those of each workflow waited and ran.
 
+    Rates are over the time in which the jobs were at work: from the first start to the last end, or to now
+    while some run.
+
     IDS are 42, 1-5,8, last or - (from stdin). Waiting is from the submission, or the time that was asked
     for, to the start, parents included; running is the last attempt: the median, what nine in ten stay
     below, and the longest, of the newest 20,000 that finished, or as many as -n says. With -o quiet only
@@ -58,15 +63,16 @@ def stats(selection: Selection | None, filters: Filters, output: Output) -> None
     with engine.begin() as connection:
         intervals = summaries.throughput(connection, wanted, window, intervals_of(window))
         times = summaries.times(connection, wanted, window, newest) if output != "quiet" else []
+        period = summaries.period(connection, wanted, window) if output != "quiet" else None
     finished = sum(interval.finished for interval in intervals)
     if output == "quiet":
         say(str(finished))
     elif output == "json":
-        show_json(_facts(intervals, times, window))
-    elif not finished:
+        show_json(_facts(intervals, times, window, period))
+    elif not finished or period is None:
         note(f"nothing has finished in the last {in_words(window)}")
     else:
-        _show(intervals, times, window)
+        _show(intervals, times, window, period)
         if sum(each.finished for each in times) < finished:
             note(f"waiting and running times are those of the newest {newest:,} jobs; -n looks at more")
 
@@ -77,26 +83,39 @@ def intervals_of(window: float) -> int:
     return math.ceil(window / step)
 
 
-def _show(intervals: list[Interval], times: list[Times], window: float) -> None:
+def _show(intervals: list[Interval], times: list[Times], window: float, period: Period) -> None:
     finished = sum(interval.finished for interval in intervals)
     most = max(interval.finished for interval in intervals)
     step = window / len(intervals)
-    say(f"{many(finished)} finished in the last {in_words(window)}: {rate(finished / window)}")
+    clock = "%H:%M:%S" if window <= _WINDOW else "%a %d %b %H:%M"
+    start, until = (f"{moment.astimezone():{clock}}" for moment in (period.start, period.until))
+    when = f"since {start}" if period.running else f"from {start} to {until}"
+    pace = rate(finished / period.seconds) if period.seconds > 0 else ""
+    said = f"{many(finished)} finished in the last {in_words(window)}, {when}"
+    say(f"{said}: {pace} in these {in_words(period.seconds)}" if pace else said)
     say()
+    bar = max(1, min(_BAR, width() - _BESIDE_THE_BAR)) if is_terminal() else _BAR
     show_table(
         (Column("from"), Column("finished", right=True), Column("rate", right=True), Column("")),
         [
             (
-                f"{interval.start.astimezone():{'%H:%M:%S' if window <= _WINDOW else '%a %d %b %H:%M'}}",
+                f"{interval.start.astimezone():{clock}}",
                 f"{interval.finished:,}",
-                rate(interval.finished / step),
-                "█" * round(_BAR * interval.finished / most),
+                rate(_rate(interval, step, period)),
+                "█" * round(bar * interval.finished / most),
             )
             for interval in intervals
         ],
     )
     say()
     show_table(_COLUMNS, [_cells(each) for each in times])
+
+
+def _rate(interval: Interval, step: float, period: Period) -> float:
+    """How many finished in a second, of those of the interval that belong to the period."""
+    end = min(interval.start + dt.timedelta(seconds=step), period.until)
+    worked = (end - max(interval.start, period.start)).total_seconds()
+    return interval.finished / worked if worked > 0 else 0.0
 
 
 def _cells(times: Times) -> tuple[object, ...]:
@@ -111,12 +130,18 @@ def _in_words(spread: Spread | None) -> tuple[str, str, str]:
     return in_words(spread.median), in_words(spread.p90), in_words(spread.max)
 
 
-def _facts(intervals: list[Interval], times: list[Times], window: float) -> dict[str, Any]:
+def _facts(
+    intervals: list[Interval], times: list[Times], window: float, period: Period | None
+) -> dict[str, Any]:
     finished = sum(interval.finished for interval in intervals)
+    took = period.seconds if period else 0.0
     return {
         "window_seconds": window,
         "finished": finished,
-        "finished_per_hour": finished / window * 3600,
+        "finished_per_hour": finished / took * 3600 if took else 0.0 if not finished else None,
+        "worked_from": period and jsonable(period.start),
+        "worked_until": period and jsonable(period.until),
+        "worked_seconds": took,
         "interval_seconds": window / len(intervals),
         "intervals": [jsonable(asdict(interval)) for interval in intervals],
         "workflows": {

@@ -139,6 +139,8 @@ class Watch:
         self._open = [number for number in self._open if not self._seen[number].is_terminal]
         if self._finished_before is None:
             self._finished_before = self.finished
+        if self.finished == self._finished_before and not self.states["running"]:
+            self._began = time.monotonic()  # the rate is of the time with work
         return bool(self._open)
 
     @property

@@ -15,7 +15,7 @@ from simcelery.cli import fit
 from simcelery.cli.fit import Column
 from simcelery.cli.options import Filters, Output, command, duration, filter_options, output_option
 from simcelery.cli.output import STYLES, bar_width, console, is_terminal, note, say, show_json_line
-from simcelery.cli.progress import Part, Progress, together
+from simcelery.cli.progress import Part, Progress
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.words import duration as in_words
 from simcelery.cli.words import one_line, rate
@@ -49,9 +49,9 @@ def watch(
     """Show by workflow how many jobs are in which state, the rate of the last minute and the time left.
 
     IDS are 42, 1-5,8, last or - (from stdin). Without IDS and filters: all that is open, and what finishes
-    from now on. A terminal is redrawn; a pipe gets a line each time, with -o json an object on a line.
-    Ends when nothing is left. Ctrl-C ends the watching, not the jobs. The exit code does not tell how the
-    jobs ended: see 'wait'.
+    from now on. The rate is that of the time with work; of slow jobs, that of the last ten. A terminal is
+    redrawn; a pipe gets a line each time, with -o json an object on a line. Ends when nothing is left.
+    Ctrl-C ends the watching, not the jobs. The exit code does not tell how the jobs ended: see 'wait'.
     """
     if filters.states or filters.limit:
         raise UsageError("watch shows jobs in all states, and all of them: leave out --state and --limit")
@@ -203,7 +203,7 @@ def _as_fit(progress: Progress, room: int) -> list[Part]:
     parts = progress.parts()
     if len(parts) > room:
         rest = parts[room - 1 :]
-        parts = [*parts[: room - 1], together(f"{len(rest)} more", rest)]
+        parts = [*parts[: room - 1], progress.together(f"{len(rest)} more", [part.name for part in rest])]
     return parts if len(parts) == 1 else [*parts, progress.all()]
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -321,8 +322,10 @@ def test_stats(cli: Cli) -> None:
     assert (name, times["finished"], times["states"]) == ("sims.add", 6, {"succeeded": 6})
     for spread in (times["waiting"], times["running"]):
         assert 0 <= spread["median"] <= spread["p90"] <= spread["max"] < 60
+    assert found["finished_per_hour"] == pytest.approx(6 / found["worked_seconds"] * 3600)
+    assert 0 < found["worked_seconds"] < 60
     text = cli("stats", "-t", "fast").stdout
-    assert text.startswith("6 jobs finished in the last 1d: 6/d\n")
+    assert re.match(r"6 jobs finished in the last 1d, from \S+ to \S+: \S+/(s|min) in these \S+\n", text)
     assert "sims.add" in text
     assert cli("stats", "-t", "fast", "-o", "quiet").stdout == "6\n"
     done = cli("stats", "-t", "nosuch", "--since", "1h")

@@ -76,6 +76,40 @@ def test_throughput_counts_each_job_in_one_interval(connection: Connection) -> N
     assert some[0].finished == 98  # of 100, two are pending
 
 
+@pytest.mark.parametrize("window", [DAY, 3 * DAY, 2 * HOUR, HOUR / 2])
+@pytest.mark.parametrize("running", [False, True])
+def test_the_time_in_which_jobs_ended(connection: Connection, window: float, running: bool) -> None:
+    if running:
+        connection.exec_driver_sql(
+            "UPDATE jobs SET state = 'running', pid = 1, worker_id = (SELECT min(id) FROM workers), "
+            "claim_id = gen_random_uuid(), started_at = now() WHERE id = (SELECT max(id) FROM jobs)"
+        )
+    found = summaries.period(connection, Filter(), window)
+    hours = summaries.throughput(connection, Filter(), window, 24)
+    [(count, start, last, now)] = connection.exec_driver_sql(
+        "WITH w AS (SELECT now() - make_interval(secs => %(window)s) AS begin) "
+        "SELECT count(*), greatest(min(started_at), min(begin)), max(finished_at), now() FROM jobs, w "
+        "WHERE finished_at > begin AND finished_at <= now()",
+        {"window": window},
+    ).all()
+    connection.rollback()
+    assert sum(hour.finished for hour in hours) == count
+    if not count:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.start, found.until, found.running) == (start, now if running else last, running)
+    assert found.seconds == (found.until - start).total_seconds()
+
+
+def test_jobs_that_were_never_started_ended_all_the_same(connection: Connection) -> None:
+    connection.exec_driver_sql("UPDATE jobs SET started_at = NULL WHERE workflow = 'w1'")
+    found = summaries.period(connection, Filter(workflow="w1"), DAY)
+    connection.rollback()
+    assert found is not None
+    assert 0 < found.seconds < DAY
+
+
 def test_times_by_workflow(connection: Connection) -> None:
     found = {each.workflow: each for each in summaries.times(connection, Filter(), 3 * DAY, JOBS)}
     assert list(found) == ["w0", "w1", "w2", "w3", "w4"]
@@ -180,6 +214,7 @@ Asked = Callable[[Connection], Any]
     ("ask", "index"),
     [
         pytest.param(lambda c: summaries.throughput(c, Filter(), DAY, 24), "jobs_finished", id="stats"),
+        pytest.param(lambda c: summaries.period(c, Filter(), DAY), "jobs_finished", id="stats-period"),
         pytest.param(
             lambda c: summaries.throughput(c, Filter(workflow="w1"), HOUR * 2, 24),
             "jobs_finished",

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from simcelery.cli import errors, output, stats, watch, words
-from simcelery.cli.progress import Part, together
+from simcelery.cli import errors, output, progress, stats, watch, words
+from simcelery.cli.progress import Part
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,26 @@ def test_what_is_left_follows_from_the_rate() -> None:
     assert Part("w", {"pending": 1}, 0.0).left is None
     assert watch.pace(Part("w", {"pending": 1}, 0.0)) == ""
     assert watch.pace(Part("w", {"succeeded": 1}, 2.0)) == "2/s"
-    assert together("all", [part, part]) == Part("all", {k: 2 * v for k, v in part.states.items()}, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("looks", "rate"),
+    [
+        ([(0, 0, 0, 9)], 0.0),
+        ([(0, 0, 0, 9), (100, 0, 0, 9)], 0.0),
+        ([(0, 0, 0, 9), (99, 0, 0, 9), (100, 0, 1, 8), (109, 5, 1, 3)], 0.5),  # nobody worked for 100 s
+        ([(0, 0, 0, 9), (98, 0, 0, 9), (100, 5, 0, 4), (102, 6, 0, 3)], 1.5),  # too short to be seen running
+        ([(0, 0, 2, 0), (10, 5, 0, 0), (500, 5, 0, 0)], 0.5),  # all that is left waits for a time
+        ([(0, 0, 2, 4), (10, 5, 0, 1), (50, 5, 0, 1)], 0.1),  # one waits in vain
+        ([(0, 4, 2, 0), (10, 2, 2, 2)], 0.0),  # two were sent back to work
+    ],
+)
+def test_a_rate_is_over_the_time_with_work(looks: list[tuple[int, int, int, int]], rate: float) -> None:
+    seen = [
+        (float(at), Part("w", {"succeeded": done, "running": running, "pending": pending}, 0.0))
+        for at, done, running, pending in looks
+    ]
+    assert progress._rate(seen) == pytest.approx(rate)
 
 
 def test_a_bar_has_a_length_for_each_state_in_its_colour() -> None:
