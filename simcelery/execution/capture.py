@@ -81,7 +81,7 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (AttributeError, OSError, ValueError):  # user code may have closed or replaced it
+        except Exception:  # user code may have closed or replaced it
             continue
 
 
@@ -89,12 +89,14 @@ def _read(descriptor: int) -> str:
     _flush()
     try:
         size = os.fstat(descriptor).st_size
+        if size <= HEAD + TAIL:
+            return _text(os.pread(descriptor, size, 0))
+        left_out = f"\n… {size - HEAD - TAIL:,} bytes left out …\n"
+        return (
+            _text(os.pread(descriptor, HEAD, 0)) + left_out + _text(os.pread(descriptor, TAIL, size - TAIL))
+        )
     except OSError:
         return "(what the job printed is lost: it closed the file)\n"
-    if size <= HEAD + TAIL:
-        return _text(os.pread(descriptor, size, 0))
-    left_out = f"\n… {size - HEAD - TAIL:,} bytes left out …\n"
-    return _text(os.pread(descriptor, HEAD, 0)) + left_out + _text(os.pread(descriptor, TAIL, size - TAIL))
 
 
 def _text(data: bytes) -> str:

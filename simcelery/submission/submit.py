@@ -77,7 +77,7 @@ def preparation(definition: Definition, options: Options) -> Callable[[Mapping[s
         encoded = plain.encoded(definition, given)
         if encoded is None:
             values = definition.parameters.validate(definition.parameters.bind((), given))
-            encoded = definition.parameters.encode(values, job=lambda ref: ref.id)
+            encoded = definition.parameters.encode(values, lambda ref: ref.id, limit)
             parents |= job_refs(encoded)
         text = engine.as_json(encoded)
         if 12 * len(text) > limit:  # which counts spaces, and up to 12 bytes for a character

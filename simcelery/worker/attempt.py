@@ -11,6 +11,8 @@ from dataclasses import replace
 from multiprocessing import resource_tracker
 from typing import Any
 
+from celery.exceptions import SoftTimeLimitExceeded
+
 from simcelery.board import engine, queries
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
@@ -25,12 +27,12 @@ from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage
 from simcelery.submission.handle import restore
-from simcelery.worker import context, failure, folders, reports, slots, stopping, withdrawal
+from simcelery.worker import context, failure, folders, reports, returned, slots, stopping, withdrawal
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.patience import patiently
 from simcelery.worker.timer import soft_limit
 from simcelery.workflows.definition import Definition
-from simcelery.workflows.encoding import check_size, encode, job_refs
+from simcelery.workflows.encoding import job_refs
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ def run(definition: Definition, claim: Claim) -> Report:
     job, seed = CurrentJob(claim, folder), entropy.fresh()
     slots.mine.starting(claim.job_id, claim.attempt, claim.workflow)
     printed = ""
+    report: Report | None = None
+    raised = False
     try:
         results = patiently(
             lambda: _results_of(claim), f"job {claim.job_id} waits", give_up=slots.should_stop
@@ -58,24 +62,30 @@ def run(definition: Definition, claim: Claim) -> Report:
         inside = folder.entered() if own else nullcontext()
         with _inside(job), workdir.put_back(), preserved(), inside, captured() as text:
             try:
-                encoded = _call(definition, claim, results, seed)
+                value = _call(definition, claim, results, seed)
+                if os.getpid() == pid:
+                    report = returned.report(definition.name, value, folder)
+                del value
             finally:
                 printed = text()
-        check_size(encoded, f"{definition.name}: result", get_settings().max_payload)
-        report = Report(ending=Ending.SUCCEEDED, result=encoded)
     except Unusable:
         raise
     except BaseException as error:
-        report = _end_of(definition, claim, error)
+        if report is None:
+            raised, report = True, _end_of(definition, claim, error)
+        else:
+            log.exception("job %s: its function had returned, and that counts", claim.job_id)
     if os.getpid() != pid:
         os._exit(0)  # the workflow forked, and let its copy of this process return as well
+    assert report is not None
     if slots.in_pool_child():
         if report.ending is not Ending.SUCCEEDED:
             _end_processes(claim, children)
         processes.reap_adopted(children)
     left = _left_running(children) or threading.active_count() > threads
     kept = folder.leave(alone=not left)
-    slots.mine.finishing(succeeded=report.ending is Ending.SUCCEEDED, failed=report.ending is Ending.FAILED)
+    failed = raised and report.ending is Ending.FAILED
+    slots.mine.finishing(succeeded=report.ending is Ending.SUCCEEDED, failed=failed)
     failpoint("after_run")
     usage = meter.read()
     return replace(
@@ -93,9 +103,14 @@ def _call(definition: Definition, claim: Claim, results: Callable[[int], Any], s
     values = definition.parameters.restore(claim.parameters, results)
     slots.mine.running(_hard_limit(claim), _retry_after_limit(definition, claim), seed)
     entropy.start(seed)
-    with stopping.interruptible(), soft_limit(claim.soft_time_limit or claim.time_limit):
-        returned = definition.function(**values)
-        return encode(returned, f"{definition.name}: result")
+    made: list[Any] = []
+    try:
+        with stopping.interruptible(), soft_limit(claim.soft_time_limit or claim.time_limit):
+            made.append(definition.function(**values))
+    except (SoftTimeLimitExceeded, stopping.JobStopped):
+        if not made:  # else the limit, or an order, came when it had returned
+            raise
+    return made[0]
 
 
 def _hard_limit(claim: Claim) -> float | None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from simcelery.errors import EncodingError, ServiceError
 from simcelery.execution import entropy
 from simcelery.execution.workdir import Folder
+from simcelery.readable import short
 from simcelery.worker import slots
+from simcelery.workflows.annotations import one_line
 from simcelery.workflows.encoding import encode
 
 if TYPE_CHECKING:
     from simcelery.board.transitions import Claim
 
+log = logging.getLogger(__name__)
+
+_MESSAGE_LENGTH = 1000
 _PROGRESS_EVERY = 1.0  # seconds between two writes to the board
 
 
@@ -66,28 +73,39 @@ class CurrentJob:
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far the job is. Call it as often as you like: the board is told once a second at most.
 
+        Nothing that is wrong with it ends the job: what cannot be stored is a line in the worker's log.
+
         Parameters:
             done: how much is done, in units of your own.
             total: of how much, if that is known.
             message: a few words.
         """
-        now = time.monotonic()
-        complete = total is not None and done >= total
-        if self._claim is None or (now - self._reported_at < _PROGRESS_EVERY and not complete):
+        if self._claim is None:
             return
-        self._reported_at = now
-        self._store(encode({"done": done, "total": total, "message": message}, "progress"))
-
-    def _store(self, report: dict[str, Any]) -> None:
-        from simcelery.board import engine, progress
-        from simcelery.errors import ServiceError
-
-        assert self._claim is not None
         try:
-            with engine.begin() as connection:
-                progress.save_progress(connection, self._claim.job_id, self._claim.claim_id, report)
-        except ServiceError:
-            pass  # progress is worth less than the simulation
+            now = time.monotonic()
+            complete = total is not None and bool(done >= total)
+            if now - self._reported_at >= _PROGRESS_EVERY or complete:
+                self._reported_at = now
+                self._store(self._claim, done, total, message)
+        except Exception as error:  # progress is worth less than the simulation
+            from celery.exceptions import SoftTimeLimitExceeded  # not before: clients import this module too
+
+            if isinstance(error, SoftTimeLimitExceeded):
+                raise
+            if not isinstance(error, ServiceError):
+                log.warning("job %s: its progress cannot be stored: %s", self.id, one_line(error))
+
+    def _store(self, claim: Claim, done: float, total: float | None, message: str) -> None:
+        from simcelery.board import engine, progress
+
+        report = encode({"done": done, "total": total}, "progress")
+        for name, given in (("done", done), ("total", total)):
+            if isinstance(report[name], bool | str | list | dict):
+                raise EncodingError(f"{name} must be a finite number, not {short(given)}")
+        report["message"] = encode(str(message)[:_MESSAGE_LENGTH], "message")
+        with engine.begin() as connection:
+            progress.save_progress(connection, claim.job_id, claim.claim_id, report)
 
 
 _OUTSIDE = CurrentJob()

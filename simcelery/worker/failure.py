@@ -14,6 +14,7 @@ from simcelery.workflows.definition import Definition
 from simcelery.workflows.outcomes import Fail, Retry
 
 _MESSAGE_LENGTH = 4000
+_NAME_LENGTH = 200
 _TRACEBACK_LENGTH = 40_000
 _OURS = "simcelery.worker.attempt"
 
@@ -28,25 +29,26 @@ def describe(definition: Definition, claim: Claim, error: BaseException) -> Repo
     if isinstance(error, SubmissionInterruptedError) and isinstance(error.__cause__, SoftTimeLimitExceeded):
         error = error.__cause__
     limit = isinstance(error, SoftTimeLimitExceeded)
-    message = _text(error)
+    message = text(error)
     if limit:
         message = f"it ran longer than its time limit of {claim.soft_time_limit or claim.time_limit or 0:g} s"
     return Report(
         ending=Ending.FAILED,
         cause=Cause.TIME_LIMIT if limit else Cause.ERROR,
-        error_type="TimeLimitError" if limit else type(error).__name__,
+        error_type="TimeLimitError" if limit else printable(type(error).__name__)[:_NAME_LENGTH],
         error_message=message[:_MESSAGE_LENGTH],
-        traceback=_traceback(error),
+        traceback=traceback_of(error),
         retry_in=definition.backoff(claim.failures + 1, error) if definition.retries(error) else None,
     )
 
 
-def _text(error: BaseException) -> str:
+def text(error: BaseException) -> str:
+    """The message of an exception, whatever its own code does."""
     try:
-        text = str(error) or ("" if not isinstance(error, Retry) else "asked to be tried again")
-    except Exception as problem:
-        text = f"(its message cannot be read: {type(problem).__name__})"
-    return printable(text)
+        said = str(error) or ("" if not isinstance(error, Retry) else "asked to be tried again")
+    except BaseException as problem:
+        said = f"(its message cannot be read: {type(problem).__name__})"
+    return printable(said)
 
 
 def printable(text: str) -> str:
@@ -54,13 +56,13 @@ def printable(text: str) -> str:
     return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 
-def _traceback(error: BaseException) -> str:
+def traceback_of(error: BaseException) -> str:
     """The traceback from the workflow's own frame on; its end, where it is very long."""
     frames: TracebackType | None = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__") == _OURS:
         frames = frames.tb_next
     try:
         lines = traceback.format_exception(type(error), error, frames or error.__traceback__)
-    except Exception as problem:
+    except BaseException as problem:  # the exception's own code
         return f"(the traceback cannot be formatted: {type(problem).__name__})"
     return printable("".join(lines))[-_TRACEBACK_LENGTH:]

@@ -433,6 +433,14 @@ class Slot:
         self._fields.deadline = math.inf if limit is None else time.monotonic() + limit
         self._fields.phase = Phase.RUNNING
 
+    def returned(self) -> None:
+        """The workflow's function has returned. Whatever ends the attempt now, its work is not done again."""
+        self._fields.retry_in = math.nan
+
+    def keeping(self) -> None:
+        """What it returned is written to a file, which takes as long as it takes."""
+        self._fields.deadline = math.inf
+
     def finishing(self, *, succeeded: bool, failed: bool) -> None:
         """The outcome is known. From now on nobody ends this attempt."""
         fields = self._fields

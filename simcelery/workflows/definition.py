@@ -121,7 +121,7 @@ class Definition:
         """The declared version and a hash of the function's source, for the record of each attempt."""
         try:
             source = inspect.getsource(self.function)
-        except (OSError, TypeError):
+        except Exception:  # there is none, or the file has changed since its import, and is no Python now
             return self.version
         return f"{self.version}+{hashlib.sha256(source.encode()).hexdigest()[:10]}"
 

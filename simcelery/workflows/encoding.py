@@ -37,6 +37,8 @@ from simcelery.workflows.paths import absolute
 
 _EXACT_FLOAT_LIMIT = 1e16  # from here on repr() drops the decimal point and jsonb hands back an integer
 _INT_DIGITS = 4000  # Python refuses to read longer integers back from text
+_LEAST_ITEM = 3  # bytes of an array's item as JSON: a digit, a comma and a space
+_TO_FILE = "write it to a file that the workers can read and pass its path"
 _MAX_DEPTH = 100  # far below Python's recursion limit, also where the worker decodes it deep in its own calls
 
 
@@ -46,28 +48,45 @@ class JobRef:
     id: int
 
 
-def encode(value: Any, path: str = "value", job: Callable[[JobRef], int] = lambda ref: ref.id) -> Any:
+@dataclasses.dataclass
+class _Way:
+    """How one value is encoded: `job` gives ids, and `room` is left for the items of arrays."""
+
+    job: Callable[[JobRef], int]
+    room: float = math.inf
+
+
+def encode(
+    value: Any,
+    path: str = "value",
+    job: Callable[[JobRef], int] = lambda ref: ref.id,
+    *,
+    limit: float = math.inf,
+) -> Any:
     """Plain JSON types for `value`.
 
     Parameters:
         value: what to encode.
         path: its name in error messages, such as ``structure``.
         job: called with each `JobRef` found; returns the id to store.
+        limit: bytes of JSON text. Arrays that are certain to exceed it are not even encoded, which takes ten
+            times the memory that they have; all else is left to `check_size`.
 
     Raises:
         EncodingError: a part of it cannot be stored; the message names the path to that part.
+        PayloadTooLargeError: its arrays are too large.
     """
-    return _encode(value, path, job, 0)
+    return _encode(value, path, _Way(job, limit), 0)
 
 
-def _encode(value: Any, path: str, job: Callable[[JobRef], int], depth: int) -> Any:
+def _encode(value: Any, path: str, way: _Way, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise _too_deep(path)
     match value:
         case None | bool():
             return value
         case enum.Enum():
-            return _encode(value.value, path, job, depth + 1)
+            return _encode(value.value, path, way, depth + 1)
         case str():
             return _text(str.__str__(value), path)
         case int():
@@ -75,13 +94,13 @@ def _encode(value: Any, path: str, job: Callable[[JobRef], int], depth: int) -> 
         case float():
             return _float(float(value))
         case list() | tuple():
-            return [_encode(item, f"{path}[{i}]", job, depth + 1) for i, item in enumerate(value)]
+            return [_encode(item, f"{path}[{i}]", way, depth + 1) for i, item in enumerate(value)]
         case dict():
-            return _mapping(value, path, job, depth)
+            return _mapping(value, path, way, depth)
         case JobRef():
-            return {"$job": job(value)}
+            return {"$job": way.job(value)}
         case set() | frozenset():
-            items = [_encode(item, f"{path}{{}}", job, depth + 1) for item in value]
+            items = [_encode(item, f"{path}{{}}", way, depth + 1) for item in value]
             return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
         case complex():
             return {"$complex": [_float(value.real), _float(value.imag)]}
@@ -95,7 +114,7 @@ def _encode(value: Any, path: str, job: Callable[[JobRef], int], depth: int) -> 
             return str(value)
         case os.PathLike():
             return _text(absolute(os.fsdecode(value)), path)
-    return _object(value, path, job, depth)
+    return _object(value, path, way, depth)
 
 
 def _too_deep(path: str) -> EncodingError:
@@ -129,14 +148,14 @@ def _float(value: float) -> Any:
     return value
 
 
-def _mapping(value: Mapping[Any, Any], path: str, job: Callable[[JobRef], int], depth: int) -> Any:
+def _mapping(value: Mapping[Any, Any], path: str, way: _Way, depth: int) -> Any:
     if all(isinstance(key, str) and not key.startswith("$") for key in value):
         return {
-            _text(_plain_key(key), _at(path, key)): _encode(item, _at(path, key), job, depth + 1)
+            _text(_plain_key(key), _at(path, key)): _encode(item, _at(path, key), way, depth + 1)
             for key, item in value.items()
         }
     pairs = [
-        [_key(key, path, job, depth), _encode(item, _at(path, key), job, depth + 1)]
+        [_key(key, path, way, depth), _encode(item, _at(path, key), way, depth + 1)]
         for key, item in value.items()
     ]
     pairs.sort(key=lambda pair: _key_order(pair[0]))
@@ -150,9 +169,9 @@ def _plain_key(key: str) -> str:
     return str(key.value) if isinstance(key, enum.Enum) else str.__str__(key)
 
 
-def _key(key: Any, path: str, job: Callable[[JobRef], int], depth: int) -> Any:
+def _key(key: Any, path: str, way: _Way, depth: int) -> Any:
     where = f"{path} (key {_short(key)})"
-    encoded = _encode(key, where, job, depth + 1)
+    encoded = _encode(key, where, way, depth + 1)
     if not _can_be_key(encoded):
         raise EncodingError(
             f"{where}: a {type(key).__qualname__} cannot be stored as a key; use text, numbers or tuples"
@@ -180,23 +199,23 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _object(value: Any, path: str, job: Callable[[JobRef], int], depth: int) -> Any:
+def _object(value: Any, path: str, way: _Way, depth: int) -> Any:
     """Objects that say themselves what they consist of; numpy is recognised without importing it."""
     kind = type(value)
     if kind.__module__.partition(".")[0] == "numpy" and hasattr(value, "dtype"):
-        return _numpy(value, path, job, depth)
+        return _numpy(value, path, way, depth)
     if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
-        return _encode(_asked(value, "model_dump", path, round_trip=True), path, job, depth + 1)
+        return _encode(_asked(value, "model_dump", path, round_trip=True), path, way, depth + 1)
     method = dict_method(kind)
     if dataclasses.is_dataclass(kind) and not (method and build_method(kind)):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
-        return _mapping(fields, path, job, depth + 1)
+        return _mapping(fields, path, way, depth + 1)
     if method:
-        return _encode(_asked(value, method, path), path, job, depth + 1)
+        return _encode(_asked(value, method, path), path, way, depth + 1)
     if isinstance(value, Mapping):
-        return _mapping(value, path, job, depth)
+        return _mapping(value, path, way, depth)
     if isinstance(value, Sequence):
-        return _encode(list(value), path, job, depth + 1)
+        return _encode(list(value), path, way, depth + 1)
     what = f"a {kind.__module__}.{kind.__qualname__}"
     if callable(value):
         what = "a class" if isinstance(value, type) else "a function"
@@ -224,7 +243,7 @@ def _asked(value: Any, method: str, path: str, **options: Any) -> Any:
         raise EncodingError(f"{path}: {type(value).__qualname__}.{method}() failed: {reason}") from error
 
 
-def _numpy(value: Any, path: str, job: Callable[[JobRef], int], depth: int) -> Any:
+def _numpy(value: Any, path: str, way: _Way, depth: int) -> Any:
     import numpy as np  # whoever has such a value has imported it already
 
     if isinstance(value, np.ma.MaskedArray):
@@ -234,10 +253,15 @@ def _numpy(value: Any, path: str, job: Callable[[JobRef], int], depth: int) -> A
             f"{path}: numpy's dtype {value.dtype} cannot be stored; convert it, such as with astype(float) "
             "or astype(str)"
         )
-    plain = value.tolist()
     if isinstance(value, np.generic):
-        return _encode(plain, path, job, depth + 1)
-    items = _encode(plain, path, job, depth + 1)
+        return _encode(value.tolist(), path, way, depth + 1)
+    way.room -= _LEAST_ITEM * value.size
+    if way.room < 0:
+        raise PayloadTooLargeError(
+            f"{path} is an array of {value.size:,} values, which max_payload does not allow: {_TO_FILE}"
+        )
+    plain = value.tolist()
+    items = _encode(plain, path, way, depth + 1)
     return {"$ndarray": items, "dtype": value.dtype.str, "shape": list(value.shape)}
 
 
@@ -325,10 +349,7 @@ def check_size(encoded: Any, path: str, limit: int) -> None:
             what = f"{_at(path, name)} is {_bytes(sizes[name])}"
         else:
             what = f"{_at(path, name)} is the largest part ({_bytes(sizes[name])}) of {_bytes(size)}"
-    raise PayloadTooLargeError(
-        f"{what} and max_payload is {_bytes(limit)}: "
-        "write it to a file that the workers can read and pass its path"
-    )
+    raise PayloadTooLargeError(f"{what} and max_payload is {_bytes(limit)}: {_TO_FILE}")
 
 
 def _bytes(size: int) -> str:

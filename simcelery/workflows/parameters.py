@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import inspect
 import json
+import math
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -201,14 +202,16 @@ class Parameters:
         except EncodingError as error:
             raise EncodingError(f"{self.name}: parameter {name}: {error}") from None
 
-    def encode(self, values: Mapping[str, Any], job: Callable[[JobRef], int]) -> dict[str, Any]:
+    def encode(
+        self, values: Mapping[str, Any], job: Callable[[JobRef], int], limit: float = math.inf
+    ) -> dict[str, Any]:
         """What the board stores for validated `values`. Paths of what exists here become absolute.
 
         Raises:
             EncodingError: a value cannot be stored; the message names the path to it.
         """
         try:
-            encoded = {name: encode(value, name, job) for name, value in values.items()}
+            encoded = {name: encode(value, name, job, limit=limit) for name, value in values.items()}
         except EncodingError as error:
             raise type(error)(f"{self.name}: parameter {error}") from None
         return self._with_absolute_paths(encoded)

@@ -1,0 +1,59 @@
+"""A workflow's function has returned: its work is done, and is kept, whether or not the board can hold it."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from simcelery.board.states import Cause, Ending
+from simcelery.board.transitions import Report
+from simcelery.errors import EncodingError
+from simcelery.execution import keeping
+from simcelery.execution.workdir import Folder
+from simcelery.settings import get_settings
+from simcelery.worker import failure, slots
+from simcelery.workflows.annotations import one_line
+from simcelery.workflows.encoding import check_size, encode
+
+_REASON_LENGTH = 2000
+
+
+def report(workflow: str, value: Any, folder: Folder) -> Report:
+    """The report of an attempt whose function returned `value`.
+
+    One that cannot be stored is a failure that no attempt mends: it is never tried again, and the value is
+    kept in a file of the attempt's folder.
+    """
+    slots.mine.returned()
+    try:
+        limit = get_settings().max_payload
+        encoded = encode(value, f"{workflow}: result", limit=limit)
+        check_size(encoded, f"{workflow}: result", limit)
+    except BaseException as error:  # of the value's own methods too: SystemExit, endless recursion
+        slots.mine.keeping()
+        return _failed(workflow, value, folder, error)
+    return Report(ending=Ending.SUCCEEDED, result=encoded)
+
+
+def _failed(workflow: str, value: Any, folder: Folder, error: BaseException) -> Report:
+    ours = isinstance(error, EncodingError)
+    reason = failure.text(error) if ours else f"{workflow}: result: it cannot be stored: {one_line(error)}"
+    return Report(
+        ending=Ending.FAILED,
+        cause=Cause.ERROR,
+        error_type=type(error).__name__ if ours else EncodingError.__name__,
+        error_message=failure.printable(f"{reason[:_REASON_LENGTH]}; {_kept(value, folder)}"),
+        traceback=failure.traceback_of(error),
+    )
+
+
+def _kept(value: Any, folder: Folder) -> str:
+    host = socket.gethostname()
+    try:
+        folder.make()
+        Path(folder.path).mkdir(mode=0o700, exist_ok=True)  # the workflow may have removed it
+        path = keeping.keep(value, Path(folder.path))
+    except BaseException as error:
+        return f"what it returned could not be kept in {host}:{folder.path}: {one_line(error)}"
+    return f"what it returned is kept in {host}:{path}"
