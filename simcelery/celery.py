@@ -23,7 +23,7 @@ from simcelery.execution import entropy
 from simcelery.quantities import parse_duration
 from simcelery.readable import ReadableRecords, line
 from simcelery.settings import get_settings
-from simcelery.worker import bootsteps, child, endings, inherited, log
+from simcelery.worker import apart, bootsteps, child, endings, inherited, log
 from simcelery.worker.cores import share_cores
 from simcelery.worker.refusals import refuse
 from simcelery.worker.task import WorkflowTask
@@ -44,11 +44,14 @@ def _load_workflows(**_: Any) -> None:
     context = click.get_current_context(silent=True)
     concurrency = context.params.get("concurrency") if context else None
     share_cores(int(str(concurrency)) if str(concurrency).isdecimal() else None)
-    with inherited.noticed():
-        errors = registry.load(get_settings())
-    for error in errors.values():
-        refuse(str(error))
-    entropy.kept()
+    if context is not None and context.info_name == "worker" and not get_settings().preload:
+        errors = apart.learn()
+    else:
+        with inherited.noticed():
+            errors = [str(error) for error in registry.load(get_settings()).values()]
+        entropy.kept()
+    for error in errors:
+        refuse(error)
     _consume_all_queues()
 
 

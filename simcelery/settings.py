@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     workflows: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Modules that define workflows"
     )
+    preload: bool = Field(
+        True, description="Import the workflows before the pool forks; false: in each pool child"
+    )
     default_queue: str = Field("default", description="Queue of a workflow that names none")
     workdir_root: Path | None = Field(None, description="Parent of the job folders; default: home/workdirs")
     remote_control: bool = Field(

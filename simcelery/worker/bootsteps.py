@@ -9,7 +9,17 @@ from celery import bootsteps
 from simcelery.errors import SimceleryError
 from simcelery.recovery import loop
 from simcelery.settings import get_settings
-from simcelery.worker import allocation, child, hearing, inherited, limits, quarantine, slots, withdrawal
+from simcelery.worker import (
+    allocation,
+    apart,
+    child,
+    hearing,
+    inherited,
+    limits,
+    quarantine,
+    slots,
+    withdrawal,
+)
 from simcelery.worker.aside import Aside
 from simcelery.worker.chores import Chores
 from simcelery.worker.consuming import consume_lanes
@@ -40,7 +50,10 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         refuse_untrusted(worker.app)
         if lacks := withdrawal.trouble(get_settings(), make=True):
             refuse(f"no job could run here: {lacks}")
-        child.startup = named(startup) if startup else None
+        if not get_settings().preload:
+            child.beginning.append(("loading the workflows", lambda: apart.load(worker.app, worker.hostname)))
+        if startup:
+            child.beginning.append(("--startup", named(startup)))
 
     def create(self, worker: Any) -> None:
         """Steps are created before any is started, and the pool forks when it is started."""
@@ -69,7 +82,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         settings = get_settings()
         slots.shared = slots.Slots(self._max_jobs)
         child.start_reaper()
-        if child.startup is not None:
+        if child.beginning:
             worker.app.conf.worker_proc_alive_timeout = LONGEST
         worker.keeper = worker.app.keeper = Keeper(
             slots.shared, settings, worker.lease.worker_id, is_prefork(worker)

@@ -20,7 +20,8 @@ from simcelery.worker import slots
 log = logging.getLogger(__name__)
 
 reaper: Reaper | None = None  # set by the worker before its pool forks
-startup: Callable[[], object] | None = None  # what --startup names
+# What each child does before its first job, and what it is called.
+beginning: list[tuple[str, Callable[[], object]]] = []
 
 
 def start_reaper() -> None:
@@ -85,13 +86,14 @@ def _lead_a_session() -> None:
 
 
 def _start_up() -> None:
-    if startup is None or slots.shared is None:
-        return
-    slots.mine.warming()
-    try:
-        startup()
-    except BaseException as error:
-        log.critical("--startup failed: %s: %s; the worker ends", type(error).__name__, error, exc_info=True)
-        slots.shared.report_broken()
-    finally:
-        slots.mine.idle()
+    assert slots.shared is not None
+    for what, begin in beginning:
+        slots.mine.warming()
+        try:
+            begin()
+        except BaseException as error:
+            kind = type(error).__name__
+            log.critical("%s failed: %s: %s; the worker ends", what, kind, error, exc_info=True)
+            slots.shared.report_broken()
+            break
+    slots.mine.idle()

@@ -13,14 +13,14 @@ from itertools import product
 from celery.worker import state as worker_state
 
 from simcelery.board import catalogue, engine, leases, transitions
-from simcelery.board.catalogue import Entry
 from simcelery.board.identity import identity as identity_of_board
 from simcelery.board.sendable import Lane
 from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import ServiceError
 from simcelery.execution import identity
-from simcelery.settings import Settings, get_settings
+from simcelery.settings import get_settings
 from simcelery.worker import allocation, predecessors, spool
+from simcelery.worker.announced import entry
 from simcelery.worker.claiming import WORKER_ID
 from simcelery.worker.folders import BOARD
 from simcelery.worker.keeper import Keeper
@@ -28,7 +28,6 @@ from simcelery.worker.quarantine import Quarantine
 from simcelery.worker.slots import Order
 from simcelery.worker.ticker import Ticker
 from simcelery.workflows import registry
-from simcelery.workflows.definition import Definition
 
 log = logging.getLogger(__name__)
 
@@ -146,16 +145,3 @@ class Lease:
                 leases.end(connection, self.worker_id)
         except ServiceError as error:
             log.warning("the end of this worker is not recorded: %s", error)
-
-
-def entry(definition: Definition, settings: Settings) -> Entry:
-    """A workflow as the catalogue shows it."""
-    options = definition.defaults(settings)
-    return Entry(
-        name=definition.name,
-        description=definition.description,
-        parameters=definition.parameters.json_schema(),
-        queue=options.pop("queue"),
-        options=options,
-        version=definition.version,
-    )

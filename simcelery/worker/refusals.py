@@ -6,6 +6,7 @@ import sys
 from typing import Any, NoReturn
 
 from simcelery.readable import line
+from simcelery.settings import get_settings
 
 
 def refuse_unsafe(worker: Any, unsafe_pool: bool) -> None:
@@ -22,7 +23,12 @@ def refuse_unsafe(worker: Any, unsafe_pool: bool) -> None:
             "(prefork is the default), or add --unsafe-pool while debugging"
         )
     if conf.worker_pool_start_method not in (None, "fork"):
-        refuse("worker_pool_start_method: the parent watches its children through memory shared by fork")
+        refuse(
+            "worker_pool_start_method: the parent watches its children through memory shared by fork; where "
+            "libraries do not survive that, set preload = false in simcelery.toml"
+        )
+    if not get_settings().preload and get_settings().plain_tasks:
+        refuse("plain_tasks need preload: leave it true, or run them with a worker of their own")
     if worker.time_limit or worker.soft_time_limit or conf.task_time_limit or conf.task_soft_time_limit:
         refuse("time limits are set for each job, not for the worker: use @workflow(time_limit=…)")
     if conf.task_acks_late:

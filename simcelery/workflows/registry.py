@@ -92,6 +92,14 @@ def unknown(name: str) -> str:
     )
 
 
+def forget(kind: type[Definition]) -> None:
+    """Forget the workflows of this kind, so that `load` finds them."""
+    global _loaded
+    _loaded = False
+    for name in [name for name, known in _definitions.items() if isinstance(known, kind)]:
+        del _definitions[name]
+
+
 def definitions() -> Iterator[Definition]:
     """All workflows, by name."""
     yield from (_definitions[name] for name in sorted(_definitions))

@@ -26,7 +26,7 @@ from simcelery.settings import Settings, get_settings
 from simcelery.submission.options import Options
 from simcelery.submission.submit import preparation
 from simcelery.urls import check_postgres, check_redis, masked
-from simcelery.worker.lease import entry
+from simcelery.worker.announced import entry
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.outcomes import Retry
 from simcelery.workflows.parameters import readings

@@ -1,0 +1,36 @@
+"""What a worker says of its workflows in the catalogue, whether or not it has imported their code."""
+
+from __future__ import annotations
+
+from simcelery.board.catalogue import Entry
+from simcelery.settings import Settings
+from simcelery.workflows.definition import Definition
+
+
+class Told(Definition):
+    """What the worker knows of a workflow whose code it has not imported."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.name = entry.name
+        self.queue = entry.queue
+
+    @property
+    def description(self) -> str:
+        """As the code has it."""
+        return self.entry.description
+
+
+def entry(definition: Definition, settings: Settings) -> Entry:
+    """A workflow as the catalogue shows it."""
+    if isinstance(definition, Told):
+        return definition.entry
+    options = definition.defaults(settings)
+    return Entry(
+        name=definition.name,
+        description=definition.description,
+        parameters=definition.parameters.json_schema(),
+        queue=options.pop("queue"),
+        options=options,
+        version=definition.version,
+    )

@@ -1,0 +1,74 @@
+"""Workflows that are imported in each pool child, and not in the worker that forks them (`preload = false`).
+
+For libraries that do not survive a fork. The worker learns what there is from a process of its own that
+imports the modules, tells, and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from celery import Celery
+from celery.app.trace import build_tracer
+
+from simcelery.board.catalogue import Entry
+from simcelery.errors import DefinitionError
+from simcelery.execution import entropy
+from simcelery.settings import get_settings
+from simcelery.worker.announced import Told, entry
+from simcelery.workflows import registry
+
+
+def learn() -> list[str]:
+    """Register what the modules define, without importing them here.
+
+    Returns:
+        The modules that do not import, one line each.
+    """
+    # Its own line: what modules print while they are imported goes where the worker's own goes.
+    answer, ours = os.pipe()
+    try:
+        asked = subprocess.Popen([sys.executable, "-m", __name__, str(ours)], pass_fds=[ours])
+    finally:
+        os.close(ours)
+    with open(answer, "rb") as stream:
+        told = stream.read()
+    if asked.wait() or not told:
+        return [f"the process that imports the workflows ended with status {asked.returncode}"]
+    content = json.loads(told)
+    for known in content["workflows"]:
+        if registry.find(known["name"]) is None:
+            registry.register(Told(Entry(**known)))
+    return list(content["errors"])
+
+
+def _tell(descriptor: int) -> None:
+    """What there is, for `learn`."""
+    errors = [str(error) for error in registry.load(get_settings()).values()]
+    known = [asdict(entry(one, get_settings())) for one in registry.definitions()]
+    with open(descriptor, "w", encoding="utf-8") as stream:
+        json.dump({"errors": errors, "workflows": known}, stream)
+
+
+def load(app: Celery, hostname: Any) -> None:
+    """Import them, in a pool child.
+
+    Raises:
+        DefinitionError: a module does not import any more.
+    """
+    registry.forget(Told)
+    for error in registry.load(get_settings()).values():
+        raise DefinitionError(str(error))
+    entropy.kept()
+    for known in registry.definitions():
+        task = app.tasks[known.name]
+        task.__trace__ = build_tracer(known.name, task, app.loader, hostname, app=app)
+
+
+if __name__ == "__main__":
+    _tell(int(sys.argv[1]))
