@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -11,10 +11,18 @@ from sqlalchemy.dialects.postgresql import insert
 
 from simcelery.board.models import Workflow
 
+# jsonb has an order of its own; beside the schema's properties is an array with that of the signature.
+ORDER = "propertyOrder"
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One workflow of the catalogue. `parameters` is a JSON schema; `options` are the job's defaults."""
+    """One workflow of the catalogue.
+
+    Attributes:
+        parameters: a JSON schema; its properties are in the order of the signature.
+        options: the job's defaults.
+    """
 
     name: str
     description: str
@@ -26,7 +34,13 @@ class Entry:
 
 def write(connection: Connection, entries: Iterable[Entry]) -> None:
     """Enter or refresh workflows, in the order of their names: workers start together."""
-    rows = [vars(entry) for entry in sorted(entries, key=lambda entry: entry.name)]
+    rows = [
+        {
+            **vars(entry),
+            "parameters": {**entry.parameters, ORDER: list(entry.parameters.get("properties", ()))},
+        }
+        for entry in sorted(entries, key=lambda entry: entry.name)
+    ]
     if not rows:
         return
     statement = insert(Workflow)
@@ -45,4 +59,19 @@ def read(connection: Connection) -> list[Entry]:
     rows = connection.execute(
         select(*(columns[name] for name in Entry.__dataclass_fields__)).order_by(Workflow.name)
     )
-    return [Entry(*row) for row in rows]
+    return [_in_order(Entry(*row)) for row in rows]
+
+
+def _in_order(entry: Entry) -> Entry:
+    schema = dict(entry.parameters)
+    names = schema.pop(ORDER, None)
+    if "properties" in schema:
+        schema["properties"] = ordered(schema["properties"], names)
+    return replace(entry, parameters=schema)
+
+
+def ordered(values: Any, names: Any) -> Any:
+    """The values by name, those with a place among the names first; what is not like that stays as it is."""
+    if not (isinstance(values, dict) and isinstance(names, list)):
+        return values
+    return {name: values[name] for name in names if isinstance(name, str) and name in values} | values

@@ -27,14 +27,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.among import among
-from simcelery.board.models import Attempt, Job, LogChunk, Worker
+from simcelery.board.catalogue import ORDER, ordered
+from simcelery.board.models import Attempt, Job, LogChunk, Worker, Workflow
 from simcelery.board.seconds import seconds
 from simcelery.board.states import TERMINAL, State
 
 
 @dataclass(frozen=True)
 class JobRow:
-    """One job as people see it. `error` is ``type: message``; `worker` is the last worker's nodename."""
+    """One job as people see it. `error` is ``type: message``; `worker` is the last worker's nodename.
+
+    `parameters` are in the order of the signature, where the board's catalogue knows the workflow.
+    """
 
     id: int
     task_id: uuid.UUID
@@ -136,12 +140,18 @@ def _select_jobs() -> Select[Any]:
     noted = select(Attempt.nodename).where(Attempt.job_id == Job.id, Attempt.attempt == Job.attempt)
     pruned = Job.worker_id.is_not(None) & Worker.id.is_(None)
     worker = case((pruned, noted.scalar_subquery()), else_=Worker.nodename).label("worker")
-    return select(*columns, Job.error_message, worker).outerjoin(Worker, Worker.id == Job.worker_id)
+    names = Workflow.parameters[ORDER].label("names")
+    return (
+        select(*columns, Job.error_message, worker, names)
+        .outerjoin(Worker, Worker.id == Job.worker_id)
+        .outerjoin(Workflow, Workflow.name == Job.workflow)
+    )
 
 
 def _job(row: Any) -> JobRow:
     values = {name: getattr(row, name) for name in _PLAIN}
     values["state"] = State(row.state)
+    values["parameters"] = ordered(row.parameters, row.names)
     error = f"{row.error_type}: {row.error_message or ''}".rstrip(": ") if row.error_type else None
     return JobRow(**values, error=error, error_message=row.error_message, worker=row.worker)
 

@@ -71,6 +71,14 @@ class Job(JobRef):
         return self.row().state
 
     @property
+    def parameters(self) -> dict[str, Any]:
+        """What the job was given, in the order of the signature where a worker has told the board of it.
+
+        A job whose result it takes is ``{"$job": id}``.
+        """
+        return {name: decode(value) for name, value in self.row().parameters.items()}
+
+    @property
     def progress(self) -> dict[str, Any] | None:
         """What the workflow last reported: ``done``, ``total`` and ``message``; None before it did."""
         return self.row().progress
