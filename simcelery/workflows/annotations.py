@@ -109,12 +109,12 @@ def _dataclass_builder(late: list[str]) -> Callable[[Any, Callable[[Any], Any]],
     return build
 
 
-def unstorable(annotation: Any) -> str | None:
-    """The name of a type that can never be stored or restored, or None."""
+def unstorable(annotation: Any, _seen: frozenset[type] = frozenset()) -> str | None:
+    """The name of a type that can never be stored or restored, or None. Fields of classes count too."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         # A validator of the user's own may make such an object from what is stored.
-        return None if any(map(_validates, args[1:])) else unstorable(args[0])
+        return None if any(map(_validates, args[1:])) else unstorable(args[0], _seen)
     target = origin or annotation
     if target is Callable or getattr(target, "__name__", "") == "Callable":
         return "function"
@@ -123,14 +123,38 @@ def unstorable(annotation: Any) -> str | None:
     if target is typing.Literal or _is_array(target):
         return None
     for part in args:
-        if name := unstorable(part):
+        if name := unstorable(part, _seen):
             return name
     if not isinstance(target, type) or target in (object, type(None)) or _is_union(target):
         return None
     module = (
         target.__module__.removeprefix("_") if target.__module__ in ("_io", "_thread") else target.__module__
     )
-    return None if _storable_class(target) else f"{module}.{target.__qualname__}"
+    if not _storable_class(target):
+        return f"{module}.{target.__qualname__}"
+    if target in _seen:
+        return None
+    fields = (unstorable(part, _seen | {target}) for part in _annotations_of_fields(target))
+    return next(filter(None, fields), None)
+
+
+def _annotations_of_fields(cls: type) -> list[Any]:
+    """Of a class that is stored and rebuilt field by field, without code of its own."""
+    if dict_method(cls) and build_method(cls):
+        return []
+    if hasattr(cls, "model_fields") and hasattr(cls, "model_dump"):
+        own = getattr(cls, "__pydantic_decorators__", None)
+        plain = own is None or not (own.field_validators or own.field_serializers or own.model_validators)
+        return (
+            [field.annotation for field in cls.model_fields.values() if not field.metadata] if plain else []
+        )
+    if not dataclasses.is_dataclass(cls):
+        return []
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except Exception:  # pydantic says what is wrong with them
+        return []
+    return [hints[field.name] for field in dataclasses.fields(cls) if field.name in hints]
 
 
 def _validates(metadata: Any) -> bool:

@@ -8,6 +8,7 @@ import difflib
 import inspect
 import json
 import math
+import sys
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,6 +39,10 @@ _CONFIG = ConfigDict(
 )
 
 
+class _OwnTypedDict(typing.TypedDict):
+    """Python's own, which pydantic takes from 3.12 on."""
+
+
 class Parameters:
     """The parameters of one function.
 
@@ -46,7 +51,8 @@ class Parameters:
         function: its signature says which parameters there are.
 
     Raises:
-        DefinitionError: a parameter is unannotated, variadic, or of a type that cannot be stored.
+        DefinitionError: a parameter is unannotated or variadic, or it or the result is of a type that cannot
+            be stored.
     """
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
@@ -62,10 +68,10 @@ class Parameters:
         self._fields: dict[str, tuple[Any, Any]] = {}
         for parameter in self.signature.parameters.values():
             self._fields[parameter.name] = self._field(parameter, hints)
-        self._returns = hints.get("return", Any)
+        self._returns = self._returned(hints.get("return", Any))
         self._model = cache(self._build_model)
-        self._result_model = cache(self._build_result_model)
         self._model(frozenset())
+        self._result_model = self._built("Result", {"value": (self._returns, ...)})
 
     @cached_property
     def _with_absolute_paths(self) -> Finder:
@@ -92,12 +98,7 @@ class Parameters:
                 f"workflow {self.name}: parameter {parameter.name!r} has no annotation; add one, such as "
                 f"{parameter.name}: float (Any accepts whatever can be stored)"
             )
-        if (kind := unstorable(hints[parameter.name])) is not None:
-            raise DefinitionError(
-                f"workflow {self.name}: parameter {parameter.name!r} is a {kind}, which cannot be "
-                "stored on the board; take plain data, or give the class as_dict() and from_dict()"
-            )
-        annotation = restorable(hints[parameter.name])
+        annotation = self._storable(hints[parameter.name], f"parameter {parameter.name!r}", "take plain data")
         default = ... if parameter.default is parameter.empty else parameter.default
         if isinstance(default, FieldInfo):
             raise DefinitionError(
@@ -108,30 +109,36 @@ class Parameters:
             annotation = typing.Optional[annotation]  # noqa: UP045 (x: float = None means float | None)
         return annotation, default
 
+    def _returned(self, annotation: Any) -> Any:
+        if annotation in (typing.NoReturn, typing.Never) or _unknown_to_pydantic(annotation):
+            return Any
+        return self._storable(annotation, "its result", "return plain data or the path of a file")
+
+    def _storable(self, annotation: Any, what: str, instead: str) -> Any:
+        if (kind := unstorable(annotation)) is not None:
+            raise DefinitionError(
+                f"workflow {self.name}: {what} is a {kind}, which cannot be stored on the board; {instead}, "
+                "or give the class as_dict() and from_dict()"
+            )
+        return restorable(annotation)
+
     def _build_model(self, without: frozenset[str]) -> type[BaseModel]:
         fields: dict[str, Any] = {
             _field_name(name): (annotation, Field(default, alias=name))
             for name, (annotation, default) in self._fields.items()
             if name not in without
         }
+        return self._built(self.name, fields)
+
+    def _built(self, title: str, fields: dict[str, Any]) -> type[BaseModel]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", ArbitraryTypeWarning)
-                model = create_model(self.name, __config__=_CONFIG, **fields)
+                model = create_model(title, __config__=_CONFIG, **fields)
                 model.model_rebuild()
         except Exception as error:  # pydantic, and code of the annotations' classes
             reason = str(getattr(error, "message", "")).partition("\n")[0] or one_line(error)
             raise DefinitionError(f"workflow {self.name}: an annotation cannot be used: {reason}") from None
-        return model
-
-    def _build_result_model(self) -> type[BaseModel] | None:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", ArbitraryTypeWarning)
-                model = create_model("Result", __config__=_CONFIG, value=(restorable(self._returns), ...))
-                model.model_rebuild()
-        except Exception:  # as in `restore_result`: the result matters, its annotation does not
-            return None
         return model
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,11 +238,10 @@ class Parameters:
         finished simulation is worth more than its annotation.
         """
         value = decode(stored)
-        model = self._result_model()
-        if model is None or value is None:
+        if value is None:
             return value
         try:
-            return getattr(_checked(model, {"value": value}), "value")  # noqa: B009 (dynamic model)
+            return getattr(_checked(self._result_model, {"value": value}), "value")  # noqa: B009 (dynamic model)
         except Exception:  # pydantic's, or of a from_dict() that has changed
             return value
 
@@ -388,6 +394,10 @@ def _without_numpy(value: Any) -> Any:
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return value.tolist()
     return value
+
+
+def _unknown_to_pydantic(annotation: Any) -> bool:
+    return sys.version_info < (3, 12) and type(annotation) is type(_OwnTypedDict)
 
 
 def _type_hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:

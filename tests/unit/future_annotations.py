@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,3 +41,8 @@ class Dangling:
 
 
 def dangling(x: Dangling) -> None: ...
+
+
+def frame(x: int) -> Thread: ...
+def frames(x: int) -> dict[str, Thread]: ...
+def nowhere(x: int) -> Nowhere: ...  # type: ignore[name-defined]  # noqa: F821

@@ -7,16 +7,30 @@ import datetime as dt
 import decimal
 import enum
 import functools
+import io
 import json
 import math
 import threading
 import typing
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal, NamedTuple, NewType, Optional, TextIO, Union
+from typing import (
+    IO,
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    NewType,
+    NoReturn,
+    Optional,
+    TextIO,
+    TypedDict,
+    TypeVar,
+    Union,
+)
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +135,18 @@ class Point(NamedTuple):
 
 
 class Opaque: ...
+
+
+@dataclass
+class Locked:
+    energy: float
+    owner: "list[threading.Thread]"
+
+
+class Sized(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    energy: float
+    owner: threading.Thread
 
 
 class OneWay:
@@ -389,37 +415,80 @@ def test_a_function_whose_parameters_have_no_names_or_types_is_refused(function:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("annotation", "what"),
-    [
-        (Callable[[float], float], "a function"),
-        (typing.Callable, "a function"),
-        (list[Callable[[], None]], "a function"),
-        (Callable[..., Any] | None, "a function"),
-        (type, "a class"),
-        (type[int], "a class"),
-        (IO[str], r"a typing\.IO"),
-        (TextIO, r"a typing\.TextIO"),
-        (type(threading.Lock()), r"a thread\.lock"),
-        (threading.Event, r"a threading\.Event"),
-        (Iterator[int], r"a collections\.abc\.Iterator"),
-        (range, r"a builtins\.range"),
-        (np.longdouble, r"a numpy\.longdouble"),
-        (np.floating, r"a numpy\.floating"),
-        (np.ma.MaskedArray, r"a numpy\.ma\.\S*MaskedArray"),
-        (Opaque, r"a \S*Opaque"),
-        (OneWay, r"a \S*OneWay"),
-        (dict[str, Opaque], r"a \S*Opaque"),
-        (Annotated[Opaque, "note"], r"a \S*Opaque"),
-    ],
-    ids=stable,
-)
+UNSTORABLE = [
+    (Callable[[float], float], "a function"),
+    (typing.Callable, "a function"),
+    (list[Callable[[], None]], "a function"),
+    (Callable[..., Any] | None, "a function"),
+    (type, "a class"),
+    (type[int], "a class"),
+    (IO[str], r"a typing\.IO"),
+    (TextIO, r"a typing\.TextIO"),
+    (type(threading.Lock()), r"a thread\.lock"),
+    (threading.Event, r"a threading\.Event"),
+    (Iterator[int], r"a collections\.abc\.Iterator"),
+    (range, r"a builtins\.range"),
+    (np.longdouble, r"a numpy\.longdouble"),
+    (np.floating, r"a numpy\.floating"),
+    (np.ma.MaskedArray, r"a numpy\.ma\.\S*MaskedArray"),
+    (Opaque, r"a \S*Opaque"),
+    (OneWay, r"a \S*OneWay"),
+    (dict[str, Opaque], r"a \S*Opaque"),
+    (Annotated[Opaque, "note"], r"a \S*Opaque"),
+    (threading.Thread | None, r"a threading\.Thread"),
+    (tuple[int, io.BytesIO], r"a io\.BytesIO"),
+    (Generator[int, None, None], r"a collections\.abc\.Generator"),
+    (Awaitable[int], r"a collections\.abc\.Awaitable"),
+    (Locked, r"a threading\.Thread"),
+    (list[Locked], r"a threading\.Thread"),
+    (Sized, r"a threading\.Thread"),
+]
+
+
+@pytest.mark.parametrize(("annotation", "what"), UNSTORABLE, ids=stable)
 def test_a_type_that_no_worker_could_rebuild_is_refused_at_the_definition(annotation: Any, what: str) -> None:
     with pytest.raises(
         DefinitionError,
         match=rf"^workflow w: parameter 'x' is {what}, which cannot be stored on the board; take plain",
     ):
         parameters(annotation)
+
+
+@pytest.mark.parametrize(("annotation", "what"), UNSTORABLE, ids=stable)
+def test_a_result_of_such_a_type_is_refused_at_the_definition_too(annotation: Any, what: str) -> None:
+    with pytest.raises(
+        DefinitionError,
+        match=rf"^workflow w: its result is {what}, which cannot be stored on the board; return plain",
+    ) as caught:
+        parameters(int, returns=annotation)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("function", [future_annotations.frame, future_annotations.frames], ids=stable)
+def test_a_result_annotation_that_is_text_is_checked_too(function: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"^workflow w: its result is a threading\.Thread, which"):
+        Parameters("w", function)
+
+
+def test_a_result_annotation_that_cannot_be_resolved_is_refused() -> None:
+    with pytest.raises(DefinitionError, match=r"^workflow w: an annotation cannot be resolved: .*Nowhere"):
+        Parameters("w", future_annotations.nowhere)
+
+
+class Spectrum(TypedDict):
+    energies: list[float]
+
+
+@pytest.mark.parametrize(
+    "returns",
+    [
+        *(None, Any, object, float, list[Crystal], Crystal | None, np.ndarray, Spectrum, NoReturn),
+        *(Iterable[int], "list[int]", TypeVar("T"), Grid, dict[str, tuple[Cell, ...]], Literal["a"]),
+    ],
+    ids=stable,
+)
+def test_a_result_that_can_be_stored_may_be_declared(returns: Any) -> None:
+    parameters(int, returns=returns)
 
 
 @pytest.mark.parametrize("annotation", [threading.Lock, 5, Annotated[str, Field(pattern="[")]], ids=stable)
@@ -608,7 +677,7 @@ def test_a_result_dataclass_with_arrays_comes_back_whole() -> None:
 
 @pytest.mark.parametrize(
     "returns",
-    [float, Crystal, Grid, Opaque, threading.Lock, Callable[[], int], Iterator[int]],
+    [float, Crystal, Grid, Literal["a"], list[int]],
     ids=stable,
 )
 def test_a_result_that_does_not_fit_its_annotation_is_given_as_it_is(returns: Any) -> None:
