@@ -58,7 +58,9 @@ class Settings(BaseSettings):
         None, description="The board: postgresql://user:password@host:5432/name"
     )
     broker_url: SecretStr | None = Field(None, description="The broker: redis://:password@host:6379/0")
-    home: Path = Field(default_factory=default_home, description="Embedded servers, spool, workdirs")
+    home: Path = Field(
+        default_factory=default_home, validate_default=True, description="Embedded servers, spool, workdirs"
+    )
     workflows: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Modules that define workflows"
     )
@@ -101,6 +103,8 @@ class Settings(BaseSettings):
     @field_validator("home", "workdir_root")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
+        if value and not str(value).isprintable():
+            raise ValueError("must be the path of a folder without line breaks, and of UTF-8 text")
         # Workers and servers change their folder.
         return value and _expanded(value).absolute()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.records import progress
@@ -124,7 +125,7 @@ def _pending(story: Story) -> Iterator[Reason]:
     why = why_unserved(story.workers, job.queue, job.workflow)
     consumers = [worker for worker in story.workers if job.queue in worker["queues"]]
     knowing = [worker for worker in consumers if job.workflow in worker["workflows"]]
-    start = f"celery -A simcelery worker -Q {job.queue}"
+    start = f"celery -A simcelery worker -Q {quote(job.queue)}"
     if story.last:
         cause = f" ({story.last['cause']})" if story.last["cause"] else ""
         yield Reason(

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from simcelery.errors import ParametersError, UsageError
@@ -132,12 +133,12 @@ def read_each(target: Target, each: str) -> Iterator[Item]:
     if not glob.has_magic(each) and suffix in (".txt", ".dat"):
         raise UsageError(
             f"--each {each}: is it a table? Then call it .csv (commas) or .tsv (tabs). If the file itself is "
-            f"the value of a parameter: --each NAME={each}"
+            f"the value of a parameter: --each NAME={quote(each)}"
         )
     if len(target.required) != 1:
         names = ", ".join(target.required) or "none"
         raise UsageError(
-            f"--each {each}: which parameter are the files for? Write --each NAME='{each}' "
+            f"--each {each}: which parameter are the files for? Write --each NAME={quote(each)} "
             f"({target.name} requires: {names})"
         )
     return _files(target, target.required[0], each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from simcelery.cli.words import many
@@ -21,14 +22,14 @@ def in_sentences(found: Sequence[Unserved]) -> list[tuple[str, str]]:
     said = [
         (
             f"no live worker serves queue {queue!r} ({many(count, 'pending job')})",
-            f"celery -A simcelery worker -Q {queue}",
+            f"celery -A simcelery worker -Q {quote(queue)}",
         )
         for queue, count in queues.items()
     ]
     for one in found:
         about = f"{one.workflow} ({many(one.count, 'pending job')} in queue {one.queue!r})"
         if one.why == "workflow":
-            advice = f"start one that has its module: celery -A simcelery worker -Q {one.queue}"
+            advice = f"start one that has its module: celery -A simcelery worker -Q {quote(one.queue)}"
             said.append((f"no live worker of its queue knows the workflow {about}", advice))
         elif one.why == "quarantine":
             advice = "see 'simcelery workers', repair what is missing there, and restart them"

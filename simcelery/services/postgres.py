@@ -49,6 +49,8 @@ checkpoint_timeout = 15min
 log_checkpoints = off
 """
 
+_DETACHED = 'exec 3>>"$3" && { "$1" -D "$2" </dev/null >&3 2>&1 3>&- & } && echo $!'
+
 
 @dataclass(frozen=True)
 class Postgres:
@@ -97,22 +99,36 @@ class Postgres:
         self.place.write(self.data / "simcelery.conf", _CONFIG.format(port=login.port))
         self._forget_stranger()
         rotate_log(self.log)
-        pg_ctl = postgres_bin(self.place.account) / "pg_ctl"
-        options = ("-D", self.data, "-l", self.log, "-s", "-w", "-t", str(READY_TIMEOUT))
         deadline = time.monotonic() + READY_TIMEOUT
         while True:
             before = log_size(self.log)
-            result = run_tool((pg_ctl, *options, "start"), self.place.account)
-            if result.returncode == 0:
+            if self._launch(login, deadline):
                 return
             said = log_since(self.log, before)
             if "Address already in use" in said:
                 raise PortTakenError(f"port {login.port} is in use")
             # After a kill the children of the old server need a moment to notice and end.
             if "is still in use" not in said or time.monotonic() > deadline:
-                reason = last_words(said or result.stderr)
-                raise ServiceError(f"Postgres did not start: {reason} (log: {self.log})")
+                raise ServiceError(f"Postgres did not start: {last_words(said)} (log: {self.log})")
             time.sleep(0.2)
+
+    def _launch(self, login: Login, deadline: float) -> bool:
+        """Start the process; whether it accepts connections, and has not ended before.
+
+        pg_ctl is not used: it writes the folder's path into a command for a shell, which reads a ``$``, a
+        quote or a backtick in it as its own.
+        """
+        program = postgres_bin(self.place.account) / "postgres"
+        result = run_tool(
+            ("/bin/sh", "-c", _DETACHED, "sh", program, self.data, self.log), self.place.account
+        )
+        if result.returncode != 0:
+            raise ServiceError(f"Postgres did not start: {last_words(result.stderr)}")
+        pid = int(result.stdout)
+        wait_until(
+            lambda: (self._pid() == pid and self._ready(login)) or not _runs(pid), deadline - time.monotonic()
+        )
+        return self._pid() == pid and self._ready(login)
 
     def wait_ready(self, process: psutil.Process, login: Login) -> bool:
         """Wait until the running server accepts connections: it may still be starting. False if it ended."""
@@ -185,3 +201,10 @@ class Postgres:
         pid = self._pid()
         if pid is not None and psutil.pid_exists(pid):
             (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return alive(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False

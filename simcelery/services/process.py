@@ -34,7 +34,7 @@ def alive(process: psutil.Process) -> bool:
         return True
 
 
-def matches(process: psutil.Process, program: str, argument: Path) -> bool:
+def matches(process: psutil.Process, program: str, argument: Path | str) -> bool:
     """Whether the process is alive and its command line is `program` with `argument` in it."""
     try:
         words = process.cmdline()
@@ -43,7 +43,7 @@ def matches(process: psutil.Process, program: str, argument: Path) -> bool:
     return bool(words) and os.path.basename(words[0]) == program and str(argument) in words and alive(process)
 
 
-def find(pid: int | None, program: str, argument: Path) -> psutil.Process | None:
+def find(pid: int | None, program: str, argument: Path | str) -> psutil.Process | None:
     """Our process: the one of number `pid` if it is ours, else any other that is.
 
     The search beyond `pid` is for a lost pid file: a second server on the same data would destroy it.

