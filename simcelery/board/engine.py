@@ -139,6 +139,11 @@ def _set_locally(connection: Connection) -> None:
     )
 
 
+def limit(connection: Connection, longest: float) -> None:
+    """Have the statements of a transaction end after so many seconds."""
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(longest * 1000)}")
+
+
 def dispose() -> None:
     """Close this process's idle connections to the board."""
     while _engines:

@@ -206,6 +206,12 @@ def counts(connection: Connection, which: Filter) -> dict[State, int]:
     return {State(state): number for state, number in rows}
 
 
+def count(connection: Connection, which: Filter, most: int) -> int:
+    """How many jobs pass the filter; `most` stands for all that are more."""
+    some = select(Job.id).where(*which.conditions()).limit(most).subquery()
+    return connection.scalar(select(func.count()).select_from(some)) or 0
+
+
 def counts_by_workflow(connection: Connection, which: Filter) -> dict[str, dict[State, int]]:
     """The same for each workflow."""
     rows = connection.execute(

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from simcelery.board import engine, queries
 from simcelery.board.jobs import Recorded
-from simcelery.board.queries import JobRow
+from simcelery.board.queries import Filter, JobRow
 from simcelery.board.states import State
 from simcelery.errors import (
     JobCancelledError,
@@ -19,6 +19,7 @@ from simcelery.errors import (
     UpstreamFailedError,
     WaitTimeoutError,
 )
+from simcelery.submission import notebook
 from simcelery.submission.records import Records
 from simcelery.workflows import registry
 from simcelery.workflows.encoding import JobRef, decode
@@ -45,7 +46,13 @@ class Job(JobRef):
         self.how = how
 
     def __repr__(self) -> str:
-        return f"<Job {self.id} {self.workflow}>"
+        return f"<Job {self.id} {notebook.brief(self.workflow)}>"
+
+    def _repr_html_(self) -> str:
+        row = notebook.look(lambda connection: queries.job_by_task_id(connection, self.task_id))
+        if row is None:
+            return notebook.facts(f"job {self.id}", [("workflow", self.workflow), ("state", notebook.SILENT)])
+        return notebook.facts(f"job {self.id}", notebook.job_facts(row))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self.task_id == other.task_id
@@ -198,7 +205,21 @@ class Jobs(Sequence[Job]):
 
     def __repr__(self) -> str:
         span = f" {self.records[0].id} to {self.records[-1].id}" if self.records else ""
-        return f"<{len(self)} jobs of {self.workflow}{span}>"
+        return f"<{len(self)} jobs of {notebook.brief(self.workflow)}{span}>"
+
+    def _repr_html_(self) -> str:
+        first = self[: notebook.ROWS]
+        every = self if len(self) <= _MANY else first
+
+        def ask(connection: Any) -> tuple[list[JobRow], dict[State, int]]:
+            check_there(connection, every)
+            states = queries.counts(connection, Filter(ids=every.ids)) if every is self else {}
+            return queries.jobs(connection, Filter(ids=first.ids), newest=False), states
+
+        found = notebook.look(ask) if self else ([], {})
+        rows, states = found or ([], {})
+        counted = ", ".join(f"{number:,} {state}" for state, number in states.items())
+        return notebook.job_table(repr(self)[1:-1], rows, notebook.SILENT if found is None else counted)
 
     @property
     def ids(self) -> list[int]:

@@ -13,10 +13,12 @@ from simcelery.board.queries import Filter, JobRow
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.errors import BrokerUnreachableError, JobNotFoundError, StateError, UsageError
 from simcelery.quantities import parse_duration
+from simcelery.submission import notebook
 from simcelery.submission.handle import Job, check_there, restore
 from simcelery.submission.submit import publish
 
 _MANY = 5000  # ids per statement
+_COUNTED, _NAMED = 10_000, 5  # jobs that are counted, and ids that are named, where a query shows itself
 
 
 class JobQuery:
@@ -24,6 +26,29 @@ class JobQuery:
 
     def __init__(self, which: Filter) -> None:
         self.which = which
+
+    def __repr__(self) -> str:
+        found = notebook.look(lambda connection: queries.count(connection, self.which, _COUNTED + 1))
+        return self._asked() if found is None else f"{self._asked()}: {_many(found)}"
+
+    def _repr_html_(self) -> str:
+        def ask(connection: Any) -> tuple[list[JobRow], int]:
+            newest = queries.jobs(connection, self.which, limit=notebook.ROWS)
+            return newest, queries.count(connection, self.which, _COUNTED + 1)
+
+        rows, found = notebook.look(ask) or ([], None)
+        note = notebook.SILENT if found is None else f"{_many(found)}, the newest first"
+        return notebook.job_table(self._asked(), rows, note)
+
+    def _asked(self) -> str:
+        """The call of `jobs` that it stands for, ids shortened."""
+        which = self.which
+        state = which.states[0] if len(which.states) == 1 else which.states
+        since = None if which.since is None else f"{which.since:g}s"
+        given = {"state": state, "workflow": which.workflow, "tags": which.tags, "queue": which.queue}
+        said = [] if which.ids is None else [f"ids={_short(which.ids)}"]
+        said += [f"{name}={_short(value)}" for name, value in {**given, "since": since}.items() if value]
+        return f"JobQuery({', '.join(said)})"
 
     def rows(self, limit: int | None = None) -> list[JobRow]:
         """All that the board says of them, oldest first."""
@@ -76,6 +101,19 @@ class JobQuery:
                 record.update({f"result.{name}": value for name, value in row.result.items()})
             records.append(record)
         return pd.DataFrame.from_records(records)
+
+
+def _short(value: str | Sequence[Any]) -> str:
+    if isinstance(value, str):
+        return notebook.brief(repr(str(value)))
+    first = ", ".join(notebook.brief(repr(each)) for each in value[:_NAMED])
+    return f"[{first}{f', … {len(value):,} in all' if len(value) > _NAMED else ''}]"
+
+
+def _many(found: int) -> str:
+    if found > _COUNTED:
+        return f"more than {_COUNTED:,} jobs"
+    return f"{found:,} job{'' if found == 1 else 's'}"
 
 
 def jobs(

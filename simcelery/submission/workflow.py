@@ -22,6 +22,13 @@ class Workflow(Definition):
     See `Definition` for its options.
     """
 
+    def _repr_html_(self) -> str:
+        from simcelery.submission import notebook
+
+        title = f"workflow {self.name}"
+        rows = self.parameters.describe()
+        return notebook.table(title, ("parameter", "type", "default"), rows, self.description)
+
     def submit(self, *args: Any, **given: Any) -> Job:
         """Record one job on the board and publish it.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from simcelery.errors import EncodingError, ServiceError
 from simcelery.execution import entropy
 from simcelery.execution.workdir import Folder
-from simcelery.readable import short
+from simcelery.readable import line, short
 from simcelery.worker import slots
 from simcelery.workflows.annotations import one_line
 from simcelery.workflows.encoding import encode
@@ -45,6 +45,19 @@ class CurrentJob:
         self.workflow = claim.workflow if claim else ""
         self.tags = claim.tags if claim else ()
         self._reported_at = float("-inf")
+
+    def __repr__(self) -> str:
+        return f"<CurrentJob {self._described()}>"
+
+    def _repr_html_(self) -> str:
+        from simcelery.submission import notebook
+
+        return notebook.facts("the current job", [("job", self._described()), ("tags", ", ".join(self.tags))])
+
+    def _described(self) -> str:
+        if self.id is None:
+            return "outside of a job"
+        return f"{self.id}, attempt {self.attempt} of {line(self.workflow)}"
 
     @property
     def workdir(self) -> Path:
