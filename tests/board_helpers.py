@@ -89,9 +89,9 @@ def claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100, workflow: str =
     return claimed[0] if claimed else None
 
 
-def must_claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100) -> Claim:
+def must_claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100, workflow: str = "w") -> Claim:
     """Claim a job that can be claimed."""
-    claimed = claim(task_id, worker_id, pid=pid)
+    claimed = claim(task_id, worker_id, pid=pid, workflow=workflow)
     assert claimed is not None
     return claimed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import operator
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
@@ -13,7 +13,8 @@ import psycopg
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from simcelery.board import copying, dependencies, engine, revival
+from simcelery.board import copying, dependencies, engine, fingerprints, revival
+from simcelery.board.among import among
 from simcelery.board.models import Job
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.board.task_ids import new_task_id
@@ -31,7 +32,8 @@ class NewJob:
     """A job to record. `parameters` are encoded; durations are seconds.
 
     `run_at` is a moment; `delay` counts from the board's now. `parents` are ids of jobs to wait for,
-    recorded before or earlier in the same call.
+    recorded before or earlier in the same call. `version` is the workflow's. With `dedupe` any job that has
+    the same workflow, version and parameters is as good, and the key is made from these.
     """
 
     workflow: str
@@ -45,6 +47,8 @@ class NewJob:
     task_id: uuid.UUID = field(default_factory=new_task_id)
     tags: Sequence[str] = ()
     idempotency_key: str | None = None
+    version: str = "1"
+    dedupe: bool = False
     parent_id: int | None = None
     time_limit: float | None = None
     soft_time_limit: float | None = None
@@ -69,8 +73,8 @@ class Recorded(NamedTuple):
     """What became of a job to record.
 
     Attributes:
-        how: ``new``; ``existing``: a live or succeeded job holds the key; ``retried``: one that had
-            failed holds it and was sent back to work.
+        how: ``new``; ``existing``: a live or succeeded job holds the key, or is the same; ``retried``: such a
+            one had failed and was sent back to work.
         state: of a new job: pending, scheduled or blocked.
     """
 
@@ -97,7 +101,8 @@ def allocate_ids(connection: Connection, count: int) -> list[int]:
 def record(
     connection: Connection, jobs: Sequence[NewJob], *, on_failed: OnFailed = "retry"
 ) -> list[Recorded]:
-    """Record jobs. One with the idempotency key of another job gives that job instead.
+    """Record jobs. One with the idempotency key of another job gives that job instead, and so does one with
+    `dedupe` that another job is the same as, whatever its key.
 
     Parameters:
         jobs: in the order of their ids; those without an id are given one.
@@ -166,11 +171,17 @@ def _insert_or_find(
     taken: set[int] = set()
     holders: dict[str, Recorded] = {}
     for _ in range(_TRIES):
-        taken |= _insert(connection, rows) if rows else set()
+        same = fingerprints.same(
+            connection, {row.job.idempotency_key or "": row.job for row in rows if row.job.dedupe}
+        )
+        new = [row for row in rows if row.job.idempotency_key not in same]
+        taken |= _insert(connection, new) if new else set()
         left = [row for row in rows if row.id not in taken]
-        holders |= _holders(connection, left, on_failed)
+        holders |= _holders(connection, left, same, on_failed)
         # A holder may have been pruned since it was in the way: then its key is free.
         rows = [row for row in left if row.job.idempotency_key not in holders]
+        if not rows:
+            break
     return taken, holders
 
 
@@ -195,6 +206,7 @@ _OWN = ("id", "task_id", "parameters", "idempotency_key", "state", "run_at", "un
 # What the jobs of a bulk have in common.
 _SHARED = (
     "workflow",
+    "version",
     "queue",
     "priority",
     "tags",
@@ -284,32 +296,43 @@ def _copy_keyed(connection: Connection, rows: list[_Row]) -> set[int]:
     return ids
 
 
-def _holders(connection: Connection, rows: list[_Row], on_failed: OnFailed) -> dict[str, Recorded]:
-    """The jobs that hold the keys of these rows."""
-    wanted = {row.job.idempotency_key: row.job.workflow for row in rows}
-    if not wanted:
+def _holders(
+    connection: Connection, rows: list[_Row], same: Mapping[str, int], on_failed: OnFailed
+) -> dict[str, Recorded]:
+    """The jobs that hold the keys of these rows, or are the `same`."""
+    wanted = {row.job.idempotency_key or "": row.job for row in rows}
+    ids = {**_ids_by_key(connection, wanted.keys() - same.keys()), **same}
+    if not ids:
         return {}
+    # All at once, in the order of their ids; nobody moves them until this transaction ends.
     found = connection.execute(
-        select(Job.id, Job.task_id, Job.state, Job.workflow, Job.idempotency_key)
-        .where(Job.idempotency_key.in_(wanted))
+        select(Job.id, Job.task_id, Job.state, Job.workflow)
+        .where(among(Job.id, ids.values()))
         .order_by(Job.id)
         .with_for_update()
     ).all()
-    for job in found:
-        if job.workflow != wanted[job.idempotency_key]:
+    jobs = {job.id: job for job in found}
+    holders = {key: jobs[number] for key, number in ids.items() if number in jobs}
+    for key, job in holders.items():
+        if job.workflow != wanted[key].workflow:
             raise StateError(f"job {job.id} of {job.workflow} has this key already: choose another key")
-    unsuccessful = [job for job in found if job.state in UNSUCCESSFUL]
-    if unsuccessful and on_failed == "error":
-        first = unsuccessful[0]
-        raise StateError(
-            f"job {first.id} has the same key and is {first.state}: retry it, or choose another key"
-        )
+        if job.state in UNSUCCESSFUL and on_failed == "error":
+            what = "parameters" if wanted[key].dedupe else "key"
+            raise StateError(
+                f"job {job.id} has the same {what} and is {job.state}: retry it, or choose another key"
+            )
     revived: set[int] = set()
+    unsuccessful = [job.id for job in found if job.state in UNSUCCESSFUL]
     if unsuccessful and on_failed == "retry":
-        ids = [job.id for job in unsuccessful]
-        revived = {job.id for job in revival.retry(connection, ids, with_parents=True)}
+        revived = {job.id for job in revival.retry(connection, unsuccessful, with_parents=True)}
     return {
-        job.idempotency_key: Recorded(job.id, job.task_id, "retried" if job.id in revived else "existing")
-        for job in found
-        if job.idempotency_key is not None
+        key: Recorded(job.id, job.task_id, "retried" if job.id in revived else "existing")
+        for key, job in holders.items()
     }
+
+
+def _ids_by_key(connection: Connection, keys: Collection[str]) -> dict[str, int]:
+    if not keys:
+        return {}
+    found = connection.execute(select(Job.idempotency_key, Job.id).where(Job.idempotency_key.in_(keys)))
+    return {key: number for key, number in found if key is not None}

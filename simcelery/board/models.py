@@ -66,6 +66,7 @@ class Job(Base):
     task_id: Mapped[uuid.UUID] = mapped_column(unique=True)
     workflow: Mapped[str]
     parameters: Mapped[dict[str, Any]]
+    version: Mapped[str] = mapped_column(server_default=text("'1'"))  # of the workflow, as it was declared
     state: Mapped[str]
     queue: Mapped[str]
     priority: Mapped[int] = mapped_column(SmallInteger)
@@ -175,6 +176,17 @@ class Job(Base):
         # Prune, oldest first. Entries are added at the right end only: cheap, also for a million jobs.
         Index("jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
+
+
+class Fingerprint(Base):
+    """A hash of what a job is to do: which job has the same parameters. See `fingerprints`."""
+
+    __tablename__ = "fingerprints"
+
+    job_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    fingerprint: Mapped[int]
+
+    __table_args__ = (Index("fingerprints_fingerprint", "fingerprint"),)
 
 
 class Attempt(Base):

@@ -76,7 +76,9 @@ class SubmitCommand(Command):
 )
 @click.option("--run-at", metavar="TIME", help="Not before: 2030-01-31T08:00 (local time), or +2h.")
 @click.option(
-    "--dedupe", is_flag=True, help="Take the job that has these parameters already, if there is one."
+    "--dedupe",
+    is_flag=True,
+    help="Take the job that is on the board with these parameters already, however it was submitted.",
 )
 @click.option("--key", help="The same, for a key of your own; for one job.")
 @click.option(

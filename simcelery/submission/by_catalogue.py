@@ -43,9 +43,9 @@ def prepare_entry(entry: Entry, given: Mapping[str, Any], options: Options) -> N
     }
     encoded = Finder(entry.parameters)(encoded)
     check_size(encoded, f"{entry.name}: parameter", get_settings().max_payload)
-    key = idempotency_key(entry.name, entry.version, encoded) if options.dedupe else None
-    like = assemble(entry.name, {"queue": entry.queue, **entry.options}, encoded, key, options)
-    return like.alike(parameters_json=engine.as_json(encoded))
+    like = assemble(entry.name, entry.version, {"queue": entry.queue, **entry.options}, encoded, options)
+    key = idempotency_key(entry.name, entry.version, encoded) if like.dedupe else options.key
+    return like.alike(parameters_json=engine.as_json(encoded), idempotency_key=key)
 
 
 def _as_declared(about: Mapping[str, Any], value: Any, what: str) -> Any:

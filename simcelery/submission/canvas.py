@@ -20,11 +20,11 @@ from celery.canvas import Signature, group, maybe_signature
 from celery.result import AsyncResult, GroupResult
 
 from simcelery import broker
-from simcelery.board import engine, jobs
+from simcelery.board import jobs
 from simcelery.board.task_ids import new_task_id
 from simcelery.errors import CanvasError
 from simcelery.submission.options import Options
-from simcelery.submission.submit import prepare, submit_prepared
+from simcelery.submission.submit import prepare, publish_recorded, recording
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import JobRef
@@ -171,16 +171,17 @@ class Plan:
 
     def record(self) -> None:
         """Validate everything, then record all of it in one transaction and publish."""
-        with engine.begin() as connection:
+        with recording(len(self.nodes)) as connection:
             ids = jobs.allocate_ids(connection, len(self.nodes))
-        for node, number in zip(self.nodes, ids, strict=True):
-            node.ref.id = number
-        new = []
-        for node in self.nodes:
-            job = prepare(node.definition, node.given, node.options)
-            parents = job.parents | {ref.id for ref in node.after}
-            new.append(replace(job, id=node.ref.id, task_id=node.task_id, parents=parents))
-        submit_prepared(new)
+            for node, number in zip(self.nodes, ids, strict=True):
+                node.ref.id = number
+            new = []
+            for node in self.nodes:
+                job = prepare(node.definition, node.given, node.options)
+                parents = job.parents | {ref.id for ref in node.after}
+                new.append(replace(job, id=node.ref.id, task_id=node.task_id, parents=parents))
+            recorded = jobs.record(connection, new)
+        publish_recorded(new, recorded)
 
 
 def apply_async(

@@ -28,8 +28,8 @@ class Options:
         after: jobs (handles or ids) that must succeed first.
         run_at: not before this moment (a timezone-aware datetime).
         delay: not before so many seconds from now (or ``"1h30m"``, or a timedelta).
-        dedupe: give the job that already has these parameters, if there is one.
-        key: the same, for a key of your own; implies `dedupe`.
+        dedupe: give the job that is on the board with these parameters already, however it was submitted.
+        key: give the job that was submitted with this key, whatever its parameters.
         on_failed: where that job failed: ``retry`` it, ``keep`` it as it is, or raise an ``error``.
         max_attempts, max_losses, time_limit: as in `workflow`.
     """

@@ -6,12 +6,13 @@ import getpass
 import logging
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simcelery import broker
-from simcelery.board import engine, feed, jobs
+from simcelery.board import engine, feed, fingerprints, jobs
 from simcelery.board.jobs import NewJob, OnFailed, Recorded
 from simcelery.board.sendable import Lane, Sendable
 from simcelery.board.states import State
@@ -25,6 +26,9 @@ from simcelery.submission.options import Options, seconds
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition, idempotency_key
 from simcelery.workflows.encoding import check_size, job_refs
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 log = logging.getLogger("simcelery")
 
@@ -70,7 +74,7 @@ def preparation(definition: Definition, options: Options) -> Callable[[Mapping[s
     """
     settings = get_settings()
     limit = settings.max_payload
-    like = assemble(definition.name, definition.defaults(settings), {}, None, options)
+    like = assemble(definition.name, definition.version, definition.defaults(settings), {}, options)
 
     def prepared(given: Mapping[str, Any]) -> NewJob:
         parents = like.parents
@@ -82,19 +86,17 @@ def preparation(definition: Definition, options: Options) -> Callable[[Mapping[s
         text = engine.as_json(encoded)
         if 12 * len(text) > limit:  # which counts spaces, and up to 12 bytes for a character
             check_size(encoded, f"{definition.name}: parameter", limit)
-        key = idempotency_key(definition.name, definition.version, encoded) if options.dedupe else None
-        return like.alike(
-            parameters=encoded, parameters_json=text, idempotency_key=options.key or key, parents=parents
-        )
+        key = idempotency_key(definition.name, definition.version, encoded) if like.dedupe else options.key
+        return like.alike(parameters=encoded, parameters_json=text, idempotency_key=key, parents=parents)
 
     return prepared
 
 
 def assemble(
     workflow: str,
+    version: str,
     defaults: Mapping[str, Any],
     encoded: Mapping[str, Any],
-    key: str | None,
     options: Options,
 ) -> NewJob:
     """A job from its encoded parameters, the workflow's defaults, and the options that win over them.
@@ -112,7 +114,9 @@ def assemble(
         queue=options.queue or defaults["queue"],
         priority=defaults["priority"] if options.priority is None else options.priority,
         tags=tuple(options.tags),
-        idempotency_key=options.key or key,
+        idempotency_key=options.key,
+        version=version,
+        dedupe=options.dedupe and options.key is None,
         parent_id=lineage.submitting_job,
         max_attempts=options.max_attempts or defaults["max_attempts"],
         max_losses=defaults["max_losses"] if options.max_losses is None else options.max_losses,
@@ -143,17 +147,29 @@ def record(new: Sequence[NewJob], on_failed: OnFailed) -> list[Recorded]:
     """
     if len(new) == 1 and jobs.may_be_alone(new[0]):
         return [_record_alone(new[0])]
+    if any(job.dedupe for job in new):
+        fingerprints.catch_up()
+    with recording(len(new)) as connection:
+        return jobs.record(connection, new, on_failed=on_failed)
+
+
+@contextmanager
+def recording(count: int) -> Iterator[Connection]:
+    """A transaction that records so many jobs.
+
+    Raises:
+        BoardUnreachableError: none is recorded, or that is not known; the message says which.
+    """
     committing = False
     try:
         with engine.begin() as connection:
-            recorded = jobs.record(connection, new, on_failed=on_failed)
+            yield connection
             failpoint("before_record_commit")
             committing = True
     except BoardUnreachableError as error:
         if not committing:
             raise
-        raise _not_known(len(new), error) from error
-    return recorded
+        raise _not_known(count, error) from error
 
 
 def _record_alone(new: NewJob) -> Recorded:

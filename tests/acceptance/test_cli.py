@@ -214,6 +214,21 @@ def test_dedupe(cli: Cli) -> None:
     assert "(retried)" in cli("submit", "sims.misbehave", "how=sys.exit", "--key", "k").stdout
 
 
+def test_dedupe_finds_what_was_submitted_without_it(cli: Cli) -> None:
+    numbers = range(700, 750)
+    (cli.project.folder / "twice.csv").write_text("a,b\n" + "".join(f"{n},7\n" for n in numbers))
+    lines = "".join(f'{{"b": 7, "a": {n}}}\n' for n in numbers)
+    submit, dedupe = ("submit", "sims.add", "-t", "twice"), ("submit", "sims.add", "-t", "twice", "--dedupe")
+    cli(*submit, "--each", "twice.csv")
+    for given in (("--each", "twice.csv"), ("--grid", "a=700:749:1", "b=7"), ("--each", "-")):
+        assert cli(*dedupe, *given, stdin=lines).stdout.endswith(": 50 existing\n")
+    one = cli(*submit, "a=750", "b=7", "-o", "quiet").stdout.strip()
+    assert cli(*dedupe, "b=7", "a=750").stdout == f"job {one} (existing)\n"
+    found = cli.json(*dedupe, "--grid", "a=740:751:1", "b=7")
+    assert [job["how"] for job in found] == ["existing"] * 11 + ["new"]
+    assert sum(cli.json("status", "-t", "twice")["states"].values()) == 52
+
+
 def test_nothing_is_written_unless_everything_is_valid(cli: Cli) -> None:
     before = cli.json("status")
     (cli.project.folder / "bad.jsonl").write_text('{"a": 1}\n{"a": 2}\n{"a": "x"}\n')

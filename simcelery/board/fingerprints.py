@@ -1,0 +1,125 @@
+"""Which job has these parameters already, whoever submitted it and however.
+
+It is found by a hash of its workflow, the workflow's declared version and its parameters. To keep such a hash
+in an index of `jobs` would cost each submission a tenth more of Postgres' time, and each claim and finish
+half as much again. So nobody writes one but who needs it: the first to look for jobs by their parameters
+computes those of all jobs recorded since the last time, into a table of their own. What little is not there
+yet is read as a whole at each look; that makes the table a matter of speed alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, text
+
+from simcelery.board import engine
+
+if TYPE_CHECKING:
+    from simcelery.board.jobs import NewJob
+
+_TAIL = 1000  # so many jobs without a fingerprint are read at each look
+_STEP = 100_000  # fingerprints are written in a transaction
+_PATIENCE, _PAUSE = 5.0, 0.01  # with those who are recording, seconds
+_LOCK = 7_233_002
+
+_HASH = "hashtextextended({0}.workflow || ' ' || {0}.version, jsonb_hash_extended({0}.parameters, 0))"
+_UPTO = "(SELECT coalesce(max(job_id), 0) FROM fingerprints)"
+
+# Numbers may have the same hash and be written differently: 1 and 1.0 are not the same to a workflow.
+_SAME = text(f"""
+WITH given AS MATERIALIZED (
+  SELECT asked.*, {_HASH.format("asked")} AS fingerprint
+  FROM (SELECT key, workflow, version, CAST(parameters AS jsonb) AS parameters
+        FROM unnest(CAST(:keys AS text[]), CAST(:workflows AS text[]), CAST(:versions AS text[]),
+                    CAST(:parameters AS text[])) AS listed(key, workflow, version, parameters)) AS asked
+), near AS (
+  SELECT given.key, found.job_id FROM given CROSS JOIN LATERAL (
+    SELECT job_id FROM fingerprints WHERE fingerprint = given.fingerprint OFFSET 0
+  ) AS found
+  UNION ALL
+  SELECT given.key, recent.id FROM given JOIN (
+    SELECT id, {_HASH.format("jobs")} AS fingerprint FROM jobs WHERE id > {_UPTO} OFFSET 0
+  ) AS recent USING (fingerprint)
+)
+SELECT DISTINCT ON (given.key) given.key, found.id
+FROM near JOIN given USING (key) CROSS JOIN LATERAL (
+  SELECT id, state FROM jobs
+  WHERE id = near.job_id AND workflow = given.workflow AND version = given.version
+    AND CAST(parameters AS text) = CAST(given.parameters AS text)
+  OFFSET 0
+) AS found
+ORDER BY given.key, CASE WHEN state = 'succeeded' THEN 0
+  WHEN state IN ('failed', 'cancelled', 'upstream_failed') THEN 2 ELSE 1 END, found.id
+""")
+
+
+def same(connection: Connection, wanted: Mapping[str, NewJob]) -> dict[str, int]:
+    """The jobs that have the workflow, version and parameters of these, by the same keys.
+
+    Of several it is one that succeeded; else one that may yet; else one that did not. Then the oldest.
+    """
+    if not wanted:
+        return {}
+    jobs = wanted.values()
+    found = connection.execute(
+        _SAME,
+        {
+            "keys": list(wanted),
+            "workflows": [job.workflow for job in jobs],
+            "versions": [job.version for job in jobs],
+            "parameters": [job.parameters_json or engine.as_json(job.parameters) for job in jobs],
+        },
+    )
+    return {row.key: row.id for row in found}
+
+
+_BEHIND = f"SELECT count(*) FROM (SELECT FROM jobs WHERE id > {_UPTO} LIMIT {_TAIL + 1}) AS recent"
+
+# Who has taken an id holds this lock until its transaction ends.
+_RECORDING = """
+SELECT virtualtransaction FROM pg_locks
+WHERE locktype = 'relation' AND relation = 'jobs_id_seq'::regclass AND mode = 'RowExclusiveLock'
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+_FILL = text(f"""
+INSERT INTO fingerprints (job_id, fingerprint)
+SELECT id, {_HASH.format("jobs")} FROM jobs WHERE id > {_UPTO} AND id <= :newest ORDER BY id LIMIT {_STEP}
+ON CONFLICT DO NOTHING
+""")
+
+
+def catch_up() -> None:
+    """Write the fingerprints of jobs that were recorded since the last time, where these are many.
+
+    All ids up to the largest in the table must be there. A transaction may have taken an id and not yet
+    recorded its job: so those that are recording now are waited for, and what begins after them is left.
+
+    Raises:
+        BoardUnreachableError: Postgres cannot be reached.
+    """
+    [(behind,)] = engine.one_round_trip(_BEHIND, {})
+    if behind <= _TAIL:
+        return
+    with engine.begin() as connection:
+        newest = connection.scalar(text("SELECT last_value FROM jobs_id_seq"))
+    if not _all_recorded():
+        return
+    written = _STEP
+    while written == _STEP:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            written = connection.execute(_FILL, {"newest": newest}).rowcount
+
+
+def _all_recorded() -> bool:
+    """Wait for those that are recording now; False: one takes too long."""
+    recording = {one for (one,) in engine.one_round_trip(_RECORDING, {})}
+    deadline = time.monotonic() + _PATIENCE
+    while recording and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        recording &= {one for (one,) in engine.one_round_trip(_RECORDING, {})}
+    return not recording
