@@ -18,7 +18,7 @@ GAP = 2  # cells between two columns
 _CUT, _MIDDLE = 10, 16  # a column that gives way keeps so many cells
 _NARROW, _COMFORTABLE = 24, 44  # one that wraps has so many, two lines' worth, or goes below its row
 _INDENT = 2  # of what is below its row
-_WORD = re.compile(r"\S+\s*|\s+")
+_WORD = re.compile(r"[^ ]+ *| +")  # other spaces hold together
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import click
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
 from simcelery.cli.output import (
     Column,
+    in_states,
     is_terminal,
     note,
     place,
@@ -159,21 +160,16 @@ def _show_counts(counted: dict[str, dict[str, int]], output: Output) -> None:
     # Only the states that occur; in words where the columns of even these do not fit.
     used = [name for name in names if totals[name]]
     rows = [*counted.items(), ("all", totals)] if len(counted) != 1 else list(counted.items())
-    columns = [Column("workflow", middle=True), *(Column(name, right=True) for name in used)]
-    columns += [Column("all", right=True)]
-    cells = [
-        [
-            name,
-            *(f"{found[state]:,}" if found.get(state) else "" for state in used),
-            f"{sum(found.values()):,}",
-        ]
+    first, last = Column("workflow", middle=True), Column("all", right=True)
+    columns = [first, *(Column(name, right=True) for name in used), last]
+    cells: list[list[object]] = [
+        [name, *(f"{found[s]:,}" if found.get(s) else "" for s in used), f"{sum(found.values()):,}"]
         for name, found in rows
     ]
     if is_terminal() and place(columns, cells).folded:
-        said = [
-            (name, f"{sum(found.values()):,}", "  ".join(f"{found[s]:,} {s}" for s in used if found.get(s)))
+        columns = [first, last, Column("states", wrapped=True)]
+        cells = [
+            [name, f"{sum(found.values()):,}", in_states((s, found.get(s, 0)) for s in used)]
             for name, found in rows
         ]
-        show_table([columns[0], columns[-1], Column("states", wrapped=True)], said)
-    else:
-        show_table(columns, cells)
+    show_table(columns, cells)

@@ -199,9 +199,25 @@ def _styled(
 
     styled = []
     for row in rows:
-        cells = zip(columns, map(_cell, row), strict=True)
-        styled.append([Text(cell, STYLES.get(cell, "") if column.coloured else "") for column, cell in cells])
+        styled.append(
+            [
+                value if isinstance(value, Text) else Text(_cell(value), _style(column, value))
+                for column, value in zip(columns, row, strict=True)
+            ]
+        )
     return [replace(column, name=one_line(column.name)) for column in columns], styled
+
+
+def _style(column: Column, value: object) -> str:
+    return STYLES.get(str(value), "") if column.coloured else ""
+
+
+def in_states(numbers: Iterable[tuple[str, int]]) -> Text:
+    """How many are in which state, in their colours; no number is parted from its state."""
+    from rich.text import Text
+
+    parts = [Text(f"{number:,}\xa0{state}", STYLES.get(state, "")) for state, number in numbers if number]
+    return Text("  ").join(parts)
 
 
 def _cell(value: object) -> str:

@@ -14,7 +14,7 @@ import click
 from simcelery.cli import fit
 from simcelery.cli.fit import Column
 from simcelery.cli.options import Filters, Output, command, duration, filter_options, output_option
-from simcelery.cli.output import STYLES, bar_width, console, is_terminal, note, say, show_json_line
+from simcelery.cli.output import STYLES, bar_width, console, in_states, is_terminal, note, say, show_json_line
 from simcelery.cli.progress import Part, Progress
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.words import duration as in_words
@@ -188,13 +188,12 @@ def _picture(progress: Progress, remark: str) -> Text:
 def _cells(part: Part) -> list[Text]:
     from rich.text import Text
 
-    states = [Text(f"{number:,} {state}", STYLES.get(state, "")) for state, number in in_order(part)]
     return [
         Text(one_line(part.name)),
         bar(part, bar_width()),
         Text(f"{part.finished:,}/{part.total:,}"),
         Text(pace(part)),
-        Text("  ").join(states),
+        in_states(in_order(part)),
     ]
 
 

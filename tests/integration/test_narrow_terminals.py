@@ -65,6 +65,12 @@ def ids(board: Services) -> dict[str, int]:
             if report:
                 put.finish(claimed, report)
         found[name] = job.id
+    other = put.record(parameters={"x": 1, "y": 2}, tags=("other",))
+    put.finish(
+        put.must_claim(other.task_id, worker),
+        put.Report(ending=put.Ending.SUCCEEDED, result={"energy": -12.5}),
+    )
+    found["other"] = other.id
     found["scheduled"] = put.record(parameters=values, delay=3600.0).id
     found["pending"] = put.record(parameters=values, idempotency_key="k" * 64).id
     found["blocked"] = put.record(parameters=values, parents=[found["pending"]]).id
@@ -72,6 +78,7 @@ def ids(board: Services) -> dict[str, int]:
     put.cancel(found["cancelled"])
     put.sql("UPDATE jobs SET progress = to_jsonb(:p ::json)", p=json.dumps({"done": 1, "message": "长" * 80}))
     put.sql("UPDATE jobs SET workflow = :name, queue = 'large-memory'", name=WORKFLOW)
+    put.sql("UPDATE jobs SET workflow = 'other.workflow' WHERE id = :id", id=other.id)
     put.sql("UPDATE workers SET note = :note", note="takes no jobs: " + "/scratch is full, " * 10)
     put.sql(
         "INSERT INTO workflows (name, description, parameters, queue, version, options) "
@@ -90,10 +97,12 @@ def ids(board: Services) -> dict[str, int]:
 CALLS: dict[str, list[str]] = {
     "list": ["{failed}", "ConvergenceError", "too large for it", "succeeded", "my_pro", "final"],
     "list -t {tag}": ["{failed}", "too large for it"],
-    "status": ["2 succeeded|SUCCEEDED", "2 failed|FAILED", "1 cancelled|CANCELLED", "10", "final"],
+    "status": ["2 succeeded|SUCCEEDED", "2 failed|FAILED", "1 cancelled|CANCELLED", "11", "final"],
     "status {failed}": ["{failed}", "too large for it"],
     "errors": ["1", "2", "ConvergenceError", "(未収束)", "far too large for it", "{failed}"],
     "watch -t succeeded": ["2/2", "2 succeeded", "Ctrl-C ends the watching"],
+    "wait {running} --timeout 1": ["{running}", "1 running"],
+    "wait {failed} {running} {pending} --timeout 1": ["1/3", "1 failed", "1 running", "1 pending"],
     "show {failed}": ["{failed}", "CaTiO3/POSCAR", "far too large for it", TAG, "一二三四", "my_pro"],
     "show {succeeded}": ["{succeeded}", "quantity_24", "16834.1", "钙钛氧"],
     "show {running}": ["{running}", "running"],
@@ -103,7 +112,7 @@ CALLS: dict[str, list[str]] = {
     "explain {pending}": ["{pending}", "large-memory"],
     "explain {blocked}": ["{pending}"],
     "explain {scheduled}": ["{scheduled}"],
-    "results": ["{succeeded}", "quantity_", "--format csv"],
+    "results": ["{succeeded}", "quantity_", "--format csv", "other.workflow", "{other}", "-12.5"],
     "stats": ["finished", "final"],
     "workers": ["celery@", ".org", "2/1", "default", "gpu", "large-memory", "/scratch is full"],
     "workflows": ["my_pro", "final", "large-memory", "直到收敛"],
@@ -152,3 +161,17 @@ def on_terminal(project: Project, arguments: list[str], width: int) -> str:
     os.close(write)
     assert process.exitcode in (0, 1, 2), f"{arguments}: {process.exitcode}: {shown.decode()}"
     return STYLE.sub("", shown.decode().replace("\r", "\n"))  # a line that is written over counts as well
+
+
+def test_watch_fits_the_height_whatever_the_number_of_workflows(project: Project, board: Services) -> None:
+    for number in range(40):
+        job = put.record(workflow=f"{WORKFLOW}_{number}", tags=("many",))
+        put.cancel(job.id)
+    for width in (60, 200):
+        shown = on_terminal(project, ["watch", "-t", "many"], width)
+        last = shown[shown.rindex("WORKFLOW") :].strip().splitlines()
+        assert len([line for line in last if line]) <= 24
+        together = "".join(shown.split())
+        assert "40cancelled" in together
+        assert re.search(r"\d+more", together)
+        assert "Ctrl-Cendsthewatching" in together
