@@ -200,6 +200,11 @@ def last_id(connection: Connection) -> int | None:
     return connection.scalar(select(func.max(Job.id)))
 
 
+def any_between(connection: Connection, first: int, last: int) -> bool:
+    """Whether a job with a number from `first` to `last` is on the board."""
+    return bool(connection.scalar(select(select(Job.id).where(Job.id.between(first, last)).exists())))
+
+
 def counts(connection: Connection, which: Filter) -> dict[State, int]:
     """How many jobs are in each state; states with none are left out."""
     rows = connection.execute(select(Job.state, func.count()).where(*which.conditions()).group_by(Job.state))

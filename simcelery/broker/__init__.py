@@ -259,6 +259,7 @@ def ping() -> dict[str, Any]:
         info = client.info()
         return {
             "version": info.get("valkey_version") or info.get("redis_version"),
+            "compatible": info.get("redis_version"),  # Valkey says which Redis it is like
             "policy": info.get("maxmemory_policy"),
             "aof": bool(info.get("aof_enabled")),
             "memory": info.get("used_memory"),

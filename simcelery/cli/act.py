@@ -34,8 +34,12 @@ if TYPE_CHECKING:
 )
 @ids_argument()
 @filter_options
-@click.option("--wait", "wait", is_flag=True, help="Wait until the running ones have ended, and say how.")
-@click.option("--timeout", metavar="DURATION", help="With --wait: at most 90, 1h30m or HH:MM:SS.")
+@click.option("--wait", "wait", is_flag=True, help="Wait until the running jobs have ended, and say how.")
+@click.option(
+    "--timeout",
+    metavar="DURATION",
+    help="With --wait: wait at most this long: 90 (seconds), 1h30m or HH:MM:SS.",
+)
 @yes_option
 @output_option
 def cancel(
@@ -46,11 +50,12 @@ def cancel(
     yes: bool,
     output: Output,
 ) -> int:
-    """Cancel jobs: at once where they wait, and a running one as soon as its worker hears of it.
+    """Cancel jobs: waiting ones at once, running ones as soon as their workers hear of it.
 
-    IDS are 42, 1-5,8, last or - (from stdin). Jobs that have ended are left alone. Asks before it cancels
-    more than one. With --wait the exit code is 1 if a job ended otherwise, or the time is up; Ctrl-C stops
-    the waiting, not the cancel.
+    IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
+
+    Jobs that have ended are left alone. Asks before it cancels more than one. With --wait the exit code
+    is 1 if a job ended in another way, or the time is up; Ctrl-C stops the waiting, not the cancel.
     """
     from simcelery.board.states import ACTIVE
     from simcelery.cli import stopped
@@ -92,8 +97,10 @@ def cancel(
 )
 @ids_argument()
 @filter_options
-@click.option("--with-parents", is_flag=True, help="Retry the parents that did not succeed too.")
-@click.option("--error", metavar="N|TYPE", help="Those that failed with this error: see 'simcelery errors'.")
+@click.option("--with-parents", is_flag=True, help="Also retry the parents that did not succeed.")
+@click.option(
+    "--error", metavar="N|TYPE", help="Only jobs that failed with this error: see 'simcelery errors'."
+)
 @yes_option
 @output_option
 def retry(
@@ -104,11 +111,13 @@ def retry(
     yes: bool,
     output: Output,
 ) -> int:
-    """Send failed, cancelled and upstream_failed jobs back to work, with what failed upstream of them.
+    """Retry failed and cancelled jobs, and the jobs that are upstream_failed because of them.
 
-    IDS are 42, 1-5,8, last or - (from stdin). Asks before it retries more than one. Attempts go on
-    counting; failures and losses start again at 0. A number after --error is that of 'simcelery errors'
-    with the same filters (but -n) at this moment; a type stays what it is.
+    IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
+
+    Asks before it retries more than one. Attempts go on counting; failures and losses start again at 0.
+    The numbers that --error takes are those of 'simcelery errors' with the same filters (except -n). They
+    change as jobs fail; a type always means the same.
     """
     from simcelery.board.states import UNSUCCESSFUL
     from simcelery.cli.selectors import chunks

@@ -12,7 +12,7 @@ from simcelery.errors import SchemaError
 @click.group("db", invoke_without_command=True)
 @click.pass_context
 def db(ctx: click.Context) -> None:
-    """The board's schema. 'simcelery up' looks after that of the embedded board."""
+    """Look after the board's schema. 'simcelery up' does so for the embedded board."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -34,10 +34,7 @@ def upgrade(output: Output) -> None:
 @command("current", "simcelery db current", "simcelery db current -o json")
 @output_option
 def current(output: Output) -> None:
-    """Print the schema's revision.
-
-    Also says which one this simcelery works with.
-    """
+    """Print the revision of the board's schema, and the one that this simcelery needs."""
     from simcelery.board import migrate
     from simcelery.board.schema import REVISION
 
@@ -53,10 +50,7 @@ def current(output: Output) -> None:
 @command("check", "simcelery db check && celery -A simcelery worker")
 @output_option
 def check(output: Output) -> None:
-    """Exit with 2 unless it is current.
-
-    One line says what to do.
-    """
+    """Exit with code 2 unless the board's schema is up to date; one line says what to do."""
     from simcelery.board import migrate
     from simcelery.board.schema import REVISION
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_SKEW = 2.0
 _OLDEST_POSTGRES = 14
+_OLDEST_REDIS = (6, 0, 6)  # LPOS, with which stale messages are found
 
 
 @command(
@@ -27,9 +28,9 @@ _OLDEST_POSTGRES = 14
 )
 @output_option
 def doctor(output: Output) -> int:
-    """Check everything: settings, board, broker, workers, workflows. Says what to do.
+    """Check settings, folders, board, broker, workers and workflows, and say what to do about what is wrong.
 
-    Exit code 0 without a FAIL, 3 if a service is unreachable, else 2.
+    Exit code 0 if no check fails, 3 if a service is unreachable, else 2.
     """
     found = list(examine())
     failed = [check for check in found if check.verdict == "FAIL"]
@@ -98,6 +99,12 @@ def _settings(settings: Settings) -> Iterator[Check]:
             yield Check(name, "ok", f"{masked(url())} ({source(settings, name)})")
         except SimceleryError as error:
             yield Check(name, "FAIL", "none", str(error), exit_code=3)
+
+
+def older(version: str, oldest: tuple[int, ...]) -> bool:
+    """Whether a server's version, such as ``7.2.4-rc1``, comes before the oldest that will do."""
+    numbers = tuple(map(int, re.findall(r"[0-9]{1,9}", version)[: len(oldest)]))
+    return bool(numbers) and numbers < oldest
 
 
 def source(settings: Settings, name: str) -> str:
@@ -176,7 +183,10 @@ def _broker() -> Iterator[Check]:
     from simcelery import broker
 
     redis: dict[str, Any] = broker.ping()
-    yield Check("redis", "ok", f"{redis['version']}, {(redis['memory'] or 0) / 2**20:.1f} MiB used")
+    old = older(str(redis["compatible"]), _OLDEST_REDIS)
+    advice = f"simcelery needs Redis {'.'.join(map(str, _OLDEST_REDIS))} or newer" if old else ""
+    used = f"{redis['version']}, {(redis['memory'] or 0) / 2**20:.1f} MiB used"
+    yield Check("redis", "FAIL" if old else "ok", used, advice)
     yield Check(
         "encryption", "warn" if redis["gap"] else "ok", f"Redis: {redis['gap'] or 'nobody reads along'}"
     )

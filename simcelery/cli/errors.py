@@ -42,12 +42,14 @@ _COLUMNS = (
 @filter_options
 @output_option
 def errors(selection: Selection | None, filters: Filters, output: Output) -> None:
-    """Show why jobs failed: errors of the same type and message, counted, with nodes and an example.
+    """Show why jobs failed: how many with which type of error and message, on which nodes, and one example
+    of each.
 
-    IDS are 42, 1-5,8, last or - (from stdin). Messages count as the same if they differ in paths and
-    numbers only. The newest 5,000 failures are read, or as many as -n says. The largest group is number 1;
-    'retry --error 1', with the same filters, sends all its jobs back to work. With -o quiet one id of each
-    group is printed.
+    IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
+
+    Messages count as the same if they differ only in paths and numbers. The newest 5,000 failures are
+    read, or as many as -n says. The largest group is number 1; 'retry --error 1', with the same filters,
+    retries all its jobs. With -o quiet one id of each group is printed.
     """
     newest = filters.limit or _NEWEST
     found = _groups(which(selection, filters), newest)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @ids_argument(required=True)
 @output_option
 def explain(selection: Selection, output: Output) -> None:
-    """Say why a job does not run, or not yet: what it waits for, who could run it, what to do.
+    """Say why a job does not run, or not yet: what it waits for, who could run it, and what to do.
 
-    JSON: the reasons, each with a code, a text and an advice. -o quiet prints the codes alone.
+    With -o json each reason has a code, a text and advice; -o quiet prints only the codes.
     """
     from simcelery.cli.reasons import reasons
 

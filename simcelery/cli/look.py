@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from simcelery.cli.options import Filters, Output, command, filter_options, output_option
+from simcelery.cli.options import Filters, Number, Output, command, filter_options, output_option
 from simcelery.cli.output import (
     Column,
     in_states,
@@ -50,17 +50,19 @@ _COLUMNS = (
 @ids_argument()
 @filter_options
 @click.option(
-    "--before", type=click.IntRange(1, LARGEST), metavar="ID", help="Older than this job: the next page."
+    "--before", type=Number(1, LARGEST), metavar="ID", help="Only jobs older than this one: the next page."
 )
-@click.option("--after", type=click.IntRange(0, LARGEST), metavar="ID", help="Newer than this job.")
+@click.option("--after", type=Number(0, LARGEST), metavar="ID", help="Only jobs newer than this one.")
 @output_option
 def list_(
     selection: Selection | None, filters: Filters, before: int | None, after: int | None, output: Output
 ) -> None:
     """List jobs, the newest first.
 
-    IDS are 42, 1-5,8, last or - (from stdin). A table shows 20 unless -n says otherwise; JSON and ids are
-    complete. --before and --after turn the pages.
+    IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
+
+    A table shows 20 jobs unless -n says otherwise; JSON and ids are complete. --before and --after turn
+    the pages.
     """
     from simcelery.board import pages, queries
 

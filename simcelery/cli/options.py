@@ -19,7 +19,22 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 Output = Literal["table", "json", "quiet"]
 STATES = [str(state) for state in State]
-COUNT = click.IntRange(1, 2**31 - 1)
+
+
+class Number(click.ParamType):  # type: ignore[type-arg]
+    """A whole number whose limits need no words in the help: nobody gets near them."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int) -> None:
+        self._range = click.IntRange(least, most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or a fault in click's words."""
+        return self._range.convert(value, param, ctx)
+
+
+COUNT = Number(1, 2**31 - 1)
 
 
 @dataclass
@@ -127,14 +142,14 @@ def output_option(function: F) -> F:
         "--output",
         type=click.Choice(["table", "json", "quiet"]),
         default="table",
-        help="A table for people (default), JSON, or ids only.",
+        help="A table (default), JSON, or ids only.",
     )
     return option(function)
 
 
 def yes_option(function: F) -> F:
     """``-y/--yes``."""
-    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")(function)
 
 
 @dataclass(frozen=True)
@@ -183,13 +198,15 @@ def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., 
             multiple=True,
             metavar="STATE",
             type=click.Choice(STATES, case_sensitive=False),
-            help="In this state (repeat for several).",
+            help=f"Only jobs in this state (repeat for several): {', '.join(STATES)}.",
         )
-        @click.option("-w", "--workflow", shell_complete=workflow_names, help="Of this workflow.")
-        @click.option("-t", "--tag", "tags", multiple=True, help="With this tag (repeat: with all of them).")
-        @click.option("-q", "--queue", help="In this queue.")
+        @click.option("-w", "--workflow", shell_complete=workflow_names, help="Only jobs of this workflow.")
+        @click.option(
+            "-t", "--tag", "tags", multiple=True, help="Only jobs with this tag (repeat: with all of them)."
+        )
+        @click.option("-q", "--queue", help="Only jobs in this queue.")
         @click.option("--since", metavar="DURATION", help=since)
-        @click.option("-n", "--limit", type=COUNT, help="At most so many jobs.")
+        @click.option("-n", "--limit", type=COUNT, metavar="N", help="At most this many jobs.")
         @wraps(function)
         def packed(*args: Any, **given: Any) -> int | None:
             chosen = {name: given.pop(name) for name in Filters.__dataclass_fields__}
@@ -202,12 +219,14 @@ def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., 
 
 def filter_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
     """``--state``, ``--workflow``, ``--tag``, ``--queue``, ``--since`` and ``--limit``, as one `Filters`."""
-    return _filters("Submitted in the last 90, 1h30m, 2d …")(function)
+    return _filters("Only jobs submitted within this time: 90 (seconds), 1h30m, 2d.")(function)
 
 
 def window_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
     """The same where ``--since`` is about the end of a job: what is shown happened in that time."""
-    return _filters("Finished in the last 90, 1h30m, 2d … (default 24h).")(function)
+    return _filters("Only jobs that finished within this time: 90 (seconds), 1h30m, 2d (default: 24h).")(
+        function
+    )
 
 
 def duration(option: str, text: str | None) -> float | None:

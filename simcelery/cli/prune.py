@@ -29,20 +29,24 @@ EXIT_INTERRUPTED = 130
     "simcelery prune --older-than 30d --archive /data/jobs",
     "simcelery prune --older-than 1d -y",
 )
-@click.option("--older-than", metavar="DURATION", help="Finished longer ago; default: the setting retention.")
+@click.option(
+    "--older-than",
+    metavar="DURATION",
+    help="Jobs that finished longer ago than this (default: the setting retention).",
+)
 @click.option(
     "--archive",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write the jobs to files in this folder before.",
+    help="First write the jobs to files in this folder.",
 )
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["jsonl", "parquet"]),
     default="jsonl",
-    help="Of the files: JSON lines with gzip (default), or Parquet, which needs pyarrow.",
+    help="Format of those files: JSON lines with gzip (default), or Parquet, which needs pyarrow.",
 )
-@click.option("--dry-run", is_flag=True, help="Say how many jobs that are; delete nothing.")
+@click.option("--dry-run", is_flag=True, help="Say how many jobs would be deleted; delete nothing.")
 @yes_option
 @output_option
 def prune(
@@ -53,11 +57,12 @@ def prune(
     yes: bool,
     output: Output,
 ) -> int:
-    """Delete jobs that finished long ago, with attempts and logs, and workers that are gone as long.
+    """Delete jobs that finished long ago, with their attempts and logs, and workers that have been gone as
+    long.
 
-    A job stays while one that depends on it is not finished, or not as long ago. With --archive a job is
-    deleted only after a file that holds it is on the disk; whatever is interrupted can be repeated. With
-    -o quiet the names of the files are printed.
+    A job stays while a job that depends on it is not finished, or finished too recently. With --archive a
+    job is deleted only when a file that holds it is on the disk; whatever is interrupted can be repeated.
+    With -o quiet the names of the files are printed.
     """
     from simcelery.recovery import archive as archives
 

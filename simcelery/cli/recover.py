@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Say what would be done; change and send nothing.")
 @output_option
 def recover(dry_run: bool, output: Output) -> None:
-    """Do what the workers' recovery does, once, here and now.
+    """Run the workers' recovery once, here and now.
 
-    Rescues the jobs of lost workers, stages those whose time has come, fails those whose parents did not
-    succeed, prunes old ones, and sends messages that are missing. Needed only where no worker runs: each
-    of them does this all the time. With -o quiet only the exit code tells.
+    It rescues the jobs of lost workers, stages the jobs whose time has come, settles those whose parents
+    did not succeed, prunes old ones, and sends the messages that are missing. Needed only where no worker
+    runs: every worker does all this by itself. With -o quiet only the exit code tells.
     """
     from simcelery.recovery import by_hand
 

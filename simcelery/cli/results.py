@@ -64,7 +64,10 @@ def result(selection: Selection, output: Output) -> None:
 @ids_argument()
 @filter_options
 @click.option(
-    "--format", "format_", type=click.Choice(["table", "csv", "json"]), help="Default: as --output."
+    "--format",
+    "format_",
+    type=click.Choice(["table", "csv", "json"]),
+    help="Format of the output (default: that of --output).",
 )
 @output_option
 def results(
@@ -75,7 +78,9 @@ def results(
 ) -> int:
     """Print the results of all jobs that succeeded, with their parameters, oldest first.
 
-    IDS are 42, 1-5,8, last or - (from stdin). Exit code 1 if a job among IDS did not succeed.
+    IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
+
+    Exit code 1 if a job among IDS did not succeed.
     """
     if others := sorted(set(filters.states) - {"succeeded"}):
         raise UsageError(

@@ -37,7 +37,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Servers": {
         "up": Verb("servers", "up", "Start the embedded servers and bring their board up to date."),
         "down": Verb("servers", "down", "Stop the embedded servers; their data stays."),
-        "doctor": Verb("doctor", "doctor", "Check everything, and say what to do."),
+        "doctor": Verb("doctor", "doctor", "Check everything, and say what to do about what is wrong."),
         "db": Verb("db", "db", "The board's schema: upgrade, current, check."),
         "demo": Verb("demo", "demo", "The equations of state of seven metals, end to end."),
     },
@@ -60,16 +60,20 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     },
     "Act": {
         "cancel": Verb("act", "cancel", "Cancel jobs."),
-        "retry": Verb("act", "retry", "Send jobs that did not succeed back to work."),
+        "retry": Verb("act", "retry", "Retry jobs that did not succeed."),
     },
     "Workers": {
-        "workers": Verb("workers", "workers", "Who works, and who did until lately."),
-        "recover": Verb("recover", "recover", "Do what the workers' recovery does, here and now."),
-        "prune": Verb("prune", "prune", "Delete jobs that finished long ago, archived or not."),
-        "spool": Verb("spool", "spool", "Outcomes that have not reached the board; 'spool push' delivers."),
+        "workers": Verb("workers", "workers", "Live workers, and those that stopped recently."),
+        "recover": Verb("recover", "recover", "Run the workers' recovery once, here and now."),
+        "prune": Verb(
+            "prune", "prune", "Delete jobs that finished long ago; archive them before if you like."
+        ),
+        "spool": Verb(
+            "spool", "spool", "Outcomes that could not reach the board yet; 'spool push' delivers them."
+        ),
     },
     "Shell": {
-        "completion": Verb("complete", "completion", "The script that lets your shell complete."),
+        "completion": Verb("complete", "completion", "Print the script for tab completion in your shell."),
     },
 }
 VERBS: dict[str, Verb] = {name: verb for section in SECTIONS.values() for name, verb in section.items()}
@@ -123,7 +127,7 @@ def _did_you_mean(name: str) -> str:
     cls=Root,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 fine, 1 a job in question did not succeed, 2 usage or configuration, "
+    epilog="Exit codes: 0 fine, 1 a job did not succeed, 2 wrong usage or configuration, "
     "3 a service is unreachable.",
 )
 @global_options

@@ -29,7 +29,7 @@ class Selection:
 
     Attributes:
         numbers: named one by one; each must be on the board.
-        ranges: first and last; what is missing in between is no error.
+        ranges: first and last; what is missing in between is no error, as long as there is one.
         last: the job that was recorded last.
         single: one job was named, so that one is shown.
     """
@@ -91,7 +91,12 @@ def ids_argument(*, required: bool = False) -> Callable[[F], F]:
         return None if ctx.resilient_parsing else parse(value)
 
     return click.argument(
-        "selection", nargs=-1, metavar="IDS", required=required, callback=convert, shell_complete=job_ids
+        "selection",
+        nargs=-1,
+        metavar="IDS" if required else "[IDS]...",
+        required=required,
+        callback=convert,
+        shell_complete=job_ids,
     )
 
 
@@ -99,7 +104,7 @@ def resolve(selection: Selection) -> list[int]:
     """The ids that a selection names, ascending. Ranges end at the newest job.
 
     Raises:
-        JobNotFoundError: a job that is named by its number, or `last`, is not on the board.
+        JobNotFoundError: one that is named by its number, all of a range, or `last`, is not on the board.
     """
     from simcelery.board import engine, queries
 
@@ -109,8 +114,11 @@ def resolve(selection: Selection) -> list[int]:
         known: set[int] = set()
         for part in chunks(sorted(found)):
             known.update(queries.states(connection, part))
+        empty = [ends for ends in selection.ranges if not queries.any_between(connection, *ends)]
     if missing := sorted(found - known):
         raise JobNotFoundError(f"there is no job {missing[0]}")
+    if empty:
+        raise JobNotFoundError(f"there is no job among {empty[0][0]}-{empty[0][1]}")
     done = 0
     for first, last in sorted(selection.ranges):  # each id once, however often it is named
         found.update(range(max(first, done + 1), min(last, newest or 0) + 1))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def up(output: Output) -> None:
     """Start the embedded servers, Postgres and Redis, and bring their board up to date.
 
-    They need no root and listen on this machine only. Their data is in the setting home. What runs
-    already is left alone.
+    They need no root and listen on this machine only. Their data is in the folder that the setting home
+    names. Servers that are already running are left alone.
     """
     from simcelery import services
     from simcelery.board import migrate

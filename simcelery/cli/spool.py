@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def spool(ctx: click.Context, output: Output) -> None:
     """Outcomes that wait in the home folder because Postgres could not be reached when their jobs ended.
 
-    Every worker with the same home delivers them as soon as it can. Without a subcommand: list them.
+    Every worker with the same home delivers them as soon as it can. Without a subcommand they are listed.
     """
     ctx.default_map = {"push": {"output": output}}  # -o may stand before push
     if ctx.invoked_subcommand is not None:
@@ -108,10 +108,10 @@ def _show(found: Sequence[Spooled], ids: dict[uuid.UUID, int]) -> None:
 @command("push", "simcelery spool push", "simcelery --home /scratch/me spool push")
 @output_option
 def push(output: Output) -> None:
-    """Deliver what waits to the board.
+    """Deliver the outcomes that wait to the board.
 
-    Safe to repeat, and beside workers that do the same. An outcome of an attempt that had been given up is
-    recorded if no newer claim was made, and is kept beside the attempt otherwise. Exit code 3 if the board
+    Safe to repeat, even while workers do the same. The outcome of an attempt that had been given up is
+    recorded unless the job was claimed anew; then it is kept beside the attempt. Exit code 3 if the board
     cannot be reached: nothing is lost.
     """
     from simcelery.settings import get_settings

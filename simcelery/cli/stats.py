@@ -48,10 +48,12 @@ def stats(selection: Selection | None, filters: Filters, output: Output) -> None
     Rates are over the time in which the jobs were at work: from the first start to the last end, or to now
     while some run.
 
-    IDS are 42, 1-5,8, last or - (from stdin). Waiting is from the submission, or the time that was asked
-    for, to the start, parents included; running is the last attempt: the median, what nine in ten stay
-    below, and the longest, of the newest 20,000 that finished, or as many as -n says. With -o quiet only
-    the number of finished jobs is printed.
+    IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
+
+    Jobs wait from their submission, or from the time that --run-at named, to their start; waiting for
+    parents counts. They run as long as their last attempt. Shown are the median, the time that nine in
+    ten stay below, and the longest, of the newest 20,000 jobs that finished, or as many as -n says. With
+    -o quiet only the number of finished jobs is printed.
     """
     from simcelery.board import engine, summaries
 

@@ -11,7 +11,7 @@ import click
 
 from simcelery.cli import sources
 from simcelery.cli.complete import parameter_names, workflow_names
-from simcelery.cli.options import COUNT, Command, Output, command, duration, output_option
+from simcelery.cli.options import COUNT, Command, Number, Output, command, duration, output_option
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.recording import prepared, record_all
 from simcelery.cli.records import KEYS, plain, record, summary
@@ -60,21 +60,21 @@ class SubmitCommand(Command):
 @click.option(
     "--each",
     metavar="FILE|GLOB",
-    help="A job for each line of a .jsonl (- for stdin), .csv or .tsv file, or for each file: NAME='*.cif'.",
+    help="One job per row of a .jsonl, .csv or .tsv file (-: JSON lines on stdin) or per file: NAME='*.cif'.",
 )
 @click.option(
     "--grid",
     multiple=True,
     metavar="NAME=V,V,…",
-    help="A job for each value, also START:STOP:STEP with both ends (repeat: all combinations).",
+    help="One job per value; START:STOP:STEP includes both ends (repeat: all combinations).",
 )
-@click.option("-p", "--priority", type=click.IntRange(0, 9), help="0 to 9; higher runs first.")
-@click.option("-q", "--queue", help="Where it waits.")
+@click.option("-p", "--priority", type=Number(0, 9), metavar="N", help="0 to 9; higher runs first.")
+@click.option("-q", "--queue", help="The queue in which it waits.")
 @click.option("-t", "--tag", "tags", multiple=True, help="A word to find it by (repeat for several).")
 @click.option(
     "--after", multiple=True, metavar="IDS", help="Jobs that must succeed first: 42, 1-5,8, last, -."
 )
-@click.option("--run-at", metavar="TIME", help="Not before: 2030-01-31T08:00 (local time), or +2h.")
+@click.option("--run-at", metavar="TIME", help="Not before this time: 2030-01-31T08:00 (local time), or +2h.")
 @click.option(
     "--dedupe",
     is_flag=True,
@@ -85,12 +85,14 @@ class SubmitCommand(Command):
     "--on-failed",
     type=click.Choice(["retry", "keep", "error"]),
     default="retry",
-    help="With --dedupe, where that job did not succeed (default: retry).",
+    help="What --dedupe does if that job did not succeed (default: retry).",
 )
-@click.option("--max-attempts", type=COUNT, help="How often its own errors are tried.")
-@click.option("--time-limit", metavar="DURATION", help="Stop it after 90, 1h30m or HH:MM:SS.")
-@click.option("--wait", is_flag=True, help="Wait until all are finished; then as 'simcelery wait'.")
-@click.option("--timeout", metavar="DURATION", help="With --wait: at most so long.")
+@click.option("--max-attempts", type=COUNT, metavar="N", help="How many attempts it gets if it fails.")
+@click.option(
+    "--time-limit", metavar="DURATION", help="Stop it after this time: 90 (seconds), 1h30m or HH:MM:SS."
+)
+@click.option("--wait", is_flag=True, help="Wait until all are finished, as 'simcelery wait' does.")
+@click.option("--timeout", metavar="DURATION", help="With --wait: wait at most this long.")
 @click.option("--dry-run", is_flag=True, help="Validate everything and show it; write nothing.")
 @output_option
 @click.pass_context
@@ -110,8 +112,8 @@ def submit(
     """Submit one job, or one for each row, file or point of a grid, or a command.
 
     Values are read as JSON where that fits the parameter, else as text. Everything is validated before
-    anything is written; of more than 10,000 jobs from stdin only each 10,000. With --dedupe a submission
-    that was interrupted goes on where it stopped when it is repeated.
+    anything is written; more than 10,000 jobs from stdin are validated and written 10,000 at a time.
+    With --dedupe a submission that was interrupted goes on where it stopped when it is repeated.
     """
     from simcelery.cli import targets
 

@@ -41,13 +41,16 @@ _PATIENCE = 300.0  # with a board that does not answer
 )
 @ids_argument()
 @filter_options
-@click.option("--timeout", metavar="DURATION", help="At most 90, 1h30m or HH:MM:SS.")
+@click.option(
+    "--timeout", metavar="DURATION", help="Wait at most this long: 90 (seconds), 1h30m or HH:MM:SS."
+)
 @output_option
 def wait(selection: Selection | None, filters: Filters, timeout: str | None, output: Output) -> int:
     """Wait until jobs are finished, and show their progress. Ctrl-C stops the waiting, not the jobs.
 
-    IDS are 42, 1-5,8, last or - (from stdin). For one job its result is printed as JSON. Exit code 1 if
-    any job did not succeed, or the time is up.
+    IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
+
+    For one job its result is printed as JSON. Exit code 1 if any job did not succeed, or the time is up.
     """
     from simcelery.board import engine, queries
 

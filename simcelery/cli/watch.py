@@ -39,19 +39,23 @@ _PATIENCE = 300.0  # with a board that does not answer
 @ids_argument()
 @filter_options
 @click.option(
-    "--every", metavar="DURATION", help="How often to look: 2s on a terminal, else 10s; 1s or more."
+    "--every",
+    metavar="DURATION",
+    help="How often to look (default: 2s on a terminal, else 10s; at least 1s).",
 )
-@click.option("--forever", is_flag=True, help="Go on when nothing is left.")
+@click.option("--forever", is_flag=True, help="Keep watching when nothing is left.")
 @output_option
 def watch(
     selection: Selection | None, filters: Filters, every: str | None, forever: bool, output: Output
 ) -> None:
     """Show by workflow how many jobs are in which state, the rate of the last minute and the time left.
 
-    IDS are 42, 1-5,8, last or - (from stdin). Without IDS and filters: all that is open, and what finishes
-    from now on. The rate is that of the time with work; of slow jobs, that of the last ten. A terminal is
-    redrawn; a pipe gets a line each time, with -o json an object on a line. Ends when nothing is left.
-    Ctrl-C ends the watching, not the jobs. The exit code does not tell how the jobs ended: see 'wait'.
+    IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
+
+    Without IDS and filters it shows all unfinished jobs, and those that finish from now on. The rate
+    counts only the time with work; for slow jobs it is that of the last ten. A terminal is redrawn; a
+    pipe gets one line each time, with -o json one object per line. Ends when nothing is left. Ctrl-C ends
+    the watching, not the jobs. The exit code does not tell how the jobs ended: see 'wait'.
     """
     if filters.states or filters.limit:
         raise UsageError("watch shows jobs in all states, and all of them: leave out --state and --limit")

@@ -31,13 +31,13 @@ _COLUMNS = (
 @command(
     "workers", "simcelery workers", "simcelery workers --all", "simcelery workers -o json | jq '.[].host'"
 )
-@click.option("--all", "all_", is_flag=True, help="Also those that were gone more than a day ago.")
+@click.option("--all", "all_", is_flag=True, help="Also those that stopped more than a day ago.")
 @output_option
 def workers(all_: bool, output: Output) -> None:
-    """List the workers: those that live, and those that were gone within the last day.
+    """List the live workers, and those that stopped within the last day.
 
-    A worker is live; quarantined: it lives and takes no jobs, since its last ones all failed at once;
-    overdue: its lease has ended and it has not, so that its jobs are about to be rescued; or ended.
+    A worker is live; quarantined: it lives but takes no jobs, because its last ones all failed at once;
+    overdue: its lease has run out, so its jobs will soon be rescued; or ended.
     """
     from simcelery.board import engine, fleet
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simcelery.cli.complete import parameter_names, workflow_names
-from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.options import Number, Output, command, output_option
 from simcelery.cli.output import (
     Column,
     heading,
@@ -176,14 +176,15 @@ def _schema_type(entry: dict[str, Any]) -> str:
 @click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=parameter_names)
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**53 - 1),
-    help="Begin the random numbers with this, as an attempt whose seed `simcelery show` tells.",
+    type=Number(0, 2**53 - 1),
+    metavar="N",
+    help="The seed of the random numbers, such as that of an attempt: 'simcelery show' tells it.",
 )
 def run(workflow: str, parameters: tuple[str, ...], seed: int | None) -> None:
     """Run a workflow here and now, without a queue or a board, and print its result as JSON.
 
     Values are read as JSON where that fits the parameter, else as text. What the workflow prints goes to
-    stderr.
+    stderr. Without --seed a fresh one is taken, and told on stderr.
     """
     from simcelery.execution import entropy
     from simcelery.settings import get_settings
@@ -194,11 +195,15 @@ def run(workflow: str, parameters: tuple[str, ...], seed: int | None) -> None:
     definition = registry.get(workflow)
     given = definition.parameters.bind((), definition.parameters.parse(pairs(parameters)))
     valid = definition.parameters.validate(given)
+    used = entropy.fresh() if seed is None else seed
     try:
         with unchanged_streams(), contextlib.redirect_stdout(sys.stderr):
-            entropy.start(seed)
+            entropy.start(used)
             result = definition.function(**valid)
     except (Exception, SystemExit) as error:
         line = f"{workflow} failed: {type(error).__name__}: {error}"
-        raise JobFailedError(f"{line} (run again with --debug for the traceback)") from error
+        again = "run again with --debug for the traceback"
+        raise JobFailedError(f"{line} ({again}, with --seed {used} for the same numbers)") from error
+    if seed is None:
+        note(f"simcelery: its random numbers began with --seed {used}")
     show_json(plain(encode(result, "result")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 import pytest
 
 from simcelery import errors
+from simcelery.board.states import State
 from simcelery.cli import root
 from simcelery.cli.root import SECTIONS, VERBS
 
@@ -82,6 +84,23 @@ def test_every_verb_has_help_with_examples(name: str) -> None:
         text = each.get_help(click.Context(each, info_name=each.name))
         assert "Examples:\n  " in text
         assert each.help
+
+
+@pytest.mark.parametrize(
+    "name", ["list", "status", "watch", "wait", "results", "errors", "stats", "cancel", "retry"]
+)
+def test_the_help_of_a_filter_names_all_states(name: str) -> None:
+    verb = root.root.get_command(click.Context(root.root), name)
+    assert verb is not None
+    text = " ".join(verb.get_help(click.Context(verb, info_name=name)).split())
+    assert ", ".join(State) in text
+
+
+def test_the_readme_has_all_verbs_and_no_others() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    table = text[text.index("| verb | does |") :].partition("\n\n")[0].splitlines()[2:]
+    rows = [set(re.findall(r"`(?:simcelery )?([a-z]+)", row.split("|")[1])) for row in table]
+    assert sorted(name for names in rows for name in names if name != "celery") == sorted(VERBS)
 
 
 def test_an_unknown_verb_is_answered_with_the_one_that_was_meant() -> None:
@@ -291,8 +310,11 @@ def test_run_prints_json_and_keeps_stdout_clean(tmp_path: Path) -> None:
         "}",
     ]
     assert "talking" in done.stderr
+    assert re.search(r"simcelery: its random numbers began with --seed [0-9]+\n", done.stderr)
+    assert "seed" not in run("talk.talk", "x=2", "--seed", "5").stderr
     done = run("talk.fail")
     assert done.returncode == 1
+    assert re.search(r"with --seed [0-9]+ for the same numbers", done.stderr)
     assert done.stderr.startswith("simcelery: talk.fail failed: ValueError: diverged")
     assert done.stderr.count("\n") == 1
 
