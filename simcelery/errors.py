@@ -8,6 +8,7 @@
     │   ├── DefinitionError            a function cannot become a workflow, or its module does not import
     │   ├── UnknownWorkflowError       no workflow has this name
     │   ├── ParametersError            parameters do not fit the workflow's signature
+    │   ├── RefusedByBoardError          Postgres does not take a value
     │   ├── EncodingError              a value cannot be stored on the board; names the path to it
     │   │   └── PayloadTooLargeError   a value is larger than max_payload
     │   ├── CanvasError                a Celery canvas that cannot be recorded as jobs
@@ -63,6 +64,10 @@ class UnknownWorkflowError(UsageError):
 
 class ParametersError(UsageError):
     """Parameters do not fit the workflow's signature."""
+
+
+class RefusedByBoardError(UsageError):
+    """Postgres does not take what was to be written."""
 
 
 class EncodingError(UsageError):

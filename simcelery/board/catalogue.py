@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from simcelery.board import bad_rows
 from simcelery.board.models import Workflow
 
 # jsonb has an order of its own; beside the schema's properties is an array with that of the signature.
@@ -59,7 +61,35 @@ def read(connection: Connection) -> list[Entry]:
     rows = connection.execute(
         select(*(columns[name] for name in Entry.__dataclass_fields__)).order_by(Workflow.name)
     )
-    return [_in_order(Entry(*row)) for row in rows]
+    entries = [Entry(*row) for row in rows]
+    whole = [one for one in entries if _is_whole(one.parameters, one.options)]
+    left_out = {one.name for one in entries} - {one.name for one in whole}
+    bad_rows.name({f"workflow {name}": "left out of the catalogue" for name in sorted(left_out)})
+    return [_in_order(one) for one in whole]
+
+
+def _is_whole(schema: Any, options: Any) -> bool:
+    """Whether an entry's schema and options are made as `write` makes them."""
+    if not isinstance(schema, dict) or not isinstance(options, dict):
+        return False
+    properties, required = schema.get("properties", {}), schema.get("required", [])
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        return False
+    return (
+        all(isinstance(about, dict) for about in properties.values())
+        and all(isinstance(name, str) for name in required)
+        and all(_fits(name, value) for name, value in options.items())
+    )
+
+
+def _fits(option: str, value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    match option:
+        case "priority" | "max_attempts" | "max_losses":
+            return isinstance(value, int) and number and 0 <= value <= 10_000
+        case "time_limit" | "soft_time_limit":
+            return value is None or (number and 0 < value < math.inf)
+    return True
 
 
 def _in_order(entry: Entry) -> Entry:

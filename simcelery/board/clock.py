@@ -17,7 +17,7 @@ from simcelery.board.seconds import seconds
 from simcelery.board.states import State
 
 # now() is when a transaction began: one that took longer may have written a moment later than ours.
-_MARGIN = 5.0
+MARGIN = 5.0
 
 
 def is_ahead(moment: SQLColumnExpression[Any], by: float | ColumnElement[float] = 0.0) -> ColumnElement[bool]:
@@ -26,7 +26,7 @@ def is_ahead(moment: SQLColumnExpression[Any], by: float | ColumnElement[float] 
     Parameters:
         by: how many seconds after the writing it may lie.
     """
-    return moment > func.now() + seconds(by + _MARGIN)
+    return moment > func.now() + seconds(by + MARGIN)
 
 
 def set_right(connection: Connection) -> None:
@@ -76,7 +76,7 @@ def _backoffs(connection: Connection) -> None:
 
 def ahead(connection: Connection) -> dict[str, dt.timedelta]:
     """What lies ahead of Postgres' clock, and how far: the latest of its kind. Nothing, where all is well."""
-    row = connection.execute(_LATEST, {"margin": _MARGIN}).one()
+    row = connection.execute(_LATEST, {"margin": MARGIN}).one()
     return {name: value for name, value in row._mapping.items() if value is not None}
 
 

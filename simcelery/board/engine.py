@@ -20,8 +20,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
+from simcelery.board import loading
 from simcelery.board.schema import REVISION
-from simcelery.errors import BoardUnreachableError, SchemaError, SettingsError, UsageError
+from simcelery.errors import BoardUnreachableError, RefusedByBoardError, SchemaError, SettingsError
 from simcelery.settings import Settings, get_settings
 
 STATEMENT_TIMEOUT = 60.0
@@ -126,7 +127,9 @@ class _BoundedConnection(psycopg.Connection[Any]):
 
 
 def _connect(dialect: Any, record: Any, arguments: Any, keywords: Any) -> Any:
-    return _BoundedConnection.connect(*arguments, **keywords)
+    made = _BoundedConnection.connect(*arguments, **keywords)
+    loading.prepare(made)
+    return made
 
 
 def _set_locally(connection: Connection) -> None:
@@ -257,14 +260,17 @@ def translated(made: Engine) -> Iterator[None]:
             raise SchemaError(_incomplete(made, cause)) from error
         if is_unreachable(error):
             raise BoardUnreachableError(unreachable(made, error)) from error
-        if isinstance(cause, psycopg.DataError):
-            raise UsageError(f"the board cannot store this: {str(cause).splitlines()[0]}") from error
+        if isinstance(cause, psycopg.DataError | psycopg.errors.CheckViolation):
+            reason = str(cause).splitlines()[0]
+            raise RefusedByBoardError(f"the board cannot store this: {reason}") from error
         if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None:
             # The driver itself, before it connects: of what the URL says behind its question mark.
             raise SettingsError(f"database_url: {str(cause).splitlines()[0]}") from error
         raise
     except UnicodeEncodeError as error:
-        raise UsageError("the board cannot store this: it holds bytes that are not UTF-8 text") from error
+        raise RefusedByBoardError(
+            "the board cannot store this: it holds bytes that are not UTF-8 text"
+        ) from error
     except exc.TimeoutError as error:
         raise BoardUnreachableError(f"no connection to the board at {address(made.url)} is free") from error
 

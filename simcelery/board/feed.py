@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, extract, func, or_, select, text, update
+from sqlalchemy import Connection, Select, and_, exists, func, or_, select, text, update
 
 from simcelery.board import engine
 from simcelery.board.among import among
@@ -95,9 +95,9 @@ def overdue(
     Parameters:
         at_most: how long at most a job is left alone after it was sent; seconds.
     """
-    age = extract("epoch", func.now() - Job.published_at)
-    patience = func.least(RESEND_AFTER * func.power(2, Job.publish_count - 1), at_most)
-    sent = _pending(lane).where(Job.published_at.is_not(None), age > patience)
+    doubled = func.power(2, func.least(Job.publish_count, 30) - 1)  # from 1,025 on it would overflow
+    patience = func.least(RESEND_AFTER * doubled, at_most)
+    sent = _pending(lane).where(Job.published_at < func.now() - seconds(patience))
     return [from_row(row) for row in connection.execute(sent.order_by(Job.published_at).limit(limit))]
 
 
@@ -150,7 +150,7 @@ def mark_published(ids: Sequence[int]) -> None:
 
 
 _MARK = """
-UPDATE jobs SET published_at = now(), publish_count = publish_count + 1
+UPDATE jobs SET published_at = now(), publish_count = least(publish_count, 1000000) + 1
 WHERE state = 'pending' AND id IN (
   SELECT id FROM jobs WHERE id = ANY (%(ids)s) AND state = 'pending' ORDER BY id FOR UPDATE SKIP LOCKED
 )

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from simcelery.board import encryption
+from simcelery.board import bad_rows, encryption
 from simcelery.board.among import among
 from simcelery.board.leases import is_live
 from simcelery.board.models import Attempt, Job, Recovery, Worker
@@ -69,7 +69,12 @@ def workers(
         gone_at = func.coalesce(Worker.ended_at, Worker.lease_expires_at)
         holds = exists().where(Job.worker_id == Worker.id, Job.state == State.RUNNING)
         statement = statement.where(or_(gone_at > func.now() - seconds(gone_within), holds))
-    return [dict(row._mapping) for row in connection.execute(statement)]
+    return [_worker(row) for row in connection.execute(statement)]
+
+
+def _worker(row: Any) -> dict[str, Any]:
+    lists = {name: bad_rows.words(row._mapping[name]) for name in ("queues", "workflows")}
+    return {**row._mapping, **lists, "succeeded": bad_rows.named_values(row.succeeded)}
 
 
 def lost(connection: Connection) -> list[dict[str, Any]]:
@@ -83,7 +88,7 @@ def worker_of(connection: Connection, job_id: int) -> dict[str, Any] | None:
     last = select(Job.worker_id).where(Job.id == job_id).scalar_subquery()
     statement = _select_workers().where(Worker.id == last)
     row = connection.execute(statement).one_or_none()
-    return dict(row._mapping) if row else None
+    return _worker(row) if row else None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from simcelery.board import bad_rows
 from simcelery.board.among import among
-from simcelery.board.clock import is_ahead
+from simcelery.board.clock import MARGIN
 from simcelery.board.models import Job, Worker
 from simcelery.board.seconds import seconds
 from simcelery.board.states import State
@@ -130,7 +132,9 @@ def renew(
             renewed_at=func.now(),
             lease_expires_at=func.now() + seconds(lease),
             steady_since=case((interrupted, func.now()), else_=func.least(Worker.steady_since, func.now())),
-            succeeded=Worker.succeeded.op("||")(_now_for(succeeded)),
+            succeeded=case(
+                (func.jsonb_typeof(Worker.succeeded) == "object", Worker.succeeded), else_=literal({}, JSONB)
+            ).op("||")(_now_for(succeeded)),
         )
     )
     return renewed.rowcount == 1
@@ -154,7 +158,11 @@ def accounts(connection: Connection, worker_id: int, job_ids: Iterable[int]) -> 
     A job that was never claimed is left out.
     """
     rows = connection.execute(_accounts(worker_id, job_ids))
-    return [Account(**{**row._mapping, "state": State(row.state)}) for row in rows]
+    return [
+        Account(**{**row._mapping, "state": known})
+        for row in rows
+        if row.claim_id and row.pid and (known := bad_rows.state(row.state))
+    ]
 
 
 def _accounts(worker_id: int, job_ids: Iterable[int]) -> CompoundSelect[*tuple[Any, ...]]:
@@ -213,15 +221,28 @@ def others_succeeded(
     connection: Connection, worker_id: int, workflows: Iterable[str], within_seconds: float
 ) -> bool:
     """Whether another live worker, not in quarantine, has just succeeded with one of these workflows."""
-    success = func.jsonb_each_text(Worker.succeeded).table_valued("key", "value").render_derived()
-    then = success.c.value.cast(Worker.renewed_at.type)
-    recent = and_(then > func.now() - seconds(within_seconds), ~is_ahead(then))
-    found = (
-        select(Worker.id)
-        .join(success, success.c.key.in_(list(workflows)))
-        .where(is_live(), Worker.quarantined_at.is_(None), Worker.id != worker_id, recent)
+    others = connection.execute(
+        select(Worker.succeeded, func.now().label("now")).where(
+            is_live(), Worker.quarantined_at.is_(None), Worker.id != worker_id
+        )
+    ).all()
+    names = list(workflows)
+    ages = (
+        (other.now - then).total_seconds()
+        for other in others
+        for name in names
+        if (then := _moment(bad_rows.named_values(other.succeeded).get(name)))
     )
-    return bool(connection.scalar(select(found.exists())))
+    return any(-MARGIN <= age < within_seconds for age in ages)
+
+
+def _moment(text: Any) -> dt.datetime | None:
+    """A time that Postgres wrote into JSON; None: it is none."""
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else None
 
 
 def quarantine(connection: Connection, worker_id: int, note: str) -> bool:

@@ -34,6 +34,16 @@ def _one_of(column: str, values: Any) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
+def _sane(*columns: str) -> CheckConstraint:
+    """Times that a client can read: Python's end with the year 9999, and no time zone may lead beyond it."""
+    span = "BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'"
+    return CheckConstraint(" AND ".join(f"{column} {span}" for column in columns), name="times_sane")
+
+
+def _named(column: str) -> str:
+    return f"jsonb_typeof({column}) = 'object'"
+
+
 class Base(DeclarativeBase):
     """Common to all tables: how Python types become columns, and how constraints are named."""
 
@@ -117,6 +127,26 @@ class Job(Base):
         CheckConstraint("state <> 'scheduled' OR run_at IS NOT NULL", name="scheduled_has_time"),
         CheckConstraint("unmet >= 0 AND (unmet > 0 OR state <> 'blocked')", name="blocked_has_unmet"),
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
+        # What cannot be read is refused; `mend_rows`, in the schema, puts right what got here all the same.
+        CheckConstraint(_named("parameters"), name="parameters_are_named"),
+        CheckConstraint(
+            "time_limit > 0 AND time_limit < 'Infinity' "
+            "AND soft_time_limit > 0 AND soft_time_limit < 'Infinity'",
+            name="limits_positive",
+        ),
+        CheckConstraint("max_attempts > 0 AND max_losses >= 0", name="tries_positive"),
+        CheckConstraint(
+            "attempt BETWEEN 0 AND 1000000000 AND failures BETWEEN 0 AND 1000000000 "
+            "AND losses BETWEEN 0 AND 1000000000 AND publish_count BETWEEN 0 AND 1000000000",
+            name="counts_sane",
+        ),
+        CheckConstraint(
+            "tags = '{}' OR (array_ndims(tags) = 1 AND array_position(tags, NULL) IS NULL)",
+            name="tags_plain",
+        ),
+        _sane("run_at", "published_at", "cancel_requested_at", "submitted_at", "started_at", "finished_at"),
+        CheckConstraint(_named("progress"), name="progress_is_named"),
+        CheckConstraint("workflow <> '' AND queue <> ''", name="names_given"),
         Index(
             "jobs_idempotency_key_key",
             "idempotency_key",
@@ -219,6 +249,11 @@ class Attempt(Base):
     __table_args__ = (
         CheckConstraint(_one_of("outcome", Ending), name="outcome_known"),
         CheckConstraint(_one_of("cause", Cause), name="cause_known"),
+        CheckConstraint(
+            "cpu_seconds > '-Infinity' AND cpu_seconds < 'Infinity' AND peak_memory >= 0", name="usage_finite"
+        ),
+        _sane("started_at", "finished_at"),
+        CheckConstraint(_named("late_outcome"), name="late_is_named"),
     )
 
 
@@ -231,7 +266,10 @@ class Dependency(Base):
     # No cascade: a parent cannot be pruned while a child needs it.
     parent_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
 
-    __table_args__ = (Index("dependencies_parent", "parent_id", "job_id"),)
+    __table_args__ = (
+        CheckConstraint("job_id <> parent_id", name="other_job"),
+        Index("dependencies_parent", "parent_id", "job_id"),
+    )
 
 
 class Step(Base):
@@ -285,7 +323,16 @@ class Worker(Base):
 
     # Not by the end of the lease: a renewal that changes no indexed column is a heap-only update, and the
     # spare room on each page (fillfactor, in the migration) takes it.
-    __table_args__ = (Index("workers_live", "id", postgresql_where=text("ended_at IS NULL")),)
+    __table_args__ = (
+        CheckConstraint("pid > 0 AND concurrency >= 0", name="numbers_sane"),
+        CheckConstraint(
+            "array_position(queues, NULL) IS NULL AND array_position(workflows, NULL) IS NULL",
+            name="lists_plain",
+        ),
+        CheckConstraint(_named("succeeded"), name="succeeded_is_named"),
+        _sane("started_at", "renewed_at", "lease_expires_at", "ended_at", "steady_since"),
+        Index("workers_live", "id", postgresql_where=text("ended_at IS NULL")),
+    )
 
 
 class Workflow(Base):
@@ -300,6 +347,10 @@ class Workflow(Base):
     queue: Mapped[str]
     version: Mapped[str]
     seen_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+
+    __table_args__ = (
+        CheckConstraint(f"{_named('parameters')} AND {_named('options')}", name="schema_is_named"),
+    )
 
 
 class Recovery(Base):

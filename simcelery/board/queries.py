@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from simcelery.board import bad_rows
 from simcelery.board.among import among
 from simcelery.board.catalogue import ORDER, ordered
 from simcelery.board.models import Attempt, Job, LogChunk, Worker, Workflow
@@ -148,24 +149,41 @@ def _select_jobs() -> Select[Any]:
     )
 
 
-def _job(row: Any) -> JobRow:
+def _jobs(rows: Iterable[Any]) -> list[JobRow]:
+    """What can be read of the rows; what cannot is named. One in a state that is none is left out."""
+    bad: dict[str, str] = {}
+    found = [made for row in rows if (made := _job(row, bad))]
+    bad_rows.name(bad)
+    return found
+
+
+def _job(row: Any, bad: dict[str, str]) -> JobRow | None:
     values = {name: getattr(row, name) for name in _PLAIN}
-    values["state"] = State(row.state)
-    values["parameters"] = ordered(row.parameters, row.names)
+    state = bad_rows.state(row.state)
+    if state is None:
+        bad[f"job {row.id}"] = f"it is left out, since there is no state {row.state!r}"
+        return None
+    values |= {
+        "state": state,
+        "parameters": ordered(bad_rows.named_values(row.parameters), row.names),
+        "progress": row.progress and bad_rows.named_values(row.progress),
+        "tags": bad_rows.words(row.tags),
+    }
+    for name in ("parameters", "result", "progress"):
+        if what := bad_rows.trouble(values[name]):
+            bad[f"job {row.id}"] = f"its {name}: {what}"
     error = f"{row.error_type}: {row.error_message or ''}".rstrip(": ") if row.error_type else None
     return JobRow(**values, error=error, error_message=row.error_message, worker=row.worker)
 
 
 def job(connection: Connection, job_id: int) -> JobRow | None:
     """One job, or None."""
-    row = connection.execute(_select_jobs().where(Job.id == job_id)).one_or_none()
-    return _job(row) if row else None
+    return next(iter(_jobs(connection.execute(_select_jobs().where(Job.id == job_id)))), None)
 
 
 def job_by_task_id(connection: Connection, task_id: uuid.UUID) -> JobRow | None:
     """The job with this Celery task id, or None."""
-    row = connection.execute(_select_jobs().where(Job.task_id == task_id)).one_or_none()
-    return _job(row) if row else None
+    return next(iter(_jobs(connection.execute(_select_jobs().where(Job.task_id == task_id)))), None)
 
 
 def jobs(
@@ -176,7 +194,7 @@ def jobs(
     statement = _select_jobs().where(*which.conditions()).order_by(order).limit(limit)
     running = list(which.states) == [State.RUNNING]
     if not (which.tags or running) or limit is None or not newest:
-        return [_job(row) for row in connection.execute(statement)]
+        return _jobs(connection.execute(statement))
     # Where these lie, Postgres cannot know: it may read back through all that are newer. So first a look at
     # the newest jobs alone, and then, by an order that no index has, at all that have the tag, or run.
     recent = Job.id > select(func.max(Job.id) - _RECENT).scalar_subquery()
@@ -184,7 +202,7 @@ def jobs(
     if len(found) < limit:
         chosen = select(Job.id).where(*which.conditions()).order_by((Job.id + 0).desc()).limit(limit)
         found = connection.execute(_select_jobs().where(Job.id.in_(chosen)).order_by(order)).all()
-    return [_job(row) for row in found]
+    return _jobs(found)
 
 
 _RECENT = 50_000
@@ -208,7 +226,7 @@ def any_between(connection: Connection, first: int, last: int) -> bool:
 def counts(connection: Connection, which: Filter) -> dict[State, int]:
     """How many jobs are in each state; states with none are left out."""
     rows = connection.execute(select(Job.state, func.count()).where(*which.conditions()).group_by(Job.state))
-    return {State(state): number for state, number in rows}
+    return {known: number for state, number in rows if (known := _known(state, number))}
 
 
 def count(connection: Connection, which: Filter, most: int) -> int:
@@ -227,14 +245,21 @@ def counts_by_workflow(connection: Connection, which: Filter) -> dict[str, dict[
     )
     found: dict[str, dict[State, int]] = {}
     for workflow, state, number in rows:
-        found.setdefault(workflow, {})[State(state)] = number
+        if known := _known(state, number):
+            found.setdefault(workflow, {})[known] = number
     return found
+
+
+def _known(state: str, number: int) -> State | None:
+    if not (known := bad_rows.state(state)):
+        bad_rows.name({f"{number:,} jobs": f"they are left out, since there is no state {state!r}"})
+    return known
 
 
 def states(connection: Connection, job_ids: Iterable[int]) -> dict[int, State]:
     """The state of each job; those that are not on the board are left out."""
     rows = connection.execute(select(Job.id, Job.state).where(among(Job.id, job_ids)))
-    return {row.id: State(row.state) for row in rows}
+    return {row.id: known for row in rows if (known := _known(row.state, 1))}
 
 
 def finished_among(connection: Connection, job_ids: Iterable[int]) -> dict[int, State]:
@@ -255,9 +280,19 @@ def results(connection: Connection, job_ids: Iterable[int]) -> dict[int, tuple[s
 
 def attempts(connection: Connection, job_id: int) -> list[dict[str, Any]]:
     """The ended attempts of a job, oldest first."""
-    columns = [column for column in Attempt.__table__.columns if column.name != "job_id"]
-    rows = connection.execute(select(*columns).where(Attempt.job_id == job_id).order_by(Attempt.attempt))
-    return [dict(row._mapping) for row in rows]
+    rows = connection.execute(
+        select(Attempt.__table__).where(Attempt.job_id == job_id).order_by(Attempt.attempt)
+    )
+    return [{name: value for name, value in _attempt(row).items() if name != "job_id"} for row in rows]
+
+
+def _attempt(row: Any) -> dict[str, Any]:
+    found = dict(row._mapping)
+    if (late := row.late_outcome) is not None:
+        found["late_outcome"] = bad_rows.named_values(late)
+        if what := bad_rows.trouble(found["late_outcome"]):
+            bad_rows.name({f"attempt {row.attempt} of job {row.job_id}": f"its late outcome: {what}"})
+    return found
 
 
 def log(connection: Connection, job_id: int) -> str:
@@ -289,7 +324,7 @@ def last_attempts(connection: Connection, job_ids: Iterable[int]) -> dict[int, d
         .order_by(Attempt.job_id, Attempt.attempt.desc())
         .distinct(Attempt.job_id)
     )
-    return {row.job_id: dict(row._mapping) for row in rows}
+    return {row.job_id: _attempt(row) for row in rows}
 
 
 def ids_by_task_id(connection: Connection, task_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from simcelery.readable import json_text
 
 if TYPE_CHECKING:
     from simcelery.board.queries import JobRow
+
+# As repr writes a float.
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 
 # These come first, in every job, on every version: scripts rely on them.
 KEYS = (
@@ -77,14 +81,14 @@ def plain(stored: Any) -> Any:
     """What the board stores, without its ``$`` tags where JSON has anything like it.
 
     A NaN is the literal ``NaN``, an array nested lists, a complex number ``[re, im]``, bytes base64 text.
-    numpy is not needed for this.
+    numpy is not needed for this. What has a tag and cannot be read stays as it is stored.
     """
     if isinstance(stored, list):
         return [plain(item) for item in stored]
     if not isinstance(stored, dict):
         return stored
     match stored:
-        case {"$float": str(text)}:
+        case {"$float": str(text)} if text in ("nan", "inf", "-inf") or _NUMBER.fullmatch(text):
             return float(text)
         case {"$complex": [real, imag]}:
             return [plain(real), plain(imag)]
@@ -92,7 +96,7 @@ def plain(stored: Any) -> Any:
             return text
         case {"$ndarray": items}:
             return plain(items)
-        case {"$dict": [*pairs]}:
+        case {"$dict": [*pairs]} if all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
             return {_key(plain(key)): plain(item) for key, item in pairs}
     return {name: plain(item) for name, item in stored.items()}
 
@@ -129,4 +133,5 @@ def outcome(job: JobRow) -> str:
 def progress(report: dict[str, Any]) -> str:
     """``3/10 k-points``."""
     done, total, message = (plain(report.get(name)) for name in ("done", "total", "message"))
-    return shorten(f"{done:g}" + (f"/{total:g}" if total else "") + (f" {message}" if message else ""))
+    numbers = [f"{one:g}" if isinstance(one, int | float) else text_of(one) for one in (done, total) if one]
+    return shorten(" ".join(filter(None, ("/".join(numbers) or "0", message and text_of(message)))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.fit import cells
@@ -186,6 +187,7 @@ def late(attempt: dict[str, Any]) -> str:
         return f"{attempt['outcome']}; it had been {before}, and no newer claim was made: accepted"
     error = ": ".join(filter(None, (told.get("error_type"), told.get("error_message"))))
     said = f"{told.get('outcome')}" + (f" ({one_line(error)})" if error else "")
-    if reported := told.get("reported_at"):
-        said += f", {span(attempt['finished_at'], dt.datetime.fromisoformat(reported))} after it was given up"
+    with suppress(TypeError, ValueError):
+        reported = dt.datetime.fromisoformat(told.get("reported_at"))
+        said += f", {span(attempt['finished_at'], reported)} after it was given up"
     return f"{said}; it no longer counts"

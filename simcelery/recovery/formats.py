@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,6 +14,8 @@ from importlib.util import find_spec
 from typing import IO, Any, Literal, Protocol, get_args
 
 from simcelery.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 Format = Literal["jsonl", "parquet"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -71,8 +75,18 @@ class _Table:
         self._writer, self._schema, self._pyarrow = writer, schema, pyarrow
 
     def write(self, lines: Sequence[str]) -> None:
-        jobs = [json.loads(line) for line in lines]
-        self._writer.write_table(self._pyarrow.Table.from_pylist([_cells(job) for job in jobs], self._schema))
+        rows = [_row(line) for line in lines]
+        self._writer.write_table(self._pyarrow.Table.from_pylist(rows, self._schema))
+
+
+def _row(line: str) -> dict[str, Any]:
+    """A job as cells; one that cannot be taken apart is kept whole, as text among the others."""
+    try:
+        return _cells(json.loads(line))
+    except (ValueError, TypeError, RecursionError) as error:
+        found = re.match(r'\{"id": (\d+)', line)  # the shortest name of all comes first
+        log.warning("job %s is archived as text: %s", found and found[1], error)
+        return {"id": int(found[1]) if found else None, "others": line}
 
 
 def _cells(job: dict[str, Any]) -> dict[str, Any]:

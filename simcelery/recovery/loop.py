@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any
 
 from simcelery.board import engine, turns
-from simcelery.errors import ServiceError
+from simcelery.board.mending import despite_bad_rows
+from simcelery.errors import RefusedByBoardError, ServiceError, SimceleryError
 from simcelery.recovery import prune, republish, rescue, settle, stage
 from simcelery.settings import Settings
 
@@ -82,9 +83,9 @@ class Turns:
 
     def _do(self, act: Act) -> None:
         try:
-            act.tick()
+            despite_bad_rows(act.tick)
             self._waiting.discard(act.name)
-        except ServiceError as error:
+        except (ServiceError, RefusedByBoardError) as error:
             self._say_once(act.name, error)
         except Exception:
             log.exception("%s failed; the others go on", act.name)
@@ -122,7 +123,7 @@ class Turns:
         """So many live workers and more make no difference."""
         return 1 + math.ceil(_ENOUGH * self._settings.renew_every * 2 / self._settings.tick_every)
 
-    def _say_once(self, name: str, error: ServiceError) -> None:
+    def _say_once(self, name: str, error: SimceleryError) -> None:
         if name not in self._waiting:  # not twice a second
             log.warning("%s waits: %s", name, error)
         self._waiting.add(name)

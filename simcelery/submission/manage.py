@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine, fleet, queries, revival, transitions
+from simcelery.board.mending import despite_bad_rows
 from simcelery.board.queries import Filter, JobRow
 from simcelery.board.states import UNSUCCESSFUL, State
-from simcelery.errors import BrokerUnreachableError, JobNotFoundError, StateError, UsageError
+from simcelery.errors import BrokerUnreachableError, EncodingError, JobNotFoundError, StateError, UsageError
 from simcelery.quantities import parse_duration
 from simcelery.submission import notebook
 from simcelery.submission.handle import Job, check_there, restore
 from simcelery.submission.submit import publish
+
+log = logging.getLogger(__name__)
 
 _MANY = 5000  # ids per statement
 _COUNTED, _NAMED = 10_000, 5  # jobs that are counted, and ids that are named, where a query shows itself
@@ -67,8 +72,21 @@ class JobQuery:
             return queries.counts(connection, self.which)
 
     def results(self) -> list[Any]:
-        """The results of those that succeeded, oldest first, with the types their workflows declare."""
-        return [restore(row.workflow, row.result) for row in self.rows() if row.state is State.SUCCEEDED]
+        """The results of those that succeeded, oldest first, with the types their workflows declare.
+
+        One that cannot be read, since others than workers wrote it, is left out with a warning.
+        """
+        found, unreadable = [], []
+        for row in self.rows():
+            if row.state is State.SUCCEEDED:
+                try:
+                    found.append(restore(row.workflow, row.result))
+                except EncodingError as error:
+                    unreadable.append(f"job {row.id}: {error}")
+        if unreadable:
+            more = f"; and {len(unreadable) - 1:,} more" if unreadable[1:] else ""
+            log.warning("results that cannot be read are left out: %s%s", unreadable[0], more)
+        return found
 
     def cancel(self) -> int:
         """Cancel them; how many were cancelled or asked to stop."""
@@ -167,6 +185,12 @@ def retry(
         JobNotFoundError: `strict`, and an id is not on the board; or one of `handles` is not.
         StateError: `strict`, and a job cannot be retried; or a parent has not succeeded.
     """
+    revived = despite_bad_rows(lambda: _retry(ids, with_parents, strict, handles))
+    publish(revived)
+    return revived
+
+
+def _retry(ids: Sequence[int], with_parents: bool, strict: bool, handles: Sequence[Job]) -> list[int]:
     with engine.begin() as connection:
         states = queries.states(connection, ids)
         if strict:
@@ -177,7 +201,6 @@ def retry(
             # Pruned, or moved by somebody else, since we looked: a new statement sees what it is now.
             _check_retryable(sorted(missed), queries.states(connection, missed))
         check_there(connection, handles)
-    publish(revived)
     return revived
 
 
@@ -207,12 +230,18 @@ def cancel(ids: Sequence[int], *, handles: Sequence[Job] = ()) -> tuple[list[int
     at_once: list[int] = []
     requested: list[int] = []
     for start in range(0, len(ids), _MANY):
-        with engine.begin() as connection:
-            cancelled, asked = transitions.cancel(connection, ids[start : start + _MANY])
-            workers = fleet.nodenames(connection, asked)
-            check_there(connection, handles)
+        cancel_some = partial(_cancel, ids[start : start + _MANY], handles)
+        cancelled, asked, workers = despite_bad_rows(cancel_some)
         at_once += cancelled
         requested += asked
         with suppress(BrokerUnreachableError):  # they learn of it when they renew their leases
             broker.tell_workers(workers)
     return at_once, requested
+
+
+def _cancel(ids: Sequence[int], handles: Sequence[Job]) -> tuple[list[int], list[int], list[str]]:
+    with engine.begin() as connection:
+        cancelled, asked = transitions.cancel(connection, ids)
+        workers = fleet.nodenames(connection, asked)
+        check_there(connection, handles)
+    return cancelled, asked, workers

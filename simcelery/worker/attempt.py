@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from simcelery.board import engine, queries
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
-from simcelery.errors import ParametersError, TimeLimitError
+from simcelery.errors import EncodingError, ParametersError, TimeLimitError
 from simcelery.execution import entropy, processes, workdir
 from simcelery.execution.capture import captured
 from simcelery.execution.ending import end
@@ -33,6 +34,7 @@ from simcelery.worker.patience import patiently
 from simcelery.worker.timer import soft_limit
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import job_refs
+from simcelery.workflows.outcomes import Fail
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,7 @@ def run(definition: Definition, claim: Claim) -> Report:
 
 
 def _call(definition: Definition, claim: Claim, results: Callable[[int], Any], seed: int) -> Any:
-    values = definition.parameters.restore(claim.parameters, results)
+    values = _parameters(definition, claim, results)
     slots.mine.running(_hard_limit(claim), _retry_after_limit(definition, claim), seed)
     entropy.start(seed)
     made: list[Any] = []
@@ -111,6 +113,22 @@ def _call(definition: Definition, claim: Claim, results: Callable[[int], Any], s
         if not made:  # else the limit, or an order, came when it had returned
             raise
     return made[0]
+
+
+class UnreadableRowError(Fail):
+    """The row of a job does not say what is to be run, or for how long: others than we wrote it."""
+
+
+def _parameters(definition: Definition, claim: Claim, results: Callable[[int], Any]) -> dict[str, Any]:
+    for limit in (claim.time_limit, claim.soft_time_limit):
+        if limit is not None and not 0 < limit < math.inf:
+            raise UnreadableRowError(f"a time limit of {limit:g} s on the board is none")
+    if not isinstance(claim.parameters, dict):
+        raise UnreadableRowError("its parameters on the board are no JSON object")
+    try:
+        return definition.parameters.restore(claim.parameters, results)
+    except EncodingError as error:
+        raise UnreadableRowError(f"its parameters: {error}") from None
 
 
 def _hard_limit(claim: Claim) -> float | None:

@@ -10,10 +10,11 @@ from contextlib import suppress
 
 from simcelery import broker
 from simcelery.board import engine, feed, slices
+from simcelery.board.mending import despite_bad_rows
 from simcelery.board.sendable import Lane
 from simcelery.board.slices import Wanted
 from simcelery.board.transitions import Claim
-from simcelery.errors import ServiceError
+from simcelery.errors import RefusedByBoardError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.worker import pace, slots
@@ -62,8 +63,12 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
         durable=not pace.is_short(lane.workflow),
     )
     claimed: list[Claim] = []
-    with suppress(ServiceError):
+    try:
         claimed = patiently(_Claim(wanted), f"job {task_id} waits", give_up=slots.closed)
+    except ServiceError:
+        pass
+    except RefusedByBoardError as error:
+        log.warning("job %s cannot be claimed: %s", task_id, error)
     if claimed:
         failpoint("after_claim")
     elif worker is not None:
@@ -90,7 +95,7 @@ class _Claim:
         if self._in_doubt and (forgotten := slices.forgotten(self._wanted)):
             return forgotten
         try:
-            claimed = slices.claim(self._wanted)
+            claimed = despite_bad_rows(lambda: slices.claim(self._wanted))
         except ServiceError:
             self._in_doubt = True
             raise

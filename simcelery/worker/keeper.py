@@ -324,7 +324,7 @@ class Keeper:
         """Nobody here runs a job that the board says runs here: seen twice, it is certain."""
         log.warning("job %s: no pool child runs it any more", row.id)
         message = "the pool child that ran it is gone"
-        if processes.living([row.pid]):
+        if row.pid < 1 or processes.living([row.pid]):
             guard = transitions.by_claim(row.task_id, row.claim_id)
             self._later(guard, self._lost(message), row.task_id, row.claim_id)
         else:

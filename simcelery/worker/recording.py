@@ -11,6 +11,7 @@ from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine, slices, transitions
+from simcelery.board.mending import despite_bad_rows
 from simcelery.board.slices import Outcome
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Finished, Guard, Report
@@ -112,7 +113,7 @@ def write(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | No
         ServiceError: the board is away, and nothing is written.
     """
     try:
-        finished = _write(guard, report)
+        finished = despite_bad_rows(lambda: _write(guard, report))
     except (ServiceError, SchemaError):
         raise
     except Exception as error:

@@ -271,27 +271,49 @@ def decode(value: Any, job: Callable[[int], Any] | None = None) -> Any:
     Parameters:
         value: plain JSON types.
         job: gives the value for a ``{"$job": id}``; without it such an object is returned as it is.
+
+    Raises:
+        EncodingError: `encode` did not write it, or the board could not hand it out.
     """
     if isinstance(value, list):
         return [decode(item, job) for item in value]
     if not isinstance(value, dict):
         return value
     match value:
+        case {"$job": int(number)}:
+            return job(number) if job else value
+        case {"$dict": [*pairs]} if all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+            decoded = [(decode(key, job), decode(item, job)) for key, item in pairs]
+            return _well_formed(value, lambda: {_hashable(key): item for key, item in decoded})
+        case {"$float": _} | {"$complex": _} | {"$bytes": _} | {"$dict": _} | {"$ndarray": _}:
+            return _well_formed(value, lambda: _tagged(value))
+        case {"$unreadable": reason}:
+            raise EncodingError(f"what is stored cannot be read: {reason}")
+    return {key: decode(item, job) for key, item in value.items()}
+
+
+def _well_formed(value: Any, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise EncodingError(
+            f"what is stored cannot be read: {_short(value)} ({_short(str(error))})"
+        ) from None
+
+
+def _tagged(value: dict[str, Any]) -> Any:
+    match value:
         case {"$float": text}:
             return float(text)
         case {"$complex": [real, imag]}:
             return complex(decode(real), decode(imag))
-        case {"$bytes": text}:
+        case {"$bytes": str(text)}:
             return base64.b64decode(text)
-        case {"$dict": pairs}:
-            return {_hashable(decode(key, job)): decode(item, job) for key, item in pairs}
-        case {"$job": int(number)}:
-            return job(number) if job else value
-        case {"$ndarray": items, "dtype": dtype, "shape": shape}:
+        case {"$ndarray": items, "dtype": str(dtype), "shape": shape}:
             import numpy as np  # only whoever stored an array needs numpy
 
             return np.array(decode(items), dtype=np.dtype(dtype)).reshape(shape)
-    return {key: decode(item, job) for key, item in value.items()}
+    raise ValueError("incomplete")
 
 
 def _hashable(key: Any) -> Any:

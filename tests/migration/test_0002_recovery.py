@@ -73,7 +73,7 @@ def schema(settings: Settings, ours: bool = False) -> dict[str, list[Any]]:
         ),
         "constraints": query(
             settings,
-            f"""SELECT relname, conname, pg_get_constraintdef(pg_constraint.oid)
+            f"""SELECT relname, conname, replace(pg_get_constraintdef(pg_constraint.oid), ' NOT VALID', '')
                 FROM {tables} JOIN pg_constraint ON conrelid = t.oid ORDER BY 1, 2""",
         ),
     }

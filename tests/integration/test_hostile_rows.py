@@ -1,0 +1,185 @@
+"""Rows that cannot be read: whoever looks at the board sees the others, and is told in a line or two."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import simcelery
+from simcelery.board import bad_rows, engine, mending, queries
+from simcelery.board.loading import UNREADABLE, read_json
+from simcelery.board.queries import Filter
+from simcelery.cli.root import VERBS
+from simcelery.recovery import archive, by_hand, loop
+from simcelery.services import Services
+from simcelery.settings import get_settings
+from tests import board_helpers as put
+from tests import hostile_rows
+from tests.conftest import Project, make_project
+from tests.integration.test_hostile_text import output
+
+READS: dict[str, list[list[str]]] = {
+    "doctor": [["doctor"]],
+    "db": [["db", "current"], ["db", "check"]],
+    "workflows": [["workflows"], ["workflows", "deep"], ["workflows", "no"], ["workflows", "honest"]],
+    "run": [["run", "listed"], ["run", "high", "x=1"]],
+    "submit": [["submit", "listed", "--dry-run"], ["submit", "high", "x=1", "--dry-run"]],
+    "list": [["list"], ["list", "-n", "1000"], ["list", "-s", "running"], ["list", "-t", "a"]],
+    "status": [["status"], ["status", "1-9999"]],
+    "watch": [["watch", "{honest}"]],
+    "show": [["show", "{each}"]],
+    "explain": [["explain", "{each}"]],
+    "wait": [["wait", "{honest}"], ["wait", "{each}", "--timeout", "0.1"]],
+    "result": [["result", "{honest}"], ["result", "{each}"]],
+    "results": [["results"], ["results", "--format", "csv"]],
+    "errors": [["errors"]],
+    "stats": [["stats"]],
+    "cancel": [["cancel", "1-9999", "--dry-run"]],
+    "retry": [["retry", "-s", "failed", "--dry-run"]],
+    "workers": [["workers", "--all"], ["workers"]],
+    "recover": [["recover", "--dry-run"]],
+    "prune": [["prune", "--older-than", "1s", "--dry-run"]],
+    "spool": [["spool"]],
+    "completion": [["completion", "bash"]],
+}
+SHOW_NOTHING = {"up", "down", "demo", "logs"}
+
+
+@pytest.fixture
+def project(board: Services, tmp_path: Path) -> Project:
+    made = make_project(board, tmp_path)
+    made.environment |= {"SIMCELERY_HOME": str(tmp_path / "home"), "TERM": "xterm-256color", "COLUMNS": "120"}
+    return made
+
+
+@pytest.fixture
+def honest(board: Services) -> int:
+    """A job that succeeded among all the hostile ones; the attempts are hostile, too."""
+    worker = put.worker()
+    job = put.record(parameters={"text": "HONEST"})
+    put.finish(put.must_claim(job.task_id, worker), put.SUCCESS)
+    put.sql(
+        "INSERT INTO workflows (name, parameters, queue, version, options) "
+        """VALUES ('honest', '{"properties": {"x": {"type": "integer"}}}', 'q', '1', '{}')"""
+    )
+    assert hostile_rows.write(board.database_url) > 60
+    return job.id
+
+
+def ids() -> list[int]:
+    return [row.id for row in put.sql("SELECT id FROM jobs ORDER BY id")]
+
+
+def test_all_verbs_are_looked_at() -> None:
+    assert set(READS) | SHOW_NOTHING >= set(VERBS)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("verb", READS)
+def test_no_verb_stops_at_a_row(verb: str, project: Project, honest: int) -> None:
+    for call in READS[verb]:
+        every = ids() if "{each}" in call else [honest]
+        for number in every:
+            arguments = [argument.format(honest=honest, each=number) for argument in call]
+            for more in ([], ["-o", "json"]):
+                if more and ("--format" in call or verb in ("completion", "db", "run")):
+                    continue
+                shown = output(project, [*arguments, *more], terminal=False)
+                assert "Traceback" not in shown, f"{arguments}: {shown}"
+                assert "Error:" not in shown, f"{arguments}: {shown}"
+                told = [line for line in shown.splitlines() if "not all on the board can be read" in line]
+                assert len(told) <= 3, told
+    if verb in ("list", "show", "results"):
+        assert "HONEST" in output(project, [verb, str(honest)], terminal=False)
+
+
+def test_json_output_is_json_whatever_is_in_a_row(project: Project, honest: int) -> None:
+    for call in (
+        ["list", "-n", "1000"],
+        ["results"],
+        ["status"],
+        ["workers", "--all"],
+        ["workflows"],
+        ["errors"],
+    ):
+        shown = output(project, [*call, "-o", "json"], terminal=False, errors=False)
+        json.loads(shown)
+    listed = json.loads(output(project, ["list", "-n", "1000", "-o", "json"], terminal=False, errors=False))
+    assert {job["id"] for job in listed} == set(ids()) - _in_no_state()
+    named = json.dumps(listed)
+    assert UNREADABLE in named
+
+
+def _in_no_state() -> set[int]:
+    return {row.id for row in put.sql("SELECT id FROM jobs WHERE state = 'resting'")}
+
+
+def test_handles_and_queries_show_or_skip(honest: int, caplog: pytest.LogCaptureFixture) -> None:
+    found = simcelery.jobs()
+    assert len(found.rows()) == len(ids()) - len(_in_no_state())
+    assert sum(found.counts().values()) == len(found.rows())
+    results = found.results()
+    assert results.count(1) >= 4
+    for handle in found:
+        assert handle.state
+        assert handle.row().id == handle.id
+        assert isinstance(handle.progress, dict | None)
+        handle.log()
+        for attempt in handle.attempts():
+            assert isinstance(attempt["late_outcome"], dict | None)
+    bad = [job for job in found if job.row().result == {"$float": "abc"}]
+    with pytest.raises(simcelery.errors.EncodingError, match=r"cannot be read: .*abc"):
+        bad[0].result()
+    said = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert any("results that cannot be read are left out" in line for line in said)
+
+
+def test_no_act_of_recovery_stops_and_all_rows_can_be_changed_afterwards(
+    honest: int, board: Services, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    fresh = put.record(parameters={"text": "HONEST"})
+    put.sql("UPDATE jobs SET submitted_at = now() - interval '1 h' WHERE id = :id", id=fresh.id)
+    settings = get_settings()
+    for act in loop.acts(None):
+        mending.despite_bad_rows(act.tick)
+    list(by_hand.recover())
+    assert put.row(fresh.id).published_at is not None
+    done = list(archive.prune(0.0, tmp_path / "archive"))
+    assert sum(step.jobs for step in done) > 5
+    with engine.begin() as connection:
+        left = queries.jobs(connection, Filter())
+    assert all(isinstance(row.parameters, dict) for row in left)
+    with engine.begin() as connection:
+        assert queries.counts(connection, Filter())
+    assert settings
+    lines = [record.getMessage() for record in caplog.records]
+    assert not [line for line in lines if "failed; the others go on" in line]
+    assert len(lines) < 10, lines
+
+
+def test_a_parquet_archive_takes_every_row(honest: int, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    mending.mend()
+    steps = list(archive.prune(0.0, tmp_path / "archive", "parquet"))
+    assert sum(step.jobs for step in steps) > 5
+
+
+@pytest.mark.parametrize(
+    ("text", "readable"),
+    [
+        ("[" * 300 + "]" * 300, True),
+        ("[" * 400 + "]" * 400, False),
+        ("[" + ",".join(["[]"] * 5000) + "]", True),
+        (json.dumps(["[" * 5000, '"{' * 5000, "\\" * 500]), True),
+        ("9" * 5000, False),
+        ("1e400", True),
+    ],
+)
+def test_json_is_read_or_named(text: str, readable: bool) -> None:
+    value: Any = read_json(text)
+    assert bad_rows.trouble(value) is None if readable else bad_rows.trouble(value)
