@@ -146,7 +146,7 @@ class Fleet:
 
     def _note_exit(self, member: Member, now: float) -> None:
         log = member.log.read_bytes()
-        if member.stopping_since is None and any(words in log for words in GAVE_WAY):
+        if any(words in log for words in GAVE_WAY):  # perhaps before it was told to end
             self.gave_way += 1
         elif member.stopping_since is None:
             self.problems.append(
