@@ -109,7 +109,7 @@ class Board:
         job: JobRow = self.waiting.pop()
         claim_id = uuid.uuid4()
         wanted = Wanted(
-            job.task_id, job.workflow, claim_id, self.worker, 1, job.queue, more=more, durable=False
+            job.task_id, job.workflow, claim_id, *self.worker, 1, job.queue, more=more, durable=False
         )
         with self.timed(f"claim{what}"):
             claimed = slices.claim(wanted)

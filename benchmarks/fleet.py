@@ -29,9 +29,11 @@ import psycopg
 import redis
 from _harness import Bench, bench, percentile, wait_for
 from _report import Figure, main, number
+from sqlalchemy import text
 
 from simcelery import services
 from simcelery.board import engine, leases, slices
+from simcelery.board.leases import Registration
 from simcelery.board.slices import Outcome, Wanted
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
@@ -56,12 +58,15 @@ class Player:
     took: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     running: dict[int, Claim] = field(default_factory=dict)
     turns: dict[int, Turns] = field(default_factory=dict)
+    registrations: dict[int, Registration] = field(default_factory=dict)
 
     def renew(self, worker: int) -> None:
         """As `worker.lease` does."""
         held = [self.running[worker].job_id] if worker in self.running else []
         with engine.begin() as connection:
-            alive = leases.renew(connection, worker, get_settings().lease, succeeded=["bench.single"])
+            alive = leases.renew(
+                connection, self.registrations[worker], get_settings().lease, succeeded=["bench.single"]
+            )
             assert alive
             leases.accounts(connection, worker, held)
 
@@ -75,7 +80,7 @@ class Player:
         if message is None or worker in self.running:
             return
         task_id = uuid.UUID(json.loads(message)["headers"]["id"])  # type: ignore[arg-type]
-        wanted = Wanted(task_id, "bench.single", uuid.uuid4(), worker, worker)
+        wanted = Wanted(task_id, "bench.single", uuid.uuid4(), *self.registrations[worker], worker)
         for claim in slices.claim(wanted):
             self.running[worker] = claim
 
@@ -127,7 +132,9 @@ def play() -> None:
     workers, seconds = json.loads(sys.argv[4])
     player = Player(redis.Redis.from_url(get_settings().redis_url()))
     with engine.begin() as connection:
-        leases.renew(connection, workers[0], get_settings().lease)
+        rows = connection.execute(text("SELECT id, registration FROM workers"))
+        player.registrations = {row.id: Registration(*row) for row in rows}
+        leases.renew(connection, player.registrations[workers[0]], get_settings().lease)
     ready.touch()
     wait_for(go.exists, 120)
     player.play(workers, float(go.read_text()), seconds)
@@ -199,7 +206,7 @@ def register(workers: int) -> list[int]:
                 version="0",
                 lease=get_settings().lease,
                 workflows=["bench.single"],
-            )
+            ).worker_id
             for number in range(workers)
         ]
 

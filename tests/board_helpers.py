@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from simcelery.board import children, engine, jobs, leases, queries, slices, transitions
 from simcelery.board.jobs import NewJob, Recorded
+from simcelery.board.leases import Registration
 from simcelery.board.queries import JobRow
 from simcelery.board.slices import Wanted
 from simcelery.board.states import Cause, Ending
@@ -58,7 +59,13 @@ def worker(lease: float = 600.0, **changes: Any) -> int:
         "lease": lease,
     }
     with engine.begin() as connection:
-        return leases.register(connection, **(values | changes))
+        return leases.register(connection, **(values | changes)).worker_id
+
+
+def registration(worker_id: int) -> Registration:
+    """What the worker knows itself by."""
+    rows = sql("SELECT registration FROM workers WHERE id = :id", id=worker_id)
+    return Registration(worker_id, rows[0][0] if rows else uuid.uuid4())
 
 
 def lane(workflow: str = "w", queue: str = "default", priority: int = 4) -> str:
@@ -85,7 +92,7 @@ def sql(statement: str, **parameters: Any) -> Any:
 
 def claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100, workflow: str = "w") -> Claim | None:
     """Claim a job in a transaction of its own."""
-    claimed = slices.claim(Wanted(task_id, workflow, uuid.uuid4(), worker_id, pid))
+    claimed = slices.claim(Wanted(task_id, workflow, uuid.uuid4(), *registration(worker_id), pid))
     return claimed[0] if claimed else None
 
 

@@ -28,6 +28,7 @@ from sqlalchemy.orm import aliased
 
 from simcelery.board.among import among
 from simcelery.board.by_index import by_index
+from simcelery.board.clock import not_ahead
 from simcelery.board.dependencies import first_child, up
 from simcelery.board.models import Job
 from simcelery.board.sendable import COLUMNS as SENDABLE
@@ -245,6 +246,7 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
             unmet=now.c.unmet,
             state=state,
             finished_at=case((now.c.fallen, func.now()), else_=null()),
+            started_at=not_ahead(Job.started_at),
             # They were locked before this statement began, so no child of theirs is unseen.
             settled_at=case((and_(now.c.fallen, childless), func.now()), else_=null()),
             error_type=case((now.c.fallen, literal("UpstreamFailedError")), else_=null()),

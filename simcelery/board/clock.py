@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, and_, case, func, select, update
 from sqlalchemy import text as sql
 
 from simcelery.board.models import Attempt, Job, Worker
@@ -27,6 +27,11 @@ def is_ahead(moment: SQLColumnExpression[Any], by: float | ColumnElement[float] 
         by: how many seconds after the writing it may lie.
     """
     return moment > func.now() + seconds(by + MARGIN)
+
+
+def not_ahead(moment: SQLColumnExpression[Any]) -> ColumnElement[Any]:
+    """A moment of the past, or now where it lies ahead: nothing ends before it began."""
+    return case((moment > func.now(), func.now()), else_=moment)
 
 
 def set_right(connection: Connection) -> None:

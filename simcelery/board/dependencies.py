@@ -10,10 +10,12 @@ from sqlalchemy import (
     Connection,
     SQLColumnExpression,
     Subquery,
+    column,
     func,
     insert,
     literal,
     select,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -67,9 +69,11 @@ def first_child(parent: SQLColumnExpression[int]) -> ColumnElement[int | None]:
 
 def up(jobs: Iterable[int]) -> Subquery:
     """The edges to the parents of these jobs: ``job_id``, ``parent_id``; see `by_index`."""
-    job = func.unnest(literal(list(jobs), ARRAY(BigInteger))).column_valued("given")
-    edge = select(Dependency.parent_id).where(Dependency.job_id == job).offset(0).lateral("edge")
-    return select(job.label("job_id"), edge.c.parent_id).offset(0).subquery("up")
+    ids = literal(list(jobs), ARRAY(BigInteger))
+    job = func.unnest(ids).table_valued(column("id", BigInteger), name="job").render_derived()
+    edge = select(Dependency.parent_id).where(Dependency.job_id == job.c.id).offset(0).lateral("edge")
+    found = select(job.c.id.label("job_id"), edge.c.parent_id).join_from(job, edge, true())
+    return found.offset(0).subquery("up")
 
 
 def parents_of(connection: Connection, job_id: int) -> list[int]:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     and_,
     case,
+    exists,
     func,
     insert,
     literal,
@@ -56,6 +57,26 @@ class Predecessor(NamedTuple):
     nodename: str
 
 
+class Registration(NamedTuple):
+    """What a worker is on the board: its id, and what tells it from another one that was given the same id.
+
+    A board that was restored, or that a replica took over, gives ids out again that live workers bear.
+    """
+
+    worker_id: int
+    key: uuid.UUID
+
+    @property
+    def row(self) -> ColumnElement[bool]:
+        """The worker's own row, if it still is."""
+        return and_(Worker.id == self.worker_id, Worker.registration == self.key)
+
+    @property
+    def holds(self) -> ColumnElement[bool]:
+        """Whether the board still knows the worker."""
+        return exists().where(self.row)
+
+
 def is_live() -> ColumnElement[bool]:
     """The worker has not ended and its lease holds."""
     return and_(Worker.ended_at.is_(None), Worker.lease_expires_at > func.now())
@@ -77,15 +98,15 @@ def register(
     lease: float,
     identity: str = "",
     workflows: Sequence[str] = (),
-) -> int:
-    """Enter a new worker; its id.
+) -> Registration:
+    """Enter a new worker.
 
     Parameters:
         lease: seconds.
         identity: what tells this process from any other that ever has its pid; the board only keeps it.
         workflows: the names of those that it knows.
     """
-    return connection.execute(
+    row = connection.execute(
         insert(Worker)
         .values(
             nodename=nodename,
@@ -99,19 +120,21 @@ def register(
             identity=identity,
             workflows=list(workflows),
         )
-        .returning(Worker.id)
-    ).scalar_one()
+        .returning(Worker.id, Worker.registration)
+    ).one()
+    return Registration(*row)
 
 
 def renew(
     connection: Connection,
-    worker_id: int,
+    me: Registration,
     lease: float,
     *,
     every: float | None = None,
     succeeded: Iterable[str] = (),
 ) -> bool:
-    """Extend a worker's lease, lapsed or not. False: the board no longer knows the worker, or buried it.
+    """Extend a worker's lease, lapsed or not. False: the board no longer knows the worker, or buried it, or
+    has given its id to another one.
 
     Parameters:
         lease: seconds.
@@ -127,7 +150,7 @@ def renew(
     )
     renewed = connection.execute(
         update(Worker)
-        .where(Worker.id == worker_id, Worker.ended_at.is_(None))
+        .where(me.row, Worker.ended_at.is_(None))
         .values(
             renewed_at=func.now(),
             lease_expires_at=func.now() + seconds(lease),
@@ -147,9 +170,9 @@ def _now_for(names: Iterable[str]) -> ColumnElement[Any]:
     return select(found).scalar_subquery()
 
 
-def end(connection: Connection, worker_id: int) -> None:
+def end(connection: Connection, me: Registration) -> None:
     """Note that a worker has shut down."""
-    bury(connection, [worker_id])
+    connection.execute(update(Worker).where(me.row, Worker.ended_at.is_(None)).values(**_ENDED))
 
 
 def accounts(connection: Connection, worker_id: int, job_ids: Iterable[int]) -> list[Account]:
@@ -182,6 +205,9 @@ def _accounts(worker_id: int, job_ids: Iterable[int]) -> CompoundSelect[*tuple[A
     return union(mine, asked).order_by("id")
 
 
+_ENDED = {"ended_at": func.now(), "lease_expires_at": func.least(Worker.lease_expires_at, func.now())}
+
+
 # --- certain death ---------------------------------------------------------------------------------
 
 
@@ -208,7 +234,7 @@ def bury(connection: Connection, worker_ids: Iterable[int]) -> list[int]:
         connection.scalars(
             update(Worker)
             .where(Worker.id.in_(select(unended.c.id)), Worker.ended_at.is_(None))
-            .values(ended_at=func.now(), lease_expires_at=func.least(Worker.lease_expires_at, func.now()))
+            .values(**_ENDED)
             .returning(Worker.id)
         )
     )
@@ -245,7 +271,7 @@ def _moment(text: Any) -> dt.datetime | None:
     return found if found.tzinfo else None
 
 
-def quarantine(connection: Connection, worker_id: int, note: str) -> bool:
+def quarantine(connection: Connection, me: Registration, note: str) -> bool:
     """Keep a worker from taking jobs, unless too many are kept from it already.
 
     Of the live workers that share a queue with it, itself included, at most half may be in quarantine:
@@ -254,38 +280,34 @@ def quarantine(connection: Connection, worker_id: int, note: str) -> bool:
     Returns:
         Whether it is in quarantine now.
     """
-    peers = _lock_peers(connection, worker_id)
-    if worker_id not in peers:
+    peers = _lock_peers(connection, me)
+    if me.worker_id not in peers:
         return False
     quarantined = {number for number, since in peers.items() if since is not None}
-    if worker_id in quarantined:
+    if me.worker_id in quarantined:
         return True
     if 2 * (len(quarantined) + 1) > len(peers):
         return False
-    connection.execute(
-        update(Worker).where(Worker.id == worker_id).values(quarantined_at=func.now(), note=note)
-    )
+    withdraw(connection, me, note)
     return True
 
 
-def withdraw(connection: Connection, worker_id: int, note: str) -> None:
+def withdraw(connection: Connection, me: Registration, note: str) -> None:
     """Keep a worker from taking jobs that is certain itself that it cannot run any."""
-    connection.execute(
-        update(Worker).where(Worker.id == worker_id).values(quarantined_at=func.now(), note=note)
-    )
+    connection.execute(update(Worker).where(me.row).values(quarantined_at=func.now(), note=note))
 
 
-def lift(connection: Connection, worker_id: int) -> None:
+def lift(connection: Connection, me: Registration) -> None:
     """End a quarantine."""
-    connection.execute(update(Worker).where(Worker.id == worker_id).values(quarantined_at=None, note=None))
+    connection.execute(update(Worker).where(me.row).values(quarantined_at=None, note=None))
 
 
-def _lock_peers(connection: Connection, worker_id: int) -> dict[int, Any]:
+def _lock_peers(connection: Connection, me: Registration) -> dict[int, Any]:
     """The live workers that share a queue with this one → since when each is in quarantine.
 
     Locked: of two workers that would be quarantined at once, the second sees the first one's.
     """
-    queues = connection.scalar(select(Worker.queues).where(Worker.id == worker_id))
+    queues = connection.scalar(select(Worker.queues).where(me.row))
     rows = connection.execute(
         select(Worker.id, Worker.quarantined_at)
         .where(is_live(), Worker.queues.overlap(queues or []))

@@ -295,7 +295,10 @@ class LogChunk(Base):
 
 
 class Worker(Base):
-    """A Celery worker and its lease. Ids are never reused: a restarted worker is a new row."""
+    """A Celery worker and its lease. A restarted worker is a new row.
+
+    Ids are reused only by a board that was restored: what tells two workers apart then is `registration`.
+    """
 
     __tablename__ = "workers"
 
@@ -318,6 +321,7 @@ class Worker(Base):
     steady_since: Mapped[dt.datetime] = mapped_column(server_default=_NOW)  # it has renewed without a gap
     workflows: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))  # those that it knows
     quarantined_at: Mapped[dt.datetime | None]
+    registration: Mapped[uuid.UUID] = mapped_column(server_default=text("gen_random_uuid()"))
     # Workflow → Postgres' time at the renewal after this worker's last success with it.
     succeeded: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, text, true
 from sqlalchemy.orm import aliased
 
 from simcelery.board.among import among
@@ -101,7 +101,7 @@ def _is_needed(older_than: float) -> ColumnElement[bool]:
     child = aliased(Job)
     recent = or_(child.finished_at.is_(None), child.finished_at >= func.now() - seconds(older_than))
     found = select(child.id).where(child.id == edge.c.job_id, recent).offset(0).lateral("child")
-    needing = select(found.c.id).select_from(edge, found).limit(1).correlate(Job).scalar_subquery()
+    needing = select(found.c.id).join_from(edge, found, true()).limit(1).correlate(Job).scalar_subquery()
     return needing.is_not(None)
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     null,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -28,6 +29,7 @@ from sqlalchemy.orm import aliased
 from simcelery.board.among import among
 from simcelery.board.by_index import by_index
 from simcelery.board.dependencies import up
+from simcelery.board.leases import Registration
 from simcelery.board.models import Attempt, Dependency, Job, Worker
 from simcelery.board.sendable import COLUMNS as SENDABLE
 from simcelery.board.sendable import sendable
@@ -61,7 +63,7 @@ def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = Fa
 
 
 def hand_back(
-    connection: Connection, task_ids: Iterable[uuid.UUID], worker_id: int, limit: int = 1000
+    connection: Connection, task_ids: Iterable[uuid.UUID], me: Registration, limit: int = 1000
 ) -> list[Finished]:
     """failed | scheduled → pending for jobs that a worker in quarantine was the last to fail.
 
@@ -74,11 +76,11 @@ def hand_back(
     ended = aliased(Attempt)
     guard = and_(
         Job.state.in_([State.FAILED, State.SCHEDULED]),
-        Job.worker_id == worker_id,
+        Job.worker_id == me.worker_id,
         Job.failures > 0,
         Job.cancel_requested_at.is_(None),
         exists().where(ended.job_id == Job.id, ended.attempt == Job.attempt, ended.outcome == Ending.FAILED),
-        exists().where(Worker.id == worker_id, Worker.quarantined_at.is_not(None)),
+        exists().where(me.row, Worker.quarantined_at.is_not(None)),
     )
     wanted: Any = literal(list(task_ids), ARRAY(Uuid))
     last = connection.scalars(
@@ -117,7 +119,7 @@ def _lock_family(connection: Connection, ids: Sequence[int]) -> None:
     family = select(Job.id).where(among(Job.id, ids)).cte("family", recursive=True)
     edge = select(Dependency.job_id).where(Dependency.parent_id == family.c.id).offset(0).lateral("edge")
     child = _job(edge.c.job_id, Job.state == State.UPSTREAM_FAILED)
-    family = family.union(select(child.c.id).select_from(family, edge, child))
+    family = family.union(select(child.c.id).select_from(family.join(edge, true()).join(child, true())))
     members = select(family.c.id)
     _lock(connection, members.union(select(Dependency.parent_id).where(Dependency.job_id.in_(members))))
 
@@ -133,7 +135,7 @@ def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[i
     child = _job(edge.c.job_id, Job.state.in_(UNSUCCESSFUL))
     rows = connection.execute(
         select(edge.c.job_id, edge.c.parent_id)
-        .select_from(edge, parent, child)
+        .select_from(edge.join(parent, true()).join(child, true()))
         .where(~among(edge.c.parent_id, ids))
         .order_by(edge.c.job_id, edge.c.parent_id)
     )

@@ -23,18 +23,19 @@ _COLUMNS = (
 # The two functions are in the schema, made by its migrations.
 _CLAIM = f"""
 SELECT {_COLUMNS} FROM claim_jobs(
-  %(task_id)s, %(workflow)s, %(claim_id)s, %(worker_id)s, %(pid)s, %(queue)s, %(least)s, %(more)s
+  %(task_id)s, %(workflow)s, %(claim_id)s, %(worker_id)s, %(pid)s, %(queue)s, %(least)s, %(more)s,
+  %(registration)s
 )
 """
 _FINISH = "SELECT * FROM finish_jobs(%(outcomes)s)"
 
-_HOLDS_LEASE = (
-    "SELECT FROM workers WHERE id = %(worker_id)s AND ended_at IS NULL AND lease_expires_at > now()"
-)
+_IS_KNOWN = "SELECT FROM workers WHERE id = %(worker_id)s AND registration = %(registration)s"
+_HOLDS_LEASE = f"{_IS_KNOWN} AND ended_at IS NULL AND lease_expires_at > now()"
 
 # What this process holds as far as the board knows, while it knows of nothing: the answer never came.
 _FORGOTTEN = (
-    f"SELECT {_COLUMNS} FROM jobs WHERE state = 'running' AND worker_id = %(worker_id)s AND pid = %(pid)s"
+    f"SELECT {_COLUMNS} FROM jobs WHERE state = 'running' AND worker_id = %(worker_id)s AND pid = %(pid)s "
+    f"AND EXISTS ({_IS_KNOWN})"
 )
 
 # Nothing of these was executed, so there is no attempt; whoever ate their messages, they are sent anew.
@@ -59,6 +60,7 @@ class Wanted:
     Attributes:
         task_id: the job that the message names.
         claim_id: what its claim is to write: the child's own choice, noted before.
+        worker_id, registration: who asks; see `leases.Registration`.
         queue: where others of the same workflow are taken from.
         least: how urgent a job must be to take the place of the named one, where that is gone.
         more: how many others, at most.
@@ -69,6 +71,7 @@ class Wanted:
     workflow: str
     claim_id: uuid.UUID
     worker_id: int
+    registration: uuid.UUID
     pid: int
     queue: str = ""
     least: int = 0

@@ -9,7 +9,19 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Double, Text, extract, false, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    SQLColumnExpression,
+    Text,
+    case,
+    extract,
+    false,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.models import Job, Worker
@@ -146,6 +158,11 @@ def period(connection: Connection, which: Filter, window: float) -> Period | Non
 _FIRST = 20_000
 
 
+def _lasted(start: SQLColumnExpression[Any], end: SQLColumnExpression[Any]) -> ColumnElement[float]:
+    """Seconds; none, where Postgres' clock was set back in between."""
+    return case((end < start, 0.0), else_=extract("epoch", end - start).cast(Double))
+
+
 def times(connection: Connection, which: Filter, window: float, most: int) -> list[Times]:
     """Waiting and running times by workflow, of the newest `most` jobs that finished in the window."""
     due = func.greatest(Job.submitted_at, Job.run_at)
@@ -153,8 +170,8 @@ def times(connection: Connection, which: Filter, window: float, most: int) -> li
         select(
             Job.workflow,
             Job.state,
-            extract("epoch", Job.started_at - due).cast(Double).label("waiting"),
-            extract("epoch", Job.finished_at - Job.started_at).cast(Double).label("running"),
+            _lasted(due, Job.started_at).label("waiting"),
+            _lasted(Job.started_at, Job.finished_at).label("running"),
             Job.attempt,
         )
         .where(Job.finished_at > func.now() - seconds(window), *which.conditions())

@@ -36,6 +36,8 @@ from sqlalchemy.orm import aliased
 
 from simcelery.board.among import among
 from simcelery.board.children import unblock
+from simcelery.board.clock import not_ahead
+from simcelery.board.leases import Registration
 from simcelery.board.models import Attempt, Job, Worker
 from simcelery.board.progress import append_log
 from simcelery.board.seconds import seconds
@@ -121,9 +123,9 @@ def by_claim(task_id: uuid.UUID, claim_id: uuid.UUID) -> Guard:
     return and_(Job.task_id == task_id, Job.claim_id == claim_id)
 
 
-def by_child(task_id: uuid.UUID, worker_id: int, pid: int) -> Guard:
+def by_child(task_id: uuid.UUID, me: Registration, pid: int) -> Guard:
     """The job, while it runs in this pool child: for its parent process, which knows no claim."""
-    return and_(Job.task_id == task_id, Job.worker_id == worker_id, Job.pid == pid)
+    return and_(Job.task_id == task_id, Job.worker_id == me.worker_id, Job.pid == pid, me.holds)
 
 
 # --- the ways out of running -----------------------------------------------------------------------
@@ -152,19 +154,24 @@ def finish(connection: Connection, guard: Guard, report: Report) -> Finished | N
     return replace(job, unblocked=unblocked)
 
 
-def release(connection: Connection, worker_id: int, cause: Cause = Cause.SHUTDOWN) -> list[Finished]:
+def release(connection: Connection, me: Registration, cause: Cause = Cause.SHUTDOWN) -> list[Finished]:
     """running → pending for all jobs of a worker that shuts down; counts neither as failure nor as loss."""
+    held = select(Job.id).where(Job.state == State.RUNNING, Job.worker_id == me.worker_id, me.holds)
     return _end(
         connection,
-        Job.id.in_(locked(select(Job.id).where(Job.state == State.RUNNING, Job.worker_id == worker_id))),
+        Job.id.in_(locked(held)),
         Report(ending=Ending.RELEASED, cause=cause),
     )
 
 
-def release_child(connection: Connection, worker_id: int, pid: int, running: uuid.UUID) -> list[Finished]:
+def release_child(connection: Connection, me: Registration, pid: int, running: uuid.UUID) -> list[Finished]:
     """running → pending for all that a dead pool child held, but for the claim that it was running."""
     held = select(Job.id).where(
-        Job.state == State.RUNNING, Job.worker_id == worker_id, Job.pid == pid, Job.claim_id != running
+        Job.state == State.RUNNING,
+        Job.worker_id == me.worker_id,
+        Job.pid == pid,
+        Job.claim_id != running,
+        me.holds,
     )
     report = Report(
         ending=Ending.RELEASED,
@@ -251,7 +258,7 @@ def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]
     done = (
         update(Job)
         .where(guard)
-        .values(**_values(report))
+        .values(**_values(report), started_at=not_ahead(Job.started_at))
         .returning(*SENDABLE, Job.state, Job.attempt, Job.claim_id, Job.worker_id, Job.pid, Job.started_at)
         .cte("done")
     )
@@ -269,7 +276,7 @@ def _end(connection: Connection, guard: Guard, report: Report) -> list[Finished]
         "host": Worker.host,
         "pid": done.c.pid,
         "scheduler_job_id": Worker.scheduler_job_id,
-        "started_at": func.least(done.c.started_at, func.now()),
+        "started_at": done.c.started_at,
         "finished_at": _ended_at(report, done.c.started_at),
         "cpu_seconds": literal(report.cpu_seconds, Attempt.cpu_seconds.type),
         "peak_memory": literal(report.peak_memory, Attempt.peak_memory.type),
@@ -408,6 +415,7 @@ def cancel(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[
         .values(
             state=case((Job.state.in_(WAITING), State.CANCELLED), else_=Job.state),
             finished_at=case((Job.state.in_(WAITING), func.now()), else_=null()),
+            started_at=not_ahead(Job.started_at),
             cancel_requested_at=func.coalesce(Job.cancel_requested_at, func.now()),
         )
         .returning(Job.id, Job.state)

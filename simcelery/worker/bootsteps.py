@@ -85,7 +85,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if child.beginning:
             worker.app.conf.worker_proc_alive_timeout = LONGEST
         worker.keeper = worker.app.keeper = Keeper(
-            slots.shared, settings, worker.lease.worker_id, is_prefork(worker)
+            slots.shared, settings, worker.lease.me, is_prefork(worker)
         )
         worker.chores = Chores(settings)
         worker.shutdown = Shutdown(worker.hostname, worker.keeper, settings.shutdown_grace)
@@ -96,9 +96,9 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.keeper.start()
         worker.chores.start()
         assert slots.shared is not None
-        judge = Quarantine(slots.shared, get_settings(), worker.lease.worker_id, lambda: worker.consumer)
+        judge = Quarantine(slots.shared, get_settings(), worker.lease.me, lambda: worker.consumer)
         Ticker("quarantine", judge.look, quarantine.EVERY).start()
-        nurse = Withdrawal(slots.shared, get_settings(), worker.lease.worker_id, lambda: worker.consumer)
+        nurse = Withdrawal(slots.shared, get_settings(), worker.lease.me, lambda: worker.consumer)
         Ticker("withdrawal", nurse.look, withdrawal.EVERY).start()
         Ticker(
             "reaper",
@@ -138,7 +138,7 @@ class RecoveryStep(_TickerStep):
         settings = get_settings()
         self.ticker = Ticker(
             "recovery",
-            loop.Turns(settings, worker.hostname, worker.lease.worker_id, Aside).round,
+            loop.Turns(settings, worker.hostname, worker.lease.me.worker_id, Aside).round,
             # A little more often than a turn is due, so that nobody's turn waits for another worker.
             settings.tick_every / 2,
         )

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from simcelery import broker
 from simcelery.board import engine, feed, slices
+from simcelery.board.leases import Registration
 from simcelery.board.mending import despite_bad_rows
 from simcelery.board.sendable import Lane
 from simcelery.board.slices import Wanted
@@ -24,12 +25,19 @@ log = logging.getLogger(__name__)
 
 _LONGEST_JUDGEMENT = 10.0  # seconds; Postgres may be away
 
-WORKER_ID = "SIMCELERY_WORKER_ID"  # set by the lease before the pool forks its children
+# Set by the lease before the pool forks its children.
+_WORKER_ID, _REGISTRATION = "SIMCELERY_WORKER_ID", "SIMCELERY_REGISTRATION"
 
 
-def worker_id() -> int:
-    """The id of the worker that this process belongs to."""
-    return int(os.environ[WORKER_ID])
+def belong_to(worker: Registration) -> None:
+    """This process and those that it forks from now on claim for that worker."""
+    os.environ[_WORKER_ID] = str(worker.worker_id)
+    os.environ[_REGISTRATION] = str(worker.key)
+
+
+def me() -> Registration:
+    """The worker that this process belongs to."""
+    return Registration(int(os.environ[_WORKER_ID]), uuid.UUID(os.environ[_REGISTRATION]))
 
 
 def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> list[Claim]:
@@ -55,7 +63,7 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
         task_id,
         lane.workflow,
         claim_id,
-        worker_id(),
+        *me(),
         os.getpid(),
         lane.queue,
         lane.priority,

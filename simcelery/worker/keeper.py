@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import psutil
 
 from simcelery.board import transitions
-from simcelery.board.leases import Account
+from simcelery.board.leases import Account, Registration
 from simcelery.board.states import State
 from simcelery.board.transitions import Guard, Report
 from simcelery.execution import memory, processes
@@ -60,14 +60,14 @@ class Keeper:
     """Watches from a thread of its own. Whoever else has something to say to it leaves it in a queue.
 
     Parameters:
-        worker_id: whose attempts these are.
+        me: whose attempts these are.
         prefork: whether jobs run in children; in the worker's own process nothing can be ended.
     """
 
-    def __init__(self, slots: Slots, settings: Settings, worker_id: int, prefork: bool = True) -> None:
+    def __init__(self, slots: Slots, settings: Settings, me: Registration, prefork: bool = True) -> None:
         self._slots = slots
         self._settings = settings
-        self._worker_id = worker_id
+        self._me = me
         self._prefork = prefork
         self._accounts: deque[tuple[dict[uuid.UUID, Running], list[Account]]] = deque()
         self._closing: set[uuid.UUID] = set()  # ended here, and not yet written
@@ -242,7 +242,7 @@ class Keeper:
             elif death.running is not None:
                 self._mourn(death.running, death.message)
             else:
-                guard = transitions.by_child(death.task_id, self._worker_id, death.pid)
+                guard = transitions.by_child(death.task_id, self._me, death.pid)
                 self._later(guard, self._lost(death.message), death.task_id, None)
 
     def _release_siblings(self, death: _Death) -> None:
@@ -252,7 +252,7 @@ class Keeper:
         running = death.running.claim_id
 
         def release() -> None:
-            recording.release_siblings(self._worker_id, death.pid, running)
+            recording.release_siblings(self._me, death.pid, running)
             self._slots.bury(death.pid)
 
         chores.add(("siblings", running), release)
@@ -312,7 +312,7 @@ class Keeper:
             row.claim_id: row
             for row in rows
             if row.state is State.RUNNING
-            and row.worker_id == self._worker_id
+            and row.worker_id == self._me.worker_id
             and row.claim_id not in here
             and row.pid not in holders
         }

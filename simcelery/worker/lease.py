@@ -14,6 +14,7 @@ from celery.worker import state as worker_state
 
 from simcelery.board import catalogue, engine, leases, transitions
 from simcelery.board.identity import identity as identity_of_board
+from simcelery.board.leases import Registration
 from simcelery.board.sendable import Lane
 from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import ServiceError
@@ -21,7 +22,7 @@ from simcelery.execution import identity
 from simcelery.settings import get_settings
 from simcelery.worker import allocation, predecessors, spool
 from simcelery.worker.announced import entry
-from simcelery.worker.claiming import WORKER_ID
+from simcelery.worker.claiming import belong_to
 from simcelery.worker.folders import BOARD
 from simcelery.worker.keeper import Keeper
 from simcelery.worker.quarantine import Quarantine
@@ -49,7 +50,7 @@ class Lease:
         self.workflows = [known.name for known in registry.definitions()]
         self.concurrency = concurrency
         self.settings = get_settings()
-        self.worker_id: int | None = None
+        self.me: Registration | None = None
         self._keeper: Keeper | None = None
         self._quarantine: Quarantine | None = None
         self._ticker = Ticker("lease", self.renew, self.settings.renew_every)
@@ -59,7 +60,7 @@ class Lease:
         every = product(self.queues, self.workflows, range(MOST_URGENT + 1))
         return [Lane(*one) for one in every]
 
-    def take(self) -> int:
+    def take(self) -> None:
         """Register the worker and its workflows; waits while Postgres is away.
 
         Raises:
@@ -67,16 +68,16 @@ class Lease:
         """
         while True:
             try:
-                self.worker_id = self.worker_id or self._register()
-                os.environ[WORKER_ID] = str(self.worker_id)
+                self.me = self.me or self._register()
+                belong_to(self.me)
                 spool.deliver(self.settings)
-                predecessors.take_over(self.worker_id, self.settings.kill_grace)
-                return self.worker_id
+                predecessors.take_over(self.me.worker_id, self.settings.kill_grace)
+                return
             except ServiceError as error:
                 log.warning("the worker waits: %s", error)
                 time.sleep(_PAUSE)
 
-    def _register(self) -> int:
+    def _register(self) -> Registration:
         with engine.begin(self.settings) as connection:
             os.environ[BOARD] = identity_of_board(connection)
             catalogue.write(connection, [entry(known, self.settings) for known in registry.definitions()])
@@ -105,7 +106,7 @@ class Lease:
 
     def renew(self) -> None:
         """Renew once. While Postgres is away the lease may lapse: then no job is claimed until it is back."""
-        assert self.worker_id is not None
+        assert self.me is not None
         assert self._keeper is not None
         assert self._quarantine is not None
         running = self._keeper.attempts()
@@ -114,12 +115,12 @@ class Lease:
             with engine.begin(self.settings) as connection:
                 known = leases.renew(
                     connection,
-                    self.worker_id,
+                    self.me,
                     self.settings.lease,
                     every=self.settings.renew_every,
                     succeeded=self._quarantine.successes(),
                 )
-                accounts = leases.accounts(connection, self.worker_id, jobs)
+                accounts = leases.accounts(connection, self.me.worker_id, jobs)
             if not known:
                 self._leave()
                 return
@@ -128,7 +129,10 @@ class Lease:
             log.warning("the lease is not renewed: %s", error)
 
     def _leave(self) -> None:
-        log.error("the board no longer knows this worker; it ends, for its supervisor to start it anew")
+        log.error(
+            "the board no longer knows this worker: it was given up, or the board was restored; it ends, for "
+            "its supervisor to start it anew"
+        )
         self._ticker.stop()
         assert self._keeper is not None
         self._keeper.shut_down(0.0, Order.GIVEN_UP)
@@ -137,11 +141,11 @@ class Lease:
     def give_up(self) -> None:
         """Note on the board that the worker has shut down; whatever it still held is released."""
         self._ticker.stop()
-        if self.worker_id is None:
+        if self.me is None:
             return
         try:
             with engine.begin(self.settings) as connection:
-                transitions.release(connection, self.worker_id)
-                leases.end(connection, self.worker_id)
+                transitions.release(connection, self.me)
+                leases.end(connection, self.me)
         except ServiceError as error:
             log.warning("the end of this worker is not recorded: %s", error)

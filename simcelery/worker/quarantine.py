@@ -16,6 +16,7 @@ from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine, fleet, leases, revival
+from simcelery.board.leases import Registration
 from simcelery.errors import BrokerUnreachableError, ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.slots import Record, Slots
@@ -36,10 +37,12 @@ class Quarantine:
         consumer: gives the worker's consumer, which takes the messages.
     """
 
-    def __init__(self, slots: Slots, settings: Settings, worker_id: int, consumer: Callable[[], Any]) -> None:
+    def __init__(
+        self, slots: Slots, settings: Settings, me: Registration, consumer: Callable[[], Any]
+    ) -> None:
         self._slots = slots
         self._settings = settings
-        self._worker_id = worker_id
+        self._me = me
         self._consumer = consumer
         self._told = 0.0
         self._since: float | None = None  # in quarantine
@@ -89,8 +92,8 @@ class Quarantine:
         workflows = {record.workflow for record in records}
         with engine.begin(self._settings) as connection:
             alone = leases.others_succeeded(
-                connection, self._worker_id, workflows, LATELY
-            ) and leases.quarantine(connection, self._worker_id, note)
+                connection, self._me.worker_id, workflows, LATELY
+            ) and leases.quarantine(connection, self._me, note)
         if alone:
             log.error("this worker is %s", note)
         return alone
@@ -102,10 +105,10 @@ class Quarantine:
             return
         self._asked_at = now
         with engine.begin(self._settings) as connection:
-            wrong = fleet.failed_elsewhere(connection, self._handed_back, self._worker_id)
+            wrong = fleet.failed_elsewhere(connection, self._handed_back, self._me.worker_id)
             if not wrong and now - since < LONGEST:
                 return
-            leases.lift(connection, self._worker_id)
+            leases.lift(connection, self._me)
         log.warning(
             "the quarantine ends: %s", "the jobs fail elsewhere too" if wrong else "it is tried again"
         )
@@ -116,7 +119,7 @@ class Quarantine:
 
     def _hand_back(self, failed: frozenset[uuid.UUID]) -> None:
         with engine.begin(self._settings) as connection:
-            handed_back = revival.hand_back(connection, failed, self._worker_id)
+            handed_back = revival.hand_back(connection, failed, self._me)
         self._handed_back = failed
         try:
             broker.publish(job.again for job in handed_back if job.again)

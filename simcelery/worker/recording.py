@@ -11,6 +11,7 @@ from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine, slices, transitions
+from simcelery.board.leases import Registration
 from simcelery.board.mending import despite_bad_rows
 from simcelery.board.slices import Outcome
 from simcelery.board.states import Cause, Ending
@@ -150,14 +151,14 @@ def _write(guard: Guard, report: Report) -> Finished | None:
     return finished
 
 
-def release_siblings(worker_id: int, pid: int, running: uuid.UUID) -> None:
+def release_siblings(me: Registration, pid: int, running: uuid.UUID) -> None:
     """A pool child died with a slice: all of it goes back but the claim that ran.
 
     Raises:
         ServiceError: the board is away.
     """
     with engine.begin() as connection:
-        released = transitions.release_child(connection, worker_id, pid, running)
+        released = transitions.release_child(connection, me, pid, running)
     if released:
         log.info("%s jobs of a slice go back: their pool child died", len(released))
 

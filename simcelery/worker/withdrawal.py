@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simcelery.board import engine, leases
+from simcelery.board.leases import Registration
 from simcelery.errors import ServiceError
 from simcelery.execution import places
 from simcelery.execution.places import Unusable
@@ -57,10 +58,12 @@ class Withdrawal:
         consumer: gives the worker's consumer, which takes the messages.
     """
 
-    def __init__(self, slots: Slots, settings: Settings, worker_id: int, consumer: Callable[[], Any]) -> None:
+    def __init__(
+        self, slots: Slots, settings: Settings, me: Registration, consumer: Callable[[], Any]
+    ) -> None:
         self._slots = slots
         self._settings = settings
-        self._worker_id = worker_id
+        self._me = me
         self._consumer = consumer
         self._left = False
         self._noted: str | None = None
@@ -99,9 +102,9 @@ class Withdrawal:
         try:
             with engine.begin(self._settings) as connection:
                 if note is None:
-                    leases.lift(connection, self._worker_id)
+                    leases.lift(connection, self._me)
                 else:
-                    leases.withdraw(connection, self._worker_id, note)
+                    leases.withdraw(connection, self._me, note)
         except ServiceError as error:
             log.warning("that this worker takes no jobs is not noted on the board: %s", error)
             return False

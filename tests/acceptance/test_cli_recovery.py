@@ -28,6 +28,7 @@ from tests.board_helpers import (
     lapse,
     must_claim,
     record,
+    registration,
     row,
     sql,
     state,
@@ -212,7 +213,7 @@ def test_workers_are_live_quarantined_overdue_or_ended(cli: Cli) -> None:
     quarantined(ids["black-hole"], "in quarantine: its last 5 jobs failed")
     lapse(ids["overdue"], 60.0)
     with engine.begin() as connection:
-        leases.end(connection, ids["ended"])
+        leases.end(connection, registration(ids["ended"]))
     lapse(ids["long-gone"], 25 * HOUR)
     lapse(ids["holds-jobs"], 25 * HOUR)
 

@@ -17,7 +17,7 @@ from simcelery import Job, get_job, settings
 from simcelery.board import engine, slices
 from simcelery.board.slices import Outcome, Wanted
 from simcelery.services import Services
-from tests.board_helpers import SUCCESS, attempts, record, sql, worker
+from tests.board_helpers import SUCCESS, attempts, record, registration, sql, worker
 from tests.conftest import Project, make_project, wait_until
 
 pytestmark = pytest.mark.skipif(_bouncer.MISSING is not None, reason=str(_bouncer.MISSING))
@@ -105,7 +105,9 @@ def test_a_job_of_a_killed_worker_runs_again(bounced: Project, tmp_path: Path) -
 
 def test_a_finish_is_durable_where_a_claim_was_not(single_lane: Project) -> None:
     job, mine = record(), worker()
-    claims = slices.claim(Wanted(job.task_id, "w", uuid.uuid4(), mine, os.getpid(), durable=False))
+    claims = slices.claim(
+        Wanted(job.task_id, "w", uuid.uuid4(), *registration(mine), os.getpid(), durable=False)
+    )
     [claim] = claims
     # Whoever gets the server connection next.
     url = single_lane.environment["SIMCELERY_DATABASE_URL"]

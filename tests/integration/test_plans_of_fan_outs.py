@@ -23,6 +23,7 @@ from tests.integration.test_query_plans import connected, database
 # Job 1 has 100,000 children. Beside it: job 200,000 has 3,000; and some have none.
 RELAXATION, CHILDREN = 1, 100_000
 FAILED, FEW = 200_000, 3000
+KEY = uuid.UUID("4f7a5c1e-0000-4000-8000-000000000001")
 OLD, RUNNING, PENDING = 300_000, 310_000, 320_000
 FILL = """
 CREATE FUNCTION fill(first bigint, number bigint, state text, waits boolean) RETURNS void LANGUAGE sql AS $$
@@ -36,8 +37,8 @@ CREATE FUNCTION fill(first bigint, number bigint, state text, waits boolean) RET
     LATERAL (SELECT state IN ('running', 'failed', 'succeeded') AS ran,
                     state IN ('failed', 'succeeded', 'upstream_failed') AS over) AS known
 $$;
-INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at)
-VALUES ('w', 'h', 1, '{default}', 1, '0', 'infinity');
+INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at, registration)
+VALUES ('w', 'h', 1, '{default}', 1, '0', 'infinity', '4f7a5c1e-0000-4000-8000-000000000001');
 SELECT fill(1, 1, 'running', false), fill(200000, 1, 'failed', false), fill(200001, 3000, 'blocked', true),
   fill(300000, 3000, 'succeeded', false), fill(310000, 3000, 'running', false),
   fill(320000, 3000, 'pending', false);
@@ -163,7 +164,7 @@ _NO_TIME = {"waited": 0, "ago": 0}
 
 
 def claim(connection: Connection) -> None:
-    wanted = Wanted(uuid.uuid4(), "w", uuid.uuid4(), 1, 1, "default", more=500)
+    wanted = Wanted(uuid.uuid4(), "w", uuid.uuid4(), 1, KEY, 1, "default", more=500)
     assert len(connection.exec_driver_sql(slices._CLAIM, vars(wanted)).all()) == 501
 
 

@@ -27,6 +27,7 @@ from simcelery.board import (
     transitions,
     turns,
 )
+from simcelery.board.leases import Registration
 from simcelery.board.queries import Filter
 from simcelery.board.sendable import Lane
 from simcelery.board.slices import Wanted
@@ -66,9 +67,10 @@ INSERT INTO log_chunks SELECT id, 1, 1, 'text' FROM jobs WHERE id < 10000;
 INSERT INTO steps (job_id, name) SELECT id, 'scf' FROM jobs WHERE id < 10000;
 """
 ONE_WORKER = b"""
-INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at)
-VALUES ('first', 'h', 1, '{cpu}', 1, '0', now() + interval '1 h')
+INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at, registration)
+VALUES ('first', 'h', 1, '{cpu}', 1, '0', now() + interval '1 h', '4f7a5c1e-0000-4000-8000-000000000001')
 """
+FIRST = Registration(1, uuid.UUID("4f7a5c1e-0000-4000-8000-000000000001"))
 # The plans of statements within functions are not shown by EXPLAIN.
 EXPLAINED = b"""
 LOAD 'auto_explain';
@@ -78,6 +80,7 @@ SET client_min_messages = log
 """
 LAST = 30_000
 MINE = 2001  # a worker
+ME = Registration(MINE, uuid.uuid4())
 CLAIM = uuid.uuid4()
 LANE = Lane("cpu", "w1", 4)
 
@@ -149,7 +152,7 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "unblock": (lambda c: children.unblock(c, LAST - 6), ("using dependencies_", "using jobs_")),
     # What recovery and leases ask again and again.
     "turns": (lambda c: turns.take_turns(c, {"stage": 1.0}, "me", 40), ("workers_live",)),
-    "renew": (lambda c: leases.renew(c, MINE, 20.0, succeeded=["w"]), ("using workers_",)),
+    "renew": (lambda c: leases.renew(c, ME, 20.0, succeeded=["w"]), ("using workers_",)),
     "accounts": (lambda c: leases.accounts(c, MINE, [LAST]), ("jobs_running", "jobs_pkey")),
     "lanes": (lambda c: feed.lanes(c, 2000), ("jobs_unpublished", "jobs_published")),
     "unpublished": (lambda c: feed.unpublished(c, LANE, 100), ("jobs_unpublished",)),
@@ -215,7 +218,7 @@ EMPTY = {
 @pytest.mark.parametrize("how", EMPTY)
 def test_functions_planned_on_an_empty_board_suit_a_large_one(servers: Services, how: str) -> None:
     """A connection keeps its plans, and a million jobs may arrive before Postgres has counted them."""
-    wanted = Wanted(uuid.uuid4(), "w1", CLAIM, 1, 1, "cpu", more=50)
+    wanted = Wanted(uuid.uuid4(), "w1", CLAIM, *FIRST, 1, "cpu", more=50)
     outcomes = f'[{{"id": {LAST}, "claim_id": "{CLAIM}", "waited": 0, "ago": 0, "log": "text"}}]'
     said: list[str] = []
     with database(servers, "grown") as board, connected(board) as worker, connected(board) as other:

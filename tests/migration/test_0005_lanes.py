@@ -22,7 +22,7 @@ def test_a_job_of_before_is_claimed_and_finished(database: Callable[[str], Setti
     query(board, PENDING)
     query(board, "UPDATE jobs SET published_at = now()")
     migrate.upgrade(board, "0004")
-    migrate.upgrade(board)
+    migrate.upgrade(board, "0005")
     claimed = query(board, CLAIM)
     assert len(claimed) == 1
     assert query(board, FINISH) == claimed

@@ -6,7 +6,7 @@ import pytest
 
 from simcelery.board import engine, leases
 from simcelery.board.leases import Account
-from tests.board_helpers import cancel, finish, lapse, must_claim, record, sql, worker
+from tests.board_helpers import cancel, finish, lapse, must_claim, record, registration, sql, worker
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -18,7 +18,7 @@ def accounts(worker_id: int, *job_ids: int) -> list[Account]:
 
 def renew(worker_id: int, *succeeded: str) -> bool:
     with engine.begin() as connection:
-        return leases.renew(connection, worker_id, 600.0, succeeded=succeeded)
+        return leases.renew(connection, registration(worker_id), 600.0, succeeded=succeeded)
 
 
 def succeeded_ago(worker_id: int, workflow: str, seconds: float) -> None:

@@ -20,6 +20,7 @@ from tests.board_helpers import (
     finish,
     must_claim,
     record,
+    registration,
     row,
     settle,
     state,
@@ -79,7 +80,7 @@ def test_a_cancel_stamped_while_the_job_runs_wins_over_a_release() -> None:
     must_claim(job.task_id, me)
     cancel(job.id)
     with engine.begin() as connection:
-        transitions.release(connection, me)
+        transitions.release(connection, registration(me))
     assert state(job.id) == "cancelled"
 
 

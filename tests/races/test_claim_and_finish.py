@@ -23,6 +23,7 @@ from tests.board_helpers import (
     finish,
     must_claim,
     record,
+    registration,
     row,
     state,
     worker,
@@ -56,7 +57,7 @@ def test_a_duplicate_message_misses_while_the_job_runs_and_after_it_finished() -
 
 def test_a_claim_whose_answer_was_lost_is_still_ours() -> None:
     job, me = record(), worker()
-    wanted = Wanted(job.task_id, "w", uuid.uuid4(), me, pid=1)
+    wanted = Wanted(job.task_id, "w", uuid.uuid4(), *registration(me), pid=1)
     [claimed] = slices.claim(wanted)
     assert (claimed.claim_id, claimed.attempt) == (wanted.claim_id, 1)
     assert slices.claim(wanted) == []  # as after a commit whose answer never came
@@ -76,9 +77,10 @@ def test_a_forged_message_cannot_run_a_job_as_another_workflow() -> None:
 def test_a_worker_whose_lease_has_lapsed_cannot_claim() -> None:
     job, me = record(), worker(lease=-1.0)
     assert claim(job.task_id, me) is None
-    wanted = Wanted(job.task_id, "w", uuid.uuid4(), me, pid=1)
+    wanted = Wanted(job.task_id, "w", uuid.uuid4(), *registration(me), pid=1)
     assert not slices.holds_lease(wanted)
-    assert slices.holds_lease(replace(wanted, worker_id=worker()))
+    other = registration(worker())
+    assert slices.holds_lease(replace(wanted, worker_id=other.worker_id, registration=other.key))
 
 
 def test_a_zombie_cannot_overwrite_the_newer_attempt() -> None:
@@ -128,12 +130,18 @@ def test_the_parent_reports_a_dead_child_only_while_that_child_has_the_job() -> 
     job, me = record(max_losses=3), worker()
     claimed = must_claim(job.task_id, me, pid=100)
     with engine.begin() as connection:
-        guard = transitions.by_child(job.task_id, me, 999)
+        guard = transitions.by_child(job.task_id, registration(me), 999)
         assert transitions.finish(connection, guard, LOST) is None
-        assert transitions.finish(connection, transitions.by_child(job.task_id, me + 1, 100), LOST) is None
+        assert (
+            transitions.finish(connection, transitions.by_child(job.task_id, registration(me + 1), 100), LOST)
+            is None
+        )
     finish(claimed, SUCCESS)
     with engine.begin() as connection:  # the child stored its result and died afterwards
-        assert transitions.finish(connection, transitions.by_child(job.task_id, me, 100), LOST) is None
+        assert (
+            transitions.finish(connection, transitions.by_child(job.task_id, registration(me), 100), LOST)
+            is None
+        )
     assert state(job.id) == "succeeded"
 
 
@@ -149,7 +157,9 @@ def test_child_and_parent_report_at_once_and_one_of_them_counts() -> None:
     def parent() -> object:
         start.wait()
         with engine.begin() as connection:
-            return transitions.finish(connection, transitions.by_child(job.task_id, me, 100), LOST)
+            return transitions.finish(
+                connection, transitions.by_child(job.task_id, registration(me), 100), LOST
+            )
 
     with ThreadPoolExecutor(2) as pool:
         reports = [pool.submit(child), pool.submit(parent)]
@@ -182,7 +192,7 @@ def test_a_release_counts_as_neither() -> None:
     job, me = record(max_attempts=1, max_losses=0), worker()
     must_claim(job.task_id, me)
     with engine.begin() as connection:
-        assert [released.id for released in transitions.release(connection, me)] == [job.id]
+        assert [released.id for released in transitions.release(connection, registration(me))] == [job.id]
     job_row = row(job.id)
     assert (job_row.state, job_row.losses, job_row.failures) == ("pending", 0, 0)
     [ended] = attempts(job.id)

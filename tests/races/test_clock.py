@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from simcelery import settings
-from simcelery.board import clock, engine, feed, leases, turns
+from simcelery.board import clock, engine, feed, leases, slices, turns
 from simcelery.board.sendable import Lane
-from simcelery.board.transitions import rescue
+from simcelery.board.slices import Outcome
+from simcelery.board.states import Ending
+from simcelery.board.transitions import Claim, Report, rescue
 from simcelery.recovery import loop
-from tests.board_helpers import AGAIN, ERROR, attempts, finish, must_claim, record, settle, sql, state, worker
+from tests.board_helpers import (
+    AGAIN,
+    ERROR,
+    LOST,
+    SUCCESS,
+    attempts,
+    cancel,
+    finish,
+    must_claim,
+    record,
+    registration,
+    settle,
+    sql,
+    state,
+    worker,
+)
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.usefixtures("board")
@@ -119,7 +138,7 @@ def test_nobody_judges_with_a_renewal_of_before_the_clock_was_set_forward() -> N
     sql("UPDATE workers SET lease_expires_at = now() - interval '1 s' WHERE id = :id", id=holder)
     with engine.begin() as connection:
         assert rescue(connection, grace=20.0, judge=judge) == []
-        assert leases.renew(connection, judge, 20.0)
+        assert leases.renew(connection, registration(judge), 20.0)
         assert rescue(connection, grace=20.0, judge=judge) == []
 
 
@@ -158,3 +177,38 @@ def test_an_act_that_takes_long_holds_up_only_itself() -> None:
     assert begun.count("settle") == 1
     release.set()
     wait_until(lambda: mine.round() or begun.count("settle") == 2, 10)
+
+
+def _together(claimed: Claim) -> None:
+    report = Report(ending=Ending.SUCCEEDED, result=1)
+    outcome = Outcome(
+        claimed.task_id, claimed.claim_id, report, claimed.job_id, waited=2.0, ended=time.monotonic()
+    )
+    assert slices.succeed([outcome], time.monotonic()) == {claimed.job_id}
+
+
+ENDS: dict[str, Callable[[Claim], object]] = {
+    "in a slice": _together,
+    "alone": finish,
+    "after a wait in the spool": lambda claimed: finish(claimed, replace(SUCCESS, ago=5.0)),
+    "failed": lambda claimed: finish(claimed, ERROR),
+    "to be tried again": lambda claimed: finish(claimed, AGAIN),
+    "lost": lambda claimed: finish(claimed, LOST),
+    "cancelled while it waits": lambda claimed: (finish(claimed, AGAIN), cancel(claimed.job_id)),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_nothing_ends_before_it_began(how: str) -> None:
+    job = record(max_attempts=3)
+    if how != "in a slice":  # a job that others wait for never travels in one
+        record(parents=[job.id])
+    claimed = must_claim(job.task_id, worker())
+    set_back()
+    ENDS[how](claimed)
+    settle()
+    times = sql("SELECT started_at, finished_at, now() FROM jobs WHERE id = :id", id=job.id)
+    times += sql("SELECT started_at, finished_at, now() FROM attempts")
+    assert len(times) == 2
+    for started, finished, now in times:
+        assert started <= (finished or now) <= now

@@ -20,6 +20,7 @@ from tests.board_helpers import (
     lapse,
     must_claim,
     record,
+    registration,
     row,
     settle,
     sql,
@@ -33,12 +34,12 @@ pytestmark = pytest.mark.usefixtures("board")
 
 def quarantine(worker_id: int) -> bool:
     with engine.begin() as connection:
-        return leases.quarantine(connection, worker_id, "everything fails here")
+        return leases.quarantine(connection, registration(worker_id), "everything fails here")
 
 
 def hand_back(worker_id: int, *task_ids: uuid.UUID, limit: int = 1000) -> list[int]:
     with engine.begin() as connection:
-        return [job.id for job in revival.hand_back(connection, task_ids, worker_id, limit)]
+        return [job.id for job in revival.hand_back(connection, task_ids, registration(worker_id), limit)]
 
 
 def quarantined_worker() -> int:
@@ -192,7 +193,7 @@ def test_what_failed_upstream_is_revived_with_what_is_handed_back() -> None:
     finish(must_claim(other.task_id, worker()), ERROR)
     settle()
     with engine.begin() as connection:
-        back = revival.hand_back(connection, [top.task_id], me)
+        back = revival.hand_back(connection, [top.task_id], registration(me))
     assert {job.id: job.again is not None for job in back} == {
         top.id: True,  # it is pending and can be sent
         child.id: False,

@@ -22,6 +22,7 @@ from tests.board_helpers import (
     must_claim,
     new_job,
     record,
+    registration,
     row,
     sql,
     state,
@@ -41,7 +42,7 @@ def rescue(**options: float) -> list[Finished]:
 
 def renew(worker_id: int, lease: float = 20.0, **options: object) -> bool:
     with engine.begin() as connection:
-        return leases.renew(connection, worker_id, lease, **options)  # type: ignore[arg-type]
+        return leases.renew(connection, registration(worker_id), lease, **options)  # type: ignore[arg-type]
 
 
 def bury(*worker_ids: int) -> list[Finished]:
@@ -210,7 +211,9 @@ def test_a_judge_with_a_recent_gap_does_not_judge() -> None:
     judge = worker()
     sql("UPDATE workers SET renewed_at = now() - interval '11 s', steady_since = '2020-01-01'")
     with engine.begin() as connection:
-        assert leases.renew(connection, judge, 20.0)  # it was cut off for more than half of its lease
+        assert leases.renew(
+            connection, registration(judge), 20.0
+        )  # it was cut off for more than half of its lease
         assert transitions.rescue(connection, grace=GRACE, judge=judge) == []
     sql("UPDATE workers SET steady_since = now() - interval '1 s' WHERE id = :id", id=judge)
     assert [job.id for job in rescue(judge=judge)] == [claimed.job_id]
@@ -250,7 +253,7 @@ def test_a_gap_ends_what_was_steady(renewed: float, lapsed: bool, every: float |
             f"renewed_at = now() - make_interval(secs => {renewed}), "
             f"lease_expires_at = now() + make_interval(secs => {-1 if lapsed else 1})"
         )
-        assert leases.renew(connection, me, 20.0, every=every)
+        assert leases.renew(connection, registration(me), 20.0, every=every)
         [(since, now, lease)] = connection.exec_driver_sql(
             "SELECT steady_since, now(), lease_expires_at - renewed_at FROM workers"
         )
@@ -348,7 +351,7 @@ def test_predecessors_are_the_unended_workers_of_the_same_host() -> None:
     worker(host="b")
     ended, me = worker(host="a"), worker(host="a")
     with engine.begin() as connection:
-        leases.end(connection, ended)
+        leases.end(connection, registration(ended))
         assert leases.predecessors(connection, "a", me) == [(gone, 7, "boot 1, start 2", "w1@a")]
 
 
@@ -398,7 +401,7 @@ def test_a_report_that_is_delivered_twice_is_not_late(report: Report) -> None:
 def test_an_error_after_a_release_is_noted() -> None:
     claimed, me = running()
     with engine.begin() as connection:
-        transitions.release(connection, me)
+        transitions.release(connection, registration(me))
     assert finish(claimed, ERROR) is None
     assert note_late(claimed, ERROR)
 

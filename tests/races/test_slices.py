@@ -22,6 +22,7 @@ from tests.board_helpers import (
     must_claim,
     new_job,
     record,
+    registration,
     row,
     sql,
     state,
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("board")
 
 
 def claim_slice(task_id: uuid.UUID, me: int, more: int = 10, pid: int = 100) -> list[Claim]:
-    return slices.claim(Wanted(task_id, "w", uuid.uuid4(), me, pid, "default", more=more))
+    return slices.claim(Wanted(task_id, "w", uuid.uuid4(), *registration(me), pid, "default", more=more))
 
 
 def succeed(*claims: Claim) -> set[int]:
@@ -66,7 +67,7 @@ def test_what_does_not_travel_in_a_slice() -> None:
 
 def wake(me: int, least: int = 0) -> int | None:
     """The job that a message brings whose own job is gone; in no slice."""
-    wanted = Wanted(uuid.uuid4(), "w", uuid.uuid4(), me, 100, "default", least=least)
+    wanted = Wanted(uuid.uuid4(), "w", uuid.uuid4(), *registration(me), 100, "default", least=least)
     claimed = slices.claim(wanted)
     assert len(claimed) <= 1
     return claimed[0].job_id if claimed else None
@@ -172,7 +173,7 @@ def test_two_children_never_claim_the_same_job() -> None:
 def test_an_answer_that_was_lost_is_found_again_for_the_whole_slice() -> None:
     me, message = worker(), record()
     others = [record() for _ in range(3)]
-    wanted = Wanted(message.task_id, "w", uuid.uuid4(), me, 100, "default", more=10)
+    wanted = Wanted(message.task_id, "w", uuid.uuid4(), *registration(me), 100, "default", more=10)
     claimed = slices.claim(wanted)
     assert [one.job_id for one in claimed] == [message.id, *(other.id for other in others)]
     assert slices.forgotten(wanted) == claimed
@@ -207,7 +208,7 @@ def test_each_job_of_a_slice_is_fenced_by_its_own_claim() -> None:
     record()
     first, second = claim_slice(message.task_id, me)
     with engine.begin() as connection:
-        transitions.release(connection, me)
+        transitions.release(connection, registration(me))
     newer = must_claim(second.task_id, me)
     assert succeed(first, second) == set()  # the first waits again: `finish` takes a late success
     assert finish(first) is not None
@@ -260,7 +261,7 @@ def test_of_a_dead_child_all_goes_back_but_the_job_that_ran() -> None:
     must_claim(foreign.task_id, me, pid=101)
     ran, _ = claim_slice(message.task_id, me)
     with engine.begin() as connection:
-        released = transitions.release_child(connection, me, 100, ran.claim_id)
+        released = transitions.release_child(connection, registration(me), 100, ran.claim_id)
     assert [job.id for job in released] == [other.id]
     assert [state(number) for number in (message.id, other.id, foreign.id)] == [
         "running",

@@ -21,7 +21,19 @@ from simcelery.board import children, engine, leases, retention, revival, transi
 from simcelery.board.states import TERMINAL
 from simcelery.board.transitions import Claim
 from simcelery.errors import StateError
-from tests.board_helpers import AGAIN, ERROR, LOST, SUCCESS, claim, finish, lapse, record, sql, worker
+from tests.board_helpers import (
+    AGAIN,
+    ERROR,
+    LOST,
+    SUCCESS,
+    claim,
+    finish,
+    lapse,
+    record,
+    registration,
+    sql,
+    worker,
+)
 
 # The diagram of states.py. Several steps may lie between two looks (a retry revives and a settle fails
 # again), so each rule below looks before and after.
@@ -129,7 +141,7 @@ class Board(RuleBasedStateMachine):
     @rule(index=index, who=st.integers(0, 1), how=st.sampled_from(["lost", "again"]))
     def child_died(self, index: int, who: int, how: str) -> None:
         """The parent process reports a dead child, perhaps of a job that another worker has."""
-        guard = transitions.by_child(self.tasks[self.job(index)], self.workers[who], 100 + who)
+        guard = transitions.by_child(self.tasks[self.job(index)], registration(self.workers[who]), 100 + who)
         with engine.begin() as connection:
             transitions.finish(connection, guard, REPORTS[how])
 
@@ -172,14 +184,14 @@ class Board(RuleBasedStateMachine):
             lapse(me)
         with engine.begin() as connection:
             if how == "gracefully":
-                transitions.release(connection, me)
+                transitions.release(connection, registration(me))
             elif how == "lapsed":
                 transitions.rescue(connection, grace=0.0)
-                assert leases.renew(connection, me, 3600.0)
+                assert leases.renew(connection, registration(me), 3600.0)
             else:
                 leases.bury(connection, [me])
                 transitions.rescue_now(connection, [me])
-                assert not leases.renew(connection, me, 3600.0)
+                assert not leases.renew(connection, registration(me), 3600.0)
         assert not sql("SELECT id FROM jobs WHERE state = 'running' AND worker_id = :id", id=me)
         if how == "dead":
             self.workers[who] = worker()
@@ -199,7 +211,7 @@ class Board(RuleBasedStateMachine):
         )
         sql("UPDATE workers SET quarantined_at = now() WHERE id = :me", me=me)
         with engine.begin() as connection:
-            back = [one.id for one in revival.hand_back(connection, [self.tasks[job]], me)]
+            back = [one.id for one in revival.hand_back(connection, [self.tasks[job]], registration(me))]
         sql("UPDATE workers SET quarantined_at = NULL")
         assert (job in back) == bool(theirs)
         if theirs:
