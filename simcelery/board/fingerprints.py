@@ -88,7 +88,6 @@ WHERE locktype = 'relation' AND relation = 'jobs_id_seq'::regclass AND mode = 'R
 _FILL = text(f"""
 INSERT INTO fingerprints (job_id, fingerprint)
 SELECT id, {_HASH.format("jobs")} FROM jobs WHERE id > {_UPTO} AND id <= :newest ORDER BY id LIMIT {_STEP}
-ON CONFLICT DO NOTHING
 """)
 
 

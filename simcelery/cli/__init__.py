@@ -18,8 +18,11 @@ def main() -> None:
     again at the end, would be a third of a short command's time.
     """
     gc.set_threshold(50_000, 20, 20)
-    from simcelery.cli.root import run
+    try:
+        from simcelery.cli.root import run
 
-    code = run(sys.argv[1:])
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # so early that nothing has been done
+        code = 130
     gc.freeze()
     sys.exit(code)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from simcelery.cli.output import console, note
-from simcelery.cli.words import many
+from simcelery.cli.words import compact, many
 from simcelery.errors import (
     EncodingError,
     ParametersError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from simcelery.cli.targets import Target
     from simcelery.submission.handle import Jobs
     from simcelery.submission.options import Options
+    from simcelery.submission.records import Records
 
 
 def prepared(target: Target, found: Iterable[Item], options: Options) -> Iterator[NewJob]:
@@ -41,49 +43,123 @@ def prepared(target: Target, found: Iterable[Item], options: Options) -> Iterato
             raise
 
 
-def record_all(target: Target, found: Items, options: Options) -> Jobs:
+@contextmanager
+def interruptible(options: Options) -> Iterator[Recording]:
+    """Whoever interrupts what is within, by Ctrl-C or SIGTERM, is told in one line what is recorded."""
+    recording = Recording(options)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield recording
+    except KeyboardInterrupt as error:
+        note(f"simcelery: interrupted: {recording.in_words(getattr(error, '__notes__', ()))}")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Recording:
+    """What a submission has recorded so far.
+
+    Attributes:
+        total: how many jobs it is to record, as far as that is known.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.total: int | None = None
+        self._records: Records | None = None
+        self._options = options
+
+    def note(self, records: Records) -> None:
+        """So much is recorded."""
+        self._records = records
+
+    def in_words(self, unknown: Iterable[str]) -> str:
+        """What is recorded, what becomes of it, and how to go on.
+
+        Parameters:
+            unknown: what else may be recorded.
+        """
+        return "; ".join((*unknown, *self._in_words(known=not unknown)))
+
+    def _in_words(self, known: bool) -> Iterator[str]:
+        records = self._records
+        if not records:
+            yield "nothing is recorded" if known else "as far as is known nothing else is recorded"
+            return
+        ids = compact(records.ids)
+        found = ", ".join(f"{count:,} {how}" for how, count in records.summary().items() if count)
+        how = f": {found}" if self._options.dedupe else ""
+        yield f"{many(len(records))} recorded (ids {ids}{how}), which will run without this command"
+        yield ", ".join(_what_to_do(ids, compact(records.new_ids)))
+        if len(records) != self.total:
+            yield self.go_on()
+
+    def go_on(self) -> str:
+        """How to record the rest."""
+        if self._options.dedupe:
+            return "the same command, once more, goes on from there"
+        return "the same command with --dedupe records the rest"
+
+    def so_far(self) -> str:
+        """How many are recorded, after an error."""
+        if not self._records:
+            return "as far as is known nothing is recorded"
+        return f"{many(len(self._records))} recorded; {self.go_on()}"
+
+
+def _what_to_do(ids: str, new: str) -> Iterator[str]:
+    if ids.endswith("…"):
+        yield "'simcelery list' and 'simcelery watch' show them"
+        return
+    yield f"'simcelery watch {ids}' shows how far they are"
+    yield f"'simcelery wait {ids}' waits for them"
+    if new and not new.endswith("…"):
+        yield f"'simcelery cancel {new}' cancels {'them' if new == ids else 'the new ones'}"
+
+
+def record_all(target: Target, found: Items, options: Options, recording: Recording) -> Jobs:
     """Validate everything, then record it; what cannot be read twice is validated as it comes.
 
     Raises:
         UsageError, ParametersError, EncodingError: something does not fit; says what is recorded, if any is.
+        KeyboardInterrupt: somebody interrupts it; `recording` knows what is recorded.
     """
-    from simcelery.submission.bulk import chunks, is_full, submit_all
+    from simcelery.submission.bulk import chunks, is_full
 
     new = prepared(target, found, options)
     first = next(chunks(new), [])
     if not is_full(first):
-        return submit_all(first, options)
-    total = None
+        recording.total = len(first)
+        return _submit(first, options, recording.note)
     if found.once:
         new = chain(first, new)
     else:
-        total = len(first) + sum(1 for _ in new)  # validates them
+        recording.total = len(first) + sum(1 for _ in new)  # validates them
         new = prepared(target, found, options)
     del first
-    recorded = 0
+    with _bar(recording.total) as show:
 
-    def note_recorded(count: int) -> None:
-        nonlocal recorded
-        recorded = count
-        show(count)
+        def note_recorded(records: Records) -> None:
+            recording.note(records)
+            show(len(records))
 
-    with _bar(total) as show:
         try:
-            return submit_all(new, options, note_recorded)
+            return _submit(new, options, note_recorded)
         except SubmissionInterruptedError:
-            raise  # without --dedupe: it says itself what is recorded, and that it cannot be repeated
-        except KeyboardInterrupt as error:
-            unknown = getattr(error, "__notes__", ())
-            note(f"simcelery: interrupted: {'; '.join((*unknown, _so_far(recorded)))}")
-            raise
+            raise  # without --dedupe: it says itself what is recorded
         except (UsageError, EncodingError, ServiceError) as error:
-            raise type(error)(f"{error}; {_so_far(recorded)}") from None
+            raise type(error)(f"{error}; {recording.so_far()}") from None
 
 
-def _so_far(recorded: int) -> str:
-    if not recorded:
-        return "as far as is known nothing is recorded"
-    return f"{many(recorded)} recorded; the same command, once more, goes on from there"
+def _submit(new: Iterable[NewJob], options: Options, on_recorded: Callable[[Records], None]) -> Jobs:
+    from simcelery.submission.bulk import submit_all
+
+    try:
+        return submit_all(new, options, on_recorded)
+    except SubmissionInterruptedError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
 
 
 @contextmanager

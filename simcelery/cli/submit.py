@@ -13,7 +13,7 @@ from simcelery.cli import sources
 from simcelery.cli.complete import parameter_names, workflow_names
 from simcelery.cli.options import COUNT, Command, Number, Output, command, duration, output_option
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
-from simcelery.cli.recording import prepared, record_all
+from simcelery.cli.recording import interruptible, prepared, record_all
 from simcelery.cli.records import KEYS, plain, record, summary
 from simcelery.cli.selectors import chunks
 from simcelery.cli.words import compact, many
@@ -126,14 +126,14 @@ def submit(
     if dry_run:
         show_dry(prepared(target, found, options), output, several)
         return 0
-    jobs = record_all(target, found, options)
-    if wait:
-        from simcelery.cli.wait import wait_for
+    with interruptible(options) as recording:
+        jobs = record_all(target, found, options, recording)
+        if wait:
+            from simcelery.cli.wait import wait_for
 
-        if output == "table":
             note(_in_words(jobs, several, options))  # stdout is for the result
-        return wait_for(jobs.ids, seconds, output, single=not several)
-    _show(jobs, output, several, options)
+            return wait_for(jobs.ids, seconds, output, single=not several)
+        _show(jobs, output, several, options)
     return 0
 
 

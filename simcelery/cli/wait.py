@@ -59,7 +59,12 @@ def wait(selection: Selection | None, filters: Filters, timeout: str | None, out
     wanted = which(selection, filters)
     with engine.begin() as connection:
         ids = queries.ids(connection, wanted)[: filters.limit]
-    return wait_for(ids, seconds, output, single=bool(selection and selection.single))
+    try:
+        return wait_for(ids, seconds, output, single=bool(selection and selection.single))
+    except KeyboardInterrupt:
+        what = f"wait {compact(ids)}" if len(ids) < 100 else "status"
+        note(f"simcelery: no longer waiting; the jobs go on (simcelery {what})")
+        return EXIT_INTERRUPTED
 
 
 def wait_for(ids: Sequence[int], timeout: float | None, output: Output, *, single: bool) -> int:
@@ -69,12 +74,7 @@ def wait_for(ids: Sequence[int], timeout: float | None, output: Output, *, singl
         JobError: the only job did not succeed, or the time is up.
     """
     watch = Watch(ids)
-    try:
-        follow(watch, timeout)
-    except KeyboardInterrupt:
-        what = f"wait {compact(ids)}" if len(ids) < 100 else "status"
-        note(f"simcelery: no longer waiting; the jobs go on (simcelery {what})")
-        return EXIT_INTERRUPTED
+    follow(watch, timeout)
     succeeded = watch.states["succeeded"] == len(ids)
     if output == "quiet":
         show_ids(ids)

@@ -41,13 +41,12 @@ def submit_many(
 
 
 def submit_all(
-    new: Iterable[NewJob], options: Options, on_recorded: Callable[[int], None] | None = None
+    new: Iterable[NewJob], options: Options, on_recorded: Callable[[Records], None] | None = None
 ) -> Jobs:
     """Record jobs of one workflow as they are prepared, in transactions as `submit_many`, and publish them.
 
     Parameters:
-        on_recorded: called after each transaction with the number of jobs recorded so far, perhaps from
-            another thread.
+        on_recorded: called after each transaction with what is recorded so far, from another thread.
 
     Raises:
         SubmissionInterruptedError: as `submit_many`.
@@ -61,7 +60,7 @@ def submit_all(
         recorded = record(chunk, options.on_failed)
         done.extend(recorded)
         if on_recorded is not None:
-            on_recorded(len(done))
+            on_recorded(done)
         publish_recorded(chunk, recorded)
 
     try:
@@ -73,8 +72,8 @@ def submit_all(
         ids = list(done.ids)
         raise SubmissionInterruptedError(
             f"the submission stopped ({_in_words(error)}); {len(ids):,} jobs are recorded "
-            f"(ids {ids[0]} to {ids[-1]}); cancel those before you submit again (with dedupe, submitting "
-            "again would go on where it stopped)",
+            f"(ids {ids[0]} to {ids[-1]}); submit again with dedupe, which finds them and goes on where it "
+            "stopped, or cancel them first",
             ids,
         ) from error
     return Jobs(done, workflow)
@@ -100,22 +99,23 @@ def is_full(chunk: Sequence[NewJob]) -> bool:
 
 
 def _write_each(chunks: Iterator[list[NewJob]], write: Callable[[list[NewJob]], None]) -> None:
-    """Write each chunk while the next one is prepared."""
-    first = next(chunks, [])
-    if not is_full(first):
-        if first:
-            write(first)
-        return
-    writing = _Writing(first, write)
+    """Write each chunk while the next one is prepared.
+
+    In a thread of its own, also where there is only one: an interruption strikes the main thread only, so
+    that it never leaves in doubt what is recorded.
+    """
+    writing: _Writing | None = None
     try:
-        writing.start()
         for chunk in chunks:
-            writing.end()
+            if writing is not None:
+                writing.end()
             writing = _Writing(chunk, write)
             writing.start()
-        writing.end()
+        if writing is not None:
+            writing.end()
     except BaseException as error:
-        writing.end_after(error)
+        if writing is not None:
+            writing.end_after(error)
         raise
 
 
@@ -131,7 +131,11 @@ class _Writing:
 
     def start(self) -> None:
         # A daemon: who interrupts twice does not want to wait for it.
-        threading.Thread(target=self._run, name="simcelery-submit", daemon=True).start()
+        thread = threading.Thread(target=self._run, name="simcelery-submit", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # at the end of the interpreter no thread can be started
+            self._run()
 
     def _run(self) -> None:
         if not self._begun.acquire(blocking=False):

@@ -44,6 +44,12 @@ class Records(Sequence[Recorded]):
         task_id = uuid.UUID(bytes=bytes(self._task_ids[16 * at : 16 * at + 16]))
         return Recorded(self.ids[at], task_id, _HOWS[self._hows[at]])
 
+    @property
+    def new_ids(self) -> list[int]:
+        """The ids of those that were not there before."""
+        new = _NUMBERS["new"]
+        return [number for number, how in zip(self.ids, self._hows, strict=True) if how == new]
+
     def summary(self) -> dict[str, int]:
         """How many are new, existing and retried."""
         return {how: self._hows.count(number) for how, number in _NUMBERS.items()}

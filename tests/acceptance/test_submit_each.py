@@ -55,7 +55,8 @@ def test_interrupted_and_repeated_each_job_is_recorded_once(project: Project) ->
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert "interrupted: 10,000 jobs recorded; the same command, once more, goes on from there" in error
+    assert "interrupted: 10,000 jobs recorded (ids " in error
+    assert "the same command, once more, goes on from there" in error
     again = project.run("simcelery", "submit", "sims.add", "--each", str(path), "--dedupe")
     assert "25,000 jobs" in again.stdout
     assert "15,000 new, 10,000 existing" in again.stdout

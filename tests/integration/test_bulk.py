@@ -222,7 +222,7 @@ def test_an_interruption_with_dedupe_goes_on_where_it_stopped(
     with pytest.raises(OSError, match="the disk"):
         point.submit_many(items(250), dedupe=True)
     assert point.submit_many(items(300), dedupe=True).summary() == {"new": 100, "existing": 200, "retried": 0}
-    with pytest.raises(SubmissionInterruptedError, match=r"cancel those before you submit again"):
+    with pytest.raises(SubmissionInterruptedError, match=r"submit again with dedupe, which finds them"):
         point.submit_many(items(250))
 
 
