@@ -78,6 +78,8 @@ def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
             max_overflow=9,
             pool_timeout=30,
             json_serializer=as_json,
+            # It takes a LATERAL join for a cartesian product, and would warn whoever runs a command.
+            enable_from_linting=False,
             connect_args={
                 **_CONNECT,
                 "prepare_threshold": 5 if prepared_statements else None,
