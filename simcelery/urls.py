@@ -13,7 +13,7 @@ _POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
 _REDIS = re.compile(r"(?:redis|rediss|redis\+socket)://")
 # As SQLAlchemy reads it: a password may hold anything but @.
 _POSTGRES_PLACE = re.compile(r"(?:[^:/@]*(?::[^@]*)?@)?([^/?]*)")
-_PORT = re.compile(r"0*[0-9]{1,5}")
+_PORT = re.compile(r"[0-9]{1,5}")
 _ESCAPES = "in a password write @ as %40, / as %2F, : as %3A, # as %23, ? as %3F and % as %25"
 
 

@@ -157,7 +157,8 @@ def show_csv(rows: Iterable[Sequence[Any]]) -> None:
 
 
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan|infinity)", re.IGNORECASE)
+# Each text has one reading: a long one must not be tried again and again.
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan|infinity)", re.IGNORECASE)
 
 
 def _csv_cell(cell: Any) -> Any:

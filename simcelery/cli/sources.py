@@ -251,9 +251,10 @@ def _header(where: str, row: list[str], separator: str) -> list[str]:
 
 def _without_empty_end(cells: list[str], at_least: int) -> list[str]:
     """Without the empty cells that spreadsheets add at the end of a row."""
-    while len(cells) > at_least and not cells[-1].strip():
-        cells = cells[:-1]
-    return cells
+    end = len(cells)
+    while end > at_least and not cells[end - 1].strip():
+        end -= 1
+    return cells[:end]
 
 
 def _parsed(target: Target, where: str, texts: list[tuple[str, str]]) -> Item:

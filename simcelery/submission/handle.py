@@ -19,6 +19,7 @@ from simcelery.errors import (
     UpstreamFailedError,
     WaitTimeoutError,
 )
+from simcelery.readable import short
 from simcelery.submission import notebook
 from simcelery.submission.records import Records
 from simcelery.workflows import registry
@@ -343,7 +344,7 @@ def get_job(job_id: int) -> Job:
         JobNotFoundError: there is none.
     """
     if not isinstance(job_id, int) or not 0 < job_id < 2**63:
-        raise JobNotFoundError(f"{job_id!r} is no job's id: ids are numbers")
+        raise JobNotFoundError(f"{short(job_id)} is no job's id: ids are numbers")
     with engine.begin() as connection:
         found = queries.job(connection, job_id)
     if found is None:

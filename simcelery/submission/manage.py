@@ -16,6 +16,7 @@ from simcelery.board.queries import Filter, JobRow
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.errors import BrokerUnreachableError, EncodingError, JobNotFoundError, StateError, UsageError
 from simcelery.quantities import parse_duration
+from simcelery.readable import short
 from simcelery.submission import notebook
 from simcelery.submission.handle import Job, check_there, restore
 from simcelery.submission.submit import publish
@@ -156,7 +157,9 @@ def jobs(
     states = (state,) if isinstance(state, str) else tuple(state)
     for name in states:
         if name not in list(State):
-            raise UsageError(f"there is no state {name!r}; the states are: {', '.join(State)}")
+            raise UsageError(f"there is no state {short(name)}; the states are: {', '.join(State)}")
+    if isinstance(tags, str):
+        raise UsageError(f"tags must be a list of words: write tags=[{short(tags)}]")
     try:
         seconds = None if since is None else parse_duration(since)
     except ValueError as error:

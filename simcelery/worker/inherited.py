@@ -110,7 +110,9 @@ def _descriptors() -> set[tuple[int, str]]:
 
 def _of_openblas() -> int:
     """How many threads OpenBLAS has, at most."""
-    each = int(os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or 1) - 1
+    said = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or "1"
+    number = re.match(r"\s*([0-9]{1,6})", said)  # OpenMP also takes "4,2", a number for each level
+    each = int(number[1]) - 1 if number else 0
     return each * sum("openblas" in name for name in _libraries())
 
 

@@ -18,6 +18,7 @@ from simcelery import settings
 from simcelery.cli import selectors, sources
 from simcelery.cli.errors import in_group
 from simcelery.cli.options import Filters, duration
+from simcelery.cli.output import _csv_cell
 from simcelery.cli.submit import parse_run_at
 from simcelery.cli.targets import Here, OnBoard
 from simcelery.errors import SettingsError, SimceleryError, UsageError
@@ -57,7 +58,9 @@ def long_texts(n: int) -> dict[str, str]:
         "spaces": " " * n,
         "1 spaces x": "1" + " " * n + "x",
         "commas": "," * n,
+        "x commas": "x" + "," * n,
         "colons": ":" * n,
+        "formula": "-" + "9" * n + "x",
         "minus": "-" * n,
         "ids": "1," * (n // 2),
         "ranges": "1-9," * (n // 4),
@@ -279,6 +282,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "postgresql://": lambda text: check_postgres(f"postgresql://{text}"),
     "redis://": lambda text: check_redis(f"redis://{text}"),
     "a masked URL": masked,
+    "a cell of CSV": _csv_cell,
 }
 
 
@@ -622,6 +626,26 @@ def test_errors_of_a_number_of_thousands_of_digits(board: object) -> None:
     for number in ("9" * 5000, "0", "١٢", "²", "\udcff", "a\0b"):
         said = attempt(lambda text: in_group(Filters().to_board(), text), number)
         assert len(said) < 500
+
+
+def test_a_tag_is_not_taken_for_a_list_of_letters() -> None:
+    from simcelery.submission.manage import jobs
+
+    with pytest.raises(UsageError, match=r"tags must be a list of words: write tags=\['scan'\]"):
+        jobs(tags="scan")
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["x", "9" * 5000, 10**30, 10**5000, -1, 0, 1.5, None, b"1", "²"],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_id_names_no_job(number: Any) -> None:
+    from simcelery.submission.handle import get_job
+
+    with pytest.raises(UsageError, match="is no job's id") as caught:
+        get_job(number)
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("text", ["\udcff", "a\0b"])
