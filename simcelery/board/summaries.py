@@ -130,7 +130,7 @@ def throughput(connection: Connection, which: Filter, window: float, number: int
 def period(connection: Connection, which: Filter, window: float) -> Period | None:
     """When the jobs that ended in the last `window` seconds did so; None: there are none.
 
-    Of many, the first start is that of the first 20,000 that ended.
+    Of many, the first start is that of the first 5,000 that ended.
     """
     begin = func.now() - seconds(window)
     ended = (Job.finished_at > begin, Job.finished_at <= func.now(), *which.conditions())
@@ -155,7 +155,7 @@ def period(connection: Connection, which: Filter, window: float) -> Period | Non
     return Period(row.start, row.now if row.running else row.last, row.running)
 
 
-_FIRST = 20_000
+_FIRST = 5000
 
 
 def _lasted(start: SQLColumnExpression[Any], end: SQLColumnExpression[Any]) -> ColumnElement[float]:
