@@ -64,6 +64,8 @@ def same(connection: Connection, wanted: Mapping[str, NewJob]) -> dict[str, int]
     if not wanted:
         return {}
     jobs = wanted.values()
+    # Postgres takes the jobs without a fingerprint for a third of all.
+    connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
     found = connection.execute(
         _SAME,
         {
@@ -76,7 +78,9 @@ def same(connection: Connection, wanted: Mapping[str, NewJob]) -> dict[str, int]
     return {row.key: row.id for row in found}
 
 
-_BEHIND = f"SELECT count(*) FROM (SELECT FROM jobs WHERE id > {_UPTO} LIMIT {_TAIL + 1}) AS recent"
+_BEHIND = (
+    f"SELECT count(*) FROM (SELECT FROM jobs WHERE id > {_UPTO} ORDER BY id LIMIT {_TAIL + 1}) AS recent"
+)
 
 # Who has taken an id holds this lock until its transaction ends.
 _RECORDING = """

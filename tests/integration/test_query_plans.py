@@ -18,6 +18,7 @@ from simcelery.board import (
     children,
     engine,
     feed,
+    fingerprints,
     fleet,
     leases,
     migrate,
@@ -34,7 +35,7 @@ from simcelery.board.slices import Wanted
 from simcelery.board.transitions import by_claim
 from simcelery.services import Services
 from simcelery.settings import Settings
-from tests.board_helpers import ERROR
+from tests.board_helpers import ERROR, new_job
 
 # As a board that works off its jobs in their order: the old ones are over, most of the new ones wait.
 FILL = """
@@ -65,6 +66,7 @@ INSERT INTO dependencies (job_id, parent_id)
 SELECT id, id - 1 FROM jobs WHERE state = 'blocked' OR (id % 2 = 0 AND id < 20000);
 INSERT INTO log_chunks SELECT id, 1, 1, 'text' FROM jobs WHERE id < 10000;
 INSERT INTO steps (job_id, name) SELECT id, 'scf' FROM jobs WHERE id < 10000;
+INSERT INTO fingerprints SELECT id, id FROM jobs WHERE id < 29900;
 """
 ONE_WORKER = b"""
 INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at, registration)
@@ -173,6 +175,15 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         lambda c: retention.archived(c, [1, 2, 3]),
         ("jobs_pkey", "attempts_pkey", "steps_pkey", "log_chunks_pkey", "dependencies_pkey"),
     ),
+    # What dedupe asks.
+    "the same parameters": (
+        lambda c: fingerprints.same(c, {f"{n}": new_job(parameters={"n": n}) for n in range(100)}),
+        ("fingerprints_fingerprint", "fingerprints_pkey", "jobs_pkey"),
+    ),
+    "how far fingerprints are behind": (
+        lambda c: c.exec_driver_sql(fingerprints._BEHIND),
+        ("fingerprints_pkey", "Index Only Scan using jobs_pkey"),
+    ),
     # What people ask.
     "list": (listed(), ("jobs_pkey",)),
     "list a state": (listed(states=["failed"]), ("jobs_",)),
@@ -201,7 +212,9 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
 def test_no_table_that_grows_is_read_as_a_whole(name: str, filled: Settings) -> None:
     ask, indexes = ASKED[name]
     plan = plans(filled, ask)
-    assert not re.search(r"Seq Scan on (jobs|attempts|dependencies|log_chunks|steps)", plan), plan
+    assert not re.search(r"Seq Scan on (jobs|attempts|dependencies|log_chunks|steps|fingerprints)", plan), (
+        plan
+    )
     for index in indexes:
         assert index in plan, plan
 
