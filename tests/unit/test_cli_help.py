@@ -342,3 +342,13 @@ def test_completion_knows_workflows_and_parameters(tmp_path: Path) -> None:
     assert complete("simcelery retry --er", 2) == ["--error"]
     assert complete("simcelery show 4", 2) == []
     assert "failed" in complete("simcelery list -s fa", 3)
+
+
+def test_every_verb_that_is_named_anywhere_exists() -> None:
+    top = Path(__file__).parents[2]
+    named = re.compile(r"(?:[`']|^ {4}|→ |&& )simcelery ([a-z]+)\b", re.MULTILINE)
+    in_hints = re.compile(r": simcelery ([a-z]+)\b")
+    for path in [*top.glob("simcelery/**/*.py"), *top.glob("docs/*.md"), top / "README.md"]:
+        text = path.read_text()
+        found = set(named.findall(text)) | set(in_hints.findall(text) if path.parent.name == "cli" else ())
+        assert found <= set(VERBS), path
