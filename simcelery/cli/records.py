@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 # As repr writes a float.
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
+# Tags that say nothing that JSON has not.
+_SAID_BY_ONE = {
+    f"${name}" for name in ("tuple", "set", "frozenset", "deque", "range", "bytearray", "path")
+} | {
+    *("$date", "$datetime", "$time", "$decimal", "$uuid"),
+}
 
 # These come first, in every job, on every version: scripts rely on them.
 KEYS = (
@@ -96,8 +102,14 @@ def plain(stored: Any) -> Any:
             return text
         case {"$ndarray": items}:
             return plain(items)
-        case {"$dict": [*pairs]} if all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        case (
+            {"$dict": [*pairs]} | {"$ordered": [*pairs]} | {"$counter": [*pairs]} | {"$defaultdict": [*pairs]}
+        ) if all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
             return {_key(plain(key)): plain(item) for key, item in pairs}
+        case {"$timedelta": [int(days), int(seconds), int(microseconds)]} if abs(days) < 10**9:
+            return days * 86400 + seconds + microseconds / 1_000_000
+    for tag in _SAID_BY_ONE & stored.keys():
+        return plain(stored[tag])
     return {name: plain(item) for name, item in stored.items()}
 
 

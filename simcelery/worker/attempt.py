@@ -66,7 +66,7 @@ def run(definition: Definition, claim: Claim) -> Report:
             try:
                 value = _call(definition, claim, results, seed)
                 if os.getpid() == pid:
-                    report = returned.report(definition.name, value, folder)
+                    report = returned.report(definition.parameters, value, folder)
                 del value
             finally:
                 printed = text()

@@ -14,12 +14,12 @@ from simcelery.execution.workdir import Folder
 from simcelery.settings import get_settings
 from simcelery.worker import failure, slots
 from simcelery.workflows.annotations import one_line
-from simcelery.workflows.encoding import check_size, encode
+from simcelery.workflows.parameters import Parameters
 
 _REASON_LENGTH = 2000
 
 
-def report(workflow: str, value: Any, folder: Folder) -> Report:
+def report(parameters: Parameters, value: Any, folder: Folder) -> Report:
     """The report of an attempt whose function returned `value`.
 
     One that cannot be stored is a failure that no attempt mends: it is never tried again, and the value is
@@ -27,12 +27,10 @@ def report(workflow: str, value: Any, folder: Folder) -> Report:
     """
     slots.mine.returned()
     try:
-        limit = get_settings().max_payload
-        encoded = encode(value, f"{workflow}: result", limit=limit)
-        check_size(encoded, f"{workflow}: result", limit)
+        encoded = parameters.encode_result(value, get_settings().max_payload)
     except BaseException as error:  # of the value's own methods too: SystemExit, endless recursion
         slots.mine.keeping()
-        return _failed(workflow, value, folder, error)
+        return _failed(parameters.name, value, folder, error)
     return Report(ending=Ending.SUCCEEDED, result=encoded)
 
 

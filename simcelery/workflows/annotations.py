@@ -12,6 +12,8 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BeforeValidator, TypeAdapter, WithJsonSchema, WrapValidator
 from pydantic.errors import PydanticSchemaGenerationError
 
+from simcelery.readable import short
+from simcelery.workflows.atoms import is_atoms, rebuilt
 from simcelery.workflows.encoding import build_method, dict_method
 
 # numpy's classes that stand for several dtypes, or for one that cannot be stored.
@@ -19,6 +21,10 @@ _NOT_ONE_DTYPE = {
     *("generic", "number", "integer", "signedinteger", "unsignedinteger", "inexact", "floating"),
     *("complexfloating", "flexible", "character", "longdouble", "clongdouble"),
 }
+
+
+# Annotations that say nothing of the type of a value, or of its items.
+_OPEN = (Any, object, list, dict, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Mapping)
 
 
 def restorable(annotation: Any) -> Any:
@@ -66,7 +72,7 @@ def _builder(cls: type, method: str) -> Callable[[Any], Any]:
         if not isinstance(value, dict):
             return value
         try:
-            return getattr(cls, method)(value)
+            return rebuilt(cls, method, value) if is_atoms(cls) else getattr(cls, method)(value)
         except Exception as error:
             raise ValueError(f"{cls.__name__}.{method}() failed: {one_line(error)}") from error
 
@@ -74,7 +80,15 @@ def _builder(cls: type, method: str) -> Callable[[Any], Any]:
 
 
 def _scalar_builder(cls: type) -> Callable[[Any], Any]:
-    return lambda value: cls(value) if isinstance(value, bool | int | float | complex | str) else value
+    def build(value: Any) -> Any:
+        if not isinstance(value, bool | int | float | complex | str):
+            return value
+        made = cls(value)
+        if isinstance(made.item(), int) and made != value and not isinstance(value, str):
+            raise ValueError(f"{short(value)} is no {cls.__name__}")
+        return made
+
+    return build
 
 
 def _array_builder(args: tuple[Any, ...]) -> Callable[[Any], Any]:
@@ -87,7 +101,10 @@ def _array_builder(args: tuple[Any, ...]) -> Callable[[Any], Any]:
             return value
         import numpy as np
 
-        return np.asarray(value, dtype=concrete[0] if concrete else None)
+        found = np.asarray(value, dtype=concrete[0] if concrete else None)
+        if found.dtype.kind in "iub" and (np.asarray(value) != found).any():
+            raise ValueError(f"{short(value)} holds what is no {found.dtype.name}")
+        return found
 
     return build
 
@@ -136,6 +153,21 @@ def unstorable(annotation: Any, _seen: frozenset[type] = frozenset()) -> str | N
         return None
     fields = (unstorable(part, _seen | {target}) for part in _annotations_of_fields(target))
     return next(filter(None, fields), None)
+
+
+def is_open(annotation: Any, _seen: frozenset[type] = frozenset()) -> bool:
+    """Whether it leaves open of what type a value is, or a part of it."""
+    if any(annotation is one for one in _OPEN) or isinstance(annotation, typing.TypeVar):
+        return True
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is typing.Literal:
+        return False
+    if origin is Annotated:
+        args = args[:1]
+    if isinstance(annotation, type) and annotation not in _seen:
+        _seen |= {annotation}
+        args = (*args, *_annotations_of_fields(annotation))
+    return any(is_open(part, _seen) for part in args)
 
 
 def _annotations_of_fields(cls: type) -> list[Any]:

@@ -13,8 +13,9 @@ is written as an object with one key that starts with ``$``:
 Everything else becomes plain JSON and is restored by the annotation it was declared with: tuples,
 sets and other sequences become lists; dataclasses, pydantic models and objects with ``as_dict()`` or
 ``todict()`` become dictionaries; dates, paths (an absolute one, of what exists), enums, decimals and UUIDs
-become strings (or the enum's value). Dictionaries keep no order: jsonb has none, and equal parameters should
-look equal to ``dedupe``.
+become strings (or the enum's value). What no annotation would restore is written as `tags` has it, when asked
+to be `exact`. Dictionaries keep no order: jsonb has none, and equal parameters should look equal to
+``dedupe``.
 """
 
 from __future__ import annotations
@@ -29,14 +30,28 @@ import json
 import math
 import os
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from simcelery.errors import EncodingError, PayloadTooLargeError
+from simcelery.workflows.atoms import is_atoms, results
 from simcelery.workflows.paths import absolute
+from simcelery.workflows.tags import TAGS, tagged, untagged
 
 _EXACT_FLOAT_LIMIT = 1e16  # from here on repr() drops the decimal point and jsonb hands back an integer
 _INT_DIGITS = 4000  # Python refuses to read longer integers back from text
+_HASHABLE = {
+    "$tuple",
+    "$frozenset",
+    "$date",
+    "$datetime",
+    "$time",
+    "$timedelta",
+    "$decimal",
+    "$uuid",
+    "$path",
+}
 _LEAST_ITEM = 3  # bytes of an array's item as JSON: a digit, a comma and a space
 _TO_FILE = "write it to a file that the workers can read and pass its path"
 _MAX_DEPTH = 100  # far below Python's recursion limit, also where the worker decodes it deep in its own calls
@@ -50,10 +65,14 @@ class JobRef:
 
 @dataclasses.dataclass
 class _Way:
-    """How one value is encoded: `job` gives ids, and `room` is left for the items of arrays."""
+    """How one value is encoded: `job` gives ids, and `room` is left for the items of arrays.
+
+    Where it is `exact`, what JSON has no form for is written as `tags` has it.
+    """
 
     job: Callable[[JobRef], int]
     room: float = math.inf
+    exact: bool = False
 
 
 def encode(
@@ -62,6 +81,7 @@ def encode(
     job: Callable[[JobRef], int] = lambda ref: ref.id,
     *,
     limit: float = math.inf,
+    exact: bool = False,
 ) -> Any:
     """Plain JSON types for `value`.
 
@@ -71,17 +91,20 @@ def encode(
         job: called with each `JobRef` found; returns the id to store.
         limit: bytes of JSON text. Arrays that are certain to exceed it are not even encoded, which takes ten
             times the memory that they have; all else is left to `check_size`.
+        exact: write what would come back as something else so that it does not, such as tuples and sets.
 
     Raises:
         EncodingError: a part of it cannot be stored; the message names the path to that part.
         PayloadTooLargeError: its arrays are too large.
     """
-    return _encode(value, path, _Way(job, limit), 0)
+    return _encode(value, path, _Way(job, limit, exact), 0)
 
 
 def _encode(value: Any, path: str, way: _Way, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise _too_deep(path)
+    if way.exact and (tag := tagged(value, lambda part: _encode(part, path, way, depth + 1))) is not None:
+        return tag
     match value:
         case None | bool():
             return value
@@ -150,10 +173,11 @@ def _float(value: float) -> Any:
 
 def _mapping(value: Mapping[Any, Any], path: str, way: _Way, depth: int) -> Any:
     if all(isinstance(key, str) and not key.startswith("$") for key in value):
-        return {
+        found = {
             _text(_plain_key(key), _at(path, key)): _encode(item, _at(path, key), way, depth + 1)
             for key, item in value.items()
         }
+        return _as_jsonb(found) if isinstance(value, OrderedDict) else found
     pairs = [
         [_key(key, path, way, depth), _encode(item, _at(path, key), way, depth + 1)]
         for key, item in value.items()
@@ -163,6 +187,11 @@ def _mapping(value: Mapping[Any, Any], path: str, way: _Way, depth: int) -> Any:
         if _key_order(one) == _key_order(other):
             raise EncodingError(f"{path}: two different keys are both stored as {_short(one)}; rename one")
     return {"$dict": pairs}
+
+
+def _as_jsonb(found: dict[str, Any]) -> dict[str, Any]:
+    """In the order in which Postgres will give it back: whoever cares for the order sees what is lost."""
+    return dict(sorted(found.items(), key=lambda pair: (len(pair[0].encode()), pair[0].encode())))
 
 
 def _plain_key(key: str) -> str:
@@ -182,7 +211,9 @@ def _key(key: Any, path: str, way: _Way, depth: int) -> Any:
 def _can_be_key(encoded: Any) -> bool:
     if isinstance(encoded, list):
         return all(map(_can_be_key, encoded))
-    return not isinstance(encoded, dict) or encoded.keys() <= {"$float", "$complex", "$bytes"}
+    if not isinstance(encoded, dict):
+        return True
+    return encoded.keys() <= {"$float", "$complex", "$bytes"} or bool(_HASHABLE & encoded.keys())
 
 
 def _key_order(encoded: Any) -> tuple[bool, float, str]:
@@ -205,13 +236,18 @@ def _object(value: Any, path: str, way: _Way, depth: int) -> Any:
     if kind.__module__.partition(".")[0] == "numpy" and hasattr(value, "dtype"):
         return _numpy(value, path, way, depth)
     if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
+        if way.exact:  # a dump makes plain dictionaries of others
+            return _mapping({**value.__dict__, **(value.__pydantic_extra__ or {})}, path, way, depth + 1)
         return _encode(_asked(value, "model_dump", path, round_trip=True), path, way, depth + 1)
     method = dict_method(kind)
     if dataclasses.is_dataclass(kind) and not (method and build_method(kind)):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
         return _mapping(fields, path, way, depth + 1)
     if method:
-        return _encode(_asked(value, method, path), path, way, depth + 1)
+        described = _asked(value, method, path)
+        if is_atoms(kind):
+            described |= results(value)
+        return _encode(described, path, way, depth + 1)
     if isinstance(value, Mapping):
         return _mapping(value, path, way, depth)
     if isinstance(value, Sequence):
@@ -289,13 +325,15 @@ def decode(value: Any, job: Callable[[int], Any] | None = None) -> Any:
             return _well_formed(value, lambda: _tagged(value))
         case {"$unreadable": reason}:
             raise EncodingError(f"what is stored cannot be read: {reason}")
+    if TAGS & value.keys():
+        return _well_formed(value, lambda: untagged(value, lambda part: decode(part, job)))
     return {key: decode(item, job) for key, item in value.items()}
 
 
 def _well_formed(value: Any, read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+    except (TypeError, ValueError, ArithmeticError, MemoryError, KeyError, AttributeError) as error:
         raise EncodingError(
             f"what is stored cannot be read: {_short(value)} ({_short(str(error))})"
         ) from None

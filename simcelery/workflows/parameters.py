@@ -9,9 +9,10 @@ import inspect
 import json
 import math
 import sys
+import types
 import typing
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any
 
@@ -28,15 +29,20 @@ from pydantic.warnings import ArbitraryTypeWarning
 
 from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.readable import short
-from simcelery.workflows.annotations import one_line, restorable, type_name, unstorable
-from simcelery.workflows.encoding import JobRef, contains_job, decode, encode
+from simcelery.workflows.annotations import is_open, one_line, restorable, type_name, unstorable
+from simcelery.workflows.encoding import JobRef, check_size, contains_job, decode, encode
 from simcelery.workflows.paths import Finder
-from simcelery.workflows.reading import Misread, strict
+from simcelery.workflows.reading import Misread, is_word, misread, strict
+from simcelery.workflows.sameness import difference
 
 # A dataclass does not check its own fields, so instances are checked here and not first on a worker.
 _CONFIG = ConfigDict(
     arbitrary_types_allowed=True, extra="forbid", validate_default=True, revalidate_instances="always"
 )
+
+
+_SETTLED = (Any, bool, int, float, str, type(None))
+_INSTEAD = "declare its class, or pass plain data"
 
 
 class _OwnTypedDict(typing.TypedDict):
@@ -68,6 +74,8 @@ class Parameters:
         self._fields: dict[str, tuple[Any, Any]] = {}
         for parameter in self.signature.parameters.values():
             self._fields[parameter.name] = self._field(parameter, hints)
+        self._open = {name: is_open(annotation) for name, (annotation, _) in self._fields.items()}
+        self._settled = {name: _is_settled(annotation) for name, (annotation, _) in self._fields.items()}
         self._returns = self._returned(hints.get("return", Any))
         self._model = cache(self._build_model)
         self._model(frozenset())
@@ -198,6 +206,9 @@ class Parameters:
                 raise ParametersError(f"{self.name}: {self._first_error(error, values)}") from None
         except Exception as error:  # a validator or from_dict() of the user's own
             raise ParametersError(f"{self.name}: a parameter cannot be read: {one_line(error)}") from error
+        for name, value in values.items():
+            if said := misread(value, getattr(valid, _field_name(name))):
+                raise ParametersError(f"{self.name}: parameter {name!r}: {said}")
         return {
             name: given[name] if name in deferred else getattr(valid, _field_name(name))
             for name in self._fields
@@ -219,9 +230,71 @@ class Parameters:
         """
         try:
             encoded = {name: encode(value, name, job, limit=limit) for name, value in values.items()}
+            if changed := self._changed(values, encoded):
+                for name in changed:
+                    encoded[name] = encode(values[name], name, job, limit=limit, exact=True)
+                for said in self._changed(values, encoded).values():
+                    raise EncodingError(f"{said}; {_INSTEAD}")
         except EncodingError as error:
             raise type(error)(f"{self.name}: parameter {error}") from None
         return self._with_absolute_paths(encoded)
+
+    def _changed(self, values: Mapping[str, Any], encoded: Mapping[str, Any]) -> dict[str, str]:
+        """What would come back as something else, and how; those that wait for jobs are not known yet."""
+        deferred = frozenset(name for name, value in values.items() if contains_job(value))
+        known = [name for name in values if name not in deferred]
+        unsettled = [name for name in known if not (_is_plain(values[name]) and self._settled[name])]
+        if not unsettled:
+            return {}
+        try:
+            read = _checked(self._model(deferred), {name: decode(encoded[name]) for name in known})
+        except ValidationError as error:
+            name = next(name for name in known if error.errors()[0]["loc"][0] in (name, _field_name(name)))
+            return {name: f"{name} cannot be read again: {self._first_error(error, values)}"}
+        except Exception as error:  # a validator or from_dict() of the user's own
+            return {unsettled[0]: f"{unsettled[0]} cannot be read again: {one_line(error)}"}
+        found = {}
+        for name in unsettled:
+            back = getattr(read, _field_name(name))
+            if said := difference(values[name], back, name, open=self._open[name]):
+                found[name] = said
+        return found
+
+    def encode_result(self, value: Any, limit: int) -> Any:
+        """What the board stores for the workflow's result, such that `restore_result` gives it back.
+
+        Where nothing says of what type it is, a result of a class is stored as what it consists of.
+
+        Raises:
+            EncodingError: it cannot be stored, or would come back as something else.
+            PayloadTooLargeError: it is larger than `limit`.
+        """
+        what = f"{self.name}: result"
+        if isinstance(value, Iterator) and _is_list(self._returns):
+            value = list(value)
+        plain = None
+        for exactly in (False, True):
+            encoded = encode(value, what, limit=limit, exact=exactly)
+            check_size(encoded, what, limit)
+            changed = self._changed_result(value, encoded)
+            if changed is None:
+                return encoded
+            plain = encoded if plain is None else plain
+        if is_open(self._returns) and self._changed_result(value, plain, consists=True) is None:
+            return plain
+        raise EncodingError(f"{changed}; {_INSTEAD}")
+
+    def _changed_result(self, value: Any, encoded: Any, *, consists: bool = False) -> str | None:
+        if _is_plain(value):
+            return None
+        declared, fits = value, True
+        try:
+            declared = getattr(_checked(self._result_model, {"value": value}), "value")  # noqa: B009
+        except Exception:
+            fits = False  # it is given as it is
+        open = not fits or is_open(self._returns)
+        back = self.restore_result(encoded)
+        return difference(declared, back, f"{self.name}: result", open=open, consists=consists or not fits)
 
     def restore(self, stored: Mapping[str, Any], job: Callable[[int], Any] | None = None) -> dict[str, Any]:
         """The typed values of what the board stores; `job` gives the results of jobs referred to.
@@ -265,15 +338,19 @@ class Parameters:
             meanings = readings(text, prefer_text=self._fields[name][0] is str)
         except Misread as error:
             raise ParametersError(f"{self.name}: parameter {name!r}: {error}") from None
+        if is_word(text):
+            meanings.append(float(text))
         for value in meanings:
             try:
-                _checked(model, {name: value})
+                valid = getattr(_checked(model, {name: value}), _field_name(name))
             except ValidationError as error:
                 problems.append(self._first_error(error, {name: value}))
             except Exception as error:  # a validator or from_dict() of the user's own
                 problems.append(f"parameter {name!r} cannot be read: {one_line(error)}")
             else:
-                return value
+                if (said := misread(value, valid)) is None:
+                    return value
+                problems.append(f"parameter {name!r}: {said}")
         raise ParametersError(f"{self.name}: {problems[0]}")
 
     def _first_error(self, error: ValidationError, given: Mapping[str, Any]) -> str:
@@ -394,6 +471,23 @@ def _without_numpy(value: Any) -> Any:
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return value.tolist()
     return value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is stored as it is, and nothing can be read into it but itself."""
+    kind = type(value)
+    return value is None or kind is bool or kind is int or kind is float
+
+
+def _is_settled(annotation: Any) -> bool:
+    """Whether a plain value is read as nothing but itself: no code of the user's own has a say."""
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    parts = typing.get_args(annotation) if union else (annotation,)
+    return all(any(part is one for one in _SETTLED) for part in parts)
+
+
+def _is_list(annotation: Any) -> bool:
+    return annotation is list or typing.get_origin(annotation) is list
 
 
 def _unknown_to_pydantic(annotation: Any) -> bool:

@@ -22,7 +22,7 @@ def strict(text: str) -> Any:
         ValueError: it is not JSON.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_float=_float, parse_int=_int)
+        return json.loads(text, object_pairs_hook=_object, parse_float=number, parse_int=_int)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -47,14 +47,54 @@ def _int(text: str) -> int:
     return int(text)
 
 
-def _float(text: str) -> float:
+def number(text: str) -> float:
+    """A decimal number as a float.
+
+    Raises:
+        Misread: it is too large or too small for one, or it is a word: ``nan`` or ``inf``.
+        ValueError: it is none.
+    """
     value = float(text)
+    if is_word(text):
+        raise Misread(f"is the text {text!r}; pass float({text.strip()!r}) if that number is meant")
     if math.isinf(value):
         raise Misread(f"{_short(text)} is too large for a number of double precision")
     mantissa = text.lower().partition("e")[0]
     if value == 0.0 and mantissa.strip("-+0.") != "":
         raise Misread(f"{_short(text)} is too small for a number of double precision")
     return value
+
+
+def is_word(text: str) -> bool:
+    """Whether a text names a number that has no digits."""
+    return text.strip().lower().lstrip("+-") in ("nan", "inf", "infinity")
+
+
+def misread(given: Any, valid: Any) -> str | None:
+    """What is wrong with the first number in `given` that has become another one in `valid`, or None."""
+    if type(valid) is float:
+        return _misread_number(given, valid)
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(given, dict) and isinstance(valid, dict) and len(given) == len(valid):
+        pairs = [*zip(given, valid, strict=True), *zip(given.values(), valid.values(), strict=True)]
+    elif isinstance(given, dict):  # of fields
+        pairs = [(item, getattr(valid, str(name), None)) for name, item in given.items()]
+    elif isinstance(given, list | tuple) and isinstance(valid, list | tuple) and len(given) == len(valid):
+        pairs = list(zip(given, valid, strict=True))
+    return next(filter(None, (misread(one, other) for one, other in pairs)), None)
+
+
+def _misread_number(given: Any, valid: float) -> str | None:
+    if type(given) is int and (not math.isfinite(valid) or int(valid) != given):
+        return f"{_short(str(given))} is a whole number that a float cannot hold exactly"
+    if isinstance(given, str):
+        try:
+            number(given)
+        except Misread as error:
+            return str(error)
+        except ValueError:  # a validator of the user's own knew better
+            return None
+    return None
 
 
 def _short(text: str) -> str:

@@ -90,7 +90,7 @@ def stored(annotation: Any, value: Any) -> Any:
         (Pair, ("POSCAR", 1), ["{here}/POSCAR", 1]),
         (str, "POSCAR", "POSCAR"),
         (Any, "POSCAR", "POSCAR"),
-        (Any, {"x": [Path("POSCAR")]}, {"x": ["{here}/POSCAR"]}),
+        (Any, {"x": [Path("POSCAR")]}, {"x": [{"$path": "{here}/POSCAR"}]}),
     ],
 )
 def test_what_exists_at_submission_is_recorded_absolute(
