@@ -9,10 +9,13 @@ import os
 import re
 from urllib.parse import parse_qsl, urlsplit
 
+from simcelery.readable import short
+
 _POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
 _REDIS = re.compile(r"(?:redis|rediss|redis\+socket)://")
 # As SQLAlchemy reads it: a password may hold anything but @.
 _POSTGRES_PLACE = re.compile(r"(?:[^:/@]*(?::[^@]*)?@)?([^/?]*)")
+_DATABASE = re.compile(r"[0-9]{1,9}")
 _PORT = re.compile(r"[0-9]{1,5}")
 _ESCAPES = "in a password write @ as %40, / as %2F, : as %3A, # as %23, ? as %3F and % as %25"
 
@@ -49,7 +52,7 @@ def check_redis(url: str) -> None:
         _check_place(parts.netloc.rpartition("@")[2])
         if parts.fragment or not re.fullmatch(r"/?|/[0-9]{1,9}", parts.path):
             raise ValueError(f"must end with the number of a database, such as /0; {_ESCAPES}")
-    _check_tls(parts.query)
+    _check_query(parts.query)
 
 
 def _check_printable(url: str) -> None:
@@ -63,6 +66,10 @@ def _check_place(place: str) -> None:
     host = host if colon else place
     if "@" in host or (":" in host and not re.fullmatch(r"\[[0-9A-Fa-f:.]+(%\w+)?\]", host)):
         raise ValueError(f"must hold one host and one port; {_ESCAPES}")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"must name a host: a part of the name is empty or too long; {_ESCAPES}") from None
     if colon and not (_PORT.fullmatch(port) and 0 < int(port) < 2**16):
         raise ValueError(f"must have a port from 1 to 65535; {_ESCAPES}")
 
@@ -79,14 +86,19 @@ _TLS_WORDS = {
     "ssl_check_hostname": ("true", "false"),
 }
 _TLS = (*_TLS_WORDS, *_TLS_FILES, "ssl_password", "ssl_ciphers")
+_NOT_TLS = ("virtual_host", "credential_provider")
 
 
-def _check_tls(query: str) -> None:
-    """Refuse what a URL says of TLS if it would be misunderstood, or stumbled over when it is too late."""
+def _check_query(query: str) -> None:
+    """Refuse what would be misunderstood, most of all of TLS, or stumbled over when it is too late."""
+    if "@" in query:  # what stands before it may be a password
+        raise ValueError(f"has an @ behind its ?: {_ESCAPES}")
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name.lower().startswith("ssl") and name not in _TLS:
-            raise ValueError(f"there is no {name!r}; there are {', '.join(_TLS)}")
+        if name not in _TLS and name not in _NOT_TLS:
+            raise ValueError(f"there is no {short(name)}; there are {', '.join((*_TLS, *_NOT_TLS))}")
+        if name == "virtual_host" and not _DATABASE.fullmatch(value):
+            raise ValueError(f"virtual_host is the number of a database, such as 0, not {short(value)}")
         if value not in _TLS_WORDS.get(name, (value,)):
-            raise ValueError(f"{name} is one of {', '.join(_TLS_WORDS[name][:3])}, not {value!r}")
+            raise ValueError(f"{name} is one of {', '.join(_TLS_WORDS[name][:3])}, not {short(value)}")
         if name in _TLS_FILES and not os.path.exists(value):
             raise ValueError(f"{name}: there is no {value}")

@@ -345,7 +345,8 @@ def test_doctor_sees_lost_and_quarantined_workers_and_idle_recovery(cli: Cli) ->
     assert found["leases"]["found"].startswith(f"job {claimed.job_id} of dead@test, whose lease ended 1m")
     assert found["quarantine"]["found"] == "hole@test: in quarantine: all its jobs failed"
     assert "host node7" in found["quarantine"]["advice"]
-    assert found["recovery"]["found"] == "nobody has done settle for 10m, although workers live"
+    assert found["recovery"]["found"].startswith("nobody has done settle for 10m")
+    assert found["recovery"]["found"].endswith(", although workers live")
     assert "knows the workflow w (1 pending job in queue 'default')" in found["queues"]["found"]
     assert found["shutdown"]["found"].startswith("a worker may need 2m1s to end")
 

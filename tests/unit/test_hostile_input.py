@@ -183,6 +183,8 @@ SHORT = {
             "postgresql://?x=%zz",
         ),
         *("redis://h:99999", "redis://h:abc/0", "redis://h:-1", "redis://h:0", "redis://h:" + "9" * 5000),
+        *("postgresql://a..b/d", "redis://.h/0", f"redis://{'h' * 64}/0", "redis+socket:///s?virtual_host=x"),
+        *("redis://h/0?foo=bar", "redis://h/0?socket_timeout=x", "redis://h/0?virtual_host=²"),
         *("redis://h/abc", "redis://h/0/1", "redis://h/" + "9" * 5000, "redis://[::1", "redis://[x]:1/0"),
         *(
             "redis://:p#w@h/0",
@@ -521,6 +523,10 @@ def test_a_url_of_redis_that_works_is_taken(url: str) -> None:
         "redis://:a?{}@h/0",
         "redis://:a@{}@h/0",
         "redis://:a[{}@h/0",
+        "redis://:12?{}@h/0",
+        "redis://:12?{}=1@h/0",
+        "redis://:12?ssl_cert_reqs={}@h/0",
+        "redis://:12?a&ssl_{}@h/0",
         "rediss://h/0?ssl_password={}",
     ],
 )
@@ -579,6 +585,10 @@ WORST: list[tuple[tuple[str, ...], str]] = [
     (("--database-url", "postgresql://u:p@ss@h/d", "list"), "in a password write @ as %40"),
     (("--database-url", "postgresql://127.0.0.1:9/d?nosuch=1", "list"), "nosuch"),
     (("--broker-url", "redis://h:99999", "list"), "must have a port from 1 to 65535"),
+    (("--database-url", "postgresql://a..b/d", "list"), "must name a host"),
+    (("--broker-url", f"redis://{'h' * 70_000}/0", "list"), "must name a host"),
+    (("--broker-url", "redis://h/0?socket_timeout=x", "list"), "there is no 'socket_timeout'"),
+    (("--broker-url", "redis+socket:///s?virtual_host=x", "list"), "virtual_host is the number"),
     (("--broker-url", "redis://h/abc", "list"), "must end with the number of a database"),
     (("x" * 20_000,), "there is no command"),
 ]
