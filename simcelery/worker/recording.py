@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import socket
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from simcelery import broker
@@ -118,9 +121,8 @@ def write(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | No
     except (ServiceError, SchemaError):
         raise
     except Exception as error:
-        # Postgres refuses what it was given. The job must not stay running: it failed, and says why.
         log.exception("job %s: its outcome cannot be stored", job)
-        finished = _write(guard, unexpected(error))
+        finished = _write_less(guard, report, job, error)
     failpoint("after_finish")
     if finished is None:
         _note_late(job, claim_id, report)
@@ -130,6 +132,40 @@ def write(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | No
         broker.publish(finished.unblocked)
     except ServiceError as error:
         log.warning("the jobs that waited for job %s will be published later: %s", finished.id, error)
+
+
+def _write_less(guard: Guard, report: Report, job: uuid.UUID, error: Exception) -> Finished | None:
+    """Postgres refuses what it was given. The job must not stay running."""
+    less = replace(
+        report,
+        log=_ascii(report.log),
+        error_message=report.error_message and _ascii(report.error_message),
+        traceback=report.traceback and _ascii(report.traceback),
+    )
+    try:  # a database of an old encoding: what was printed is worth less than what was returned
+        return _write(guard, less)
+    except (ServiceError, SchemaError):
+        raise
+    except Exception:
+        failed = unexpected(error)
+        message = f"{_ascii(failed.error_message or '')}{_kept(report, job)}"
+        return _write(guard, replace(failed, error_message=message, workdir=report.workdir))
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()
+
+
+def _kept(report: Report, job: uuid.UUID) -> str:
+    if report.ending is not Ending.SUCCEEDED:
+        return ""
+    host = socket.gethostname()
+    path = Path(report.workdir or get_settings().workdirs) / f"result-{job}.json"
+    try:
+        path.write_text(json.dumps(report.result))
+    except OSError as error:
+        return f"; what it returned could not be kept in {host}:{path}: {error.strerror}"
+    return f"; what it returned is kept in {host}:{path}"
 
 
 def _note_late(job: uuid.UUID, claim_id: uuid.UUID | None, report: Report) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import math
 import uuid
+from collections import Counter, defaultdict, deque
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from simcelery.cli import output, words, workers
 from simcelery.cli.output import Column, show_table
 from simcelery.cli.records import KEYS, outcome, plain, record, summary
 from simcelery.cli.workflows import schema_rows
+from simcelery.errors import EncodingError
 from simcelery.urls import masked
-from simcelery.workflows.encoding import encode
+from simcelery.workflows.encoding import decode, encode
 
 NOW = dt.datetime(2030, 1, 31, 12, tzinfo=dt.UTC)
 
@@ -75,6 +77,35 @@ def test_a_job_has_its_keys_first_and_is_json() -> None:
 def test_plain_needs_no_tags(value: Any, expected: Any) -> None:
     assert plain(encode(value)) == expected
     json.dumps(plain(encode(value)))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ((1, (2, "a")), [1, [2, "a"]]),
+        ({3, 1}, [1, 3]),
+        (deque([1], maxlen=2), [1]),
+        (range(10**12), [0, 10**12, 1]),
+        (Counter("aab"), {"a": 2, "b": 1}),
+        (defaultdict(list, {(1, 2): [3]}), {"[1, 2]": [3]}),
+        (dt.timedelta(days=1, microseconds=1), 86400.000001),
+        (dt.datetime(2024, 1, 1), "2024-01-01T00:00:00"),
+        ({"deep": [{"x": (1, -0.0)}]}, {"deep": [{"x": [1, -0.0]}]}),
+    ],
+)
+def test_plain_needs_no_kinds(value: Any, expected: Any) -> None:
+    assert plain(encode(value, exact=True)) == expected
+    json.dumps(plain(encode(value, exact=True)))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [{"$timedelta": [10**400, 0, 0]}, {"$counter": [1]}, {"$ordered": 1}, {"$tuple": 1}, {"$range": "abc"}],
+)
+def test_a_kind_that_others_wrote_is_shown_as_it_is_stored(stored: Any) -> None:
+    json.dumps(plain(stored))
+    with pytest.raises(EncodingError, match="what is stored cannot be read"):
+        decode(stored)
 
 
 def test_plain_keeps_nan_as_a_literal() -> None:
