@@ -15,6 +15,7 @@ import pytest
 from simcelery.board.queries import JobRow
 from simcelery.board.states import State
 from simcelery.cli import output, words, workers
+from simcelery.cli.doctor import older
 from simcelery.cli.output import Column, show_table
 from simcelery.cli.records import KEYS, outcome, plain, record, summary
 from simcelery.cli.workflows import schema_rows
@@ -260,3 +261,21 @@ def test_workers_fit_the_terminal_and_lose_nothing_that_matters(
     assert ("STARTED" in heading) == ("3 h ago" in first) == (width == 140)
     assert (allocation or "") in first
     assert said == "celery@node0123: in quarantine: it fails"
+
+
+@pytest.mark.parametrize(
+    ("version", "old"),
+    [
+        *(("6.0.5", True), ("5.0.14", True), ("6.0", True), ("2.8.9999", True)),
+        *(
+            ("6.0.6", False),
+            ("6.2.0", False),
+            ("7.2.4-rc1", False),
+            ("10.0.0", False),
+            ("255.255.255", False),
+        ),
+        *(("None", False), ("unknown", False), ("", False)),
+    ],
+)
+def test_a_redis_without_lpos_is_told_from_one_with_it(version: str, old: bool) -> None:
+    assert older(version, (6, 0, 6)) is old
