@@ -504,3 +504,349 @@ def signalled(way: str, number: int = 15, path: str = "") -> str:
             _signal_by(way, number)
             time.sleep(0.2)
     return "garbage"
+
+
+_kept: list[Any] = []
+
+
+@workflow
+def dirty(how: str) -> int:
+    """Changes its process in one of many ways; its pid."""
+    _DIRT[how]()
+    return os.getpid()
+
+
+@workflow
+def dirty_and_fails(how: str) -> None:
+    _DIRT[how]()
+    raise ValueError("diverged")
+
+
+@workflow
+def tidy(pause: float = 0.0) -> dict[str, Any]:
+    """What a job finds of its process."""
+    return finds(pause)
+
+
+@workflow
+def tiny_and_dirty(number: int, how: str = "") -> int:
+    """For slices: one of many may be dirty."""
+    assert sys.getrecursionlimit() == 1000
+    if how:
+        _DIRT[how]()
+    return os.getpid()
+
+
+def finds(pause: float = 0.0) -> dict[str, Any]:
+    import contextlib
+    import decimal
+    import gc
+    import locale
+    import logging
+    import multiprocessing
+    import resource
+    import socket
+    import tempfile
+    import threading
+    import warnings
+
+    with contextlib.suppress(InterruptedError):
+        time.sleep(pause)
+    numpy = sys.modules.get("numpy")
+    number = decimal.getcontext()
+    status = Path("/proc/self/status").read_text()
+    umask = os.umask(0o22)
+    os.umask(umask)
+    files = []
+    for one in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            files.append(os.readlink(f"/proc/self/fd/{one}"))
+    return {
+        "timers": [signal.getitimer(which) for which in (0, 1, 2)],
+        "handlers": [
+            getattr(signal.getsignal(n), "__name__", str(signal.getsignal(n))) for n in range(1, 32)
+        ],
+        "mask": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
+        "wakeup": signal.set_wakeup_fd(-1),
+        "recursion": sys.getrecursionlimit(),
+        "switch": sys.getswitchinterval(),
+        "tracing": [str(sys.gettrace()), str(sys.getprofile()), str(threading.gettrace())],
+        "hooks": [sys.excepthook.__name__, sys.displayhook.__name__, sys.exit.__name__],
+        "numpy": numpy.geterr() if numpy else None,
+        "precision": numpy.get_printoptions()["precision"] if numpy else None,
+        "filters": [str(one) for one in warnings.filters],
+        "timeout": socket.getdefaulttimeout(),
+        "gc": [gc.isenabled(), *gc.get_threshold(), gc.get_freeze_count()],
+        "logging": [logging.root.manager.disable, logging.root.level, len(logging.root.handlers)],
+        "our loggers": logging.getLogger("simcelery.worker.attempt").isEnabledFor(logging.INFO),
+        "decimal": [number.prec, number.rounding, str(number.traps)],
+        "locale": locale.setlocale(locale.LC_ALL),
+        "zone": [*time.tzname, os.environ.get("TZ")],
+        "path": sys.path,
+        "argv": sys.argv,
+        "umask": umask,
+        "folder": Path.cwd() == current_job().workdir,
+        "spoiled": os.environ.get("SPOILED"),
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "cores": sorted(os.sched_getaffinity(0)),
+        "limits": [resource.getrlimit(one) for one in range(16)],
+        "user": [os.getresuid(), os.getresgid(), os.getgroups()],
+        "root": os.stat("/").st_ino,
+        "streams": [sys.stdin.readable(), sys.stdout.fileno(), sys.stderr.fileno()],
+        "stdin": os.fstat(0).st_rdev,
+        "leaked": [name for name in files if "leaked" in name],
+        "threads": threading.active_count(),
+        "children": Path(f"/proc/self/task/{os.getpid()}/children").read_text(),
+        "temporary": tempfile.gettempdir(),
+        "start": multiprocessing.get_start_method(),
+        "for ever": [line for line in status.splitlines() if line.startswith(("NoNewPrivs", "Seccomp:"))],
+    }
+
+
+def _prctl(*numbers: int) -> None:
+    import ctypes
+
+    assert ctypes.CDLL(None).prctl(*numbers, 0, 0, 0) == 0
+
+
+def _lower(limit: str, *, hard: bool) -> None:
+    import resource
+
+    number = getattr(resource, f"RLIMIT_{limit}")
+    soft, hardest = resource.getrlimit(number)
+    soft = 512 if soft == resource.RLIM_INFINITY else min(soft, 512)
+    resource.setrlimit(number, (soft, soft if hard else hardest))
+
+
+def _handle_alarm_by_raising() -> None:
+    def strike(*_: Any) -> None:
+        raise TimeoutError("the alarm of another job")
+
+    signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+
+
+def _leave_an_alarm_pending() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    time.sleep(0.1)
+
+
+def _daemon() -> None:
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execvp("sleep", ["sleep", "300"])
+        os._exit(0)
+    os.wait()
+
+
+def _brief_daemon() -> None:
+    if os.fork() == 0:
+        os.fork()
+        os._exit(0)
+    os.wait()
+
+
+def _loop(seconds: float) -> None:
+    import threading
+
+    threading.Thread(target=time.sleep, args=(seconds,), daemon=True).start()
+
+
+def _trace(*_: Any) -> None:
+    """A hook of another job."""
+
+
+def _call(path: str, *values: Any, **named: Any) -> Any:
+    """What ``module.name`` gives when it is called."""
+    import importlib
+
+    module, _, name = path.rpartition(".")
+    found = getattr(importlib.import_module(module), name)(*values, **named)
+    _kept.append(found)
+    return found
+
+
+def _set(path: str, value: Any) -> None:
+    import importlib
+
+    module, _, name = path.rpartition(".")
+    setattr(importlib.import_module(module), name, value)
+
+
+def _open(kind: str) -> None:
+    import socket
+
+    if kind == "file":
+        path = Path("leaked")
+        path.write_text("")
+        _kept.append(path.open())
+    elif kind == "high":
+        os.dup2(os.open("leaked", os.O_CREAT | os.O_RDWR), 200)
+        time.sleep(0.02)
+    elif kind == "pipe":
+        os.pipe()
+    elif kind == "listening":
+        _kept.append(socket.create_server(("127.0.0.1", 0)))
+
+
+def _change_zone() -> None:
+    os.environ["TZ"] = "Asia/Kolkata"
+    time.tzset()
+
+
+def _decimals() -> None:
+    import decimal
+
+    decimal.getcontext().prec = 3
+    decimal.getcontext().traps[decimal.Inexact] = True
+
+
+def _quiet_root() -> None:
+    import logging
+
+    logging.root.setLevel(logging.CRITICAL)
+
+
+def _loggers() -> None:
+    import logging.config
+
+    logging.config.dictConfig({"version": 1, "root": {"level": "DEBUG"}})
+
+
+def _pool(method: str) -> None:
+    import multiprocessing
+
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.map(abs, [-1]) == [1]
+
+
+def _alone(method: str) -> None:
+    import multiprocessing
+
+    child = multiprocessing.get_context(method).Process(target=time.sleep, args=(300,))
+    child.start()
+
+
+def _joblib() -> None:
+    import joblib
+
+    assert joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(n) for n in (-1, 2)) == [1, 2]
+
+
+_DIRT: dict[str, Any] = {
+    "alarm": lambda: signal.setitimer(signal.ITIMER_REAL, 0.2),
+    "alarm that raises": _handle_alarm_by_raising,
+    "alarm behind the mask": _leave_an_alarm_pending,
+    "virtual timer": lambda: signal.setitimer(signal.ITIMER_VIRTUAL, 0.02),
+    "profiling timer": lambda: signal.setitimer(signal.ITIMER_PROF, 0.02),
+    "faulthandler": lambda: _call("faulthandler.dump_traceback_later", 0.2, exit=True),
+    "handlers": lambda: [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 10, 12, 14, 15, 17)],
+    "mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32)),
+    "recursion limit": lambda: sys.setrecursionlimit(100),
+    "high recursion limit": lambda: sys.setrecursionlimit(100_000),
+    "switch interval": lambda: sys.setswitchinterval(1.0),
+    "trace": lambda: sys.settrace(_trace),
+    "profile": lambda: sys.setprofile(_trace),
+    "trace of threads": lambda: _call("threading.settrace", _trace),
+    "hooks": lambda: (_set("sys.excepthook", _trace), _set("sys.displayhook", _trace)),
+    "numpy errors": lambda: _call("numpy.seterr", all="raise"),
+    "numpy printing": lambda: _call("numpy.set_printoptions", precision=2),
+    "warnings": lambda: _call("warnings.simplefilter", "error"),
+    "warnings replaced": lambda: _set("warnings.filters", []),
+    "socket time-out": lambda: _call("socket.setdefaulttimeout", 0.001),
+    "gc off": lambda: _call("gc.disable"),
+    "gc threshold": lambda: _call("gc.set_threshold", 7, 7, 7),
+    "gc freeze": lambda: _call("gc.freeze"),
+    "logging disabled": lambda: _call("logging.disable"),
+    "logging level": _quiet_root,
+    "logging handlers": lambda: _call("logging.basicConfig", force=True),
+    "loggers disabled": _loggers,
+    "decimal": _decimals,
+    "locale": lambda: _call("locale.setlocale", 6, "C"),
+    "time zone": _change_zone,
+    "sys.path": lambda: sys.path.insert(0, "/nowhere"),
+    "sys.path replaced": lambda: _set("sys.path", []),
+    "sys.argv": lambda: sys.argv.append("--more"),
+    "environment": lambda: os.environ.update(SPOILED="yes"),
+    "environment replaced": lambda: _set("os.environ", {}),
+    "umask": lambda: os.umask(0o777),
+    "folder": lambda: os.chdir("/"),
+    "streams": lambda: (sys.stdout.close(), _set("sys.stderr", None), _set("sys.stdin", None)),
+    "descriptors": lambda: [os.close(n) for n in (0, 1, 2)],
+    "temporary folder": lambda: _set("tempfile.tempdir", os.getcwd()),
+    "start method": lambda: _call("multiprocessing.set_start_method", "spawn", force=True),
+    "cores": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
+    "soft limit": lambda: _lower("NOFILE", hard=False),
+    "soft limit of a file": lambda: _lower("FSIZE", hard=False),
+    "hard limit": lambda: _lower("NOFILE", hard=True),
+    "nice": lambda: os.nice(5),
+    "effective user": lambda: os.seteuid(65534),
+    "user": lambda: (os.setgroups([]), os.setresgid(65534, 65534, 65534), os.setresuid(65534, 65534, 65534)),
+    "root directory": lambda: os.chroot("/tmp"),
+    "no new privileges": lambda: _prctl(38, 1),
+    "open file": lambda: _open("file"),
+    "open file with a high number": lambda: _open("high"),
+    "open pipe": lambda: _open("pipe"),
+    "listening socket": lambda: _open("listening"),
+    "thread": lambda: _loop(300),
+    "thread that ends": lambda: _loop(0.05),
+    "process": lambda: _call("subprocess.Popen", ["sleep", "300"]),
+    "daemon": _daemon,
+    "daemon that ends": _brief_daemon,
+    "zombie": lambda: _call("subprocess.Popen", ["true"]),
+    "pool by fork": lambda: _pool("fork"),
+    "pool by spawn": lambda: _pool("spawn"),
+    "pool by forkserver": lambda: _pool("forkserver"),
+    "process by fork": lambda: _alone("fork"),
+    "process by spawn": lambda: _alone("spawn"),
+    "process by forkserver": lambda: _alone("forkserver"),
+    "joblib": _joblib,
+}
+
+
+def _place(_: int = 0) -> dict[str, Any]:
+    """What a process that a workflow started is like."""
+    main = sys.modules["__main__"]
+    files = [os.readlink(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd") if int(one) < 3]
+    return {
+        "pid": os.getpid(),
+        "folder": "its own" if Path.cwd().parent.parent.parent.parent.name == "workdirs" else os.getcwd(),
+        "main": "celery" if "celery" in str(getattr(main, "__file__", "")) else None,
+        "of the worker": [name for name in files if "worker0.log" in name],
+    }
+
+
+def _send_place(queue: Any) -> None:
+    queue.put(_place())
+
+
+@workflow
+def computes_in_children(how: str, method: str) -> tuple[int, list[dict[str, Any]]]:
+    """Works with `multiprocessing`, or what is built on it."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    if method == "loky":
+        import joblib
+
+        with joblib.parallel_config(backend="loky"):
+            both = joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(number) for number in (-1, 2))
+            places = joblib.Parallel(n_jobs=2)(joblib.delayed(_place)(0) for _ in range(2))
+        return sum(both), places
+    context: Any = multiprocessing.get_context(method)
+    if how == "Pool":
+        with context.Pool(2) as pool:
+            return sum(pool.map(abs, [-1, 2])), pool.map(_place, [0, 1])
+    if how == "ProcessPoolExecutor":
+        with ProcessPoolExecutor(2, mp_context=context) as executor:
+            return sum(executor.map(abs, [-1, 2])), list(executor.map(_place, [0, 1]))
+    queue = context.Queue()
+    child = context.Process(target=_send_place, args=(queue,))
+    child.start()
+    place = queue.get(timeout=30)
+    child.join(30)
+    queue.close()
+    queue.join_thread()
+    return 3 + child.exitcode, [place]

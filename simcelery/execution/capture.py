@@ -101,3 +101,8 @@ def _read(descriptor: int) -> str:
 
 def _text(data: bytes) -> str:
     return data.decode(errors="backslashreplace").replace("\0", "\\0")
+
+
+def own() -> set[int]:
+    """The descriptor that is kept from job to job."""
+    return {_kept[1]} if _kept is not None and _kept[0] == os.getpid() else set()

@@ -72,8 +72,11 @@ class Folder:
             os.chdir(self.path)
         except OSError as error:
             raise Unusable.because(self.path, error) from error
+        former = os.environ.get("PWD")
         os.environ["PWD"] = self.path
         yield
+        if former is not None:  # what else the attempt has changed, its end puts back
+            os.environ["PWD"] = former
 
     def leave(self, *, alone: bool) -> str | None:
         """The attempt has ended: the folder is kept if it holds anything, and is otherwise another's to use.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from multiprocessing import resource_tracker
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -18,17 +17,27 @@ from simcelery.board import engine, queries
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
 from simcelery.errors import EncodingError, ParametersError, TimeLimitError
-from simcelery.execution import entropy, processes, workdir
+from simcelery.execution import clean, entropy, helpers, processes, workdir
 from simcelery.execution.capture import captured
 from simcelery.execution.ending import end
 from simcelery.execution.places import Unusable
-from simcelery.execution.preserve import preserved
 from simcelery.execution.usage import Meter
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage
 from simcelery.submission.handle import restore
-from simcelery.worker import context, failure, folders, reports, returned, slots, stopping, withdrawal
+from simcelery.worker import (
+    connections,
+    context,
+    failure,
+    folders,
+    leaving,
+    reports,
+    returned,
+    slots,
+    stopping,
+    withdrawal,
+)
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.patience import patiently
 from simcelery.worker.timer import soft_limit
@@ -37,6 +46,8 @@ from simcelery.workflows.encoding import job_refs
 from simcelery.workflows.outcomes import Fail
 
 log = logging.getLogger(__name__)
+
+_ABOUT_TO_END = 0.1  # seconds that processes get that are about to end
 
 
 def run(definition: Definition, claim: Claim) -> Report:
@@ -48,7 +59,8 @@ def run(definition: Definition, claim: Claim) -> Report:
     withdrawal.check()
     stopping.listen()
     meter, pid = Meter(), os.getpid()
-    children, threads = processes.children(), threading.active_count()
+    state, lasting = clean.known(connections.is_ours), []
+    state.begin()
     folder = folders.of_attempt(claim.job_id, claim.attempt, claim.claim_id)
     job, seed = CurrentJob(claim, folder), entropy.fresh()
     slots.mine.starting(claim.job_id, claim.attempt, claim.workflow)
@@ -62,14 +74,18 @@ def run(definition: Definition, claim: Claim) -> Report:
         failpoint("before_run")
         own = definition.cwd == "workdir" and slots.in_pool_child()
         inside = folder.entered() if own else nullcontext()
-        with _inside(job), workdir.put_back(), preserved(), inside, captured() as text:
+        with workdir.put_back():
             try:
-                value = _call(definition, claim, results, seed)
-                if os.getpid() == pid:
-                    report = returned.report(definition.parameters, value, folder)
-                del value
+                with _inside(job), inside, captured() as text:
+                    try:
+                        value = _call(definition, claim, results, seed, state)
+                        if os.getpid() == pid:
+                            report = returned.report(definition.parameters, value, folder)
+                        del value
+                    finally:
+                        printed = text()
             finally:
-                printed = text()
+                lasting = state.put_back()
     except Unusable:
         raise
     except BaseException as error:
@@ -80,14 +96,15 @@ def run(definition: Definition, claim: Claim) -> Report:
     if os.getpid() != pid:
         os._exit(0)  # the workflow forked, and let its copy of this process return as well
     assert report is not None
+    if not raised:  # its work is done: nothing that it left is worth losing that
+        slots.mine.finishing(succeeded=report.ending is Ending.SUCCEEDED, failed=False)
     if slots.in_pool_child():
-        if report.ending is not Ending.SUCCEEDED:
-            _end_processes(claim, children)
-        processes.reap_adopted(children)
-    left = _left_running(children) or threading.active_count() > threads
-    kept = folder.leave(alone=not left)
-    failed = raised and report.ending is Ending.FAILED
-    slots.mine.finishing(succeeded=report.ending is Ending.SUCCEEDED, failed=failed)
+        lasting += _end_processes(claim, succeeded=not raised) + state.left()
+        if lasting:
+            leaving.after(claim.job_id, lasting)
+    kept = folder.leave(alone=not lasting)
+    if raised:
+        slots.mine.finishing(succeeded=False, failed=report.ending is Ending.FAILED)
     failpoint("after_run")
     usage = meter.read()
     return replace(
@@ -101,14 +118,16 @@ def run(definition: Definition, claim: Claim) -> Report:
     )
 
 
-def _call(definition: Definition, claim: Claim, results: Callable[[int], Any], seed: int) -> Any:
+def _call(
+    definition: Definition, claim: Claim, results: Callable[[int], Any], seed: int, state: clean.State
+) -> Any:
     values = _parameters(definition, claim, results)
     slots.mine.running(_hard_limit(claim), _retry_after_limit(definition, claim), seed)
     entropy.start(seed)
     made: list[Any] = []
     try:
         with stopping.interruptible(), soft_limit(claim.soft_time_limit or claim.time_limit):
-            made.append(definition.function(**values))
+            made.append(state.call(definition.function, values))
     except (SoftTimeLimitExceeded, stopping.JobStopped):
         if not made:  # else the limit, or an order, came when it had returned
             raise
@@ -174,32 +193,42 @@ def _end_of(definition: Definition, claim: Claim, error: BaseException) -> Repor
     return failure.describe(definition, claim, error)
 
 
-def _end_processes(claim: Claim, before: set[int]) -> None:
-    """Before an attempt is reported to have ended without success, nothing of it may be left.
+def _end_processes(claim: Claim, succeeded: bool) -> list[str]:
+    """When an attempt is reported to have ended, nothing of it may be left.
 
-    All that it started descends from this process, so without a new child nothing is searched for. After a
-    success it is left alone: pools of processes live on from job to job.
+    All that it started descends from this process, so without a child nothing is searched for.
+
+    Returns:
+        What it left, in words: the modules of this process may count on what is now gone.
     """
-    if processes.is_subreaper() and not _left_running(before):
-        return
-    assert slots.shared is not None
-    mark = slots.shared.mark(claim.job_id, claim.attempt)
-    ended = end(
-        lambda: [one for one in processes.members(os.getpid(), mark) if one.pid != _tracker()],
-        get_settings().kill_grace,
-    )
-    if ended.processes:
-        log.info("job %s: %s", claim.job_id, ended)
+    if processes.childless() and (succeeded or processes.is_subreaper()):
+        return []
+    helpers.close_executors()
+    left = _end_all(claim)
+    helpers.stop()
+    left = _end_all(claim) or left  # a fork server's children are ours only when it has ended
+    processes.reap_adopted(helpers.of_the_worker())
+    return ["processes"] if left else []
 
 
-def _left_running(before: set[int]) -> bool:
-    """Whether a process that the attempt started is still there."""
-    return bool(processes.living(processes.children() - before - {_tracker()}))
-
-
-def _tracker() -> int:
-    """Python's own helper, which ignores SIGTERM, and ends with this process."""
-    return getattr(resource_tracker._resource_tracker, "_pid", None) or 0
+def _end_all(claim: Claim) -> bool:
+    """Whether a process that the attempt started was still there."""
+    known = helpers.of_the_worker() | helpers.of_libraries()
+    left = processes.living(processes.children() - known)
+    until = time.monotonic() + _ABOUT_TO_END
+    while left and time.monotonic() < until:
+        time.sleep(0.002)
+        left = processes.living(processes.children() - known)
+    if left or not processes.is_subreaper():
+        assert slots.shared is not None
+        mark = slots.shared.mark(claim.job_id, claim.attempt)
+        ended = end(
+            lambda: [one for one in processes.members(os.getpid(), mark) if one.pid not in known],
+            get_settings().kill_grace,
+        )
+        if ended.processes:
+            log.info("job %s: %s", claim.job_id, ended)
+    return bool(left)
 
 
 def _results_of(claim: Claim) -> Callable[[int], Any]:

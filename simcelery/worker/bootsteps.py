@@ -47,6 +47,10 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         # Workers learn nothing from each other: what they need to know is on the board.
         worker.options["without_gossip"] = worker.options["without_mingle"] = True
         refuse_unsafe(worker, unsafe_pool)
+        if is_prefork(worker):
+            from simcelery.worker.pool import BoardPool  # it loads what only workers need
+
+            worker.pool_cls.Pool = BoardPool
         refuse_untrusted(worker.app)
         if lacks := withdrawal.trouble(get_settings(), make=True):
             refuse(f"no job could run here: {lacks}")

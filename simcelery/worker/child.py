@@ -12,7 +12,7 @@ from typing import Any
 
 import billiard
 
-from simcelery.execution import processes
+from simcelery.execution import helpers, processes
 from simcelery.execution.reaper import Reaper
 from simcelery.settings import SETTINGS_FILE, find_settings_file, get_settings
 from simcelery.worker import slots
@@ -44,6 +44,7 @@ def replace_dead_reaper(children: Iterable[int]) -> None:
 def prepare(**_: Any) -> None:
     """Run once in each pool child, before its first job."""
     _allow_children()
+    helpers.be_python()
     if slots.shared is None or not slots.in_pool_child():
         return  # --unsafe-pool: the jobs run in the worker's own process, which is not ours to change
     _lead_a_session()
@@ -52,6 +53,7 @@ def prepare(**_: Any) -> None:
     _speak_utf8()
     _keep_what_the_folder_told()
     _start_up()
+    helpers.note()
 
 
 def _speak_utf8() -> None:

@@ -16,7 +16,7 @@ from simcelery.workflows.outcomes import Fail, Retry
 _MESSAGE_LENGTH = 4000
 _NAME_LENGTH = 200
 _TRACEBACK_LENGTH = 40_000
-_OURS = "simcelery.worker.attempt"
+_OURS = ("simcelery.worker.attempt", "simcelery.execution.clean")
 
 
 def is_meant(error: BaseException) -> bool:
@@ -59,7 +59,7 @@ def printable(text: str) -> str:
 def traceback_of(error: BaseException) -> str:
     """The traceback from the workflow's own frame on; its end, where it is very long."""
     frames: TracebackType | None = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__") == _OURS:
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") in _OURS:
         frames = frames.tb_next
     try:
         lines = traceback.format_exception(type(error), error, frames or error.__traceback__)

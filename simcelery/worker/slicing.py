@@ -21,7 +21,7 @@ from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
 from simcelery.errors import ServiceError
 from simcelery.execution.places import Unusable
-from simcelery.worker import attempt, claiming, flusher, pace, recording, slots
+from simcelery.worker import attempt, claiming, flusher, leaving, pace, recording, slots
 from simcelery.worker.patience import patiently
 from simcelery.workflows.definition import Definition
 
@@ -108,10 +108,10 @@ class Slice:
         return self
 
     def __next__(self) -> Claim:
-        """The next to begin; none, when time is up, the worker is to end, or its node seems to eat jobs."""
+        """The next to begin; none when time is up, worker or child ends, or its node seems to eat jobs."""
         with self._taking:
             eats = self._begun > 0 and claiming.is_suspicious()
-            if not self._waiting or self.is_over or slots.closed() or eats:
+            if not self._waiting or self.is_over or slots.closed() or eats or leaving.is_due():
                 raise StopIteration
             self._begun += 1
             return self._waiting.popleft()

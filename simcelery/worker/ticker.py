@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import weakref
 from collections.abc import Callable
@@ -34,6 +35,8 @@ class Ticker(threading.Thread):
 
     def run(self) -> None:
         """The loop."""
+        # A signal that the main thread waits for, or holds back, is not for this one to take.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while self._waits():
             with self._acting:
                 try:

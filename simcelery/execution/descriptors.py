@@ -1,0 +1,80 @@
+"""The open descriptors of a process: whether a job left any behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from simcelery.execution import capture
+
+_FOLDER = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+# Seconds: after a longer job all descriptors are looked at, after a shorter one the lowest free number only.
+_SHORT = 0.005
+# What leads nowhere by itself; a client of Redis keeps one.
+_HARMLESS = ("anon_inode:[eventpoll]",)
+
+
+class Descriptors:
+    """Those that are known. A leak takes the lowest free number: where that has not moved, there is none.
+
+    A leaked one is not closed: its object may live on, and would then read and write what the number
+    stands for next, which may be another job's file.
+    """
+
+    def __init__(self, is_ours: Callable[[int], bool]) -> None:
+        self._is_ours = is_ours
+        self._known = _open()
+        self._lowest: int | None = None
+        self._begun = 0.0
+        self._moved = False
+
+    def begin(self) -> None:
+        """The job's function is about to be called."""
+        self._begun = time.monotonic()
+        self._lowest = _lowest_free()
+
+    def end(self) -> None:
+        """It has returned; nothing else has been opened or closed since it was called."""
+        lowest = _lowest_free()
+        self._moved = lowest is None or lowest != self._lowest or time.monotonic() - self._begun > _SHORT
+
+    def left(self) -> list[str]:
+        """What is open now, and was not; in words."""
+        if not self._moved:
+            return []
+        try:
+            now = _open()
+        except OSError:
+            return ["open: more than may be"]
+        left = [_name(one) for one in now - self._known - capture.own() if not self._is_ours(one)]
+        self._known = now
+        left = [name for name in left if name not in _HARMLESS]
+        return [f"open: {', '.join(sorted(left))}"] if left else []
+
+
+def _open() -> set[int]:
+    found = set()
+    for name in os.listdir(_FOLDER):
+        with suppress(OSError, ValueError):
+            os.fstat(int(name))  # the folder itself was open while it was read
+            found.add(int(name))
+    return found
+
+
+def _lowest_free() -> int | None:
+    """None: the job closed standard output, or there are no more."""
+    try:
+        copy = os.dup(1)
+    except OSError:
+        return None
+    os.close(copy)
+    return copy
+
+
+def _name(descriptor: int) -> str:
+    try:
+        return os.readlink(f"{_FOLDER}/{descriptor}")
+    except OSError:
+        return str(descriptor)

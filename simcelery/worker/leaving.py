@@ -1,0 +1,47 @@
+"""A pool child that a job has changed for good ends between two messages, and another one takes its place.
+
+It ends when the pool has been told how its message went, so nobody takes it for lost. A message that the
+pool had given to it meanwhile has not been accepted, and goes to another child.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import NoReturn
+
+from billiard.pool import EX_RECYCLE
+
+log = logging.getLogger(__name__)
+
+_due = False
+
+
+def after(job_id: int | None, reasons: list[str]) -> None:
+    """This child runs no other job after that one."""
+    global _due
+    _due = True
+    log.info(
+        "job %s has changed its process in a way that is not undone (%s): another pool child takes its place",
+        job_id,
+        "; ".join(reasons)[:500],
+    )
+
+
+def is_due() -> bool:
+    """Whether this child runs no other job."""
+    return _due
+
+
+def go(on_exit: Callable[[int, int], object]) -> NoReturn:
+    """End this process.
+
+    Parameters:
+        on_exit: what the pool calls in a child that ends, with its pid and status.
+    """
+    try:
+        on_exit(os.getpid(), EX_RECYCLE)
+        logging.shutdown()
+    finally:
+        os._exit(EX_RECYCLE)
