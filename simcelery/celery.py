@@ -49,6 +49,7 @@ def _load_workflows(**_: Any) -> None:
     else:
         with inherited.noticed():
             errors = [str(error) for error in registry.load(get_settings()).values()]
+        registry.keep_code_versions()
         entropy.kept()
     for error in errors:
         refuse(error)

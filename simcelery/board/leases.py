@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -98,6 +98,7 @@ def register(
     lease: float,
     identity: str = "",
     workflows: Sequence[str] = (),
+    sources: Mapping[str, str] | None = None,
 ) -> Registration:
     """Enter a new worker.
 
@@ -105,6 +106,7 @@ def register(
         lease: seconds.
         identity: what tells this process from any other that ever has its pid; the board only keeps it.
         workflows: the names of those that it knows.
+        sources: of these, the fingerprint of each that has one.
     """
     row = connection.execute(
         insert(Worker)
@@ -119,6 +121,7 @@ def register(
             lease_expires_at=func.now() + seconds(lease),
             identity=identity,
             workflows=list(workflows),
+            sources=dict(sources or {}),
         )
         .returning(Worker.id, Worker.registration)
     ).one()

@@ -324,6 +324,9 @@ class Worker(Base):
     registration: Mapped[uuid.UUID] = mapped_column(server_default=text("gen_random_uuid()"))
     # Workflow → Postgres' time at the renewal after this worker's last success with it.
     succeeded: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    # Workflow → the fingerprint of its source at the start; and files that have changed on its node since.
+    sources: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    changed_files: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
 
     # Not by the end of the lease: a renewal that changes no indexed column is a heap-only update, and the
     # spare room on each page (fillfactor, in the migration) takes it.
@@ -355,6 +358,17 @@ class Workflow(Base):
     __table_args__ = (
         CheckConstraint(f"{_named('parameters')} AND {_named('options')}", name="schema_is_named"),
     )
+
+
+class SubmittedSource(Base):
+    """Which source a workflow's last submitter had, to be compared with the workers'."""
+
+    __tablename__ = "submitted_sources"
+
+    workflow: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    submitted_by: Mapped[str]
+    since: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
 
 
 class Recovery(Base):

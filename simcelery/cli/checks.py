@@ -46,6 +46,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
         yield Check("workers", "warn", "no live worker", advice)
     yield from _notes(live)
     yield from _versions(live)
+    yield from _sources(connection, live)
     lacking = in_sentences(fleet.unserved(connection))
     for found, advice in lacking:
         yield Check("queues", "warn", found, advice)
@@ -74,6 +75,23 @@ def _versions(live: list[dict[str, Any]]) -> Iterator[Check]:
     if others := sorted({worker["version"] for worker in live} - {__version__}):
         found = f"workers run simcelery {', '.join(others)}, this is {__version__}"
         yield Check("versions", "warn", found, "install the same version on all nodes")
+
+
+def _sources(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:
+    """Whether live workers have loaded the files that lie here, or that others submit with."""
+    from simcelery.board import sources
+    from simcelery.cli.outdated import in_sentences
+    from simcelery.workflows import registry
+
+    wanted = sources.submitted(connection)
+    for one in registry.definitions():
+        if one.source and (one.name not in wanted or wanted[one.name].source != one.source):
+            wanted[one.name] = sources.Submitted(one.source)  # what the next submission from here brings
+    differing = in_sentences(sources.differing(live, wanted))
+    for found, advice in differing:
+        yield Check("sources", "warn", found, advice)
+    if live and wanted and not differing:
+        yield Check("sources", "ok", "the workers run the same files as those who submit")
 
 
 def _leases(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:

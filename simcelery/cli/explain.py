@@ -43,7 +43,7 @@ def explain(selection: Selection, output: Output) -> None:
 
 def read(number: int) -> Story:
     """What the board says of a job and of all that bears on it."""
-    from simcelery.board import dependencies, engine, fleet, queries
+    from simcelery.board import dependencies, engine, fleet, queries, sources
     from simcelery.cli.reasons import Story
     from simcelery.settings import get_settings
 
@@ -64,4 +64,5 @@ def read(number: int) -> Story:
             parents=parents,
             before=queries.number_before(connection, job) if job.state == "pending" else 0,
             last=queries.last_attempts(connection, [number]).get(number),
+            submitted=sources.submitted(connection, [job.workflow]),
         )

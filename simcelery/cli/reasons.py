@@ -13,6 +13,7 @@ from simcelery.cli.words import ago, compact, duration, many, named
 
 if TYPE_CHECKING:
     from simcelery.board.queries import JobRow
+    from simcelery.board.sources import Submitted
 
 # As `board.transitions.rescue` has them; a test compares.
 SHARE, PATIENCE = 0.05, 900.0
@@ -39,6 +40,7 @@ class Story:
         parents: their ids and states.
         before: how many pending jobs of its queue come before it.
         last: its last ended attempt.
+        submitted: the source that its workflow was last submitted with.
     """
 
     job: JobRow
@@ -50,6 +52,7 @@ class Story:
     parents: dict[int, str] = field(default_factory=dict)
     before: int = 0
     last: dict[str, Any] | None = None
+    submitted: dict[str, Submitted] = field(default_factory=dict)
 
 
 def reasons(story: Story) -> Iterator[Reason]:
@@ -65,6 +68,20 @@ def reasons(story: Story) -> Iterator[Reason]:
             yield from _running(story)
         case state:
             yield from _over(story, state)
+    yield from _outdated(story)
+
+
+def _outdated(story: Story) -> Iterator[Reason]:
+    """Live workers that may run it, or have run it, with other files than those of its submitter."""
+    from simcelery.board.sources import differing
+    from simcelery.cli.outdated import in_sentences
+
+    job = story.job
+    able = [worker for worker in story.workers if job.queue in worker["queues"]]
+    if story.worker is not None and str(job.state) in ("running", "succeeded", "failed"):
+        able = [worker for worker in story.workers if worker["id"] == story.worker["id"]]
+    for text, advice in in_sentences(differing(able, story.submitted, only=job.workflow)):
+        yield Reason("outdated", text, advice)
 
 
 def _blocked(story: Story) -> Iterator[Reason]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.outdated import in_sentences
 from simcelery.cli.output import Column, is_terminal, note, say, show_ids, show_json, show_table
 from simcelery.cli.records import jsonable
 from simcelery.cli.words import ago, compact
@@ -39,16 +40,20 @@ def workers(all_: bool, output: Output) -> None:
     A worker is live; quarantined: it lives but takes no jobs, because its last ones all failed at once;
     overdue: its lease has run out, so its jobs will soon be rescued; or ended.
     """
-    from simcelery.board import engine, fleet
+    from simcelery.board import engine, fleet, sources
 
     with engine.begin() as connection:
         found = fleet.workers(connection, gone_within=None if all_ else _DAY)
+        submitted = sources.submitted(connection)
     if output == "json":
         show_json([jsonable(worker) for worker in found])
     elif output == "quiet":
         show_ids(worker["nodename"] for worker in found)
     elif found:
         _show(found)
+        live = [worker for worker in found if worker["state"] in ("live", "quarantined")]
+        for text, advice in in_sentences(sources.differing(live, submitted)):
+            say(f"{text}: {advice}")
     else:
         note(
             "no worker yet: celery -A simcelery worker" if all_ else "no worker within a day; --all shows all"

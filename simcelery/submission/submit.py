@@ -20,7 +20,7 @@ from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import BoardUnreachableError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.submission import lineage, plain
+from simcelery.submission import lineage, plain, sources
 from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, seconds
 from simcelery.workflows import registry
@@ -205,6 +205,7 @@ def publish_recorded(new: Sequence[NewJob], recorded: Sequence[Recorded]) -> Non
             pending.append(Sendable(done.id, done.task_id, job.workflow, job.queue, job.priority))
     _warn_of_trouble([job.id for job in pending], lambda: broker.publish(pending))
     publish([job.id for job in recorded if job.how == "retried"])
+    sources.note((job.workflow for job in new), submitter())
 
 
 def publish(ids: Sequence[int]) -> None:

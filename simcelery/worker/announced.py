@@ -10,10 +10,15 @@ from simcelery.workflows.definition import Definition
 class Told(Definition):
     """What the worker knows of a workflow whose code it has not imported."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, source: str) -> None:
         self.entry = entry
+        self.source = source
         self.name = entry.name
         self.queue = entry.queue
+
+    def source_now(self) -> str:
+        """Each pool child loads what it finds."""
+        return self.source
 
     @property
     def description(self) -> str:

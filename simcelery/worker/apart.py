@@ -41,16 +41,16 @@ def learn() -> list[str]:
     if asked.wait() or not told:
         return [f"the process that imports the workflows ended with status {asked.returncode}"]
     content = json.loads(told)
-    for known in content["workflows"]:
+    for known, source in content["workflows"]:
         if registry.find(known["name"]) is None:
-            registry.register(Told(Entry(**known)))
+            registry.register(Told(Entry(**known), source))
     return list(content["errors"])
 
 
 def _tell(descriptor: int) -> None:
     """What there is, for `learn`."""
     errors = [str(error) for error in registry.load(get_settings()).values()]
-    known = [asdict(entry(one, get_settings())) for one in registry.definitions()]
+    known = [(asdict(entry(one, get_settings())), one.source) for one in registry.definitions()]
     with open(descriptor, "w", encoding="utf-8") as stream:
         json.dump({"errors": errors, "workflows": known}, stream)
 
@@ -64,6 +64,7 @@ def load(app: Celery, hostname: Any) -> None:
     registry.forget(Told)
     for error in registry.load(get_settings()).values():
         raise DefinitionError(str(error))
+    registry.keep_code_versions()
     entropy.kept()
     for known in registry.definitions():
         task = app.tasks[known.name]

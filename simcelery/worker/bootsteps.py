@@ -12,6 +12,7 @@ from simcelery.settings import get_settings
 from simcelery.worker import (
     allocation,
     apart,
+    changes,
     child,
     hearing,
     inherited,
@@ -21,6 +22,7 @@ from simcelery.worker import (
     withdrawal,
 )
 from simcelery.worker.aside import Aside
+from simcelery.worker.changes import Changes
 from simcelery.worker.chores import Chores
 from simcelery.worker.consuming import consume_lanes
 from simcelery.worker.hearing import Hearing
@@ -148,6 +150,17 @@ class RecoveryStep(_TickerStep):
         )
 
 
+class ChangesStep(_TickerStep):
+    """Notices when files change that the worker has loaded."""
+
+    requires = (LeaseStep,)
+
+    def create(self, worker: Any) -> None:
+        """Nothing has changed yet."""
+        watch = Changes(get_settings(), worker.lease.me)
+        self.ticker = Ticker("changes", watch.look, changes.EVERY)
+
+
 class HearingStep(_TickerStep):
     """Notices when no message reaches the worker any more."""
 
@@ -203,4 +216,4 @@ def worker_ended(sender: Any = None, **_: Any) -> None:
         child.reaper.dismiss()
 
 
-STEPS = (LeaseStep, KeeperStep, RecoveryStep, HearingStep, LimitsStep)
+STEPS = (LeaseStep, KeeperStep, RecoveryStep, ChangesStep, HearingStep, LimitsStep)

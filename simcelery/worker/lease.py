@@ -48,6 +48,7 @@ class Lease:
         self.nodename = nodename
         self.queues = sorted(queues)
         self.workflows = [known.name for known in registry.definitions()]
+        self.sources = {known.name: known.source for known in registry.definitions() if known.source}
         self.concurrency = concurrency
         self.settings = get_settings()
         self.me: Registration | None = None
@@ -93,6 +94,7 @@ class Lease:
                 lease=self.settings.lease,
                 identity=identity.identity(),
                 workflows=self.workflows,
+                sources=self.sources,
             )
 
     def keep(self, keeper: Keeper, quarantine: Quarantine) -> None:

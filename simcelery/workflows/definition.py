@@ -19,6 +19,7 @@ from simcelery.readable import short
 from simcelery.settings import Settings
 from simcelery.workflows.outcomes import Fail, Retry
 from simcelery.workflows.parameters import Parameters
+from simcelery.workflows.source import fingerprint
 
 DEFAULT_PRIORITY = 4
 MAX_BACKOFF = 3600.0
@@ -44,6 +45,9 @@ class Definition:
         cwd: where it runs: in the ``workdir`` of the attempt, or in the folder of its ``worker``.
         slices: whether short jobs of this workflow may be claimed and finished together.
         version: declare a new one when old results should no longer be reused by ``dedupe``.
+
+    Attributes:
+        source: the fingerprint of the source that it was made from; see `source.fingerprint`.
 
     Raises:
         DefinitionError: the function or an option is not usable; one line says why.
@@ -102,6 +106,7 @@ class Definition:
         self.cwd = cwd
         self.version = _word(f"workflow {self.name}:", "version", version)
         self.parameters = Parameters(self.name, function)
+        self.source = fingerprint(function)
         update_wrapper(self, function, updated=())  # attributes of the function must not become options
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -124,6 +129,10 @@ class Definition:
         except Exception:  # there is none, or the file has changed since its import, and is no Python now
             return self.version
         return f"{self.version}+{hashlib.sha256(source.encode()).hexdigest()[:10]}"
+
+    def source_now(self) -> str:
+        """`source` as its files would give it now."""
+        return fingerprint(self.function)
 
     def retries(self, error: BaseException) -> bool:
         """Whether an error of this kind is worth another attempt, if any is left."""

@@ -105,6 +105,12 @@ def definitions() -> Iterator[Definition]:
     yield from (_definitions[name] for name in sorted(_definitions))
 
 
+def keep_code_versions() -> None:
+    """Let attempts be recorded with the code that is loaded now, whatever becomes of its file."""
+    for definition in _definitions.values():
+        _ = definition.code_version
+
+
 def refuse_while_loading() -> None:
     """Called before a job is recorded: what stands at the top of a module would be, at every import.
 

@@ -1,0 +1,106 @@
+"""Which source of a workflow its last submitter had, and which live workers have another one.
+
+One row for each workflow, not for each job, written when somebody submits with other files than the last.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from simcelery.board.leases import Registration
+from simcelery.board.models import SubmittedSource, Worker
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The source that a workflow is, or was last, submitted with.
+
+    Attributes:
+        since: when the first of these jobs was submitted, by Postgres' clock; None: it is not submitted yet.
+    """
+
+    source: str
+    submitted_by: str = ""
+    since: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Differing:
+    """Live workers that have loaded another source of a workflow than they should.
+
+    Attributes:
+        file: that of the workflow's module; it may also be a module that it imports.
+        how: ``changed``: it was changed on their nodes since; ``older``: others submit with another one, and
+            have done so only since these workers started; ``other``: which one is older is not known.
+        submitted_by: by whom.
+    """
+
+    file: str
+    how: Literal["changed", "older", "other"]
+    submitted_by: str
+    workers: tuple[str, ...]
+
+
+def note(connection: Connection, workflow: str, source: str, submitted_by: str) -> None:
+    """The workflow is submitted with this source. Writes nothing if it was so the last time."""
+    if submitted(connection, [workflow]).get(workflow, Submitted("")).source == source:
+        return
+    values = {"source": source, "submitted_by": submitted_by, "since": func.now()}
+    statement = insert(SubmittedSource).values(workflow=workflow, **values)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=[SubmittedSource.workflow], set_=values)
+    )
+
+
+def note_changed(connection: Connection, me: Registration, files: Sequence[str]) -> None:
+    """These files of a live worker are no longer those that it has loaded."""
+    connection.execute(update(Worker).where(me.row).values(changed_files=list(files)))
+
+
+def submitted(connection: Connection, workflows: Iterable[str] | None = None) -> dict[str, Submitted]:
+    """What these workflows, or all, were last submitted with."""
+    row = SubmittedSource
+    statement = select(row.workflow, row.source, row.submitted_by, row.since)
+    if workflows is not None:
+        statement = statement.where(row.workflow.in_(list(workflows)))
+    rows = connection.execute(statement)
+    return {one.workflow: Submitted(one.source, one.submitted_by, one.since) for one in rows}
+
+
+def differing(
+    live: Iterable[Mapping[str, Any]], wanted: Mapping[str, Submitted], only: str | None = None
+) -> list[Differing]:
+    """Those of the workers whose source of a workflow differs from what is wanted, or from their own disk.
+
+    Parameters:
+        live: from `fleet.workers`.
+        wanted: by workflow.
+        only: look at this workflow alone.
+    """
+    found: dict[tuple[str, Any, str], dict[str, None]] = {}
+    for worker in live:
+        for workflow, loaded in worker["sources"].items():
+            theirs = wanted.get(workflow, Submitted(loaded))
+            if only in (None, workflow) and (how := _how(worker, loaded, theirs)):
+                by = "" if how == "changed" else theirs.submitted_by
+                found.setdefault((file_of(loaded), how, by), {})[worker["nodename"]] = None
+    return [Differing(*kind, tuple(workers)) for kind, workers in sorted(found.items())]
+
+
+def _how(worker: Mapping[str, Any], loaded: str, theirs: Submitted) -> Any:
+    if file_of(loaded) in worker["changed_files"]:
+        return "changed"
+    if loaded == theirs.source:
+        return None
+    return "older" if theirs.since is not None and theirs.since > worker["started_at"] else "other"
+
+
+def file_of(source: str) -> str:
+    """The file that a fingerprint begins with."""
+    return source.rpartition(":")[0]

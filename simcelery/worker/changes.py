@@ -1,0 +1,53 @@
+"""A worker loads its modules once: it says so when their files have changed since."""
+
+from __future__ import annotations
+
+import logging
+
+from simcelery.board import engine, sources
+from simcelery.board.leases import Registration
+from simcelery.errors import ServiceError
+from simcelery.settings import Settings
+from simcelery.workflows import registry
+
+log = logging.getLogger(__name__)
+
+EVERY = 20.0  # seconds between two looks at the files
+
+
+class Changes:
+    """Compares what was loaded with what lies on the disk, and tells log and board of each change once."""
+
+    def __init__(self, settings: Settings, me: Registration) -> None:
+        self._settings = settings
+        self._me = me
+        self._told: list[str] = []
+
+    def look(self) -> None:
+        """One look. Files that did not change since the last one are not read."""
+        changed = changed_files()
+        if changed == self._told:
+            return
+        try:
+            with engine.begin(self._settings) as connection:
+                sources.note_changed(connection, self._me, changed)
+        except ServiceError:
+            return  # at the next look
+        if new := [file for file in changed if file not in self._told]:
+            log.warning(
+                "%s, or what it imports, has changed since this worker started, which goes on with what it "
+                "has loaded: restart it",
+                ", ".join(new),
+            )
+        self._told = changed
+
+
+def changed_files() -> list[str]:
+    """The files of workflows whose source is no longer what this process has loaded."""
+    return sorted(
+        {
+            sources.file_of(known.source)
+            for known in registry.definitions()
+            if known.source and known.source_now() != known.source
+        }
+    )

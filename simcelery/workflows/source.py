@@ -1,0 +1,128 @@
+"""Which source a workflow was made from, so that a worker with older files than others is found out.
+
+A fingerprint covers the file of the workflow's module and what that imports from the same project: modules
+beside it, or of its own package. Libraries do not count, and simcelery has a version of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+_MOST_FILES = 200  # of a project; what lies deeper is left out, here and everywhere
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#;]*)|import[ \t]+([^\n#;]+))",
+    re.MULTILINE,
+)
+_LIBRARIES = {"site-packages", "dist-packages"}
+
+
+class Module(NamedTuple):
+    """A module by name, and the folder that its names are looked up in."""
+
+    name: str
+    root: Path
+
+
+def fingerprint(function: Callable[..., object]) -> str:
+    """``file:hash`` of the source as it is now on the disk; empty where there is none to compare."""
+    module = _module(function)
+    if module is None or module.name.partition(".")[0] == __name__.partition(".")[0]:
+        return ""
+    digest = hashlib.sha256()
+    for name, file in _reachable(module):
+        digest.update(f"{name} {_read(file).digest}\n".encode())
+    own = _file(module)
+    return f"{own.relative_to(module.root).as_posix()}:{digest.hexdigest()[:12]}" if own else ""
+
+
+def _module(function: Callable[..., object]) -> Module | None:
+    loaded = sys.modules.get(function.__module__)
+    file = getattr(loaded, "__file__", None)
+    if file is None or not file.endswith(".py"):
+        return None  # a notebook, a prompt, something compiled
+    spec = getattr(loaded, "__spec__", None)
+    path = Path(file).absolute()
+    name = spec.name if spec is not None else path.stem  # a script, as a worker imports it
+    depth = name.count(".") + (path.name == "__init__.py")
+    return Module(name, path.parents[depth])
+
+
+def _reachable(start: Module) -> Iterator[tuple[str, Path]]:
+    """The module and all that it imports from its project, in the same order everywhere."""
+    alone = _LIBRARIES & set(start.root.parts)  # its neighbours are others' libraries
+    top = start.name.partition(".")[0]
+    seen: set[str] = set()
+    waiting = [start.name]
+    while waiting and len(seen) < _MOST_FILES:
+        name = waiting.pop(0)
+        if name in seen or (alone and name.partition(".")[0] != top):
+            continue
+        seen.add(name)
+        if file := _file(Module(name, start.root)):
+            yield name, file
+            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+            waiting += [_absolute(imported, package) for imported in _read(file).imports]
+
+
+def _file(module: Module) -> Path | None:
+    base = module.root.joinpath(*module.name.split("."))
+    found = (base / "__init__.py", base.with_name(f"{base.name}.py"))
+    return next((file for file in found if file.is_file()), None)
+
+
+def _absolute(imported: str, package: str) -> str:
+    dots = len(imported) - len(imported.lstrip("."))
+    if not dots:
+        return imported
+    above = package.split(".")[: len(package.split(".")) - dots + 1]
+    return ".".join([*above, imported[dots:]]).strip(".")
+
+
+class _Source(NamedTuple):
+    digest: str
+    imports: tuple[str, ...]
+
+
+def _read(file: Path) -> _Source:
+    try:
+        now = file.stat()
+    except OSError:
+        return _Source("", ())
+    return _parsed(file, now.st_mtime_ns, now.st_size)
+
+
+@lru_cache(maxsize=1000)
+def _parsed(file: Path, changed_at: int, size: int) -> _Source:
+    try:
+        text = file.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return _Source("", ())
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return _Source(digest, tuple(dict.fromkeys(_imports(text))))
+
+
+def _imports(text: str) -> Iterator[str]:
+    """All names that may be modules: each package on the way to one, and what is imported from it."""
+    for base, names, plain in _IMPORT.findall(text):
+        for listed in (plain or names).strip("()").split(","):
+            name = re.split(r"\s", listed.strip() or " ", maxsplit=1)[0]
+            if plain:
+                yield from _with_packages(name)
+            else:
+                yield from _with_packages(base)
+                if name.isidentifier():
+                    yield f"{base}{name}" if base.endswith(".") else f"{base}.{name}"
+
+
+def _with_packages(name: str) -> Iterator[str]:
+    """``a``, ``a.b`` and ``a.b.c`` of ``a.b.c``: importing it runs them all."""
+    dots = len(name) - len(name.lstrip("."))
+    parts = name[dots:].split(".")
+    for count in range(1, len(parts) + 1):
+        yield name[:dots] + ".".join(parts[:count])

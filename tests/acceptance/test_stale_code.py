@@ -1,0 +1,94 @@
+"""A worker that goes on with older files than those who submit: the command line says so, and its log."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.helpers import submit
+from tests.board_helpers import attempts, sql
+from tests.conftest import Project, wait_until
+
+COMMANDS = (("doctor",), ("workers",), ("explain", "last"))
+
+
+def edit(project: Project, name: str = "sims.py") -> None:
+    """Change a file, as an editor does."""
+    file = project.folder / name
+    file.write_text(file.read_text() + "\n# an improvement\n")
+
+
+def said(project: Project, *command: str) -> str:
+    """What a command says, in one line."""
+    return " ".join(project.run("simcelery", *command, COLUMNS="200").stdout.split())
+
+
+@pytest.mark.parametrize("changed", ["sims.py", "helpers.py"])
+def test_a_worker_with_older_files_than_the_submitter_is_named_until_it_is_restarted(
+    project: Project, changed: str
+) -> None:
+    (project.folder / "helpers.py").write_text("x = 1\n")
+    sims = project.folder / "sims.py"
+    sims.write_text(sims.read_text().replace("import os\n", "import os\nimport helpers\n", 1))
+    worker = project.worker()
+    submit(project, "add.submit(1)").result(timeout=60)
+    for command in COMMANDS:
+        assert " older " not in said(project, *command)
+    edit(project, changed)
+    before = submit(project, "add.submit(2)")
+    before.result(timeout=60)
+    for command in COMMANDS:
+        text = said(project, *command)
+        assert "w0@" in text
+        assert " older sims.py" in text, text
+        assert "restart it" in text
+    worker.terminate()
+    worker.wait(60)
+    project.worker()
+    submit(project, "add.submit(3)").result(timeout=60)
+    for command in COMMANDS:
+        assert " older " not in said(project, *command)
+
+
+def test_a_worker_notices_that_its_own_files_change(project: Project) -> None:
+    """Nobody has submitted anything with the new ones."""
+    project.worker("-c", "1", level=())
+    edit(project)
+    wait_until(lambda: "has changed since this worker started" in project.logs(), 60)
+    elsewhere = project.folder / "elsewhere"
+    elsewhere.mkdir()
+    project.folder = elsewhere  # doctor has no file to compare with
+    for command in ("doctor", "workers"):
+        assert "older sims.py: it, or what it imports, has changed" in said(project, command)
+
+
+def test_an_attempt_is_recorded_with_the_code_that_ran(project: Project) -> None:
+    project.worker("-c", "1")
+    sims = project.folder / "sims.py"
+    before = submit(project, "add.submit(1)")
+    before.result(timeout=60)
+    sims.write_text("# a line that moves all others\n" + sims.read_text().replace("return a + b", "return 0"))
+    after = submit(project, "relaxed.submit(1.0)")
+    after.result(timeout=60)
+    again = submit(project, "add.submit(5)")
+    again.result(timeout=60)
+    ran = [one["code_version"] for job in (before, again) for one in attempts(job.id)]
+    assert len(ran) == 2
+    assert len(set(ran)) == 1
+
+
+def test_many_submissions_note_their_source_once(project: Project) -> None:
+    found = []
+    for _ in range(2):
+        done = project.python(
+            """
+            import sims
+            for n in range(20):
+                sims.add.submit(n)
+            sims.echo.submit_many([{"value": 1}] * 500)
+            """
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(sql("SELECT workflow, xmin::text, source FROM submitted_sources ORDER BY workflow"))
+    noted = [(workflow, source.partition(":")[0]) for workflow, _, source in found[0]]
+    assert noted == [("sims.add", "sims.py"), ("sims.echo", "sims.py")]
+    assert found[1] == found[0]  # not even written again

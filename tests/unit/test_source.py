@@ -1,0 +1,126 @@
+"""Fingerprints of a workflow's source: they change with what it runs, and with nothing else."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from simcelery.workflows import source
+
+MAIN = """import json, numpy
+import helpers
+from tools.fit import fit
+from tools import (
+    plot as p,  # x
+)
+"""
+FILES = {
+    "sims.py": MAIN + "def run() -> int:\n    from late import value\n    return value\n",
+    "helpers.py": "x = 1\n",
+    "late.py": "value = 1\n",
+    "unrelated.py": "x = 1\n",
+    "tools/__init__.py": "",
+    "tools/fit.py": "from . import deep\nfrom .deep import fit\n",
+    "tools/plot.py": "",
+    "tools/deep.py": "from ..nothing import x\nfit = 1\n",
+    "tools/other.py": "",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Files of a project; called, the fingerprint of its workflow."""
+    yield from _project(tmp_path / "here")
+
+
+def _project(folder: Path) -> Iterator[Callable[[], str]]:
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "nothing.py").write_text("")
+
+    class Loaded:
+        __file__ = str(folder / "sims.py")
+        __spec__ = importlib.machinery.ModuleSpec("sims", None)
+
+    def run() -> None: ...
+
+    run.__module__ = "sims"
+    run.folder = folder  # type: ignore[attr-defined]
+    sys.modules["sims"] = Loaded  # type: ignore[assignment]
+    yield lambda: source.fingerprint(run)
+    del sys.modules["sims"]
+
+
+def change(folder: Path, name: str) -> None:
+    file = folder / name
+    file.write_text(file.read_text() + "# changed\n")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sims.py",
+        "helpers.py",
+        "late.py",
+        "tools/__init__.py",
+        "tools/fit.py",
+        "tools/plot.py",
+        "tools/deep.py",
+    ],
+)
+def test_it_changes_with_each_file_of_the_project_that_is_imported(
+    project: Callable[[], str], tmp_path: Path, name: str
+) -> None:
+    before = project()
+    assert before.startswith("sims.py:")
+    change(tmp_path / "here", name)
+    assert project() != before
+
+
+@pytest.mark.parametrize("name", ["unrelated.py", "tools/other.py"])
+def test_it_does_not_change_with_others(project: Callable[[], str], tmp_path: Path, name: str) -> None:
+    before = project()
+    change(tmp_path / "here", name)
+    assert project() == before
+
+
+def test_neither_the_folder_nor_the_time_counts(project: Callable[[], str], tmp_path: Path) -> None:
+    before = project()
+    os.utime(tmp_path / "here" / "sims.py", (1, 1))
+    assert project() == before
+    assert next(_project(tmp_path / "elsewhere"))() == before
+
+
+def test_libraries_beside_an_installed_module_do_not_count(tmp_path: Path) -> None:
+    folder = tmp_path / "lib" / "site-packages"
+    fingerprint = next(_project(folder))
+    before = fingerprint()
+    change(folder, "helpers.py")
+    assert fingerprint() == before
+    change(folder, "sims.py")
+    assert fingerprint() != before
+
+
+def test_what_has_no_file_has_none() -> None:
+    def run() -> None: ...
+
+    run.__module__ = "nonesuch"
+    assert source.fingerprint(run) == ""
+    run.__module__ = "simcelery.demo.workflows"
+    assert source.fingerprint(run) == ""
+
+
+def test_a_module_far_down_a_long_chain_of_imports_counts(tmp_path: Path) -> None:
+    fingerprint = next(_project(tmp_path / "here"))
+    for number in range(100):
+        (tmp_path / "here" / f"m{number}.py").write_text(f"import m{number + 1}\n")
+    (tmp_path / "here" / "sims.py").write_text("import m0\n")
+    before = fingerprint()
+    change(tmp_path / "here", "m99.py")
+    assert fingerprint() != before
