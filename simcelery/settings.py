@@ -266,6 +266,15 @@ def _first_error(error: ValidationError) -> str:
     return f"setting {name!r}: {reason} ({source})"
 
 
+def isolate(home: Path) -> None:
+    """Let this process, and what it starts, know nothing but defaults and this home."""
+    for name in [name for name in os.environ if name.startswith("SIMCELERY_")]:
+        del os.environ[name]
+    os.environ |= {"SIMCELERY_HOME": str(home), SETTINGS_FILE: os.devnull}
+    _overrides.clear()
+    get_settings.cache_clear()
+
+
 def override(values: Mapping[str, Any]) -> None:
     """Let flags win over environment and file; an empty mapping re-reads the settings."""
     _overrides.update({name: value for name, value in values.items() if value is not None})

@@ -79,13 +79,13 @@ def differing(
     """Those of the workers whose source of a workflow differs from what is wanted, or from their own disk.
 
     Parameters:
-        live: from `fleet.workers`.
+        live: from `fleet.workers`; one that tells of no sources is left out.
         wanted: by workflow.
         only: look at this workflow alone.
     """
     found: dict[tuple[str, Any, str], dict[str, None]] = {}
     for worker in live:
-        for workflow, loaded in worker["sources"].items():
+        for workflow, loaded in worker.get("sources", {}).items():
             theirs = wanted.get(workflow, Submitted(loaded))
             if only in (None, workflow) and (how := _how(worker, loaded, theirs)):
                 by = "" if how == "changed" else theirs.submitted_by

@@ -29,36 +29,36 @@ _WORKERS = 2
     show_default=True,
     help="Where the plot goes.",
 )
-@click.option("--keep", is_flag=True, help="Leave the servers and the workers running.")
+@click.option("--keep", is_flag=True, help="Leave its servers, its board and its workers; say how to look.")
 @output_option
 def demo(picture: Path, keep: bool, output: Output) -> None:
     """The equations of state of seven metals: 70 jobs on two workers, a table and a plot.
 
-    Starts the embedded servers and two workers, submits the jobs, follows them, and compares lattice
-    constants and bulk moduli with experiment. Takes about a minute and leaves nothing running.
+    Starts servers and two workers of its own, submits the jobs, follows them, and compares lattice
+    constants and bulk moduli with experiment. Takes about a minute. Its board is in a temporary folder:
+    yours is not touched, and nothing is left but the plot.
     """
-    from simcelery.demo import script, workers
+    from simcelery.demo import place, script
     from simcelery.demo.plot import plot
-    from simcelery.settings import get_settings
 
     script.require_extras()
-    settings = get_settings()
     started = time.monotonic()
     tell = note if output != "table" else say
-    with script.servers(settings, keep=keep), workers.running(_WORKERS, settings, keep=keep) as fleet:
-        tell(f"servers and {_WORKERS} workers are starting; logs in {settings.home / 'demo'}")
+    with place.of_its_own(_WORKERS, keep=keep) as own:
+        tell(f"{_WORKERS} workers are starting, on servers of their own in {own.home}")
         fits = script.submit()
         ids = script.all_ids(fits)
-        tell(f"{len(ids)} jobs are on the board (ids {ids[0]} to {ids[-1]})")
+        tell(f"{len(ids)} jobs are on its board (ids {ids[0]} to {ids[-1]})")
         with _progress(len(ids)) as report:
-            script.follow(ids, fleet, report, _TIMEOUT)
+            script.follow(ids, own, report, _TIMEOUT)
         found = script.collect(fits)
-        if keep:
-            pids = " ".join(str(worker.pid) for worker in fleet)
-            note(f"the workers go on until 'kill {pids}', the servers until 'simcelery down'")
-    plot(found, picture)
+        plot(found, picture)
     _show(found, output, picture)
     tell(f"{len(ids)} jobs in {time.monotonic() - started:.0f} s; the plot is in {picture}")
+    if keep:
+        pids = " ".join(str(worker.pid) for worker in own.workers)
+        note(f"servers, board and workers are kept; look with: {own.look} simcelery list")
+        note(f"end them with: kill {pids}; {own.look} simcelery down; rm -r {own.home}")
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def _outdated(story: Story) -> Iterator[Reason]:
     job = story.job
     able = [worker for worker in story.workers if job.queue in worker["queues"]]
     if story.worker is not None and str(job.state) in ("running", "succeeded", "failed"):
-        able = [worker for worker in story.workers if worker["id"] == story.worker["id"]]
+        able = [worker for worker in story.workers if worker["nodename"] == story.worker["nodename"]]
     for text, advice in in_sentences(differing(able, story.submitted, only=job.workflow)):
         yield Reason("outdated", text, advice)
 

@@ -1,23 +1,21 @@
-"""The script of `simcelery demo`: servers, workers, jobs, and what becomes of the results."""
+"""The script of `simcelery demo`: jobs, and what becomes of the results."""
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simcelery import services
-from simcelery.board import migrate
 from simcelery.demo.reference import FCC_METALS
 from simcelery.demo.results import EquationOfState
+from simcelery.demo.workers import log_of
 from simcelery.errors import ServiceError, UsageError, WaitTimeoutError
-from simcelery.settings import Settings
 
 if TYPE_CHECKING:
     from simcelery import Job
+    from simcelery.demo.place import Place
 
 TAG = "demo"
 _LOOK_EVERY = 0.2
@@ -34,19 +32,6 @@ def require_extras() -> None:
         raise UsageError(
             f"the demo needs {' and '.join(missing)}, not installed here: pip install 'simcelery[demo]'"
         )
-
-
-@contextmanager
-def servers(settings: Settings, *, keep: bool) -> Iterator[None]:
-    """The embedded servers for the length of a block, unless URLs are set. What ran before runs on."""
-    embedded = settings.database_url is None or settings.broker_url is None
-    started = bool(services.up(settings).started) if embedded else False
-    try:
-        migrate.upgrade(settings)
-        yield
-    finally:
-        if started and not keep:
-            services.down(settings)
 
 
 def submit(points: int = 9, span: float = 0.05) -> dict[str, Job]:
@@ -66,7 +51,7 @@ def submit(points: int = 9, span: float = 0.05) -> dict[str, Job]:
 
 def follow(
     ids: Sequence[int],
-    fleet: Sequence[subprocess.Popen[bytes]],
+    place: Place,
     report: Callable[[int], None],
     timeout: float,
 ) -> None:
@@ -85,13 +70,16 @@ def follow(
         report(finished)
         if finished == len(ids):
             return
-        if all(worker.poll() is not None for worker in fleet):
-            raise ServiceError(
-                "the workers have ended: see their logs in the folder 'demo' of the home folder"
-            )
+        if all(worker.poll() is not None for worker in place.workers):
+            raise ServiceError(f"the workers have ended: {_last_line(log_of(place.home, 1))}")
         if time.monotonic() > deadline:
             raise WaitTimeoutError(f"{len(ids) - finished} jobs are not finished after {timeout:g} s")
         time.sleep(_LOOK_EVERY)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "their logs are empty")
 
 
 def collect(jobs: Mapping[str, Job], timeout: float | None = None) -> dict[str, EquationOfState]:
