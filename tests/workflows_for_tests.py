@@ -803,6 +803,7 @@ _DIRT: dict[str, Any] = {
     "process by spawn": lambda: _alone("spawn"),
     "process by forkserver": lambda: _alone("forkserver"),
     "joblib": _joblib,
+    "tqdm": lambda: list(_call("tqdm.tqdm", range(3))),
 }
 
 

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
-from simcelery.execution import descriptors
+from simcelery.execution import descriptors, helpers
 
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _ALARMS = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
@@ -380,6 +380,7 @@ class State:
                 continue
 
     def _threads_end(self) -> bool:
+        helpers.stop_monitor()
         until = time.monotonic() + _THREADS_END
         while _thread._count() > self._threads:
             if time.monotonic() > until:

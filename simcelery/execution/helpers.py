@@ -82,6 +82,14 @@ def close_executors() -> None:
                 executor.shutdown(wait=True, kill_workers=True)
 
 
+def stop_monitor() -> None:
+    """End the thread by which tqdm looks after its bars; the next bar starts another."""
+    monitor = getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "monitor", None)
+    if monitor is not None:
+        with suppress(Exception):
+            monitor.exit()
+
+
 def stop() -> None:
     """End those that libraries keep: they have the folder, the environment and the output of this job."""
     known = processes.children()

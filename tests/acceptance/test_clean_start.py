@@ -67,6 +67,7 @@ PUT_BACK = [
     "pool by spawn",
     "pool by forkserver",
     "joblib",
+    "tqdm",
 ]
 COSTS_THE_CHILD = [
     "no new privileges",
@@ -130,8 +131,8 @@ def run(name: str, *parameters: Any) -> tuple[Any, int]:
 
 @pytest.mark.parametrize(("how", "stays"), ALL, ids=[how for how, _ in ALL])
 def test_the_next_job_finds_its_process_as_the_first_one_did(lone: Project, how: str, stays: bool) -> None:
-    if how == "joblib":
-        pytest.importorskip("joblib")
+    if how in ("joblib", "tqdm"):
+        pytest.importorskip(how)
     if "numpy" in how:
         run("imports_late", "numpy")
     before, _ = run("tidy")
