@@ -77,8 +77,9 @@ def misread(given: Any, valid: Any) -> str | None:
     pairs: list[tuple[Any, Any]] = []
     if isinstance(given, dict) and isinstance(valid, dict) and len(given) == len(valid):
         pairs = [*zip(given, valid, strict=True), *zip(given.values(), valid.values(), strict=True)]
-    elif isinstance(given, dict):  # of fields
-        pairs = [(item, getattr(valid, str(name), None)) for name, item in given.items()]
+    elif isinstance(given, dict):  # of fields; properties run code, and are left alone
+        fields = getattr(valid, "__dict__", {})
+        pairs = [(item, fields.get(name)) for name, item in given.items()]
     elif isinstance(given, list | tuple) and isinstance(valid, list | tuple) and len(given) == len(valid):
         pairs = list(zip(given, valid, strict=True))
     return next(filter(None, (misread(one, other) for one, other in pairs)), None)
