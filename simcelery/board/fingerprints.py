@@ -1,7 +1,7 @@
 """Which job has these parameters already, whoever submitted it and however.
 
 It is found by a hash of its workflow, the workflow's declared version and its parameters. To keep such a hash
-in an index of `jobs` would cost each submission a tenth more of Postgres' time, and each claim and finish
+in an index of `jobs` would cost each submission a quarter more of Postgres' time, and each claim and finish
 half as much again. So nobody writes one but who needs it: the first to look for jobs by their parameters
 computes those of all jobs recorded since the last time, into a table of their own. What little is not there
 yet is read as a whole at each look; that makes the table a matter of speed alone.
