@@ -80,11 +80,11 @@ def test_jobs_run_and_are_cancelled(bounced: Project, tmp_path: Path) -> None:
     bounced.worker()
     [one] = client(bounced, "[sims.add.submit(1, 2)]")
     assert one.result(timeout=30) == 3
-    # By COPY, and by COPY into a temporary table.
-    many = "sims.add.submit_many(({'a': n, 'b': 1} for n in range(250)), dedupe=%s)"
-    jobs = [job for dedupe in (False, True) for job in client(bounced, many % dedupe)]
+    # By COPY, and by COPY into a temporary table what is not found.
+    many = "sims.add.submit_many(({'a': n, 'b': 1} for n in range(%d)), dedupe=%s)"
+    jobs = [job for given in ((250, False), (500, True)) for job in client(bounced, many % given)]
     wait_until(lambda: sql("SELECT count(*) FROM jobs WHERE state = 'succeeded'") == [(501,)], 60)
-    assert [jobs[n].result() for n in (0, 249, 250, 499)] == [1, 250, 1, 250]
+    assert [jobs[n].result() for n in (0, 249, 250, 749)] == [1, 250, 1, 500]
     [after] = client(bounced, "[sims.total.submit(values=[sims.add.submit(1, 1), sims.add.submit(2, 2)])]")
     assert after.result(timeout=30) == 6
     [long] = client(bounced, f"[sims.trace.submit({str(tmp_path / 'count')!r}, pause=60)]")
