@@ -248,21 +248,19 @@ def bury(connection: Connection, worker_ids: Iterable[int]) -> list[int]:
 
 def others_succeeded(
     connection: Connection, worker_id: int, workflows: Iterable[str], within_seconds: float
-) -> bool:
-    """Whether another live worker, not in quarantine, has just succeeded with one of these workflows."""
+) -> list[str]:
+    """Those of the workflows with which another live worker, not in quarantine, has just succeeded."""
     others = connection.execute(
         select(Worker.succeeded, func.now().label("now")).where(
             is_live(), Worker.quarantined_at.is_(None), Worker.id != worker_id
         )
     ).all()
-    names = list(workflows)
-    ages = (
-        (other.now - then).total_seconds()
-        for other in others
-        for name in names
-        if (then := _moment(bad_rows.named_values(other.succeeded).get(name)))
-    )
-    return any(-MARGIN <= age < within_seconds for age in ages)
+
+    def lately(name: str) -> bool:
+        moments = ((_moment(bad_rows.named_values(one.succeeded).get(name)), one.now) for one in others)
+        return any(then and -MARGIN <= (now - then).total_seconds() < within_seconds for then, now in moments)
+
+    return [name for name in workflows if lately(name)]
 
 
 def _moment(text: Any) -> dt.datetime | None:
@@ -274,25 +272,33 @@ def _moment(text: Any) -> dt.datetime | None:
     return found if found.tzinfo else None
 
 
-def quarantine(connection: Connection, me: Registration, note: str) -> bool:
+def quarantine(connection: Connection, me: Registration, workflows: Sequence[str], note: str) -> bool:
     """Keep a worker from taking jobs, unless too many are kept from it already.
 
-    Of the live workers that share a queue with it, itself included, at most half may be in quarantine:
-    if all fail, the fault is not the workers'.
+    Of the live workers that could run these jobs instead, itself included, at most half may be in quarantine:
+    if all fail, the fault is not the workers'. They share a queue with it and know the workflow.
+
+    Parameters:
+        workflows: with which it fails and others succeed; for one of them enough workers must be left.
 
     Returns:
         Whether it is in quarantine now.
     """
-    peers = _lock_peers(connection, me)
-    if me.worker_id not in peers:
+    peers = _lock_peers(connection, me, workflows)
+    mine = [peer for peer in peers if peer.id == me.worker_id]
+    if not mine:
         return False
-    quarantined = {number for number, since in peers.items() if since is not None}
-    if me.worker_id in quarantined:
-        return True
-    if 2 * (len(quarantined) + 1) > len(peers):
-        return False
-    withdraw(connection, me, note)
+    if mine[0].quarantined_at is None:
+        if not any(_may_spare_one(peers, workflow) for workflow in workflows):
+            return False
+        withdraw(connection, me, note)
     return True
+
+
+def _may_spare_one(peers: Sequence[Any], workflow: str) -> bool:
+    knowing = [peer for peer in peers if workflow in peer.workflows]
+    quarantined = [peer for peer in knowing if peer.quarantined_at is not None]
+    return 2 * (len(quarantined) + 1) <= len(knowing)
 
 
 def withdraw(connection: Connection, me: Registration, note: str) -> None:
@@ -305,16 +311,16 @@ def lift(connection: Connection, me: Registration) -> None:
     connection.execute(update(Worker).where(me.row).values(quarantined_at=None, note=None))
 
 
-def _lock_peers(connection: Connection, me: Registration) -> dict[int, Any]:
-    """The live workers that share a queue with this one → since when each is in quarantine.
+def _lock_peers(connection: Connection, me: Registration, workflows: Sequence[str]) -> Sequence[Any]:
+    """The live workers that share a queue with this one, and know one of these workflows.
 
     Locked: of two workers that would be quarantined at once, the second sees the first one's.
     """
     queues = connection.scalar(select(Worker.queues).where(me.row))
-    rows = connection.execute(
-        select(Worker.id, Worker.quarantined_at)
-        .where(is_live(), Worker.queues.overlap(queues or []))
+    shares = and_(Worker.queues.overlap(queues or []), Worker.workflows.overlap(list(workflows)))
+    return connection.execute(
+        select(Worker.id, Worker.workflows, Worker.quarantined_at)
+        .where(is_live(), shares)
         .order_by(Worker.id)
         .with_for_update()
-    )
-    return {row.id: row.quarantined_at for row in rows}
+    ).all()

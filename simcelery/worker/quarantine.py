@@ -1,9 +1,9 @@
 """A black hole: a worker on which every job fails within seconds, and which so takes ever more of them.
 
 It is kept from taking jobs, and its last failures are handed back without counting, if its last jobs all
-failed at once while another worker succeeds with the same workflow. Where a worker is alone, or half of its
-peers are in quarantine already, the fault is taken to be the jobs'. If one of the jobs fails elsewhere too,
-it was: then the quarantine ends. It also ends after a while, as a trial that costs little.
+failed at once while another worker succeeds with the same workflow. Where a worker is alone, or half of those
+that know the workflow are in quarantine already, the fault is taken to be the jobs'. If one of the jobs fails
+elsewhere too, it was: then the quarantine ends. It also ends after a while, as a trial that costs little.
 """
 
 from __future__ import annotations
@@ -91,9 +91,8 @@ class Quarantine:
         note = f"in quarantine: its last {number} jobs failed within seconds, while others succeed"
         workflows = {record.workflow for record in records}
         with engine.begin(self._settings) as connection:
-            alone = leases.others_succeeded(
-                connection, self._me.worker_id, workflows, LATELY
-            ) and leases.quarantine(connection, self._me, note)
+            known = leases.others_succeeded(connection, self._me.worker_id, workflows, LATELY)
+            alone = bool(known) and leases.quarantine(connection, self._me, known, note)
         if alone:
             log.error("this worker is %s", note)
         return alone

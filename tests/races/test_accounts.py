@@ -87,7 +87,7 @@ def test_others_succeeded_looks_at_live_workers_out_of_quarantine_that_are_not_m
 
     def others(*workflows: str) -> bool:
         with engine.begin() as connection:
-            return leases.others_succeeded(connection, me, workflows, 60.0)
+            return bool(leases.others_succeeded(connection, me, workflows, 60.0))
 
     renew(me, "a")
     assert not others("a")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -25,16 +26,23 @@ from tests.board_helpers import (
     settle,
     sql,
     state,
-    worker,
 )
+from tests.board_helpers import worker as any_worker
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.usefixtures("board")
 
 
-def quarantine(worker_id: int) -> bool:
+def worker(**changes: Any) -> int:
+    """A worker that knows the workflow."""
+    return any_worker(**({"workflows": ["w"]} | changes))
+
+
+def quarantine(worker_id: int, *workflows: str) -> bool:
     with engine.begin() as connection:
-        return leases.quarantine(connection, registration(worker_id), "everything fails here")
+        return leases.quarantine(
+            connection, registration(worker_id), workflows or ["w"], "everything fails here"
+        )
 
 
 def hand_back(worker_id: int, *task_ids: uuid.UUID, limit: int = 1000) -> list[int]:
@@ -60,7 +68,7 @@ def test_a_single_worker_is_never_quarantined() -> None:
     assert sql("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL") == [(0,)]
 
 
-def test_at_most_half_of_the_workers_of_a_queue_are_quarantined() -> None:
+def test_at_most_half_of_the_workers_that_could_run_the_jobs_are_quarantined() -> None:
     ids = [worker() for _ in range(5)]
     assert [quarantine(each) for each in ids] == [True, True, False, False, False]
     assert quarantine(ids[0])  # it is in quarantine already
@@ -75,6 +83,27 @@ def test_only_workers_that_share_a_queue_count() -> None:
     for _ in range(3):
         sql("UPDATE workers SET quarantined_at = now() WHERE id = :id", id=worker(queues=["c"]))
     assert quarantine(me)
+
+
+def test_only_workers_that_know_the_workflow_count() -> None:
+    """Those of another project may share the queue: they can run none of these jobs."""
+    ids = [worker() for _ in range(3)]
+    others = [worker(workflows=["theirs"]) for _ in range(5)]
+    assert [quarantine(each) for each in ids] == [True, False, False]
+    for each in others:
+        sql("UPDATE workers SET quarantined_at = now() WHERE id = :id", id=each)
+    worker()
+    assert quarantine(ids[1])
+    lone = worker(workflows=["lone", "theirs"])
+    assert not quarantine(lone, "lone")
+
+
+def test_of_several_workflows_one_that_enough_others_know_is_enough() -> None:
+    me = worker(workflows=["w", "mine"])
+    assert not quarantine(me, "mine", "w")
+    worker()
+    assert not quarantine(me, "mine")
+    assert quarantine(me, "mine", "w")
 
 
 def test_a_worker_that_is_dead_or_unknown_is_not_quarantined() -> None:

@@ -33,10 +33,10 @@ PID = 100  # of a pool child: on another host it may well be the same
 @pytest.fixture
 def twins() -> tuple[Registration, Registration]:
     """The worker that was there first, and the one that has its id now."""
-    first = registration(worker())
+    first = registration(worker(workflows=["w"]))
     sql("DELETE FROM workers")
     sql("ALTER SEQUENCE workers_id_seq RESTART WITH :id".replace(":id", str(first.worker_id)))
-    second = registration(worker())
+    second = registration(worker(workflows=["w"]))
     assert second.worker_id == first.worker_id
     assert second.key != first.key
     return first, second
@@ -68,7 +68,7 @@ ACTS: dict[str, Callable[[Connection, Registration, transitions.Claim], object]]
         c, transitions.by_child(claim.task_id, me, PID), LOST
     ),
     "its pool child dies with a slice": lambda c, me, _: transitions.release_child(c, me, PID, uuid.uuid4()),
-    "it goes into quarantine": lambda c, me, _: leases.quarantine(c, me, "all fails here"),
+    "it goes into quarantine": lambda c, me, _: leases.quarantine(c, me, ["w"], "all fails here"),
     "it withdraws": lambda c, me, _: leases.withdraw(c, me, "no room"),
 }
 
@@ -78,7 +78,7 @@ def test_what_the_other_one_does_touches_neither_worker_nor_job(
     name: str, twins: tuple[Registration, Registration]
 ) -> None:
     first, second = twins
-    worker()  # a peer: without one nobody is quarantined
+    worker(workflows=["w"])  # a peer: without one nobody is quarantined
     claimed = must_claim(record().task_id, second.worker_id, pid=PID)
     before = sql("SELECT * FROM workers ORDER BY id")
     with engine.begin() as connection:
@@ -93,11 +93,11 @@ def test_a_quarantine_of_the_one_hands_back_no_failure_of_the_other(
     twins: tuple[Registration, Registration],
 ) -> None:
     first, second = twins
-    worker()
+    worker(workflows=["w"])
     job = record()
     finish(must_claim(job.task_id, second.worker_id), ERROR)
     with engine.begin() as connection:
-        assert leases.quarantine(connection, second, "all fails here")
+        assert leases.quarantine(connection, second, ["w"], "all fails here")
     with engine.begin() as connection:
         leases.lift(connection, first)
         assert revival.hand_back(connection, [job.task_id], first) == []
