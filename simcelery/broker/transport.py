@@ -77,7 +77,11 @@ class Channel(redis.Channel):  # type: ignore[misc]
             self._in_poll = self.client.connection
             self._brpop_sent_at = now
             command = asking.brpop(keys, timeout or self.brpop_timeout or 0)
-            self.client.connection.send_packed_command([command])
+            try:
+                self.client.connection.send_packed_command([command])
+            except ANSWERS as error:  # to what comes before it: a connection that has rested is tried first
+                self._in_poll = None
+                self._wait_out(error)
 
     def _written_keys(self, queue: str) -> list[bytes]:
         """The keys of a queue, the most urgent first, as they stand in a command."""
@@ -155,16 +159,18 @@ class Channel(redis.Channel):  # type: ignore[misc]
     # --- remote commands ---
 
     def _subscribe(self) -> None:
-        if time.monotonic() >= self._not_listening_before:
+        if time.monotonic() < self._not_listening_before:
+            return
+        try:
             super()._subscribe()
+        except ANSWERS as error:
+            self._hear_nothing(error)
 
     def _receive_one(self, client: Any) -> bool | None:
         try:
             response = client.parse_response()
         except ANSWERS as error:
-            self._in_listen = None
-            self._not_listening_before = time.monotonic() + _DEAF_FOR
-            sparing.warning("deaf", f"no remote command reaches this worker: Redis answers {in_words(error)}")
+            self._hear_nothing(error)
             return None
         except self.connection_errors:
             self._in_listen = None
@@ -182,6 +188,11 @@ class Channel(redis.Channel):  # type: ignore[misc]
         for queue in list(self.active_fanout_queues):
             self.connection._deliver(message, queue)
         return True
+
+    def _hear_nothing(self, error: Exception) -> None:
+        self._in_listen = None
+        self._not_listening_before = time.monotonic() + _DEAF_FOR
+        sparing.warning("deaf", f"no remote command reaches this worker: Redis answers {in_words(error)}")
 
 
 class Transport(redis.Transport):  # type: ignore[misc]
