@@ -28,6 +28,7 @@ _NOBODY = uuid.UUID(int=0)
 CAPACITY = 1024  # pool children; more than any worker has
 FAILURES_KEPT = 16  # task ids, per child
 _SIGNAL_ARRIVES = 5.0  # seconds from an order to the signal that goes with it, at most
+_TO_ENCODE = 15.0  # seconds
 QUICK = 10.0  # seconds: a failure that comes sooner may be the node's fault
 
 
@@ -434,8 +435,12 @@ class Slot:
         self._fields.phase = Phase.RUNNING
 
     def returned(self) -> None:
-        """The workflow's function has returned. Whatever ends the attempt now, its work is not done again."""
+        """The workflow's function has returned. Whatever ends the attempt now, its work is not done again.
+
+        The limit was the function's: there is time to encode what it returned, whatever is left of it.
+        """
         self._fields.retry_in = math.nan
+        self._fields.deadline = max(self._fields.deadline, time.monotonic() + _TO_ENCODE)
 
     def keeping(self) -> None:
         """What it returned is written to a file, which takes as long as it takes."""
