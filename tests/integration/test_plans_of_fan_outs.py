@@ -38,7 +38,7 @@ CREATE FUNCTION fill(first bigint, number bigint, state text, waits boolean) RET
                     state IN ('failed', 'succeeded', 'upstream_failed') AS over) AS known
 $$;
 INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at, registration)
-VALUES ('w', 'h', 1, '{default}', 1, '0', 'infinity', '4f7a5c1e-0000-4000-8000-000000000001');
+VALUES ('w', 'h', 1, '{default}', 1, '0', now() + interval '1 h', '4f7a5c1e-0000-4000-8000-000000000001');
 SELECT fill(1, 1, 'running', false), fill(200000, 1, 'failed', false), fill(200001, 3000, 'blocked', true),
   fill(300000, 3000, 'succeeded', false), fill(310000, 3000, 'running', false),
   fill(320000, 3000, 'pending', false);
