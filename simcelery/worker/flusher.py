@@ -46,7 +46,8 @@ def _look() -> None:
     busy = slots.mine.phase is not Phase.IDLE
     if busy and _watched is not None and time.monotonic() - _watched.begun > pace.SLICE:
         _watched.flush()
-    endings.flush()
+    if not busy:  # what is written while a job runs is taken for its output
+        endings.flush()
     engine.release_rested(_BUSY_REST if busy else _IDLE_REST)
     if not busy and not engine.is_connected():
         workdir.tidy()
