@@ -599,8 +599,13 @@ def finds(pause: float = 0.0) -> dict[str, Any]:
         "children": Path(f"/proc/self/task/{os.getpid()}/children").read_text(),
         "temporary": tempfile.gettempdir(),
         "start": multiprocessing.get_start_method(),
+        "loop": getattr(sys.modules.get("asyncio.events"), "_event_loop_policy", None) is None,
         "for ever": [line for line in status.splitlines() if line.startswith(("NoNewPrivs", "Seccomp:"))],
     }
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _prctl(*numbers: int) -> None:
@@ -777,6 +782,8 @@ _DIRT: dict[str, Any] = {
     "descriptors": lambda: [os.close(n) for n in (0, 1, 2)],
     "temporary folder": lambda: _set("tempfile.tempdir", os.getcwd()),
     "start method": lambda: _call("multiprocessing.set_start_method", "spawn", force=True),
+    "event loop closed": lambda: __import__("asyncio").run(_nothing()),
+    "event loop left open": lambda: _call("asyncio.set_event_loop", __import__("asyncio").new_event_loop()),
     "cores": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
     "soft limit": lambda: _lower("NOFILE", hard=False),
     "soft limit of a file": lambda: _lower("FSIZE", hard=False),

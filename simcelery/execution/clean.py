@@ -443,6 +443,7 @@ def _parts() -> list[Part]:
         *_of_this_system(),
         _Limits(),
         _Numpy(),
+        _EventLoop(),
     ]
 
 
@@ -478,6 +479,25 @@ class _Numpy:
 
     def put_back(self) -> None:
         sys.modules["numpy"].seterr(**self._errors)
+
+
+class _EventLoop:
+    """Of asyncio: a closed one, or none where one was, is what the next job would be given."""
+
+    name = "event loop"
+
+    def changed(self) -> bool:
+        return self._policy() is not None
+
+    def put_back(self) -> None:
+        loop = getattr(getattr(self._policy(), "_local", None), "_loop", None)
+        sys.modules["asyncio.events"]._event_loop_policy = None  # type: ignore[attr-defined]
+        if loop is not None and not loop.is_running():
+            loop.close()
+
+    @staticmethod
+    def _policy() -> Any:
+        return getattr(sys.modules.get("asyncio.events"), "_event_loop_policy", None)
 
 
 def _locale() -> str:

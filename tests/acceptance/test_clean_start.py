@@ -57,6 +57,8 @@ PUT_BACK = [
     "descriptors",
     "temporary folder",
     "start method",
+    "event loop closed",
+    "event loop left open",
     "cores",
     "soft limit",
     "soft limit of a file",
