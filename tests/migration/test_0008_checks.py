@@ -37,7 +37,7 @@ def test_bad_rows_are_put_right_and_every_row_can_be_changed(
     assert board.database_url is not None
     hostile_rows.write(board.database_url.get_secret_value())
     before = dict(query(board, "SELECT id, parameters::text FROM jobs"))
-    migrate.upgrade(board)
+    migrate.upgrade(board, "0008")
     # Nobody's parameters are lost, and who could not be run is not run.
     failed = query(board, "SELECT id FROM jobs WHERE error_type = 'UnreadableRowError'")
     assert len(failed) >= 10
