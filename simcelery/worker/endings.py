@@ -13,6 +13,8 @@ from simcelery.board.slices import Outcome
 from simcelery.board.states import State
 from simcelery.board.transitions import Finished, Report
 from simcelery.readable import line
+from simcelery.worker import slots
+from simcelery.worker.slots import Phase
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +91,13 @@ class _Told:
         self._many: dict[tuple[str, str], _Many] = {}
 
     def tell(self, workflow: str, how: str, words: Callable[[], str]) -> None:
-        """Say it now, or count it."""
+        """Say it now, or count it. Beside a job that runs it is counted: the line would be in its output."""
         kind = workflow, how
+        beside = slots.mine.phase in (Phase.STARTING, Phase.RUNNING)
         with self._lock:
-            self._turn()
-            if self._single:
+            if not beside:
+                self._turn()
+            if self._single and not beside:
                 self._single -= 1
                 log.info("%s", words())
             elif many := self._many.get(kind):
