@@ -30,6 +30,13 @@ def _no_environment() -> None:
         del os.environ[name]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Whoever runs the tests in the background of a shell has them ignore Ctrl-C, and all that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Embedded Postgres and Redis, with the schema, and this process's settings pointing to them."""

@@ -244,8 +244,9 @@ def test_a_job_whose_message_is_lost_starts_soon_in_a_lane_that_slices_keep_full
         job = f"sims.brief.submit({str(tmp_path / 'lost')!r}, 1, {option})"
         # Recorded, never sent, and thought to have been sent.
         done = project.python(
-            f"import sims; from simcelery import broker; broker.send = lambda jobs: None; print({job}.id)"
+            f"import sims; from simcelery import broker; broker.send = lambda jobs: jobs; print({job}.id)"
         )
+        assert done.returncode == 0, done.stderr
         number = int(done.stdout)
         sql("UPDATE jobs SET published_at = now() WHERE id = :id AND state = 'pending'", id=number)
         assert client.llen(lane("sims.brief")) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,7 +23,6 @@ from simcelery.submission.submit import prepare, submit_prepared
 from simcelery.worker import lease
 from simcelery.workflows.definition import Definition
 from tests.board_helpers import ERROR, finish, must_claim, new_job, sql, state, worker
-from tests.conftest import wait_until
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -138,14 +138,20 @@ def test_a_client_without_the_code_finds_them_too() -> None:
     assert submit_prepared([prepare_entry(entry, given, Options(dedupe=True))])[0].how == "existing"
 
 
-def test_a_job_that_was_being_recorded_meanwhile_is_found(board: Services) -> None:
+def test_a_job_that_was_being_recorded_meanwhile_is_found(
+    board: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has a smaller id than jobs whose fingerprints are written before it is there."""
+    waits = threading.Event()
+    pause = time.sleep
+    monkeypatch.setattr(fingerprints, "_PATIENCE", 60)
+    monkeypatch.setattr(fingerprints.time, "sleep", lambda seconds: (waits.set(), pause(seconds)))
     with psycopg.connect(board.database_url) as slow:
         slow.execute("SELECT nextval('jobs_id_seq')")
         spot.submit_many(items(fingerprints._TAIL + 1))
         with ThreadPoolExecutor(1) as pool:
             found = pool.submit(lambda: spot.submit(x=3, dedupe=True))
-            wait_until(lambda: _waits_for(slow))
+            assert waits.wait(60)
             slow.execute(
                 "INSERT INTO jobs (id, task_id, workflow, parameters, state, queue, priority, max_attempts, "
                 "max_losses, submitted_by) VALUES (currval('jobs_id_seq'), gen_random_uuid(), 'spot', "
@@ -154,13 +160,6 @@ def test_a_job_that_was_being_recorded_meanwhile_is_found(board: Services) -> No
             slow.commit()
             assert found.result(30).how == "new"
     assert spot.submit(x="slow", dedupe=True).how == "existing"
-
-
-def _waits_for(slow: psycopg.Connection[Any]) -> bool:
-    return bool(
-        one("SELECT count(*) FROM jobs") > fingerprints._TAIL
-        and one("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_locks%' AND state = 'idle'")
-    )
 
 
 def test_whoever_takes_too_long_to_record_keeps_nobody_waiting(

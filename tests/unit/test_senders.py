@@ -48,7 +48,7 @@ def test_what_it_starts_signals_it() -> None:
 
 def test_another_session_signals_it() -> None:
     says(
-        "code = f'import os; os.kill({os.getpid()}, 15)'\n"
+        "code = f'import os, time; os.kill({os.getpid()}, 15); time.sleep(1)'\n"
         "other = subprocess.Popen([sys.executable, '-c', code], start_new_session=True); other.wait()",
         "[[(other.pid, True)]]",
     )
