@@ -782,6 +782,7 @@ _DIRT: dict[str, Any] = {
     "descriptors": lambda: [os.close(n) for n in (0, 1, 2)],
     "temporary folder": lambda: _set("tempfile.tempdir", os.getcwd()),
     "start method": lambda: _call("multiprocessing.set_start_method", "spawn", force=True),
+    "process forgotten": lambda: os.popen("echo; sleep 0.02").readline(),
     "event loop closed": lambda: __import__("asyncio").run(_nothing()),
     "event loop left open": lambda: _call("asyncio.set_event_loop", __import__("asyncio").new_event_loop()),
     "cores": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -44,6 +45,9 @@ class Descriptors:
         """What is open now, and was not; in words."""
         if not self._moved:
             return []
+        # A process that was started and forgotten, as by os.popen(…).read(), is kept with its pipes until
+        # the next one is started.
+        subprocess._cleanup()  # type: ignore[attr-defined]
         try:
             now = _open()
         except OSError:

@@ -57,6 +57,7 @@ PUT_BACK = [
     "descriptors",
     "temporary folder",
     "start method",
+    "process forgotten",
     "event loop closed",
     "event loop left open",
     "cores",

@@ -250,7 +250,7 @@ def test_a_job_whose_message_is_lost_starts_soon_in_a_lane_that_slices_keep_full
         number = int(done.stdout)
         sql("UPDATE jobs SET published_at = now() WHERE id = :id AND state = 'pending'", id=number)
         assert client.llen(lane("sims.brief")) > 0
-        wait_until(lambda: count(f"id = {number} AND state = 'succeeded'") == 1)
+        wait_until(lambda: count(f"id = {number} AND state = 'succeeded'") == 1, 120)
         assert filling.poll() is None
     finally:
         filling.kill()
