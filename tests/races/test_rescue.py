@@ -215,8 +215,11 @@ def test_a_judge_with_a_recent_gap_does_not_judge() -> None:
             connection, registration(judge), 20.0
         )  # it was cut off for more than half of its lease
         assert transitions.rescue(connection, grace=GRACE, judge=judge) == []
-    sql("UPDATE workers SET steady_since = now() - interval '1 s' WHERE id = :id", id=judge)
-    assert [job.id for job in rescue(judge=judge)] == [claimed.job_id]
+    with engine.begin() as connection:
+        assert leases.renew(connection, registration(judge), 20.0)
+        connection.exec_driver_sql("UPDATE workers SET steady_since = now() - interval '1 s'")
+        rescued = transitions.rescue(connection, grace=GRACE, judge=judge)
+    assert [job.id for job in rescued] == [claimed.job_id]
 
 
 def test_a_judge_whose_own_lease_has_lapsed_does_not_judge() -> None:
