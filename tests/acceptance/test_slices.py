@@ -219,12 +219,13 @@ def test_postgres_killed_just_after_asynchronous_claims_costs_no_job(
 
 
 def fill_for_a_while(project: Project, path: Path, rounds: int) -> subprocess.Popen[bytes]:
-    """A client that adds short jobs of one workflow again and again, faster than they are run."""
+    """A client that adds short jobs of one workflow whenever few wait: some always do."""
     code = f"""
-        import sims, time
+        import simcelery, sims, time
         for round in range({rounds}):
+            while simcelery.jobs(state="pending").counts().get("pending", 0) > 3000:
+                time.sleep(0.05)
             sims.brief.submit_many({{'path': {str(path)!r}, 'number': n}} for n in range(1000))
-            time.sleep(0.3)
     """
     return project.start_python(code)
 
