@@ -20,7 +20,7 @@ from simcelery.settings import get_settings
 from simcelery.submission.by_catalogue import prepare_entry
 from simcelery.submission.options import Options
 from simcelery.submission.submit import prepare, submit_prepared
-from simcelery.worker import lease
+from simcelery.worker import announced
 from simcelery.workflows.definition import Definition
 from tests.board_helpers import ERROR, finish, must_claim, new_job, sql, state, worker
 
@@ -132,7 +132,7 @@ def test_one_that_did_not_succeed_is_retried_kept_or_refused_as_asked(end: str) 
 
 
 def test_a_client_without_the_code_finds_them_too() -> None:
-    entry = lease.entry(spot, get_settings())
+    entry = announced.entry(spot, get_settings())
     spot.submit(x={"b": 1, "a": 2}, y=3)
     given = {"y": 3, "x": {"a": 2, "b": 1}}
     assert submit_prepared([prepare_entry(entry, given, Options(dedupe=True))])[0].how == "existing"

@@ -20,7 +20,7 @@ from simcelery.settings import get_settings
 from tests import board_helpers as put
 from tests import hostile_rows
 from tests.conftest import Project, make_project
-from tests.integration.test_hostile_text import output
+from tests.terminals import output
 
 READS: dict[str, list[list[str]]] = {
     "doctor": [["doctor"]],

@@ -5,11 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import pty
 import re
-import select
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,8 +15,8 @@ import pytest
 from simcelery.cli.root import VERBS
 from simcelery.services import Services
 from tests import board_helpers as put
-from tests.acceptance.test_cli import FORKS, run_in_child
 from tests.conftest import Project, make_project
+from tests.terminals import output
 
 HOSTILE = (
     "\x1b]0;EVIL\x07\x1b[38;5;201mEVIL\x1b[2J\x1bP0;1|EVIL\x1b\\\x9b31mEVIL\x85\u202eEVIL\u2066\u200f"
@@ -182,24 +178,3 @@ def test_no_cell_of_a_csv_is_a_formula(project: Project, ids: dict[str, int]) ->
     assert cells["workflow"].startswith("'=w")
     assert not [cell for cell in (*header, *row) if cell[:1] in "=+@\t\r" and cell]
     assert shown.replace("\n", "").isprintable()
-
-
-def output(project: Project, arguments: list[str], terminal: bool, errors: bool = True) -> str:
-    """What a command line writes on stdout, and on stderr."""
-    read, write = pty.openpty() if terminal else os.pipe()
-    path = Path(os.ttyname(write) if terminal else f"/proc/{os.getpid()}/fd/{write}")
-    null = Path(os.devnull)
-    given = (arguments, project.folder, project.environment, [null, path, path if errors else null])
-    process = FORKS.Process(target=run_in_child, args=given)
-    process.start()
-    shown = b""
-    deadline = time.monotonic() + 60
-    while process.is_alive() or select.select([read], [], [], 0)[0]:
-        assert time.monotonic() < deadline, f"{arguments} hangs"
-        if select.select([read], [], [], 0.02)[0]:
-            shown += os.read(read, 65536)
-    process.join()
-    os.close(read)
-    os.close(write)
-    assert process.exitcode in (0, 1, 2), f"{arguments}: {process.exitcode}: {shown.decode()}"
-    return shown.decode()

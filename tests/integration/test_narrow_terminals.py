@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
-import select
-import struct
-import termios
-import time
 from pathlib import Path
 
 import pytest
@@ -18,8 +11,8 @@ import pytest
 from simcelery.cli.fit import cells
 from simcelery.services import Services
 from tests import board_helpers as put
-from tests.acceptance.test_cli import FORKS, run_in_child
 from tests.conftest import Project, make_project
+from tests.terminals import output
 
 STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 WORKFLOW = "my_project.relaxations.with_a_very_long_name.of_oxides_在高压下.final"
@@ -144,23 +137,8 @@ def test_no_line_is_wider_than_the_terminal_and_what_matters_is_there(
 
 def on_terminal(project: Project, arguments: list[str], width: int) -> str:
     """What a command line shows on a terminal, without colours."""
-    read, write = pty.openpty()
-    fcntl.ioctl(write, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-    path, null = Path(os.ttyname(write)), Path(os.devnull)
-    given = (arguments, project.folder, project.environment, [null, path, path])
-    process = FORKS.Process(target=run_in_child, args=given)
-    process.start()
-    shown = b""
-    deadline = time.monotonic() + 60
-    while process.is_alive() or select.select([read], [], [], 0)[0]:
-        assert time.monotonic() < deadline, f"{arguments} hangs"
-        if select.select([read], [], [], 0.02)[0]:
-            shown += os.read(read, 65536)
-    process.join()
-    os.close(read)
-    os.close(write)
-    assert process.exitcode in (0, 1, 2), f"{arguments}: {process.exitcode}: {shown.decode()}"
-    return STYLE.sub("", shown.decode().replace("\r", "\n"))  # a line that is written over counts as well
+    shown = output(project, arguments, terminal=True, width=width)
+    return STYLE.sub("", shown.replace("\r", "\n"))  # a line that is written over counts as well
 
 
 def test_watch_fits_the_height_whatever_the_number_of_workflows(project: Project, board: Services) -> None:
