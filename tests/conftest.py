@@ -25,9 +25,10 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_environment() -> None:
-    """No test depends on the developer's own settings."""
-    for name in [name for name in os.environ if name.startswith("SIMCELERY_")]:
-        del os.environ[name]
+    """No test depends on the developer's own settings, nor on the width that pytest-xdist is told."""
+    for name in list(os.environ):
+        if name.startswith("SIMCELERY_") or name in ("COLUMNS", "LINES"):
+            del os.environ[name]
 
 
 @pytest.fixture(scope="session", autouse=True)
