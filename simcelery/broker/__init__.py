@@ -40,6 +40,7 @@ def app() -> Celery:
     """The Celery app of this process. `simcelery.celery` adds the tasks and the worker's parts to it."""
     made = Celery("simcelery")
     made.amqp_cls = "simcelery.broker.encryption:VerifiedAMQP"
+    made.set_default()  # for the threads that did not make it; Celery's "current app" is this thread's alone
     made.add_defaults(configuration)  # evaluated at the first use, when the settings are final
     return made
 

@@ -216,6 +216,23 @@ def test_delay_and_async_result(sims: Any) -> None:
     assert job.state == "succeeded"
 
 
+def test_async_result_finds_the_board_from_every_thread(shared_project: Project) -> None:
+    """Celery's current app is one per thread, and the first submission may come from any of them."""
+    done = shared_project.python("""
+        import threading
+        from celery.result import AsyncResult
+        ids = []
+        def submit():
+            import sims
+            ids.append(sims.add.delay(2, 3).id)
+        thread = threading.Thread(target=submit)
+        thread.start()
+        thread.join()
+        print(AsyncResult(ids[0]).get(timeout=20))
+    """)
+    assert (done.stdout, done.stderr) == ("5\n", "")
+
+
 def test_async_result_of_a_failure_raises(sims: Any) -> None:
     result = sims.picky.apply_async(["fail"], {}, priority=9, queue="default")
     with pytest.raises(JobFailedError, match="Fail: hopeless"):
