@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +18,17 @@ import redis
 from simcelery import services, settings
 from simcelery.board import engine, migrate
 from simcelery.services import Services
+from tests.waiting import wait_until, within
 
 BIN = Path(sys.executable).parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test's own time limit grows as what it waits for does."""
+    for item in items:
+        own = item.get_closest_marker("timeout")
+        limit = own.args[0] if own else float(config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(within(limit)), append=False)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -75,7 +83,9 @@ class Project:
     environment: dict[str, str]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def run(self, *command: str, timeout: float = 60, **extra: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, timeout: float = within(60), **extra: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command of the package's environment to its end, `extra` added to its environment."""
         return subprocess.run(
             [str(BIN / command[0]), *command[1:]],
@@ -87,7 +97,9 @@ class Project:
             check=False,
         )
 
-    def python(self, code: str, timeout: float = 60, **extra: str) -> subprocess.CompletedProcess[str]:
+    def python(
+        self, code: str, timeout: float = within(60), **extra: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a client's Python code in a process of its own."""
         return self.run("python", "-c", textwrap.dedent(code), timeout=timeout, **extra)
 
@@ -142,18 +154,10 @@ class Project:
                 process.send_signal(signal.SIGTERM)
         for process in self.processes:
             try:
-                process.wait(15)
+                process.wait(within(15))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def wait_until(condition: Callable[[], object], timeout: float = 60, every: float = 0.05) -> None:
-    """Wait until the condition holds; fail after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s"
-        time.sleep(every)
 
 
 def make_project(servers: Services, folder: Path) -> Project:

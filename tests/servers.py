@@ -19,7 +19,8 @@ from pydantic import SecretStr
 from simcelery import services
 from simcelery.board import engine, migrate
 from simcelery.settings import Settings
-from tests.conftest import Project, empty, make_project, wait_until
+from tests.conftest import Project, empty, make_project
+from tests.waiting import wait_until
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import simcelery
 from simcelery import Job
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.processes import command_alive
+from tests.waiting import wait_until
 
 # The failpoints between message and finish, and how often a job runs that loses its process there once.
 LINES = {

@@ -15,8 +15,9 @@ from simcelery.execution import memory
 from simcelery.services import Services
 from tests.acceptance.helpers import executions, submit
 from tests.board_helpers import attempts, row
-from tests.conftest import BIN, Project, empty, make_project, wait_until
+from tests.conftest import BIN, Project, empty, make_project
 from tests.processes import command_alive, sleeper
+from tests.waiting import wait_until, within
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def lone(lone_worker: Project) -> Iterator[Project]:
     """After each test that uses it, the worker lives, and the next job succeeds."""
     yield lone_worker
     assert lone_worker.processes[0].poll() is None
-    assert submit(lone_worker, "add.submit(1)").result(timeout=30) == 2
+    assert submit(lone_worker, "add.submit(1)").result(timeout=within(30)) == 2
 
 
 @pytest.mark.parametrize(
@@ -64,9 +65,9 @@ def test_a_job_that_takes_its_process_with_it_is_lost_until_it_has_no_losses_lef
 def test_what_a_job_changes_of_its_process_is_put_back(lone: Project, how: str) -> None:
     before = submit(lone, "surroundings.submit()")
     spoiler = submit(lone, f"spoil.submit({how!r})")
-    assert spoiler.result(timeout=20) == how
+    assert spoiler.result(timeout=within(20)) == how
     after = submit(lone, "surroundings.submit()")
-    assert after.result(timeout=20) == before.result(timeout=20)
+    assert after.result(timeout=within(20)) == before.result(timeout=within(20))
     assert attempts(after.id)[0]["pid"] == attempts(before.id)[0]["pid"]
     assert "hello" in submit_and_log(lone)
 
@@ -74,12 +75,12 @@ def test_what_a_job_changes_of_its_process_is_put_back(lone: Project, how: str) 
 def submit_and_log(project: Project) -> str:
     """What a job that prints ``hello`` is known to have printed."""
     job = submit(project, "say_hello.submit()")
-    job.result(timeout=20)
+    job.result(timeout=within(20))
     return job.log()
 
 
 def test_threads_that_a_job_leaves_behind_disturb_no_other(lone: Project) -> None:
-    assert submit(lone, "spoil.submit('threads')").result(timeout=20) == "threads"
+    assert submit(lone, "spoil.submit('threads')").result(timeout=within(20)) == "threads"
     logs = [submit_and_log(lone) for _ in range(3)]
     assert all("hello" in log for log in logs)
 
@@ -87,7 +88,7 @@ def test_threads_that_a_job_leaves_behind_disturb_no_other(lone: Project) -> Non
 def test_a_job_that_forks_and_lets_the_copy_return_is_recorded_once(lone: Project, tmp_path: Path) -> None:
     count = tmp_path / "count"
     job = submit(lone, f"fork_and_return.submit({str(count)!r})")
-    assert job.result(timeout=20) == "parent"
+    assert job.result(timeout=within(20)) == "parent"
     wait_until(lambda: executions(count) == 2)
     assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
 
@@ -105,7 +106,7 @@ def test_a_time_limit_ends_all_processes_of_the_job(lone: Project) -> None:
 def test_a_process_that_a_workflow_forked_can_be_terminated(lone: Project) -> None:
     """It inherits the handler of the pool child, but none of its duties."""
     job = submit(lone, "ends_a_child.submit()")
-    assert job.result(timeout=20) == -15
+    assert job.result(timeout=within(20)) == -15
     assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
 
 
@@ -125,7 +126,7 @@ def test_a_finished_outcome_is_not_killed_by_the_time_limit_while_it_waits_for_p
     """The limit is the workflow's: what comes after it takes as long as it takes."""
     project.worker("-c", "1", SIMCELERY_FAILPOINTS="before_finish=sleep:5")
     job = submit(project, "slow.submit(0.5)")  # its limit is 1 s, and kill_grace 1 s
-    assert job.result(timeout=30) == "done"
+    assert job.result(timeout=within(30)) == "done"
     assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
 
 
@@ -167,7 +168,7 @@ def test_a_job_that_eats_all_memory_is_lost_for_that_reason_and_the_worker_lives
     wait_until(lambda: job.state == "failed", 120)
     assert {(one["outcome"], one["cause"]) for one in attempts(job.id)} == {("lost", "out_of_memory")}
     assert "memory" in (row(job.id).error or "")
-    assert submit(project, "add.submit(1)").result(timeout=30) == 2
+    assert submit(project, "add.submit(1)").result(timeout=within(30)) == 2
     assert worker.poll() is None
     project.stop()
-    worker.wait(20)
+    worker.wait(within(20))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import simcelery
 from tests.acceptance.helpers import submit
 from tests.board_helpers import attempts, row
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 
 def worker_rows() -> dict[str, dict[str, object]]:
@@ -21,7 +22,7 @@ def test_a_worker_on_which_everything_fails_is_quarantined_and_its_failures_are_
 ) -> None:
     project.worker("-c", "1", BROKEN_NODE="")
     jobs = [submit(project, "node_dependent.submit(0)")]
-    assert jobs[0].result(timeout=20) == "fine"
+    assert jobs[0].result(timeout=within(20)) == "fine"
     wait_until(lambda: worker_rows()["w0"]["succeeded"])
     project.worker("-c", "1", BROKEN_NODE="yes")
     code = """
@@ -33,7 +34,7 @@ def test_a_worker_on_which_everything_fails_is_quarantined_and_its_failures_are_
     jobs = [simcelery.get_job(int(line)) for line in done.stdout.split()]
     wait_until(lambda: worker_rows()["w1"]["quarantined_at"], 30)
     for job in jobs:
-        assert job.result(timeout=60) == "fine"
+        assert job.result(timeout=within(60)) == "fine"
     assert all(row(job.id).failures == 0 for job in jobs)
     eaten = [one for job in jobs for one in attempts(job.id) if one["outcome"] == "failed"]
     assert len(eaten) >= 5
@@ -46,7 +47,7 @@ def test_a_worker_that_is_alone_is_never_quarantined(project: Project) -> None:
     project.worker("-c", "1", BROKEN_NODE="yes")
     jobs = [submit(project, f"node_dependent.submit({i})") for i in range(8)]
     for job in jobs:
-        job.wait(timeout=20)
+        job.wait(timeout=within(20))
     assert {job.state for job in jobs} == {"failed"}
     assert worker_rows()["w0"]["quarantined_at"] is None
 
@@ -56,7 +57,7 @@ def test_jobs_that_fail_everywhere_quarantine_nobody(project: Project) -> None:
     project.worker("-c", "1")
     jobs = [submit(project, "picky.submit('fail')") for i in range(12)]
     for job in jobs:
-        job.wait(timeout=20)
+        job.wait(timeout=within(20))
     assert {job.state for job in jobs} == {"failed"}
     assert [one["quarantined_at"] for one in worker_rows().values()] == [None, None]
 
@@ -65,11 +66,11 @@ def test_a_batch_of_bad_jobs_puts_nobody_in_quarantine_for_long(project: Project
     project.worker("-c", "1")
     project.worker("-c", "1")
     for number in range(0, 8, 2):
-        assert submit(project, f"only_even.submit({number})").result(timeout=20) == number
+        assert submit(project, f"only_even.submit({number})").result(timeout=within(20)) == number
     wait_until(lambda: any(one["succeeded"] for one in worker_rows().values()))
     jobs = [submit(project, f"only_even.submit({number})") for number in range(1, 41, 2)]
     for job in jobs:
-        job.wait(timeout=60)
+        job.wait(timeout=within(60))
     wait_until(lambda: not any(one["quarantined_at"] for one in worker_rows().values()), 40)
     wait_until(lambda: {job.state for job in jobs} == {"failed"}, 40)
     assert {row(job.id).failures for job in jobs} == {1}

@@ -8,8 +8,9 @@ from pathlib import Path
 from simcelery import get_job
 from tests.acceptance.helpers import executions, submit, submit_command, wait_for_command
 from tests.board_helpers import attempts
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.processes import command_alive, sleeper
+from tests.waiting import wait_until, within
 
 GRACE = 1.0  # of the test projects
 
@@ -62,7 +63,7 @@ def test_the_pool_child_of_a_cancelled_job_runs_the_next_one(project: Project, t
     job.cancel()
     wait_until(lambda: job.state == "cancelled", 10)
     following = submit(project, "add.submit(1)")
-    assert following.result(timeout=20) == 2
+    assert following.result(timeout=within(20)) == 2
     assert attempts(following.id)[0]["pid"] == attempts(job.id)[0]["pid"]
 
 
@@ -74,7 +75,7 @@ def test_a_workflow_that_swallows_everything_is_killed(project: Project, tmp_pat
     job.cancel()
     wait_until(lambda: job.state == "cancelled", GRACE + 5)
     assert [one["outcome"] for one in attempts(job.id)] == ["cancelled"]
-    assert submit(project, "add.submit(1)").result(timeout=20) == 2
+    assert submit(project, "add.submit(1)").result(timeout=within(20)) == 2
     assert worker.poll() is None
 
 
@@ -118,8 +119,8 @@ def test_of_many_cancels_at_once_each_hits_its_own_job(project: Project, tmp_pat
         job.cancel()
         time.sleep(0.2)
     for job in spared:
-        assert job.result(timeout=30) == "ran"
+        assert job.result(timeout=within(30)) == "ran"
     for job in doomed:
-        assert job.wait(timeout=30) in ("cancelled", "succeeded")
+        assert job.wait(timeout=within(30)) in ("cancelled", "succeeded")
     assert all(len(attempts(job.id)) == 1 for job in spared)
     assert all(executions(path) <= 1 for path in counts)

@@ -13,7 +13,8 @@ import pytest
 from simcelery.errors import JobFailedError
 from simcelery.services import Services
 from tests.board_helpers import attempts, sql
-from tests.conftest import Project, empty, make_project, wait_until
+from tests.conftest import Project, empty, make_project
+from tests.waiting import wait_until, within
 
 PUT_BACK = [
     "alarm",
@@ -127,7 +128,7 @@ def run(name: str, *parameters: Any) -> tuple[Any, int]:
     import sims
 
     job = getattr(sims, name).submit(*parameters)
-    result = job.result(timeout=60)
+    result = job.result(timeout=within(60))
     [attempt] = attempts(job.id)
     return result, attempt["pid"]
 
@@ -155,7 +156,7 @@ def test_a_failed_attempt_is_cleaned_up_after_as_well(lone: Project) -> None:
     for how in ("alarm", "recursion limit", "umask", "thread", "process"):
         before, _ = run("tidy")
         with pytest.raises(JobFailedError, match="diverged"):
-            sims.dirty_and_fails.submit(how).result(timeout=60)
+            sims.dirty_and_fails.submit(how).result(timeout=within(60))
         after, _ = run("tidy", 0.4)
         assert after == before
     assert sql("SELECT count(*) FROM jobs WHERE losses > 0") == [(0,)]

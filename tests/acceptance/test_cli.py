@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from simcelery.cli.records import KEYS
-from tests.conftest import BIN, Project, wait_until
+from tests.conftest import BIN, Project
+from tests.waiting import wait_until, within
 
 FAST = {"SIMCELERY_LEASE": "5", "SIMCELERY_RENEW_EVERY": "1", "SIMCELERY_TICK_EVERY": "0.5"}
 
@@ -356,7 +357,7 @@ def test_watch_ends_when_nothing_is_left(cli: Cli) -> None:
     assert first["workflows"]["sims.echo"]["total"] == 5
     assert first["seconds_left"] is None
     cli("cancel", "-t", "watched", "-y")
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=within(20))
     last = json.loads(output.splitlines()[-1])
     assert (last["total"], last["finished"], last["states"]) == (5, 5, {"cancelled": 5})
     assert last["rate_per_second"] > 0
@@ -370,7 +371,7 @@ def test_the_watching_is_interrupted_and_that_is_fine(cli: Cli) -> None:
     assert process.stdout is not None
     assert process.stdout.readline().endswith("0/1 finished: 1 pending\n")
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=40) == ("", "")
+    assert process.communicate(timeout=within(40)) == ("", "")
     assert process.returncode == 0
     cli("cancel", "-t", "for ever", "-y")
     process = cli.start("watch", "-t", "for ever", "--forever", "--every", "1")
@@ -378,7 +379,7 @@ def test_the_watching_is_interrupted_and_that_is_fine(cli: Cli) -> None:
     for _ in range(2):  # nothing is left, and it goes on
         assert process.stdout.readline().endswith("1/1 finished: 1 cancelled\n")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=40)
+    process.communicate(timeout=within(40))
     assert process.returncode == 0
 
 
@@ -426,7 +427,7 @@ def test_the_waiting_is_interrupted_not_the_job(cli: Cli) -> None:
     assert process.stderr is not None
     assert "no live worker serves queue 'nowhere'" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=10)
+    _, rest = process.communicate(timeout=within(10))
     assert process.returncode == 130
     assert rest == f"simcelery: no longer waiting; the jobs go on (simcelery wait {number})\n"
     assert cli.json("show", number)["state"] == "pending"
@@ -471,10 +472,10 @@ def test_waiting_and_watching_outlive_a_restart_of_the_servers(cli: Cli) -> None
     while "cannot be reached" not in (line := watching.stderr.readline()):
         assert line  # what came before is the hint that nobody serves the queue
     cli("up")
-    output, _ = process.communicate(timeout=40)
+    output, _ = process.communicate(timeout=within(40))
     assert (process.returncode, output) == (0, '"ran"\n')
     cli("cancel", away)
-    output, _ = watching.communicate(timeout=40)
+    output, _ = watching.communicate(timeout=within(40))
     assert "1/1 finished: 1 cancelled" in output.splitlines()[-1]
     assert watching.returncode == 0
 

@@ -34,8 +34,9 @@ from tests.board_helpers import (
     state,
     worker,
 )
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.processes import sleeper
+from tests.waiting import wait_until, within
 
 HOUR = 3600.0
 
@@ -86,7 +87,7 @@ def test_cancel_waits_until_the_processes_have_ended_and_says_so(cli: Cli) -> No
     assert stopped["message"] in cli("explain", str(job.id)).stdout
 
     done = submit(cli.project, "add.submit(1)")
-    assert done.result(timeout=20) == 2
+    assert done.result(timeout=within(20)) == 2
     told = cli("cancel", str(done.id), "--wait", code=1).stdout
     assert "had succeeded before" in told
 
@@ -104,7 +105,7 @@ def test_a_job_that_ends_before_the_cancel_reaches_it_is_said_so(cli: Cli) -> No
     wait_until(lambda: row(second.job_id).cancel_requested_at)
     finish(first)
     finish(second, Report(ending=Ending.CANCELLED, error_message="ended by the cancel"))
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=within(20))
     assert process.returncode == 1
     lines = [line.split(maxsplit=4) for line in output.splitlines()]
     assert lines == [
@@ -123,7 +124,7 @@ def test_waiting_for_a_cancel_ends_without_taking_the_cancel_back(cli: Cli) -> N
     process = cli.start("cancel", number, "--wait")
     time.sleep(3)  # by now it waits
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=10)
+    _, error = process.communicate(timeout=within(10))
     assert process.returncode == 130
     assert error == "simcelery: no longer waiting; the request to cancel stands\n"
     assert row(int(number)).cancel_requested_at
@@ -139,7 +140,7 @@ def test_waiting_for_a_cancel_says_that_the_worker_is_lost(cli: Cli) -> None:
     line = process.stderr.readline()
     assert f"the lease of gone@test, which runs job {claimed.job_id}, has ended" in line
     rescue()
-    output, rest = process.communicate(timeout=20)
+    output, rest = process.communicate(timeout=within(20))
     assert (process.returncode, rest) == (0, "")
     assert "LostWorkerError: the worker's lease ended while it ran the job" in output
 
@@ -359,5 +360,5 @@ def test_wait_says_that_no_worker_knows_the_workflow(cli: Cli) -> None:
     line = process.stderr.readline()
     assert "no live worker of its queue knows the workflow w (1 pending job in queue 'default')" in line
     finish(must_claim(row(number).task_id, worker(workflows=["w"])))
-    output, rest = process.communicate(timeout=20)
+    output, rest = process.communicate(timeout=within(20))
     assert (process.returncode, output, rest) == (0, "1\n", "")

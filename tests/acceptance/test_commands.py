@@ -17,6 +17,7 @@ from simcelery.worker.builtin import SECRETS
 from tests.acceptance.helpers import submit, submit_command
 from tests.board_helpers import attempts, row
 from tests.conftest import Project, empty, make_project
+from tests.waiting import within
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def submit_json(project: Project, **parameters: object) -> Job:
 
 
 def names(job: Job) -> set[str]:
-    return {line.partition("=")[0] for line in job.result(timeout=60).output.splitlines()}
+    return {line.partition("=")[0] for line in job.result(timeout=within(60)).output.splitlines()}
 
 
 def test_a_command_inherits_all_but_the_passwords(project: Project) -> None:
@@ -54,13 +55,13 @@ def test_a_command_may_keep_them_or_be_given_its_own(project: Project) -> None:
     kept = names(submit_json(project, argv=["env"], keep_urls=True))
     assert set(SECRETS) - {"CELERY_RESULT_BACKEND"} <= kept
     given = submit_json(project, argv=["env"], env={"PGPASSWORD": "mine"})
-    assert "PGPASSWORD=mine" in given.result(timeout=60).output
+    assert "PGPASSWORD=mine" in given.result(timeout=within(60)).output
 
 
 def test_a_command_that_keeps_them_submits_jobs(project: Project) -> None:
     line = ["sh", "-c", "simcelery submit sims.add a=1 -o quiet"]
-    inner = int(submit_json(project, argv=line, keep_urls=True).result(timeout=60).output)
-    assert simcelery.get_job(inner).result(timeout=60) == 2
+    inner = int(submit_json(project, argv=line, keep_urls=True).result(timeout=within(60)).output)
+    assert simcelery.get_job(inner).result(timeout=within(60)) == 2
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_a_command_that_keeps_them_submits_jobs(project: Project) -> None:
 )
 def test_a_command_that_prints_megabytes_succeeds(project: Project, script: str) -> None:
     job = submit_command(project, "sh", "-c", script)
-    result = job.result(timeout=60)
+    result = job.result(timeout=within(60))
     assert 0 < len(result.output.encode()) < 400_000
     assert (Path(result.workdir) / "output.txt").stat().st_size >= 3_000_000
 
@@ -84,7 +85,7 @@ def test_a_failed_command_says_how_its_output_ends_and_where_all_of_it_is(projec
     script = "seq 1 300; echo 'the cause: no such basis set'; echo; echo aborting; exit 3"
     job = submit_command(project, "sh", "-c", script)
     with pytest.raises(JobFailedError) as raised:
-        job.result(timeout=60)
+        job.result(timeout=within(60))
     [attempt] = attempts(job.id)
     output = Path(attempt["workdir"]) / "output.txt"
     assert output.read_text().endswith("aborting\n")
@@ -103,7 +104,7 @@ def test_a_command_that_is_ended_leaves_the_end_of_its_output_in_the_log(project
         "simcelery", "submit", "--time-limit", "2", "-o", "quiet", "--", "sh", "-c", "echo begun; sleep 60"
     )
     job = simcelery.get_job(int(done.stdout))
-    job.wait(timeout=60)
+    job.wait(timeout=within(60))
     assert row(job.id).state == "failed"
     assert job.log().startswith("begun\n")
 
@@ -112,7 +113,7 @@ def test_a_program_beside_the_submitter_is_found(project: Project) -> None:
     script = project.folder / "solve"
     script.write_text("#!/bin/sh\npwd\n")
     script.chmod(0o755)
-    result = submit_command(project, "./solve").result(timeout=60)
+    result = submit_command(project, "./solve").result(timeout=within(60))
     assert result.output.strip() == result.workdir != str(project.folder)
     assert os.access(script, os.X_OK)
 
@@ -120,6 +121,6 @@ def test_a_program_beside_the_submitter_is_found(project: Project) -> None:
 @pytest.mark.parametrize("how", ["print", "stderr", "logging", "child"])
 def test_whatever_the_workers_locale_to_print_never_fails(project: Project, how: str) -> None:
     job = submit(project, f"prints_letters.submit({how!r})")
-    assert job.result(timeout=60) == how
+    assert job.result(timeout=within(60)) == how
     assert "Å 中 🙂" in job.log()
     assert "\\udcff" in job.log()

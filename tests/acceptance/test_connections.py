@@ -8,7 +8,8 @@ import psutil
 
 from tests.acceptance.helpers import executions
 from tests.board_helpers import sql, state
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until
 
 
 def connections(worker: int) -> int:

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from tests.acceptance.helpers import submit
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 # Lets the worker's consumer ask Redis for nothing, once or for ever; and has it notice quickly.
 DEAF = """
@@ -39,7 +40,7 @@ def quick(project: Project) -> Project:
 def test_a_deaf_worker_connects_anew_and_works(quick: Project) -> None:
     worker = quick.worker("-c", "1", DEAF="once")
     job = submit(quick, "add.submit(1)")
-    assert job.result(timeout=30) == 2
+    assert job.result(timeout=within(30)) == 2
     assert "it connects to Redis anew" in quick.logs()
     assert worker.poll() is None
 
@@ -47,17 +48,17 @@ def test_a_deaf_worker_connects_anew_and_works(quick: Project) -> None:
 def test_a_worker_that_stays_deaf_ends_with_a_line_and_a_status(quick: Project) -> None:
     worker = quick.worker("-c", "1", DEAF="always")
     job = submit(quick, "add.submit(1)")
-    assert worker.wait(60) == 1
+    assert worker.wait(within(60)) == 1
     assert "no message reaches this worker any more; it ends, to be started anew" in quick.logs()
     assert job.state == "pending"
     quick.worker("-c", "1")
-    assert job.result(timeout=30) == 2
+    assert job.result(timeout=within(30)) == 2
 
 
 def test_an_idle_worker_is_left_alone(quick: Project) -> None:
     worker = quick.worker("-c", "1")
     time.sleep(4)
-    assert submit(quick, "add.submit(1)").result(timeout=30) == 2
+    assert submit(quick, "add.submit(1)").result(timeout=within(30)) == 2
     assert "connects to Redis anew" not in quick.logs()
     assert worker.poll() is None
 

@@ -18,8 +18,9 @@ import pytest
 from simcelery import services
 from simcelery.settings import Settings
 from tests.board_helpers import sql
-from tests.conftest import BIN, Project, wait_until
+from tests.conftest import BIN, Project
 from tests.processes import command_of
+from tests.waiting import wait_until, within
 
 pytest.importorskip("ase")
 pytest.importorskip("matplotlib")
@@ -76,7 +77,7 @@ def is_untouched(place: Project) -> bool:
 
 def test_it_computes_seven_metals_touches_no_other_board_and_leaves_the_plot(place: Project) -> None:
     before = set(os.listdir(place.folder))
-    done = place.run("simcelery", "demo", timeout=170)
+    done = place.run("simcelery", "demo", timeout=within(170))
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines() if line[:2] in METALS] == METALS
     assert "70 jobs in " in done.stdout
@@ -88,7 +89,7 @@ def test_it_computes_seven_metals_touches_no_other_board_and_leaves_the_plot(pla
 
 
 def test_what_is_kept_can_be_looked_at_and_ended_as_it_says(place: Project) -> None:
-    done = place.run("simcelery", "demo", "--keep", "-o", "json", timeout=170)
+    done = place.run("simcelery", "demo", "--keep", "-o", "json", timeout=within(170))
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["metals"]) == 7
     assert is_untouched(place)
@@ -114,7 +115,7 @@ def shell(place: Project, line: str) -> subprocess.CompletedProcess[str]:
         env=place.environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=within(60),
         check=False,
     )
 
@@ -143,7 +144,7 @@ def test_whoever_interrupts_it_finds_nothing_left(
         assert len(started(place)) > 2
         assert len(servers_of(home)) >= 2
     demo.send_signal(number)
-    demo.communicate(timeout=90)
+    demo.communicate(timeout=within(90))
     assert demo.returncode == code
     assert is_untouched(place)
     assert nothing_is_left(place, home)

@@ -27,7 +27,8 @@ import pytest
 from simcelery.quantities import parse_duration
 from simcelery.services import Services
 from simcelery.settings import Settings
-from tests.conftest import BIN, Project, make_project, wait_until
+from tests.conftest import BIN, Project, make_project
+from tests.waiting import wait_until, within
 
 REPOSITORY = Path(__file__).parents[2]
 COMPOSE = (REPOSITORY / "docker-compose.yml").read_text()
@@ -177,7 +178,7 @@ def status(port: int, path: str, login: str | None = None) -> int:
     if login:
         request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=within(20)) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -212,8 +213,8 @@ def test_the_main_path(deployed: Project) -> None:
 
     for process in (worker, flower):
         process.send_signal(signal.SIGTERM)
-    assert worker.wait(20) == 0
-    assert flower.wait(20) == 0
+    assert worker.wait(within(20)) == 0
+    assert flower.wait(within(20)) == 0
     patient = " ".join(command("worker", "test")[2:])
     assert "--timeout 5" in patient
     check = deployed.run("/bin/sh", "-c", patient.replace("--timeout 5", "--timeout 1"))
@@ -228,7 +229,7 @@ def test_flower_without_a_password_stays_on_the_loopback(deployed: Project) -> N
     assert status(port, "/healthcheck") == 200
     assert status(port, "/api/workers") == 401, "whoever is on this machine may look, not touch"
     flower.send_signal(signal.SIGTERM)
-    assert flower.wait(20) == 0
+    assert flower.wait(within(20)) == 0
 
 
 @pytest.mark.parametrize("how", ["variable", "option"])

@@ -16,6 +16,7 @@ import simcelery
 from simcelery.errors import JobFailedError
 from tests.board_helpers import attempts, row
 from tests.conftest import Project, empty, make_project
+from tests.waiting import within
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +45,7 @@ def shared_project(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> It
 def failed_at_once(job: simcelery.Job) -> str:
     """The error of a job that was tried once, and is not tried again."""
     with pytest.raises(JobFailedError) as caught:
-        job.result(timeout=60)
+        job.result(timeout=within(60))
     found = row(job.id)
     assert (found.attempt, found.state) == (1, "failed")
     assert caught.value.error_type in ("EncodingError", "PayloadTooLargeError")
@@ -112,7 +113,7 @@ def test_where_it_cannot_be_kept_the_error_says_so(returns: Any) -> None:
 def test_a_result_that_hangs_while_it_is_stored_ends_with_the_limit_for_good(returns: Any) -> None:
     job = returns.gives_slowly.submit()
     with pytest.raises(JobFailedError) as caught:
-        job.result(timeout=60)
+        job.result(timeout=within(60))
     assert caught.value.error_type == "TimeLimitError"
     assert row(job.id).attempt == 1
 
@@ -120,7 +121,7 @@ def test_a_result_that_hangs_while_it_is_stored_ends_with_the_limit_for_good(ret
 @pytest.mark.parametrize("how", ["progress", "stdout", "closed log", "source"])
 def test_what_goes_wrong_beside_the_work_does_not_undo_it(returns: Any, how: str) -> None:
     job = returns.finishes.submit(how)
-    assert job.result(timeout=60) == -3.5
+    assert job.result(timeout=within(60)) == -3.5
     assert row(job.id).attempt == 1
 
 
@@ -130,7 +131,7 @@ def test_an_exception_that_cannot_say_what_it_is_fails_its_job_alone(
 ) -> None:
     job = returns.raises.submit(how)
     with pytest.raises(JobFailedError):
-        job.result(timeout=60)
+        job.result(timeout=within(60))
     [attempt] = attempts(job.id)
     assert attempt["outcome"] == "failed"
     assert shared_project.processes[0].poll() is None
@@ -138,5 +139,5 @@ def test_an_exception_that_cannot_say_what_it_is_fails_its_job_alone(
 
 def test_a_limit_that_strikes_after_the_return_does_not_undo_the_work(returns: Any) -> None:
     job = returns.gives_late.submit()
-    assert job.result(timeout=60) == {"energy": -3.5}
+    assert job.result(timeout=within(60)) == {"energy": -3.5}
     assert row(job.id).attempt == 1

@@ -18,7 +18,8 @@ from simcelery import services
 from tests import hostile
 from tests.acceptance.helpers import submit
 from tests.board_helpers import row
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 _LINE = re.compile(rb"^\[\d{4}-\d\d-\d\d ", re.MULTILINE)
 HONEST = 300
@@ -38,7 +39,7 @@ def lanes(broker: redis.Redis) -> list[bytes]:
 
 def answers(worker: Any) -> bool:
     """Whether the worker answers a ping, and so has read all that was published to it before."""
-    return bool(simcelery.app.control.ping(timeout=5.0)) and worker.poll() is None
+    return bool(simcelery.app.control.ping(timeout=within(5.0))) and worker.poll() is None
 
 
 def submit_traces(project: Project, path: Path, number: int) -> list[simcelery.Job]:
@@ -94,7 +95,7 @@ def test_one_message_after_the_other_costs_one_line_each_at_most(
     """With an idle worker, so that what a message does is seen to be its own doing."""
     worker = project.worker("-c", "1")
     job = submit(project, "add.submit(1)")
-    job.result(timeout=30)
+    job.result(timeout=within(30))
     done = str(job.task_id)
     before = len(project.logs().splitlines())
     sent = 0
@@ -108,7 +109,7 @@ def test_one_message_after_the_other_costs_one_line_each_at_most(
         assert worker.poll() is None, f"{name} ended the worker:\n{project.logs()[-3000:]}"
     wait_until(lambda: not lanes(broker), 60)
     assert answers(worker)
-    assert submit(project, "add.submit(2)").result(timeout=30) == 3
+    assert submit(project, "add.submit(2)").result(timeout=within(30)) == 3
     assert not (tmp_path / "trap").exists()
     assert len(simcelery.jobs()) == 2
     logs = project.logs()
@@ -123,26 +124,26 @@ def test_twenty_thousand_messages_of_unknown_tasks_hold_up_no_shutdown(
 ) -> None:
     worker = project.worker()
     job = submit(project, "add.submit(1)")
-    job.result(timeout=30)
+    job.result(timeout=within(30))
     lane = "default:sims.add\x06\x164"
     raw = [json.dumps(hostile.message(f"no.such.task{number % 7}")) for number in range(20_000)]
     before = len(project.logs().splitlines())
     broker.lpush(lane, *raw)
     wait_until(lambda: broker.llen(lane) < 19_000, 60)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(30) == 0, project.logs()
+    assert worker.wait(within(30)) == 0, project.logs()
     logs = project.logs()
     assert "Traceback" not in logs, logs
     assert len(logs.splitlines()) - before < 20
     # What is left brings nothing either, and an honest job behind it is found.
     project.worker()
-    assert submit(project, "add.submit(2)").result(timeout=60) == 3
+    assert submit(project, "add.submit(2)").result(timeout=within(60)) == 3
     wait_until(lambda: not broker.exists(lane), 120)
 
 
 def test_inspection_shows_no_password(project: Project, board: services.Services) -> None:
     project.worker()
-    inspect = simcelery.app.control.inspect(timeout=10, limit=1)
+    inspect = simcelery.app.control.inspect(timeout=within(10), limit=1)
     answered = [
         inspect.stats(),
         inspect.conf(with_defaults=True),
@@ -150,7 +151,9 @@ def test_inspection_shows_no_password(project: Project, board: services.Services
         inspect.active(),
         inspect.active_queues(),
         inspect.registered(),
-        simcelery.app.control.broadcast("query_task", {"ids": ["x"]}, reply=True, timeout=10, limit=1),
+        simcelery.app.control.broadcast(
+            "query_task", {"ids": ["x"]}, reply=True, timeout=within(10), limit=1
+        ),
     ]
     assert all(answered), answered
     for url in (board.database_url, board.broker_url):
@@ -209,7 +212,7 @@ def test_a_worker_runs_the_plain_tasks_that_a_setting_names_and_no_others(
         message = hostile.message(name, None, [[str(path)], {}, embed], {"timelimit": [0.001, 0.001]})
         broker.lpush("default", json.dumps(message))
     wait_until(lambda: count.read_text() == "ran\n" * 5, 30)
-    assert submit(project, "add.submit(1)").result(timeout=30) == 2
+    assert submit(project, "add.submit(1)").result(timeout=within(30)) == 2
     assert not trap.exists()
     assert len(simcelery.jobs()) == 1
     assert worker.poll() is None

@@ -12,7 +12,8 @@ from simcelery.services import Services
 from tests import hostile_rows
 from tests.acceptance.helpers import executions, submit
 from tests.board_helpers import sql
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 HONEST = 30
 
@@ -37,7 +38,7 @@ def test_honest_jobs_finish_among_rows_that_cannot_be_read(
     """In the lane of the honest ones, before and behind them; with CHECKs every change of a bad row fails."""
     before, behind, later = tmp_path / "before", tmp_path / "behind", tmp_path / "later"
     worker = project.worker("-c", "2")
-    submit(project, "add.submit(1)").result(timeout=30)
+    submit(project, "add.submit(1)").result(timeout=within(30))
     jobs = honest_jobs(project, before)
     mine = {
         "workflow": "'sims.trace'",
@@ -75,7 +76,7 @@ def test_a_job_whose_row_cannot_be_read_fails_at_once_and_says_why(project: Proj
     project.worker("-c", "1")
     jobs = [submit(project, "add.submit(1)") for _ in range(2)]
     for job in jobs:
-        job.result(timeout=30)
+        job.result(timeout=within(30))
     with hostile_rows.without_checks(board.database_url):
         for text, limit in (("[1]", "NULL"), ('{"x": {"$float": "abc"}}', "NULL"), ('{"x": 1}', "'NaN'")):
             sql(
@@ -91,4 +92,4 @@ def test_a_job_whose_row_cannot_be_read_fails_at_once_and_says_why(project: Proj
         row = job.row()
         assert (row.error_type, row.attempt) == ("UnreadableRowError", 1)
         assert "on the board" in str(row.error_message) or "cannot be read" in str(row.error_message)
-    assert submit(project, "add.submit(2)").result(timeout=30) == 3
+    assert submit(project, "add.submit(2)").result(timeout=within(30)) == 3

@@ -6,6 +6,7 @@ import pytest
 
 import simcelery
 from tests.conftest import Project
+from tests.waiting import within
 
 AT_THE_TOP = {
     "submit": "add.submit(1)",
@@ -20,7 +21,7 @@ def test_nothing_is_submitted_while_workflows_load(project: Project, how: str) -
     source = project.folder / "sims.py"
     source.write_text(source.read_text() + f"\n\n{AT_THE_TOP[how]}\n")
     number = len(source.read_text().splitlines())
-    refused = project.run("celery", "-A", "simcelery", "worker", timeout=60)
+    refused = project.run("celery", "-A", "simcelery", "worker", timeout=within(60))
     assert refused.returncode == 2
     line = next(line for line in refused.stderr.splitlines() if line.startswith("simcelery:"))
     assert f"sims.py, line {number} submits a job while it is imported" in line

@@ -15,8 +15,9 @@ from simcelery import services
 from simcelery.settings import Settings
 from tests.acceptance.helpers import LINES
 from tests.board_helpers import attempts, lane, row
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.servers import executions, kill_server
+from tests.waiting import wait_until, within
 
 
 def submit_trace(project: Project, path: Path, **environment: str) -> int:
@@ -38,7 +39,7 @@ def test_a_client_killed_after_the_record_leaves_a_job_that_runs_once(
     assert job.state == "pending"
     assert job.row().published_at is None
     project.worker()
-    assert job.result(timeout=30) == "ran"
+    assert job.result(timeout=within(30)) == "ran"
     assert executions(count) == 1
 
 
@@ -62,7 +63,7 @@ def test_a_pool_child_killed_at_any_line_loses_no_job_and_doubles_no_result(
     )
     assert submit_trace(project, count) == 0
     [job] = simcelery.jobs()
-    assert job.result(timeout=40) == "ran"
+    assert job.result(timeout=within(40)) == "ran"
     assert (once / line).exists(), "the failpoint did not fire"
     assert executions(count) == runs
     outcomes = [ended["outcome"] for ended in attempts(job.id)]
@@ -78,7 +79,7 @@ def test_a_worker_told_to_end_at_once_releases_its_jobs(project: Project, tmp_pa
     assert project.python(f"import sims; sims.trace.submit({str(count)!r}, pause=30)").returncode == 0
     wait_until(lambda: executions(count) == 1)
     worker.send_signal(signal.SIGQUIT)
-    worker.wait(20)
+    worker.wait(within(20))
     [job] = simcelery.jobs()
     assert job.state == "pending"
     [ended] = attempts(job.id)
@@ -98,7 +99,7 @@ def test_jobs_whose_messages_were_wiped_still_run_once(project: Project, tmp_pat
     broker.flushall()
     project.worker()
     for job in simcelery.jobs():
-        assert job.result(timeout=40) == "ran"
+        assert job.result(timeout=within(40)) == "ran"
     assert [executions(count) for count in counts] == [1] * 5
 
 
@@ -109,7 +110,7 @@ def test_redis_wiped_under_a_running_worker_costs_no_job(project: Project, tmp_p
     assert project.python(code).returncode == 0
     redis.Redis.from_url(project.environment["SIMCELERY_BROKER_URL"]).flushall()
     for job in simcelery.jobs():
-        assert job.result(timeout=60) == "ran"
+        assert job.result(timeout=within(60)) == "ran"
     assert [executions(count) for count in counts] == [1] * 6
 
 

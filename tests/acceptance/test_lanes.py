@@ -13,7 +13,8 @@ import simcelery
 from simcelery.services import Services
 from tests.acceptance.helpers import submit
 from tests.board_helpers import attempts, sql
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 THEIRS = """
 import time
@@ -124,7 +125,7 @@ def test_a_job_whose_workflow_nobody_knows_waits_for_one_that_does(
     assert "not know its workflow sims.add" in said
     assert "does not know" not in theirs.logs()
     project.worker("-c", "1")
-    assert job.result(timeout=30) == 2
+    assert job.result(timeout=within(30)) == 2
     assert len(attempts(job.id)) == 1
 
 
@@ -132,7 +133,7 @@ def test_a_worker_with_queues_serves_all_its_workflows_in_these_and_no_others(pr
     project.worker("-c", "1", "-Q", "gpu,a:b")
     served = [submit(project, f"add.submit({n}, queue={queue!r})") for n, queue in enumerate(("gpu", "a:b"))]
     elsewhere = submit(project, "add.submit(5)")
-    assert [job.result(timeout=20) for job in served] == [1, 2]
+    assert [job.result(timeout=within(20)) for job in served] == [1, 2]
     assert elsewhere.state == "pending"
     assert sql("SELECT queues FROM workers") == [(["a:b", "gpu"],)]
     assert simcelery.get_job(elsewhere.id).attempts() == []

@@ -15,8 +15,9 @@ import pytest
 
 from tests.acceptance.helpers import LINES, executions, submit, submit_command, wait_for_command
 from tests.board_helpers import attempts, row
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.processes import command_alive, command_of, sleeper
+from tests.waiting import wait_until, within
 
 
 def tree(worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -48,7 +49,7 @@ def test_the_job_of_a_killed_worker_runs_again_elsewhere_within_its_lease_and_fi
     killed_at = time.monotonic()
     wait_until(lambda: executions(count) == 2, 20)
     assert time.monotonic() - killed_at < 5.0 + 5.0
-    assert job.result(timeout=20) == "ran"
+    assert job.result(timeout=within(20)) == "ran"
     assert [(one["outcome"], one["cause"]) for one in attempts(job.id)] == [
         ("lost", "worker_lost"),
         ("succeeded", None),
@@ -67,7 +68,7 @@ def test_a_worker_that_starts_where_one_was_killed_takes_its_jobs_back_at_once(
     doomed.kill()
     doomed.wait()
     project.worker("-c", "1")
-    assert job.result(timeout=20) == "ran"
+    assert job.result(timeout=within(20)) == "ran"
     lost, won = attempts(job.id)
     assert (lost["outcome"], won["outcome"]) == ("lost", "succeeded")
     assert "started again on the same host" in lost["error_message"]
@@ -81,7 +82,7 @@ def test_the_first_of_two_workers_on_a_host_is_not_taken_for_a_dead_predecessor(
     job = submit(project, f"trace.submit({str(count)!r}, pause=4.0)")
     wait_until(lambda: executions(count) == 1)
     project.worker("-c", "1")
-    assert job.result(timeout=20) == "ran"
+    assert job.result(timeout=within(20)) == "ran"
     assert executions(count) == 1
 
 
@@ -95,10 +96,10 @@ def test_a_worker_killed_at_any_line_loses_no_job_and_doubles_no_result(
         "-c", "1", SIMCELERY_FAILPOINTS=f"{line}=kill-parent", SIMCELERY_FAILPOINTS_ONCE=str(once)
     )
     job = submit(project, f"trace.submit({str(count)!r})")
-    assert worker.wait(20) == -signal.SIGKILL
+    assert worker.wait(within(20)) == -signal.SIGKILL
     assert (once / line).exists(), "the failpoint did not fire"
     project.worker("-c", "1")
-    assert job.result(timeout=40) == "ran"
+    assert job.result(timeout=within(40)) == "ran"
     assert executions(count) == runs
     outcomes = [ended["outcome"] for ended in attempts(job.id)]
     assert outcomes.count("succeeded") == 1
@@ -130,7 +131,7 @@ def test_a_worker_that_comes_back_from_the_dead_cannot_overwrite_the_newer_attem
     time.sleep(2.5)  # by now the first attempt's time is over, and it succeeds as soon as it goes on
     for process in stopped:
         process.resume()
-    assert job.result(timeout=30) == "ran"
+    assert job.result(timeout=within(30)) == "ran"
     wait_until(lambda: attempts(job.id)[0]["late_outcome"])
     zombie, winner = attempts(job.id)
     assert zombie["outcome"] == "lost"
@@ -165,7 +166,7 @@ def test_a_worker_that_comes_back_kills_what_was_given_to_others_and_works_on(
     assert command_alive(f"sleep {new}") == 1
     count = tmp_path / "count"
     other = submit(project, f"trace.submit({str(count)!r})")
-    assert other.result(timeout=20) == "ran"  # by the first: the second is busy
+    assert other.result(timeout=within(20)) == "ran"  # by the first: the second is busy
     assert first.poll() is None
 
 
@@ -184,7 +185,7 @@ def test_a_worker_that_was_away_for_less_than_its_jobs_patience_keeps_them(
     stopped[0].suspend()  # the parent alone: it does not renew, the job goes on
     time.sleep(3)
     stopped[0].resume()
-    assert job.result(timeout=20) == "ran"
+    assert job.result(timeout=within(20)) == "ran"
     assert executions(count) == 1
     assert first.poll() is None
 
@@ -200,7 +201,7 @@ def test_a_job_that_is_longer_than_a_visibility_timeout_runs_once(project: Proje
     count = tmp_path / "count"
     project.worker("-c", "2")
     job = submit(project, f"trace.submit({str(count)!r}, pause=7.0)")
-    assert job.result(timeout=30) == "ran"
+    assert job.result(timeout=within(30)) == "ran"
     assert executions(count) == 1
 
 
@@ -215,7 +216,7 @@ def test_a_job_that_is_deleted_from_the_board_is_ended_and_the_worker_lives(
         connection.execute("DELETE FROM jobs")
     wait_until(lambda: command_alive(f"sleep {seconds}") == 0, 20)
     job = submit(project, f"trace.submit({str(tmp_path / 'count')!r})")
-    assert job.result(timeout=20) == "ran"
+    assert job.result(timeout=within(20)) == "ran"
     assert worker.poll() is None
 
 

@@ -19,7 +19,8 @@ from simcelery.broker import lanes
 from simcelery.errors import JobFailedError, UpstreamFailedError
 from simcelery.services import Services
 from tests.board_helpers import attempts, row
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,7 +36,7 @@ def sims(shared_project: Project) -> Iterator[Any]:
 
 def test_a_job_runs_and_the_board_tells_the_whole_story(sims: Any, servers: Services) -> None:
     job = sims.add.submit(2, b=3, tags=["story"])
-    assert job.result(timeout=20) == 5
+    assert job.result(timeout=within(20)) == 5
     with psycopg.connect(servers.database_url, row_factory=dict_row) as connection:
         [found] = connection.execute(
             "SELECT j.*, w.nodename, w.host FROM jobs j JOIN workers w ON w.id = j.worker_id WHERE j.id = %s",
@@ -53,18 +54,18 @@ def test_a_job_runs_and_the_board_tells_the_whole_story(sims: Any, servers: Serv
 
 
 def test_a_result_has_the_type_that_the_workflow_declares(sims: Any) -> None:
-    assert sims.relaxed.submit(-1.5).result(timeout=20) == sims.Relaxed(-1.5, [(0.0, 1.0, 2.0)])
+    assert sims.relaxed.submit(-1.5).result(timeout=within(20)) == sims.Relaxed(-1.5, [(0.0, 1.0, 2.0)])
 
 
 def test_awkward_values_go_there_and_back(sims: Any) -> None:
     value = {"nan": float("nan"), "inf": float("-inf"), "big": 1e300, 7: [1, 2.0, None, True, "ä"]}
-    back = sims.echo.submit(value).result(timeout=20)
+    back = sims.echo.submit(value).result(timeout=within(20))
     assert sorted(map(repr, back.items())) == sorted(map(repr, value.items()))
 
 
 def test_current_job_knows_itself_and_reports_progress(sims: Any) -> None:
     job = sims.about_me.submit(tags=["me"])
-    me = job.result(timeout=20)
+    me = job.result(timeout=within(20))
     assert (me["id"], me["attempt"], me["tags"]) == (job.id, 1, ["me"])
     assert (Path(me["workdir"]) / "note.txt").read_text() == "here"
     assert job.progress == {"done": 4, "total": 4, "message": "done"}
@@ -78,7 +79,7 @@ def test_outside_a_job_the_same_code_runs(sims: Any, tmp_path: Path, monkeypatch
 
 def test_errors_are_tried_again_with_backoff_by_the_board(sims: Any) -> None:
     job = sims.flaky.submit(3)
-    assert job.result(timeout=30) == 3
+    assert job.result(timeout=within(30)) == 3
     found = row(job.id)
     assert (found.attempt, found.failures, found.error) == (3, 2, None)
     first, second, third = attempts(job.id)
@@ -98,7 +99,7 @@ def test_errors_are_tried_again_with_backoff_by_the_board(sims: Any) -> None:
 def test_only_what_is_worth_it_is_tried_again(sims: Any, kind: str, error_type: str, tried: int) -> None:
     job = sims.picky.submit(kind)
     with pytest.raises(JobFailedError) as caught:
-        job.result(timeout=30)
+        job.result(timeout=within(30))
     assert caught.value.error_type == error_type
     assert row(job.id).attempt == tried
 
@@ -106,7 +107,7 @@ def test_only_what_is_worth_it_is_tried_again(sims: Any, kind: str, error_type: 
 def test_a_job_past_its_time_limit_fails(sims: Any) -> None:
     job = sims.slow.submit(30)
     with pytest.raises(JobFailedError, match="TimeLimitError: it ran longer than its time limit of 1 s"):
-        job.result(timeout=20)
+        job.result(timeout=within(20))
     [ended] = attempts(job.id)
     assert ended["cause"] == "time_limit"
 
@@ -114,14 +115,14 @@ def test_a_job_past_its_time_limit_fails(sims: Any) -> None:
 def test_a_job_that_does_not_listen_is_killed_a_grace_later(sims: Any) -> None:
     job = sims.slow.submit(30, stubborn=True)
     with pytest.raises(JobFailedError, match="was killed"):
-        job.result(timeout=20)
+        job.result(timeout=within(20))
     [ended] = attempts(job.id)
     assert ended["cause"] == "time_limit"
-    assert sims.add.submit(1).result(timeout=20) == 2  # the slot is whole again
+    assert sims.add.submit(1).result(timeout=within(20)) == 2  # the slot is whole again
 
 
 def test_a_soft_time_limit_lets_the_workflow_save_what_it_has(sims: Any) -> None:
-    assert sims.careful.submit(30).result(timeout=20) == "saved"
+    assert sims.careful.submit(30).result(timeout=within(20)) == "saved"
 
 
 @pytest.mark.parametrize(
@@ -143,21 +144,21 @@ def test_what_user_code_does_on_bad_days_is_recorded_and_the_worker_lives(
 ) -> None:
     job = sims.misbehave.submit(how)
     with pytest.raises(JobFailedError) as caught:
-        job.result(timeout=30)
+        job.result(timeout=within(30))
     assert error in str(caught.value)
     assert shared_project.processes[0].poll() is None
-    assert sims.add.submit(1).result(timeout=20) == 2
+    assert sims.add.submit(1).result(timeout=within(20)) == 2
 
 
 @pytest.mark.parametrize("how", ["Pool", "ProcessPoolExecutor"])
 def test_multiprocessing_works_inside_a_workflow(sims: Any, how: str) -> None:
-    assert sims.with_children.submit(how).result(timeout=30) == [1, 2]
+    assert sims.with_children.submit(how).result(timeout=within(30)) == [1, 2]
 
 
 def test_dependent_jobs_run_after_their_parents(sims: Any) -> None:
     parts = sims.add.submit_many({"a": i, "b": 0} for i in range(10))
     whole = sims.total.submit(values=list(parts))
-    assert whole.result(timeout=30) == 45
+    assert whole.result(timeout=within(30)) == 45
     assert row(whole.id).parameters == {"values": [{"$job": number} for number in parts.ids]}
 
 
@@ -166,41 +167,43 @@ def test_a_job_whose_parent_fails_does_not_run_until_both_are_retried(sims: Any,
     parent = sims.trace.submit(str(switch / "x"))  # the folder is missing
     child = sims.echo.submit(parent)
     with pytest.raises(UpstreamFailedError):
-        child.result(timeout=30)
+        child.result(timeout=within(30))
     switch.mkdir()
     parent.retry()
-    assert child.result(timeout=30) == "ran"
+    assert child.result(timeout=within(30)) == "ran"
 
 
 def test_a_job_may_submit_jobs(sims: Any) -> None:
     job = sims.fan_out.submit(5)
-    assert simcelery.get_job(job.result(timeout=20)).result(timeout=20) == 10
+    assert simcelery.get_job(job.result(timeout=within(20))).result(timeout=within(20)) == 10
     assert row(job.result()).parent_id == job.id
 
 
 def test_a_delayed_job_runs_when_its_time_has_come(sims: Any) -> None:
     job = sims.add.submit(1, delay=1.0)
     assert job.state == "scheduled"
-    assert job.result(timeout=20) == 2
+    assert job.result(timeout=within(20)) == 2
     found = row(job.id)
     assert found.started_at is not None
     assert (found.started_at - found.submitted_at).total_seconds() >= 1.0
 
 
 def test_a_plain_worker_serves_the_queues_of_its_workflows(sims: Any) -> None:
-    assert sims.elsewhere.submit().result(timeout=20) == "served"
+    assert sims.elsewhere.submit().result(timeout=within(20)) == "served"
 
 
 def test_commands_run_in_a_folder_of_their_own(shared_project: Project) -> None:
     simcelery.app.loader.import_default_modules()
     from simcelery.worker.builtin import command
 
-    done = command.submit(["sh", "-c", "echo $GREETING; pwd"], env={"GREETING": "hello"}).result(timeout=20)
+    done = command.submit(["sh", "-c", "echo $GREETING; pwd"], env={"GREETING": "hello"}).result(
+        timeout=within(20)
+    )
     assert done.output == f"hello\n{done.workdir}\n"
     with pytest.raises(JobFailedError, match="CommandError: exit code 3: no way"):
-        command.submit(["sh", "-c", "echo no way; exit 3"]).result(timeout=20)
+        command.submit(["sh", "-c", "echo no way; exit 3"]).result(timeout=within(20))
     with pytest.raises(JobFailedError, match="Fail: cannot run 'nonesuch' here"):
-        command.submit(["nonesuch"]).result(timeout=20)
+        command.submit(["nonesuch"]).result(timeout=within(20))
 
 
 # --- Celery's own ways ---
@@ -208,7 +211,7 @@ def test_commands_run_in_a_folder_of_their_own(shared_project: Project) -> None:
 
 def test_delay_and_async_result(sims: Any) -> None:
     result = sims.add.delay(2, 3)
-    assert result.get(timeout=20) == 5
+    assert result.get(timeout=within(20)) == 5
     assert (result.state, result.successful()) == ("SUCCESS", True)
     again = AsyncResult(result.id)
     assert again.get(timeout=1) == 5
@@ -236,20 +239,20 @@ def test_async_result_finds_the_board_from_every_thread(shared_project: Project)
 def test_async_result_of_a_failure_raises(sims: Any) -> None:
     result = sims.picky.apply_async(["fail"], {}, priority=9, queue="default")
     with pytest.raises(JobFailedError, match="Fail: hopeless"):
-        result.get(timeout=20)
+        result.get(timeout=within(20))
     assert result.state == "FAILURE"
     assert "hopeless" in result.traceback
 
 
 def test_group_chain_and_chord(sims: Any) -> None:
-    assert group(sims.add.s(i, i) for i in range(4))().get(timeout=30) == [0, 2, 4, 6]
-    assert chain(sims.add.s(1, 1), sims.add.s(10), sims.add.s(100))().get(timeout=30) == 112
-    assert chord([sims.add.s(i, i) for i in range(4)])(sims.total.s()).get(timeout=30) == 12
+    assert group(sims.add.s(i, i) for i in range(4))().get(timeout=within(30)) == [0, 2, 4, 6]
+    assert chain(sims.add.s(1, 1), sims.add.s(10), sims.add.s(100))().get(timeout=within(30)) == 112
+    assert chord([sims.add.s(i, i) for i in range(4)])(sims.total.s()).get(timeout=within(30)) == 12
     mixed = group(sims.add.s(i, 0) for i in range(3)) | sims.total.s() | sims.add.s(1000)
-    assert mixed().get(timeout=30) == 1003
+    assert mixed().get(timeout=within(30)) == 1003
     nested = chain(sims.add.s(1, 1), group(sims.add.s(10), sims.add.s(20)), sims.total.s())
-    assert nested().get(timeout=30) == 12 + 22
-    assert chain(sims.add.s(1, 1), sims.add.si(5, 5))().get(timeout=30) == 10
+    assert nested().get(timeout=within(30)) == 12 + 22
+    assert chain(sims.add.s(1, 1), sims.add.si(5, 5))().get(timeout=within(30)) == 10
 
 
 def test_a_worker_refuses_to_revoke_a_job_and_says_what_to_do_instead(
@@ -257,9 +260,11 @@ def test_a_worker_refuses_to_revoke_a_job_and_says_what_to_do_instead(
 ) -> None:
     job = sims.add.submit(1, delay=1.0)
     arguments = {"task_id": str(job.task_id), "terminate": True}
-    [reply] = simcelery.app.control.broadcast("revoke", arguments=arguments, reply=True, timeout=10, limit=1)
+    [reply] = simcelery.app.control.broadcast(
+        "revoke", arguments=arguments, reply=True, timeout=within(10), limit=1
+    )
     assert "is refused: cancel jobs with 'simcelery cancel'" in next(iter(reply.values()))["error"]
-    assert job.result(timeout=20) == 2
+    assert job.result(timeout=within(20)) == 2
     assert "remote command revoke is refused" in shared_project.logs()
 
 
@@ -280,8 +285,8 @@ def test_duplicate_and_forged_messages_do_nothing(sims: Any, shared_project: Pro
     ]:
         queue = lanes.lane("default", "sims.add")
         app.send_task(name, args=[str(count)], task_id=task_id, queue=queue, retry=False)
-    assert job.result(timeout=20) == "ran"
-    assert sims.add.submit(1).result(timeout=20) == 2  # all of them have been taken by now
+    assert job.result(timeout=within(20)) == "ran"
+    assert sims.add.submit(1).result(timeout=within(20)) == 2  # all of them have been taken by now
     wait_until(lambda: "nobody.knows" in shared_project.logs())
     assert count.read_text() == "ran\n"
     assert (job.state, row(job.id).attempt) == ("succeeded", 1)
@@ -308,5 +313,5 @@ def test_the_worker_is_on_the_board_and_renews_its_lease(shared_project: Project
 
 def test_what_a_job_prints_is_on_the_board(sims: Any) -> None:
     job = sims.talk.submit()
-    job.result(timeout=20)
+    job.result(timeout=within(20))
     assert job.log() == "from Python\nfrom a child\nbytes \\xff\nto stderr\n"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 # What a shell, a configuration file, a pattern of files, a format or a log might take for its own.
 ODD = {
@@ -51,20 +52,22 @@ def ran(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_a_home_of_any_name_works(odd: Project) -> None:
     home = odd.environment["SIMCELERY_HOME"]
-    assert home in ran(odd.run("simcelery", "up", timeout=180))
+    assert home in ran(odd.run("simcelery", "up", timeout=within(180)))
     odd.worker()
     submitted = ("submit", "--wait", "--timeout", "2m")
-    cwd, workdir = json.loads(ran(odd.run("simcelery", *submitted, "sims.where", "file=in.txt", timeout=150)))
+    cwd, workdir = json.loads(
+        ran(odd.run("simcelery", *submitted, "sims.where", "file=in.txt", timeout=within(150)))
+    )
     assert cwd == workdir
     assert cwd.startswith(home)
     assert Path(cwd, "out.txt").read_text() == "42"
     shell = ("sh", "-c", 'pwd; cat "$1"', "sh", str(odd.folder / "in.txt"))
-    ran(odd.run("simcelery", *submitted, "--", *shell, timeout=150))
+    ran(odd.run("simcelery", *submitted, "--", *shell, timeout=within(150)))
     ran(odd.run("simcelery", "doctor"))
     assert home in ran(odd.run("simcelery", "spool"))
     assert home in ran(odd.run("simcelery", "down"))
     # Everything is found again, and nobody has taken a name for a command.
-    ran(odd.run("simcelery", "up", timeout=180))
+    ran(odd.run("simcelery", "up", timeout=within(180)))
     assert ran(odd.run("simcelery", "list", "-o", "quiet")).split() == ["2", "1"]
     assert not list(odd.folder.parent.rglob("pwned"))
     assert not Path("/pwned").exists()
@@ -72,7 +75,7 @@ def test_a_home_of_any_name_works(odd: Project) -> None:
 
 @pytest.mark.parametrize("odd", ["a shell's"], indirect=True)
 def test_what_a_killed_worker_left_running_is_ended(odd: Project) -> None:
-    ran(odd.run("simcelery", "up", timeout=180))
+    ran(odd.run("simcelery", "up", timeout=within(180)))
     worker = odd.worker()
     begun = Path(odd.folder, "pid")
     ran(odd.run("simcelery", "submit", "--", "sh", "-c", 'echo $$ > "$1"; sleep 300', "sh", str(begun)))

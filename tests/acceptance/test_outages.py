@@ -10,8 +10,9 @@ import pytest
 from simcelery import services
 from simcelery.settings import Settings
 from tests.acceptance.helpers import LINES
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.servers import Traps, all_succeeded, ask, executions, kill_server, outcomes, submit_traces
+from tests.waiting import wait_until
 
 SLEEP = 5.0
 

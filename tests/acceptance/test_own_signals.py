@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.acceptance.helpers import submit
 from tests.board_helpers import attempts, row, sql
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 WAYS = ("kill", "raise", "library", "thread", "shell", "system", "group", "session")
 
@@ -27,7 +28,7 @@ def test_a_job_that_is_ended_from_within_never_succeeds(project: Project) -> Non
     assert outcomes(project, WAYS, signal.SIGTERM) == [("failed", "LostWorkerError")] * len(WAYS)
     assert sql("SELECT count(*) FROM jobs WHERE error_message NOT LIKE '%SIGTERM%'") == [(0,)]
     assert worker.poll() is None
-    assert submit(project, "signalled.submit('none')").result(timeout=30) == "garbage"
+    assert submit(project, "signalled.submit('none')").result(timeout=within(30)) == "garbage"
 
 
 def test_a_job_that_interrupts_itself_fails(project: Project) -> None:

@@ -18,7 +18,8 @@ from simcelery.board import engine, slices
 from simcelery.board.slices import Outcome, Wanted
 from simcelery.services import Services
 from tests.board_helpers import SUCCESS, attempts, record, registration, sql, worker
-from tests.conftest import Project, make_project, wait_until
+from tests.conftest import Project, make_project
+from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.skipif(_bouncer.MISSING is not None, reason=str(_bouncer.MISSING))
 
@@ -79,14 +80,14 @@ def client(project: Project, code: str) -> list[Job]:
 def test_jobs_run_and_are_cancelled(bounced: Project, tmp_path: Path) -> None:
     bounced.worker()
     [one] = client(bounced, "[sims.add.submit(1, 2)]")
-    assert one.result(timeout=30) == 3
+    assert one.result(timeout=within(30)) == 3
     # By COPY, and by COPY into a temporary table what is not found.
     many = "sims.add.submit_many(({'a': n, 'b': 1} for n in range(%d)), dedupe=%s)"
     jobs = [job for given in ((250, False), (500, True)) for job in client(bounced, many % given)]
     wait_until(lambda: sql("SELECT count(*) FROM jobs WHERE state = 'succeeded'") == [(501,)], 60)
     assert [jobs[n].result() for n in (0, 249, 250, 749)] == [1, 250, 1, 500]
     [after] = client(bounced, "[sims.total.submit(values=[sims.add.submit(1, 1), sims.add.submit(2, 2)])]")
-    assert after.result(timeout=30) == 6
+    assert after.result(timeout=within(30)) == 6
     [long] = client(bounced, f"[sims.trace.submit({str(tmp_path / 'count')!r}, pause=60)]")
     wait_until(lambda: long.state == "running")
     assert bounced.run("simcelery", "cancel", str(long.id), "--wait", "-y").returncode == 0
@@ -99,7 +100,7 @@ def test_a_job_of_a_killed_worker_runs_again(bounced: Project, tmp_path: Path) -
     wait_until(lambda: (tmp_path / "count").exists())
     os.kill(victim.pid, signal.SIGKILL)
     bounced.worker("-c", "1")
-    assert job.result(timeout=60) == "ran"
+    assert job.result(timeout=within(60)) == "ran"
     assert [each["outcome"] for each in attempts(job.id)] == ["lost", "succeeded"]
 
 
@@ -125,7 +126,7 @@ def test_a_finish_is_durable_where_a_claim_was_not(single_lane: Project) -> None
 def test_a_worker_finishes_durably_what_it_claims_in_haste(single_lane: Project) -> None:
     single_lane.worker()
     jobs = client(single_lane, "sims.add.submit_many({'a': n} for n in range(100))")
-    assert [job.result(timeout=60) for job in jobs] == [n + 1 for n in range(100)]
+    assert [job.result(timeout=within(60)) for job in jobs] == [n + 1 for n in range(100)]
     seen = [tuple(each) for each in sql(SEEN)]
     assert len({server for *_, server in seen}) == 1
     claimed = [durable for old, _, durable, _ in seen if old == "pending"]

@@ -12,7 +12,8 @@ import pytest
 
 from tests.acceptance.helpers import submit
 from tests.board_helpers import row
-from tests.conftest import BIN, Project, wait_until
+from tests.conftest import BIN, Project
+from tests.waiting import wait_until, within
 
 FRESH = {"SIMCELERY_PRELOAD": "false"}
 
@@ -63,7 +64,7 @@ def test_each_pool_child_imports_the_workflows_and_the_worker_does_not(
     wait_until(lambda: len(imported(tmp_path / "imported")) == 3)  # one only told the worker
     assert worker.pid not in imported(tmp_path / "imported")
     first = submit(project, "threaded.submit()")
-    ran_in = first.result(timeout=30)
+    ran_in = first.result(timeout=within(30))
     assert psutil.Process(ran_in).ppid() == worker.pid
     assert ran_in in imported(tmp_path / "imported")
     assert "loading the workflows has begun" not in project.logs()
@@ -79,7 +80,7 @@ def test_each_pool_child_imports_the_workflows_and_the_worker_does_not(
 def test_openmp_that_ran_during_the_import_runs_in_jobs(project: Project) -> None:
     define(project, OPENMP)
     project.worker("-c", "1", **FRESH)
-    assert submit(project, "parallel.submit()").result(timeout=30) == "done"
+    assert submit(project, "parallel.submit()").result(timeout=within(30)) == "done"
 
 
 def test_a_worker_shows_what_it_learned_of_its_workflows(project: Project) -> None:

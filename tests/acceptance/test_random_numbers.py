@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 pytest.importorskip("numpy")
 
@@ -75,7 +76,7 @@ def _jobs(project: Project, *ids: str) -> list[dict]:  # type: ignore[type-arg]
 def _submit(project: Project, workflow: str, number: int, *options: str) -> list[str]:
     (project.folder / "each.jsonl").write_text("".join(f'{{"n": {n}}}\n' for n in range(number)))
     command = ("submit", workflow, *options, "--each", "each.jsonl", "--wait", "-o", "quiet")
-    done = project.run("simcelery", *command, timeout=90)
+    done = project.run("simcelery", *command, timeout=within(90))
     assert done.returncode == 0, done.stderr + project.logs()
     return done.stdout.split()
 

@@ -15,8 +15,9 @@ import redis
 from simcelery import services
 from simcelery.settings import Settings
 from tests import redis_errors
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.servers import all_succeeded, ask, executions
+from tests.waiting import wait_until
 
 Own = tuple[Settings, Project]
 

@@ -17,8 +17,9 @@ import redis
 from simcelery import services
 from simcelery.settings import Settings
 from tests.board_helpers import lane
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.servers import all_succeeded, ask, executions, kill_server, outcomes, submit_traces
+from tests.waiting import wait_until
 
 RESTARTS = 20
 JOBS = 2000

@@ -11,7 +11,8 @@ from simcelery.board import engine
 from simcelery.services import programs
 from tests.acceptance.helpers import executions, submit
 from tests.board_helpers import attempts, sql, state
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 
 def postgres_tool(project: Project, name: str, *arguments: str) -> None:
@@ -45,7 +46,7 @@ def test_a_worker_whose_id_another_one_has_ends_and_no_job_is_lost(project: Proj
     log = (project.folder / "worker0.log").read_text()
     assert len(re.findall("the board no longer knows this worker.*start it anew", log)) == 1
     for job in jobs:
-        assert job.result(timeout=90) == "ran"
+        assert job.result(timeout=within(90)) == "ran"
     for job in jobs:
         assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
     assert second.poll() is None

@@ -14,8 +14,9 @@ import pytest
 import simcelery
 from tests.acceptance.helpers import executions, submit, submit_command, wait_for_command
 from tests.board_helpers import attempts, row
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.processes import command_alive, sleeper
+from tests.waiting import wait_until, within
 
 
 def released(number: int, cause: str = "shutdown") -> bool:
@@ -32,7 +33,7 @@ def test_a_job_that_listens_saves_its_work_and_is_released(project: Project, tmp
     wait_until(lambda: job.state == "running")
     wait_until((tmp_path / "saved.began").exists)
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(within(20)) == 0
     assert (tmp_path / "saved").read_text() == "half done"
     assert released(job.id)
 
@@ -46,7 +47,7 @@ def test_a_job_that_does_not_listen_gets_the_grace_period_and_is_released(
     wait_until(lambda: executions(count) == 1)
     asked_at = time.monotonic()
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(within(20)) == 0
     assert time.monotonic() - asked_at > 1.9
     assert released(job.id)
     project.worker("-c", "1")
@@ -59,7 +60,7 @@ def test_a_job_that_ends_within_the_grace_period_has_succeeded(project: Project,
     job = submit(project, f"trace.submit({str(count)!r}, pause=2.0)")
     wait_until(lambda: executions(count) == 1)
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(within(20)) == 0
     assert job.state == "succeeded"
 
 
@@ -72,7 +73,7 @@ def test_a_command_is_warned_with_sigterm_and_released(project: Project, tmp_pat
     job = submit_command(project, "sh", "-c", script)
     wait_until(Path(f"{saved}.began").exists)
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(within(20)) == 0
     assert saved.read_text() == "checkpoint\n"
     assert released(job.id)
 
@@ -84,7 +85,7 @@ def test_a_command_that_ignores_the_warning_is_killed_with_all_its_processes(pro
     job = submit_command(project, "sh", "-c", script)
     wait_for_command(f"sleep {seconds}", 2)
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(within(20)) == 0
     assert command_alive(f"sleep {seconds}") == 0
     assert released(job.id)
 
@@ -95,7 +96,7 @@ def test_a_workflow_that_swallows_everything_is_killed_and_released(project: Pro
     job = submit(project, f"deaf.submit({str(count)!r})")
     wait_until(lambda: executions(count) == 1)
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(within(20)) == 0
     assert released(job.id)
 
 
@@ -106,11 +107,11 @@ def test_no_job_is_claimed_once_the_worker_is_told_to_end(project: Project, tmp_
     wait_until(lambda: executions(first) == 1)
     worker.terminate()
     waiting = submit(project, f"trace.submit({str(second)!r})")
-    assert worker.wait(20) == 0
+    assert worker.wait(within(20)) == 0
     assert (running.state, waiting.state) == ("succeeded", "pending")
     assert executions(second) == 0
     project.worker("-c", "1")
-    assert waiting.result(timeout=20) == "ran"
+    assert waiting.result(timeout=within(20)) == "ran"
 
 
 def test_a_fail_in_the_grace_period_is_a_failure(project: Project, tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_a_fail_in_the_grace_period_is_a_failure(project: Project, tmp_path: Pat
     job = submit(project, f"listener.submit({str(tmp_path / 'saved')!r}, then='fail')")
     wait_until((tmp_path / "saved.began").exists)
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(within(20)) == 0
     assert job.state == "failed"
 
 
@@ -168,7 +169,7 @@ def test_ctrl_c_waits_for_the_grace_period_and_a_second_one_releases_at_once(
     assert job.state == "running"
     assert worker.poll() is None
     worker.send_signal(signal.SIGINT)
-    worker.wait(10)
+    worker.wait(within(10))
     assert released(job.id)
     assert "Ctrl+C again releases them now" in project.logs()
 
@@ -184,7 +185,7 @@ def test_a_third_ctrl_c_ends_the_worker_and_all_processes_of_its_jobs(project: P
     for _ in range(3):
         worker.send_signal(signal.SIGINT)
         time.sleep(0.5)
-    assert worker.wait(5) == 1
+    assert worker.wait(within(5)) == 1
     wait_until(lambda: command_alive(f"sleep {seconds}") == 0, 15)
     project.worker("-c", "1")
     wait_until(lambda: row(job.id).attempt == 2)
@@ -209,7 +210,7 @@ def test_ctrl_c_in_a_terminal_reaches_neither_the_jobs_nor_their_commands(
     wait_for_command(f"sleep {seconds}")
     (tmp_path / "go").touch()
     wait_until(lambda: b"stopping; running jobs have" in (tmp_path / "terminal.log").read_bytes(), 30)
-    terminal.wait(60)
+    terminal.wait(within(60))
     assert not saved.exists()
     assert command_alive(f"sleep {seconds}") == 0
     assert released(job.id)
@@ -222,7 +223,7 @@ def test_max_jobs_is_exact(project: Project, tmp_path: Path) -> None:
     done = project.python("import sims; list(sims.add.submit_many({'a': i} for i in range(9)))")
     assert done.returncode == 0, done.stderr
     worker = project.worker("-c", "2", "--max-jobs", "5")
-    assert worker.wait(30) == 0
+    assert worker.wait(within(30)) == 0
     assert simcelery.jobs().counts() == {"succeeded": 5, "pending": 4}
 
 
@@ -230,7 +231,7 @@ def test_max_idle_ends_an_idle_worker_and_no_other(project: Project, tmp_path: P
     count = tmp_path / "count"
     job = submit(project, f"trace.submit({str(count)!r}, pause=4.0)")
     worker = project.worker("-c", "1", "--max-idle", "2s")
-    assert worker.wait(30) == 0
+    assert worker.wait(within(30)) == 0
     assert job.state == "succeeded"
 
 
@@ -243,7 +244,7 @@ def test_drain_ends_when_nothing_is_left_and_does_all_of_it(project: Project, tm
     """
     assert project.python(code).returncode == 0
     worker = project.worker("-c", "2", "--drain")
-    assert worker.wait(60) == 0
+    assert worker.wait(within(60)) == 0
     assert simcelery.jobs().counts() == {"succeeded": 22}
 
 
@@ -253,7 +254,7 @@ def test_before_its_walltime_ends_a_worker_warns_its_jobs_and_a_loss_is_counted(
     count = tmp_path / "count"
     job = submit(project, f"trace.submit({str(count)!r}, pause=60.0)")
     worker = project.worker("-c", "1", "--walltime", "12", SIMCELERY_SHUTDOWN_GRACE="1")
-    assert worker.wait(40) == 0
+    assert worker.wait(within(40)) == 0
     [ended] = attempts(job.id)
     assert (ended["outcome"], ended["cause"]) == ("lost", "walltime")
     assert (row(job.id).state, row(job.id).losses, row(job.id).failures) == ("pending", 1, 0)
@@ -269,7 +270,7 @@ def test_slurm_tells_the_walltime_by_itself(project: Project, tmp_path: Path) ->
         SLURM_JOB_END_TIME=str(int(time.time()) + 20),
     )
     job = submit(project, f"listener.submit({str(tmp_path / 'saved')!r})")
-    assert worker.wait(40) == 0
+    assert worker.wait(within(40)) == 0
     assert (tmp_path / "saved").read_text() == "half done"
     [ended] = attempts(job.id)
     assert (ended["outcome"], ended["scheduler_job_id"]) == ("released", "4711")
@@ -282,7 +283,7 @@ def test_startup_runs_once_in_each_child_before_its_first_job(project: Project, 
     project.environment["STARTED"] = str(tmp_path / "started")
     project.worker("-c", "2", "--startup", "sims:warm_up")
     jobs = [submit(project, "is_warm.submit()") for _ in range(6)]
-    assert all(job.result(timeout=20) for job in jobs)
+    assert all(job.result(timeout=within(20)) for job in jobs)
     pids = (tmp_path / "started").read_text().split()
     assert len(pids) == len(set(pids)) == 2
 
@@ -298,7 +299,7 @@ def test_a_startup_that_fails_ends_the_worker_and_costs_no_job(project: Project)
         stderr=subprocess.STDOUT,
     )
     project.processes.append(worker)
-    assert worker.wait(30) == 1
+    assert worker.wait(within(30)) == 1
     assert "the function named by --startup failed" in log.read_text()
     assert "no such device" in log.read_text()
     assert job.state == "pending"
@@ -310,7 +311,7 @@ def test_a_worker_can_be_stopped_while_its_children_start(project: Project, tmp_
     worker = project.worker("-c", "2", "--startup", "sims:slow_start", STARTED=str(started))
     wait_until(started.exists)
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(within(20)) == 0
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import pytest
 
 from simcelery import services
 from simcelery.settings import Settings
-from tests.conftest import BIN, Project, wait_until
+from tests.conftest import BIN, Project
 from tests.servers import all_succeeded, executions, kill_server, outcomes, submit_traces
+from tests.waiting import wait_until, within
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_worker_that_must_end_while_postgres_hangs_leaves_its_outcome_in_the_s
     wait_until(lambda: list(settings.spool.glob("*.json")), 15)
     for process in frozen:
         process.resume()
-    worker.wait(60)
+    worker.wait(within(60))
     project.worker("-c", "1")
     wait_until(lambda: all_succeeded(settings, 1), 40)
     assert (executions(count), outcomes(settings)) == (1, [["succeeded"]])

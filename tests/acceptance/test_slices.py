@@ -15,8 +15,9 @@ from simcelery import services
 from simcelery.settings import Settings
 from tests.acceptance.helpers import LINES
 from tests.board_helpers import lane, sql
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.servers import all_succeeded, ask, kill_server
+from tests.waiting import wait_until, within
 
 # Most jobs wait on the board, and are run without ever having had a message.
 NARROW = {"SIMCELERY_PUBLISH_WINDOW": "20"}
@@ -93,7 +94,7 @@ def test_a_process_killed_at_any_line_inside_a_slice_costs_no_job(
     (once / line).unlink()
     wait_until((once / line).exists)
     if action == "kill-parent":
-        assert worker.wait(20) == -signal.SIGKILL
+        assert worker.wait(within(20)) == -signal.SIGKILL
         project.worker("-c", "1", **NARROW)
     wait_until(lambda: settled(3000), 60)
     ran = runs(tmp_path / "ran")

@@ -11,8 +11,9 @@ import pytest
 
 from tests.acceptance.helpers import submit, submit_command, wait_for_command
 from tests.board_helpers import attempts, row
-from tests.conftest import BIN, Project, wait_until
+from tests.conftest import BIN, Project
 from tests.processes import command_alive, sleeper
+from tests.waiting import wait_until
 
 if shutil.which("sbatch") is None or subprocess.run(["sinfo"], capture_output=True).returncode != 0:
     pytest.skip("no Slurm runs here", allow_module_level=True)

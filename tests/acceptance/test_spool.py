@@ -34,8 +34,9 @@ from tests.board_helpers import (
     state,
     worker,
 )
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.servers import all_succeeded, executions, kill_server, outcomes, submit_traces
+from tests.waiting import wait_until, within
 
 PUSH = """
 from simcelery.settings import get_settings
@@ -72,7 +73,7 @@ def test_a_worker_that_must_end_while_postgres_is_away_leaves_its_outcome_to_oth
     kill_server(settings, "postgres")
     wait_until(lambda: spooled(settings))
     doomed.send_signal(signal.SIGTERM)
-    assert doomed.wait(20) == 0
+    assert doomed.wait(within(20)) == 0
     assert len(spooled(settings)) == 1
     assert settings.spool.stat().st_mode & 0o077 == 0
     services.up(settings)
@@ -148,9 +149,9 @@ def test_a_process_killed_at_any_line_of_the_spool_loses_no_outcome_and_doubles_
     cut_off(project, job.id)
     wait_until(lambda: (once / line).exists())
     if line == "after_spool_delivery":  # the worker itself delivers, and is what dies
-        assert first.wait(20) == -signal.SIGKILL
+        assert first.wait(within(20)) == -signal.SIGKILL
         project.worker("-c", "1")
-    assert job.result(timeout=40) == "ran"
+    assert job.result(timeout=within(40)) == "ran"
     assert executions(count) == runs
     assert [one["outcome"] for one in attempts(job.id)] == ["lost"] * (runs - 1) + ["succeeded"]
     assert all(one["late_outcome"] is None for one in attempts(job.id))
@@ -303,6 +304,6 @@ def test_a_corrupt_file_keeps_no_worker_from_its_work(project: Project, tmp_path
     project.worker("-c", "1")
     submit_traces(project, [count])
     [job] = simcelery.jobs()
-    assert job.result(timeout=20) == "ran"
+    assert job.result(timeout=within(20)) == "ran"
     time.sleep(2.5)  # two renewals, with the files in their way
     assert "failed; it goes on" not in project.logs()

@@ -6,7 +6,8 @@ import pytest
 
 from tests.acceptance.helpers import submit
 from tests.board_helpers import attempts, sql
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 COMMANDS = (("doctor",), ("workers",), ("explain", "last"))
 
@@ -30,21 +31,21 @@ def test_a_worker_with_older_files_than_the_submitter_is_named_until_it_is_resta
     sims = project.folder / "sims.py"
     sims.write_text(sims.read_text().replace("import os\n", "import os\nimport helpers\n", 1))
     worker = project.worker()
-    submit(project, "add.submit(1)").result(timeout=60)
+    submit(project, "add.submit(1)").result(timeout=within(60))
     for command in COMMANDS:
         assert " older " not in said(project, *command)
     edit(project, changed)
     before = submit(project, "add.submit(2)")
-    before.result(timeout=60)
+    before.result(timeout=within(60))
     for command in COMMANDS:
         text = said(project, *command)
         assert "w0@" in text
         assert " older sims.py" in text, text
         assert "restart it" in text
     worker.terminate()
-    worker.wait(60)
+    worker.wait(within(60))
     project.worker()
-    submit(project, "add.submit(3)").result(timeout=60)
+    submit(project, "add.submit(3)").result(timeout=within(60))
     for command in COMMANDS:
         assert " older " not in said(project, *command)
 
@@ -65,12 +66,12 @@ def test_an_attempt_is_recorded_with_the_code_that_ran(project: Project) -> None
     project.worker("-c", "1")
     sims = project.folder / "sims.py"
     before = submit(project, "add.submit(1)")
-    before.result(timeout=60)
+    before.result(timeout=within(60))
     sims.write_text("# a line that moves all others\n" + sims.read_text().replace("return a + b", "return 0"))
     after = submit(project, "relaxed.submit(1.0)")
-    after.result(timeout=60)
+    after.result(timeout=within(60))
     again = submit(project, "add.submit(5)")
-    again.result(timeout=60)
+    again.result(timeout=within(60))
     ran = [one["code_version"] for job in (before, again) for one in attempts(job.id)]
     assert len(ran) == 2
     assert len(set(ran)) == 1

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psycopg
 
-from tests.conftest import BIN, Project, wait_until
+from tests.conftest import BIN, Project
+from tests.waiting import wait_until, within
 
 
 def submit(project: Project, *options: str, stdin: Path | None = None, **extra: str) -> subprocess.Popen[str]:
@@ -53,7 +54,7 @@ def test_interrupted_and_repeated_each_job_is_recorded_once(project: Project) ->
     wait_until(lambda: (reached / "after_record").exists(), 60)
     assert recorded(project)[0] == 10_000
     process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=within(60))
     assert (process.returncode, out) == (130, "")
     assert "interrupted: 10,000 jobs recorded (ids " in error
     assert "the same command, once more, goes on from there" in error
@@ -74,14 +75,14 @@ def test_a_bad_line_of_a_large_file_is_found_before_anything_is_recorded(project
 def test_a_bad_line_of_stdin_says_what_is_recorded_and_how_to_go_on(project: Project) -> None:
     path = lines(project, 11_000, '{"a": "x"}\n')
     process = submit(project, "--each", "-", "--dedupe", stdin=path)
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=within(60))
     assert (process.returncode, out) == (2, "")
     assert "stdin line 11001: sims.add: parameter 'a'" in error
     assert "10,000 jobs recorded; the same command, once more, goes on from there" in error
     assert recorded(project)[0] == 10_000
     path = lines(project, 11_001)
     process = submit(project, "--each", "-", "--dedupe", "-o", "quiet", stdin=path)
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=within(60))
     assert (process.returncode, error) == (0, "")
     assert len(set(out.split())) == 11_001
     assert recorded(project) == (11_001, 11_001)

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import psycopg
 import pytest
 
-from tests.conftest import BIN, Project, wait_until
+from tests.conftest import BIN, Project
+from tests.waiting import wait_until, within
 
 BOTH = pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 
@@ -49,7 +50,7 @@ def interrupted_at(failpoint: str, project: Project, *options: str, how: int = s
 def the_line(process: subprocess.Popen[str], how: int) -> str:
     """Interrupt a submission that prints nothing but the line that says what is recorded."""
     process.send_signal(how)
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=within(60))
     assert (process.returncode, out) == (130, ""), error
     [line] = filter(None, error.splitlines())
     assert line.startswith("simcelery: interrupted: ")
@@ -148,7 +149,7 @@ def test_while_it_prints(project: Project) -> None:
     assert process.stdout is not None
     begun = os.read(process.stdout.fileno(), 1)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=within(60))
     assert (process.returncode, begun) == (130, b"[")
     assert re.search(rf"interrupted: 1,500 jobs recorded \(ids {span(ids(project))}\)", error)
 
@@ -173,7 +174,7 @@ def test_interrupted_twice_it_leaves_at_once_and_says_what_is_not_known(project:
 
 def test_what_is_said_first_is_not_part_of_the_answer(project: Project) -> None:
     process = start(project, "a=1", "-q", "nowhere", "--wait", "--timeout", "1s", "-o", "json")
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=within(60))
     assert process.returncode == 1
     assert error.startswith(f"job {ids(project)[0]}\n")
     assert out == ""

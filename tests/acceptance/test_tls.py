@@ -12,8 +12,9 @@ import pytest
 from simcelery.board.encryption import in_words
 from simcelery.broker.encryption import VerifiedConnection, gap
 from simcelery.services import Services
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
 from tests.tls import Authority, Certificate, proxy
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("openssl"), reason="the program openssl makes the certificates"

@@ -13,7 +13,8 @@ import pytest
 from simcelery.execution import places
 from tests.acceptance.helpers import submit
 from tests.board_helpers import attempts, row, sql
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 Break = Callable[[Path], object]
 
@@ -126,7 +127,7 @@ def test_a_worker_that_could_run_nothing_does_not_start(project: Project, tmp_pa
 
 def start(project: Project, **extra: str) -> subprocess.CompletedProcess[str]:
     """A worker that is expected to end at once."""
-    return project.run("celery", "-A", "simcelery", "worker", "-c", "1", timeout=60, **extra)
+    return project.run("celery", "-A", "simcelery", "worker", "-c", "1", timeout=within(60), **extra)
 
 
 def test_doctor_names_the_folder_and_what_is_wrong(project: Project, root: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from tests.acceptance.helpers import submit
 from tests.board_helpers import attempts, row, sql
-from tests.conftest import Project, wait_until
+from tests.conftest import Project
+from tests.waiting import wait_until, within
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,7 @@ def test_a_workflow_runs_in_a_folder_of_its_attempts_own_and_its_files_stay_ther
 ) -> None:
     project.worker("-c", "2")
     jobs = [submit(project, f"where.submit('text {n}')") for n in range(3)]
-    results = [job.result(timeout=30) for job in jobs]
+    results = [job.result(timeout=within(30)) for job in jobs]
     assert len({result["folder"] for result in results}) == 3
     for n, (job, result) in enumerate(zip(jobs, results, strict=True)):
         folder = Path(result["folder"])
@@ -43,7 +44,7 @@ def test_a_workflow_runs_in_a_folder_of_its_attempts_own_and_its_files_stay_ther
 def test_the_path_tells_the_board_the_job_the_attempt_and_the_claim(project: Project, root: Path) -> None:
     project.worker()
     job = submit(project, "where.submit('x')")
-    folder = Path(job.result(timeout=30)["folder"])
+    folder = Path(job.result(timeout=within(30))["folder"])
     claim = attempts(job.id)[0]["claim_id"]
     board, millions, thousands, name = folder.relative_to(root).parts
     assert (millions, thousands) == (f"{job.id // 1_000_000:03}", f"{job.id // 1000 % 1000:03}")
@@ -63,8 +64,8 @@ def test_the_folders_of_many_jobs_that_write_nothing_are_gone(project: Project, 
 
 def test_a_folder_that_was_empty_is_the_next_jobs_under_its_own_name(project: Project, root: Path) -> None:
     project.worker("-c", "1")
-    first = submit(project, "where.submit()").result(timeout=30)
-    second = submit(project, "where.submit('mine')").result(timeout=30)
+    first = submit(project, "where.submit()").result(timeout=within(30))
+    second = submit(project, "where.submit('mine')").result(timeout=within(30))
     assert first["folder"] != second["folder"]
     assert folders(root) == [Path(second["folder"])]
     assert Path(second["absolute"]).read_text() == "mine"
@@ -74,17 +75,17 @@ def test_a_folder_that_was_empty_is_the_next_jobs_under_its_own_name(project: Pr
 def test_whatever_a_job_does_with_its_folder_the_next_one_has_its_own(project: Project, how: str) -> None:
     project.worker("-c", "1")
     before = submit(project, f"where.submit(then={how!r})")
-    before.wait(timeout=30)
-    after = submit(project, "where.submit('x')").result(timeout=30)
+    before.wait(timeout=within(30))
+    after = submit(project, "where.submit('x')").result(timeout=within(30))
     assert after["folder"] == after["shell"]
     assert Path(after["absolute"]).read_text() == "x"
-    assert submit(project, "where_the_worker_is.submit()").result(timeout=30) == str(project.folder)
+    assert submit(project, "where_the_worker_is.submit()").result(timeout=within(30)) == str(project.folder)
 
 
 def test_a_workflow_may_ask_for_the_workers_folder(project: Project, root: Path) -> None:
     project.worker("-c", "1")
     job = submit(project, "where_the_worker_is.submit()")
-    assert job.result(timeout=30) == str(project.folder)
+    assert job.result(timeout=within(30)) == str(project.folder)
     assert attempts(job.id)[0]["workdir"] is None
     assert folders(root) == []
 
@@ -92,7 +93,7 @@ def test_a_workflow_may_ask_for_the_workers_folder(project: Project, root: Path)
 @pytest.mark.parametrize("method", ["fork"])
 def test_processes_of_a_job_are_where_it_is(project: Project, root: Path, method: str) -> None:
     project.worker("-c", "1")
-    mine, its = submit(project, f"where_its_processes_are.submit({method!r})").result(timeout=30)
+    mine, its = submit(project, f"where_its_processes_are.submit({method!r})").result(timeout=within(30))
     assert mine == its
     assert Path(mine).is_relative_to(root)
 
@@ -104,9 +105,9 @@ def test_a_module_beside_the_workflows_is_found_from_within_a_job(project: Proje
     with (project.folder / "sims.py").open("a") as file:
         file.write("\nsys.path.append('lib')\n")
     project.worker("-c", "1")
-    found = submit(project, "imports_late.submit('beside')").result(timeout=30)
+    found = submit(project, "imports_late.submit('beside')").result(timeout=within(30))
     assert found == str(project.folder / "beside.py")
-    found = submit(project, "imports_late.submit('below')").result(timeout=30)
+    found = submit(project, "imports_late.submit('below')").result(timeout=within(30))
     assert found == str(project.folder / "lib" / "below.py")
 
 
@@ -115,7 +116,7 @@ def test_what_a_job_starts_finds_the_settings_of_its_worker(project: Project) ->
     (project.folder / "simcelery.toml").write_text('workflows = ["sims"]\ndefault_queue = "elsewhere"\n')
     project.worker("-c", "1", "-Q", "elsewhere")
     job = submit(project, "shell.submit('simcelery submit sims.add a=1 -o quiet')")
-    inner = int(job.result(timeout=60))
+    inner = int(job.result(timeout=within(60)))
     wait_until(lambda: row(inner).state == "succeeded", 30)
     assert row(inner).queue == "elsewhere"
 
@@ -123,7 +124,7 @@ def test_what_a_job_starts_finds_the_settings_of_its_worker(project: Project) ->
 def test_the_attempt_of_a_killed_child_names_the_folder_with_its_files(project: Project, root: Path) -> None:
     project.worker("-c", "1")
     job = submit(project, "half_done.submit()")
-    job.wait(timeout=60)
+    job.wait(timeout=within(60))
     first = attempts(job.id)[0]
     assert first["outcome"] == "lost"
     assert (Path(first["workdir"]) / "half.txt").read_text() == "half"
@@ -133,5 +134,5 @@ def test_the_root_that_a_worker_makes_lets_a_group_in(project: Project, tmp_path
     root = tmp_path / "made" / "attempts"
     project.worker("-c", "1", SIMCELERY_WORKDIR_ROOT=str(root), SIMCELERY_WORKDIR_MODE="2750")
     job = submit(project, "about_me.submit()")
-    job.result(timeout=30)
+    job.result(timeout=within(30))
     assert root.stat().st_mode & 0o7777 == 0o2750

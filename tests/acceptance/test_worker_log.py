@@ -11,7 +11,8 @@ import pytest
 from simcelery import services
 from tests.acceptance.helpers import submit, submit_command
 from tests.board_helpers import sql
-from tests.conftest import BIN, Project, wait_until
+from tests.conftest import BIN, Project
+from tests.waiting import wait_until, within
 
 LEVELS = [(), ("-l", "INFO")]
 LINE = re.compile(r"^\[[^]]*: (?:INFO|WARNING|ERROR)/[^]]*\] (.*)$", re.MULTILINE)
@@ -83,7 +84,7 @@ def test_what_was_cancelled_or_handed_back_has_a_line_too(project: Project) -> N
     cancelled.cancel()
     wait_until(lambda: len(ends(project)) == 1, 60)
     worker.terminate()
-    worker.wait(60)
+    worker.wait(within(60))
     first, second = ends(project)
     assert re.fullmatch(rf"job {cancelled.id} sims\.listener was cancelled after \S+ s: .*", first)
     assert re.match(rf"job {held.id} sims\.listener was interrupted after \S+ s and is pending again", second)
@@ -109,9 +110,9 @@ def test_a_worker_that_was_asked_to_be_quiet_is(project: Project) -> None:
         stderr=subprocess.PIPE,
     )
     project.processes.append(process)
-    assert submit(project, "add.submit(1)").result(timeout=60) == 2
+    assert submit(project, "add.submit(1)").result(timeout=within(60)) == 2
     process.terminate()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=within(60))
     assert b"INFO" not in errors
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import Project
+from tests.waiting import within
 
 WORKER = ("celery", "-A", "simcelery", "worker", "-c", "1")
 
 
 def one_line(project: Project, *options: str, **environment: str) -> str:
     """What a worker that must not start says."""
-    done = project.run(*WORKER, *options, timeout=30, **environment)
+    done = project.run(*WORKER, *options, timeout=within(30), **environment)
     assert done.returncode in (2, 3)
     assert "Traceback" not in done.stderr
     [line] = [line for line in done.stderr.splitlines() if line.startswith("simcelery: ")]

@@ -26,7 +26,7 @@ from simcelery.services import Services
 from simcelery.submission import bulk, submit
 from simcelery.submission.handle import Jobs
 from tests.board_helpers import lane, row, sql
-from tests.conftest import wait_until
+from tests.waiting import wait_until
 
 
 @simcelery.workflow(name="point")

@@ -15,6 +15,7 @@ from simcelery.errors import BoardUnreachableError, SubmissionInterruptedError
 from simcelery.services import Services
 from simcelery.submission import bulk, submit
 from tests.conftest import Project
+from tests.waiting import within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -79,7 +80,7 @@ def test_what_became_of_the_chunk_under_way_is_said_whatever_else_happened(
             )
 
     def stop() -> None:
-        assert commits.reached.wait(10)
+        assert commits.reached.wait(within(10))
         interrupted()
 
     commits.before[lost] = cut
@@ -91,10 +92,10 @@ def test_what_became_of_the_chunk_under_way_is_said_whatever_else_happened(
 
 def test_after_one_interruption_the_chunk_under_way_counts(commits: Commits) -> None:
     go_on = threading.Event()
-    commits.before[2] = lambda: go_on.wait(10)
+    commits.before[2] = lambda: go_on.wait(within(10))
 
     def stop() -> None:
-        assert commits.reached.wait(10)
+        assert commits.reached.wait(within(10))
         threading.Timer(0.2, go_on.set).start()
         interrupted()
 
@@ -105,10 +106,10 @@ def test_after_one_interruption_the_chunk_under_way_counts(commits: Commits) -> 
 
 def test_after_a_second_interruption_nobody_claims_to_know(commits: Commits) -> None:
     go_on = threading.Event()
-    commits.before[2] = lambda: go_on.wait(10)
+    commits.before[2] = lambda: go_on.wait(within(10))
 
     def stop() -> None:
-        assert commits.reached.wait(10)
+        assert commits.reached.wait(within(10))
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         interrupted()
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from simcelery.services import Services
+from tests.waiting import within
 
 # What `import` of these loads, apart from the standard library.
 CLICK = {"simcelery", "click"}
@@ -27,7 +28,7 @@ def loaded(code: str, *arguments: str) -> set[str]:
     """The modules that are loaded at the end of a fresh process."""
     ending = "; print(*sys.modules, file=sys.stderr)"
     command = [sys.executable, "-c", f"import sys; {code}{ending}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=within(60), check=False)
     assert done.returncode == 0, done.stderr
     return set(done.stderr.splitlines()[-1].split())
 

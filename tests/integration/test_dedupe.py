@@ -23,6 +23,7 @@ from simcelery.submission.submit import prepare, submit_prepared
 from simcelery.worker import announced
 from simcelery.workflows.definition import Definition
 from tests.board_helpers import ERROR, finish, must_claim, new_job, sql, state, worker
+from tests.waiting import within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -151,7 +152,7 @@ def test_a_job_that_was_being_recorded_meanwhile_is_found(
         spot.submit_many(items(fingerprints._TAIL + 1))
         with ThreadPoolExecutor(1) as pool:
             found = pool.submit(lambda: spot.submit(x=3, dedupe=True))
-            assert waits.wait(60)
+            assert waits.wait(within(60))
             slow.execute(
                 "INSERT INTO jobs (id, task_id, workflow, parameters, state, queue, priority, max_attempts, "
                 "max_losses, submitted_by) VALUES (currval('jobs_id_seq'), gen_random_uuid(), 'spot', "

@@ -35,6 +35,7 @@ from simcelery.services import account, embedded, place, programs
 from simcelery.services.process import alive, wait_until
 from simcelery.services.state import this_machine
 from simcelery.settings import Settings
+from tests.waiting import within
 
 ROOT = os.geteuid() == 0
 REPOSITORY = Path(simcelery.__file__).parent.parent
@@ -124,7 +125,7 @@ def start(home: Path, action: str, **options: object) -> subprocess.Popen[str]:
 def run(home: Path, action: str, **options: object) -> object:
     """`start`, and its result. That it returns shows that no server holds on to the pipes."""
     process = start(home, action, **options)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=within(60))
     assert process.returncode == 0, err
     return json.loads(out)
 
@@ -408,7 +409,7 @@ def test_concurrent_ups_of_a_new_home_agree(fresh: Settings) -> None:
     processes = [start(fresh.home, "up") for _ in range(3)]
     results = []
     for process in processes:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=within(60))
         assert process.returncode == 0, err
         results.append(json.loads(out))
 
@@ -420,7 +421,7 @@ def test_concurrent_ups_of_a_new_home_agree(fresh: Settings) -> None:
 def test_a_first_up_that_is_killed_half_way_leaves_no_trouble(fresh: Settings) -> None:
     env = {"SIMCELERY_FAILPOINTS": "services_after_initdb=kill"}
     process = start(fresh.home, "up", env=env)
-    process.communicate(timeout=60)
+    process.communicate(timeout=within(60))
     assert process.returncode == -signal.SIGKILL
 
     urls = services.up(fresh)

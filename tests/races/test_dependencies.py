@@ -24,7 +24,7 @@ from tests.board_helpers import (
     state,
     worker,
 )
-from tests.conftest import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("board")
 

@@ -14,19 +14,20 @@ from simcelery.errors import JobNotFoundError, StateError
 from simcelery.submission import manage
 from simcelery.submission.handle import Jobs
 from tests.board_helpers import ERROR, finish, must_claim, record, row, sql, state, worker
+from tests.waiting import within
 
 pytestmark = pytest.mark.usefixtures("board")
 
 ASKED: dict[str, Callable[[Job], Any]] = {
     "state": lambda job: job.state,
     "progress": lambda job: job.progress,
-    "wait": lambda job: job.wait(5),
+    "wait": lambda job: job.wait(within(5)),
     "result": lambda job: job.result(5),
     "cancel": lambda job: job.cancel(),
     "retry": lambda job: job.retry(),
     "log": lambda job: job.log(),
     "attempts": lambda job: job.attempts(),
-    "as_completed": lambda job: list(simcelery.as_completed([job], timeout=5)),
+    "as_completed": lambda job: list(simcelery.as_completed([job], timeout=within(5))),
     "results": lambda job: Jobs([record_of(job)], "w").results(5),
 }
 

@@ -26,7 +26,7 @@ from tests.board_helpers import (
     state,
     worker,
 )
-from tests.conftest import wait_until
+from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -121,12 +121,12 @@ def test_a_child_that_is_recorded_meanwhile_keeps_its_parent() -> None:
         with engine.begin() as connection:
             [child] = jobs.record(connection, [new_job(parents=[parent.id])])
             started.set()
-            go.wait(10)
+            go.wait(within(10))
         return child
 
     with ThreadPoolExecutor(1) as pool:
         child = pool.submit(records)
-        started.wait(10)
+        started.wait(within(10))
         assert prune() == 0  # the recorder holds the parent, and nobody waits for it
         assert not child.done()
         go.set()

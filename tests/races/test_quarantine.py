@@ -28,7 +28,7 @@ from tests.board_helpers import (
     state,
 )
 from tests.board_helpers import worker as any_worker
-from tests.conftest import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("board")
 

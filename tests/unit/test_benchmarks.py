@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import within
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
 
@@ -18,7 +20,7 @@ def run(script: str, *options: object) -> str:
         [sys.executable, ROOT / "benchmarks" / f"{script}.py", *map(str, options)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=within(120),
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ from simcelery.errors import BoardUnreachableError
 from simcelery.settings import Settings
 from simcelery.worker import chores
 from simcelery.worker.chores import Chores
+from tests.waiting import within
 
 
 def test_the_end_of_a_worker_does_not_do_what_its_thread_is_doing(tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ def test_the_end_of_a_worker_does_not_do_what_its_thread_is_doing(tmp_path: Path
         chores.add(number, lambda number=number: slow(number))
     mine = Chores(Settings(home=tmp_path))
     mine.start()
-    assert begun.wait(10)
+    assert begun.wait(within(10))
     mine.finish()
     assert done == list(range(20))
     assert not len(chores._waiting)

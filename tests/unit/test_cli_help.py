@@ -15,6 +15,7 @@ from simcelery import errors
 from simcelery.board.states import State
 from simcelery.cli import root
 from simcelery.cli.root import SECTIONS, VERBS
+from tests.waiting import within
 
 HEAVY = ("sqlalchemy", "celery", "pydantic", "rich", "psycopg", "alembic", "kombu", "redis", "numpy")
 
@@ -28,7 +29,7 @@ def simcelery(*arguments: str, stdin: str = "", **environment: str) -> subproces
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=within(60),
         check=False,
     )
 
@@ -40,7 +41,11 @@ def loaded_after(*arguments: str) -> set[str]:
         "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=within(60),
+        check=True,
     )
     return set(done.stderr.split())
 
@@ -58,7 +63,7 @@ def test_help_imports_no_verb() -> None:
         "print(*[n for n in sys.modules if n.startswith('simcelery.cli.')], file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=within(60), check=True
     )
     assert set(done.stderr.split()) == {
         f"simcelery.cli.{name}" for name in ("root", "options", "output", "fit", "words")
@@ -242,7 +247,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=within(60),
         check=True,
     )
     assert done.stderr == ""
@@ -291,7 +296,7 @@ def test_run_prints_json_and_keeps_stdout_clean(tmp_path: Path) -> None:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=within(60),
             check=False,
         )
 

@@ -20,6 +20,7 @@ import pytest
 
 from simcelery.execution.command import Completed, run, terminate
 from simcelery.execution.processes import is_over
+from tests.waiting import within
 
 # Runs a command as a pool child does, prints what came of it as JSON.
 CHILD = """
@@ -51,7 +52,7 @@ def environment() -> Iterator[dict[str, str]]:
 def child(body: str, folder: Path, environment: dict[str, str]) -> Any:
     code = CHILD.replace("BODY", body)
     command = [sys.executable, "-c", code, str(folder)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=within(60))
     assert done.returncode == 0
     return json.loads(done.stdout)
 
@@ -238,7 +239,7 @@ def test_terminate_leaves_a_number_alone_that_has_been_collected() -> None:
         time.sleep(0.1)
         assert stranger.poll() is None
         terminate(stranger)
-        assert stranger.wait(10) == -signal.SIGTERM
+        assert stranger.wait(within(10)) == -signal.SIGTERM
     finally:
         stranger.kill()
         stranger.wait()

@@ -18,6 +18,7 @@ from simcelery.workflows.definition import MAX_BACKOFF, Definition, default_name
 from simcelery.workflows.encoding import JobRef
 from simcelery.workflows.outcomes import Fail, Retry
 from tests.unit.names import stable
+from tests.waiting import within
 
 
 def relax(structure: str, fmax: float = 0.05, bins: dict[int, float] | None = None) -> float:
@@ -219,7 +220,7 @@ def python(*command: str, folder: Path, stdin: str = "") -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=within(60),
     )
 
 

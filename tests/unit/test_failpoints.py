@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from simcelery.failpoints import failpoint
+from tests.waiting import within
 
 
 def reach(*names: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -18,7 +19,12 @@ def reach(*names: str, **environment: str) -> subprocess.CompletedProcess[str]:
     code = "from simcelery.failpoints import failpoint\n"
     code += "".join(f"failpoint({name!r}); print({name!r}, flush=True)\n" for name in names)
     return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=within(60),
     )
 
 

@@ -32,6 +32,7 @@ from simcelery.workflows.definition import Definition
 from simcelery.workflows.outcomes import Retry
 from simcelery.workflows.parameters import readings
 from simcelery.workflows.reading import strict
+from tests.waiting import within
 
 
 def _energy(
@@ -605,7 +606,7 @@ def test_the_command_line_says_it_in_one_line(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=within(60),
         check=False,
     )
     assert expected in done.stderr
@@ -624,7 +625,7 @@ def test_stdin_that_is_no_text_is_said_so(arguments: tuple[str, ...], tmp_path: 
         env={**os.environ, "SIMCELERY_HOME": str(tmp_path), "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"},
         input=b"\xff\xfe1\n",
         capture_output=True,
-        timeout=60,
+        timeout=within(60),
         check=False,
     )
     assert b"not UTF-8 text" in done.stderr

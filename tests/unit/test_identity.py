@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from simcelery.execution.identity import certainly_dead, identity
+from tests.waiting import within
 
 INITIAL = "4026531836"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="tells of /proc")
@@ -156,7 +157,7 @@ def test_a_container_with_the_same_name_is_not_confused_with_this_host() -> None
         ask += "print(certainly_dead('|'.join([m, 'other', n, s]), 1))"
         assert subprocess.check_output([*unshare, sys.executable, "-c", ask], text=True) == "False\n"
     finally:
-        inside.communicate("\n", timeout=10)
+        inside.communicate("\n", timeout=within(10))
 
 
 @linux

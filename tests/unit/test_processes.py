@@ -28,6 +28,7 @@ from simcelery.execution.processes import (
     members_of_worker,
     reap_adopted,
 )
+from tests.waiting import within
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -79,7 +80,7 @@ def start() -> Iterator[Start]:
             if process.environ().get("TEST_KEY") == key:
                 process.kill()
     for popen in started:
-        popen.communicate(timeout=10)
+        popen.communicate(timeout=within(10))
 
 
 def heard(process: subprocess.Popen[str]) -> Any:
@@ -130,7 +131,7 @@ def test_without_a_subreaper_a_daemon_is_found_by_its_mark_only(start: Start) ->
 def test_the_session_outlives_its_leader(start: Start) -> None:
     child = start("os.setsid(); say(sleeper().pid)")
     sleeper = heard(child)
-    child.wait(10)
+    child.wait(within(10))
     assert pids(members(child.pid)) == {sleeper}
 
 

@@ -27,6 +27,7 @@ WORKER = """
 import ctypes, json, os, signal, subprocess, sys, time
 from simcelery.execution.processes import *
 from simcelery.execution.reaper import Reaper
+from tests.waiting import within
 def say(value=None): os.write(1, json.dumps(value).encode() + b"\\n")
 def sleeper(*before, **options): return subprocess.Popen([*before, "sleep", "120"], **options)
 def marked(mark): os.environ[MARK] = mark; return True
@@ -77,7 +78,7 @@ def start(token: str) -> Iterator[Worker]:
             if process.environ().get("TEST_KEY") == key:
                 process.kill()
     for popen in started:
-        popen.communicate(timeout=10)
+        popen.communicate(timeout=within(10))
 
 
 def heard(process: subprocess.Popen[str], lines: int) -> list[Any]:

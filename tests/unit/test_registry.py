@@ -17,6 +17,7 @@ from simcelery.errors import DefinitionError, UnknownWorkflowError
 from simcelery.settings import Settings
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition
+from tests.waiting import within
 
 GOOD = """
 from simcelery.workflows import registry
@@ -79,7 +80,12 @@ def test_a_script_and_the_module_it_is_imported_as_are_one(tmp_path: Path) -> No
         + "if __name__ == '__main__':\n    import study\n    print(registry.get('study.relax'))"
     )
     run = subprocess.run(
-        [sys.executable, "study.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "study.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=within(60),
     )
     assert (run.stdout, run.stderr) == ("<workflow study.relax>\n", "")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.waiting import within
+
 CODE = """
 import os, signal, subprocess, sys, threading, time
 from simcelery.execution.senders import Watch
@@ -28,7 +30,7 @@ def says(actions: str, seen: str) -> None:
         [sys.executable, "-c", CODE.format(actions, seen)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=within(60),
         start_new_session=True,
         check=False,
     )
