@@ -302,12 +302,13 @@ def _may_spare_one(peers: Sequence[Any], workflow: str) -> bool:
 
 
 def withdraw(connection: Connection, me: Registration, note: str) -> None:
-    """Keep a worker from taking jobs that is certain itself that it cannot run any."""
-    connection.execute(update(Worker).where(me.row).values(quarantined_at=func.now(), note=note))
+    """Note that a worker takes no jobs, and why."""
+    since = func.coalesce(Worker.quarantined_at, func.now())
+    connection.execute(update(Worker).where(me.row).values(quarantined_at=since, note=note))
 
 
 def lift(connection: Connection, me: Registration) -> None:
-    """End a quarantine."""
+    """Note that a worker takes jobs again."""
     connection.execute(update(Worker).where(me.row).values(quarantined_at=None, note=None))
 
 

@@ -32,11 +32,11 @@ from simcelery.worker import (
     failure,
     folders,
     leaving,
+    node,
     reports,
     returned,
     slots,
     stopping,
-    withdrawal,
 )
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.patience import patiently
@@ -56,7 +56,7 @@ def run(definition: Definition, claim: Claim) -> Report:
     Raises:
         Unusable: this node takes no files; the workflow has not begun.
     """
-    withdrawal.check()
+    node.check()
     stopping.listen()
     meter, pid = Meter(), os.getpid()
     state, lasting = clean.known(connections.is_ours), []
@@ -187,7 +187,7 @@ def _end_of(definition: Definition, claim: Claim, error: BaseException) -> Repor
         return reports.ended_by(slots.Order.SHUTDOWN)
     if not failure.is_meant(error) and slots.in_pool_child():
         assert slots.shared is not None
-        if lacks := withdrawal.trouble(get_settings()):
+        if lacks := node.trouble(get_settings()):
             slots.shared.report_unusable()
             return reports.lost_to_node(failure.describe(definition, claim, error), lacks)
     return failure.describe(definition, claim, error)

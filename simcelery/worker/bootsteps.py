@@ -17,9 +17,9 @@ from simcelery.worker import (
     hearing,
     inherited,
     limits,
+    node,
     quarantine,
     slots,
-    withdrawal,
 )
 from simcelery.worker.aside import Aside
 from simcelery.worker.changes import Changes
@@ -29,6 +29,7 @@ from simcelery.worker.hearing import Hearing
 from simcelery.worker.keeper import Keeper
 from simcelery.worker.lease import Lease
 from simcelery.worker.limits import Limits, Watch
+from simcelery.worker.node import Node
 from simcelery.worker.quarantine import Quarantine
 from simcelery.worker.refusals import is_prefork, refuse, refuse_unsafe
 from simcelery.worker.shutdown import Shutdown
@@ -54,7 +55,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
             worker.pool_cls.Pool = BoardPool
         refuse_untrusted(worker.app)
-        if lacks := withdrawal.trouble(get_settings(), make=True):
+        if lacks := node.trouble(get_settings(), make=True):
             refuse(f"no job could run here: {lacks}")
         if not get_settings().preload:
             child.beginning.append(("loading the workflows", lambda: apart.load(worker.app, worker.hostname)))
@@ -102,10 +103,11 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.keeper.start()
         worker.chores.start()
         assert slots.shared is not None
-        judge = Quarantine(slots.shared, get_settings(), worker.lease.me, lambda: worker.consumer)
+        settings, me = get_settings(), worker.lease.me
+        withdrawn = Withdrawal(slots.shared, settings, me, lambda: worker.consumer)
+        judge = Quarantine(slots.shared, settings, me, withdrawn)
         Ticker("quarantine", judge.look, quarantine.EVERY).start()
-        nurse = Withdrawal(slots.shared, get_settings(), worker.lease.me, lambda: worker.consumer)
-        Ticker("withdrawal", nurse.look, withdrawal.EVERY).start()
+        Ticker("node", Node(slots.shared, settings, withdrawn).look, node.EVERY).start()
         Ticker(
             "reaper",
             lambda: child.replace_dead_reaper(_children(worker)),

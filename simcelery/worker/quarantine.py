@@ -11,8 +11,6 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable
-from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine, fleet, leases, revival
@@ -20,10 +18,12 @@ from simcelery.board.leases import Registration
 from simcelery.errors import BrokerUnreachableError, ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.slots import Record, Slots
+from simcelery.worker.withdrawal import Withdrawal
 
 log = logging.getLogger(__name__)
 
 EVERY = 0.5
+_REASON = "quarantine"
 LATELY = 600.0  # seconds within which another worker's success counts
 ACQUITTED_FOR = 30.0  # seconds until it is judged again
 REVIEW_EVERY = 5.0  # seconds
@@ -34,16 +34,14 @@ class Quarantine:
     """Judges one worker by its own record.
 
     Parameters:
-        consumer: gives the worker's consumer, which takes the messages.
+        me: the worker that is judged.
     """
 
-    def __init__(
-        self, slots: Slots, settings: Settings, me: Registration, consumer: Callable[[], Any]
-    ) -> None:
+    def __init__(self, slots: Slots, settings: Settings, me: Registration, withdrawal: Withdrawal) -> None:
         self._slots = slots
         self._settings = settings
         self._me = me
-        self._consumer = consumer
+        self._withdrawal = withdrawal
         self._told = 0.0
         self._since: float | None = None  # in quarantine
         self._asked_at = 0.0
@@ -81,8 +79,6 @@ class Quarantine:
             return
         if all(record.failures for record in records) and self._fails_alone(records, len(failed)):
             self._since = self._asked_at = now
-            self._slots.close()
-            self._consumer().leave_all_queues()
             self._hand_back(failed)
         else:
             self._slots.acquit(now + ACQUITTED_FOR)
@@ -95,6 +91,7 @@ class Quarantine:
             alone = bool(known) and leases.quarantine(connection, self._me, known, note)
         if alone:
             log.error("this worker is %s", note)
+            self._withdrawal.begin(_REASON, note)
         return alone
 
     def _review(self, since: float) -> None:
@@ -105,16 +102,14 @@ class Quarantine:
         self._asked_at = now
         with engine.begin(self._settings) as connection:
             wrong = fleet.failed_elsewhere(connection, self._handed_back, self._me.worker_id)
-            if not wrong and now - since < LONGEST:
-                return
-            leases.lift(connection, self._me)
+        if not wrong and now - since < LONGEST:
+            return
         log.warning(
             "the quarantine ends: %s", "the jobs fail elsewhere too" if wrong else "it is tried again"
         )
         self._since = None
         self._slots.acquit(now + (LONGEST if wrong else 0.0))
-        self._slots.reopen()
-        self._consumer().return_to_queues()
+        self._withdrawal.end(_REASON)
 
     def _hand_back(self, failed: frozenset[uuid.UUID]) -> None:
         with engine.begin(self._settings) as connection:

@@ -194,9 +194,8 @@ class Slots:
         self._header.unusable = self._header.closed = 1
 
     def usable(self) -> None:
-        """It does again."""
+        """It does again; `reopen` lets jobs be claimed."""
         self._header.unusable = 0
-        self.reopen()
 
     @property
     def draining(self) -> bool:
