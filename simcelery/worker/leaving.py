@@ -11,8 +11,6 @@ import os
 from collections.abc import Callable
 from typing import NoReturn
 
-from billiard.pool import EX_RECYCLE
-
 log = logging.getLogger(__name__)
 
 _due = False
@@ -34,14 +32,15 @@ def is_due() -> bool:
     return _due
 
 
-def go(on_exit: Callable[[int, int], object]) -> NoReturn:
+def end(on_exit: Callable[[int, int], object] | None, status: int) -> NoReturn:
     """End this process.
 
     Parameters:
         on_exit: what the pool calls in a child that ends, with its pid and status.
     """
     try:
-        on_exit(os.getpid(), EX_RECYCLE)
+        if on_exit is not None:
+            on_exit(os.getpid(), status)
         logging.shutdown()
     finally:
-        os._exit(EX_RECYCLE)
+        os._exit(status)

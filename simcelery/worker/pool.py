@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from billiard.pool import EX_FAILURE, EX_OK, EX_RECYCLE
 from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.asynpool import Worker as AsynWorker
 
@@ -25,10 +26,15 @@ class BoardWorker(AsynWorker):  # type: ignore[misc]
 
         def next_message() -> Any:
             if leaving.is_due():
-                leaving.go(self.on_exit)
+                leaving.end(self.on_exit, EX_RECYCLE)
             return receive()
 
         self.wait_for_job = next_message
+
+    def _do_exit(self, pid: int, exitcode: int | None, exc: Exception | None = None) -> None:
+        # Celery's own announces the end, waits a second for a signal, and so holds up each end of a worker.
+        # The pool hears of it all the same: the child's descriptors close.
+        leaving.end(self.on_exit, (EX_FAILURE if exc else EX_OK) if exitcode is None else exitcode)
 
 
 class BoardPool(AsynPool):  # type: ignore[misc]
