@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,21 @@ def ask(settings: Settings, statement: str, *values: object) -> list[dict[str, A
     """What a board answers; this process's own settings may point to another one."""
     assert settings.database_url is not None
     url = settings.database_url.get_secret_value()
-    with psycopg.connect(url, row_factory=dict_row) as connection:
-        return connection.execute(statement.encode(), values).fetchall()
+    try:
+        return _asked(url, statement, values)
+    except psycopg.OperationalError:  # the server was killed since
+        _connection.cache_clear()
+        return _asked(url, statement, values)
+
+
+def _asked(url: str, statement: str, values: tuple[object, ...]) -> list[dict[str, Any]]:
+    return _connection(url).execute(statement.encode(), values).fetchall()
+
+
+@lru_cache(maxsize=4)
+def _connection(url: str) -> psycopg.Connection[dict[str, Any]]:
+    # Kept: to log in costs both sides more than most questions, and some are asked twenty times a second.
+    return psycopg.connect(url, row_factory=dict_row, autocommit=True)
 
 
 def all_succeeded(settings: Settings, count: int) -> bool:
