@@ -18,6 +18,7 @@ import redis
 from simcelery import services, settings
 from simcelery.board import engine, migrate
 from simcelery.services import Services
+from tests import clients
 from tests.waiting import wait_until, within
 
 BIN = Path(sys.executable).parent
@@ -101,7 +102,7 @@ class Project:
         self, code: str, timeout: float = within(60), **extra: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a client's Python code in a process of its own."""
-        return self.run("python", "-c", textwrap.dedent(code), timeout=timeout, **extra)
+        return clients.run(textwrap.dedent(code), self.folder, {**self.environment, **extra}, timeout)
 
     def start_python(self, code: str) -> subprocess.Popen[bytes]:
         """Start a client's Python code; whoever started it ends it."""
@@ -154,7 +155,7 @@ class Project:
                 process.send_signal(signal.SIGTERM)
         for process in self.processes:
             try:
-                process.wait(within(15))
+                process.wait(within(4))  # a job under way has a longer grace period
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -143,6 +143,7 @@ def test_twenty_thousand_messages_of_unknown_tasks_hold_up_no_shutdown(
 
 def test_inspection_shows_no_password(project: Project, board: services.Services) -> None:
     project.worker()
+    wait_until(lambda: simcelery.app.control.ping(timeout=1))  # its mailbox is the last that it opens
     inspect = simcelery.app.control.inspect(timeout=within(10), limit=1)
     answered = [
         inspect.stats(),
