@@ -23,9 +23,12 @@ from simcelery.execution import entropy
 from simcelery.quantities import parse_duration
 from simcelery.readable import ReadableRecords, line
 from simcelery.settings import get_settings
-from simcelery.worker import apart, bootsteps, child, endings, inherited, log
-from simcelery.worker.cores import share_cores
-from simcelery.worker.refusals import refuse
+from simcelery.worker import bootsteps
+from simcelery.worker.child import setup
+from simcelery.worker.child.cores import share_cores
+from simcelery.worker.outcomes import endings
+from simcelery.worker.parent import apart, inherited, log
+from simcelery.worker.parent.refusals import refuse
 from simcelery.worker.task import WorkflowTask
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition
@@ -133,7 +136,7 @@ def _say_last_ends(**_: Any) -> None:
 
 def _compose() -> None:
     app.task_cls = "simcelery.worker.task:PlainTask"
-    app.control_cls = "simcelery.worker.control:BoardControl"
+    app.control_cls = "simcelery.worker.parent.control:BoardControl"
     registry.subscribe(_add_task)
     app.steps["worker"].update(bootsteps.STEPS)
     app.user_options["worker"].update(_worker_options())
@@ -143,7 +146,7 @@ def _compose() -> None:
     signals.after_setup_logger.connect(_log_news, weak=False)
     signals.worker_ready.connect(_say_ready, weak=False)
     signals.worker_process_shutdown.connect(_say_last_ends, weak=False)
-    signals.worker_process_init.connect(child.prepare, weak=False)
+    signals.worker_process_init.connect(setup.prepare, weak=False)
     signals.worker_shutdown.connect(bootsteps.worker_ended, weak=False)
     if Path(sys.argv[0]).name == "celery" or sys.argv[0].endswith("celery/__main__.py"):
         sys.excepthook = _one_line

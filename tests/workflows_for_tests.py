@@ -578,7 +578,7 @@ def finds(pause: float = 0.0) -> dict[str, Any]:
         "timeout": socket.getdefaulttimeout(),
         "gc": [gc.isenabled(), *gc.get_threshold(), gc.get_freeze_count()],
         "logging": [logging.root.manager.disable, logging.root.level, len(logging.root.handlers)],
-        "our loggers": logging.getLogger("simcelery.worker.attempt").isEnabledFor(logging.INFO),
+        "our loggers": logging.getLogger("simcelery.worker.child.attempt").isEnabledFor(logging.INFO),
         "decimal": [number.prec, number.rounding, str(number.traps)],
         "locale": locale.setlocale(locale.LC_ALL),
         "zone": [*time.tzname, os.environ.get("TZ")],

@@ -73,7 +73,7 @@ def configuration() -> dict[str, Any]:
         "broker_channel_error_retry": True,  # an error that Redis answers with passes as well
         "worker_enable_remote_control": settings.remote_control,
         "task_acks_late": False,
-        "worker_consumer": "simcelery.worker.consumer:BoardConsumer",
+        "worker_consumer": "simcelery.worker.parent.consumer:BoardConsumer",
         "worker_disable_prefetch": True,  # a busy worker never hoards, and priorities hold
         "worker_prefetch_multiplier": 1,
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # a blip never kills a simulation

@@ -162,7 +162,7 @@ def of_clock(connection: Connection) -> Iterator[Check]:
 
 def of_spool(settings: Settings) -> Iterator[Check]:
     """Outcomes that have not reached the board."""
-    from simcelery.worker.spool import waiting
+    from simcelery.worker.outcomes.spool import waiting
 
     found = waiting(settings)
     if not found:

@@ -16,7 +16,7 @@ from simcelery.cli.words import ago, duration, many
 from simcelery.errors import ServiceError
 
 if TYPE_CHECKING:
-    from simcelery.worker.spool import Spooled
+    from simcelery.worker.outcomes.spool import Spooled
 
 
 @command(
@@ -38,7 +38,7 @@ def spool(ctx: click.Context, output: Output) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from simcelery.settings import get_settings
-    from simcelery.worker.spool import waiting
+    from simcelery.worker.outcomes.spool import waiting
 
     settings = get_settings()
     found = waiting(settings)
@@ -115,7 +115,7 @@ def push(output: Output) -> None:
     cannot be reached: nothing is lost.
     """
     from simcelery.settings import get_settings
-    from simcelery.worker.spool import deliver, waiting
+    from simcelery.worker.outcomes.spool import deliver, waiting
 
     settings = get_settings()
     try:

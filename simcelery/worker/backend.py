@@ -22,7 +22,8 @@ from simcelery.board.states import State
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
-from simcelery.worker import recording, slots
+from simcelery.worker import slots
+from simcelery.worker.outcomes import recording
 from simcelery.workflows import registry
 
 log = logging.getLogger(__name__)

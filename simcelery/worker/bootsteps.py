@@ -7,37 +7,29 @@ from typing import Any
 from celery import bootsteps
 
 from simcelery.errors import SimceleryError
+from simcelery.execution import allocation
 from simcelery.recovery import loop
 from simcelery.settings import get_settings
-from simcelery.worker import (
-    allocation,
-    apart,
-    changes,
-    child,
-    hearing,
-    inherited,
-    limits,
-    node,
-    quarantine,
-    slots,
-)
-from simcelery.worker.aside import Aside
-from simcelery.worker.changes import Changes
-from simcelery.worker.chores import Chores
-from simcelery.worker.consuming import consume_lanes
-from simcelery.worker.hearing import Hearing
-from simcelery.worker.keeper import Keeper
-from simcelery.worker.lease import Lease
-from simcelery.worker.limits import Limits, Watch
+from simcelery.worker import node, slots
+from simcelery.worker.child import setup
 from simcelery.worker.node import Node
-from simcelery.worker.quarantine import Quarantine
-from simcelery.worker.refusals import is_prefork, refuse, refuse_unsafe
-from simcelery.worker.shutdown import Shutdown
-from simcelery.worker.startup import LONGEST, named
+from simcelery.worker.parent import apart, changes, hearing, inherited, limits, quarantine
+from simcelery.worker.parent.aside import Aside
+from simcelery.worker.parent.changes import Changes
+from simcelery.worker.parent.chores import Chores
+from simcelery.worker.parent.consuming import consume_lanes
+from simcelery.worker.parent.hearing import Hearing
+from simcelery.worker.parent.keeper import Keeper
+from simcelery.worker.parent.lease import Lease
+from simcelery.worker.parent.limits import Limits, Watch
+from simcelery.worker.parent.quarantine import Quarantine
+from simcelery.worker.parent.refusals import is_prefork, refuse, refuse_unsafe
+from simcelery.worker.parent.shutdown import Shutdown
+from simcelery.worker.parent.startup import LONGEST, named
+from simcelery.worker.parent.trust import refuse_untrusted
+from simcelery.worker.parent.withdrawal import Withdrawal
 from simcelery.worker.task import forget_plain_tasks
 from simcelery.worker.ticker import Ticker
-from simcelery.worker.trust import refuse_untrusted
-from simcelery.worker.withdrawal import Withdrawal
 
 
 class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -51,16 +43,16 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.options["without_gossip"] = worker.options["without_mingle"] = True
         refuse_unsafe(worker, unsafe_pool)
         if is_prefork(worker):
-            from simcelery.worker.pool import BoardPool  # it loads what only workers need
+            from simcelery.worker.parent.pool import BoardPool  # it loads what only workers need
 
             worker.pool_cls.Pool = BoardPool
         refuse_untrusted(worker.app)
         if lacks := node.trouble(get_settings(), make=True):
             refuse(f"no job could run here: {lacks}")
         if not get_settings().preload:
-            child.beginning.append(("loading the workflows", lambda: apart.load(worker.app, worker.hostname)))
+            setup.beginning.append(("loading the workflows", lambda: apart.load(worker.app, worker.hostname)))
         if startup:
-            child.beginning.append(("--startup", named(startup)))
+            setup.beginning.append(("--startup", named(startup)))
 
     def create(self, worker: Any) -> None:
         """Steps are created before any is started, and the pool forks when it is started."""
@@ -88,8 +80,8 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Before the pool forks: what its children inherit."""
         settings = get_settings()
         slots.shared = slots.Slots(self._max_jobs)
-        child.start_reaper()
-        if child.beginning:
+        setup.start_reaper()
+        if setup.beginning:
             worker.app.conf.worker_proc_alive_timeout = LONGEST
         worker.keeper = worker.app.keeper = Keeper(
             slots.shared, settings, worker.lease.me, is_prefork(worker)
@@ -110,7 +102,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         Ticker("node", Node(slots.shared, settings, withdrawn).look, node.EVERY).start()
         Ticker(
             "reaper",
-            lambda: child.replace_dead_reaper(_children(worker)),
+            lambda: setup.replace_dead_reaper(_children(worker)),
             get_settings().renew_every,
         ).start()
         worker.lease.keep(worker.keeper, judge)
@@ -214,8 +206,8 @@ def worker_ended(sender: Any = None, **_: Any) -> None:
         keeper.finish()
         sender.chores.finish()
     lease.give_up()
-    if child.reaper is not None and slots.shared is not None and not any(True for _ in slots.shared.busy()):
-        child.reaper.dismiss()
+    if setup.reaper is not None and slots.shared is not None and not any(True for _ in slots.shared.busy()):
+        setup.reaper.dismiss()
 
 
 STEPS = (LeaseStep, KeeperStep, RecoveryStep, ChangesStep, HearingStep, LimitsStep)

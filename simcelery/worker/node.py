@@ -13,8 +13,8 @@ from simcelery.execution import places
 from simcelery.execution.places import Unusable
 from simcelery.settings import Settings, get_settings
 from simcelery.worker import folders
+from simcelery.worker.parent.withdrawal import Withdrawal
 from simcelery.worker.slots import Slots
-from simcelery.worker.withdrawal import Withdrawal
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from simcelery.broker.lanes import MOST_URGENT, priority_of, queue_and_workflow
 from simcelery.errors import CanvasError, JobFailedError
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
-from simcelery.worker import slicing, slots, stopping
+from simcelery.worker import slots, stopping
+from simcelery.worker.child import slicing
 from simcelery.workflows.definition import Definition
 
 
@@ -54,7 +55,7 @@ def forget_plain_tasks(app: Celery) -> None:
 class WorkflowTask(Task):  # type: ignore[misc]
     """One per workflow; made by the composition root."""
 
-    Request = "simcelery.worker.request:JobRequest"
+    Request = "simcelery.worker.parent.request:JobRequest"
     typing = False  # pydantic checks the parameters, with better messages
     ignore_result = False
     acks_late = False

@@ -16,7 +16,7 @@ from simcelery.board import engine, leases, transitions
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
 from simcelery.settings import get_settings
-from simcelery.worker import spool
+from simcelery.worker.outcomes import spool
 from tests.acceptance.helpers import submit, submit_command, wait_for_command
 from tests.acceptance.test_cli import Cli
 from tests.board_helpers import (

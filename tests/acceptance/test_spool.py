@@ -18,8 +18,8 @@ from simcelery import services
 from simcelery.board.transitions import Claim, Report
 from simcelery.services import Services
 from simcelery.settings import Settings, get_settings
-from simcelery.worker import spool
-from simcelery.worker.spool import Pushed
+from simcelery.worker.outcomes import spool
+from simcelery.worker.outcomes.spool import Pushed
 from tests.board_helpers import (
     AGAIN,
     ERROR,

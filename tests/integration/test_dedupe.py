@@ -20,7 +20,7 @@ from simcelery.settings import get_settings
 from simcelery.submission.by_catalogue import prepare_entry
 from simcelery.submission.options import Options
 from simcelery.submission.submit import prepare, submit_prepared
-from simcelery.worker import announced
+from simcelery.worker.parent import announced
 from simcelery.workflows.definition import Definition
 from tests.board_helpers import ERROR, finish, must_claim, new_job, sql, state, worker
 from tests.waiting import within

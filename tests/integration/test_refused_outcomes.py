@@ -15,7 +15,7 @@ import pytest
 from simcelery import settings
 from simcelery.board import engine, migrate, transitions
 from simcelery.services import Services
-from simcelery.worker import recording
+from simcelery.worker.outcomes import recording
 from tests import board_helpers as on_board
 from tests.board_helpers import SUCCESS
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from simcelery import settings
-from simcelery.worker import chores
-from simcelery.worker.chores import Chores
+from simcelery.worker.parent import chores
+from simcelery.worker.parent.chores import Chores
+from simcelery.worker.parent.withdrawal import Withdrawal
 from simcelery.worker.slots import Slots
-from simcelery.worker.withdrawal import Withdrawal
 from tests.board_helpers import registration, sql, worker
 
 pytestmark = pytest.mark.usefixtures("board")

@@ -10,8 +10,8 @@ import pytest
 
 from simcelery.errors import BoardUnreachableError
 from simcelery.settings import Settings
-from simcelery.worker import chores
-from simcelery.worker.chores import Chores
+from simcelery.worker.parent import chores
+from simcelery.worker.parent.chores import Chores
 from tests.waiting import within
 
 

@@ -19,7 +19,7 @@ from simcelery.errors import ParametersError, UsageError
 from simcelery.settings import get_settings
 from simcelery.submission.options import Options
 from simcelery.submission.workflow import Workflow
-from simcelery.worker.announced import entry
+from simcelery.worker.parent.announced import entry
 
 
 def _relax(structure: str, fmax: float = 0.05, steps: int | None = None) -> float:

@@ -27,7 +27,7 @@ from simcelery.settings import Settings, get_settings
 from simcelery.submission.options import Options
 from simcelery.submission.submit import preparation
 from simcelery.urls import check_postgres, check_redis, masked
-from simcelery.worker.announced import entry
+from simcelery.worker.parent.announced import entry
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.outcomes import Retry
 from simcelery.workflows.parameters import readings

@@ -13,7 +13,7 @@ from typing import Any
 from celery import platforms, signals
 from celery.worker import state
 
-from simcelery.worker.keeper import Keeper
+from simcelery.worker.parent.keeper import Keeper
 from simcelery.worker.slots import Order
 
 EX_OK, EX_FAILURE = 0, 1

@@ -20,7 +20,7 @@ from simcelery.board.catalogue import Entry
 from simcelery.errors import DefinitionError
 from simcelery.execution import entropy
 from simcelery.settings import get_settings
-from simcelery.worker.announced import Told, entry
+from simcelery.worker.parent.announced import Told, entry
 from simcelery.workflows import registry
 
 

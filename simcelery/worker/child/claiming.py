@@ -18,7 +18,8 @@ from simcelery.board.transitions import Claim
 from simcelery.errors import RefusedByBoardError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.worker import pace, slots
+from simcelery.worker import slots
+from simcelery.worker.child import pace
 from simcelery.worker.patience import patiently
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,9 @@ from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
 from simcelery.errors import ServiceError
 from simcelery.execution.places import Unusable
-from simcelery.worker import attempt, claiming, flusher, leaving, pace, recording, slots
+from simcelery.worker import slots
+from simcelery.worker.child import attempt, claiming, flusher, leaving, pace
+from simcelery.worker.outcomes import recording
 from simcelery.worker.patience import patiently
 from simcelery.workflows.definition import Definition
 

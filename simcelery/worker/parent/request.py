@@ -7,7 +7,7 @@ from typing import Any
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
-from simcelery.worker.failure import printable
+from simcelery.worker.outcomes.failure import printable
 
 
 class JobRequest(Request):  # type: ignore[misc]

@@ -12,7 +12,7 @@ from typing import Any
 from simcelery.board import engine, leases
 from simcelery.board.leases import Registration
 from simcelery.settings import Settings
-from simcelery.worker import chores
+from simcelery.worker.parent import chores
 from simcelery.worker.slots import Slots
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from simcelery.board import engine, fleet
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
-from simcelery.worker.lease import Lease
-from simcelery.worker.shutdown import Shutdown
+from simcelery.worker.parent.lease import Lease
+from simcelery.worker.parent.shutdown import Shutdown
 from simcelery.worker.slots import Order, Slots
 
 EVERY = 1.0

@@ -12,7 +12,8 @@ from simcelery.errors import EncodingError
 from simcelery.execution import keeping
 from simcelery.execution.workdir import Folder
 from simcelery.settings import get_settings
-from simcelery.worker import failure, slots
+from simcelery.worker import slots
+from simcelery.worker.outcomes import failure
 from simcelery.workflows.annotations import one_line
 from simcelery.workflows.parameters import Parameters
 

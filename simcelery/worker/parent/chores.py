@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from simcelery.broker.sparing import Sparing
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
-from simcelery.worker import endings, spool
+from simcelery.worker.outcomes import endings, spool
 from simcelery.worker.patience import waiting_for_schema
 from simcelery.worker.ticker import Ticker
 

@@ -13,8 +13,8 @@ from celery.worker import state
 from simcelery import broker
 from simcelery.board import engine, fleet
 from simcelery.errors import BrokerUnreachableError, ServiceError
-from simcelery.worker.lease import Lease
-from simcelery.worker.shutdown import Shutdown
+from simcelery.worker.parent.lease import Lease
+from simcelery.worker.parent.shutdown import Shutdown
 from simcelery.worker.slots import Slots
 
 log = logging.getLogger(__name__)

@@ -18,14 +18,15 @@ from simcelery.board.leases import Registration
 from simcelery.board.sendable import Lane
 from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import ServiceError
-from simcelery.execution import identity
+from simcelery.execution import allocation, identity
 from simcelery.settings import get_settings
-from simcelery.worker import allocation, predecessors, spool
-from simcelery.worker.announced import entry
-from simcelery.worker.claiming import belong_to
+from simcelery.worker.child.claiming import belong_to
 from simcelery.worker.folders import BOARD
-from simcelery.worker.keeper import Keeper
-from simcelery.worker.quarantine import Quarantine
+from simcelery.worker.outcomes import spool
+from simcelery.worker.parent import predecessors
+from simcelery.worker.parent.announced import entry
+from simcelery.worker.parent.keeper import Keeper
+from simcelery.worker.parent.quarantine import Quarantine
 from simcelery.worker.slots import Order
 from simcelery.worker.ticker import Ticker
 from simcelery.workflows import registry

@@ -26,21 +26,12 @@ from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage
 from simcelery.submission.handle import restore
-from simcelery.worker import (
-    connections,
-    context,
-    failure,
-    folders,
-    leaving,
-    node,
-    reports,
-    returned,
-    slots,
-    stopping,
-)
+from simcelery.worker import context, folders, node, slots, stopping
+from simcelery.worker.child import connections, leaving, returned
+from simcelery.worker.child.timer import soft_limit
 from simcelery.worker.context import CurrentJob
+from simcelery.worker.outcomes import failure, reports
 from simcelery.worker.patience import patiently
-from simcelery.worker.timer import soft_limit
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import job_refs
 from simcelery.workflows.outcomes import Fail

@@ -22,8 +22,9 @@ from simcelery.board.transitions import Finished, Guard, Report
 from simcelery.errors import SchemaError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.worker import endings, slots, spool, stopping
-from simcelery.worker.failure import printable
+from simcelery.worker import slots, stopping
+from simcelery.worker.outcomes import endings, spool
+from simcelery.worker.outcomes.failure import printable
 from simcelery.worker.patience import patiently, waiting_for_schema
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,9 @@ from typing import Protocol
 
 from simcelery.board import engine
 from simcelery.execution import workdir
-from simcelery.worker import endings, pace, slots
+from simcelery.worker import slots
+from simcelery.worker.child import pace
+from simcelery.worker.outcomes import endings
 from simcelery.worker.slots import Phase
 from simcelery.worker.ticker import Ticker
 

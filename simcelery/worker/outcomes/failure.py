@@ -16,7 +16,7 @@ from simcelery.workflows.outcomes import Fail, Retry
 _MESSAGE_LENGTH = 4000
 _NAME_LENGTH = 200
 _TRACEBACK_LENGTH = 40_000
-_OURS = ("simcelery.worker.attempt", "simcelery.execution.clean")
+_OURS = ("simcelery.worker.child.attempt", "simcelery.execution.clean")
 
 
 def is_meant(error: BaseException) -> bool:

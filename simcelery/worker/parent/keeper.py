@@ -26,7 +26,9 @@ from simcelery.board.transitions import Guard, Report
 from simcelery.execution import memory, processes
 from simcelery.execution.ending import Ended, end
 from simcelery.settings import Settings
-from simcelery.worker import chores, folders, recording, reports, spool
+from simcelery.worker import folders
+from simcelery.worker.outcomes import recording, reports, spool
+from simcelery.worker.parent import chores
 from simcelery.worker.slots import Order, Phase, Running, Slots
 from simcelery.worker.ticker import Ticker
 

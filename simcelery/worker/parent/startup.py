@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from simcelery.worker.refusals import refuse
+from simcelery.worker.parent.refusals import refuse
 
 # Seconds that it may take: a large model is loaded, a library compiles its kernels.
 LONGEST = 3600

@@ -17,8 +17,8 @@ from simcelery.board import engine, fleet, leases, revival
 from simcelery.board.leases import Registration
 from simcelery.errors import BrokerUnreachableError, ServiceError
 from simcelery.settings import Settings
+from simcelery.worker.parent.withdrawal import Withdrawal
 from simcelery.worker.slots import Record, Slots
-from simcelery.worker.withdrawal import Withdrawal
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 from simcelery import broker
 from simcelery.broker import encryption
 from simcelery.errors import BrokerUntrustedError, ServiceError
-from simcelery.worker.refusals import refuse
+from simcelery.worker.parent.refusals import refuse
 
 log = logging.getLogger(__name__)
 

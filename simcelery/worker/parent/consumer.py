@@ -9,7 +9,7 @@ from celery.worker.consumer import Consumer
 
 from simcelery.broker.transport import worker_connection
 
-_REMOTE = "simcelery.worker.remote:RemoteControlStep"
+_REMOTE = "simcelery.worker.parent.remote:RemoteControlStep"
 
 
 class BoardConsumer(Consumer):  # type: ignore[misc]

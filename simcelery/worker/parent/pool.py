@@ -10,7 +10,7 @@ from billiard.pool import EX_FAILURE, EX_OK, EX_RECYCLE
 from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.asynpool import Worker as AsynWorker
 
-from simcelery.worker import leaving
+from simcelery.worker.child import leaving
 
 _LONGEST_END = 1.0  # seconds from the last descriptor that a child closes to its death
 

@@ -1,0 +1,1 @@
+"""What runs in a pool child: claim, run and finish, one message after the other."""
