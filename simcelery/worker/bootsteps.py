@@ -10,10 +10,9 @@ from simcelery.errors import SimceleryError
 from simcelery.execution import allocation
 from simcelery.recovery import loop
 from simcelery.settings import get_settings
-from simcelery.worker import node, slots
+from simcelery.worker import folders, slots
 from simcelery.worker.child import setup
-from simcelery.worker.node import Node
-from simcelery.worker.parent import apart, changes, hearing, inherited, limits, quarantine
+from simcelery.worker.parent import apart, changes, hearing, inherited, limits, node, quarantine
 from simcelery.worker.parent.aside import Aside
 from simcelery.worker.parent.changes import Changes
 from simcelery.worker.parent.chores import Chores
@@ -22,6 +21,7 @@ from simcelery.worker.parent.hearing import Hearing
 from simcelery.worker.parent.keeper import Keeper
 from simcelery.worker.parent.lease import Lease
 from simcelery.worker.parent.limits import Limits, Watch
+from simcelery.worker.parent.node import Node
 from simcelery.worker.parent.quarantine import Quarantine
 from simcelery.worker.parent.refusals import is_prefork, refuse, refuse_unsafe
 from simcelery.worker.parent.shutdown import Shutdown
@@ -43,11 +43,14 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.options["without_gossip"] = worker.options["without_mingle"] = True
         refuse_unsafe(worker, unsafe_pool)
         if is_prefork(worker):
-            from simcelery.worker.parent.pool import BoardPool  # it loads what only workers need
+            # They load what only workers need.
+            from simcelery.worker.child.loop import BoardWorker
+            from simcelery.worker.parent.pool import BoardPool
 
+            BoardPool.Worker = BoardWorker
             worker.pool_cls.Pool = BoardPool
         refuse_untrusted(worker.app)
-        if lacks := node.trouble(get_settings(), make=True):
+        if lacks := folders.trouble(get_settings(), make=True):
             refuse(f"no job could run here: {lacks}")
         if not get_settings().preload:
             setup.beginning.append(("loading the workflows", lambda: apart.load(worker.app, worker.hostname)))

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
+from simcelery.execution import places
 from simcelery.execution.places import Unusable
 from simcelery.execution.workdir import Folder, path_of
 from simcelery.settings import Settings, get_settings
 
 BOARD = "SIMCELERY_BOARD"  # set by the lease before the pool forks its children
+_LOOK_EVERY = 1.0  # seconds between two looks of a pool child
+
+_looked_at = float("-inf")
 
 
 def of_attempt(job_id: int, attempt: int, claim_id: uuid.UUID) -> Folder:
@@ -36,3 +41,26 @@ def needed(settings: Settings) -> list[Path]:
         return [settings.workdirs, settings.spool, Path(tempfile.gettempdir())]
     except OSError as error:
         raise Unusable(str(error)) from None
+
+
+def check() -> None:
+    """From a pool child, before each attempt; it looks once a second.
+
+    Raises:
+        Unusable: a folder has no room.
+    """
+    global _looked_at
+    now = time.monotonic()
+    if now - _looked_at < _LOOK_EVERY:
+        return
+    if found := places.full(needed(get_settings())):
+        raise Unusable(found)
+    _looked_at = now
+
+
+def trouble(settings: Settings, *, make: bool = False) -> str | None:
+    """One line about what a worker on this node lacks, or None."""
+    try:
+        return places.trouble(needed(settings), mode=settings.mode_of_workdirs if make else None)
+    except Unusable as error:
+        return str(error)

@@ -40,7 +40,7 @@ from tests.waiting import wait_until, within
 
 PUSH = """
 from simcelery.settings import get_settings
-from simcelery.worker import spool
+from simcelery.worker.outcomes import spool
 print(spool.deliver(get_settings()))
 """
 

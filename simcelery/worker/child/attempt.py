@@ -26,7 +26,7 @@ from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage
 from simcelery.submission.handle import restore
-from simcelery.worker import context, folders, node, slots, stopping
+from simcelery.worker import context, folders, slots, stopping
 from simcelery.worker.child import connections, leaving, returned
 from simcelery.worker.child.timer import soft_limit
 from simcelery.worker.context import CurrentJob
@@ -47,7 +47,7 @@ def run(definition: Definition, claim: Claim) -> Report:
     Raises:
         Unusable: this node takes no files; the workflow has not begun.
     """
-    node.check()
+    folders.check()
     stopping.listen()
     meter, pid = Meter(), os.getpid()
     state, lasting = clean.known(connections.is_ours), []
@@ -178,7 +178,7 @@ def _end_of(definition: Definition, claim: Claim, error: BaseException) -> Repor
         return reports.ended_by(slots.Order.SHUTDOWN)
     if not failure.is_meant(error) and slots.in_pool_child():
         assert slots.shared is not None
-        if lacks := node.trouble(get_settings()):
+        if lacks := folders.trouble(get_settings()):
             slots.shared.report_unusable()
             return reports.lost_to_node(failure.describe(definition, claim, error), lacks)
     return failure.describe(definition, claim, error)

@@ -10,7 +10,6 @@ from contextlib import suppress
 
 from simcelery import broker
 from simcelery.board import engine, feed, slices
-from simcelery.board.leases import Registration
 from simcelery.board.mending import despite_bad_rows
 from simcelery.board.sendable import Lane
 from simcelery.board.slices import Wanted
@@ -18,27 +17,13 @@ from simcelery.board.transitions import Claim
 from simcelery.errors import RefusedByBoardError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.worker import slots
+from simcelery.worker import belonging, slots
 from simcelery.worker.child import pace
 from simcelery.worker.patience import patiently
 
 log = logging.getLogger(__name__)
 
 _LONGEST_JUDGEMENT = 10.0  # seconds; Postgres may be away
-
-# Set by the lease before the pool forks its children.
-_WORKER_ID, _REGISTRATION = "SIMCELERY_WORKER_ID", "SIMCELERY_REGISTRATION"
-
-
-def belong_to(worker: Registration) -> None:
-    """This process and those that it forks from now on claim for that worker."""
-    os.environ[_WORKER_ID] = str(worker.worker_id)
-    os.environ[_REGISTRATION] = str(worker.key)
-
-
-def me() -> Registration:
-    """The worker that this process belongs to."""
-    return Registration(int(os.environ[_WORKER_ID]), uuid.UUID(os.environ[_REGISTRATION]))
 
 
 def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> list[Claim]:
@@ -64,7 +49,7 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
         task_id,
         lane.workflow,
         claim_id,
-        *me(),
+        *belonging.me(),
         os.getpid(),
         lane.queue,
         lane.priority,

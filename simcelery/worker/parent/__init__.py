@@ -1,1 +1,1 @@
-"""What runs in the process of ``celery worker`` itself: it forks the pool children and outlives each of them."""
+"""What runs in the process of ``celery worker`` itself, which forks the pool children and outlives them."""

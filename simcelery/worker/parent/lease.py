@@ -20,7 +20,7 @@ from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import ServiceError
 from simcelery.execution import allocation, identity
 from simcelery.settings import get_settings
-from simcelery.worker.child.claiming import belong_to
+from simcelery.worker.belonging import belong_to
 from simcelery.worker.folders import BOARD
 from simcelery.worker.outcomes import spool
 from simcelery.worker.parent import predecessors

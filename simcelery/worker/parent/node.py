@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import time
 
-from simcelery.execution import places
-from simcelery.execution.places import Unusable
-from simcelery.settings import Settings, get_settings
+from simcelery.settings import Settings
 from simcelery.worker import folders
 from simcelery.worker.parent.withdrawal import Withdrawal
 from simcelery.worker.slots import Slots
@@ -19,32 +17,7 @@ from simcelery.worker.slots import Slots
 log = logging.getLogger(__name__)
 
 EVERY = 0.25  # seconds
-LOOK_EVERY = 1.0  # seconds between two looks at the node's folders
-
-_looked_at = float("-inf")
-
-
-def check() -> None:
-    """From a pool child, before each attempt; it looks once a second.
-
-    Raises:
-        Unusable: a folder has no room.
-    """
-    global _looked_at
-    now = time.monotonic()
-    if now - _looked_at < LOOK_EVERY:
-        return
-    if found := places.full(folders.needed(get_settings())):
-        raise Unusable(found)
-    _looked_at = now
-
-
-def trouble(settings: Settings, *, make: bool = False) -> str | None:
-    """One line about what a worker on this node lacks, or None."""
-    try:
-        return places.trouble(folders.needed(settings), mode=settings.mode_of_workdirs if make else None)
-    except Unusable as error:
-        return str(error)
+_LOOK_EVERY = 1.0  # seconds between two looks at the node's folders
 
 
 class Node:
@@ -60,8 +33,8 @@ class Node:
         """One look; does nothing unless a child has said that it cannot work."""
         if not self._slots.unusable or time.monotonic() < self._look_at:
             return
-        self._look_at = time.monotonic() + LOOK_EVERY
-        found = trouble(self._settings, make=True)
+        self._look_at = time.monotonic() + _LOOK_EVERY
+        found = folders.trouble(self._settings, make=True)
         if found is not None:
             if self._withdrawal.begin(_REASON, f"takes no jobs: {found}"):
                 log.error("this worker takes no jobs until files can be written again: %s", found)

@@ -1,0 +1,33 @@
+"""A pool child's loop over its messages: Celery's own; it asks itself before each one whether it is to go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from billiard.pool import EX_FAILURE, EX_OK, EX_RECYCLE
+from celery.concurrency.asynpool import Worker
+
+from simcelery.worker.child import leaving
+
+
+class BoardWorker(Worker):  # type: ignore[misc]
+    """Called by the pool in each child that it forks."""
+
+    wait_for_job: Callable[[], Any]
+
+    def _make_child_methods(self, *args: Any, **kwargs: Any) -> None:
+        super()._make_child_methods(*args, **kwargs)
+        receive = self.wait_for_job
+
+        def next_message() -> Any:
+            if leaving.is_due():
+                leaving.end(self.on_exit, EX_RECYCLE)
+            return receive()
+
+        self.wait_for_job = next_message
+
+    def _do_exit(self, pid: int, exitcode: int | None, exc: Exception | None = None) -> None:
+        # Celery's own announces the end, waits a second for a signal, and so holds up each end of a worker.
+        # The pool hears of it all the same: the child's descriptors close.
+        leaving.end(self.on_exit, (EX_FAILURE if exc else EX_OK) if exitcode is None else exitcode)
