@@ -21,7 +21,7 @@ from simcelery.board.queries import Filter, JobRow
 from simcelery.board.slices import Outcome, Wanted
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Report
-from simcelery.cli.stats import intervals_of
+from simcelery.cli.verbs.stats import intervals_of
 
 # As a board looks after a while: nearly all succeeded, a few did not, the newest wait.
 FILL = """

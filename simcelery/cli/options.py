@@ -188,7 +188,7 @@ class Filters:
 
 
 def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
-    from simcelery.cli.complete import workflow_names
+    from simcelery.cli.verbs.complete import workflow_names
 
     def decorate(function: Callable[..., int | None]) -> Callable[..., int | None]:
         @click.option(

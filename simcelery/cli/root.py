@@ -91,7 +91,7 @@ class Root(click.Group):
         if cmd_name not in VERBS:
             return None
         verb = VERBS[cmd_name]
-        found: click.Command = getattr(import_module(f"simcelery.cli.{verb.module}"), verb.attribute)
+        found: click.Command = getattr(import_module(f"simcelery.cli.verbs.{verb.module}"), verb.attribute)
         return found
 
     def resolve_command(

@@ -85,7 +85,7 @@ def _split(text: str) -> list[str]:
 
 def ids_argument(*, required: bool = False) -> Callable[[F], F]:
     """The argument ``IDS``, as a `Selection` or None."""
-    from simcelery.cli.complete import job_ids
+    from simcelery.cli.verbs.complete import job_ids
 
     def convert(ctx: click.Context, _: click.Parameter, value: tuple[str, ...]) -> Selection | None:
         return None if ctx.resilient_parsing else parse(value)

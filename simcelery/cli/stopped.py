@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simcelery.cli.options import Filters, Output
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, chunks, resolve
-from simcelery.cli.wait import EXIT_INTERRUPTED, Watch, follow, rows_of
+from simcelery.cli.verbs.wait import EXIT_INTERRUPTED, Watch, follow, rows_of
 from simcelery.cli.words import duration, named
 from simcelery.errors import WaitTimeoutError
 

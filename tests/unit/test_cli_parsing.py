@@ -13,8 +13,8 @@ from simcelery.cli.options import Filters, duration
 from simcelery.cli.recording import prepared
 from simcelery.cli.selectors import Selection
 from simcelery.cli.sources import Item, grid_values, pairs
-from simcelery.cli.submit import parse_run_at
 from simcelery.cli.targets import Here, OnBoard
+from simcelery.cli.verbs.submit import parse_run_at
 from simcelery.errors import ParametersError, UsageError
 from simcelery.settings import get_settings
 from simcelery.submission.options import Options

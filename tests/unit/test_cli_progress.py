@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from simcelery.cli import errors, output, progress, stats, watch, words
+from simcelery.cli import output, progress, words
 from simcelery.cli.progress import Part
+from simcelery.cli.verbs import errors, stats, watch
 
 
 @pytest.mark.parametrize(

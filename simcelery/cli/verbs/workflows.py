@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simcelery.cli.complete import parameter_names, workflow_names
 from simcelery.cli.options import Number, Output, command, output_option
 from simcelery.cli.output import (
     Column,
@@ -24,6 +23,7 @@ from simcelery.cli.output import (
 )
 from simcelery.cli.records import plain
 from simcelery.cli.sources import pairs
+from simcelery.cli.verbs.complete import parameter_names, workflow_names
 from simcelery.cli.words import duration
 from simcelery.errors import JobFailedError, ServiceError, SimceleryError
 

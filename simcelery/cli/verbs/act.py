@@ -164,7 +164,7 @@ def _with_error(
     selection: Selection | None, filters: Filters, error: str, tell: bool
 ) -> tuple[list[int], dict[str, int]]:
     """The ids of an error's jobs, and which error that is: the numbers change when jobs fail."""
-    from simcelery.cli.errors import in_group
+    from simcelery.cli.verbs.errors import in_group
 
     words, ids = in_group(which(selection, filters), error)
     if ids and tell:

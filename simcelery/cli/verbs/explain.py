@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import heading, say, show_ids, show_json
 from simcelery.cli.selectors import Selection, chunks, ids_argument
-from simcelery.cli.show import the_only
+from simcelery.cli.verbs.show import the_only
 from simcelery.cli.words import one_line
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from simcelery.cli.output import (
 )
 from simcelery.cli.records import plain, record, text_of
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.cli.show import the_only
-from simcelery.cli.wait import rows_of, show_result
+from simcelery.cli.verbs.show import the_only
+from simcelery.cli.verbs.wait import rows_of, show_result
 from simcelery.cli.words import many
 from simcelery.errors import JobError, UsageError
 
