@@ -21,7 +21,7 @@ import click
 
 from simcelery.cli import fit
 from simcelery.cli.fit import Column as Column
-from simcelery.cli.words import one_line
+from simcelery.describe.words import one_line
 from simcelery.readable import ReadableStream, json_text, line, readable
 
 if TYPE_CHECKING:

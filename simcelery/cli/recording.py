@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from simcelery.cli.output import console, note
-from simcelery.cli.words import compact, many
+from simcelery.describe.words import compact, many
 from simcelery.errors import (
     EncodingError,
     ParametersError,

@@ -10,7 +10,7 @@ from simcelery.cli.options import Filters, Output
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, chunks, resolve
 from simcelery.cli.verbs.wait import EXIT_INTERRUPTED, Watch, follow, rows_of
-from simcelery.cli.words import duration, named
+from simcelery.describe.words import duration, named
 from simcelery.errors import WaitTimeoutError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.cli.records import KEYS
+from simcelery.describe.records import KEYS
 from tests.conftest import BIN, Project
 from tests.waiting import wait_until, within
 

@@ -66,7 +66,7 @@ def test_help_imports_no_verb() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=within(60), check=True
     )
     assert set(done.stderr.split()) == {
-        f"simcelery.cli.{name}" for name in ("root", "options", "output", "fit", "words")
+        f"simcelery.cli.{name}" for name in ("root", "options", "output", "fit")
     }
 
 

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from simcelery.cli import output, progress, words
+from simcelery.cli import output, progress
 from simcelery.cli.progress import Part
 from simcelery.cli.verbs import errors, stats, watch
+from simcelery.describe import words
 
 
 @pytest.mark.parametrize(

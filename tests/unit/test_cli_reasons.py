@@ -10,10 +10,10 @@ import pytest
 from simcelery.board import transitions
 from simcelery.board.fleet import Unserved, why_unserved
 from simcelery.board.states import State
-from simcelery.cli.reasons import PATIENCE, SHARE, Story, reasons, rescued_in
 from simcelery.cli.stopped import what_became
-from simcelery.cli.unserved import in_sentences
 from simcelery.cli.verbs.show import late
+from simcelery.describe.reasons import PATIENCE, SHARE, Story, reasons, rescued_in
+from simcelery.describe.unserved import in_sentences
 from tests.unit.test_cli_rendering import NOW, job
 
 BOOT = NOW - dt.timedelta(days=1)

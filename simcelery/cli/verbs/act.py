@@ -18,7 +18,7 @@ from simcelery.cli.options import (
 )
 from simcelery.cli.output import note, say, show_ids, show_json
 from simcelery.cli.selectors import Selection, ids_argument, require, which
-from simcelery.cli.words import compact, many, named
+from simcelery.describe.words import compact, many, named
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from simcelery.cli import checks
-from simcelery.cli.checks import Check, Verdict
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, say, show_ids, show_json, show_table
+from simcelery.describe import checks
+from simcelery.describe.checks import Check, Verdict
 from simcelery.errors import ServiceError, SimceleryError
 from simcelery.urls import masked
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
-from simcelery.cli.records import jsonable
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.cli.words import ago, many
+from simcelery.describe.records import jsonable
+from simcelery.describe.words import ago, many
 from simcelery.errors import UsageError
 from simcelery.readable import short
 

@@ -9,10 +9,10 @@ from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import heading, say, show_ids, show_json
 from simcelery.cli.selectors import Selection, chunks, ids_argument
 from simcelery.cli.verbs.show import the_only
-from simcelery.cli.words import one_line
+from simcelery.describe.words import one_line
 
 if TYPE_CHECKING:
-    from simcelery.cli.reasons import Story
+    from simcelery.describe.reasons import Story
 
 
 @command("explain", "simcelery explain 42", "simcelery explain last", "simcelery explain 42 -o quiet")
@@ -23,7 +23,7 @@ def explain(selection: Selection, output: Output) -> None:
 
     With -o json each reason has a code, a text and advice; -o quiet prints only the codes.
     """
-    from simcelery.cli.reasons import reasons
+    from simcelery.describe.reasons import reasons
 
     story = read(the_only(selection))
     found = list(reasons(story))
@@ -44,7 +44,7 @@ def explain(selection: Selection, output: Output) -> None:
 def read(number: int) -> Story:
     """What the board says of a job and of all that bears on it."""
     from simcelery.board import dependencies, engine, fleet, queries, sources
-    from simcelery.cli.reasons import Story
+    from simcelery.describe.reasons import Story
     from simcelery.settings import get_settings
 
     with engine.begin() as connection:

@@ -19,9 +19,9 @@ from simcelery.cli.output import (
     show_json_list,
     show_table,
 )
-from simcelery.cli.records import outcome, record, summary
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.cli.words import ago, span
+from simcelery.describe.records import outcome, record, summary
+from simcelery.describe.words import ago, span
 from simcelery.quantities import LARGEST
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import click
 from simcelery.cli.asking import agreed
 from simcelery.cli.options import Output, command, duration, output_option, yes_option
 from simcelery.cli.output import console, note, say, show_ids, show_json
-from simcelery.cli.words import duration as in_words
-from simcelery.cli.words import many
+from simcelery.describe.words import duration as in_words
+from simcelery.describe.words import many
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, show_json, show_table
-from simcelery.cli.words import duration, many
+from simcelery.describe.words import duration, many
 
 if TYPE_CHECKING:
     from simcelery.recovery.by_hand import Done

@@ -25,11 +25,11 @@ from simcelery.cli.output import (
     show_table,
     width,
 )
-from simcelery.cli.records import plain, record, text_of
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.cli.verbs.show import the_only
 from simcelery.cli.verbs.wait import rows_of, show_result
-from simcelery.cli.words import many
+from simcelery.describe.records import plain, record, text_of
+from simcelery.describe.words import many
 from simcelery.errors import JobError, UsageError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from simcelery.cli.fit import cells
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, heading, say, show_facts, show_ids, show_json, show_table
-from simcelery.cli.records import plain, progress, record
 from simcelery.cli.selectors import Selection, ids_argument, resolve
-from simcelery.cli.words import ago, compact, duration, moment, one_line, size, span
+from simcelery.describe.records import plain, progress, record
+from simcelery.describe.words import ago, compact, duration, moment, one_line, size, span
 from simcelery.errors import UsageError
 from simcelery.readable import json_text
 

@@ -12,7 +12,7 @@ import click
 
 from simcelery.cli.options import Output, Verbs, command, output_option
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
-from simcelery.cli.words import ago, duration, many
+from simcelery.describe.words import ago, duration, many
 from simcelery.errors import ServiceError
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.options import Filters, Output, command, duration, output_option, window_options
 from simcelery.cli.output import Column, is_terminal, note, say, show_json, show_table, width
-from simcelery.cli.records import jsonable
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.cli.words import duration as in_words
-from simcelery.cli.words import many, rate
+from simcelery.describe.records import jsonable
+from simcelery.describe.words import duration as in_words
+from simcelery.describe.words import many, rate
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from simcelery.cli import sources
 from simcelery.cli.options import COUNT, Command, Number, Output, command, duration, output_option
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.recording import interruptible, prepared, record_all
-from simcelery.cli.records import KEYS, plain, record, summary
 from simcelery.cli.selectors import chunks
 from simcelery.cli.verbs.complete import parameter_names, workflow_names
-from simcelery.cli.words import compact, many
+from simcelery.describe.records import KEYS, plain, record, summary
+from simcelery.describe.words import compact, many
 from simcelery.errors import UsageError
 from simcelery.readable import short
 

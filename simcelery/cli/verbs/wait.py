@@ -14,10 +14,10 @@ import click
 
 from simcelery.cli.options import Filters, Output, command, duration, filter_options, output_option
 from simcelery.cli.output import bar_width, console, note, say, show_ids, show_json
-from simcelery.cli.records import plain, progress, record
 from simcelery.cli.selectors import Selection, chunks, ids_argument, require, which
-from simcelery.cli.words import compact, many, named, rate
-from simcelery.cli.words import duration as in_words
+from simcelery.describe.records import plain, progress, record
+from simcelery.describe.words import compact, many, named, rate
+from simcelery.describe.words import duration as in_words
 from simcelery.errors import JobNotFoundError, ServiceError, WaitTimeoutError
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -
 def _hint(watch: Watch) -> bool:
     """Say what keeps them, if nobody is there to start them or to end them; whether anything was said."""
     from simcelery.board import engine, fleet
-    from simcelery.cli.unserved import in_sentences
+    from simcelery.describe.unserved import in_sentences
 
     with engine.begin() as connection:
         unserved = fleet.unserved(connection, watch.ids) if watch.idle else []

@@ -17,8 +17,8 @@ from simcelery.cli.options import Filters, Output, command, duration, filter_opt
 from simcelery.cli.output import STYLES, bar_width, console, in_states, is_terminal, note, say, show_json_line
 from simcelery.cli.progress import Part, Progress
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.cli.words import duration as in_words
-from simcelery.cli.words import one_line, rate
+from simcelery.describe.words import duration as in_words
+from simcelery.describe.words import one_line, rate
 from simcelery.errors import ServiceError, UsageError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _follow(progress: Progress, draw: Draw, every: float, forever: bool) -> None
 def _hint() -> str:
     """What keeps all that is pending, if nobody is there to start it."""
     from simcelery.board import engine, fleet
-    from simcelery.cli.unserved import in_sentences
+    from simcelery.describe.unserved import in_sentences
 
     with engine.begin() as connection:
         unserved = fleet.unserved(connection)

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from simcelery.cli.options import Output, command, output_option
-from simcelery.cli.outdated import in_sentences
 from simcelery.cli.output import Column, is_terminal, note, say, show_ids, show_json, show_table
-from simcelery.cli.records import jsonable
-from simcelery.cli.words import ago, compact
+from simcelery.describe.outdated import in_sentences
+from simcelery.describe.records import jsonable
+from simcelery.describe.words import ago, compact
 
 _DAY = 86_400.0
 _COLUMNS = (

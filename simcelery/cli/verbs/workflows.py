@@ -21,10 +21,10 @@ from simcelery.cli.output import (
     show_table,
     unchanged_streams,
 )
-from simcelery.cli.records import plain
 from simcelery.cli.sources import pairs
 from simcelery.cli.verbs.complete import parameter_names, workflow_names
-from simcelery.cli.words import duration
+from simcelery.describe.records import plain
+from simcelery.describe.words import duration
 from simcelery.errors import JobFailedError, ServiceError, SimceleryError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from simcelery.cli.records import progress
-from simcelery.cli.words import ago, compact, duration, many, named
+from simcelery.describe.records import progress
+from simcelery.describe.words import ago, compact, duration, many, named
 
 if TYPE_CHECKING:
     from simcelery.board.queries import JobRow
@@ -74,7 +74,7 @@ def reasons(story: Story) -> Iterator[Reason]:
 def _outdated(story: Story) -> Iterator[Reason]:
     """Live workers that may run it, or have run it, with other files than those of its submitter."""
     from simcelery.board.sources import differing
-    from simcelery.cli.outdated import in_sentences
+    from simcelery.describe.outdated import in_sentences
 
     job = story.job
     able = [worker for worker in story.workers if job.queue in worker["queues"]]

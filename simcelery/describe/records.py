@@ -8,7 +8,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from simcelery.cli.words import ago, many, one_line, shorten
+from simcelery.describe.words import ago, many, one_line, shorten
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from simcelery.cli.words import duration, many, named, size
+from simcelery.describe.words import duration, many, named, size
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -35,7 +35,7 @@ class Check:
 def of_workers(connection: Connection) -> Iterator[Check]:
     """Who lives, with what, and whether all that is pending has somebody to run it."""
     from simcelery.board import fleet
-    from simcelery.cli.unserved import in_sentences
+    from simcelery.describe.unserved import in_sentences
 
     live = fleet.workers(connection, live_only=True)
     slots = sum(worker["concurrency"] for worker in live)
@@ -80,7 +80,7 @@ def _versions(live: list[dict[str, Any]]) -> Iterator[Check]:
 def _sources(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:
     """Whether live workers have loaded the files that lie here, or that others submit with."""
     from simcelery.board import sources
-    from simcelery.cli.outdated import in_sentences
+    from simcelery.describe.outdated import in_sentences
     from simcelery.workflows import registry
 
     wanted = sources.submitted(connection)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from simcelery.cli.words import many
+from simcelery.describe.words import many
 
 if TYPE_CHECKING:
     from simcelery.board.fleet import Unserved
