@@ -348,6 +348,15 @@ def test_a_burial_does_not_make_a_lapsed_lease_longer() -> None:
     assert [job.id for job in rescue()] == [claimed.job_id]  # as by anybody, without rescue_now
 
 
+def test_the_lease_of_a_buried_worker_is_over() -> None:
+    """So anybody may rescue its jobs, and not only who buried it."""
+    claimed, me = running()
+    with engine.begin() as connection:
+        assert leases.bury(connection, [me]) == [me]
+    assert sql("SELECT lease_expires_at <= now() FROM workers") == [(True,)]
+    assert [job.id for job in rescue()] == [claimed.job_id]
+
+
 def test_predecessors_are_the_unended_workers_of_the_same_host() -> None:
     gone = worker(host="a", pid=7, identity="boot 1, start 2", nodename="w1@a")
     lapse(gone)

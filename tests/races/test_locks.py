@@ -1,0 +1,119 @@
+"""Who waits for whom: rows are locked in the order of their ids, and a backlog holds up nobody."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from simcelery.board import engine, leases, slices, transitions
+from simcelery.board.slices import Outcome, Wanted
+from simcelery.board.transitions import Claim
+from simcelery.services import Services
+from tests.board_helpers import SUCCESS, cancel, must_claim, record, registration, sql, worker
+from tests.waiting import wait_until, within
+
+
+def claims(number: int) -> tuple[int, list[Claim]]:
+    """Jobs that run in one worker's child, ascending; the last was claimed first, so its row comes first."""
+    me, jobs = worker(), [record() for _ in range(number)]
+    return me, [must_claim(job.task_id, me) for job in reversed(jobs)][::-1]
+
+
+def release(me: int, held: list[Claim]) -> None:
+    with engine.begin() as connection:
+        transitions.release(connection, registration(me))
+
+
+def release_child(me: int, held: list[Claim]) -> None:
+    with engine.begin() as connection:
+        transitions.release_child(connection, registration(me), 100, uuid.uuid4())
+
+
+def succeed(me: int, held: list[Claim]) -> None:
+    slices.succeed([Outcome(one.task_id, one.claim_id, SUCCESS, one.job_id) for one in held[::-1]], 0.0)
+
+
+TRANSITIONS: dict[str, Callable[[int, list[Claim]], object]] = {
+    "release": release,
+    "release_child": release_child,
+    "cancel": lambda me, held: cancel(*(one.job_id for one in held[::-1])),
+    "put_back": lambda me, held: slices.put_back(held[::-1]),
+    "succeed": succeed,
+}
+
+
+@pytest.mark.parametrize("name", TRANSITIONS)
+def test_who_waits_for_a_row_holds_none_with_a_greater_id(board: Services, name: str) -> None:
+    """So no two of them wait for each other. What waits here takes all rows when the lowest is let go."""
+    me, held = claims(5)
+    lowest, *greater = (one.job_id for one in held)
+    assert_locks_in_order(board, "jobs", lowest, greater, lambda: TRANSITIONS[name](me, held))
+
+
+def test_workers_are_buried_in_the_order_of_their_ids(board: Services) -> None:
+    lowest, *greater = [worker() for _ in range(5)]
+    sql("UPDATE workers SET note = 'its row comes last' WHERE id = :id", id=lowest)
+
+    def bury() -> None:
+        with engine.begin() as connection:
+            leases.bury(connection, [*greater, lowest])
+
+    assert_locks_in_order(board, "workers", lowest, greater, bury)
+
+
+def assert_locks_in_order(
+    board: Services, table: str, lowest: int, greater: list[int], act: Callable[[], object]
+) -> None:
+    with psycopg.connect(board.database_url) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute(f"SELECT FROM {table} WHERE id = {lowest} FOR UPDATE")
+        done = pool.submit(act)
+        try:
+            wait_until(lambda: done.done() or is_waited_for(holder), every=0.01)
+            assert not done.done(), "nobody waited for the row that was held"
+            with psycopg.connect(board.database_url) as other:
+                free = other.execute(
+                    f"SELECT id FROM {table} WHERE id = ANY (%s) ORDER BY id FOR UPDATE SKIP LOCKED",
+                    [greater],
+                ).fetchall()
+            assert [number for (number,) in free] == greater
+        finally:
+            holder.rollback()
+        done.result(within(30))
+
+
+def is_waited_for(holder: psycopg.Connection) -> bool:
+    """Whether another session waits for what this one has locked."""
+    mine = holder.info.backend_pid
+    return bool(sql("SELECT FROM pg_stat_activity WHERE :mine = ANY (pg_blocking_pids(pid))", mine=mine))
+
+
+# --- one backlog, many children --------------------------------------------------------------------
+
+
+def wanted(me: int, *, more: int = 0) -> Wanted:
+    """A claim whose message's own job is gone, so that another of the backlog takes its place."""
+    return Wanted(uuid.uuid4(), "w", uuid.uuid4(), *registration(me), 100, "default", more=more)
+
+
+CLAIM = """SELECT id FROM claim_jobs(%(task_id)s, %(workflow)s, %(claim_id)s, %(worker_id)s, %(pid)s,
+    %(queue)s, %(least)s, %(more)s, %(registration)s)"""
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["sent", "never sent"])
+@pytest.mark.parametrize("more", [0, 2], ids=["one job", "a slice"])
+def test_children_on_one_backlog_do_not_wait_for_each_other(board: Services, sent: bool, more: int) -> None:
+    me, backlog = worker(), [record().id for _ in range(6)]
+    if sent:
+        sql("UPDATE jobs SET published_at = now() + id * interval '1 ms'")
+    with psycopg.connect(board.database_url) as first, ThreadPoolExecutor(1) as pool:
+        taken = [number for (number,) in first.execute(CLAIM, vars(wanted(me, more=more)))]
+        second: Future[list[Claim]] = pool.submit(slices.claim, wanted(me, more=more))
+        try:  # while the first has not committed
+            found = [one.job_id for one in second.result(within(10))]
+        finally:
+            first.commit()
+    assert sorted(taken) + sorted(found) == backlog[: 2 * (1 + more)]

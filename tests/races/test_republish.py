@@ -1,0 +1,189 @@
+"""What is sent to Redis, how much of it, and what first: the window, and messages that were lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+
+import pytest
+import redis
+
+from simcelery import settings
+from simcelery.board import engine, slices
+from simcelery.board.states import Cause, Ending
+from simcelery.board.transitions import Report
+from simcelery.recovery import republish
+from simcelery.recovery.means import Means
+from simcelery.services import Services
+from tests.board_helpers import (
+    AGAIN,
+    LOST,
+    finish,
+    lane,
+    must_claim,
+    record,
+    sql,
+    worker,
+)
+
+RELEASED = Report(ending=Ending.RELEASED, cause=Cause.SHUTDOWN)
+
+
+@pytest.fixture
+def window(board: Services) -> Iterator[Callable[[int], None]]:
+    """Sets how many messages a lane may hold, for one test."""
+    before = dict(settings._overrides)
+    yield lambda number: settings.override({"publish_window": number})
+    settings._overrides.clear()
+    settings.override(before)
+
+
+@pytest.fixture
+def messages(board: Services) -> redis.Redis:
+    """The Redis that holds the messages, and an empty board."""
+    return redis.Redis.from_url(board.broker_url)
+
+
+def unpublished(number: int = 1) -> list[int]:
+    """Jobs that were never sent, and that no client is about to send."""
+    ids = [record().id for _ in range(number)]
+    sql("UPDATE jobs SET submitted_at = now() - interval '1 min'")
+    return ids
+
+
+def published(ago: float, times: int = 1) -> int:
+    """A job that was sent so many times, the last of them so many seconds ago."""
+    job = record()
+    sql(
+        "UPDATE jobs SET published_at = now() - make_interval(secs => :ago), publish_count = :times "
+        "WHERE id = :id",
+        ago=ago,
+        times=times,
+        id=job.id,
+    )
+    return job.id
+
+
+def rehearsed() -> list[int]:
+    """The ids of the jobs that would be sent, in that order: all of it in one moment of the board's time."""
+    sent: list[int] = []
+    with engine.begin() as connection:
+        republish.tick(
+            Means(
+                begin=lambda: nullcontext(connection),
+                publish=lambda jobs: None,
+                send=lambda jobs: sent.extend(job.id for job in jobs),
+            )
+        )
+    return sent
+
+
+# --- the window ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("there", "lost", "fresh"), [(3, 5, 2), (0, 8, 2), (8, 0, 2), (12, 0, 0)])
+def test_lost_and_unpublished_jobs_together_fill_the_window_and_no_more(
+    window: Callable[[int], None], messages: redis.Redis, there: int, lost: int, fresh: int
+) -> None:
+    window(10)
+    for _ in range(8):
+        published(ago=3600.0)
+    unpublished(10)
+    if there:
+        messages.rpush(lane(), *["a message"] * there)
+    assert republish.tick() == (fresh, lost)
+    assert messages.llen(lane()) == max(10, there)
+
+
+def test_more_lost_jobs_than_the_window_holds_fill_it_alone(
+    window: Callable[[int], None], messages: redis.Redis
+) -> None:
+    window(5)
+    for _ in range(9):
+        published(ago=3600.0)
+    unpublished(3)
+    messages.rpush(lane(), "a message")
+    assert republish.tick() == (0, 4)
+    assert messages.llen(lane()) == 5
+
+
+# --- messages that were lost -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("times", "ago", "again"),
+    [
+        (1, 4.9, False),
+        (1, 5.1, True),
+        (2, 9.9, False),
+        (2, 10.1, True),
+        (3, 14.9, False),
+        (3, 15.1, True),
+        (1_000_000, 14.9, False),
+        (1_000_000, 15.1, True),
+    ],
+)
+def test_a_job_whose_lane_holds_no_message_is_left_alone_for_15_seconds_at_most(
+    board: Services, times: int, ago: float, again: bool
+) -> None:
+    sent = published(ago, times)
+    assert rehearsed() == ([sent] if again else [])
+
+
+@pytest.mark.parametrize(
+    ("times", "ago", "again"),
+    [
+        (1, 4.9, False),
+        (1, 5.1, True),
+        (3, 15.1, False),
+        (3, 20.1, True),
+        (7, 319.0, False),
+        (7, 321.0, True),
+        (8, 599.0, False),
+        (8, 601.0, True),
+        (1_000_000, 599.0, False),
+        (1_000_000, 601.0, True),
+    ],
+)
+def test_a_job_whose_lane_holds_some_messages_is_left_alone_for_10_minutes_at_most(
+    messages: redis.Redis, times: int, ago: float, again: bool
+) -> None:
+    sent = published(ago, times)
+    published(ago=0.0)  # the message that is there may be its own
+    messages.rpush(lane(), "a message")
+    assert rehearsed() == ([sent] if again else [])
+
+
+def test_as_many_are_sent_again_as_are_missing_those_first_that_were_sent_longest_ago(
+    messages: redis.Redis,
+) -> None:
+    ids = [published(ago) for ago in (100.0, 500.0, 200.0, 400.0, 300.0)]
+    messages.rpush(lane(), *["a message"] * 2)
+    assert rehearsed() == [ids[1], ids[3], ids[4]]
+
+
+def test_what_was_never_sent_comes_after_what_was_lost_oldest_first(board: Services) -> None:
+    fresh = unpublished(3)
+    lost = published(ago=100.0)
+    assert rehearsed() == [lost, *fresh]
+
+
+# --- jobs that are pending again -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("report", [AGAIN, LOST, RELEASED], ids=["failed", "lost", "released"])
+def test_the_message_of_an_ended_attempt_is_no_message_of_the_next(board: Services, report: Report) -> None:
+    me, job = worker(), record(max_attempts=2)
+    sql("UPDATE jobs SET published_at = now(), publish_count = 7")
+    assert finish(must_claim(job.task_id, me), report) is not None
+    sql("UPDATE jobs SET state = 'pending', submitted_at = now() - interval '1 min'")
+    assert sql("SELECT published_at, publish_count FROM jobs") == [(None, 0)]
+    assert rehearsed() == [job.id]  # at once
+
+
+def test_nor_is_that_of_a_claim_that_was_never_begun(board: Services) -> None:
+    me, job = worker(), record()
+    sql("UPDATE jobs SET published_at = now(), publish_count = 7, submitted_at = now() - interval '1 min'")
+    slices.put_back([must_claim(job.task_id, me)])
+    assert sql("SELECT published_at, publish_count FROM jobs") == [(None, 0)]
+    assert rehearsed() == [job.id]
