@@ -49,7 +49,7 @@ class Account:
 
 
 class Predecessor(NamedTuple):
-    """A worker of the same host that has not ended as far as the board knows."""
+    """A worker of the same host that has not ended, or still holds jobs, as far as the board knows."""
 
     id: int
     pid: int
@@ -215,10 +215,15 @@ _ENDED = {"ended_at": func.now(), "lease_expires_at": func.least(Worker.lease_ex
 
 
 def predecessors(connection: Connection, host: str, worker_id: int) -> list[Predecessor]:
-    """The other workers of this host that have not ended. Whether they live, only the host knows."""
+    """The other workers of this host that have not ended. Whether they live, only the host knows.
+
+    Those that were buried are among them for as long as they hold jobs: who buried them got no further.
+    """
+    unended = select(Worker.id).where(Worker.ended_at.is_(None))
+    holding = select(Job.worker_id).where(Job.state == State.RUNNING)
     rows = connection.execute(
         select(Worker.id, Worker.pid, Worker.identity, Worker.nodename)
-        .where(Worker.host == host, Worker.ended_at.is_(None), Worker.id != worker_id)
+        .where(Worker.host == host, Worker.id.in_(union(unended, holding)), Worker.id != worker_id)
         .order_by(Worker.id)
     )
     return [Predecessor(*row) for row in rows]

@@ -25,18 +25,18 @@ def take_over(worker_id: int, grace: float) -> int:
         grace: seconds between SIGTERM and SIGKILL for what is left of them.
 
     Raises:
-        BoardUnreachableError: the others are rescued when their leases have ended.
+        BoardUnreachableError: the next call, by this worker or another one of this host, takes what is left.
     """
     with engine.begin() as connection:
         others = leases.predecessors(connection, socket.gethostname(), worker_id)
         dead = [other for other in others if certainly_dead(other.identity, other.pid)]
-        buried = leases.bury(connection, [other.id for other in dead])
+        leases.bury(connection, [other.id for other in dead])
     for other in dead:
         _end_processes(token_of(other.identity, other.pid), grace)
     total = 0
-    while buried:
+    while dead:
         with engine.begin() as connection:
-            rescued = transitions.rescue_now(connection, buried, _ROWS)
+            rescued = transitions.rescue_now(connection, [other.id for other in dead], _ROWS)
         total += len(rescued)
         _publish(rescued)
         if len(rescued) < _ROWS:
