@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from simcelery.describe.words import compact, many
 from simcelery.errors import UsageError
 
 
@@ -20,3 +21,18 @@ def agreed(about: str, yes: bool) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"this would {about}: add -y")
     return click.confirm(f"{about}?", err=True)
+
+
+def confirmed(verb: str, ids: list[int], counts: dict[str, int], yes: bool) -> bool:
+    """Ask about more than one job.
+
+    Raises:
+        UsageError: nobody is there to answer.
+    """
+    if yes or len(ids) <= 1:
+        return True
+    parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
+    about = f"{verb} {many(len(ids))} ({compact(ids, 6)})"
+    if sum(counts.values()) == len(ids):
+        about = f"{verb} {many(len(ids))} ({parts}; ids {compact(ids, 6)})"
+    return agreed(about, yes=False)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 Output = Literal["table", "json", "quiet"]
 STATES = [str(state) for state in State]
+EXIT_INTERRUPTED = 130  # as a shell says it of Ctrl-C
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]
@@ -188,7 +189,7 @@ class Filters:
 
 
 def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
-    from simcelery.cli.verbs.complete import workflow_names
+    from simcelery.cli.completions import workflow_names
 
     def decorate(function: Callable[..., int | None]) -> Callable[..., int | None]:
         @click.option(

@@ -9,74 +9,60 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from simcelery import __version__
-from simcelery.cli.options import Session, global_options
+from simcelery.cli.options import EXIT_INTERRUPTED, Session, global_options
 from simcelery.cli.output import note, readable_streams
 from simcelery.errors import SimceleryError
 
 EXIT_UNEXPECTED = 70
-EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 _LONGEST_LINE = 2000
 
-
-class Verb(NamedTuple):
-    """Where a verb is implemented, and its line in the help."""
-
-    module: str
-    attribute: str
-    help: str
-
-
-# The help is written from this table alone; a verb's module is imported when the verb is used.
-SECTIONS: dict[str, dict[str, Verb]] = {
+# The help is written from this table alone; a verb's file in `verbs` is imported when the verb is used.
+SECTIONS: dict[str, dict[str, str]] = {
     "Servers": {
-        "up": Verb("servers", "up", "Start the embedded servers and bring their board up to date."),
-        "down": Verb("servers", "down", "Stop the embedded servers; their data stays."),
-        "doctor": Verb("doctor", "doctor", "Check everything, and say what to do about what is wrong."),
-        "db": Verb("db", "db", "The board's schema: upgrade, current, check."),
-        "demo": Verb("demo", "demo", "The equations of state of seven metals, end to end."),
+        "up": "Start the embedded servers and bring their board up to date.",
+        "down": "Stop the embedded servers; their data stays.",
+        "doctor": "Check everything, and say what to do about what is wrong.",
+        "db": "The board's schema: upgrade, current, check.",
+        "demo": "The equations of state of seven metals, end to end.",
     },
     "Submit": {
-        "workflows": Verb("workflows", "workflows", "The workflows, or the parameters of one."),
-        "run": Verb("workflows", "run", "Run a workflow here and now, without a queue."),
-        "submit": Verb("submit", "submit", "Submit one job, or thousands, or a command."),
+        "workflows": "The workflows, or the parameters of one.",
+        "run": "Run a workflow here and now, without a queue.",
+        "submit": "Submit one job, or thousands, or a command.",
     },
     "Look": {
-        "list": Verb("look", "list_", "The jobs, newest first."),
-        "status": Verb("look", "status", "How many jobs are in which state."),
-        "watch": Verb("watch", "watch", "Progress as it happens, with rate and time left."),
-        "show": Verb("show", "show", "Everything about one job."),
-        "explain": Verb("explain", "explain", "Why a job does not run, or not yet."),
-        "wait": Verb("wait", "wait", "Wait until jobs are finished."),
-        "result": Verb("results", "result", "The result of one job."),
-        "results": Verb("results", "results", "The results of many jobs."),
-        "errors": Verb("errors", "errors", "Why jobs failed: types and messages, counted."),
-        "stats": Verb("stats", "stats", "How fast jobs finish, how long they wait and run."),
+        "list": "The jobs, newest first.",
+        "status": "How many jobs are in which state.",
+        "watch": "Progress as it happens, with rate and time left.",
+        "show": "Everything about one job.",
+        "explain": "Why a job does not run, or not yet.",
+        "wait": "Wait until jobs are finished.",
+        "result": "The result of one job.",
+        "results": "The results of many jobs.",
+        "errors": "Why jobs failed: types and messages, counted.",
+        "stats": "How fast jobs finish, how long they wait and run.",
     },
     "Act": {
-        "cancel": Verb("act", "cancel", "Cancel jobs."),
-        "retry": Verb("act", "retry", "Retry jobs that did not succeed."),
+        "cancel": "Cancel jobs.",
+        "retry": "Retry jobs that did not succeed.",
     },
     "Workers": {
-        "workers": Verb("workers", "workers", "Live workers, and those that stopped recently."),
-        "recover": Verb("recover", "recover", "Run the workers' recovery once, here and now."),
-        "prune": Verb(
-            "prune", "prune", "Delete jobs that finished long ago; archive them before if you like."
-        ),
-        "spool": Verb(
-            "spool", "spool", "Outcomes that could not reach the board yet; 'spool push' delivers them."
-        ),
+        "workers": "Live workers, and those that stopped recently.",
+        "recover": "Run the workers' recovery once, here and now.",
+        "prune": "Delete jobs that finished long ago; archive them before if you like.",
+        "spool": "Outcomes that could not reach the board yet; 'spool push' delivers them.",
     },
     "Shell": {
-        "completion": Verb("complete", "completion", "Print the script for tab completion in your shell."),
+        "completion": "Print the script for tab completion in your shell.",
     },
 }
-VERBS: dict[str, Verb] = {name: verb for section in SECTIONS.values() for name, verb in section.items()}
+VERBS: dict[str, str] = {name: line for section in SECTIONS.values() for name, line in section.items()}
 
 
 class Root(click.Group):
@@ -90,8 +76,9 @@ class Root(click.Group):
         """Import a verb."""
         if cmd_name not in VERBS:
             return None
-        verb = VERBS[cmd_name]
-        found: click.Command = getattr(import_module(f"simcelery.cli.verbs.{verb.module}"), verb.attribute)
+        module = import_module(f"simcelery.cli.verbs.{cmd_name}")
+        # The function of `list` has another name, since Python has one of that name.
+        found: click.Command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
         return found
 
     def resolve_command(
@@ -106,7 +93,7 @@ class Root(click.Group):
         """The verbs by section, from the table."""
         for title, section in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name, verb.help) for name, verb in section.items()])
+                formatter.write_dl(list(section.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb. A reader that has seen enough (``| head``) ends it without a word."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from simcelery.cli.completions import job_ids
 from simcelery.cli.options import Filters
 from simcelery.errors import JobNotFoundError, UsageError
 from simcelery.quantities import LARGEST
@@ -17,6 +18,7 @@ from simcelery.readable import short
 
 if TYPE_CHECKING:
     from simcelery.board.queries import Filter
+    from simcelery.board.states import State
 
 F = TypeVar("F", bound=Callable[..., Any])
 _IDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
@@ -85,7 +87,6 @@ def _split(text: str) -> list[str]:
 
 def ids_argument(*, required: bool = False) -> Callable[[F], F]:
     """The argument ``IDS``, as a `Selection` or None."""
-    from simcelery.cli.verbs.complete import job_ids
 
     def convert(ctx: click.Context, _: click.Parameter, value: tuple[str, ...]) -> Selection | None:
         return None if ctx.resilient_parsing else parse(value)
@@ -138,6 +139,35 @@ def which(selection: Selection | None, filters: Filters, states: Sequence[str] |
         UsageError: a filter is malformed.
     """
     return filters.to_board(None if selection is None else resolve(selection), states)
+
+
+def the_only(selection: Selection) -> int:
+    """The one job that is named.
+
+    Raises:
+        UsageError: it is not one.
+        JobNotFoundError: it is not on the board.
+    """
+    ids = resolve(selection)
+    if len(ids) != 1:
+        raise UsageError(f"this shows one job, not {len(ids):,}: name one, such as 42 or last")
+    return ids[0]
+
+
+def chosen(
+    selection: Selection | None, filters: Filters, states: frozenset[State] | None
+) -> tuple[list[int], dict[str, int]]:
+    """The ids in question, and how many of them are in which state."""
+    from simcelery.board import engine, queries
+
+    chosen = [state for state in filters.states if states is None or state in states]
+    if filters.states and not chosen:
+        return [], {}
+    wanted = which(selection, filters, chosen or (sorted(states) if states else ()))
+    with engine.begin() as connection:
+        counts = queries.counts(connection, wanted)
+        ids = queries.ids(connection, wanted)[: filters.limit]
+    return ids, {str(state): number for state, number in counts.items()}
 
 
 def require(selection: Selection | None, filters: Filters, verb: str) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from simcelery.cli.options import Filters, Output
+from simcelery.cli.ended import rows_of
+from simcelery.cli.options import EXIT_INTERRUPTED, Filters, Output
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, chunks, resolve
-from simcelery.cli.verbs.wait import EXIT_INTERRUPTED, Watch, follow, rows_of
+from simcelery.cli.waiting import Watch, follow
 from simcelery.describe.words import duration, named
 from simcelery.errors import WaitTimeoutError
 

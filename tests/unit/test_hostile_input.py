@@ -16,10 +16,10 @@ import pytest
 
 from simcelery import settings
 from simcelery.cli import selectors, sources
+from simcelery.cli.error_groups import in_group
 from simcelery.cli.options import Filters, duration
 from simcelery.cli.output import _csv_cell
 from simcelery.cli.targets import Here, OnBoard
-from simcelery.cli.verbs.errors import in_group
 from simcelery.cli.verbs.submit import parse_run_at
 from simcelery.errors import SettingsError, SimceleryError, UsageError
 from simcelery.quantities import LONGEST, parse_duration, parse_size

@@ -1,24 +1,20 @@
-"""``errors``: why jobs failed, in groups; and which group ``retry --error`` means."""
+"""``errors``: why jobs failed, in groups."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from simcelery.cli.error_groups import NEWEST, groups, in_words
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.describe.records import jsonable
-from simcelery.describe.words import ago, many
-from simcelery.errors import UsageError
-from simcelery.readable import short
+from simcelery.describe.words import ago
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import Filter
     from simcelery.board.summaries import ErrorGroup
 
-_NEWEST = 5000  # failures that are read, unless -n says otherwise
-_DIGITS = 9  # of the number of a group
 _NAMES = 3  # workflows and nodes that are named in a cell
 _COLUMNS = (
     Column("#", right=True),
@@ -51,8 +47,8 @@ def errors(selection: Selection | None, filters: Filters, output: Output) -> Non
     read, or as many as -n says. The largest group is number 1; 'retry --error 1', with the same filters,
     retries all its jobs. With -o quiet one id of each group is printed.
     """
-    newest = filters.limit or _NEWEST
-    found = _groups(which(selection, filters), newest)
+    newest = filters.limit or NEWEST
+    found = groups(which(selection, filters), newest)
     if output == "quiet":
         show_ids(group.example for group in found)
     elif output == "json":
@@ -63,46 +59,6 @@ def errors(selection: Selection | None, filters: Filters, output: Output) -> Non
         show_table(_COLUMNS, [_cells(number, group) for number, group in enumerate(found, 1)])
         if sum(group.count for group in found) == newest:
             note(f"the newest {newest:,} failures; -n looks at more")
-
-
-def _groups(wanted: Filter, newest: int) -> list[ErrorGroup]:
-    from simcelery.board import engine, summaries
-
-    with engine.begin() as connection:
-        return summaries.errors(connection, wanted, newest)
-
-
-def in_group(wanted: Filter, error: str) -> tuple[str, list[int]]:
-    """What ``--error`` means, in words, and the ids of all its jobs.
-
-    Parameters:
-        error: a number of ``simcelery errors`` with the same filters, or a type.
-
-    Raises:
-        UsageError: there is no such group.
-    """
-    from simcelery.board import engine, summaries
-
-    if not error.isdecimal():
-        with engine.begin() as connection:
-            ids = summaries.ids_with_error(connection, wanted, error, None)
-        return error, ids
-    found = _groups(wanted, _NEWEST)
-    number = int(error) if len(error) <= _DIGITS else 0
-    if not 1 <= number <= len(found):
-        there = f"there are {many(len(found), 'group')}" if found else "nothing has failed"
-        raise UsageError(
-            f"there is no error {short(error)}: {there}; see 'simcelery errors' with the same filters"
-        )
-    group = found[number - 1]
-    with engine.begin() as connection:
-        ids = summaries.ids_with_error(connection, wanted, group.error_type, group.message)
-    return in_words(group), ids
-
-
-def in_words(group: ErrorGroup) -> str:
-    """``ValueError: no convergence after # steps``."""
-    return f"{group.error_type}: {group.message}".rstrip(": ")
 
 
 def _cells(number: int, group: ErrorGroup) -> tuple[object, ...]:

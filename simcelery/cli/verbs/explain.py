@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import heading, say, show_ids, show_json
-from simcelery.cli.selectors import Selection, chunks, ids_argument
-from simcelery.cli.verbs.show import the_only
+from simcelery.cli.selectors import Selection, chunks, ids_argument, the_only
 from simcelery.describe.words import one_line
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""``result`` and ``results``: what came out."""
+"""``results``: what came out of many jobs."""
 
 from __future__ import annotations
 
@@ -20,39 +20,17 @@ from simcelery.cli.output import (
     say,
     show_csv,
     show_ids,
-    show_json,
     show_json_list,
     show_table,
     width,
 )
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.cli.verbs.show import the_only
-from simcelery.cli.verbs.wait import rows_of, show_result
 from simcelery.describe.records import plain, record, text_of
 from simcelery.describe.words import many
-from simcelery.errors import JobError, UsageError
+from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
     from simcelery.board.queries import Filter, JobRow
-
-
-@command("result", "simcelery result 42", "simcelery result last | jq .energy")
-@ids_argument(required=True)
-@output_option
-def result(selection: Selection, output: Output) -> None:
-    """Print the result of one job as JSON. Exit code 1 if it has not succeeded (yet): see 'wait'.
-
-    With -o json the whole job is printed.
-    """
-    row = rows_of([the_only(selection)])[0]
-    if not row.state.is_terminal:
-        raise JobError(f"job {row.id} is {row.state}: 'simcelery wait {row.id}' waits for its result")
-    if output == "table" or row.state != "succeeded":
-        show_result(row)
-    elif output == "json":
-        show_json(record(row))
-    else:
-        show_ids([row.id])
 
 
 @command(

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from simcelery.cli.fit import cells
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, heading, say, show_facts, show_ids, show_json, show_table
-from simcelery.cli.selectors import Selection, ids_argument, resolve
+from simcelery.cli.selectors import Selection, ids_argument, the_only
 from simcelery.describe.records import plain, progress, record
 from simcelery.describe.words import ago, compact, duration, moment, one_line, size, span
-from simcelery.errors import UsageError
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
@@ -47,19 +46,6 @@ def show(selection: Selection, output: Output) -> None:
         _show(row, attempts, parents, children)
         if row.state == "failed":
             _show_end_of(printed, number)
-
-
-def the_only(selection: Selection) -> int:
-    """The one job that is named.
-
-    Raises:
-        UsageError: it is not one.
-        JobNotFoundError: it is not on the board.
-    """
-    ids = resolve(selection)
-    if len(ids) != 1:
-        raise UsageError(f"this shows one job, not {len(ids):,}: name one, such as 42 or last")
-    return ids[0]
 
 
 def _show(row: JobRow, attempts: list[dict[str, Any]], parents: list[int], children: list[int]) -> None:

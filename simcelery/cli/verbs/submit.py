@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simcelery.cli import sources
+from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.options import COUNT, Command, Number, Output, command, duration, output_option
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.recording import interruptible, prepared, record_all
 from simcelery.cli.selectors import chunks
-from simcelery.cli.verbs.complete import parameter_names, workflow_names
 from simcelery.describe.records import KEYS, plain, record, summary
 from simcelery.describe.words import compact, many
 from simcelery.errors import UsageError
@@ -129,7 +129,7 @@ def submit(
     with interruptible(options) as recording:
         jobs = record_all(target, found, options, recording)
         if wait:
-            from simcelery.cli.verbs.wait import wait_for
+            from simcelery.cli.ended import wait_for
 
             note(_in_words(jobs, several, options))  # stdout is for the result
             return wait_for(jobs.ids, seconds, output, single=not several)

@@ -1,31 +1,18 @@
-"""``workflows`` and ``run``: what there is to submit, and a try without a queue."""
+"""``workflows``: what there is to submit."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from simcelery.cli.options import Number, Output, command, output_option
-from simcelery.cli.output import (
-    Column,
-    heading,
-    note,
-    say,
-    show_facts,
-    show_ids,
-    show_json,
-    show_table,
-    unchanged_streams,
-)
-from simcelery.cli.sources import pairs
-from simcelery.cli.verbs.complete import parameter_names, workflow_names
+from simcelery.cli.completions import workflow_names
+from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.output import Column, heading, note, say, show_facts, show_ids, show_json, show_table
 from simcelery.describe.records import plain
 from simcelery.describe.words import duration
-from simcelery.errors import JobFailedError, ServiceError, SimceleryError
+from simcelery.errors import ServiceError, SimceleryError
 
 if TYPE_CHECKING:
     from simcelery.board.catalogue import Entry
@@ -164,46 +151,3 @@ def _schema_type(entry: dict[str, Any]) -> str:
     return str(
         entry.get("type") or entry.get("$ref", "").rpartition("/")[2] or entry.get("description") or "any"
     )
-
-
-@command(
-    "run",
-    "simcelery run emt.energy structure=Cu",
-    "simcelery run my_project.relax structure=NaCl.cif fmax=0.01",
-    "simcelery run my_project.sample steps=1000 --seed 5270148013629201",
-)
-@click.argument("workflow", shell_complete=workflow_names)
-@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=parameter_names)
-@click.option(
-    "--seed",
-    type=Number(0, 2**53 - 1),
-    metavar="N",
-    help="The seed of the random numbers, such as that of an attempt: 'simcelery show' tells it.",
-)
-def run(workflow: str, parameters: tuple[str, ...], seed: int | None) -> None:
-    """Run a workflow here and now, without a queue or a board, and print its result as JSON.
-
-    Values are read as JSON where that fits the parameter, else as text. What the workflow prints goes to
-    stderr. Without --seed a fresh one is taken, and told on stderr.
-    """
-    from simcelery.execution import entropy
-    from simcelery.settings import get_settings
-    from simcelery.workflows import registry
-    from simcelery.workflows.encoding import encode
-
-    registry.load(get_settings())
-    definition = registry.get(workflow)
-    given = definition.parameters.bind((), definition.parameters.parse(pairs(parameters)))
-    valid = definition.parameters.validate(given)
-    used = entropy.fresh() if seed is None else seed
-    try:
-        with unchanged_streams(), contextlib.redirect_stdout(sys.stderr):
-            entropy.start(used)
-            result = definition.function(**valid)
-    except (Exception, SystemExit) as error:
-        line = f"{workflow} failed: {type(error).__name__}: {error}"
-        again = "run again with --debug for the traceback"
-        raise JobFailedError(f"{line} ({again}, with --seed {used} for the same numbers)") from error
-    if seed is None:
-        note(f"simcelery: its random numbers began with --seed {used}")
-    show_json(plain(encode(result, "result")))

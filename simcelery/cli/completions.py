@@ -1,38 +1,11 @@
-"""Shell completion: its script, and what workflows, parameters and ids there are."""
+"""What a shell may complete: workflows, their parameters, ids. Options and arguments name these functions."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
-
-from simcelery.cli.options import command
-
-_WHERE = {
-    "bash": "~/.local/share/bash-completion/completions/simcelery",
-    "zsh": "~/.zfunc/_simcelery",
-    "fish": "~/.config/fish/completions/simcelery.fish",
-}
-
-
-@command(
-    "completion",
-    *(f"simcelery completion {shell} > {path}" for shell, path in _WHERE.items()),
-    'eval "$(simcelery completion bash)"      # this shell only',
-)
-@click.argument("shell", type=click.Choice(list(_WHERE)))
-def completion(shell: str) -> None:
-    """Print the script that lets your shell complete verbs, options, workflows, parameters and ids.
-
-    Write it to the file in the examples and open a new shell. zsh also needs, in ~/.zshrc:
-    fpath=(~/.zfunc $fpath); autoload -Uz compinit; compinit
-    """
-    from simcelery.cli.root import root
-
-    made = get_completion_class(shell)
-    assert made is not None
-    click.echo(made(root, {}, "simcelery", "_SIMCELERY_COMPLETE").source())
+from click.shell_completion import CompletionItem
 
 
 def workflow_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -1,4 +1,4 @@
-"""``up`` and ``down``: the embedded servers."""
+"""``up``: start the embedded servers."""
 
 from __future__ import annotations
 
@@ -69,21 +69,3 @@ def _say_what_is_not_used(settings: Settings) -> None:
     for name in ("database_url", "broker_url"):
         if getattr(settings, name) is not None:
             note(f"note: {name} is set, so commands and workers here use that instead of the embedded server")
-
-
-@command("down", "simcelery down")
-@output_option
-def down(output: Output) -> None:
-    """Stop the embedded servers. Their data stays: 'simcelery up' continues where they stopped.
-
-    Jobs that are running keep running; their workers wait for the board to come back.
-    """
-    from simcelery import services
-    from simcelery.settings import get_settings
-
-    settings = get_settings()
-    stopped = services.down(settings)
-    if output == "json":
-        show_json({"stopped": stopped})
-    elif output == "table":
-        say(f"stopped; the data stays in {settings.home}" if stopped else f"nothing ran in {settings.home}")

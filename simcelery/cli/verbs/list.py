@@ -1,4 +1,4 @@
-"""``list`` and ``status``: which jobs there are, and how they stand."""
+"""``list``: the jobs, newest first."""
 
 from __future__ import annotations
 
@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from simcelery.cli.options import Filters, Number, Output, command, filter_options, output_option
-from simcelery.cli.output import (
-    Column,
-    in_states,
-    is_terminal,
-    note,
-    place,
-    show_ids,
-    show_json,
-    show_json_list,
-    show_table,
-)
+from simcelery.cli.output import Column, note, show_ids, show_json_list, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.describe.records import outcome, record, summary
 from simcelery.describe.words import ago, span
@@ -38,6 +28,7 @@ _COLUMNS = (
     Column("took", right=True, spare=True),
     Column("outcome", wrapped=True),
 )
+_RUN = ("running", "succeeded", "failed")
 
 
 @command(
@@ -115,63 +106,3 @@ def _show_page(wanted: Page, limit: int) -> None:
     if len(rows) > len(shown):
         edge = f"--after {shown[0].id}" if wanted.follows else f"--before {shown[-1].id}"
         note(f"more: the same with {edge}; -n shows more at once, 'simcelery status' counts all")
-
-
-_RUN = ("running", "succeeded", "failed")
-
-
-@command("status", "simcelery status", "simcelery status -t oxides", "simcelery status 1-5,8 -o json")
-@ids_argument()
-@filter_options
-@output_option
-def status(selection: Selection | None, filters: Filters, output: Output) -> None:
-    """Count jobs by workflow and state; with IDS (42, 1-5,8, last, -) show the state of each.
-
-    JSON: {"states": {…}, "workflows": {…}}; with IDS a list of jobs.
-    """
-    from simcelery.board import engine, queries
-
-    wanted = which(selection, filters)
-    with engine.begin() as connection:
-        if output == "quiet":
-            show_ids(queries.ids(connection, wanted)[: filters.limit])
-            return
-        if selection is not None:
-            rows = queries.jobs(connection, wanted, limit=filters.limit, newest=False)
-        else:
-            counted = queries.counts_by_workflow(connection, wanted)
-    if selection is None:
-        _show_counts({name: {str(s): n for s, n in found.items()} for name, found in counted.items()}, output)
-    elif output == "json":
-        show_json([record(row) for row in rows])
-    else:
-        columns = [Column("id", right=True), Column("workflow", middle=True), Column("state", coloured=True)]
-        columns += [Column("attempt", right=True, spare=True), Column("outcome", wrapped=True)]
-        show_table(columns, [(row.id, row.workflow, row.state, row.attempt, outcome(row)) for row in rows])
-
-
-def _show_counts(counted: dict[str, dict[str, int]], output: Output) -> None:
-    from simcelery.board.states import State
-
-    names = [str(state) for state in State]
-    totals = {name: sum(found.get(name, 0) for found in counted.values()) for name in names}
-    if output == "json":
-        full = {name: {state: found.get(state, 0) for state in names} for name, found in counted.items()}
-        show_json({"states": totals, "workflows": full})
-        return
-    # Only the states that occur; in words where the columns of even these do not fit.
-    used = [name for name in names if totals[name]]
-    rows = [*counted.items(), ("all", totals)] if len(counted) != 1 else list(counted.items())
-    first, last = Column("workflow", middle=True), Column("all", right=True)
-    columns = [first, *(Column(name, right=True) for name in used), last]
-    cells: list[list[object]] = [
-        [name, *(f"{found[s]:,}" if found.get(s) else "" for s in used), f"{sum(found.values()):,}"]
-        for name, found in rows
-    ]
-    if is_terminal() and place(columns, cells).folded:
-        columns = [first, last, Column("states", wrapped=True)]
-        cells = [
-            [name, f"{sum(found.values()):,}", in_states((s, found.get(s, 0)) for s in used)]
-            for name, found in rows
-        ]
-    show_table(columns, cells)

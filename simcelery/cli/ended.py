@@ -1,0 +1,61 @@
+"""Jobs that are waited for and then shown, with their results: for ``wait``, ``submit`` and ``result``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from simcelery.cli.options import Output
+from simcelery.cli.output import say, show_ids, show_json
+from simcelery.cli.selectors import chunks
+from simcelery.cli.waiting import Watch, follow
+from simcelery.describe.records import plain, record
+from simcelery.describe.words import many
+
+if TYPE_CHECKING:
+    from simcelery.board.queries import JobRow
+
+
+def wait_for(ids: Sequence[int], timeout: float | None, output: Output, *, single: bool) -> int:
+    """Wait, then show the jobs; the exit code.
+
+    Raises:
+        JobError: the only job did not succeed, or the time is up.
+    """
+    watch = Watch(ids)
+    follow(watch, timeout)
+    succeeded = watch.states["succeeded"] == len(ids)
+    if output == "quiet":
+        show_ids(ids)
+    elif output == "json":
+        rows = [record(row) for row in rows_of(ids)]
+        show_json(rows[0] if single else rows)
+    elif single:
+        show_result(rows_of(ids)[0])
+    else:
+        say(f"{many(len(ids))}: {watch.in_words() or 'nothing to wait for'}")
+    return 0 if succeeded else 1
+
+
+def rows_of(ids: Sequence[int]) -> list[JobRow]:
+    """The jobs, in the order of their ids."""
+    from simcelery.board import engine, queries
+
+    found: list[JobRow] = []
+    with engine.begin() as connection:
+        for part in chunks(ids):
+            found += queries.jobs(connection, queries.Filter(ids=part), newest=False)
+    return found
+
+
+def show_result(row: JobRow) -> None:
+    """Print the result of a finished job.
+
+    Raises:
+        JobError: it did not succeed.
+    """
+    if row.state != "succeeded":
+        from simcelery.submission.handle import Job
+
+        raise Job(row.id, row.task_id, row.workflow).failure(row)
+    show_json(plain(row.result))

@@ -1,0 +1,57 @@
+"""Jobs that failed, in groups of the same error: for ``errors`` and ``retry --error``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simcelery.describe.words import many
+from simcelery.errors import UsageError
+from simcelery.readable import short
+
+if TYPE_CHECKING:
+    from simcelery.board.queries import Filter
+    from simcelery.board.summaries import ErrorGroup
+
+NEWEST = 5000  # failures that are read, unless -n says otherwise
+_DIGITS = 9  # of the number of a group
+
+
+def groups(wanted: Filter, newest: int) -> list[ErrorGroup]:
+    """The groups of the newest failures, the largest first."""
+    from simcelery.board import engine, summaries
+
+    with engine.begin() as connection:
+        return summaries.errors(connection, wanted, newest)
+
+
+def in_group(wanted: Filter, error: str) -> tuple[str, list[int]]:
+    """What ``--error`` means, in words, and the ids of all its jobs.
+
+    Parameters:
+        error: a number of ``simcelery errors`` with the same filters, or a type.
+
+    Raises:
+        UsageError: there is no such group.
+    """
+    from simcelery.board import engine, summaries
+
+    if not error.isdecimal():
+        with engine.begin() as connection:
+            ids = summaries.ids_with_error(connection, wanted, error, None)
+        return error, ids
+    found = groups(wanted, NEWEST)
+    number = int(error) if len(error) <= _DIGITS else 0
+    if not 1 <= number <= len(found):
+        there = f"there are {many(len(found), 'group')}" if found else "nothing has failed"
+        raise UsageError(
+            f"there is no error {short(error)}: {there}; see 'simcelery errors' with the same filters"
+        )
+    group = found[number - 1]
+    with engine.begin() as connection:
+        ids = summaries.ids_with_error(connection, wanted, group.error_type, group.message)
+    return in_words(group), ids
+
+
+def in_words(group: ErrorGroup) -> str:
+    """``ValueError: no convergence after # steps``."""
+    return f"{group.error_type}: {group.message}".rstrip(": ")

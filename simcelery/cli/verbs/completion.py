@@ -1,0 +1,32 @@
+"""``completion``: the script that lets a shell complete."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from simcelery.cli.options import command
+
+_WHERE = {
+    "bash": "~/.local/share/bash-completion/completions/simcelery",
+    "zsh": "~/.zfunc/_simcelery",
+    "fish": "~/.config/fish/completions/simcelery.fish",
+}
+
+
+@command(
+    "completion",
+    *(f"simcelery completion {shell} > {path}" for shell, path in _WHERE.items()),
+    'eval "$(simcelery completion bash)"      # this shell only',
+)
+@click.argument("shell", type=click.Choice(list(_WHERE)))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the script that lets your shell complete verbs, options, workflows, parameters and ids.
+
+    Write it to the file in the examples and open a new shell. zsh also needs, in ~/.zshrc:
+    fpath=(~/.zfunc $fpath); autoload -Uz compinit; compinit
+    """
+    made = get_completion_class(shell)
+    assert made is not None
+    click.echo(made(ctx.find_root().command, {}, "simcelery", "_SIMCELERY_COMPLETE").source())

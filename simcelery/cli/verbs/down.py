@@ -1,0 +1,24 @@
+"""``down``: stop the embedded servers."""
+
+from __future__ import annotations
+
+from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.output import say, show_json
+
+
+@command("down", "simcelery down")
+@output_option
+def down(output: Output) -> None:
+    """Stop the embedded servers. Their data stays: 'simcelery up' continues where they stopped.
+
+    Jobs that are running keep running; their workers wait for the board to come back.
+    """
+    from simcelery import services
+    from simcelery.settings import get_settings
+
+    settings = get_settings()
+    stopped = services.down(settings)
+    if output == "json":
+        show_json({"stopped": stopped})
+    elif output == "table":
+        say(f"stopped; the data stays in {settings.home}" if stopped else f"nothing ran in {settings.home}")

@@ -1,0 +1,79 @@
+"""``retry``: jobs that did not succeed go back to work."""
+
+from __future__ import annotations
+
+import click
+
+from simcelery.cli.asking import confirmed
+from simcelery.cli.error_groups import in_group
+from simcelery.cli.options import Filters, Output, command, filter_options, output_option, yes_option
+from simcelery.cli.output import note, say, show_ids, show_json
+from simcelery.cli.selectors import Selection, chosen, chunks, ids_argument, require, which
+from simcelery.describe.words import many, named
+
+
+@command(
+    "retry",
+    "simcelery retry 42",
+    "simcelery retry -s failed -t oxides -y",
+    "simcelery retry 57 --with-parents",
+    "simcelery retry --error 2 --since 1d",
+    "simcelery retry --error LostWorkerError -y",
+)
+@ids_argument()
+@filter_options
+@click.option("--with-parents", is_flag=True, help="Also retry the parents that did not succeed.")
+@click.option(
+    "--error", metavar="N|TYPE", help="Only jobs that failed with this error: see 'simcelery errors'."
+)
+@yes_option
+@output_option
+def retry(
+    selection: Selection | None,
+    filters: Filters,
+    with_parents: bool,
+    error: str | None,
+    yes: bool,
+    output: Output,
+) -> int:
+    """Retry failed and cancelled jobs, and the jobs that are upstream_failed because of them.
+
+    IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
+
+    Asks before it retries more than one. Attempts go on counting; failures and losses start again at 0.
+    The numbers that --error takes are those of 'simcelery errors' with the same filters (except -n). They
+    change as jobs fail; a type always means the same.
+    """
+    from simcelery.board.states import UNSUCCESSFUL
+    from simcelery.submission import manage
+
+    strict = selection is not None and selection.single and not filters.given and error is None
+    if error is None:
+        require(selection, filters, "retry")
+        ids, counts = chosen(selection, filters, None if strict else UNSUCCESSFUL)
+    else:
+        ids, counts = _with_error(selection, filters, error, yes)
+    if not confirmed("retry", ids, counts, yes):
+        return 0
+    revived: list[int] = []
+    for part in chunks(ids):  # ascending: a parent goes back before its children
+        revived += manage.retry(part, with_parents=with_parents, strict=strict)
+    revived = sorted(set(revived))
+    if output == "json":
+        show_json({"retried": revived})
+    elif output == "quiet":
+        show_ids(revived)
+    else:
+        say(f"back to work: {named(revived)}" if revived else "nothing to retry: no such job is unsuccessful")
+    return 0
+
+
+def _with_error(
+    selection: Selection | None, filters: Filters, error: str, tell: bool
+) -> tuple[list[int], dict[str, int]]:
+    """The ids of an error's jobs, and which error that is: the numbers change when jobs fail."""
+    words, ids = in_group(which(selection, filters), error)
+    if ids and tell:
+        note(f"simcelery: {many(len(ids))} with {words}")
+    ids = ids[: filters.limit]
+    return ids, {f"with {words}": len(ids)}

@@ -1,0 +1,222 @@
+"""Jobs are followed until they are finished, and it is shown how far they are."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from simcelery.cli.output import bar_width, console, note
+from simcelery.cli.selectors import chunks
+from simcelery.describe.records import plain, progress
+from simcelery.describe.words import duration as in_words
+from simcelery.describe.words import many, named, rate
+from simcelery.errors import JobNotFoundError, ServiceError, WaitTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from simcelery.board.queries import JobRow
+    from simcelery.board.states import State
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+_LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
+_HINT_AFTER = 5.0  # nothing has started by then: perhaps nobody is there to start it
+_PATIENCE = 300.0  # with a board that does not answer
+
+
+class Watch:
+    """Jobs on their way: what was last seen of them, and how fast they finish."""
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        self.ids = list(ids)
+        self.single: JobRow | None = None
+        self._seen: dict[int, State] = {}
+        self._open = list(ids)
+        self._began = time.monotonic()
+        self._finished_before: int | None = None
+
+    def poll(self) -> bool:
+        """Ask the board; whether anything is still open.
+
+        Raises:
+            JobNotFoundError: a job is no longer on the board.
+            ServiceError: Postgres cannot be asked.
+        """
+        from simcelery.board import engine, queries
+
+        with engine.begin() as connection:
+            for part in chunks(self._open):
+                self._seen.update(queries.states(connection, part))
+            if len(self.ids) == 1:
+                self.single = queries.job(connection, self.ids[0])
+        if missing := [number for number in self._open if number not in self._seen]:
+            raise JobNotFoundError(f"job {missing[0]} is no longer on the board")
+        self._open = [number for number in self._open if not self._seen[number].is_terminal]
+        if self._finished_before is None:
+            self._finished_before = self.finished
+        if self.finished == self._finished_before and not self.states["running"]:
+            self._began = time.monotonic()  # the rate is of the time with work
+        return bool(self._open)
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many jobs are in which state."""
+        return Counter(str(state) for state in self._seen.values())
+
+    @property
+    def finished(self) -> int:
+        """How many are finished."""
+        return len(self.ids) - len(self._open)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing has happened since the beginning."""
+        states = self.states
+        return (
+            self.finished == (self._finished_before or 0) and not states["running"] and states["pending"] > 0
+        )
+
+    def in_words(self) -> str:
+        """``3 running, 997 pending``."""
+        from simcelery.board.states import State
+
+        states = self.states
+        return ", ".join(f"{states[state]:,} {state}" for state in State if states[state])
+
+    def pace(self) -> str:
+        """``12/s, 1m20s left``, once something has finished."""
+        done = self.finished - (self._finished_before or 0)
+        elapsed = time.monotonic() - self._began
+        if not done or elapsed < 0.5 or not self._open:
+            return ""
+        speed = done / elapsed
+        return f"{rate(speed)}, {in_words(len(self._open) / speed)} left"
+
+
+def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -> None:
+    """Poll until all are finished; draw what is going on.
+
+    Parameters:
+        still: what holds when the time is up.
+
+    Raises:
+        WaitTimeoutError: some are not finished in time.
+        ServiceError: Postgres has been away for minutes.
+    """
+    began = time.monotonic()
+    pause, last_heard, hint_at, before = _FIRST_PAUSE, began, began + _HINT_AFTER, -1
+    with ExitStack() as stack:
+        draw: Callable[[], None] | None = None
+        while True:
+            try:
+                if not watch.poll():
+                    return
+                last_heard = time.monotonic()
+            except ServiceError:
+                # A restart of Postgres is no reason to give up on jobs that go on all the same.
+                if before < 0 or time.monotonic() - last_heard > _PATIENCE:
+                    raise
+            now = time.monotonic()
+            if timeout is not None and now - began >= timeout:
+                left = f"{many(len(watch.ids) - watch.finished)} not finished"
+                raise WaitTimeoutError(f"{left} after {in_words(timeout)}: {watch.in_words()}; {still}")
+            draw = draw or stack.enter_context(_drawing(watch))
+            draw()
+            if now > hint_at:
+                with suppress(ServiceError):
+                    hint_at = math.inf if _hint(watch) else now + _HINT_AFTER
+            pause = _FIRST_PAUSE if watch.finished != before else min(pause * 1.5, _LONGEST_PAUSE)
+            before = watch.finished
+            left_over = pause if timeout is None else min(pause, began + timeout - now)
+            time.sleep(max(left_over, 0.0))
+
+
+def _hint(watch: Watch) -> bool:
+    """Say what keeps them, if nobody is there to start them or to end them; whether anything was said."""
+    from simcelery.board import engine, fleet
+    from simcelery.describe.unserved import in_sentences
+
+    with engine.begin() as connection:
+        unserved = fleet.unserved(connection, watch.ids) if watch.idle else []
+        lost = fleet.lost(connection) if watch.states["running"] else []
+    lines = [f"{about}: {advice}" for about, advice in in_sentences(unserved)]
+    for worker in lost:
+        if ours := sorted(set(worker["running"]) & set(watch.ids)):
+            about = f"the lease of {worker['nodename']}, which runs {named(ours)}, has ended"
+            lines.append(f"{about}: 'simcelery explain {ours[0]}' says when it is rescued")
+    for line in lines:
+        note(f"simcelery: {line}")
+    return bool(lines)
+
+
+@contextmanager
+def _drawing(watch: Watch) -> Iterator[Callable[[], None]]:
+    if sys.stderr.isatty():
+        with _bar(watch) as draw:
+            yield draw
+    else:
+        yield _Lines(watch)
+
+
+class _Lines:
+    """A line every ten seconds, for logs."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._last = time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._last < _LINE_EVERY:
+            return
+        self._last = time.monotonic()
+        watch = self._watch
+        pace = watch.pace()
+        note(
+            f"{watch.finished:,}/{len(watch.ids):,} finished: {watch.in_words()}"
+            + (f"; {pace}" if pace else "")
+        )
+
+
+@contextmanager
+def _bar(watch: Watch) -> Iterator[Callable[[], None]]:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+    from rich.table import Column
+
+    columns: tuple[Any, ...] = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=bar_width()),
+        TextColumn("{task.fields[about]}", markup=False, table_column=Column()),  # it wraps
+    )
+    with Progress(*columns, console=console(stderr=True), transient=True) as shown:
+        task = shown.add_task("", total=None, about="")
+
+        def draw() -> None:
+            shown.update(task, **_picture(watch))
+
+        yield draw
+
+
+def _picture(watch: Watch) -> dict[str, Any]:
+    """What the bar shows: for one job its own progress, for many how many are finished."""
+    job = watch.single
+    if job is not None:
+        report = job.progress if job.state == "running" and job.progress else {}
+        total = plain(report.get("total"))
+        return {
+            "description": f"job {job.id} {job.state}",
+            "total": total or None,
+            "completed": plain(report.get("done")) or 0,
+            "about": progress(report) if report else "",
+        }
+    return {
+        "description": f"{watch.finished:,}/{len(watch.ids):,}",
+        "total": len(watch.ids),
+        "completed": watch.finished,
+        "about": ", ".join(filter(None, (watch.in_words(), watch.pace()))),
+    }
