@@ -1,1 +1,0 @@
-"""The board in Flower: pages beside Flower's own. ``flower.conf`` calls it. Empty so far."""
