@@ -9,7 +9,8 @@ from simcelery.cli.options import Output
 from simcelery.cli.output import say, show_ids, show_json
 from simcelery.cli.selectors import chunks
 from simcelery.cli.waiting import Watch, follow
-from simcelery.describe.records import plain, record
+from simcelery.describe.job import record
+from simcelery.describe.plain import plain
 from simcelery.describe.words import many
 
 if TYPE_CHECKING:

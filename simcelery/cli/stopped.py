@@ -11,6 +11,7 @@ from simcelery.cli.options import EXIT_INTERRUPTED, Filters, Output
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, chunks, resolve
 from simcelery.cli.waiting import Watch, follow
+from simcelery.describe.attempt import what_became
 from simcelery.describe.words import duration, named
 from simcelery.errors import WaitTimeoutError
 
@@ -93,34 +94,6 @@ def _seconds(row: JobRow) -> float | None:
     if row.cancel_requested_at is None or row.finished_at is None:
         return None
     return (row.finished_at - row.cancel_requested_at).total_seconds()
-
-
-_BEFORE = {
-    "cancelled": "had been cancelled before",
-    "succeeded": "had succeeded before",
-    "failed": "had failed before",
-    "upstream_failed": "had failed upstream before",
-}
-
-
-def what_became(state: State, attempt: dict[str, Any], *, at_once: bool, asked: bool) -> str:
-    """How a job ended that was to be cancelled.
-
-    Parameters:
-        attempt: its last one; empty: it never ran.
-        at_once: it was cancelled while it waited.
-        asked: it was running, and its worker was told.
-    """
-    error = ": ".join(filter(None, (attempt.get("error_type"), attempt.get("error_message"))))
-    if at_once:
-        return "cancelled while it waited"
-    if not asked:
-        return _BEFORE.get(str(state), f"is {state} again")
-    if not state.is_terminal:
-        return "asked to stop"
-    if state == "cancelled":
-        return error or "ended"
-    return f"{state} before the cancel reached it" + (f": {error}" if error and state == "failed" else "")
 
 
 def _show(found: Sequence[Stopped], at_once: Sequence[int]) -> None:

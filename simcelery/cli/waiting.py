@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.output import bar_width, console, note
 from simcelery.cli.selectors import chunks
-from simcelery.describe.records import plain, progress
+from simcelery.describe.job import progress
+from simcelery.describe.plain import plain
 from simcelery.describe.words import duration as in_words
 from simcelery.describe.words import many, named, rate
 from simcelery.errors import JobNotFoundError, ServiceError, WaitTimeoutError

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from simcelery.describe.records import progress
+from simcelery.describe.job import progress
 from simcelery.describe.words import ago, compact, duration, many, named
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import JobRow
-    from simcelery.board.sources import Submitted
+    from simcelery.describe.story import Story
 
 # As `board.transitions.rescue` has them; a test compares.
 SHARE, PATIENCE = 0.05, 900.0
@@ -26,33 +25,6 @@ class Reason:
     code: str
     text: str
     advice: str = ""
-
-
-@dataclass(frozen=True)
-class Story:
-    """A job and what bears on it.
-
-    Attributes:
-        now, started_at: Postgres' clock, and when it was started.
-        lease: the setting, seconds.
-        workers: the live ones, as `fleet.workers` shows them.
-        worker: the last that claimed it.
-        parents: their ids and states.
-        before: how many pending jobs of its queue come before it.
-        last: its last ended attempt.
-        submitted: the source that its workflow was last submitted with.
-    """
-
-    job: JobRow
-    now: dt.datetime
-    started_at: dt.datetime
-    lease: float
-    workers: list[dict[str, Any]] = field(default_factory=list)
-    worker: dict[str, Any] | None = None
-    parents: dict[int, str] = field(default_factory=dict)
-    before: int = 0
-    last: dict[str, Any] | None = None
-    submitted: dict[str, Submitted] = field(default_factory=dict)
 
 
 def reasons(story: Story) -> Iterator[Reason]:

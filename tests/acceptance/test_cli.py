@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.describe.records import KEYS
+from simcelery.describe.job import KEYS
 from tests.conftest import BIN, Project
 from tests.waiting import wait_until, within
 

@@ -356,6 +356,6 @@ def test_every_verb_that_is_named_anywhere_exists() -> None:
     for path in [*top.glob("simcelery/**/*.py"), *top.glob("docs/*.md"), top / "README.md"]:
         text = path.read_text()
         found = set(named.findall(text)) | set(
-            in_hints.findall(text) if path.parent.name in ("cli", "verbs", "describe") else ()
+            in_hints.findall(text) if path.parent.name in ("verbs", "cli", "describe", "checks") else ()
         )
         assert found <= set(VERBS), path

@@ -10,9 +10,9 @@ import pytest
 from simcelery.board import transitions
 from simcelery.board.fleet import Unserved, why_unserved
 from simcelery.board.states import State
-from simcelery.cli.stopped import what_became
-from simcelery.cli.verbs.show import late
-from simcelery.describe.reasons import PATIENCE, SHARE, Story, reasons, rescued_in
+from simcelery.describe.attempt import late, what_became
+from simcelery.describe.reasons import PATIENCE, SHARE, reasons, rescued_in
+from simcelery.describe.story import Story
 from simcelery.describe.unserved import in_sentences
 from tests.unit.test_cli_rendering import NOW, job
 

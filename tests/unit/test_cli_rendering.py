@@ -17,10 +17,11 @@ from simcelery.board.states import State
 from simcelery.cli import output
 from simcelery.cli.output import Column, show_table
 from simcelery.cli.verbs import workers
-from simcelery.cli.verbs.doctor import older
 from simcelery.cli.verbs.workflows import schema_rows
 from simcelery.describe import words
-from simcelery.describe.records import KEYS, outcome, plain, record, summary
+from simcelery.describe.checks.servers import older
+from simcelery.describe.job import KEYS, outcome, record, summary
+from simcelery.describe.plain import plain
 from simcelery.errors import EncodingError
 from simcelery.urls import masked
 from simcelery.workflows.encoding import decode, encode

@@ -9,7 +9,7 @@ from simcelery.cli.error_groups import NEWEST, groups, in_words
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.describe.records import jsonable
+from simcelery.describe.plain import jsonable
 from simcelery.describe.words import ago
 
 if TYPE_CHECKING:

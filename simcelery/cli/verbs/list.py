@@ -10,7 +10,7 @@ import click
 from simcelery.cli.options import Filters, Number, Output, command, filter_options, output_option
 from simcelery.cli.output import Column, note, show_ids, show_json_list, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.describe.records import outcome, record, summary
+from simcelery.describe.job import outcome, record, summary
 from simcelery.describe.words import ago, span
 from simcelery.quantities import LARGEST
 

@@ -6,7 +6,7 @@ from simcelery.cli.ended import rows_of, show_result
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import show_ids, show_json
 from simcelery.cli.selectors import Selection, ids_argument, the_only
-from simcelery.describe.records import record
+from simcelery.describe.job import record
 from simcelery.errors import JobError
 
 

@@ -25,7 +25,8 @@ from simcelery.cli.output import (
     width,
 )
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.describe.records import plain, record, text_of
+from simcelery.describe.job import record, text_of
+from simcelery.describe.plain import plain
 from simcelery.describe.words import many
 from simcelery.errors import UsageError
 

@@ -11,7 +11,7 @@ from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.options import Number, command
 from simcelery.cli.output import note, show_json, unchanged_streams
 from simcelery.cli.sources import pairs
-from simcelery.describe.records import plain
+from simcelery.describe.plain import plain
 from simcelery.errors import JobFailedError
 
 

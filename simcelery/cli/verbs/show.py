@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.fit import cells
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, heading, say, show_facts, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, ids_argument, the_only
-from simcelery.describe.records import plain, progress, record
+from simcelery.describe.attempt import late
+from simcelery.describe.job import progress, record
+from simcelery.describe.plain import plain
 from simcelery.describe.words import ago, compact, duration, moment, one_line, size, span
 from simcelery.readable import json_text
 
@@ -164,16 +164,3 @@ def _show_attempts(attempts: list[dict[str, Any]]) -> None:
             say(f"  attempt {one['attempt']}, files: {one['workdir']}")
         if one["late_outcome"]:
             say(f"  attempt {one['attempt']}, late: {late(one)}")
-
-
-def late(attempt: dict[str, Any]) -> str:
-    """What the worker of an attempt reported after the attempt had been given up."""
-    told = attempt["late_outcome"]
-    if before := told.get("accepted_after"):
-        return f"{attempt['outcome']}; it had been {before}, and no newer claim was made: accepted"
-    error = ": ".join(filter(None, (told.get("error_type"), told.get("error_message"))))
-    said = f"{told.get('outcome')}" + (f" ({one_line(error)})" if error else "")
-    with suppress(TypeError, ValueError):
-        reported = dt.datetime.fromisoformat(told.get("reported_at"))
-        said += f", {span(attempt['finished_at'], reported)} after it was given up"
-    return f"{said}; it no longer counts"

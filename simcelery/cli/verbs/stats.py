@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from simcelery.cli.options import Filters, Output, command, duration, output_option, window_options
 from simcelery.cli.output import Column, is_terminal, note, say, show_json, show_table, width
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.describe.records import jsonable
+from simcelery.describe.plain import jsonable
 from simcelery.describe.words import duration as in_words
 from simcelery.describe.words import many, rate
 from simcelery.errors import UsageError

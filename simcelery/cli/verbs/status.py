@@ -5,7 +5,7 @@ from __future__ import annotations
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
 from simcelery.cli.output import Column, in_states, is_terminal, place, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.describe.records import outcome, record
+from simcelery.describe.job import outcome, record
 
 
 @command("status", "simcelery status", "simcelery status -t oxides", "simcelery status 1-5,8 -o json")

@@ -15,7 +15,8 @@ from simcelery.cli.options import COUNT, Command, Number, Output, command, durat
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.recording import interruptible, prepared, record_all
 from simcelery.cli.selectors import chunks
-from simcelery.describe.records import KEYS, plain, record, summary
+from simcelery.describe.job import KEYS, record, summary
+from simcelery.describe.plain import plain
 from simcelery.describe.words import compact, many
 from simcelery.errors import UsageError
 from simcelery.readable import short

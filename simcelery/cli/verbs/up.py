@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import note, say, show_ids, show_json
-from simcelery.describe.records import jsonable
+from simcelery.describe.plain import jsonable
 
 if TYPE_CHECKING:
     from simcelery.services import Services

@@ -10,7 +10,7 @@ import click
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, is_terminal, note, say, show_ids, show_json, show_table
 from simcelery.describe.outdated import in_sentences
-from simcelery.describe.records import jsonable
+from simcelery.describe.plain import jsonable
 from simcelery.describe.words import ago, compact
 
 _DAY = 86_400.0

@@ -10,7 +10,7 @@ import click
 from simcelery.cli.completions import workflow_names
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, heading, note, say, show_facts, show_ids, show_json, show_table
-from simcelery.describe.records import plain
+from simcelery.describe.plain import plain
 from simcelery.describe.words import duration
 from simcelery.errors import ServiceError, SimceleryError
 

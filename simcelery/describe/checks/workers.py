@@ -1,35 +1,18 @@
-"""What ``doctor`` asks the board and the home folder about workers, leases, recovery and the spool."""
+"""Workers, what they cannot start, their leases, and recovery."""
 
 from __future__ import annotations
 
-import os
-import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from simcelery.describe.words import duration, many, named, size
+from simcelery.describe.checks.check import Check
+from simcelery.describe.words import duration, many, named
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from simcelery.settings import Settings
-
 _LONG = 60.0  # seconds; all acts but prune are due every second or two
-_SUPERVISORS = 90.0  # seconds that systemd, unless told otherwise, waits before it kills
-Verdict = Literal["ok", "warn", "FAIL"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """What was looked at, what was found, what to do. `exit_code` counts for a FAIL only."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
-    exit_code: int = 2
 
 
 def of_workers(connection: Connection) -> Iterator[Check]:
@@ -127,59 +110,3 @@ def _recovery(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Ch
         )
     if not waiting:
         yield Check("recovery", "ok", "its acts are done in turn")
-
-
-def of_folders(settings: Settings) -> Iterator[Check]:
-    """Whether a worker here could write what its jobs need."""
-    from simcelery.execution import places
-    from simcelery.worker import folders
-
-    try:
-        needed = folders.needed(settings)
-    except places.Unusable as error:
-        yield Check("temporary files", "FAIL", str(error))
-        return
-    for name, place in zip(("job folders", "spool", "temporary files"), needed, strict=True):
-        if found := places.trouble([place]):
-            # A folder of the nodes may well be missing where no worker runs.
-            verdict: Verdict = "FAIL" if os.path.lexists(place) else "warn"
-            yield Check(name, verdict, found, "no job could run here: see to it, or choose another folder")
-        elif name == "job folders":
-            yield Check(name, "ok", f"{place}, {size(places.free(place))} free")
-
-
-def of_clock(connection: Connection) -> Iterator[Check]:
-    """Whether Postgres' clock was set back."""
-    from simcelery.board import clock
-
-    ahead = clock.ahead(connection)
-    if ahead:
-        far = duration(max(ahead.values()).total_seconds())
-        found = f"{', '.join(sorted(ahead))} lie up to {far} ahead of Postgres: its clock was set back"
-        advice = "check Postgres' clock (NTP); recovery goes on, but the times of these jobs are wrong"
-        yield Check("clock", "warn", found, advice)
-
-
-def of_spool(settings: Settings) -> Iterator[Check]:
-    """Outcomes that have not reached the board."""
-    from simcelery.worker.outcomes.spool import waiting
-
-    found = waiting(settings)
-    if not found:
-        yield Check("spool", "ok", "empty")
-        return
-    oldest = duration(time.time() - found[0].saved_at)
-    where = f"{many(len(found), 'outcome')} in {settings.spool}, the oldest for {oldest}"
-    yield Check("spool", "warn", where, "deliver what has not reached the board: simcelery spool push")
-
-
-def of_grace(settings: Settings) -> Iterator[Check]:
-    """Whether a worker ends before its supervisor loses patience."""
-    needed = settings.shutdown_grace + settings.kill_grace
-    if needed > _SUPERVISORS:
-        found = f"a worker may need {duration(needed)} to end (shutdown_grace + kill_grace)"
-        advice = (
-            f"systemd kills after {_SUPERVISORS:g} s, docker after 10 s: give the worker longer "
-            "(TimeoutStopSec, stop_grace_period)"
-        )
-        yield Check("shutdown", "warn", found, advice)

@@ -1,0 +1,115 @@
+"""Postgres with the board, and Redis: whether they are new enough, and set up as they should be."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from simcelery.describe.checks.check import Check, Verdict
+from simcelery.describe.checks.workers import of_workers
+from simcelery.describe.words import duration
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from simcelery.settings import Settings
+
+_MOST_SKEW = 2.0
+_OLDEST_POSTGRES = 14
+_OLDEST_REDIS = (6, 0, 6)  # LPOS, with which stale messages are found
+
+
+def of_board(settings: Settings) -> Iterator[Check]:
+    """Postgres and its schema, and what the board says of the workers."""
+    from simcelery.board import migrate
+    from simcelery.board.schema import REVISION
+
+    revision = migrate.current(settings)
+    yield from _postgres()
+    if revision == REVISION:
+        yield Check("schema", "ok", REVISION)
+        yield from _workers()
+    elif revision is None or revision < REVISION:
+        advice = "run 'simcelery db upgrade'"
+        yield Check("schema", "FAIL", f"{revision or 'none'}, this simcelery needs {REVISION}", advice)
+    else:
+        advice = "upgrade simcelery here"
+        yield Check("schema", "FAIL", f"{revision}, newer than {REVISION} of this simcelery", advice)
+
+
+def _postgres() -> Iterator[Check]:
+    from simcelery.board import engine, fleet
+
+    made = engine.engine()
+    with engine.translated(made), made.begin() as connection:
+        before = dt.datetime.now(dt.UTC)
+        server = fleet.server(connection)
+        after = dt.datetime.now(dt.UTC)
+    version = server["version"]
+    gap = server["gap"]
+    verdict: Verdict = "ok" if int(re.split(r"\D", version)[0]) >= _OLDEST_POSTGRES else "FAIL"
+    advice = "" if verdict == "ok" else f"simcelery needs Postgres {_OLDEST_POSTGRES} or newer"
+    yield Check("postgres", verdict, f"{version}, {server['max_connections']} connections at most", advice)
+    yield Check("encryption", "warn" if gap else "ok", f"Postgres: {gap or 'nobody reads along'}")
+    skew = (before + (after - before) / 2 - server["now"]).total_seconds()
+    large = abs(skew) > _MOST_SKEW
+    advice = (
+        "times are Postgres's; set this machine's clock (NTP), or walltimes are misjudged" if large else ""
+    )
+    yield Check("clock", "warn" if large else "ok", f"{skew:+.1f} s from Postgres", advice)
+
+
+def _workers() -> Iterator[Check]:
+    from simcelery.board import engine
+
+    with engine.begin() as connection:
+        yield from list(of_workers(connection))
+        yield from list(_clock_set_back(connection))
+
+
+def _clock_set_back(connection: Connection) -> Iterator[Check]:
+    """Whether Postgres' clock was set back."""
+    from simcelery.board import clock
+
+    ahead = clock.ahead(connection)
+    if ahead:
+        far = duration(max(ahead.values()).total_seconds())
+        found = f"{', '.join(sorted(ahead))} lie up to {far} ahead of Postgres: its clock was set back"
+        advice = "check Postgres' clock (NTP); recovery goes on, but the times of these jobs are wrong"
+        yield Check("clock", "warn", found, advice)
+
+
+def of_broker() -> Iterator[Check]:
+    """Whether Redis keeps what it is given."""
+    from simcelery import broker
+
+    redis: dict[str, Any] = broker.ping()
+    old = older(str(redis["compatible"]), _OLDEST_REDIS)
+    advice = f"simcelery needs Redis {'.'.join(map(str, _OLDEST_REDIS))} or newer" if old else ""
+    used = f"{redis['version']}, {(redis['memory'] or 0) / 2**20:.1f} MiB used"
+    yield Check("redis", "FAIL" if old else "ok", used, advice)
+    yield Check(
+        "encryption", "warn" if redis["gap"] else "ok", f"Redis: {redis['gap'] or 'nobody reads along'}"
+    )
+    if redis["policy"] == "noeviction":
+        yield Check("maxmemory", "ok", "noeviction")
+    else:
+        advice = (
+            "set maxmemory-policy noeviction: otherwise Redis may drop messages (no job is lost, but late)"
+        )
+        yield Check("maxmemory", "warn", str(redis["policy"]), advice)
+    if redis["aof"]:
+        yield Check("persistence", "ok", "AOF is on")
+    else:
+        advice = (
+            "a restart of Redis loses the messages (jobs are sent again in seconds); appendonly yes avoids it"
+        )
+        yield Check("persistence", "warn", "AOF is off", advice)
+
+
+def older(version: str, oldest: tuple[int, ...]) -> bool:
+    """Whether a server's version, such as ``7.2.4-rc1``, comes before the oldest that will do."""
+    numbers = tuple(map(int, re.findall(r"[0-9]{1,9}", version)[: len(oldest)]))
+    return bool(numbers) and numbers < oldest

@@ -1,0 +1,69 @@
+"""A job's story: what the board says of it, and of all that bears on it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from simcelery.errors import JobNotFoundError
+
+if TYPE_CHECKING:
+    from simcelery.board.queries import JobRow
+    from simcelery.board.sources import Submitted
+
+
+@dataclass(frozen=True)
+class Story:
+    """A job and what bears on it.
+
+    Attributes:
+        now, started_at: Postgres' clock, and when it was started.
+        lease: the setting, seconds.
+        workers: the live ones, as `fleet.workers` shows them.
+        worker: the last that claimed it.
+        parents: their ids and states.
+        before: how many pending jobs of its queue come before it.
+        last: its last ended attempt.
+        submitted: the source that its workflow was last submitted with.
+    """
+
+    job: JobRow
+    now: dt.datetime
+    started_at: dt.datetime
+    lease: float
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    worker: dict[str, Any] | None = None
+    parents: dict[int, str] = field(default_factory=dict)
+    before: int = 0
+    last: dict[str, Any] | None = None
+    submitted: dict[str, Submitted] = field(default_factory=dict)
+
+
+def read(number: int) -> Story:
+    """What the board says of a job and of all that bears on it.
+
+    Raises:
+        JobNotFoundError: it is not on the board.
+    """
+    from simcelery.board import dependencies, engine, fleet, queries, sources
+    from simcelery.settings import get_settings
+
+    with engine.begin() as connection:
+        job = queries.job(connection, number)
+        if job is None:
+            raise JobNotFoundError(f"there is no job {number}")
+        started_at, now = fleet.started(connection)
+        parents = queries.states(connection, dependencies.parents_of(connection, number))
+        return Story(
+            job=job,
+            now=now,
+            started_at=started_at,
+            lease=get_settings().lease,
+            workers=fleet.workers(connection, live_only=True),
+            worker=fleet.worker_of(connection, number),
+            parents={parent: str(state) for parent, state in parents.items()},
+            before=queries.number_before(connection, job) if job.state == "pending" else 0,
+            last=queries.last_attempts(connection, [number]).get(number),
+            submitted=sources.submitted(connection, [job.workflow]),
+        )
