@@ -38,7 +38,7 @@ from simcelery.board.slices import Outcome, Wanted
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
 from simcelery.broker.lanes import lane
-from simcelery.recovery.loop import Turns
+from simcelery.maintenance.loop import Turns
 from simcelery.settings import get_settings
 
 EVERY = 10.0  # seconds between two jobs of a worker: a hundred jobs a second for a thousand workers

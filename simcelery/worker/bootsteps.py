@@ -8,7 +8,7 @@ from celery import bootsteps
 
 from simcelery.errors import SimceleryError
 from simcelery.execution import allocation
-from simcelery.recovery import loop
+from simcelery.maintenance import loop
 from simcelery.settings import get_settings
 from simcelery.worker import folders, slots
 from simcelery.worker.child import setup

@@ -14,7 +14,7 @@ from simcelery.board import bad_rows, engine, mending, queries
 from simcelery.board.loading import UNREADABLE, read_json
 from simcelery.board.queries import Filter
 from simcelery.cli.root import VERBS
-from simcelery.recovery import archive, by_hand, loop
+from simcelery.maintenance import archive, by_hand, loop
 from simcelery.services import Services
 from simcelery.settings import get_settings
 from tests import board_helpers as put

@@ -11,8 +11,8 @@ import redis
 
 from simcelery import settings
 from simcelery.cli.root import run
-from simcelery.recovery import prune, rescue
-from simcelery.recovery.loop import Turns
+from simcelery.maintenance import prune, rescue
+from simcelery.maintenance.loop import Turns
 from simcelery.services import Services
 from tests.board_helpers import ERROR, finish, lane, lapse, must_claim, record, row, sql, state, worker
 from tests.conftest import Project

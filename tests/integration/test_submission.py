@@ -27,7 +27,7 @@ from simcelery.errors import (
     SubmissionInterruptedError,
     WaitTimeoutError,
 )
-from simcelery.recovery import republish, stage
+from simcelery.maintenance import republish, stage
 from simcelery.services import Services
 from simcelery.submission import bulk
 from tests.board_helpers import ERROR, SUCCESS, finish, lane, must_claim, row, state, worker

@@ -14,7 +14,7 @@ from simcelery import broker
 from simcelery.board.sendable import Lane
 from simcelery.broker import lists
 from simcelery.broker.sparing import Sparing
-from simcelery.recovery import republish
+from simcelery.maintenance import republish
 from simcelery.services import Services
 from tests.board_helpers import lane, sql
 

@@ -11,7 +11,7 @@ import pytest
 
 from simcelery.board import engine, retention, revival
 from simcelery.errors import UsageError
-from simcelery.recovery import archive, formats
+from simcelery.maintenance import archive, formats
 from tests.board_helpers import ERROR, finish, must_claim, record, sql, state, worker
 from tests.conftest import Project
 
@@ -85,7 +85,7 @@ def test_a_run_that_is_killed_loses_no_job(
     ids = finished(5)
     code = f"""
         from pathlib import Path
-        from simcelery.recovery import archive
+        from simcelery.maintenance import archive
         list(archive.prune(3600.0, Path({str(tmp_path / "kept")!r})))
     """
     killed = project.python(code, SIMCELERY_FAILPOINTS=f"{point}=kill")

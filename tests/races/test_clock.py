@@ -15,7 +15,7 @@ from simcelery.board.sendable import Lane
 from simcelery.board.slices import Outcome
 from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report, rescue
-from simcelery.recovery import loop
+from simcelery.maintenance import loop
 from tests.board_helpers import (
     AGAIN,
     ERROR,

@@ -12,8 +12,8 @@ from simcelery import settings
 from simcelery.board import engine, slices
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Report
-from simcelery.recovery import republish
-from simcelery.recovery.means import Means
+from simcelery.maintenance import republish
+from simcelery.maintenance.means import Means
 from simcelery.services import Services
 from tests.board_helpers import (
     AGAIN,

@@ -18,7 +18,7 @@ from simcelery.describe.words import many
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
-    from simcelery.recovery.archive import Pruned
+    from simcelery.maintenance.archive import Pruned
 
 EXIT_INTERRUPTED = 130
 
@@ -64,7 +64,7 @@ def prune(
     job is deleted only when a file that holds it is on the disk; whatever is interrupted can be repeated.
     With -o quiet the names of the files are printed.
     """
-    from simcelery.recovery import archive as archives
+    from simcelery.maintenance import archive as archives
 
     seconds = _seconds(older_than)
     count = _count(seconds)

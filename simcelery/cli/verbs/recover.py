@@ -12,7 +12,7 @@ from simcelery.cli.output import Column, show_json, show_table
 from simcelery.describe.words import duration, many
 
 if TYPE_CHECKING:
-    from simcelery.recovery.by_hand import Done
+    from simcelery.maintenance.by_hand import Done
 
 
 @command("recover", "simcelery recover --dry-run", "simcelery recover", "simcelery recover -o json")
@@ -25,7 +25,7 @@ def recover(dry_run: bool, output: Output) -> None:
     did not succeed, prunes old ones, and sends the messages that are missing. Needed only where no worker
     runs: every worker does all this by itself. With -o quiet only the exit code tells.
     """
-    from simcelery.recovery import by_hand
+    from simcelery.maintenance import by_hand
 
     done: list[Done] = []
     try:

@@ -14,8 +14,8 @@ from typing import Any
 
 from simcelery.board import fleet
 from simcelery.board.mending import despite_bad_rows
-from simcelery.recovery import prune, republish, rescue, settle, stage
-from simcelery.recovery.means import BY_HAND, Means, rehearsal
+from simcelery.maintenance import prune, republish, rescue, settle, stage
+from simcelery.maintenance.means import BY_HAND, Means, rehearsal
 from simcelery.settings import get_settings
 
 

@@ -18,8 +18,8 @@ from simcelery.board.retention import Archived
 from simcelery.errors import UsageError
 from simcelery.execution import durable
 from simcelery.failpoints import failpoint
-from simcelery.recovery.formats import Format, check, opened, suffix
-from simcelery.recovery.means import BY_HAND, Means
+from simcelery.maintenance.formats import Format, check, opened, suffix
+from simcelery.maintenance.means import BY_HAND, Means
 
 _ROWS = 1000
 _ROWS_TO_READ = 100  # each may hold a log and a result of a megabyte

@@ -12,7 +12,7 @@ from __future__ import annotations
 from simcelery import broker
 from simcelery.board import feed
 from simcelery.board.sendable import Lane, Sendable
-from simcelery.recovery.means import USUAL, Means
+from simcelery.maintenance.means import USUAL, Means
 from simcelery.settings import get_settings
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 
 from simcelery.board import transitions
-from simcelery.recovery import LONGEST_ACT
-from simcelery.recovery.means import USUAL, Means
+from simcelery.maintenance import LONGEST_ACT
+from simcelery.maintenance.means import USUAL, Means
 from simcelery.settings import get_settings
 
 _ROWS = 1000

@@ -14,7 +14,7 @@ from typing import Any
 from simcelery.board import engine, turns
 from simcelery.board.mending import despite_bad_rows
 from simcelery.errors import RefusedByBoardError, ServiceError, SimceleryError
-from simcelery.recovery import prune, republish, rescue, settle, stage
+from simcelery.maintenance import prune, republish, rescue, settle, stage
 from simcelery.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from simcelery.board import children
-from simcelery.recovery import LONGEST_ACT
-from simcelery.recovery.means import USUAL, Means
+from simcelery.maintenance import LONGEST_ACT
+from simcelery.maintenance.means import USUAL, Means
 
 
 def tick(means: Means = USUAL) -> int:
