@@ -1,0 +1,442 @@
+"""The memory that a worker's parent shares with its pool children: who writes what, and whom it reaches."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import uuid
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from simcelery.worker import slots as module
+from simcelery.worker.slots import FAILURES_KEPT, QUICK, Order, Phase, Running, Slot, Slots, token_of
+
+
+@pytest.fixture
+def slots() -> Slots:
+    """Of a worker whose pool has not forked yet."""
+    return Slots()
+
+
+def claims(slot: Slot, job_id: int = 7, attempt: int = 1, workflow: str = "w") -> uuid.UUID:
+    """The child behind this slot claims a job, and is granted it; the claim."""
+    claim_id = uuid.uuid4()
+    slot.claiming(uuid.uuid4(), claim_id)
+    slot.starting(job_id, attempt, workflow)
+    return claim_id
+
+
+def runs(slots: Slots, slot: Slot, limit: float | None = None, retry_in: float | None = None) -> Running:
+    """The child behind this slot runs a job; what the parent reads."""
+    claim_id = claims(slot)
+    slot.running(limit, retry_in, seed=3)
+    found = slots.of_claim(claim_id)
+    assert found is not None
+    return found
+
+
+def in_another_process(act: Callable[[], object]) -> int:
+    """A forked process does this and ends; its pid."""
+    child = os.fork()
+    if child == 0:
+        try:
+            act()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    return child
+
+
+def test_the_parent_reads_what_a_child_of_its_pool_does(slots: Slots) -> None:
+    task_id, claim_id = uuid.uuid4(), uuid.uuid4()
+
+    def work() -> None:
+        slot = slots.slot(2)
+        slot.claiming(task_id, claim_id)
+        slot.starting(41, 3, "relax")
+        slot.running(60.0, 5.0, seed=8)
+
+    before = time.monotonic()
+    pid = in_another_process(work)
+    [running] = slots.busy()
+    assert before + 60.0 <= running.deadline <= time.monotonic() + 60.0
+    assert running == Running(
+        index=2,
+        pid=pid,
+        phase=Phase.RUNNING,
+        claim_id=claim_id,
+        task_id=task_id,
+        job_id=41,
+        attempt=3,
+        deadline=running.deadline,
+        retry_in=5.0,
+        warned=False,
+        seed=8,
+    )
+    assert slots.claims == 1
+
+
+def test_an_attempt_goes_from_claiming_to_idle(slots: Slots) -> None:
+    slot, seen = slots.slot(0), []
+    assert list(slots.busy()) == []
+    slot.claiming(uuid.uuid4(), uuid.uuid4())
+    seen += slots.busy()
+    slot.starting(7, 1, "w")
+    seen += slots.busy()
+    slot.running(None, None, seed=0)
+    seen += slots.busy()
+    slot.finishing(succeeded=True, failed=False)
+    seen += slots.busy()
+    slot.idle()
+    assert [one.phase for one in seen] == [Phase.CLAIMING, Phase.STARTING, Phase.RUNNING, Phase.FINISHING]
+    assert [one.job_id for one in seen] == [0, 7, 7, 7]  # while it claims, nobody knows what it will get
+    assert [one.seed for one in seen] == [None, None, 0, 0]
+    assert [one.deadline for one in seen] == [math.inf] * 4
+    assert list(slots.busy()) == []
+
+
+def test_what_the_last_job_left_in_a_slot_is_not_the_next_ones(slots: Slots) -> None:
+    slot = slots.slot(0)
+    runs(slots, slot, limit=60.0, retry_in=5.0)
+    slot.note_warning()
+    claim_id = uuid.uuid4()
+    slot.claiming(uuid.uuid4(), claim_id)
+    [running] = slots.busy()
+    assert (running.claim_id, running.job_id, running.attempt) == (claim_id, 0, 0)
+    assert (running.deadline, running.retry_in, running.warned) == (math.inf, None, False)
+    assert running.seed is None
+
+
+def test_startup_holds_a_slot_and_no_job(slots: Slots) -> None:
+    slots.slot(0).warming()
+    [warming] = slots.busy()
+    assert (warming.phase, warming.job_id) == (Phase.WARMING, 0)
+    assert slots.claims == 0
+
+
+# --- orders ----------------------------------------------------------------------------------------
+
+
+def test_an_order_reaches_the_attempt_that_it_is_meant_for(slots: Slots) -> None:
+    slot = slots.slot(0)
+    running = runs(slots, slot)
+    assert slot.order is Order.NONE
+    slots.give(running, Order.CANCEL, processes=4)
+    assert (slot.order, slot.order_processes) == (Order.CANCEL, 4)
+    slots.give(running, Order.TIME_LIMIT)
+    assert (slot.order, slot.order_processes) == (Order.TIME_LIMIT, 0)
+
+
+def test_an_order_that_comes_too_late_never_hits_the_next_job(slots: Slots) -> None:
+    slot = slots.slot(0)
+    former = runs(slots, slot)
+    runs(slots, slot)
+    slots.give(former, Order.CANCEL)
+    assert slot.order is Order.NONE
+
+
+def test_nor_does_one_that_the_last_job_had(slots: Slots) -> None:
+    slot = slots.slot(0)
+    slots.give(runs(slots, slot), Order.CANCEL)
+    runs(slots, slot)
+    assert slot.order is Order.NONE
+
+
+def test_an_order_is_for_one_child_alone(slots: Slots) -> None:
+    mine, others = slots.slot(0), slots.slot(1)
+    slots.give(runs(slots, mine), Order.WARN)
+    runs(slots, others)
+    assert (mine.order, others.order) == (Order.WARN, Order.NONE)
+
+
+def test_all_orders_but_the_warning_end_an_attempt() -> None:
+    assert {order for order in Order if not order.ends} == {Order.NONE, Order.WARN}
+
+
+def test_a_signal_from_outside_is_a_warning(slots: Slots) -> None:
+    slot = slots.slot(0)
+    running = runs(slots, slot)
+    slot.note_warning()
+    assert slot.warned
+    assert [one.warned for one in slots.busy()] == [True]
+    slots.give(running, Order.CANCEL)
+    slot.note_warning()  # the order's own
+    assert slot.warned
+
+
+def test_the_signal_of_an_order_for_the_last_job_is_no_warning_for_the_next(slots: Slots) -> None:
+    slot = slots.slot(0)
+    slots.give(runs(slots, slot), Order.CANCEL)
+    runs(slots, slot)
+    slot.note_warning()
+    assert not slot.warned
+
+
+def test_a_signal_long_after_that_order_is_one(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
+    slot = slots.slot(0)
+    slots.give(runs(slots, slot), Order.CANCEL)
+    runs(slots, slot)
+    later = time.monotonic() + 6.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: later))
+    slot.note_warning()
+    assert slot.warned
+
+
+# --- the time that an attempt has ------------------------------------------------------------------
+
+
+def test_what_has_returned_has_time_to_be_encoded_and_is_not_done_again(slots: Slots) -> None:
+    slot = slots.slot(0)
+    running = runs(slots, slot, limit=0.5, retry_in=9.0)
+    slot.returned()
+    [now] = slots.busy()
+    assert now.deadline > running.deadline + 10.0
+    assert now.retry_in is None
+    slot.keeping()
+    assert [one.deadline for one in slots.busy()] == [math.inf]
+
+
+def test_a_limit_that_is_far_away_stays_where_it_is(slots: Slots) -> None:
+    slot = slots.slot(0)
+    running = runs(slots, slot, limit=3600.0)
+    slot.returned()
+    assert [one.deadline for one in slots.busy()] == [running.deadline]
+
+
+def test_an_attempt_whose_outcome_is_known_has_no_time_limit(slots: Slots) -> None:
+    slot = slots.slot(0)
+    runs(slots, slot, limit=0.5)
+    slot.finishing(succeeded=False, failed=True)
+    assert [one.deadline for one in slots.busy()] == [math.inf]
+
+
+# --- children that die -----------------------------------------------------------------------------
+
+
+def test_what_a_dead_child_did_is_known_after_its_successor_has_the_slot(slots: Slots) -> None:
+    dead = in_another_process(lambda: claims(slots.slot(0), job_id=41))
+    successor = slots.slot(0)
+    claim_id = claims(successor, job_id=42)
+    assert [one.job_id for one in slots.busy()] == [42]
+    found = slots.of_pid(dead)
+    assert found is not None
+    assert (found.job_id, found.pid) == (41, dead)
+    mine = slots.of_pid(os.getpid())
+    assert mine is not None
+    assert mine.claim_id == claim_id
+    assert slots.of_pid(2**22 + 1) is None
+
+
+def test_a_child_that_died_without_a_job_leaves_no_will(slots: Slots) -> None:
+    def work() -> None:
+        slot = slots.slot(0)
+        claims(slot)
+        slot.idle()
+
+    dead = in_another_process(work)
+    slots.slot(0)
+    assert slots.of_pid(dead) is None
+
+
+def test_a_slot_is_cleared_of_a_dead_attempt_and_of_no_other(slots: Slots) -> None:
+    slot = slots.slot(0)
+    former = runs(slots, slot)
+    current = runs(slots, slot)
+    slots.clear(former)
+    assert [one.claim_id for one in slots.busy()] == [current.claim_id]
+    slots.clear(current)
+    assert list(slots.busy()) == []
+
+
+def test_who_holds_a_slice_is_known_until_it_is_seen_to(slots: Slots) -> None:
+    def work() -> None:
+        slot = slots.slot(0)
+        slot.holding()
+        claims(slot)
+
+    dead = in_another_process(work)
+    assert slots.holders() == {dead}
+    mine = slots.slot(0)
+    assert slots.holders() == {dead}  # in its will
+    mine.holding()
+    assert slots.holders() == {dead, os.getpid()}
+    slots.bury(dead)
+    assert slots.holders() == {os.getpid()}
+    mine.idle()
+    assert slots.holders() == set()
+
+
+# --- what a child has to show ----------------------------------------------------------------------
+
+
+def test_a_record_counts_quick_failures_in_a_row_and_names_them(slots: Slots) -> None:
+    slot = slots.slot(0)
+    tasks = []
+    for number in range(3):
+        claims(slot, job_id=number, workflow="relax")
+        tasks += [one.task_id for one in slots.busy()]
+        slot.finishing(succeeded=False, failed=True)
+    [record] = slots.records()
+    assert (record.workflow, record.failures, record.failed) == ("relax", 3, tuple(tasks))
+    assert (record.succeeded_at, slot.failures) == (None, 3)
+    claims(slot)
+    slot.finishing(succeeded=True, failed=False)
+    [record] = slots.records()
+    assert (record.failures, record.failed) == (0, ())
+    assert record.succeeded_at is not None
+
+
+def test_neither_a_slow_failure_nor_a_loss_is_the_nodes(
+    slots: Slots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = slots.slot(0)
+    claims(slot)
+    slot.finishing(succeeded=False, failed=True)
+    claims(slot)
+    slot.finishing(succeeded=False, failed=False)
+    assert slot.failures == 0
+    claims(slot)
+    slow = time.monotonic() + QUICK + 1.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: slow))
+    slot.finishing(succeeded=False, failed=True)
+    assert slot.failures == 0
+
+
+def test_of_many_failures_the_last_ones_are_named(slots: Slots) -> None:
+    slot, tasks = slots.slot(0), []
+    for _ in range(FAILURES_KEPT + 5):
+        claims(slot)
+        tasks += [one.task_id for one in slots.busy()]
+        slot.finishing(succeeded=False, failed=True)
+    [record] = slots.records()
+    assert record.failures == FAILURES_KEPT + 5
+    assert sorted(record.failed) == sorted(tasks[-FAILURES_KEPT:])
+
+
+def test_a_child_that_ran_nothing_has_no_record(slots: Slots) -> None:
+    slots.slot(0).claiming(uuid.uuid4(), uuid.uuid4())
+    assert slots.records() == []
+
+
+def test_a_name_of_any_length_and_script_fits(slots: Slots) -> None:
+    claims(slots.slot(0), workflow="ü" * 150)
+    [record] = slots.records()
+    assert record.workflow.startswith("ü" * 99)
+
+
+# --- whether anything may be claimed ---------------------------------------------------------------
+
+
+def test_a_closed_worker_claims_nothing_until_it_is_opened_again(slots: Slots) -> None:
+    slot = slots.slot(0)
+    claims(slot)
+    slot.finishing(succeeded=False, failed=True)
+    assert slots.take_job()
+    slots.close()
+    assert (slots.closed, slots.take_job(), slots.draining) == (True, False, False)
+    slots.reopen()
+    assert (slots.closed, slots.take_job()) == (False, True)
+    assert slot.failures == 0  # counted anew
+
+
+@pytest.mark.parametrize("reason", ["drain", "report_broken", "report_unusable"])
+def test_what_ends_a_worker_or_its_node_is_not_undone_by_the_end_of_a_quarantine(
+    slots: Slots, reason: str
+) -> None:
+    getattr(slots, reason)()
+    assert slots.closed
+    slots.close()
+    slots.reopen()
+    assert slots.closed
+
+
+def test_a_node_that_takes_files_again_is_usable(slots: Slots) -> None:
+    slots.report_unusable()
+    assert slots.unusable
+    slots.usable()
+    assert (slots.unusable, slots.closed) == (False, True)
+    slots.reopen()
+    assert not slots.closed
+
+
+def test_the_children_claim_so_many_jobs_all_together_and_no_more() -> None:
+    limited = Slots(max_jobs=3)
+    assert limited.counts_jobs
+    in_another_process(lambda: limited.take_job())
+    assert [limited.take_job() for _ in range(3)] == [True, True, False]
+    limited.return_job()  # its claim missed
+    assert [limited.take_job() for _ in range(2)] == [True, False]
+
+
+def test_as_many_jobs_are_used_up_as_were_claimed() -> None:
+    limited = Slots(max_jobs=2)
+    slot = limited.slot(0)
+    claims(slot)
+    assert (limited.claims, limited.jobs_used_up) == (1, False)
+    claims(slot)
+    assert (limited.claims, limited.jobs_used_up) == (2, True)
+
+
+def test_without_a_limit_jobs_are_never_used_up(slots: Slots) -> None:
+    for _ in range(50):
+        assert slots.take_job()
+        claims(slots.slot(0))
+    assert (slots.counts_jobs, slots.jobs_used_up) == (False, False)
+
+
+def test_an_acquittal_is_seen_by_the_children(slots: Slots) -> None:
+    until = time.monotonic() + 30.0
+    in_another_process(lambda: slots.acquit(until))
+    assert slots.acquitted_until == until
+
+
+# --- marks -----------------------------------------------------------------------------------------
+
+
+def test_a_mark_names_the_attempt_and_its_worker(slots: Slots) -> None:
+    assert slots.mark(7, 2) == f"7.2@{slots.token}"
+    assert slots.mark(7, 2) != slots.mark(7, 3)
+
+
+def test_no_two_workers_have_the_same_token() -> None:
+    assert len({token_of("a|b|c|d", 1), token_of("a|b|c|d", 2), token_of("a|b|c|e", 1)}) == 3
+    assert token_of("a|b|c|d", 1) == token_of("a|b|c|d", 1)
+
+
+# --- the process's own view ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mine(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> Slot:
+    """This process as a pool child."""
+    monkeypatch.setattr(module, "shared", slots)
+    monkeypatch.setattr(module, "mine", slots.slot(0))
+    return module.mine
+
+
+def test_a_process_without_a_worker_goes_on_for_ever() -> None:
+    assert (module.in_pool_child(), module.closed(), module.should_stop()) == (False, False, False)
+
+
+def test_only_a_forked_process_is_a_pool_child(slots: Slots, mine: Slot) -> None:
+    assert not module.in_pool_child()
+    slots.owner += 1
+    assert module.in_pool_child()
+
+
+@pytest.mark.parametrize("why", ["order", "warning", "drain"])
+def test_a_job_should_stop_when_anything_says_so(slots: Slots, mine: Slot, why: str) -> None:
+    running = runs(slots, mine)
+    slots.close()
+    assert (module.closed(), module.should_stop()) == (True, False)
+    match why:
+        case "order":
+            slots.give(running, Order.WARN)
+        case "warning":
+            mine.note_warning()
+        case "drain":
+            slots.drain()
+    assert module.should_stop()
