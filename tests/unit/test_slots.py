@@ -80,7 +80,8 @@ def test_the_parent_reads_what_a_child_of_its_pool_does(slots: Slots) -> None:
 
 
 def test_an_attempt_goes_from_claiming_to_idle(slots: Slots) -> None:
-    slot, seen = slots.slot(0), []
+    slot = slots.slot(0)
+    seen: list[Running] = []
     assert list(slots.busy()) == []
     slot.claiming(uuid.uuid4(), uuid.uuid4())
     seen += slots.busy()
@@ -158,12 +159,16 @@ def test_all_orders_but_the_warning_end_an_attempt() -> None:
 
 def test_a_signal_from_outside_is_a_warning(slots: Slots) -> None:
     slot = slots.slot(0)
-    running = runs(slots, slot)
+    runs(slots, slot)
     slot.note_warning()
     assert slot.warned
     assert [one.warned for one in slots.busy()] == [True]
-    slots.give(running, Order.CANCEL)
-    slot.note_warning()  # the order's own
+
+
+def test_so_is_that_of_an_order_for_this_attempt(slots: Slots) -> None:
+    slot = slots.slot(0)
+    slots.give(runs(slots, slot), Order.WARN)
+    slot.note_warning()
     assert slot.warned
 
 
@@ -239,6 +244,12 @@ def test_a_child_that_died_without_a_job_leaves_no_will(slots: Slots) -> None:
     dead = in_another_process(work)
     slots.slot(0)
     assert slots.of_pid(dead) is None
+
+
+def test_nor_does_one_that_asks_for_its_own_slot_again(slots: Slots) -> None:
+    claims(slots.slot(0))
+    slots.slot(0).idle()
+    assert slots.of_pid(os.getpid()) is None
 
 
 def test_a_slot_is_cleared_of_a_dead_attempt_and_of_no_other(slots: Slots) -> None:

@@ -14,6 +14,7 @@ import signal
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -64,13 +65,22 @@ class Keeper:
     Parameters:
         me: whose attempts these are.
         prefork: whether jobs run in children; in the worker's own process nothing can be ended.
+        clock: tells the monotonic time, in seconds.
     """
 
-    def __init__(self, slots: Slots, settings: Settings, me: Registration, prefork: bool = True) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        settings: Settings,
+        me: Registration,
+        prefork: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._slots = slots
         self._settings = settings
         self._me = me
         self._prefork = prefork
+        self._clock = clock
         self._accounts: deque[tuple[dict[uuid.UUID, Running], list[Account]]] = deque()
         self._closing: set[uuid.UUID] = set()  # ended here, and not yet written
         self._endings: dict[uuid.UUID, _Ending] = {}
@@ -103,7 +113,7 @@ class Keeper:
 
         Called from signal handlers: it only sets attributes.
         """
-        end_at = time.monotonic() + grace
+        end_at = self._clock() + grace
         self._end_at = end_at if self._end_at is None else min(end_at, self._end_at)
         self._last_order = order
         self._slots.drain()
@@ -129,7 +139,7 @@ class Keeper:
     # --- what is due ---
 
     def _end_what_is_due(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         for running in self._slots.busy():
             if running.phase is Phase.WARMING:
                 if self._slots.closed:
@@ -173,7 +183,7 @@ class Keeper:
             running,
             reports.ended_by(order, retry_in=running.retry_in, processes=len(others)),
             transitions.by_claim(running.task_id, running.claim_id),
-            time.monotonic(),
+            self._clock(),
         )
         for pid in (*(other.pid for other in others), running.pid):
             _signal(pid, signal.SIGTERM)
@@ -185,7 +195,7 @@ class Keeper:
         if left_by_itself and not ending.child_is_dead:
             del self._endings[claim_id]
             return
-        waited = time.monotonic() - ending.since
+        waited = self._clock() - ending.since
         if ending.child_is_dead and not self._processes(ending.running):
             self._close(ending, None)
         elif waited > self._settings.kill_grace + (0 if ending.child_is_dead else _SLACK):
@@ -273,7 +283,7 @@ class Keeper:
             running,
             self._lost(message),
             transitions.by_claim(running.task_id, running.claim_id),
-            time.monotonic(),
+            self._clock(),
         )
         ending.child_is_dead = True
         self._endings[running.claim_id] = ending

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,17 +37,28 @@ class Limits:
 
 
 class Watch:
-    """Looks once a second whether a limit is reached."""
+    """Looks once a second whether a limit is reached.
+
+    Parameters:
+        clock: tells the time, in seconds.
+    """
 
     def __init__(
-        self, limits: Limits, slots: Slots, shutdown: Shutdown, settings: Settings, lease: Lease
+        self,
+        limits: Limits,
+        slots: Slots,
+        shutdown: Shutdown,
+        settings: Settings,
+        lease: Lease,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
         self._slots = slots
         self._shutdown = shutdown
         self._settings = settings
         self._lease = lease
-        now = time.monotonic()
+        self._clock = clock
+        now = clock()
         self._busy_at = self._asked_at = now
         self._end_at = None if limits.walltime is None else now + _before(limits.walltime, settings)
         self._done = False
@@ -55,7 +67,7 @@ class Watch:
         """One round."""
         if self._done:
             return
-        now = time.monotonic()
+        now = self._clock()
         idle = not any(True for _ in self._slots.busy())
         if not idle:
             self._busy_at = now

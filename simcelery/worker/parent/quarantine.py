@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Callable
 
 from simcelery import broker
 from simcelery.board import engine, fleet, leases, revival
@@ -35,13 +36,22 @@ class Quarantine:
 
     Parameters:
         me: the worker that is judged.
+        clock: tells the monotonic time, in seconds.
     """
 
-    def __init__(self, slots: Slots, settings: Settings, me: Registration, withdrawal: Withdrawal) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        settings: Settings,
+        me: Registration,
+        withdrawal: Withdrawal,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._slots = slots
         self._settings = settings
         self._me = me
         self._withdrawal = withdrawal
+        self._clock = clock
         self._told = 0.0
         self._since: float | None = None  # in quarantine
         self._asked_at = 0.0
@@ -71,7 +81,7 @@ class Quarantine:
 
     def _judge(self, records: list[Record], failed: frozenset[uuid.UUID]) -> None:
         """Children with too many failures wait for this; an acquittal holds for a while."""
-        now = time.monotonic()
+        now = self._clock()
         wanted = self._settings.quarantine_after
         if wanted == 0 or self._slots.acquitted_until > now:
             return
@@ -96,7 +106,7 @@ class Quarantine:
 
     def _review(self, since: float) -> None:
         """Whether the quarantine was wrong, or has lasted long enough."""
-        now = time.monotonic()
+        now = self._clock()
         if now - self._asked_at < REVIEW_EVERY:
             return
         self._asked_at = now

@@ -1,0 +1,182 @@
+"""When a worker ends by itself: a played clock, real slots, and a board that is asked one question."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from simcelery.board import engine, fleet
+from simcelery.errors import BoardUnreachableError
+from simcelery.settings import Settings
+from simcelery.worker.parent.limits import Limits, Watch
+from simcelery.worker.slots import Order, Slots
+
+SETTINGS = Settings(shutdown_grace=30.0, kill_grace=5.0)
+
+
+@dataclass
+class Ended:
+    """What a worker is told when a limit is reached; it is told once."""
+
+    how: list[object] = field(default_factory=list)
+
+    def finish_up(self) -> None:
+        self.how.append("finish up")
+
+    def wind_up(self, order: Order, reason: str) -> None:
+        self.how.append((order, reason))
+
+    def fail(self, reason: str) -> None:
+        self.how.append(reason)
+
+
+class Played:
+    """A watch over slots; `at(seconds)` looks so many seconds after the start."""
+
+    def __init__(self, limits: Limits, slots: Slots | None = None) -> None:
+        self.slots = slots or Slots()
+        self.slot = self.slots.slot(0)
+        self._ended = Ended()
+        self._now = 100.0
+        worker: Any = self._ended
+        lease: Any = SimpleNamespace(queues=["default"], workflows=["w"])
+        self._watch = Watch(limits, self.slots, worker, SETTINGS, lease, clock=lambda: self._now)
+
+    def at(self, seconds: float) -> list[object]:
+        self._now = 100.0 + seconds
+        self._watch.look()
+        return self._ended.how
+
+    def claims(self) -> None:
+        self.slot.claiming(uuid.uuid4(), uuid.uuid4())
+        self.slot.starting(1, 1, "w")
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the board says of whether anything is left, and how often it was asked."""
+    board: dict[str, Any] = {"anything": True, "asked": 0}
+
+    def anything_left(connection: None, queues: list[str], workflows: list[str]) -> bool:
+        board["asked"] += 1
+        if board["anything"] is None:
+            raise BoardUnreachableError("away")
+        return bool(board["anything"])
+
+    monkeypatch.setattr(engine, "begin", lambda settings: nullcontext())
+    monkeypatch.setattr(fleet, "anything_left", anything_left)
+    return board
+
+
+def test_without_limits_a_worker_never_ends_by_itself() -> None:
+    worker = Played(Limits())
+    assert worker.at(0) == worker.at(1e7) == []
+
+
+# --- idle ------------------------------------------------------------------------------------------
+
+
+def test_an_idle_worker_ends_after_max_idle_and_not_before() -> None:
+    worker = Played(Limits(max_idle=60.0))
+    assert worker.at(59.9) == []
+    assert worker.at(60.0) == ["finish up"]
+
+
+def test_the_idle_time_counts_from_the_last_job() -> None:
+    worker = Played(Limits(max_idle=60.0))
+    worker.claims()
+    assert worker.at(50.0) == []
+    worker.slot.idle()
+    assert worker.at(109.0) == []
+    assert worker.at(110.0) == ["finish up"]
+
+
+def test_a_worker_with_a_job_is_never_idle() -> None:
+    worker = Played(Limits(max_idle=60.0))
+    worker.claims()
+    assert worker.at(1e6) == []
+
+
+# --- so many jobs ----------------------------------------------------------------------------------
+
+
+def test_after_max_jobs_a_worker_takes_no_more_and_finishes() -> None:
+    worker = Played(Limits(max_jobs=2), Slots(max_jobs=2))
+    worker.claims()
+    assert worker.at(1) == []
+    worker.claims()
+    assert worker.at(2) == ["finish up"]
+
+
+# --- walltime --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("walltime", "warned"),
+    [
+        (3600.0, 3555.0),  # 30 s to save what they can, 5 s to be killed, 10 s for the last writes
+        (90.0, 45.0),
+        (60.0, 30.0),  # at least half of the time is the jobs'
+    ],
+)
+def test_jobs_are_warned_in_time_before_the_allocation_ends(walltime: float, warned: float) -> None:
+    worker = Played(Limits(walltime=walltime))
+    worker.claims()
+    assert worker.at(warned - 0.1) == []
+    assert worker.at(warned) == [(Order.WALLTIME, "the allocation ends soon; running jobs are warned")]
+
+
+# --- drain -----------------------------------------------------------------------------------------
+
+
+def test_a_draining_worker_ends_when_nothing_is_left(left: dict[str, Any]) -> None:
+    worker = Played(Limits(drain=True))
+    assert worker.at(2.0) == []
+    left["anything"] = False
+    assert worker.at(4.0) == ["finish up"]
+
+
+def test_it_does_not_ask_while_it_is_busy_nor_every_second(left: dict[str, Any]) -> None:
+    worker = Played(Limits(drain=True))
+    worker.claims()
+    left["anything"] = False
+    assert worker.at(10.0) == []
+    assert left["asked"] == 0
+    worker.slot.idle()
+    left["anything"] = True
+    for seconds in (11.0, 12.0, 12.9, 13.0, 14.0):
+        worker.at(seconds)
+    assert left["asked"] == 2
+
+
+def test_a_board_that_is_away_is_no_empty_one(left: dict[str, Any]) -> None:
+    worker = Played(Limits(drain=True))
+    left["anything"] = None
+    assert worker.at(2.0) == []
+    left["anything"] = False
+    assert worker.at(4.0) == ["finish up"]
+
+
+def test_a_worker_that_does_not_drain_asks_nothing(left: dict[str, Any]) -> None:
+    assert Played(Limits(max_idle=60.0)).at(30.0) == []
+    assert left["asked"] == 0
+
+
+# --- a child that cannot start ---------------------------------------------------------------------
+
+
+def test_a_worker_whose_children_cannot_start_fails() -> None:
+    worker = Played(Limits(max_idle=0.0))
+    worker.slots.report_broken()
+    assert worker.at(0) == ["the function named by --startup failed; see the log"]
+
+
+def test_it_is_told_once() -> None:
+    worker = Played(Limits(max_idle=1.0, walltime=60.0))
+    worker.at(5.0)
+    assert worker.at(100.0) == ["finish up"]
