@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Double, Text, column, func, or_, select, update, values
+from sqlalchemy.dialects.postgresql import insert
 
 from simcelery.board import clock
 from simcelery.board.leases import is_live
@@ -24,6 +25,12 @@ class Taken(NamedTuple):
     acts: frozenset[str]
     live: int
     set_back: bool = False
+
+
+def add(connection: Connection, names: Iterable[str]) -> None:
+    """Acts that the board does not know yet are due now."""
+    rows = [{"name": name} for name in sorted(names)]
+    connection.execute(insert(Recovery).on_conflict_do_nothing(), rows)
 
 
 def take_turns(connection: Connection, every: Mapping[str, float], by: str, count_to: int = 0) -> Taken:

@@ -18,8 +18,8 @@ from simcelery.board.retention import Archived
 from simcelery.errors import UsageError
 from simcelery.execution import durable
 from simcelery.failpoints import failpoint
+from simcelery.maintenance.effects import BY_HAND, Effects
 from simcelery.maintenance.formats import Format, check, opened, suffix
-from simcelery.maintenance.means import BY_HAND, Means
 
 _ROWS = 1000
 _ROWS_TO_READ = 100  # each may hold a log and a result of a megabyte
@@ -40,7 +40,7 @@ class Pruned:
 
 
 def prune(
-    older_than: float, folder: Path | None = None, kind: Format = "jsonl", means: Means = BY_HAND
+    older_than: float, folder: Path | None = None, kind: Format = "jsonl", effects: Effects = BY_HAND
 ) -> Iterator[Pruned]:
     """Delete all jobs that finished more than `older_than` seconds ago, oldest first, and the old workers.
 
@@ -57,41 +57,41 @@ def prune(
         BoardUnreachableError: what was given before has been done.
     """
     if folder is None:
-        yield from _plainly(older_than, means)
+        yield from _plainly(older_than, effects)
     else:
-        yield from _archived(older_than, _writable(folder, kind), kind, means)
-    with means.begin() as connection:
+        yield from _archived(older_than, _writable(folder, kind), kind, effects)
+    with effects.begin() as connection:
         while retention.forget_workers(connection, older_than, _ROWS) == _ROWS:
             pass
 
 
-def _plainly(older_than: float, means: Means) -> Iterator[Pruned]:
+def _plainly(older_than: float, effects: Effects) -> Iterator[Pruned]:
     pruned = _ROWS
     while pruned == _ROWS:
-        with means.begin() as connection:
+        with effects.begin() as connection:
             pruned = retention.prune(connection, older_than, _ROWS)
         yield Pruned(pruned)
 
 
-def _archived(older_than: float, folder: Path, kind: Format, means: Means) -> Iterator[Pruned]:
+def _archived(older_than: float, folder: Path, kind: Format, effects: Effects) -> Iterator[Pruned]:
     ids = [0] * _ROWS_OF_A_FILE
     while len(ids) == _ROWS_OF_A_FILE:
-        with means.begin() as connection:
+        with effects.begin() as connection:
             ids = retention.prunable(connection, older_than, _ROWS_OF_A_FILE)
         if not ids:
             return
-        path, jobs = _write(ids, folder, kind, means)
+        path, jobs = _write(ids, folder, kind, effects)
         failpoint("after_archive")
         deleted = 0
         for start in range(0, len(jobs), _ROWS):
-            with means.begin() as connection:
+            with effects.begin() as connection:
                 deleted += retention.delete_archived(connection, jobs[start : start + _ROWS], older_than)
         yield Pruned(deleted, path)
         if not deleted:  # others hold all of them; they would be archived again and again
             return
 
 
-def _write(ids: list[int], folder: Path, kind: Format, means: Means) -> tuple[Path, list[Archived]]:
+def _write(ids: list[int], folder: Path, kind: Format, effects: Effects) -> tuple[Path, list[Archived]]:
     """Write the jobs to a new file; where it is, and which jobs are in it, without their lines."""
     stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%f")
     path = folder / f"jobs-{stamp}-{os.getpid()}.{suffix(kind)}"
@@ -101,7 +101,7 @@ def _write(ids: list[int], folder: Path, kind: Format, means: Means) -> tuple[Pa
         with partial.open("xb") as file:
             with opened(file, kind) as archive:
                 for start in range(0, len(ids), _ROWS_TO_READ):
-                    with means.begin() as connection:
+                    with effects.begin() as connection:
                         found = retention.archived(connection, ids[start : start + _ROWS_TO_READ])
                     archive.write([job.line for job in found])
                     jobs += [replace(job, line="") for job in found]

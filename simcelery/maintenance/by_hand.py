@@ -1,22 +1,18 @@
 """One round of recovery by hand, or its rehearsal.
 
 No turns are taken: a worker may do the same act at the same moment, and each job is still moved once.
-The acts come in the order in which one makes work for the next.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from simcelery.board import fleet
 from simcelery.board.mending import despite_bad_rows
-from simcelery.maintenance import prune, republish, rescue, settle, stage
-from simcelery.maintenance.means import BY_HAND, Means, rehearsal
-from simcelery.settings import get_settings
+from simcelery.maintenance import acts
+from simcelery.maintenance.act import Act, Wait
+from simcelery.maintenance.effects import BY_HAND, Effects, rehearsal
 
 
 @dataclass(frozen=True)
@@ -25,13 +21,12 @@ class Done:
 
     Attributes:
         counts: what → how many.
-        started_at, until: rescue holds back until then, since Postgres has just started.
+        wait: the act holds back: Postgres has just started.
     """
 
-    act: str
-    counts: dict[str, int] = field(default_factory=dict)
-    started_at: dt.datetime | None = None
-    until: dt.datetime | None = None
+    act: Act
+    counts: dict[str, int]
+    wait: Wait | None = None
 
 
 def recover(dry_run: bool = False) -> Iterator[Done]:
@@ -40,21 +35,17 @@ def recover(dry_run: bool = False) -> Iterator[Done]:
     Raises:
         BoardUnreachableError, BrokerUnreachableError: the acts before have been done.
     """
-    how: AbstractContextManager[Means] = rehearsal() if dry_run else nullcontext(BY_HAND)
-    with how as means:
-        # A rehearsal is one transaction, which ends with the first row that is in the way.
-        do: Callable[[Callable[[], Any]], Any] = (lambda act: act()) if dry_run else despite_bad_rows
-        yield do(lambda: _rescue(means))
-        yield Done("stage", {"staged": do(lambda: stage.tick(means))})
-        yield Done("settle", {"failed_upstream": do(lambda: settle.tick(means))})
-        yield Done("prune", {"pruned": do(lambda: prune.tick(means))})
-        fed, resent = do(lambda: republish.tick(means))
-        yield Done("republish", {"fed": fed, "sent_again": resent})
+    how: AbstractContextManager[Effects] = rehearsal() if dry_run else nullcontext(BY_HAND)
+    with how as effects:
+        for act in acts.ACTS:
+            once = _once(act, effects)
+            # A rehearsal is one transaction, which ends with the first row that is in the way.
+            yield once() if dry_run else despite_bad_rows(once)
 
 
-def _rescue(means: Means) -> Done:
-    with means.begin() as connection:
-        started_at, now = fleet.started(connection)
-    until = started_at + dt.timedelta(seconds=get_settings().lease)
-    counts = {"rescued": rescue.tick(means=means)}
-    return Done("rescue", counts, started_at, until) if now <= until else Done("rescue", counts)
+def _once(act: Act, effects: Effects) -> Callable[[], Done]:
+    def once() -> Done:
+        wait = act.wait(effects) if act.wait else None
+        return Done(act, act.do(effects), wait)
+
+    return once

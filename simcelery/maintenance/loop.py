@@ -7,40 +7,21 @@ import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from simcelery.board import engine, turns
 from simcelery.board.mending import despite_bad_rows
 from simcelery.errors import RefusedByBoardError, ServiceError, SimceleryError
-from simcelery.maintenance import prune, republish, rescue, settle, stage
+from simcelery.maintenance import acts
+from simcelery.maintenance.act import Act
+from simcelery.maintenance.effects import USUAL
 from simcelery.settings import Settings
 
 log = logging.getLogger(__name__)
 
 # So many workers may ask at every call: each act is then done well within its interval.
 _ENOUGH = 4
-
-
-@dataclass(frozen=True)
-class Act:
-    """One act of recovery. `share` is its interval in units of the setting ``tick_every``."""
-
-    name: str
-    tick: Callable[[], Any]
-    share: float
-
-
-def acts(judge: int | None) -> tuple[Act, ...]:
-    """All five; `judge` is the worker that judges whether others are lost."""
-    return (
-        Act("rescue", partial(rescue.tick, judge), 1.0),
-        Act("stage", stage.tick, 1.0),
-        Act("republish", republish.tick, 1.0),
-        Act("settle", settle.tick, 2.0),
-        Act("prune", prune.tick, 60.0),
-    )
 
 
 class Turns:
@@ -61,8 +42,9 @@ class Turns:
     ) -> None:
         self._settings = settings
         self._by = by
-        self._acts = acts(worker_id)
-        self._begin = {act.name: aside(act.name, partial(self._do, act)) for act in self._acts}
+        self._effects = replace(USUAL, judge=worker_id)
+        self._begin = {act.name: aside(act.name, partial(self._do, act)) for act in acts.ACTS}
+        self._known = False
         self._under_way: set[str] = set()
         self._waiting: set[str] = set()
         self._next = 0.0
@@ -83,7 +65,7 @@ class Turns:
 
     def _do(self, act: Act) -> None:
         try:
-            despite_bad_rows(act.tick)
+            despite_bad_rows(partial(act.do, self._effects))
             self._waiting.discard(act.name)
         except (ServiceError, RefusedByBoardError) as error:
             self._say_once(act.name, error)
@@ -93,14 +75,17 @@ class Turns:
             self._under_way.discard(act.name)
 
     def _mine(self) -> list[str]:
-        free = [act for act in self._acts if act.name not in self._under_way]
-        every = {act.name: act.share * self._settings.tick_every for act in free}
+        free = [act for act in acts.ACTS if act.name not in self._under_way]
+        every = {act.name: act.every * self._settings.tick_every for act in free}
         try:
             with engine.begin() as connection:
+                if not self._known:
+                    turns.add(connection, [act.name for act in acts.ACTS])
                 taken = turns.take_turns(connection, every, self._by, self._countable())
         except ServiceError as error:
             self._say_once("recovery", error)
             return []
+        self._known = True
         self._waiting.discard("recovery")
         if taken.set_back:
             log.warning(

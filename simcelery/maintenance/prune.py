@@ -6,13 +6,14 @@ import time
 
 from simcelery.board import retention
 from simcelery.maintenance import LONGEST_ACT
-from simcelery.maintenance.means import USUAL, Means
+from simcelery.maintenance.act import Act
+from simcelery.maintenance.effects import USUAL, Effects
 from simcelery.settings import get_settings
 
 _ROWS = 1000
 
 
-def tick(means: Means = USUAL) -> int:
+def tick(effects: Effects = USUAL) -> int:
     """Delete what is old enough, oldest first; how many jobs were deleted. Without ``retention``: none.
 
     Raises:
@@ -24,11 +25,22 @@ def tick(means: Means = USUAL) -> int:
     total = 0
     deadline = time.monotonic() + LONGEST_ACT
     while time.monotonic() < deadline:
-        with means.begin() as connection:
+        with effects.begin() as connection:
             pruned = retention.prune(connection, older_than, _ROWS)
         total += pruned
         if pruned < _ROWS:
             break
-    with means.begin() as connection:
+    with effects.begin() as connection:
         retention.forget_workers(connection, older_than, _ROWS)
     return total
+
+
+ACT = Act(
+    name="prune",
+    every=60.0,
+    tick=tick,
+    counts=("pruned",),
+    does="deletes jobs that finished longer ago than the setting `retention`, if it is set",
+    told="{jobs} that finished more than {retention} ago",
+    needs="retention",
+)

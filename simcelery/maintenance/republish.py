@@ -12,18 +12,19 @@ from __future__ import annotations
 from simcelery import broker
 from simcelery.board import feed
 from simcelery.board.sendable import Lane, Sendable
-from simcelery.maintenance.means import USUAL, Means
+from simcelery.maintenance.act import Act
+from simcelery.maintenance.effects import USUAL, Effects
 from simcelery.settings import get_settings
 
 
-def tick(means: Means = USUAL) -> tuple[int, int]:
+def tick(effects: Effects = USUAL) -> tuple[int, int]:
     """One round over all lanes, most urgent first; how many were fed and sent again.
 
     Raises:
         BoardUnreachableError, BrokerUnreachableError: the round is cut short.
     """
     window = get_settings().publish_window
-    with means.begin() as connection:
+    with effects.begin() as connection:
         lanes = feed.lanes(connection, window)
     if not lanes:
         return 0, 0
@@ -33,23 +34,33 @@ def tick(means: Means = USUAL) -> tuple[int, int]:
         if length is None:
             continue
         at_most = feed.RESEND_AFTER_AT_MOST if length else feed.RESEND_AFTER_IF_EMPTY
-        lost = _lost(means, lane, min(believed - length, window - length), at_most)
-        means.send(lost)
-        fresh = _fresh(means, lane, unpublished, window - length - len(lost))
-        means.send(fresh)
+        lost = _lost(effects, lane, min(believed - length, window - length), at_most)
+        effects.send(lost)
+        fresh = _fresh(effects, lane, unpublished, window - length - len(lost))
+        effects.send(fresh)
         resent, fed = resent + len(lost), fed + len(fresh)
     return fed, resent
 
 
-def _lost(means: Means, lane: Lane, number: int, at_most: float) -> list[Sendable]:
+def _lost(effects: Effects, lane: Lane, number: int, at_most: float) -> list[Sendable]:
     if number <= 0:
         return []
-    with means.begin() as connection:
+    with effects.begin() as connection:
         return feed.overdue(connection, lane, number, at_most=at_most)
 
 
-def _fresh(means: Means, lane: Lane, unpublished: int, room: int) -> list[Sendable]:
+def _fresh(effects: Effects, lane: Lane, unpublished: int, room: int) -> list[Sendable]:
     if min(unpublished, room) <= 0:
         return []
-    with means.begin() as connection:
+    with effects.begin() as connection:
         return feed.unpublished(connection, lane, room)
+
+
+ACT = Act(
+    name="republish",
+    every=1.0,
+    tick=tick,
+    counts=("fed", "sent_again"),
+    does="fills the window and sends again what Redis has lost",
+    told="{fed:,} fed, {sent_again:,} sent again",
+)

@@ -6,21 +6,20 @@ keeps what it runs. Who judges must have been connected for a whole lease, and s
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 
-from simcelery.board import transitions
+from simcelery.board import fleet, transitions
 from simcelery.maintenance import LONGEST_ACT
-from simcelery.maintenance.means import USUAL, Means
+from simcelery.maintenance.act import Act, Wait
+from simcelery.maintenance.effects import USUAL, Effects
 from simcelery.settings import get_settings
 
 _ROWS = 1000
 
 
-def tick(judge: int | None = None, means: Means = USUAL) -> int:
+def tick(effects: Effects = USUAL) -> int:
     """Rescue what is lost, and publish what is pending again; how many jobs were taken from lost workers.
-
-    Parameters:
-        judge: the id of the worker that judges the others; None: somebody by hand.
 
     Raises:
         BoardUnreachableError: nothing more is rescued.
@@ -30,10 +29,29 @@ def tick(judge: int | None = None, means: Means = USUAL) -> int:
     grace = get_settings().lease
     deadline = time.monotonic() + LONGEST_ACT
     while time.monotonic() < deadline:
-        with means.begin() as connection:
-            rescued = transitions.rescue(connection, grace=grace, judge=judge, limit=_ROWS)
-        means.publish(job.again for job in rescued if job.again)
+        with effects.begin() as connection:
+            rescued = transitions.rescue(connection, grace=grace, judge=effects.judge, limit=_ROWS)
+        effects.publish(job.again for job in rescued if job.again)
         total += len(rescued)
         if len(rescued) < _ROWS:
             break
     return total
+
+
+def wait(effects: Effects) -> Wait | None:
+    """While Postgres has not run for a whole lease, nobody is judged."""
+    with effects.begin() as connection:
+        started_at, now = fleet.started(connection)
+    until = started_at + dt.timedelta(seconds=get_settings().lease)
+    return Wait(started_at, until) if now <= until else None
+
+
+ACT = Act(
+    name="rescue",
+    every=1.0,
+    tick=tick,
+    counts=("rescued",),
+    does="sends the jobs of workers whose lease ended longer ago than the job's patience back to work",
+    told="{jobs} of lost workers",
+    wait=wait,
+)

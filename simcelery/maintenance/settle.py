@@ -6,10 +6,11 @@ import time
 
 from simcelery.board import children
 from simcelery.maintenance import LONGEST_ACT
-from simcelery.maintenance.means import USUAL, Means
+from simcelery.maintenance.act import Act
+from simcelery.maintenance.effects import USUAL, Effects
 
 
-def tick(means: Means = USUAL) -> int:
+def tick(effects: Effects = USUAL) -> int:
     """Walk down level by level, a thousand rows a transaction; how many jobs failed upstream.
 
     A job that was left blocked although all its parents succeeded is sent on its way: the finish of a job
@@ -23,9 +24,19 @@ def tick(means: Means = USUAL) -> int:
     deadline = time.monotonic() + LONGEST_ACT
     more = True
     while more and time.monotonic() < deadline:
-        with means.begin() as connection:
+        with effects.begin() as connection:
             step = children.settle(connection)
-        means.publish(step.ready)
+        effects.publish(step.ready)
         total += len(step.failed)
         more = step.more
     return total
+
+
+ACT = Act(
+    name="settle",
+    every=2.0,
+    tick=tick,
+    counts=("failed_upstream",),
+    does="marks the descendants of jobs that did not succeed",
+    told="{jobs} whose parents did not succeed",
+)

@@ -14,7 +14,8 @@ from simcelery.board import bad_rows, engine, mending, queries
 from simcelery.board.loading import UNREADABLE, read_json
 from simcelery.board.queries import Filter
 from simcelery.cli.root import VERBS
-from simcelery.maintenance import archive, by_hand, loop
+from simcelery.maintenance import archive, by_hand
+from simcelery.maintenance.acts import ACTS
 from simcelery.services import Services
 from simcelery.settings import get_settings
 from tests import board_helpers as put
@@ -145,8 +146,8 @@ def test_no_act_of_recovery_stops_and_all_rows_can_be_changed_afterwards(
     fresh = put.record(parameters={"text": "HONEST"})
     put.sql("UPDATE jobs SET submitted_at = now() - interval '1 h' WHERE id = :id", id=fresh.id)
     settings = get_settings()
-    for act in loop.acts(None):
-        mending.despite_bad_rows(act.tick)
+    for act in ACTS:
+        mending.despite_bad_rows(act.do)
     list(by_hand.recover())
     assert put.row(fresh.id).published_at is not None
     done = list(archive.prune(0.0, tmp_path / "archive"))

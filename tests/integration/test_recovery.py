@@ -11,14 +11,16 @@ import redis
 
 from simcelery import settings
 from simcelery.cli.root import run
-from simcelery.maintenance import prune, rescue
+from simcelery.maintenance import acts, prune, rescue
+from simcelery.maintenance.act import Act
+from simcelery.maintenance.effects import USUAL, Effects
 from simcelery.maintenance.loop import Turns
 from simcelery.services import Services
 from tests.board_helpers import ERROR, finish, lane, lapse, must_claim, record, row, sql, state, worker
 from tests.conftest import Project
 
 LANE = lane()
-ALL_ACTS = ["prune", "republish", "rescue", "settle", "stage"]
+ALL_ACTS = sorted(act.name for act in acts.ACTS)
 
 
 @pytest.fixture
@@ -148,6 +150,38 @@ def test_a_worker_that_was_cut_off_judges_nobody_in_its_turn(messages: redis.Red
     sql("UPDATE recovery SET next_at = now()")
     turns.round()
     assert state(ids["lost"]) == "pending"
+
+
+def test_a_new_act_is_one_entry_in_the_list(
+    messages: redis.Redis, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is done by turns, by hand and missed by doctor, and the board need not know it beforehand."""
+    done: list[int | None] = []
+
+    def sweep(effects: Effects = USUAL) -> int:
+        done.append(effects.judge)
+        return 3
+
+    act = Act("sweep", 2.0, sweep, ("swept",), "sweeps", "{jobs} that lay about, {swept} of them swept")
+    monkeypatch.setattr(acts, "ACTS", (*acts.ACTS, act))
+    me = worker(nodename="me@here")
+    sql("UPDATE workers SET started_at = now() - interval '1 h'")
+    try:
+        turns = Turns(settings.get_settings(), "me", me)
+        turns.round()
+        assert done == [me]
+        turns.round()
+        assert done == [me]
+        sql("UPDATE recovery SET next_at = now() - interval '10 min' WHERE name = 'sweep'")
+        run(["doctor", "-o", "json"])
+        found = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+        assert found["recovery"]["found"].startswith("nobody has done sweep for 10m")
+    finally:
+        sql("DELETE FROM recovery WHERE name = 'sweep'")
+    assert run(["recover"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert " ".join(last.split()) == "sweep 3 jobs that lay about, 3 of them swept"
+    assert done == [me, None]
 
 
 # --- by hand ---------------------------------------------------------------------------------------

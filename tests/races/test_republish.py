@@ -13,7 +13,7 @@ from simcelery.board import engine, slices
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Report
 from simcelery.maintenance import republish
-from simcelery.maintenance.means import Means
+from simcelery.maintenance.effects import Effects
 from simcelery.services import Services
 from tests.board_helpers import (
     AGAIN,
@@ -69,7 +69,7 @@ def rehearsed() -> list[int]:
     sent: list[int] = []
     with engine.begin() as connection:
         republish.tick(
-            Means(
+            Effects(
                 begin=lambda: nullcontext(connection),
                 publish=lambda jobs: None,
                 send=lambda jobs: sent.extend(job.id for job in jobs),

@@ -33,35 +33,28 @@ def recover(dry_run: bool, output: Output) -> None:
             done.append(one)
     finally:  # a service that is away ends the round: what was done until then is said all the same
         if done and output == "json":
-            show_json({"dry_run": dry_run, "acts": {one.act: _facts(one) for one in done}})
+            show_json({"dry_run": dry_run, "acts": {one.act.name: _facts(one) for one in done}})
         elif done and output == "table":
             told = Column("would do" if dry_run else "done", wrapped=True)
-            show_table([Column("act"), told], [(one.act, _words(one)) for one in done])
+            show_table([Column("act"), told], [(one.act.name, _words(one)) for one in done])
 
 
 def _facts(done: Done) -> dict[str, Any]:
-    return {**done.counts, **({"holds_back_until": done.until.isoformat()} if done.until else {})}
+    return {**done.counts, **({"holds_back_until": done.wait.until.isoformat()} if done.wait else {})}
 
 
 def _words(done: Done) -> str:
     from simcelery.settings import get_settings
 
-    retention = get_settings().retention
-    count = next(iter(done.counts.values()))
-    if done.until and done.started_at:
-        age = (dt.datetime.now(dt.UTC) - done.started_at).total_seconds()
-        until = f"{done.until.astimezone():%H:%M:%S}"
+    if done.wait:
+        age = (dt.datetime.now(dt.UTC) - done.wait.started_at).total_seconds()
+        until = f"{done.wait.until.astimezone():%H:%M:%S}"
         return f"nothing yet: Postgres started {duration(age)} ago; workers have until {until} to renew"
-    if done.act == "prune" and retention is None:
-        return "nothing: the setting retention is not set"
-    if done.act == "republish":
-        return f"{count:,} fed, {done.counts['sent_again']:,} sent again"
-    return f"{many(count)} {_WHAT[done.act]}" + (f" {duration(retention)} ago" if done.act == "prune" else "")
-
-
-_WHAT = {
-    "rescue": "of lost workers",
-    "stage": "whose time has come",
-    "settle": "whose parents did not succeed",
-    "prune": "that finished more than",
-}
+    needed = {}
+    if needs := done.act.needs:
+        setting = getattr(get_settings(), needs)
+        if setting is None:
+            return f"nothing: the setting {needs} is not set"
+        needed = {needs: duration(setting)}
+    jobs = many(next(iter(done.counts.values())))
+    return done.act.told.format(jobs=jobs, **done.counts, **needed)

@@ -12,7 +12,7 @@ from simcelery.describe.words import duration, many, named
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_LONG = 60.0  # seconds; all acts but prune are due every second or two
+_LONG = 60.0  # seconds; no act may be late by so much
 
 
 def of_workers(connection: Connection) -> Iterator[Check]:
@@ -96,15 +96,17 @@ def _leases(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Chec
 def _recovery(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:
     """Acts that nobody does although somebody should."""
     from simcelery.board import fleet
+    from simcelery.maintenance import acts
 
     if not any((worker["now"] - worker["started_at"]).total_seconds() > _LONG for worker in live):
         return  # they have just started, or none is there: that is said already
     waiting: dict[str, list[str]] = defaultdict(list)
-    for turn in fleet.turns(connection):
-        if turn["due"] > _LONG:
-            waiting[duration(turn["due"])].append(turn["name"])
-    for since, names in waiting.items():
-        found = f"nobody has done {', '.join(names)} for {since}, although workers live"
+    late = {turn["name"]: turn["due"] for turn in fleet.turns(connection)}
+    for act in acts.ACTS:
+        if (since := late.get(act.name, 0.0)) > _LONG:
+            waiting[duration(since)].append(act.name)
+    for how_long, names in waiting.items():
+        found = f"nobody has done {', '.join(names)} for {how_long}, although workers live"
         yield Check(
             "recovery", "warn", found, "the logs of the workers say why; meanwhile: simcelery recover"
         )

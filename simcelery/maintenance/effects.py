@@ -1,4 +1,4 @@
-"""What an act of recovery works with: transactions and the sending. A rehearsal gives it others."""
+"""What an act of recovery has an effect with: transactions and messages. A rehearsal gives it others."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from simcelery.board.sendable import Sendable
 
 
 @dataclass(frozen=True)
-class Means:
+class Effects:
     """How to open a transaction, publish what has just become pending, and send messages.
 
     Attributes:
         publish: as far as the window goes.
         send: all, and note so on the board.
+        judge: the id of the worker that judges whether others are lost; None: somebody by hand.
     """
 
     begin: Callable[[], AbstractContextManager[Any]]
     publish: Callable[[Iterable[Sendable]], object]
     send: Callable[[Sequence[Sendable]], object]
+    judge: int | None = None
 
 
 def _leave(jobs: Iterable[Sendable]) -> None:
@@ -31,14 +33,14 @@ def _leave(jobs: Iterable[Sendable]) -> None:
 
 
 # In a worker: what becomes pending is published at once.
-USUAL = Means(engine.begin, broker.publish, broker.send_and_mark)
+USUAL = Effects(engine.begin, broker.publish, broker.send_and_mark)
 # By hand: republish, at the end of the round, sends it all.
-BY_HAND = Means(engine.begin, _leave, broker.send_and_mark)
+BY_HAND = Effects(engine.begin, _leave, broker.send_and_mark)
 
 
 @contextmanager
-def rehearsal() -> Iterator[Means]:
+def rehearsal() -> Iterator[Effects]:
     """All in one transaction, which is rolled back; nothing is sent."""
     with engine.begin() as connection:
-        yield Means(lambda: nullcontext(connection), _leave, _leave)
+        yield Effects(lambda: nullcontext(connection), _leave, _leave)
         connection.rollback()
