@@ -20,6 +20,7 @@ import pytest
 from simcelery.execution import reaping
 from simcelery.execution.processes import MARK, is_over
 from simcelery.execution.reaper import Reaper
+from tests.waiting import wait_until, within
 
 # A worker with one pool child, which ends with it as billiard's do. The child runs `JOB` and says what it
 # started; `SETUP` is what the worker does before.
@@ -27,7 +28,6 @@ WORKER = """
 import ctypes, json, os, signal, subprocess, sys, time
 from simcelery.execution.processes import *
 from simcelery.execution.reaper import Reaper
-from tests.waiting import within
 def say(value=None): os.write(1, json.dumps(value).encode() + b"\\n")
 def sleeper(*before, **options): return subprocess.Popen([*before, "sleep", "120"], **options)
 def marked(mark): os.environ[MARK] = mark; return True
@@ -96,13 +96,6 @@ def gone(pid: object) -> bool:
         return True
 
 
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    until = time.monotonic() + seconds
-    while not (met := condition()) and time.monotonic() < until:
-        time.sleep(0.02)
-    return met  # not asked again: what held once, as a count of open files, may change at once
-
-
 JOBS = {
     "in the session": "say(sleeper().pid)",
     "marked, in a session of its own": "marked('7.1@' + os.environ['TOKEN']); say(sleeper('setsid').pid)",
@@ -118,7 +111,7 @@ def test_a_killed_worker_leaves_nothing(start: Worker, job: str) -> None:
     assert not gone(sleeper)
     worker.kill()
     worker.wait()
-    assert within(15, lambda: gone(sleeper) and gone(child) and gone(reaper))
+    wait_until(lambda: gone(sleeper) and gone(child) and gone(reaper), 15)
     assert worker.stderr is not None
     told = worker.stderr.read()
     assert told.startswith("simcelery: the worker is gone and left its jobs running: ")
@@ -132,7 +125,7 @@ def test_a_pool_child_may_announce_itself(start: Worker) -> None:
     )
     _, sleeper = heard(worker, 2)
     worker.kill()
-    assert within(15, lambda: gone(sleeper))
+    wait_until(lambda: gone(sleeper), 15)
 
 
 def test_a_pool_child_that_outlives_its_worker_is_ended(start: Worker) -> None:
@@ -141,7 +134,7 @@ def test_a_pool_child_that_outlives_its_worker_is_ended(start: Worker) -> None:
     (_, pid), _ = heard(worker, 2)
     worker.kill()
     worker.wait()
-    assert within(15, lambda: gone(pid))
+    wait_until(lambda: gone(pid), 15)
 
 
 def test_the_jobs_of_another_worker_stay(start: Worker, token: str) -> None:
@@ -152,7 +145,7 @@ def test_the_jobs_of_another_worker_stay(start: Worker, token: str) -> None:
         (reaper, _), sleeper = heard(worker, 2)
         worker.kill()
         worker.wait()
-        assert within(15, lambda: gone(reaper) and gone(sleeper))
+        wait_until(lambda: gone(reaper) and gone(sleeper), 15)
         assert [other.poll() for other in others] == [None] * len(others)
     finally:
         for other in others:
@@ -165,7 +158,7 @@ def test_what_was_forgotten_is_left_alone(start: Worker) -> None:
     (reaper, _), sleeper = heard(worker, 2)
     worker.kill()
     worker.wait()
-    assert within(15, lambda: gone(reaper))
+    wait_until(lambda: gone(reaper), 15)
     assert not gone(sleeper)
 
 
@@ -192,7 +185,7 @@ def test_a_reaper_stays_when_everybody_is_told_to_end(start: Worker) -> None:
     assert not gone(reaper)
     assert not gone(sleeper)
     worker.kill()
-    assert within(15, lambda: gone(sleeper) and gone(child))
+    wait_until(lambda: gone(sleeper) and gone(child), 15)
 
 
 def test_signals_do_not_meet_a_reaper_half_started(token: str) -> None:
@@ -239,9 +232,9 @@ def test_the_reaper_holds_nothing_of_its_worker(token: str, tmp_path: Path) -> N
         reaper = Reaper.start(token, 0.1)
         try:
             assert reaper.alive
-            assert within(5, lambda: str(file.fileno()) not in os.listdir(f"/proc/{reaper.pid}/fd"))
+            wait_until(lambda: str(file.fileno()) not in os.listdir(f"/proc/{reaper.pid}/fd"), 5)
             process = psutil.Process(reaper.pid)
-            assert within(5, lambda: len(os.listdir(f"/proc/{reaper.pid}/fd")) == 3)
+            wait_until(lambda: len(os.listdir(f"/proc/{reaper.pid}/fd")) == 3, 5)
             assert process.cwd() == "/"
             assert os.getsid(reaper.pid) == reaper.pid
         finally:
@@ -256,7 +249,7 @@ def test_a_forked_child_can_neither_dismiss_nor_keep_the_line(start: Worker) -> 
     os.kill(child, signal.SIGSTOP)  # alive, and yet the line closes with the worker
     worker.kill()
     worker.wait()
-    assert within(15, lambda: gone(reaper))
+    wait_until(lambda: gone(reaper), 15)
 
 
 def test_a_worker_needs_a_token() -> None:
