@@ -1,0 +1,509 @@
+"""The watch over attempts: a played clock, real slots and processes; the board is what is written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from simcelery.board.leases import Account, Registration
+from simcelery.board.states import Cause, Ending, State
+from simcelery.board.transitions import Guard, Report
+from simcelery.execution import memory, processes
+from simcelery.settings import Settings
+from simcelery.worker.outcomes import recording
+from simcelery.worker.parent import chores
+from simcelery.worker.parent.keeper import Keeper
+from simcelery.worker.slots import Order, Phase, Running, Slots
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+ME = Registration(1, uuid.uuid4())
+GRACE, KILL_GRACE, SLACK = 30.0, 5.0, 1.0
+
+
+class Child:
+    """A pool child: a process that does nothing, and holds SIGTERM back so that it can be seen.
+
+    What a real one writes in its slot, the test writes there for it.
+    """
+
+    def __init__(self, slots: Slots, index: int) -> None:
+        self._slots, self._index = slots, index
+        ready, written = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            with suppress(BaseException):
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+                os.write(written, b"x")
+                while True:
+                    signal.pause()
+            os._exit(0)
+        os.read(ready, 1)
+        os.close(ready)
+        os.close(written)
+        self.slot = slots.slot(index)
+        self.job_id = 100 + index
+
+    def claims(self) -> Running:
+        self.slot.claiming(uuid.uuid4(), uuid.uuid4())
+        return self.now()
+
+    def runs(self, limit: float | None = None, retry_in: float | None = None) -> Running:
+        self.claims()
+        self.slot.starting(self.job_id, 1, "w")
+        self.slot.running(limit, retry_in, seed=3)
+        return self.now()
+
+    def now(self) -> Running:
+        """What the parent reads of it: a slot whose owner is this child's process."""
+        self._slots._fields[self._index].pid = self.pid
+        return next(one for one in self._slots.busy() if one.index == self._index)
+
+    def leaves(self, to: Phase = Phase.IDLE) -> None:
+        """It has followed, and records its end itself."""
+        self.slot.finishing(succeeded=False, failed=False)
+        if to is Phase.IDLE:
+            self.slot.idle()
+
+    def order(self) -> Order:
+        """What the parent has told its attempt."""
+        return self.slot.order
+
+    def told(self) -> bool:
+        """Whether it was sent SIGTERM."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        [pending] = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd")]
+        return bool(int(pending, 16) >> (signal.SIGTERM - 1) & 1)
+
+    def killed(self) -> bool:
+        """Whether it was sent SIGKILL, and so is dead."""
+        with suppress(ChildProcessError):
+            return os.WIFSIGNALED(os.waitpid(self.pid, os.WNOHANG)[1])
+        return True
+
+    def dies(self) -> int:
+        """From outside, and unseen by its parent's event loop until now; its pid."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        return self.pid
+
+
+class Worker:
+    """A keeper over two children; `at(seconds)` looks so many seconds after the start."""
+
+    def __init__(self, home: Path) -> None:
+        self.settings = Settings(home=home, shutdown_grace=GRACE, kill_grace=KILL_GRACE)
+        self.slots = Slots()
+        self.children = [Child(self.slots, 0), Child(self.slots, 1)]
+        self._start = time.monotonic()
+        self._now = self._start
+        self.keeper = Keeper(self.slots, self.settings, ME, clock=lambda: self._now)
+        self.written: list[tuple[uuid.UUID, Report]] = []
+        self.released: list[tuple[int, uuid.UUID]] = []
+
+    def at(self, seconds: float) -> list[tuple[uuid.UUID, Report]]:
+        """Look then; what has been written on the board by now: jobs, and how their attempts ended."""
+        self._now = self._start + seconds
+        self.keeper.look()
+        chores.Chores(self.settings).finish()
+        return self.written
+
+    def write(self, guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
+        self.written.append((job, report))
+
+    def release(self, me: Registration, pid: int, running: uuid.UUID) -> None:
+        self.released.append((pid, running))
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    made = Worker(tmp_path)
+    monkeypatch.setattr(recording, "write", made.write)
+    monkeypatch.setattr(recording, "release_siblings", made.release)
+    yield made
+    for child in made.children:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+
+
+@pytest.fixture
+def child(worker: Worker) -> Child:
+    return worker.children[0]
+
+
+def account(running: Running, **changes: object) -> Account:
+    """The job as the board sees it, while all is well."""
+    values = {
+        "id": running.job_id,
+        "task_id": running.task_id,
+        "claim_id": running.claim_id,
+        "attempt": running.attempt,
+        "state": State.RUNNING,
+        "pid": running.pid,
+        "worker_id": ME.worker_id,
+        "cancel_requested": False,
+    }
+    return Account(**(values | changes))  # type: ignore[arg-type]
+
+
+def settle(worker: Worker, *rows: Account) -> None:
+    """The lease is renewed, and the board says this of the worker's jobs."""
+    worker.keeper.settle(worker.keeper.attempts(), list(rows))
+
+
+# --- time limits -----------------------------------------------------------------------------------
+
+
+def test_an_attempt_within_its_time_is_left_alone(worker: Worker, child: Child) -> None:
+    child.runs(limit=60.0)
+    assert worker.at(59.0) == []
+    assert (child.told(), child.order()) == (False, Order.NONE)
+
+
+def test_an_attempt_that_runs_for_too_long_is_told_to_end(worker: Worker, child: Child) -> None:
+    child.runs(limit=60.0)
+    assert worker.at(61.0) == []  # it reports its end itself, if it follows
+    assert (child.told(), child.order()) == (True, Order.TIME_LIMIT)
+    assert not child.killed()
+    assert not worker.children[1].told()
+
+
+@pytest.mark.parametrize("to", [Phase.IDLE, Phase.FINISHING])
+def test_an_attempt_that_follows_is_neither_killed_nor_written_here(
+    worker: Worker, child: Child, to: Phase
+) -> None:
+    child.runs(limit=60.0)
+    worker.at(61.0)
+    child.leaves(to)
+    assert worker.at(61.0 + KILL_GRACE + SLACK + 1.0) == []
+    assert worker.at(1000.0) == []
+    assert not child.killed()
+
+
+def test_one_that_does_not_follow_in_time_is_killed_and_that_is_written(worker: Worker, child: Child) -> None:
+    running = child.runs(limit=60.0, retry_in=2.0)
+    worker.at(61.0)
+    assert worker.at(61.0 + KILL_GRACE + SLACK) == []
+    assert not child.killed()
+    [(job, report)] = worker.at(61.0 + KILL_GRACE + SLACK + 0.1)
+    assert child.killed()
+    assert (job, report.ending, report.cause) == (running.task_id, Ending.FAILED, Cause.TIME_LIMIT)
+    assert (report.retry_in, report.seed) == (2.0, 3)
+    assert list(worker.slots.busy()) == []
+    # The pool notices the death that we brought about: it is no loss.
+    worker.keeper.child_died(str(running.task_id), child.pid, "SIGKILL")
+    assert len(worker.at(70.0)) == 1
+
+
+def test_a_child_that_moves_on_before_it_is_killed_lives(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at its slot and the kill it is stopped, and looked at once more."""
+    child.runs(limit=60.0)
+    worker.at(61.0)
+    looked = worker.slots.of_claim
+
+    def moves_on(claim_id: uuid.UUID) -> Running | None:
+        found = looked(claim_id)
+        child.leaves()
+        return found
+
+    monkeypatch.setattr(worker.slots, "of_claim", moves_on)
+    assert worker.at(100.0) == []
+    assert not child.killed()
+    assert processes.living([child.pid])
+    with Path(f"/proc/{child.pid}/stat").open() as stat:
+        assert stat.read().rpartition(")")[2].split()[0] in "SR"  # it goes on
+
+
+# --- shutdown --------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_ends_warns_what_runs_and_ends_it_after_the_grace(worker: Worker, child: Child) -> None:
+    running = child.runs()
+    worker.keeper.shut_down(GRACE)
+    assert worker.slots.closed
+    worker.at(0.0)
+    assert (child.told(), child.order()) == (True, Order.WARN)
+    worker.at(GRACE - 1.0)
+    assert child.order() is Order.WARN
+    worker.at(GRACE)
+    assert child.order() is Order.SHUTDOWN
+    [(job, report)] = worker.at(GRACE + KILL_GRACE + SLACK + 1.0)
+    assert (job, report.ending, report.cause) == (running.task_id, Ending.RELEASED, Cause.SHUTDOWN)
+    assert child.killed()
+
+
+def test_the_end_of_an_allocation_is_a_loss_and_no_release(worker: Worker, child: Child) -> None:
+    child.runs()
+    worker.keeper.shut_down(GRACE, Order.WALLTIME)
+    worker.at(GRACE)
+    [(_, report)] = worker.at(GRACE + KILL_GRACE + SLACK + 1.0)
+    assert (report.ending, report.cause) == (Ending.LOST, Cause.WALLTIME)
+
+
+@pytest.mark.parametrize(("first", "second"), [(GRACE, 2.0), (2.0, GRACE)])
+def test_of_two_requests_to_end_the_earlier_end_counts(
+    worker: Worker, child: Child, first: float, second: float
+) -> None:
+    child.runs()
+    worker.keeper.shut_down(first)
+    worker.keeper.shut_down(second)
+    worker.at(1.9)
+    assert child.order() is Order.WARN
+    worker.at(2.0)
+    assert child.order() is Order.SHUTDOWN
+
+
+def test_a_worker_that_only_closes_lets_what_runs_go_on(worker: Worker, child: Child) -> None:
+    child.runs()
+    worker.keeper.close()
+    assert worker.at(1e6) == []
+    assert (child.told(), worker.slots.closed, worker.slots.draining) == (False, True, False)
+
+
+def test_a_child_that_is_signalled_alone_gets_the_grace_and_the_worker_goes_on(
+    worker: Worker, child: Child
+) -> None:
+    child.runs()
+    child.slot.note_warning()
+    worker.children[1].runs()
+    worker.at(0.0)
+    worker.at(GRACE - 1.0)
+    assert (child.told(), child.order()) == (False, Order.NONE)  # it was warned by whoever signalled it
+    worker.at(GRACE)
+    assert (child.told(), child.order()) == (True, Order.SHUTDOWN)
+    assert not worker.slots.closed
+    assert (worker.children[1].told(), worker.children[1].order()) == (False, Order.NONE)
+
+
+@pytest.mark.parametrize("phase", [Phase.CLAIMING, Phase.FINISHING])
+def test_a_child_that_waits_for_postgres_is_hurried_at_the_end_and_never_killed(
+    worker: Worker, child: Child, phase: Phase
+) -> None:
+    """Its outcome is known and stays in the spool, or it has none."""
+    if phase is Phase.CLAIMING:
+        child.claims()
+    else:
+        child.runs(limit=1.0)
+        child.leaves(Phase.FINISHING)
+    worker.keeper.shut_down(GRACE)
+    worker.at(GRACE - 1.0)
+    assert not child.told()
+    worker.at(GRACE)
+    assert (child.told(), child.order()) == (True, Order.SHUTDOWN)
+    assert worker.at(1e6) == []
+    assert not child.killed()
+
+
+def test_a_startup_function_is_ended_with_its_worker(worker: Worker, child: Child) -> None:
+    child.slot.warming()
+    child.now()
+    worker.at(1e6)
+    assert not child.told()
+    worker.keeper.close()
+    worker.at(1e6)
+    assert child.told()
+
+
+# --- children that die -----------------------------------------------------------------------------
+
+
+def test_a_job_whose_child_died_is_lost_and_what_travelled_with_it_goes_back(
+    worker: Worker, child: Child
+) -> None:
+    running = child.runs()
+    child.slot.holding()
+    child.now()
+    worker.keeper.child_died(str(running.task_id), child.dies(), "Worker exited prematurely: signal 9")
+    [(job, report)] = worker.at(0.0)
+    assert (job, report.ending, report.cause) == (running.task_id, Ending.LOST, Cause.WORKER_LOST)
+    assert report.error_message == "Worker exited prematurely: signal 9"
+    assert report.seed == 3
+    assert worker.released == [(child.pid, running.claim_id)]
+    assert list(worker.slots.busy()) == []
+    assert worker.slots.holders() == set()
+
+
+def test_a_death_during_a_cancel_is_the_cancel(worker: Worker, child: Child) -> None:
+    running = child.runs()
+    settle(worker, account(running, cancel_requested=True))
+    worker.at(0.0)
+    worker.keeper.child_died(str(running.task_id), child.dies(), "exited")
+    [(_, report)] = worker.at(0.1)
+    assert report.ending is Ending.CANCELLED
+
+
+def test_a_death_that_no_slot_tells_of_is_known_by_worker_and_pid(worker: Worker, child: Child) -> None:
+    task_id = uuid.uuid4()
+    worker.keeper.child_died(str(task_id), child.dies(), "exited")
+    [(job, report)] = worker.at(0.0)
+    assert (job, report.ending) == (task_id, Ending.LOST)
+    assert worker.released == []
+
+
+def test_a_child_that_is_reported_dead_and_lives_is_left_alone(worker: Worker, child: Child) -> None:
+    running = child.runs()
+    worker.keeper.child_died(str(running.task_id), child.pid, "exited")
+    assert worker.at(0.0) == []
+    assert not child.told()
+
+
+def test_a_message_of_no_job_of_ours_is_no_death(worker: Worker, child: Child) -> None:
+    worker.keeper.child_died("celery.ping", child.dies(), "exited")
+    assert worker.at(0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message", "cause"),
+    [
+        (1, 2, "signal 9 (SIGKILL)", Cause.OUT_OF_MEMORY),
+        (1, 1, "signal 9 (SIGKILL)", Cause.WORKER_LOST),
+        (1, 2, "signal 11 (SIGSEGV)", Cause.WORKER_LOST),
+        (None, None, "signal 9 (SIGKILL)", Cause.WORKER_LOST),
+    ],
+)
+def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_others(
+    worker: Worker,
+    child: Child,
+    monkeypatch: pytest.MonkeyPatch,
+    before: int | None,
+    after: int | None,
+    message: str,
+    cause: Cause,
+) -> None:
+    worker.keeper._oom_kills = before
+    monkeypatch.setattr(memory, "oom_kills", lambda: after)
+    worker.keeper.child_died(str(child.runs().task_id), child.dies(), message)
+    [(_, report)] = worker.at(0.0)
+    assert report.cause is cause
+
+
+# --- accounts with the board -----------------------------------------------------------------------
+
+
+def test_what_the_board_agrees_with_goes_on(worker: Worker, child: Child) -> None:
+    settle(worker, account(child.runs()))
+    assert worker.at(0.0) == worker.at(1.0) == []
+    assert not child.told()
+
+
+@pytest.mark.parametrize(
+    ("says", "order"),
+    [
+        (lambda one: [account(one, cancel_requested=True)], Order.CANCEL),
+        (lambda one: [account(one, claim_id=uuid.uuid4())], Order.GIVEN_UP),
+        (lambda one: [account(one, state=State.CANCELLED)], Order.GIVEN_UP),
+        (lambda one: [], Order.GIVEN_UP),  # deleted
+    ],
+    ids=["cancelled", "claimed by another", "over", "deleted"],
+)
+def test_what_the_board_wants_otherwise_is_ended(
+    worker: Worker, child: Child, says: Callable[[Running], list[Account]], order: Order
+) -> None:
+    settle(worker, *says(child.runs()))
+    worker.at(0.0)
+    assert (child.told(), child.order()) == (True, order)
+
+
+def test_an_attempt_that_began_after_the_question_is_not_judged_by_the_answer(
+    worker: Worker, child: Child
+) -> None:
+    before = worker.keeper.attempts()
+    child.runs()
+    worker.keeper.settle(before, [])
+    worker.at(0.0)
+    assert not child.told()
+
+
+def test_an_outcome_that_is_being_recorded_is_not_ended_by_a_cancel(worker: Worker, child: Child) -> None:
+    running = child.runs()
+    child.leaves(Phase.FINISHING)
+    settle(worker, account(running, cancel_requested=True))
+    assert worker.at(0.0) == worker.at(1e6) == []
+    assert not child.told()
+
+
+def test_a_job_that_nobody_here_runs_is_lost_when_two_renewals_say_so(worker: Worker, child: Child) -> None:
+    running = child.runs()
+    child.leaves()
+    row = account(running)
+    settle(worker, row)
+    assert worker.at(0.0) == []
+    settle(worker)
+    worker.at(1.0)  # the board has heard of its end meanwhile
+    settle(worker, row)
+    assert worker.at(2.0) == []
+    settle(worker, row)
+    [(job, report)] = worker.at(3.0)
+    assert (job, report.ending) == (running.task_id, Ending.LOST)
+    assert report.error_message == "the pool child that ran it is gone"
+
+
+@pytest.mark.parametrize("why", ["another worker's", "a slice of a child", "being written"])
+def test_a_job_that_is_accounted_for_is_not_lost(worker: Worker, child: Child, why: str) -> None:
+    running = child.runs()
+    row = account(running)
+    match why:
+        case "another worker's":
+            child.leaves()
+            row = account(running, worker_id=ME.worker_id + 1)
+        case "a slice of a child":
+            child.slot.holding()
+            child.now()
+            row = account(running, claim_id=uuid.uuid4(), id=999)
+        case _:
+            worker.keeper._closing.add(running.claim_id)
+            child.leaves()
+    for seconds in range(3):
+        settle(worker, row)
+        assert [job for job, _ in worker.at(float(seconds)) if job == row.task_id] == []
+
+
+def test_in_the_workers_own_process_nothing_is_ended(worker: Worker, child: Child, tmp_path: Path) -> None:
+    keeper = Keeper(worker.slots, worker.settings, ME, prefork=False)
+    running = child.runs()
+    keeper.settle(keeper.attempts(), [account(running, cancel_requested=True)])
+    keeper.look()
+    assert not child.told()
+
+
+# --- the end of the worker -------------------------------------------------------------------------
+
+
+def test_at_the_end_what_the_pool_left_is_ended(worker: Worker, child: Child) -> None:
+    """The clock stands still, so that nothing but the death is a reason to go on."""
+    running = child.runs(limit=0.0)
+    worker.at(1.0)
+    worker.keeper.child_died(str(running.task_id), child.dies(), "exited")
+    worker.keeper.start()
+    worker.keeper.finish()
+    chores.Chores(worker.settings).finish()
+    [(job, report)] = worker.written
+    assert (job, report.cause) == (running.task_id, Cause.TIME_LIMIT)
+
+
+def test_a_process_that_the_attempt_started_is_told_and_killed_with_it(worker: Worker, child: Child) -> None:
+    running = child.runs(limit=60.0)
+    started = os.fork()
+    if started == 0:
+        os.execve(
+            "/bin/sh",
+            ["sh", "-c", "trap '' TERM; while :; do sleep 600; done"],
+            {processes.MARK: worker.slots.mark(running.job_id, running.attempt), "PATH": "/usr/bin:/bin"},
+        )
+    wait_until(lambda: any(one.pid == started for one in worker.keeper._processes(running)), 10, 0.01)
+    worker.at(61.0)
+    assert child.slot.order_processes >= 1
+    worker.at(100.0)
+    assert os.WIFSIGNALED(os.waitpid(started, 0)[1])
