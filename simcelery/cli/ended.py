@@ -9,7 +9,7 @@ from simcelery.cli.options import Output
 from simcelery.cli.output import say, show_ids, show_json
 from simcelery.cli.selectors import chunks
 from simcelery.cli.waiting import Watch, follow
-from simcelery.describe.job import record
+from simcelery.describe.job import as_json
 from simcelery.describe.plain import plain
 from simcelery.describe.words import many
 
@@ -29,7 +29,7 @@ def wait_for(ids: Sequence[int], timeout: float | None, output: Output, *, singl
     if output == "quiet":
         show_ids(ids)
     elif output == "json":
-        rows = [record(row) for row in rows_of(ids)]
+        rows = [as_json(row) for row in rows_of(ids)]
         show_json(rows[0] if single else rows)
     elif single:
         show_result(rows_of(ids)[0])

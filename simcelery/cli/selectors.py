@@ -160,10 +160,10 @@ def chosen(
     """The ids in question, and how many of them are in which state."""
     from simcelery.board import engine, queries
 
-    chosen = [state for state in filters.states if states is None or state in states]
-    if filters.states and not chosen:
+    possible = [state for state in filters.states if states is None or state in states]
+    if filters.states and not possible:
         return [], {}
-    wanted = which(selection, filters, chosen or (sorted(states) if states else ()))
+    wanted = which(selection, filters, possible or (sorted(states) if states else ()))
     with engine.begin() as connection:
         counts = queries.counts(connection, wanted)
         ids = queries.ids(connection, wanted)[: filters.limit]

@@ -47,7 +47,7 @@ MORE_KEYS = (
 )
 
 
-def record(job: JobRow, **more: Any) -> dict[str, Any]:
+def as_json(job: JobRow, **more: Any) -> dict[str, Any]:
     """A job for ``--output json``; `more` keys come last."""
     found = {name: jsonable(getattr(job, name)) for name in (*KEYS, *MORE_KEYS)}
     found["parameters"] = {name: plain(value) for name, value in job.parameters.items()}
@@ -67,7 +67,7 @@ def summary(parameters: dict[str, Any], most: int = 60) -> str:
     return shorten(", ".join(f"{name}={text_of(value, 40)}" for name, value in given.items()), most)
 
 
-def outcome(job: JobRow) -> str:
+def in_brief(job: JobRow) -> str:
     """What there is to say of a job in a few words: its error, its result, its progress, its wait."""
     if job.error:
         return shorten(job.error, _MOST_OF_AN_ERROR)

@@ -20,7 +20,7 @@ from simcelery.cli.verbs import workers
 from simcelery.cli.verbs.workflows import schema_rows
 from simcelery.describe import words
 from simcelery.describe.checks.servers import older
-from simcelery.describe.job import KEYS, outcome, record, summary
+from simcelery.describe.job import KEYS, as_json, in_brief, summary
 from simcelery.describe.plain import plain
 from simcelery.errors import EncodingError
 from simcelery.urls import masked
@@ -54,7 +54,7 @@ def job(**given: Any) -> JobRow:
 
 
 def test_a_job_has_its_keys_first_and_is_json() -> None:
-    shown = record(job(result={"$float": "inf"}, started_at=NOW), how="new")
+    shown = as_json(job(result={"$float": "inf"}, started_at=NOW), how="new")
     assert tuple(shown)[: len(KEYS)] == KEYS
     assert shown["state"] == "succeeded"
     assert shown["task_id"] == "00000000-0000-0000-0000-000000000001"
@@ -123,10 +123,10 @@ def test_a_job_that_is_referred_to_stays_visible() -> None:
 def test_cells_are_short_and_harmless() -> None:
     assert summary({"a": 1, "none": None, "s": "x\ny", "l": [1, 2]}) == "a=1, s=x y, l=[1, 2]"
     assert len(summary({"long": "x" * 1000})) <= 60
-    assert outcome(job(state=State.FAILED, error="E: \x1b[31mred\x07")) == "E: �[31mred�"
-    assert outcome(job(state=State.BLOCKED, unmet=3)) == "waits for 3 jobs"
-    assert outcome(job(state=State.RUNNING, progress={"done": 3, "total": 10, "message": "k"})) == "3/10 k"
-    assert outcome(job(result={"e": 1})) == '{"e": 1}'
+    assert in_brief(job(state=State.FAILED, error="E: \x1b[31mred\x07")) == "E: �[31mred�"
+    assert in_brief(job(state=State.BLOCKED, unmet=3)) == "waits for 3 jobs"
+    assert in_brief(job(state=State.RUNNING, progress={"done": 3, "total": 10, "message": "k"})) == "3/10 k"
+    assert in_brief(job(result={"e": 1})) == '{"e": 1}'
 
 
 def test_piped_tables_are_aligned_and_complete(capsys: pytest.CaptureFixture[str]) -> None:

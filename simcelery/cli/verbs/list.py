@@ -10,7 +10,7 @@ import click
 from simcelery.cli.options import Filters, Number, Output, command, filter_options, output_option
 from simcelery.cli.output import Column, note, show_ids, show_json_list, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.describe.job import outcome, record, summary
+from simcelery.describe.job import as_json, in_brief, summary
 from simcelery.describe.words import ago, span
 from simcelery.quantities import LARGEST
 
@@ -63,7 +63,7 @@ def list_(
             show_ids(ids)
     elif output == "json":
         found = _all(wanted, filters.limit, queries.jobs, lambda row: row.id)
-        show_json_list(record(row) for rows in found for row in rows)
+        show_json_list(as_json(row) for rows in found for row in rows)
     else:
         _show_page(wanted, filters.limit or _DEFAULT_LIMIT)
 
@@ -98,7 +98,7 @@ def _show_page(wanted: Page, limit: int) -> None:
                 summary(row.parameters),
                 ago(row.submitted_at),
                 span(row.started_at, row.finished_at) if row.state in _RUN else "",
-                outcome(row),
+                in_brief(row),
             )
             for row in shown
         ],

@@ -6,7 +6,7 @@ from simcelery.cli.ended import rows_of, show_result
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import show_ids, show_json
 from simcelery.cli.selectors import Selection, ids_argument, the_only
-from simcelery.describe.job import record
+from simcelery.describe.job import as_json
 from simcelery.errors import JobError
 
 
@@ -24,6 +24,6 @@ def result(selection: Selection, output: Output) -> None:
     if output == "table" or row.state != "succeeded":
         show_result(row)
     elif output == "json":
-        show_json(record(row))
+        show_json(as_json(row))
     else:
         show_ids([row.id])

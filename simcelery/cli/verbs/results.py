@@ -25,7 +25,7 @@ from simcelery.cli.output import (
     width,
 )
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.describe.job import record, text_of
+from simcelery.describe.job import as_json, text_of
 from simcelery.describe.plain import plain
 from simcelery.describe.words import many
 from simcelery.errors import UsageError
@@ -75,7 +75,7 @@ def results(
         case "quiet":
             show_ids(row.id for row in found)
         case "json":
-            show_json_list(record(row) for row in found)
+            show_json_list(as_json(row) for row in found)
         case "csv":
             _write_csv(found)
         case _:

@@ -9,7 +9,7 @@ from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, heading, say, show_facts, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, ids_argument, the_only
 from simcelery.describe.attempt import late
-from simcelery.describe.job import progress, record
+from simcelery.describe.job import as_json, progress
 from simcelery.describe.plain import plain
 from simcelery.describe.words import ago, compact, duration, moment, one_line, size, span
 from simcelery.readable import json_text
@@ -39,7 +39,7 @@ def show(selection: Selection, output: Output) -> None:
     traceback = attempts[-1]["traceback"] if attempts else None
     if output == "json":
         more = {"parents": parents, "children": children, "attempts": attempts, "traceback": traceback}
-        show_json(record(row, **more))
+        show_json(as_json(row, **more))
     elif output == "quiet":
         show_ids([number])
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
 from simcelery.cli.output import Column, in_states, is_terminal, place, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.describe.job import outcome, record
+from simcelery.describe.job import as_json, in_brief
 
 
 @command("status", "simcelery status", "simcelery status -t oxides", "simcelery status 1-5,8 -o json")
@@ -31,11 +31,11 @@ def status(selection: Selection | None, filters: Filters, output: Output) -> Non
     if selection is None:
         _show_counts({name: {str(s): n for s, n in found.items()} for name, found in counted.items()}, output)
     elif output == "json":
-        show_json([record(row) for row in rows])
+        show_json([as_json(row) for row in rows])
     else:
         columns = [Column("id", right=True), Column("workflow", middle=True), Column("state", coloured=True)]
         columns += [Column("attempt", right=True, spare=True), Column("outcome", wrapped=True)]
-        show_table(columns, [(row.id, row.workflow, row.state, row.attempt, outcome(row)) for row in rows])
+        show_table(columns, [(row.id, row.workflow, row.state, row.attempt, in_brief(row)) for row in rows])
 
 
 def _show_counts(counted: dict[str, dict[str, int]], output: Output) -> None:

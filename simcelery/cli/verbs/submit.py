@@ -15,7 +15,7 @@ from simcelery.cli.options import COUNT, Command, Number, Output, command, durat
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.recording import interruptible, prepared, record_all
 from simcelery.cli.selectors import chunks
-from simcelery.describe.job import KEYS, record, summary
+from simcelery.describe.job import KEYS, as_json, summary
 from simcelery.describe.plain import plain
 from simcelery.describe.words import compact, many
 from simcelery.errors import UsageError
@@ -225,7 +225,7 @@ def _records(jobs: Jobs) -> Iterator[dict[str, Any]]:
         some = jobs[start : start + _AT_ONCE]
         with engine.begin() as connection:
             rows = {row.id: row for row in queries.jobs(connection, queries.Filter(ids=some.ids))}
-        yield from (record(rows[job.id], how=job.how) for job in some if job.id in rows)
+        yield from (as_json(rows[job.id], how=job.how) for job in some if job.id in rows)
 
 
 def show_dry(new: Iterator[NewJob], output: Output, several: bool) -> None:
