@@ -7,6 +7,7 @@ it; it reads and marks the board itself.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -24,9 +25,11 @@ from simcelery.board.sendable import Lane, Sendable
 from simcelery.broker import encryption, lists, messages, stale
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority
-from simcelery.errors import BrokerRefusesError, BrokerUnreachableError, BrokerUntrustedError
+from simcelery.errors import BrokerRefusesError, BrokerUnreachableError, BrokerUntrustedError, SimceleryError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
+
+log = logging.getLogger(__name__)
 
 NEWS = "simcelery_news"  # the remote command by which a worker is told to ask the board
 _AT_ONCE = 5000  # messages in one round trip
@@ -195,6 +198,24 @@ def publish(jobs: Iterable[Sendable]) -> int:
         if length is not None:
             chosen += sorted(by_lane[one], key=lambda job: job.id)[: max(0, window - length)]
     return send_and_mark(chosen)
+
+
+def publish_or_leave(jobs: Iterable[Sendable], what: str) -> None:
+    """Publish jobs after the commit that made them pending. Trouble is a warning, whatever it is.
+
+    The jobs are on the board, and republish sends what was not sent: nobody may fail, and no thread end,
+    because of it.
+
+    Parameters:
+        jobs: read in here, so that one who asks the board for them needs no care of their own.
+        what: the jobs, as the warning begins, such as ``job 42 is recorded and``.
+    """
+    try:
+        publish(jobs)
+    except SimceleryError as error:
+        log.warning("%s will be published later: %s", what, error)
+    except Exception:
+        log.exception("%s will be published later", what)
 
 
 def send_and_mark(jobs: Sequence[Sendable]) -> int:

@@ -17,7 +17,7 @@ from simcelery.board.jobs import NewJob, OnFailed, Recorded
 from simcelery.board.sendable import Lane, Sendable
 from simcelery.board.states import State
 from simcelery.broker.lanes import MOST_URGENT
-from simcelery.errors import BoardUnreachableError, ServiceError
+from simcelery.errors import BoardUnreachableError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage, plain, sources
@@ -203,29 +203,24 @@ def publish_recorded(new: Sequence[NewJob], recorded: Sequence[Recorded]) -> Non
         if done.how == "new" and done.state is State.PENDING and lanes[lane] < window:
             lanes[lane] += 1
             pending.append(Sendable(done.id, done.task_id, job.workflow, job.queue, job.priority))
-    _warn_of_trouble([job.id for job in pending], lambda: broker.publish(pending))
+    if pending:
+        broker.publish_or_leave(pending, _are_recorded([job.id for job in pending]))
     publish([job.id for job in recorded if job.how == "retried"])
     sources.note((job.workflow for job in new), submitter())
 
 
 def publish(ids: Sequence[int]) -> None:
     """Publish those of the jobs that are pending and were never sent, as far as the window goes."""
-
-    def look_and_send() -> None:
-        most = get_settings().publish_window * (MOST_URGENT + 1)
-        with engine.begin() as connection:
-            pending = feed.sendable(connection, ids, limit=most)
-        broker.publish(pending)
-
-    _warn_of_trouble(ids, look_and_send)
+    if ids:
+        broker.publish_or_leave(_unsent(ids), _are_recorded(ids))
 
 
-def _warn_of_trouble(ids: Sequence[int], send: Callable[[], object]) -> None:
-    """Trouble is a warning: the jobs are on the board, and recovery publishes them later."""
-    if not ids:
-        return
-    try:
-        send()
-    except ServiceError as error:
-        what = f"job {ids[0]} is recorded" if len(ids) == 1 else f"{len(ids):,} jobs are recorded"
-        log.warning("%s and will be published later: %s", what, error)
+def _unsent(ids: Sequence[int]) -> Iterator[Sendable]:
+    most = get_settings().publish_window * (MOST_URGENT + 1)
+    with engine.begin() as connection:
+        pending = feed.sendable(connection, ids, limit=most)
+    yield from pending
+
+
+def _are_recorded(ids: Sequence[int]) -> str:
+    return f"job {ids[0]} is recorded and" if len(ids) == 1 else f"{len(ids):,} jobs are recorded and"

@@ -129,10 +129,7 @@ def write(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | No
         _note_late(job, claim_id, report)
         return
     endings.ended(finished, report)
-    try:
-        broker.publish(finished.unblocked)
-    except ServiceError as error:
-        log.warning("the jobs that waited for job %s will be published later: %s", finished.id, error)
+    broker.publish_or_leave(finished.unblocked, f"the jobs that waited for job {finished.id}")
 
 
 def _write_less(guard: Guard, report: Report, job: uuid.UUID, error: Exception) -> Finished | None:

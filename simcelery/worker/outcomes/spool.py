@@ -21,7 +21,7 @@ from simcelery import broker
 from simcelery.board import engine, queries, transitions
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Report
-from simcelery.errors import BrokerUnreachableError, SchemaError, ServiceError
+from simcelery.errors import SchemaError, ServiceError
 from simcelery.execution import durable
 from simcelery.failpoints import failpoint
 from simcelery.settings import Settings
@@ -158,10 +158,7 @@ def _deliver(one: Spooled) -> bool | None:
     _remove(one.path)
     log.info("the spooled outcome of job %s is %s", one.task_id, "recorded" if finished else "too late")
     if finished is not None:
-        try:
-            broker.publish(finished.unblocked)
-        except BrokerUnreachableError as error:
-            log.warning("the jobs that waited for job %s will be published later: %s", finished.id, error)
+        broker.publish_or_leave(finished.unblocked, f"the jobs that waited for job {finished.id}")
     return finished is not None
 
 

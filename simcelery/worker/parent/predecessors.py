@@ -7,7 +7,6 @@ import socket
 
 from simcelery import broker
 from simcelery.board import engine, leases, transitions
-from simcelery.errors import BrokerUnreachableError
 from simcelery.execution import processes
 from simcelery.execution.ending import end
 from simcelery.execution.identity import certainly_dead
@@ -38,7 +37,7 @@ def take_over(worker_id: int, grace: float) -> int:
         with engine.begin() as connection:
             rescued = transitions.rescue_now(connection, [other.id for other in dead], _ROWS)
         total += len(rescued)
-        _publish(rescued)
+        broker.publish_or_leave((job.again for job in rescued if job.again), "what was rescued")
         if len(rescued) < _ROWS:
             break
     if total:
@@ -51,10 +50,3 @@ def _end_processes(token: str, grace: float) -> None:
     ended = end(lambda: processes.members_of_worker([], token), grace)
     if ended.processes:
         log.warning("of a worker that died on this host: %s", ended)
-
-
-def _publish(rescued: list[transitions.Finished]) -> None:
-    try:
-        broker.publish(job.again for job in rescued if job.again)
-    except BrokerUnreachableError as error:
-        log.warning("what was rescued will be published later: %s", error)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from simcelery import broker
 from simcelery.board import engine, fleet, leases, revival
 from simcelery.board.leases import Registration
-from simcelery.errors import BrokerUnreachableError, ServiceError
+from simcelery.errors import ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.parent.withdrawal import Withdrawal
 from simcelery.worker.slots import Record, Slots
@@ -125,7 +125,4 @@ class Quarantine:
         with engine.begin(self._settings) as connection:
             handed_back = revival.hand_back(connection, failed, self._me)
         self._handed_back = failed
-        try:
-            broker.publish(job.again for job in handed_back if job.again)
-        except BrokerUnreachableError as error:
-            log.warning("what was handed back will be published later: %s", error)
+        broker.publish_or_leave((job.again for job in handed_back if job.again), "what was handed back")
