@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, text
 
 from simcelery.board import engine
+from simcelery.board.batches import batches
 
 if TYPE_CHECKING:
     from simcelery.board.jobs import NewJob
@@ -111,11 +112,14 @@ def catch_up() -> None:
         newest = connection.scalar(text("SELECT last_value FROM jobs_id_seq"))
     if not _all_recorded():
         return
-    written = _STEP
-    while written == _STEP:
+
+    def write(_: int) -> int:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            written = connection.execute(_FILL, {"newest": newest}).rowcount
+            return connection.execute(_FILL, {"newest": newest}).rowcount
+
+    for _ in batches(write, rows=_STEP):
+        pass
 
 
 def _all_recorded() -> bool:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simcelery.board import retention
+from simcelery.board.batches import ROWS, batches
 from simcelery.board.retention import Archived
 from simcelery.errors import UsageError
 from simcelery.execution import durable
@@ -21,7 +24,10 @@ from simcelery.failpoints import failpoint
 from simcelery.maintenance.effects import BY_HAND, Effects
 from simcelery.maintenance.formats import Format, check, opened, suffix
 
-_ROWS = 1000
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_ROWS = ROWS
 _ROWS_TO_READ = 100  # each may hold a log and a result of a megabyte
 _ROWS_OF_A_FILE = 100_000
 
@@ -60,17 +66,19 @@ def prune(
         yield from _plainly(older_than, effects)
     else:
         yield from _archived(older_than, _writable(folder, kind), kind, effects)
-    with effects.begin() as connection:
-        while retention.forget_workers(connection, older_than, _ROWS) == _ROWS:
-            pass
+    for _ in batches(partial(_some, retention.forget_workers, older_than, effects), rows=_ROWS):
+        pass
 
 
 def _plainly(older_than: float, effects: Effects) -> Iterator[Pruned]:
-    pruned = _ROWS
-    while pruned == _ROWS:
-        with effects.begin() as connection:
-            pruned = retention.prune(connection, older_than, _ROWS)
-        yield Pruned(pruned)
+    yield from map(Pruned, batches(partial(_some, retention.prune, older_than, effects), rows=_ROWS))
+
+
+def _some(
+    delete: Callable[[Connection, float, int], int], older_than: float, effects: Effects, rows: int
+) -> int:
+    with effects.begin() as connection:
+        return delete(connection, older_than, rows)
 
 
 def _archived(older_than: float, folder: Path, kind: Format, effects: Effects) -> Iterator[Pruned]:

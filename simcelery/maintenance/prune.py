@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from simcelery.board import retention
+from simcelery.board.batches import ROWS, batches
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.effects import USUAL, Effects
 from simcelery.settings import get_settings
-
-_ROWS = 1000
 
 
 def tick(effects: Effects = USUAL) -> int:
@@ -22,16 +19,14 @@ def tick(effects: Effects = USUAL) -> int:
     older_than = get_settings().retention
     if older_than is None:
         return 0
-    total = 0
-    deadline = time.monotonic() + LONGEST_ACT
-    while time.monotonic() < deadline:
+
+    def some(rows: int) -> int:
         with effects.begin() as connection:
-            pruned = retention.prune(connection, older_than, _ROWS)
-        total += pruned
-        if pruned < _ROWS:
-            break
+            return retention.prune(connection, older_than, rows)
+
+    total = sum(batches(some, LONGEST_ACT))
     with effects.begin() as connection:
-        retention.forget_workers(connection, older_than, _ROWS)
+        retention.forget_workers(connection, older_than, ROWS)
     return total
 
 

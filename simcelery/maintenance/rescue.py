@@ -7,15 +7,14 @@ keeps what it runs. Who judges must have been connected for a whole lease, and s
 from __future__ import annotations
 
 import datetime as dt
-import time
+from functools import partial
 
 from simcelery.board import fleet, transitions
+from simcelery.board.batches import batches
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act, Wait
 from simcelery.maintenance.effects import USUAL, Effects
 from simcelery.settings import get_settings
-
-_ROWS = 1000
 
 
 def tick(effects: Effects = USUAL) -> int:
@@ -25,17 +24,15 @@ def tick(effects: Effects = USUAL) -> int:
         BoardUnreachableError: nothing more is rescued.
         BrokerUnreachableError: what was rescued waits for republish.
     """
-    total = 0
+    return sum(batches(partial(_some, effects), LONGEST_ACT))
+
+
+def _some(effects: Effects, rows: int) -> int:
     grace = get_settings().lease
-    deadline = time.monotonic() + LONGEST_ACT
-    while time.monotonic() < deadline:
-        with effects.begin() as connection:
-            rescued = transitions.rescue(connection, grace=grace, judge=effects.judge, limit=_ROWS)
-        effects.publish(job.again for job in rescued if job.again)
-        total += len(rescued)
-        if len(rescued) < _ROWS:
-            break
-    return total
+    with effects.begin() as connection:
+        rescued = transitions.rescue(connection, grace=grace, judge=effects.judge, limit=rows)
+    effects.publish(job.again for job in rescued if job.again)
+    return len(rescued)
 
 
 def wait(effects: Effects) -> Wait | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
+from operator import attrgetter
 
 from simcelery.board import children
+from simcelery.board.batches import batches
+from simcelery.board.children import Settled
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.effects import USUAL, Effects
@@ -20,16 +23,15 @@ def tick(effects: Effects = USUAL) -> int:
         BoardUnreachableError: the walk is cut short; the next one goes on.
         BrokerUnreachableError: what was repaired waits for republish.
     """
-    total = 0
-    deadline = time.monotonic() + LONGEST_ACT
-    more = True
-    while more and time.monotonic() < deadline:
-        with effects.begin() as connection:
-            step = children.settle(connection)
-        effects.publish(step.ready)
-        total += len(step.failed)
-        more = step.more
-    return total
+    steps = batches(partial(_level, effects), LONGEST_ACT, more=attrgetter("more"))
+    return sum(len(step.failed) for step in steps)
+
+
+def _level(effects: Effects, rows: int) -> Settled:
+    with effects.begin() as connection:
+        step = children.settle(connection, rows)
+    effects.publish(step.ready)
+    return step
 
 
 ACT = Act(

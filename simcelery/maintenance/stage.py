@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 
 from simcelery.board import transitions
+from simcelery.board.batches import batches
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.effects import USUAL, Effects
-
-_ROWS = 1000
 
 
 def tick(effects: Effects = USUAL) -> int:
@@ -19,16 +18,14 @@ def tick(effects: Effects = USUAL) -> int:
         BoardUnreachableError: nothing more is staged.
         BrokerUnreachableError: what was staged waits for republish.
     """
-    total = 0
-    deadline = time.monotonic() + LONGEST_ACT
-    while time.monotonic() < deadline:
-        with effects.begin() as connection:
-            due = transitions.stage(connection, _ROWS)
-        effects.publish(due)
-        total += len(due)
-        if len(due) < _ROWS:
-            break
-    return total
+    return sum(batches(partial(_some, effects), LONGEST_ACT))
+
+
+def _some(effects: Effects, rows: int) -> int:
+    with effects.begin() as connection:
+        due = transitions.stage(connection, rows)
+    effects.publish(due)
+    return len(due)
 
 
 ACT = Act(

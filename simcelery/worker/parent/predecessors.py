@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import socket
+from functools import partial
 
 from simcelery import broker
 from simcelery.board import engine, leases, transitions
+from simcelery.board.batches import batches
 from simcelery.execution import processes
 from simcelery.execution.ending import end
 from simcelery.execution.identity import certainly_dead
 from simcelery.worker.slots import token_of
 
 log = logging.getLogger(__name__)
-
-_ROWS = 1000
 
 
 def take_over(worker_id: int, grace: float) -> int:
@@ -32,17 +32,17 @@ def take_over(worker_id: int, grace: float) -> int:
         leases.bury(connection, [other.id for other in dead])
     for other in dead:
         _end_processes(token_of(other.identity, other.pid), grace)
-    total = 0
-    while dead:
-        with engine.begin() as connection:
-            rescued = transitions.rescue_now(connection, [other.id for other in dead], _ROWS)
-        total += len(rescued)
-        broker.publish_or_leave((job.again for job in rescued if job.again), "what was rescued")
-        if len(rescued) < _ROWS:
-            break
+    total = sum(batches(partial(_take_back, [other.id for other in dead]))) if dead else 0
     if total:
         log.warning("%s jobs of workers that died on this host are back at work", total)
     return total
+
+
+def _take_back(worker_ids: list[int], rows: int) -> int:
+    with engine.begin() as connection:
+        rescued = transitions.rescue_now(connection, worker_ids, rows)
+    broker.publish_or_leave((job.again for job in rescued if job.again), "what was rescued")
+    return len(rescued)
 
 
 def _end_processes(token: str, grace: float) -> None:
