@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from simcelery.board.leases import Account, Registration
 from simcelery.board.states import Cause, Ending, State
 from simcelery.board.transitions import Guard, Report
+from simcelery.errors import BoardUnreachableError
 from simcelery.execution import memory, processes
 from simcelery.settings import Settings
 from simcelery.worker.outcomes import recording
@@ -90,6 +92,10 @@ class Child:
             return os.WIFSIGNALED(os.waitpid(self.pid, os.WNOHANG)[1])
         return True
 
+    def was_stopped(self) -> bool:
+        """Whether it was sent SIGSTOP, and goes on again or not."""
+        return os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)[0] == self.pid
+
     def dies(self) -> int:
         """From outside, and unseen by its parent's event loop until now; its pid."""
         os.kill(self.pid, signal.SIGKILL)
@@ -107,6 +113,7 @@ class Worker:
         self._start = time.monotonic()
         self._now = self._start
         self.keeper = Keeper(self.slots, self.settings, ME, clock=lambda: self._now)
+        self.away = False
         self.written: list[tuple[uuid.UUID, Report]] = []
         self.released: list[tuple[int, uuid.UUID]] = []
 
@@ -118,6 +125,8 @@ class Worker:
         return self.written
 
     def write(self, guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
+        if self.away:
+            raise BoardUnreachableError("away")
         self.written.append((job, report))
 
     def release(self, me: Registration, pid: int, running: uuid.UUID) -> None:
@@ -187,7 +196,7 @@ def test_an_attempt_that_follows_is_neither_killed_nor_written_here(
     child.leaves(to)
     assert worker.at(61.0 + KILL_GRACE + SLACK + 1.0) == []
     assert worker.at(1000.0) == []
-    assert not child.killed()
+    assert not child.was_stopped()
 
 
 def test_one_that_does_not_follow_in_time_is_killed_and_that_is_written(worker: Worker, child: Child) -> None:
@@ -212,18 +221,20 @@ def test_a_child_that_moves_on_before_it_is_killed_lives(
     child.runs(limit=60.0)
     worker.at(61.0)
     looked = worker.slots.of_claim
+    looks: list[Running | None] = []
 
     def moves_on(claim_id: uuid.UUID) -> Running | None:
-        found = looked(claim_id)
+        if looks:
+            wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_STOPPED, 10, 0.001)
+        looks.append(looked(claim_id))
         child.leaves()
-        return found
+        return looks[-1]
 
     monkeypatch.setattr(worker.slots, "of_claim", moves_on)
     assert worker.at(100.0) == []
+    assert [one is None for one in looks] == [False, True]
     assert not child.killed()
-    assert processes.living([child.pid])
-    with Path(f"/proc/{child.pid}/stat").open() as stat:
-        assert stat.read().rpartition(")")[2].split()[0] in "SR"  # it goes on
+    wait_until(lambda: psutil.Process(child.pid).status() != psutil.STATUS_STOPPED, 10, 0.001)
 
 
 # --- shutdown --------------------------------------------------------------------------------------
@@ -233,6 +244,7 @@ def test_a_worker_that_ends_warns_what_runs_and_ends_it_after_the_grace(worker: 
     running = child.runs()
     worker.keeper.shut_down(GRACE)
     assert worker.slots.closed
+    assert worker.slots.draining  # so that `should_stop` is true
     worker.at(0.0)
     assert (child.told(), child.order()) == (True, Order.WARN)
     worker.at(GRACE - 1.0)
@@ -333,6 +345,35 @@ def test_a_job_whose_child_died_is_lost_and_what_travelled_with_it_goes_back(
     assert worker.released == [(child.pid, running.claim_id)]
     assert list(worker.slots.busy()) == []
     assert worker.slots.holders() == set()
+
+
+def test_what_a_dead_child_held_is_seen_to_though_another_has_its_slot(worker: Worker, child: Child) -> None:
+    child.slot.holding()
+    running = child.runs()
+    child.dies()
+    worker.slots.slot(0).claiming(uuid.uuid4(), uuid.uuid4())
+    assert worker.slots.holders() == {child.pid}
+    worker.keeper.child_died(str(running.task_id), child.pid, "exited")
+    worker.at(0.0)
+    assert worker.released == [(child.pid, running.claim_id)]
+    assert worker.slots.holders() == set()
+    assert [one.pid for one in worker.slots.busy()] == [os.getpid()]
+
+
+@pytest.mark.parametrize("to", [Phase.IDLE, Phase.FINISHING])
+def test_a_child_that_died_before_its_outcome_was_on_the_board_has_lost_its_job(
+    worker: Worker, child: Child, to: Phase
+) -> None:
+    running = child.runs()
+    child.leaves(to)
+    row = account(running)
+    child.dies()
+    if to is Phase.FINISHING:
+        worker.keeper.child_died(str(running.task_id), child.pid, "exited")
+    for seconds in range(2):
+        settle(worker, row)
+        worker.at(float(seconds))
+    assert [(job, report.ending) for job, report in worker.written] == [(running.task_id, Ending.LOST)]
 
 
 def test_a_death_during_a_cancel_is_the_cancel(worker: Worker, child: Child) -> None:
@@ -450,24 +491,34 @@ def test_a_job_that_nobody_here_runs_is_lost_when_two_renewals_say_so(worker: Wo
     assert report.error_message == "the pool child that ran it is gone"
 
 
-@pytest.mark.parametrize("why", ["another worker's", "a slice of a child", "being written"])
+@pytest.mark.parametrize("why", ["another worker's", "a slice of a child"])
 def test_a_job_that_is_accounted_for_is_not_lost(worker: Worker, child: Child, why: str) -> None:
     running = child.runs()
     row = account(running)
-    match why:
-        case "another worker's":
-            child.leaves()
-            row = account(running, worker_id=ME.worker_id + 1)
-        case "a slice of a child":
-            child.slot.holding()
-            child.now()
-            row = account(running, claim_id=uuid.uuid4(), id=999)
-        case _:
-            worker.keeper._closing.add(running.claim_id)
-            child.leaves()
+    if why == "another worker's":
+        child.leaves()
+        row = account(running, worker_id=ME.worker_id + 1)
+    else:
+        child.slot.holding()
+        child.now()
+        row = account(running, claim_id=uuid.uuid4(), id=999)
     for seconds in range(3):
         settle(worker, row)
         assert [job for job, _ in worker.at(float(seconds)) if job == row.task_id] == []
+
+
+def test_nor_is_one_whose_end_waits_for_the_board(
+    worker: Worker, child: Child, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = child.runs(limit=60.0)
+    worker.at(61.0)
+    worker.away = True
+    for seconds in range(100, 103):
+        assert worker.at(float(seconds)) == []
+        settle(worker, account(running))
+    worker.away = False
+    assert [report.cause for _, report in worker.at(103.0)] == [Cause.TIME_LIMIT]
+    assert "no pool child runs it" not in caplog.text
 
 
 def test_in_the_workers_own_process_nothing_is_ended(worker: Worker, child: Child, tmp_path: Path) -> None:

@@ -1,0 +1,301 @@
+"""What is recorded of an attempt that was ended from outside, or by an error; and what the log says."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+
+from simcelery import Fail, Retry
+from simcelery.board.slices import Outcome
+from simcelery.board.states import Cause, Ending, State
+from simcelery.board.transitions import Claim, Finished, Report
+from simcelery.worker import slots as module_of_slots
+from simcelery.worker.outcomes import endings, failure, reports
+from simcelery.worker.slots import Order, Slots
+from simcelery.workflows.definition import Definition
+
+# --- orders ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("order", "ending", "cause"),
+    [
+        (Order.CANCEL, Ending.CANCELLED, Cause.CANCELLED),
+        (Order.TIME_LIMIT, Ending.FAILED, Cause.TIME_LIMIT),  # counts as a failure
+        (Order.WALLTIME, Ending.LOST, Cause.WALLTIME),  # counts as a loss
+        (Order.GIVEN_UP, Ending.RELEASED, Cause.WORKER_LOST),  # counts as neither
+        (Order.SHUTDOWN, Ending.RELEASED, Cause.SHUTDOWN),
+    ],
+)
+def test_each_order_ends_an_attempt_in_its_own_way(order: Order, ending: Ending, cause: Cause) -> None:
+    report = reports.ended_by(order, retry_in=5.0, processes=2)
+    assert (report.ending, report.cause) == (ending, cause)
+    assert report.retry_in == (5.0 if order is Order.TIME_LIMIT else None)
+
+
+def test_a_time_limit_without_another_attempt_is_final() -> None:
+    report = reports.ended_by(Order.TIME_LIMIT)
+    assert (report.error_type, report.retry_in) == ("TimeLimitError", None)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, "ended by the cancel"),
+        (1, "ended by the cancel; 1 process that it had started"),
+        (3, "ended by the cancel; 3 processes that it had started"),
+    ],
+)
+def test_a_cancel_says_what_it_ended(number: int, said: str) -> None:
+    assert reports.ended_by(Order.CANCEL, processes=number).error_message == said
+
+
+def test_a_dead_child_is_a_loss() -> None:
+    report = reports.lost("exited", out_of_memory=False)
+    assert (report.ending, report.cause, report.error_type) == (
+        Ending.LOST,
+        Cause.WORKER_LOST,
+        "LostWorkerError",
+    )
+    assert report.error_message == "exited"
+
+
+def test_a_kill_for_want_of_memory_says_what_to_do() -> None:
+    report = reports.lost("exited", out_of_memory=True)
+    assert (report.ending, report.cause) == (Ending.LOST, Cause.OUT_OF_MEMORY)
+    assert "more memory" in (report.error_message or "")
+
+
+def test_an_error_on_a_node_that_takes_no_files_is_a_loss_and_keeps_what_it_was() -> None:
+    failed = Report(
+        ending=Ending.FAILED,
+        cause=Cause.ERROR,
+        error_type="OSError",
+        error_message="no space",
+        traceback="where",
+        retry_in=3.0,
+    )
+    report = reports.lost_to_node(failed, "/tmp is full")
+    assert (report.ending, report.cause, report.retry_in) == (Ending.LOST, Cause.WORKER_LOST, None)
+    assert (report.error_type, report.traceback) == ("LostWorkerError", "where")
+    assert (
+        report.error_message == "its node takes no files (/tmp is full), and it ended with OSError: no space"
+    )
+
+
+# --- errors ----------------------------------------------------------------------------------------
+
+
+def simulate() -> None:
+    """A workflow."""
+
+
+def claim(failures: int = 0, soft: float | None = None) -> Claim:
+    return Claim(1, uuid.uuid4(), uuid.uuid4(), 1, "w", {}, "q", 4, [], failures, 9, 60.0, soft, None)
+
+
+def raised(error: BaseException) -> BaseException:
+    try:
+        raise error
+    except BaseException as caught:
+        return caught
+
+
+def describe(error: BaseException, claimed: Claim | None = None, **options: Any) -> Report:
+    definition = Definition(simulate, **{"max_attempts": 9, "retry_delay": 10.0, **options})
+    return failure.describe(definition, claimed or claim(), raised(error))
+
+
+def test_an_error_is_recorded_with_where_it_was_raised() -> None:
+    report = describe(ValueError("diverged"))
+    assert (report.ending, report.cause) == (Ending.FAILED, Cause.ERROR)
+    assert (report.error_type, report.error_message) == ("ValueError", "diverged")
+    assert "in raised" in (report.traceback or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "options", "retried"),
+    [
+        (ValueError("x"), {}, True),
+        (ValueError("x"), {"retry_on": KeyError}, False),
+        (KeyError("x"), {"retry_on": KeyError}, True),
+        (Fail("x"), {}, False),
+        (Retry("x"), {"retry_on": KeyError}, True),
+        (SoftTimeLimitExceeded(), {"retry_on": KeyError}, False),
+        (SystemExit(3), {}, True),
+    ],
+)
+def test_an_error_says_whether_another_attempt_is_worth_while(
+    error: BaseException, options: dict[str, Any], retried: bool
+) -> None:
+    assert (describe(error, **options).retry_in is not None) is retried
+
+
+def test_each_failure_makes_the_pause_longer() -> None:
+    pauses = [describe(ValueError("x"), claim(failures)).retry_in for failures in range(3)]
+    assert [round(pause or 0.0, -1) for pause in pauses] == [10.0, 20.0, 40.0]
+
+
+def test_a_retry_says_when() -> None:
+    assert describe(Retry("not yet", delay=90.0)).retry_in == 90.0
+
+
+@pytest.mark.parametrize(("soft", "said"), [(30.0, "30 s"), (None, "60 s")])
+def test_a_time_limit_is_named(soft: float | None, said: str) -> None:
+    report = describe(SoftTimeLimitExceeded(), claim(soft=soft))
+    assert (report.cause, report.error_type) == (Cause.TIME_LIMIT, "TimeLimitError")
+    assert report.error_message == f"it ran longer than its time limit of {said}"
+
+
+class Unreadable(Exception):
+    """Its own code breaks."""
+
+    def __str__(self) -> str:
+        raise KeyError
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("a\0b"), "a\\0b"),
+        (ValueError("\udc80"), "\\udc80"),
+        (ValueError("x" * 5000), "x" * 4000),
+        (Unreadable(), "(its message cannot be read: KeyError)"),
+        (Retry(), "asked to be tried again"),
+    ],
+    ids=["NUL", "surrogate", "long", "unreadable", "retry"],
+)
+def test_whatever_an_error_says_can_be_recorded(error: BaseException, said: str) -> None:
+    report = describe(error)
+    assert report.error_message == said
+    assert "\0" not in (report.traceback or "")
+
+
+def test_of_a_long_traceback_the_end_is_kept() -> None:
+    report = describe(ValueError("x" * 50_000 + "the end"))
+    assert report.traceback is not None
+    assert len(report.traceback) == 40_000
+    assert report.traceback.rstrip().endswith("the end")
+
+
+# --- the log ---------------------------------------------------------------------------------------
+
+
+class Log:
+    """What a worker's log says at a played time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+        self.now, self._caplog = 100.0, caplog
+        caplog.set_level(logging.INFO, logger=endings.__name__)
+        monkeypatch.setattr(endings, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(endings, "_told", endings._Told())
+
+    def lines(self) -> list[str]:
+        found = [record.getMessage() for record in self._caplog.records]
+        self._caplog.clear()
+        return found
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Log:
+    return Log(monkeypatch, caplog)
+
+
+def success(job_id: int = 7, took: float = 0.5) -> Outcome:
+    report = Report(ending=Ending.SUCCEEDED)
+    return Outcome(uuid.uuid4(), uuid.uuid4(), report, job_id, workflow="w", took=took)
+
+
+@pytest.mark.parametrize(
+    ("took", "said"),
+    [(0.0123, "0.012 s"), (-1.0, "0.000 s"), (1.0, "1.0 s"), (599.0, "599.0 s"), (600.0, "0.17 h")],
+)
+def test_a_success_is_one_line(log: Log, took: float, said: str) -> None:
+    endings.succeeded(success(took=took))
+    assert log.lines() == [f"job 7 w succeeded in {said}"]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (State.SUCCEEDED, "job 7 w succeeded in 2.0 s"),
+        (State.FAILED, "job 7 w failed after 2.0 s: ValueError: boom"),
+        (State.CANCELLED, "job 7 w was cancelled after 2.0 s: ValueError: boom"),
+        (State.SCHEDULED, "job 7 w failed after 2.0 s and is scheduled again: ValueError: boom"),
+        (State.PENDING, "job 7 w was interrupted after 2.0 s and is pending again: ValueError: boom"),
+    ],
+)
+def test_each_end_says_what_becomes_of_the_job(log: Log, state: State, said: str) -> None:
+    report = Report(ending=Ending.FAILED, error_type="ValueError", error_message="boom")
+    endings.ended(Finished(7, uuid.uuid4(), state, 1, "w", 2.0), report)
+    assert log.lines() == [said]
+
+
+def test_a_reason_is_short_and_one_line(log: Log) -> None:
+    report = Report(ending=Ending.FAILED, error_message="first\nsecond " + "x" * 500)
+    endings.ended(Finished(7, uuid.uuid4(), State.FAILED, 1, "w", 2.0), report)
+    [line] = log.lines()
+    assert "\n" not in line
+    assert line.endswith("x…")
+    assert len(line) < 250
+
+
+def test_where_no_words_are_the_cause_is_said(log: Log) -> None:
+    report = Report(ending=Ending.RELEASED, cause=Cause.WORKER_LOST)
+    endings.ended(Finished(7, uuid.uuid4(), State.PENDING, 1, "w", 2.0), report)
+    assert log.lines()[0].endswith(": worker lost")
+
+
+def test_many_ends_within_a_second_are_counted(log: Log) -> None:
+    for number in range(1500):
+        endings.succeeded(success(number))
+    assert len(log.lines()) == 20
+    endings.flush()
+    assert log.lines() == []  # the second is not over
+    log.now += 1.5
+    endings.flush()
+    assert log.lines() == ["1,480 w jobs succeeded in 1.5 s"]
+
+
+def test_after_a_crowded_second_the_next_is_counted_from_its_first_job(log: Log) -> None:
+    for number in range(30):
+        endings.succeeded(success(number))
+    log.now += 1.0
+    endings.succeeded(success(99))
+    assert log.lines()[20:] == ["10 w jobs succeeded in 1.0 s"]
+    log.now += 1.0
+    endings.flush()
+    assert log.lines() == ["job 99 w succeeded in 0.500 s"]  # one alone is named
+    log.now += 1.0
+    endings.flush()
+    endings.succeeded(success(100))
+    log.now += 1.0
+    endings.succeeded(success(101))
+    assert [line.split()[1] for line in log.lines()] == ["100", "101"]
+
+
+def test_the_last_flush_says_what_was_counted_at_once(log: Log) -> None:
+    for number in range(25):
+        endings.succeeded(success(number))
+    log.lines()
+    endings.flush(last=True)
+    assert log.lines() == ["5 w jobs succeeded in 0.0 s"]
+
+
+def test_beside_a_job_that_runs_nothing_is_said_into_its_output(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = Slots().slot(0)
+    monkeypatch.setattr(module_of_slots, "mine", slot)
+    slot.claiming(uuid.uuid4(), uuid.uuid4())
+    slot.starting(1, 1, "w")
+    endings.succeeded(success(7))
+    assert log.lines() == []
+    slot.idle()
+    endings.flush(last=True)
+    assert log.lines() == ["job 7 w succeeded in 0.500 s"]

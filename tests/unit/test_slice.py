@@ -1,0 +1,180 @@
+"""The claims that a pool child holds at once: what runs, what is written together, and what goes back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from simcelery.board import slices
+from simcelery.board.slices import Outcome
+from simcelery.board.states import Ending
+from simcelery.board.transitions import Claim, Report
+from simcelery.errors import BoardUnreachableError
+from simcelery.worker import slots as module_of_slots
+from simcelery.worker.child import claiming, leaving, pace
+from simcelery.worker.child.slicing import Slice
+from simcelery.worker.outcomes import recording
+from simcelery.worker.slots import Slots
+
+
+@dataclass
+class Board:
+    """What was written on it, in that order."""
+
+    away: bool = False
+    back: list[list[int]] = field(default_factory=list)
+    written: list[list[int | None]] = field(default_factory=list)
+
+    def put_back(self, claims: Sequence[Claim]) -> None:
+        self._reach()
+        self.back.append([one.job_id for one in claims])
+
+    def write(self, outcomes: Sequence[Outcome]) -> None:
+        self._reach()
+        self.written.append([one.job_id for one in outcomes])
+
+    def _reach(self) -> None:
+        if self.away:
+            raise BoardUnreachableError("away")
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch) -> Board:
+    made = Board()
+    monkeypatch.setattr(slices, "put_back", made.put_back)
+    monkeypatch.setattr(recording, "write_all", made.write)
+    monkeypatch.setattr(recording, "record", made.write)
+    return made
+
+
+def claim(job_id: int) -> Claim:
+    return Claim(job_id, uuid.uuid4(), uuid.uuid4(), 1, "w", {}, "default", 4, [], 0, 1, None, None, None)
+
+
+def outcome(one: Claim) -> Outcome:
+    return Outcome(one.task_id, one.claim_id, Report(ending=Ending.SUCCEEDED), one.job_id)
+
+
+@pytest.fixture
+def held(board: Board) -> Slice:
+    """Four claims, just made."""
+    return Slice([claim(number) for number in range(1, 5)])
+
+
+def time_is_up(held: Slice) -> None:
+    held.begun -= pace.SLICE
+
+
+def test_the_jobs_of_a_slice_are_begun_in_their_order_and_written_together(board: Board, held: Slice) -> None:
+    begun = []
+    for one in held:
+        begun.append(one.job_id)
+        held.keep(outcome(one))
+    assert board.written == []
+    held.close()
+    assert begun == [1, 2, 3, 4]
+    assert (board.written, board.back) == ([[1, 2, 3, 4]], [])
+
+
+def test_after_its_quarter_of_a_second_no_other_job_begins(board: Board, held: Slice) -> None:
+    held.keep(outcome(next(held)))
+    time_is_up(held)
+    assert list(held) == []
+    held.close()
+    assert (board.written, board.back) == ([[1]], [[2, 3, 4]])
+
+
+def test_what_a_long_job_would_hold_up_is_written_and_goes_back(board: Board, held: Slice) -> None:
+    held.keep(outcome(next(held)))
+    long = next(held)
+    held.flush()
+    assert (board.written, board.back) == ([[1]], [[3, 4]])
+    assert list(held) == []
+    held.keep(outcome(long))
+    held.close()
+    assert (board.written, board.back) == ([[1], [2]], [[3, 4]])
+
+
+def test_a_flush_without_anything_to_write_asks_nothing_of_the_board(board: Board) -> None:
+    alone = Slice([claim(1)])
+    next(alone)
+    alone.flush()
+    alone.close()
+    assert (board.written, board.back) == ([], [])
+
+
+def test_what_a_flush_could_not_write_is_written_later_and_once(board: Board, held: Slice) -> None:
+    held.keep(outcome(next(held)))
+    next(held)
+    board.away = True
+    held.flush()
+    assert (board.written, board.back) == ([], [])
+    board.away = False
+    held.flush()
+    assert (board.written, board.back) == ([[1]], [[3, 4]])
+    held.close()
+    assert (board.written, board.back) == ([[1]], [[3, 4]])
+
+
+def test_what_went_back_before_postgres_was_gone_does_not_go_back_again(
+    board: Board, held: Slice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may run elsewhere by now."""
+    held.keep(outcome(next(held)))
+
+    def goes_away(claims: Sequence[Claim]) -> None:
+        board.put_back(claims)
+        board.away = True
+
+    monkeypatch.setattr(slices, "put_back", goes_away)
+    held.flush()
+    board.away = False
+    held.flush()
+    assert (board.written, board.back) == ([[1]], [[2, 3, 4]])
+
+
+def test_a_job_that_was_not_begun_after_all_goes_back_first(board: Board, held: Slice) -> None:
+    held.take_back(next(held))
+    held.close()
+    assert board.back == [[1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("why", ["the worker closes", "the child leaves", "its node seems to eat jobs"])
+def test_nothing_more_begins_when_it_should_not(
+    board: Board, held: Slice, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    next(held)
+    match why:
+        case "the worker closes":
+            shared = Slots()
+            shared.close()
+            monkeypatch.setattr(module_of_slots, "shared", shared)
+        case "the child leaves":
+            monkeypatch.setattr(leaving, "is_due", lambda: True)
+        case _:
+            monkeypatch.setattr(claiming, "is_suspicious", lambda: True)
+    assert list(held) == []
+    held.close()
+    assert board.back == [[2, 3, 4]]
+
+
+def test_a_suspicion_does_not_keep_the_first_from_beginning(
+    board: Board, held: Slice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was judged before the claim; nothing would ever be tried again."""
+    monkeypatch.setattr(claiming, "is_suspicious", lambda: True)
+    assert [one.job_id for one in held] == [1]
+
+
+def test_unbegun_jobs_are_left_to_recovery_where_the_worker_ends_first(
+    board: Board, held: Slice, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = Slots()
+    shared.close()
+    monkeypatch.setattr(module_of_slots, "shared", shared)
+    board.away = True
+    held.close()
+    assert "4 jobs that were not begun are left to recovery" in caplog.text

@@ -1,0 +1,182 @@
+"""Threads that do something again and again: woken, resting, and never within it while a fork is made."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from simcelery.worker import ticker as module
+from simcelery.worker.ticker import Ticker
+from tests.waiting import wait_until, within
+
+NEVER = 3600.0
+
+
+class Turns:
+    """Counts them; what else a turn does is the test's."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.also: Callable[[], object] = lambda: None
+
+    def __call__(self) -> None:
+        self.count += 1
+        self.also()
+
+    def wait(self, number: int) -> None:
+        wait_until(lambda: self.count >= number, 10, 0.001)
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., Ticker]]:
+    """Starts tickers, and stops them with the test."""
+    made: list[Ticker] = []
+
+    def start(action: Callable[[], object], every: float, name: str = "test") -> Ticker:
+        made.append(Ticker(name, action, every))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.stop()
+        one.join(within(10))
+        assert not one.is_alive()
+
+
+def test_it_takes_turns_until_it_is_stopped(started: Callable[..., Ticker]) -> None:
+    turns = Turns()
+    ticker = started(turns, 0.001)
+    turns.wait(5)
+    ticker.stop()
+    ticker.join(within(10))
+    done = turns.count
+    ticker.wake()
+    assert not ticker.is_alive()
+    assert turns.count == done
+
+
+def test_it_can_be_woken_and_stopped_long_before_its_next_turn(started: Callable[..., Ticker]) -> None:
+    turns = Turns()
+    ticker = started(turns, NEVER)
+    for number in range(1, 4):
+        ticker.wake()
+        turns.wait(number)
+
+
+def test_it_does_not_begin_with_a_turn(started: Callable[..., Ticker]) -> None:
+    first, other = Turns(), Turns()
+    started(first, NEVER)
+    started(other, 0.001)
+    other.wait(5)
+    assert first.count == 0
+
+
+def test_an_error_is_logged_and_it_goes_on(
+    started: Callable[..., Ticker], caplog: pytest.LogCaptureFixture
+) -> None:
+    turns = Turns()
+
+    def fail() -> None:
+        raise ValueError("broken")
+
+    turns.also = fail
+    started(turns, 0.001, "lease")
+    turns.wait(3)
+    assert caplog.records[0].getMessage() == "lease failed; it goes on"
+
+
+def test_one_that_rests_takes_no_turns_until_it_is_stirred(started: Callable[..., Ticker]) -> None:
+    turns, other = Turns(), Turns()
+    ticker = started(turns, 0.001)
+    turns.also = ticker.rest
+    turns.wait(1)
+    started(other, 0.001)
+    other.wait(20)
+    rested_at = turns.count
+    other.wait(40)
+    assert turns.count == rested_at
+    ticker.stir()
+    turns.wait(rested_at + 1)
+
+
+def test_signals_are_left_to_the_main_thread(started: Callable[..., Ticker]) -> None:
+    blocked: list[set[int]] = []
+    turns = Turns()
+    turns.also = lambda: blocked.append(set(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+    started(turns, 0.001)
+    turns.wait(1)
+    wait_until(lambda: blocked, 10, 0.001)
+    assert {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD} <= blocked[0]
+
+
+# --- forks -----------------------------------------------------------------------------------------
+
+
+def test_a_fork_waits_for_the_turn_under_way(started: Callable[..., Ticker]) -> None:
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
+    turns = Turns()
+
+    def turn() -> None:
+        begun.set()
+        go_on.wait(within(10))
+        done.set()
+
+    turns.also = turn
+    ticker = started(turns, NEVER)
+    ticker.wake()
+    assert begun.wait(within(10))
+    threading.Timer(0.05, go_on.set).start()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if done.is_set() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_forked_process_forks_again_though_its_tickers_are_gone(started: Callable[..., Ticker]) -> None:
+    started(Turns(), NEVER)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        grandchild = os.fork()
+        if grandchild == 0:
+            os._exit(0)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_after_a_fork_they_go_on(started: Callable[..., Ticker]) -> None:
+    turns = Turns()
+    started(turns, 0.001)
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    turns.wait(turns.count + 2)
+
+
+def test_what_waits_for_others_is_held_first_and_lease_and_keeper_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that nothing holds up the lease while a fork waits for a long act of recovery."""
+    held: list[str] = []
+
+    class Acting:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def acquire(self) -> None:
+            held.append(self._name)
+
+    tickers = set()
+    for name in ("lease", "chores", "keeper", "recovery"):
+        ticker = Ticker(name, Turns(), NEVER)
+        ticker._acting = Acting(name)  # type: ignore[assignment]
+        tickers.add(ticker)
+    monkeypatch.setattr(module, "_tickers", tickers)
+    module._hold()
+    assert held == ["recovery", "chores", "keeper", "lease"]
