@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection
+from functools import partial
 from queue import Empty
 from typing import Any
 
@@ -22,12 +23,13 @@ from simcelery.broker import asking, incoming, lists
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.incoming import Plain, Unusable
 from simcelery.broker.sparing import Sparing
+from simcelery.pauses import growing
 from simcelery.settings import get_settings
 
 log = logging.getLogger(__name__)
 sparing = Sparing(log)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+_pauses = partial(growing, 0.5, 10.0, factor=2)  # until Redis is asked again
 _SPOILT_FOR = 10.0  # seconds that a key which holds no list is left out
 _DEAF_FOR = 30.0  # seconds until remote control is tried again where Redis does not allow it
 
@@ -39,7 +41,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
         settings = get_settings()
         # A message of a plain task carries its arguments; in JSON and base64 they grow.
         self._plain = Plain(frozenset(settings.plain_tasks), 3 * settings.max_payload)
-        self._pause = 0.0
+        self._pauses = _pauses()
         self._not_before = self._not_listening_before = 0.0
         self._said: str | None = None
         self._written: dict[str, list[bytes]] = {}
@@ -122,14 +124,13 @@ class Channel(redis.Channel):  # type: ignore[misc]
             raise
         if self._said is not None:
             log.warning("Redis serves again")
-            self._said, self._pause = None, 0.0
+            self._said, self._pauses = None, _pauses()
         return popped  # type: ignore[no-any-return]
 
     def _wait_out(self, error: Exception) -> None:
         """Ask again later, and on a new connection: after a failover that may lead to another server."""
         self.client.connection.disconnect()
-        self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
-        self._not_before = time.monotonic() + self._pause
+        self._not_before = time.monotonic() + next(self._pauses)
         if lists.concerns_a_key(error) and (spoilt := self._unusable_keys()):
             self._spoilt = {asking.written(self.global_keyprefix + key) for key in spoilt}
             self._spoilt_until = time.monotonic() + _SPOILT_FOR

@@ -17,6 +17,7 @@ from simcelery.describe.plain import plain
 from simcelery.describe.words import duration as in_words
 from simcelery.describe.words import many, named, rate
 from simcelery.errors import JobNotFoundError, ServiceError, WaitTimeoutError
+from simcelery.pauses import growing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +111,9 @@ def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -
         ServiceError: Postgres has been away for minutes.
     """
     began = time.monotonic()
-    pause, last_heard, hint_at, before = _FIRST_PAUSE, began, began + _HINT_AFTER, -1
+    until = math.inf if timeout is None else began + timeout
+    pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until)
+    last_heard, hint_at, before = began, began + _HINT_AFTER, -1
     with ExitStack() as stack:
         draw: Callable[[], None] | None = None
         while True:
@@ -123,7 +126,7 @@ def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -
                 if before < 0 or time.monotonic() - last_heard > _PATIENCE:
                     raise
             now = time.monotonic()
-            if timeout is not None and now - began >= timeout:
+            if timeout is not None and now >= until:
                 left = f"{many(len(watch.ids) - watch.finished)} not finished"
                 raise WaitTimeoutError(f"{left} after {in_words(timeout)}: {watch.in_words()}; {still}")
             draw = draw or stack.enter_context(_drawing(watch))
@@ -131,10 +134,10 @@ def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -
             if now > hint_at:
                 with suppress(ServiceError):
                     hint_at = math.inf if _hint(watch) else now + _HINT_AFTER
-            pause = _FIRST_PAUSE if watch.finished != before else min(pause * 1.5, _LONGEST_PAUSE)
+            if watch.finished != before:
+                pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until)
             before = watch.finished
-            left_over = pause if timeout is None else min(pause, began + timeout - now)
-            time.sleep(max(left_over, 0.0))
+            time.sleep(next(pauses, 0.0))
 
 
 def _hint(watch: Watch) -> bool:

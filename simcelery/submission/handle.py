@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from simcelery.errors import (
     UpstreamFailedError,
     WaitTimeoutError,
 )
+from simcelery.pauses import growing
 from simcelery.readable import short
 from simcelery.submission import notebook
 from simcelery.submission.records import Records
@@ -284,8 +286,8 @@ def as_completed(
     handles = jobs if isinstance(jobs, Jobs) else list(jobs)
     ids = handles.ids if isinstance(handles, Jobs) else [job.id for job in handles]
     waiting = {number: at for at, number in enumerate(ids)}
-    deadline = None if timeout is None else time.monotonic() + timeout
-    pause = _FIRST_PAUSE
+    until = math.inf if timeout is None else time.monotonic() + timeout
+    pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until)
     while waiting:
         finished = _finished(list(waiting), lambda number: handles[waiting[number]])
         for number in finished:
@@ -294,13 +296,13 @@ def as_completed(
             on_poll()
         if not waiting:
             return
-        pause = _FIRST_PAUSE if finished else min(pause * 1.5, _LONGEST_PAUSE)
-        left = pause if deadline is None else deadline - time.monotonic()
-        if left <= 0:
+        if finished:
+            pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until)
+        if (pause := next(pauses, None)) is None:
             raise WaitTimeoutError(
                 f"{len(waiting):,} jobs are not finished after {timeout:g} s, the first is job {min(waiting)}"
             )
-        time.sleep(min(pause, left))
+        time.sleep(pause)
 
 
 def _finished(ids: list[int], handle: Callable[[int], Job]) -> list[int]:

@@ -7,6 +7,7 @@ database. Nothing here unpickles.
 from __future__ import annotations
 
 import logging
+import math
 import time
 import uuid
 from typing import Any
@@ -19,6 +20,7 @@ from simcelery.board import engine, queries
 from simcelery.board.queries import JobRow
 from simcelery.board.slices import Outcome
 from simcelery.board.states import State
+from simcelery.pauses import growing
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
@@ -98,18 +100,17 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         Raises:
             TimeoutError: it is not finished after `timeout` seconds.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause = 0.02
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        pauses = growing(0.02, max(interval, 1.0), until)
         while True:
             meta: dict[str, Any] = self.get_task_meta(task_id)
             if meta["status"] in celery_states.READY_STATES:
                 return meta
             if on_interval:
                 on_interval()
-            if deadline is not None and time.monotonic() + pause >= deadline:
+            if (pause := next(pauses, None)) is None:
                 raise TimeoutError("The operation timed out.")
             time.sleep(pause)
-            pause = min(pause * 1.5, max(interval, 1.0))
 
     # --- canvas ---
 

@@ -31,7 +31,7 @@ from simcelery.worker.child import connections, leaving, returned
 from simcelery.worker.child.timer import soft_limit
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.outcomes import failure, reports
-from simcelery.worker.patience import patiently
+from simcelery.worker.waiting import wait_out
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import job_refs
 from simcelery.workflows.outcomes import Fail
@@ -59,9 +59,7 @@ def run(definition: Definition, claim: Claim) -> Report:
     report: Report | None = None
     raised = False
     try:
-        results = patiently(
-            lambda: _results_of(claim), f"job {claim.job_id} waits", give_up=slots.should_stop
-        )
+        results = wait_out(lambda: _results_of(claim), f"job {claim.job_id} waits", give_up=slots.should_stop)
         failpoint("before_run")
         own = definition.cwd == "workdir" and slots.in_pool_child()
         inside = folder.entered() if own else nullcontext()

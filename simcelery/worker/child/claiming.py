@@ -19,7 +19,7 @@ from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.worker import belonging, slots
 from simcelery.worker.child import pace
-from simcelery.worker.patience import patiently
+from simcelery.worker.waiting import wait_out
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
     )
     claimed: list[Claim] = []
     try:
-        claimed = patiently(_Claim(wanted), f"job {task_id} waits", give_up=slots.closed)
+        claimed = wait_out(_Claim(wanted), f"job {task_id} waits", give_up=slots.closed)
     except ServiceError:
         pass
     except RefusedByBoardError as error:

@@ -24,7 +24,7 @@ from simcelery.execution.places import Unusable
 from simcelery.worker import slots
 from simcelery.worker.child import attempt, claiming, flusher, leaving, pace
 from simcelery.worker.outcomes import recording
-from simcelery.worker.patience import patiently
+from simcelery.worker.waiting import wait_out
 from simcelery.workflows.definition import Definition
 
 log = logging.getLogger(__name__)
@@ -170,6 +170,6 @@ class Slice:
 
 def _put_back(claims: Sequence[Claim]) -> None:
     try:
-        patiently(lambda: slices.put_back(claims), "jobs that were not begun wait", give_up=slots.closed)
+        wait_out(lambda: slices.put_back(claims), "jobs that were not begun wait", give_up=slots.closed)
     except ServiceError:
         log.warning("%s jobs that were not begun are left to recovery", len(claims))

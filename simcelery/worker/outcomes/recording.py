@@ -25,7 +25,7 @@ from simcelery.settings import get_settings
 from simcelery.worker import slots, stopping
 from simcelery.worker.outcomes import endings, spool
 from simcelery.worker.outcomes.failure import printable
-from simcelery.worker.patience import patiently, waiting_for_schema
+from simcelery.worker.waiting import wait_out, waiting_for_schema
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def record(outcomes: Sequence[Outcome]) -> None:
     spooled = [_spool(outcome) for outcome in outcomes]
     failpoint("after_spool")
     try:
-        patiently(
+        wait_out(
             attempt,
             f"{jobs}: kept until the board is back",
             give_up=lambda: all(spooled) and slots.mine.order.ends,

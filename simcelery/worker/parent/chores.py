@@ -15,8 +15,8 @@ from simcelery.broker.sparing import Sparing
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.outcomes import endings, spool
-from simcelery.worker.patience import waiting_for_schema
 from simcelery.worker.ticker import Ticker
+from simcelery.worker.waiting import waiting_for_schema
 
 log = logging.getLogger(__name__)
 

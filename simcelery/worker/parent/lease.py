@@ -19,6 +19,7 @@ from simcelery.board.sendable import Lane
 from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import ServiceError
 from simcelery.execution import allocation, identity
+from simcelery.pauses import growing
 from simcelery.settings import get_settings
 from simcelery.worker.belonging import belong_to
 from simcelery.worker.folders import BOARD
@@ -33,7 +34,7 @@ from simcelery.workflows import registry
 
 log = logging.getLogger(__name__)
 
-_PAUSE = 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
 
 
 class Lease:
@@ -68,7 +69,7 @@ class Lease:
         Raises:
             SchemaError: the schema does not fit this code.
         """
-        while True:
+        for pause in growing(_FIRST_PAUSE, _LONGEST_PAUSE):
             try:
                 self.me = self.me or self._register()
                 belong_to(self.me)
@@ -77,7 +78,7 @@ class Lease:
                 return
             except ServiceError as error:
                 log.warning("the worker waits: %s", error)
-                time.sleep(_PAUSE)
+                time.sleep(pause)
 
     def _register(self) -> Registration:
         with engine.begin(self.settings) as connection:

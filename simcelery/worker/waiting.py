@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from simcelery.errors import SchemaError, ServiceError
+from simcelery.pauses import growing
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -15,7 +16,7 @@ T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE, _LOOK_EVERY = 0.1, 5.0, 0.25
 
 
-def patiently(
+def wait_out(
     action: Callable[[], T],
     waiting: str,
     tries: int | None = None,
@@ -31,7 +32,7 @@ def patiently(
     Raises:
         ServiceError: the last one, after `tries` or when `give_up` said so.
     """
-    pause, done = _FIRST_PAUSE, 0
+    done, pauses = 0, growing(_FIRST_PAUSE, _LONGEST_PAUSE, factor=2)
     while True:
         try:
             return waiting_for_schema(action)
@@ -40,12 +41,11 @@ def patiently(
             if done == tries:
                 raise
             log.warning("%s: %s", waiting, error)
-            until = time.monotonic() + pause
+            until = time.monotonic() + next(pauses)
             while (left := until - time.monotonic()) > 0:
                 if give_up():
                     raise
                 time.sleep(min(left, _LOOK_EVERY))
-        pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 def waiting_for_schema(action: Callable[[], T]) -> T:

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from simcelery.errors import BoardUnreachableError, ParametersError, SchemaError, ServiceError
-from simcelery.worker import patience
-from simcelery.worker.patience import patiently
+from simcelery.worker import waiting
+from simcelery.worker.waiting import wait_out
 
 
 class Away:
@@ -38,7 +38,7 @@ class Away:
 def away(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Away]:
     def make(tries: int, error: Callable[[], Exception] = lambda: BoardUnreachableError("away")) -> Away:
         made = Away(tries, error)
-        monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: made.now, sleep=made.sleep))
+        monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: made.now, sleep=made.sleep))
         return made
 
     return make
@@ -46,13 +46,13 @@ def away(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Away]:
 
 def test_an_answer_at_once_costs_no_pause(away: Callable[..., Away]) -> None:
     service = away(0)
-    assert patiently(service, "it waits") == "an answer"
+    assert wait_out(service, "it waits") == "an answer"
     assert service.now == 100.0
 
 
 def test_pauses_grow_to_five_seconds_and_no_further(away: Callable[..., Away]) -> None:
     service = away(30)
-    assert patiently(service, "it waits") == "an answer"
+    assert wait_out(service, "it waits") == "an answer"
     pauses = service.pauses()
     assert pauses[0] <= 0.2
     assert all(pause <= 6.0 for pause in pauses)
@@ -61,13 +61,13 @@ def test_pauses_grow_to_five_seconds_and_no_further(away: Callable[..., Away]) -
 
 
 def test_a_schema_that_is_being_upgraded_passes_like_an_outage(away: Callable[..., Away]) -> None:
-    assert patiently(away(3, lambda: SchemaError("old")), "it waits") == "an answer"
+    assert wait_out(away(3, lambda: SchemaError("old")), "it waits") == "an answer"
 
 
 def test_other_errors_are_not_waited_out(away: Callable[..., Away]) -> None:
     service = away(3, lambda: ParametersError("wrong"))
     with pytest.raises(ParametersError):
-        patiently(service, "it waits")
+        wait_out(service, "it waits")
     assert len(service.tried_at) == 1
 
 
@@ -75,19 +75,19 @@ def test_other_errors_are_not_waited_out(away: Callable[..., Away]) -> None:
 def test_after_so_many_tries_the_error_is_the_callers(away: Callable[..., Away], tries: int) -> None:
     service = away(100)
     with pytest.raises(BoardUnreachableError, match="away"):
-        patiently(service, "it waits", tries)
+        wait_out(service, "it waits", tries)
     assert len(service.tried_at) == tries
 
 
 def test_who_gives_up_does_so_within_a_quarter_of_a_second(away: Callable[..., Away]) -> None:
     service = away(100)
     with pytest.raises(ServiceError):
-        patiently(service, "it waits", give_up=lambda: service.now > 110.0)
+        wait_out(service, "it waits", give_up=lambda: service.now > 110.0)
     assert 110.0 < service.now <= 110.3
 
 
 def test_the_log_says_what_waits_for_what(
     away: Callable[..., Away], caplog: pytest.LogCaptureFixture
 ) -> None:
-    patiently(away(1), "job 42 waits")
+    wait_out(away(1), "job 42 waits")
     assert [record.getMessage() for record in caplog.records] == ["job 42 waits: away"]
