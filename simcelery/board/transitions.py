@@ -34,6 +34,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import aliased
 
+from simcelery.board import patience
 from simcelery.board.among import among
 from simcelery.board.children import unblock
 from simcelery.board.clock import not_ahead
@@ -186,8 +187,6 @@ def rescue(
     *,
     grace: float,
     judge: int | None = None,
-    share: float = 0.05,
-    patience: float = 900.0,
     limit: int = 1000,
 ) -> list[Finished]:
     """running → pending for jobs of lost workers (failed where no losses are left).
@@ -196,22 +195,12 @@ def rescue(
         grace: seconds that every worker has to renew after Postgres started, and that the judge must have
             been connected without a gap: one lease.
         judge: the worker that judges the others; None: somebody by hand.
-        share, patience: a job is given, beyond the end of its worker's lease, this share of the time
-            it had been running by then, at most `patience` seconds.
         limit: rows at most in this transaction.
     """
-    # Not below zero, where the clock was set back in between.
-    had_run = func.greatest(extract("epoch", Worker.lease_expires_at - Job.started_at), 0)
-    overdue = extract("epoch", func.now() - Worker.lease_expires_at)
     lost = (
         select(Job.id)
         .join(Worker, Worker.id == Job.worker_id)
-        .where(
-            Job.state == State.RUNNING,
-            Worker.lease_expires_at < func.now(),
-            overdue > func.least(had_run * share, patience),
-            func.now() - func.pg_postmaster_start_time() > seconds(grace),
-        )
+        .where(Job.state == State.RUNNING, patience.is_over(grace))
         .limit(limit)
     )
     if judge is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from shlex import quote
@@ -13,9 +12,6 @@ from simcelery.describe.words import ago, compact, duration, many, named
 
 if TYPE_CHECKING:
     from simcelery.describe.story import Story
-
-# As `board.transitions.rescue` has them; a test compares.
-SHARE, PATIENCE = 0.05, 900.0
 
 
 @dataclass(frozen=True)
@@ -194,17 +190,11 @@ def _rescue(story: Story, worker: dict[str, Any]) -> str:
 
 
 def rescued_in(story: Story, worker: dict[str, Any]) -> float:
-    """Seconds until the job's worker is taken for lost; at most 0: it is due.
+    """Seconds until the job's worker is taken for lost; at most 0: it is due."""
+    from simcelery.board import patience
 
-    Patience grows with what would be thrown away, and a Postgres that has just started gives all workers
-    a lease to renew.
-    """
-    expired = worker["lease_expires_at"]
-    had_run = (expired - story.job.started_at).total_seconds() if story.job.started_at else 0.0
-    patience = max(min(SHARE * had_run, PATIENCE), 0.0)
-    due = expired + dt.timedelta(seconds=patience)
-    due = max(due, story.started_at + dt.timedelta(seconds=story.lease))
-    return float((due - story.now).total_seconds())
+    due = patience.over_at(worker["lease_expires_at"], story.job.started_at, story.started_at, story.lease)
+    return (due - story.now).total_seconds()
 
 
 def _over(story: Story, state: str) -> Iterator[Reason]:

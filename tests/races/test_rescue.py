@@ -6,8 +6,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import Connection
 
-from simcelery.board import engine, leases, transitions
+from simcelery.board import engine, leases, patience, transitions
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions import Claim, Finished, Report
 from tests.board_helpers import (
@@ -108,6 +109,7 @@ def test_what_is_needed_to_send_a_rescued_job_again_comes_with_it() -> None:
         (1000.0, 51.0, True),
         (36_000.0, 899.0, False),  # ten hours: 5 % would be half an hour; 15 minutes at most
         (36_000.0, 901.0, True),
+        (-5.0, 10.0, True),  # claimed just as the lease ended, or the clock was set back
     ],
 )
 def test_patience_grows_with_what_would_be_thrown_away(had_run: float, overdue: float, rescued: bool) -> None:
@@ -119,8 +121,19 @@ def test_patience_grows_with_what_would_be_thrown_away(had_run: float, overdue: 
         connection.exec_driver_sql(
             f"UPDATE jobs SET started_at = now() - make_interval(secs => {had_run + overdue})"
         )
+        told = told_of(connection, claimed.job_id)
         found = transitions.rescue(connection, grace=GRACE)
     assert [job.id for job in found] == ([claimed.job_id] if rescued else [])
+    assert told is rescued
+
+
+def told_of(connection: Connection, job_id: int) -> bool:
+    """Whether patience with a job is over as it is told of one."""
+    times = connection.exec_driver_sql(
+        "SELECT w.lease_expires_at, j.started_at, pg_postmaster_start_time(), now() "
+        f"FROM jobs j JOIN workers w ON w.id = j.worker_id WHERE j.id = {job_id}"
+    ).one()
+    return patience.over_at(*times[:3], GRACE) < times[3]
 
 
 def test_a_worker_that_renews_after_its_lease_had_lapsed_keeps_its_jobs() -> None:

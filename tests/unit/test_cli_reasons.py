@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import transitions
 from simcelery.board.fleet import Unserved, why_unserved
 from simcelery.board.states import State
 from simcelery.describe.attempt import late, what_became
-from simcelery.describe.reasons import PATIENCE, SHARE, reasons, rescued_in
+from simcelery.describe.reasons import reasons, rescued_in
 from simcelery.describe.story import Story
 from simcelery.describe.unserved import in_sentences
 from tests.unit.test_cli_rendering import NOW, job
@@ -47,11 +46,6 @@ def lost(ran: float, ago: float, **changes: Any) -> tuple[Story, dict[str, Any]]
     began = expired - dt.timedelta(seconds=ran)
     one = worker(lease_expires_at=expired)
     return story(job=job(state=State.RUNNING, started_at=began, pid=1), worker=one, **changes), one
-
-
-def test_patience_is_that_of_rescue() -> None:
-    defaults = transitions.rescue.__kwdefaults__
-    assert (defaults["share"], defaults["patience"]) == (SHARE, PATIENCE)
 
 
 @pytest.mark.parametrize(
