@@ -19,7 +19,7 @@ from simcelery.board.states import State
 
 # A client sends what it has just recorded; recovery does so only if that did not happen.
 CLIENTS_OWN = 2.0
-# A popped but not yet claimed message looks like a lost one, so patience doubles with every sending.
+# A popped but not yet claimed message looks like a lost one, so the wait doubles with every sending.
 RESEND_AFTER = 5.0
 RESEND_AFTER_AT_MOST = 600.0
 # Where Redis holds no message of the lane at all, few can be in hand, and workers may stand idle.
@@ -96,8 +96,8 @@ def overdue(
         at_most: how long at most a job is left alone after it was sent; seconds.
     """
     doubled = func.power(2, func.least(Job.publish_count, 30) - 1)  # from 1,025 on it would overflow
-    patience = func.least(RESEND_AFTER * doubled, at_most)
-    sent = _pending(lane).where(Job.published_at < func.now() - seconds(patience))
+    wait = func.least(RESEND_AFTER * doubled, at_most)
+    sent = _pending(lane).where(Job.published_at < func.now() - seconds(wait))
     return [from_row(row) for row in connection.execute(sent.order_by(Job.published_at).limit(limit))]
 
 

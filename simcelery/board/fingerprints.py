@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _TAIL = 1000  # so many jobs without a fingerprint are read at each look
 _STEP = 100_000  # fingerprints are written in a transaction
-_PATIENCE, _PAUSE = 5.0, 0.01  # with those who are recording, seconds
+_LONGEST_WAIT, _PAUSE = 5.0, 0.01  # with those who are recording, seconds
 _LOCK = 7_233_002
 
 _HASH = "hashtextextended({0}.workflow || ' ' || {0}.version, jsonb_hash_extended({0}.parameters, 0))"
@@ -125,7 +125,7 @@ def catch_up() -> None:
 def _all_recorded() -> bool:
     """Wait for those that are recording now; False: one takes too long."""
     recording = {one for (one,) in engine.one_round_trip(_RECORDING, {})}
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _LONGEST_WAIT
     while recording and time.monotonic() < deadline:
         time.sleep(_PAUSE)
         recording &= {one for (one,) in engine.one_round_trip(_RECORDING, {})}

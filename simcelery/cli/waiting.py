@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
 _HINT_AFTER = 5.0  # nothing has started by then: perhaps nobody is there to start it
-_PATIENCE = 300.0  # with a board that does not answer
+_LONGEST_OUTAGE = 300.0  # with a board that does not answer
 
 
 class Watch:
@@ -123,7 +123,7 @@ def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -
                 last_heard = time.monotonic()
             except ServiceError:
                 # A restart of Postgres is no reason to give up on jobs that go on all the same.
-                if before < 0 or time.monotonic() - last_heard > _PATIENCE:
+                if before < 0 or time.monotonic() - last_heard > _LONGEST_OUTAGE:
                     raise
             now = time.monotonic()
             if timeout is not None and now >= until:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_PATIENCE = 20.0  # seconds that a worker is given to end
+_LONGEST_WAIT = 20.0  # seconds that a worker is given to end
 
 
 def start(count: int, home: Path, into: list[subprocess.Popen[bytes]]) -> None:
@@ -37,7 +37,7 @@ def stop(workers: list[subprocess.Popen[bytes]]) -> None:
         worker.terminate()
     for worker in workers:
         try:
-            worker.wait(_PATIENCE)
+            worker.wait(_LONGEST_WAIT)
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.wait()

@@ -14,7 +14,7 @@ import psutil
 from simcelery.execution.processes import is_over
 
 # How long `end` goes on with SIGKILL (seconds): only a process that is stuck in the kernel outlives it.
-PATIENCE = 10.0
+LONGEST_WAIT = 10.0
 
 _TICK, _PAUSE, _FREEZES, _NAMES = 0.01, 0.25, 20, 6
 
@@ -49,16 +49,16 @@ class Ended:
         return text + (f"; {self.left} could not be ended" if self.left else "")
 
 
-def end(find: Find, grace: float, patience: float = PATIENCE) -> Ended:
+def end(find: Find, grace: float, longest: float = LONGEST_WAIT) -> Ended:
     """End all processes that `find` gives, and those that it gives while this goes on.
 
     Parameters:
         find: gives the processes; called again and again. What has ended may be among them, once.
         grace: seconds between SIGTERM and SIGKILL; not waited for any longer than needed.
-        patience: seconds after which it gives up, counted from the first SIGKILL.
+        longest: seconds after which it gives up, counted from the first SIGKILL.
     """
     hunt = _Hunt(find)
-    left = _kill(hunt, patience) if _terminate(hunt, time.monotonic() + grace) else 0
+    left = _kill(hunt, longest) if _terminate(hunt, time.monotonic() + grace) else 0
     names = Counter(hunt.names.values())
     return Ended(
         processes=len(hunt.names),
@@ -68,7 +68,7 @@ def end(find: Find, grace: float, patience: float = PATIENCE) -> Ended:
     )
 
 
-def end_for_certain(find: Find, grace: float, patience: float = PATIENCE) -> Ended:
+def end_for_certain(find: Find, grace: float, longest: float = LONGEST_WAIT) -> Ended:
     """As `end`; an exception that a signal's handler raises meanwhile does not leave processes behind.
 
     It takes away the rest of the grace, and is raised when the processes have been ended.
@@ -76,7 +76,7 @@ def end_for_certain(find: Find, grace: float, patience: float = PATIENCE) -> End
     interruption: BaseException | None = None
     for _ in range(10):  # an end, in case it is `find` that raises, each time
         try:
-            ended = end(find, grace, patience)
+            ended = end(find, grace, longest)
         except BaseException as error:
             interruption, grace = error, 0.0
         else:
@@ -135,9 +135,9 @@ def _terminate(hunt: _Hunt, until: float) -> bool:
     return False
 
 
-def _kill(hunt: _Hunt, patience: float) -> int:
+def _kill(hunt: _Hunt, longest: float) -> int:
     """How many are left when it gives up: 0 if none."""
-    until = time.monotonic() + patience
+    until = time.monotonic() + longest
     while found := _freeze(hunt):
         for process in found:
             if not is_over(process):

@@ -25,7 +25,7 @@ _HELPERS = (
 )
 _EXECUTORS = ("joblib.externals.loky.reusable_executor", "loky.reusable_executor")
 _AUTHENTICATION: Any = multiprocessing.process.AuthenticationString  # type: ignore[attr-defined]
-_PATIENCE = 2.0  # seconds until a helper that does not end is killed
+_LONGEST_WAIT = 2.0  # seconds until a helper that does not end is killed
 
 _of_the_worker: set[int] = set()
 
@@ -116,7 +116,7 @@ def _keepers() -> list[tuple[Any, str, str]]:
 
 
 def _await(pid: int) -> None:
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _LONGEST_WAIT
     with suppress(ChildProcessError):
         while os.waitpid(pid, os.WNOHANG) == (0, 0):
             if time.monotonic() > until:

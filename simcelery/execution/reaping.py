@@ -38,7 +38,7 @@ IGNORED = frozenset(
 )
 
 # With the grace, how long it may take at most (seconds).
-_PATIENCE = 25.0
+_LONGEST_WAIT = 25.0
 
 
 def main(token: str, grace: float) -> None:
@@ -49,7 +49,7 @@ def main(token: str, grace: float) -> None:
     pool = _listen(0)
     if pool is None:
         return
-    ended = ending.end(lambda: _leftovers(pool, token), grace, _PATIENCE)
+    ended = ending.end(lambda: _leftovers(pool, token), grace, _LONGEST_WAIT)
     if ended.processes:
         _say(f"simcelery: the worker is gone and left its jobs running: {ended}\n")
 

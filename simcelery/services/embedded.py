@@ -27,7 +27,7 @@ from simcelery.services.valkey import Valkey
 from simcelery.settings import Settings
 
 _START_TRIES = 5
-PORT_PATIENCE = 2.0
+LONGEST_WAIT_FOR_PORT = 2.0
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _ensure(server: Postgres | Valkey, login: Login, home: Path, memory: Memory,
     for _ in range(_START_TRIES):
         try:
             # A server that was just killed holds its port a little longer, and the URL should stay.
-            if not wait_until(lambda: port_is_free(login.port), PORT_PATIENCE):
+            if not wait_until(lambda: port_is_free(login.port), LONGEST_WAIT_FOR_PORT):
                 raise PortTakenError(f"port {login.port} is in use")
             server.start(login)
         except PortTakenError:

@@ -20,7 +20,7 @@ from simcelery.readable import json_text, line
 T = TypeVar("T")
 SILENT = "the board does not say"
 ROWS = 10  # of a table
-_PATIENCE = 2.0  # seconds
+_LONGEST_WAIT = 2.0  # seconds
 _LONGEST = 100  # characters in a cell
 
 
@@ -30,13 +30,13 @@ def look(ask: Callable[[Any], T]) -> T | None:
 
     def asking() -> None:
         with suppress(Exception), engine.begin() as connection:
-            engine.limit(connection, _PATIENCE / 2)
+            engine.limit(connection, _LONGEST_WAIT / 2)
             said.append(ask(connection))
 
     # A server that is stopped answers nothing, not even that the time is up.
     thread = threading.Thread(target=asking, daemon=True)
     thread.start()
-    thread.join(_PATIENCE)
+    thread.join(_LONGEST_WAIT)
     return said[0] if said else None
 
 

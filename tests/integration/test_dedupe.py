@@ -145,7 +145,7 @@ def test_a_job_that_was_being_recorded_meanwhile_is_found(
     """It has a smaller id than jobs whose fingerprints are written before it is there."""
     waits = threading.Event()
     pause = time.sleep
-    monkeypatch.setattr(fingerprints, "_PATIENCE", 60)
+    monkeypatch.setattr(fingerprints, "_LONGEST_WAIT", 60)
     monkeypatch.setattr(fingerprints.time, "sleep", lambda seconds: (waits.set(), pause(seconds)))
     with psycopg.connect(board.database_url) as slow:
         slow.execute("SELECT nextval('jobs_id_seq')")
@@ -166,7 +166,7 @@ def test_a_job_that_was_being_recorded_meanwhile_is_found(
 def test_whoever_takes_too_long_to_record_keeps_nobody_waiting(
     board: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fingerprints, "_PATIENCE", 0.1)
+    monkeypatch.setattr(fingerprints, "_LONGEST_WAIT", 0.1)
     with psycopg.connect(board.database_url) as slow:
         slow.execute("SELECT nextval('jobs_id_seq')")
         many = items(fingerprints._TAIL + 1)

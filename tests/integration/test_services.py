@@ -306,7 +306,7 @@ def test_a_lost_pid_file_does_not_lead_to_a_second_server(settings: Settings) ->
 def test_a_port_taken_meanwhile_is_left_to_its_new_owner(
     settings: Settings, seen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "PORT_PATIENCE", 0.1)
+    monkeypatch.setattr(embedded, "LONGEST_WAIT_FOR_PORT", 0.1)
     if not seen:
         monkeypatch.setattr(embedded, "port_is_free", lambda port: True)
     urls = services.up(settings)

@@ -205,7 +205,7 @@ def test_the_window_bounds_what_redis_holds_and_recovery_feeds_the_rest(messages
         settings.override({"publish_window": 2000})
 
 
-def test_lost_messages_are_sent_again_after_their_patience(messages: redis.Redis) -> None:
+def test_lost_messages_are_sent_again_after_a_while(messages: redis.Redis) -> None:
     jobs = w.submit_many({"x": i} for i in range(3))
     messages.flushdb()
     assert republish.tick() == (0, 0)  # too soon: they may just be being claimed
@@ -216,7 +216,7 @@ def test_lost_messages_are_sent_again_after_their_patience(messages: redis.Redis
     messages.flushdb()
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET published_at = now() - interval '6 s'")
-    assert republish.tick() == (0, 0)  # the second time patience is 10 s
+    assert republish.tick() == (0, 0)  # the second time it waits for 10 s
     assert all(job.state == "pending" for job in jobs)
 
 

@@ -348,7 +348,7 @@ def test_it_gives_up_on_what_cannot_be_ended() -> None:
             raise psutil.AccessDenied(self.pid)
 
     began = time.monotonic()
-    ended = end(lambda: [Deaf(os.getpid())], grace=0.1, patience=0.5)
+    ended = end(lambda: [Deaf(os.getpid())], grace=0.1, longest=0.5)
     assert 0.6 <= time.monotonic() - began < 5
     assert (ended.processes, ended.killed, ended.left) == (1, 1, 1)
     assert str(ended).endswith("; 1 could not be ended")

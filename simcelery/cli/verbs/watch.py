@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _ON_TERMINAL, _IN_LOGS = 2.0, 10.0  # seconds between two looks, unless --every says otherwise
 _HINT_AFTER = 5.0  # nothing has started by then: perhaps nobody is there to start it
-_PATIENCE = 300.0  # with a board that does not answer
+_LONGEST_OUTAGE = 300.0  # with a board that does not answer
 
 
 @command(
@@ -90,7 +90,7 @@ def _follow(progress: Progress, draw: Draw, every: float, forever: bool) -> None
                 hint = _hint()
         except ServiceError as error:
             # A restart of Postgres is no reason to give up on jobs that go on all the same.
-            if time.monotonic() - (heard or -_PATIENCE) > _PATIENCE:
+            if time.monotonic() - (heard or -_LONGEST_OUTAGE) > _LONGEST_OUTAGE:
                 raise
             trouble = str(error)
         draw(progress, trouble or (hint if progress.idle else ""))

@@ -49,7 +49,7 @@ def of_spool(settings: Settings) -> Iterator[Check]:
 
 
 def of_grace(settings: Settings) -> Iterator[Check]:
-    """Whether a worker ends before its supervisor loses patience."""
+    """Whether a worker ends before its supervisor kills it."""
     needed = settings.shutdown_grace + settings.kill_grace
     if needed > _SUPERVISORS:
         found = f"a worker may need {duration(needed)} to end (shutdown_grace + kill_grace)"

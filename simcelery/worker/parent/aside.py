@@ -8,7 +8,7 @@ from collections.abc import Callable
 from simcelery.worker.ticker import Ticker
 
 # Who asks waits so long (seconds) for the end: what is quick comes one after the other, on one connection.
-_PATIENCE = 1.0
+_LONGEST_WAIT = 1.0
 
 
 class Aside:
@@ -25,7 +25,7 @@ class Aside:
         """Begin, and wait a little for the end."""
         self._ended.clear()
         self._ticker.stir()
-        self._ended.wait(_PATIENCE)
+        self._ended.wait(_LONGEST_WAIT)
 
     def _act(self) -> None:
         self._ticker.rest()
