@@ -17,11 +17,11 @@ from simcelery.board.states import State
 from simcelery.cli import output
 from simcelery.cli.output import Column, show_table
 from simcelery.cli.verbs import workers
-from simcelery.cli.verbs.workflows import schema_rows
 from simcelery.describe import words
 from simcelery.describe.checks.servers import older
 from simcelery.describe.job import KEYS, as_json, in_brief, summary
 from simcelery.describe.plain import plain
+from simcelery.describe.workflow import schema_rows
 from simcelery.errors import EncodingError
 from simcelery.urls import masked
 from simcelery.workflows.encoding import decode, encode

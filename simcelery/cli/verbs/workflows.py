@@ -10,8 +10,8 @@ import click
 from simcelery.cli.completions import workflow_names
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, heading, note, say, show_facts, show_ids, show_json, show_table
-from simcelery.describe.plain import plain
 from simcelery.describe.words import duration
+from simcelery.describe.workflow import as_json, schema_rows
 from simcelery.errors import ServiceError, SimceleryError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def workflows(name: str | None, output: Output) -> None:
     here, on_board = local(), registered()
     names = sorted({*here, *on_board})
     if name is not None:
-        found = describe(name, here.get(name), on_board.get(name))
+        found = as_json(name, here.get(name), on_board.get(name))
         if output == "json":
             show_json(found)
         elif output == "quiet":
@@ -38,7 +38,7 @@ def workflows(name: str | None, output: Output) -> None:
         else:
             _show_one(found, here.get(name))
         return
-    found_all = [describe(each, here.get(each), on_board.get(each)) for each in names]
+    found_all = [as_json(each, here.get(each), on_board.get(each)) for each in names]
     if output == "json":
         show_json(found_all)
     elif output == "quiet":
@@ -77,44 +77,6 @@ def registered() -> dict[str, Entry]:
         return {}
 
 
-def describe(name: str, here: Definition | None, on_board: Entry | None) -> dict[str, Any]:
-    """One workflow as JSON; what is found here wins.
-
-    Raises:
-        UnknownWorkflowError: it is neither here nor on the board.
-    """
-    from simcelery.settings import get_settings
-    from simcelery.workflows import registry
-
-    if here is None and on_board is None:
-        registry.get(name)
-    known = [where for where, found in (("here", here), ("board", on_board)) if found]
-    if here is not None:
-        return {
-            "name": name,
-            "description": here.description,
-            "queue": here.queue or get_settings().default_queue,
-            "version": here.version,
-            "known": known,
-            "options": {
-                option: getattr(here, option)
-                for option in ("priority", "max_attempts", "max_losses", "time_limit", "soft_time_limit")
-            },
-            "parameters": here.parameters.json_schema(),
-        }
-    assert on_board is not None
-    entry = on_board
-    return {
-        "name": name,
-        "description": entry.description,
-        "queue": entry.queue,
-        "version": entry.version,
-        "known": known,
-        "options": entry.options,
-        "parameters": entry.parameters,
-    }
-
-
 def _show_one(found: dict[str, Any], here: Definition | None) -> None:
     heading(found["name"])
     text = inspect.getdoc(here.function) if here else found["description"]
@@ -134,20 +96,4 @@ def _show_one(found: dict[str, Any], here: Definition | None) -> None:
     show_table(
         [Column("parameter", middle=True), Column("type", wrapped=True), Column("default", wrapped=True)],
         rows,
-    )
-
-
-def schema_rows(schema: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, type and default of each parameter of a JSON schema."""
-    return [
-        (name, _schema_type(entry), repr(plain(entry["default"])) if "default" in entry else "")
-        for name, entry in schema.get("properties", {}).items()
-    ]
-
-
-def _schema_type(entry: dict[str, Any]) -> str:
-    if "anyOf" in entry and "description" not in entry:
-        return " or ".join(_schema_type(one) for one in entry["anyOf"])
-    return str(
-        entry.get("type") or entry.get("$ref", "").rpartition("/")[2] or entry.get("description") or "any"
     )
