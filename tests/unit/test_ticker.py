@@ -68,6 +68,16 @@ def test_it_can_be_woken_and_stopped_long_before_its_next_turn(started: Callable
         turns.wait(number)
 
 
+def test_a_wake_is_worth_one_turn(started: Callable[..., Ticker]) -> None:
+    turns, other = Turns(), Turns()
+    ticker = started(turns, NEVER)
+    ticker.wake()
+    turns.wait(1)
+    started(other, 0.001)
+    other.wait(20)
+    assert turns.count == 1
+
+
 def test_it_does_not_begin_with_a_turn(started: Callable[..., Ticker]) -> None:
     first, other = Turns(), Turns()
     started(first, NEVER)
@@ -100,8 +110,9 @@ def test_one_that_rests_takes_no_turns_until_it_is_stirred(started: Callable[...
     rested_at = turns.count
     other.wait(40)
     assert turns.count == rested_at
+    turns.also = lambda: None
     ticker.stir()
-    turns.wait(rested_at + 1)
+    turns.wait(rested_at + 3)
 
 
 def test_signals_are_left_to_the_main_thread(started: Callable[..., Ticker]) -> None:
