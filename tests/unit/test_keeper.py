@@ -491,6 +491,7 @@ def test_a_job_that_nobody_here_runs_is_lost_when_two_renewals_say_so(worker: Wo
     [(job, report)] = worker.at(3.0)
     assert (job, report.ending) == (running.task_id, Ending.LOST)
     assert report.error_message == "the pool child that ran it is gone"
+    assert not child.told()  # it does something else by now
 
 
 @pytest.mark.parametrize("why", ["another worker's", "a slice of a child"])

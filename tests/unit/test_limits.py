@@ -63,6 +63,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     board: dict[str, Any] = {"anything": True, "asked": 0}
 
     def anything_left(connection: None, queues: list[str], workflows: list[str]) -> bool:
+        assert (queues, workflows) == (["default"], ["w"])
         board["asked"] += 1
         if board["anything"] is None:
             raise BoardUnreachableError("away")

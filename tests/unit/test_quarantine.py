@@ -44,13 +44,16 @@ class Board:
         return sorted(self.succeed_elsewhere & set(names))
 
     def quarantine(self, _: None, me: Registration, workflows: list[str], note: str) -> bool:
+        assert (me, workflows, note[:14]) == (ME, ["w"], "in quarantine:")
         return self.may_spare
 
     def hand_back(self, _: None, failed: frozenset[uuid.UUID], me: Registration) -> list[object]:
+        assert me == ME
         self.handed_back.append(set(failed))
         return []
 
     def elsewhere(self, _: None, failed: frozenset[uuid.UUID], worker_id: int) -> bool:
+        assert (set(failed), worker_id) == (self.handed_back[-1], 1)
         return self.failed_elsewhere
 
 

@@ -119,6 +119,25 @@ def test_what_a_flush_could_not_write_is_written_later_and_once(board: Board, he
     assert (board.written, board.back) == ([[1]], [[3, 4]])
 
 
+def test_what_succeeds_while_a_flush_fails_is_kept_beside_what_it_could_not_write(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = [claim(1), claim(2)]
+    held = Slice(claims)
+    held.keep(outcome(next(held)))
+    next(held)
+
+    def fails_slowly(outcomes: Sequence[Outcome]) -> None:
+        held.keep(outcome(claims[1]))
+        raise BoardUnreachableError("away")
+
+    with monkeypatch.context() as during:
+        during.setattr(recording, "write_all", fails_slowly)
+        held.flush()
+    held.close()
+    assert sorted(number for some in board.written for number in some if number) == [1, 2]
+
+
 def test_what_went_back_before_postgres_was_gone_does_not_go_back_again(
     board: Board, held: Slice, monkeypatch: pytest.MonkeyPatch
 ) -> None:

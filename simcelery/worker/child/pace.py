@@ -42,4 +42,4 @@ def fill(workflow: str) -> int:
     known = _measured.get(workflow)
     if known is None or known.mean >= _SHORT:
         return 1
-    return max(1, min(_MOST, int(SLICE / max(known.mean, 1e-6)), _GROWTH * known.jobs))
+    return min(_MOST, int(SLICE / max(known.mean, 1e-6)), _GROWTH * known.jobs)
