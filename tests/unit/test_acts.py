@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from simcelery.maintenance.act import Act
 from simcelery.maintenance.acts import ACTS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -15,6 +18,16 @@ def test_the_documentation_lists_the_acts_as_they_are() -> None:
     rows = re.findall(r"^ *\| (\w+) \| (\d+) × `tick_every` \| (.*) \|$", page, re.MULTILINE)
     assert rows == [(act.name, f"{act.every:g}", act.does) for act in ACTS]
     assert f"recovery: {' · '.join(act.name for act in ACTS)} " in page
+
+
+@pytest.mark.parametrize("page", ["glossary.md", "order-board.md", "reference.md"])
+def test_whoever_names_the_acts_names_all_of_them(page: str) -> None:
+    assert ", ".join(act.name for act in ACTS) in (DOCS / page).read_text()
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.name)
+def test_the_glossary_knows_each_act(act: Act) -> None:
+    assert f"**{act.name}**: the act of recovery that" in (DOCS / "glossary.md").read_text()
 
 
 def test_names_and_counts_are_each_used_once() -> None:
