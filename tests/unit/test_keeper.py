@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from simcelery.board import transitions
 from simcelery.board.leases import Account, Registration
 from simcelery.board.states import Cause, Ending, State
 from simcelery.board.transitions import Guard, Report
@@ -30,6 +31,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 ME = Registration(1, uuid.uuid4())
 GRACE, KILL_GRACE, SLACK = 30.0, 5.0, 1.0
+
+
+def was_told(pid: int) -> bool:
+    """Whether a process that holds SIGTERM back was sent it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [pending] = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd")]
+    return bool(int(pending, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 class Child:
@@ -82,9 +90,7 @@ class Child:
 
     def told(self) -> bool:
         """Whether it was sent SIGTERM."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        [pending] = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd")]
-        return bool(int(pending, 16) >> (signal.SIGTERM - 1) & 1)
+        return was_told(self.pid)
 
     def killed(self) -> bool:
         """Whether it was sent SIGKILL, and so is dead."""
@@ -114,6 +120,7 @@ class Worker:
         self._now = self._start
         self.keeper = Keeper(self.slots, self.settings, ME, clock=lambda: self._now)
         self.away = False
+        self.guards: list[Guard] = []
         self.written: list[tuple[uuid.UUID, Report]] = []
         self.released: list[tuple[int, uuid.UUID]] = []
 
@@ -127,6 +134,9 @@ class Worker:
     def write(self, guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
         if self.away:
             raise BoardUnreachableError("away")
+        self.guards.append(guard)
+        if claim_id is not None:  # whatever is written is fenced
+            assert guard.compare(transitions.by_claim(job, claim_id))
         self.written.append((job, report))
 
     def release(self, me: Registration, pid: int, running: uuid.UUID) -> None:
@@ -393,6 +403,8 @@ def test_a_death_that_no_slot_tells_of_is_known_by_worker_and_pid(worker: Worker
     [(job, report)] = worker.at(0.0)
     assert (job, report.ending) == (task_id, Ending.LOST)
     assert worker.released == []
+    [guard] = worker.guards
+    assert guard.compare(transitions.by_child(task_id, ME, child.pid))
 
 
 def test_a_child_that_is_reported_dead_and_lives_is_left_alone(worker: Worker, child: Child) -> None:
@@ -547,17 +559,32 @@ def test_at_the_end_what_the_pool_left_is_ended(worker: Worker, child: Child) ->
     assert (job, report.cause) == (running.task_id, Cause.TIME_LIMIT)
 
 
-def test_a_process_that_the_attempt_started_is_told_and_killed_with_it(worker: Worker, child: Child) -> None:
+def started_by(worker: Worker, running: Running) -> int:
+    """A process with the attempt's mark, which does not follow SIGTERM; its pid."""
+    mark = worker.slots.mark(running.job_id, running.attempt)
+    pid = os.fork()
+    if pid == 0:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        os.execve("/bin/sleep", ["sleep", "600"], {processes.MARK: mark})
+    wait_until(lambda: pid in [one.pid for one in processes.members(running.pid, mark)], 10, 0.001)
+    return pid
+
+
+def test_what_the_attempt_started_is_told_and_killed_with_it(worker: Worker, child: Child) -> None:
     running = child.runs(limit=60.0)
-    started = os.fork()
-    if started == 0:
-        os.execve(
-            "/bin/sh",
-            ["sh", "-c", "trap '' TERM; while :; do sleep 600; done"],
-            {processes.MARK: worker.slots.mark(running.job_id, running.attempt), "PATH": "/usr/bin:/bin"},
-        )
-    wait_until(lambda: any(one.pid == started for one in worker.keeper._processes(running)), 10, 0.01)
+    started = started_by(worker, running)
     worker.at(61.0)
-    assert child.slot.order_processes >= 1
+    assert child.slot.order_processes == 1
+    assert was_told(started)
     worker.at(100.0)
-    assert os.WIFSIGNALED(os.waitpid(started, 0)[1])
+    assert os.WTERMSIG(os.waitpid(started, 0)[1]) == signal.SIGKILL
+
+
+def test_a_dead_child_is_not_written_before_what_it_started_is_gone(worker: Worker, child: Child) -> None:
+    running = child.runs()
+    started = started_by(worker, running)
+    worker.keeper.child_died(str(running.task_id), child.dies(), "exited")
+    assert worker.at(0.0) == worker.at(KILL_GRACE - 1.0) == []
+    assert was_told(started)
+    assert len(worker.at(KILL_GRACE + 0.1)) == 1
+    assert os.WTERMSIG(os.waitpid(started, 0)[1]) == signal.SIGKILL

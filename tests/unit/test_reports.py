@@ -14,6 +14,7 @@ from simcelery import Fail, Retry
 from simcelery.board.slices import Outcome
 from simcelery.board.states import Cause, Ending, State
 from simcelery.board.transitions import Claim, Finished, Report
+from simcelery.errors import SubmissionInterruptedError
 from simcelery.worker import slots as module_of_slots
 from simcelery.worker.outcomes import endings, failure, reports
 from simcelery.worker.slots import Order, Slots
@@ -152,6 +153,34 @@ def test_a_time_limit_is_named(soft: float | None, said: str) -> None:
     assert report.error_message == f"it ran longer than its time limit of {said}"
 
 
+def test_a_submission_that_a_time_limit_interrupted_is_a_time_limit() -> None:
+    interrupted = SubmissionInterruptedError("1 of 2 is recorded")
+    assert describe(interrupted).cause is Cause.ERROR
+    interrupted.__cause__ = SoftTimeLimitExceeded()
+    assert describe(interrupted).cause is Cause.TIME_LIMIT
+    other = ValueError("x")
+    other.__cause__ = SoftTimeLimitExceeded()
+    assert describe(other).cause is Cause.ERROR
+
+
+def test_a_traceback_begins_with_the_workflows_own_frame() -> None:
+    ours: dict[str, Any] = {"__name__": "simcelery.worker.child.attempt", "function": raised_in_a_workflow}
+    exec(compile("def call():\n    function()", "attempt.py", "exec"), ours)
+    with pytest.raises(ValueError, match="diverged") as caught:
+        ours["call"]()
+    frames = caught.value.__traceback__
+    assert frames is not None
+    report = describe(caught.value.with_traceback(frames.tb_next))
+    text = failure.traceback_of(caught.value.with_traceback(frames.tb_next))
+    assert "raised_in_a_workflow" in text
+    assert "attempt.py" not in text
+    assert report.error_message == "diverged"
+
+
+def raised_in_a_workflow() -> None:
+    raise ValueError("diverged")
+
+
 class Unreadable(Exception):
     """Its own code breaks."""
 
@@ -167,8 +196,9 @@ class Unreadable(Exception):
         (ValueError("x" * 5000), "x" * 4000),
         (Unreadable(), "(its message cannot be read: KeyError)"),
         (Retry(), "asked to be tried again"),
+        (ValueError(), ""),
     ],
-    ids=["NUL", "surrogate", "long", "unreadable", "retry"],
+    ids=["NUL", "surrogate", "long", "unreadable", "retry", "nothing"],
 )
 def test_whatever_an_error_says_can_be_recorded(error: BaseException, said: str) -> None:
     report = describe(error)
@@ -260,6 +290,21 @@ def test_many_ends_within_a_second_are_counted(log: Log) -> None:
     log.now += 1.5
     endings.flush()
     assert log.lines() == ["1,480 w jobs succeeded in 1.5 s"]
+
+
+def test_each_kind_of_end_and_each_workflow_is_counted_for_itself(log: Log) -> None:
+    report = Report(ending=Ending.FAILED, error_message="boom")
+    for number in range(30):
+        endings.succeeded(success(number))
+        for workflow, state in (("w", State.SUCCEEDED), ("w", State.FAILED), ("v", State.FAILED)):
+            endings.ended(Finished(number, uuid.uuid4(), state, 1, workflow, 2.0), report)
+    log.lines()
+    endings.flush(last=True)
+    assert log.lines() == [
+        "50 w jobs succeeded in 0.0 s",
+        "25 w jobs failed in 0.0 s",
+        "25 v jobs failed in 0.0 s",
+    ]
 
 
 def test_after_a_crowded_second_the_next_is_counted_from_its_first_job(log: Log) -> None:
