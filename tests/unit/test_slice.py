@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,11 @@ from simcelery.board.states import Ending
 from simcelery.board.transitions import Claim, Report
 from simcelery.errors import BoardUnreachableError
 from simcelery.worker import slots as module_of_slots
-from simcelery.worker.child import claiming, leaving, pace
+from simcelery.worker.child import claiming, leaving, pace, slicing
 from simcelery.worker.child.slicing import Slice
 from simcelery.worker.outcomes import recording
 from simcelery.worker.slots import Slots
+from simcelery.workflows.definition import Definition
 
 
 @dataclass
@@ -197,3 +199,28 @@ def test_unbegun_jobs_are_left_to_recovery_where_the_worker_ends_first(
     board.away = True
     held.close()
     assert "4 jobs that were not begun are left to recovery" in caplog.text
+
+
+# --- how many others are asked for -----------------------------------------------------------------
+
+
+def simulate() -> None:
+    """A workflow."""
+
+
+@pytest.mark.parametrize(
+    ("options", "max_jobs", "more"),
+    [({}, None, 24), ({"slices": False}, None, 0), ({}, 5, 0)],
+    ids=["short jobs", "slices=False", "--max-jobs"],
+)
+def test_short_jobs_travel_together_unless_they_may_not_or_are_counted(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], max_jobs: int | None, more: int
+) -> None:
+    monkeypatch.setattr(pace, "_measured", {})
+    definition = Definition(simulate, **options)
+    for _ in range(1000):
+        pace.note(definition.name, 0.01)
+    monkeypatch.setattr(module_of_slots, "shared", Slots(max_jobs))
+    assert slicing._more(definition) == more
+    monkeypatch.setattr(module_of_slots, "shared", None)  # not in a pool
+    assert slicing._more(definition) == 0
