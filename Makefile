@@ -15,10 +15,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install $(shell test -t 2 || echo --quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak clean
+.PHONY: help demo test check bench soak mutants clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: .venv/.demo ## Compute the equations of state of seven metals on two real workers (ARGS='--keep')
 	$(BIN)/simcelery demo $(ARGS)
@@ -38,8 +38,11 @@ bench: .venv/.bench ## Measure everything beside plain Celery, in 20 minutes (AR
 soak: .venv/.test ## Break things at random for half an hour, then audit every job (ARGS='--minutes 2 --seed 7')
 	$(BIN)/python -m tests.soak.soak $(ARGS)
 
+mutants: .venv/.mutants ## Break lines on purpose and name those that no test notices, in 20 minutes at most
+	$(BIN)/python -m tests.mutants $(ARGS)
+
 clean: ## Remove .venv, caches and builds; servers and their data in the home folder stay
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist mutants *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -f simcelery-demo.png
 	find simcelery tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -53,6 +56,11 @@ clean: ## Remove .venv, caches and builds; servers and their data in the home fo
 	@echo "installing simcelery[test] into .venv: once, some minutes"
 	@$(PIP) --editable '.[test]'
 	@touch .venv/.demo $@
+
+.venv/.mutants: pyproject.toml | .venv/bin/python
+	@echo "installing simcelery[mutants] into .venv: once, some minutes"
+	@$(PIP) --editable '.[mutants]'
+	@touch .venv/.demo .venv/.test $@
 
 .venv/.bench: pyproject.toml | .venv/bin/python
 	@echo "installing simcelery[bench] into .venv: once, some minutes"

@@ -52,6 +52,7 @@ class Child:
         self.pid = os.fork()
         if self.pid == 0:
             with suppress(BaseException):
+                signal.alarm(120)  # if nobody ends it
                 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
                 os.write(written, b"x")
                 while True:
@@ -565,7 +566,7 @@ def started_by(worker: Worker, running: Running) -> int:
     pid = os.fork()
     if pid == 0:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-        os.execve("/bin/sleep", ["sleep", "600"], {processes.MARK: mark})
+        os.execve("/bin/sleep", ["sleep", "120"], {processes.MARK: mark})
     wait_until(lambda: pid in [one.pid for one in processes.members(running.pid, mark)], 10, 0.001)
     return pid
 
