@@ -20,9 +20,11 @@ from simcelery.board.states import Cause, Ending, State
 from simcelery.board.transitions import Guard, Report
 from simcelery.errors import BoardUnreachableError
 from simcelery.execution import memory, processes
+from simcelery.execution.ending import Ended
 from simcelery.settings import Settings
-from simcelery.worker.outcomes import recording
-from simcelery.worker.parent import chores
+from simcelery.worker import folders
+from simcelery.worker.outcomes import recording, spool
+from simcelery.worker.parent import chores, keeper
 from simcelery.worker.parent.keeper import Keeper
 from simcelery.worker.slots import Order, Phase, Running, Slots
 from tests.waiting import wait_until
@@ -136,11 +138,13 @@ class Worker:
         if self.away:
             raise BoardUnreachableError("away")
         self.guards.append(guard)
-        if claim_id is not None:  # whatever is written is fenced
-            assert guard.compare(transitions.by_claim(job, claim_id))
+        # Whatever is written is fenced: by its claim, or where none is known by worker and pid.
+        assert ("pid" in str(guard)) is (claim_id is None)
+        assert claim_id is None or guard.compare(transitions.by_claim(job, claim_id))
         self.written.append((job, report))
 
     def release(self, me: Registration, pid: int, running: uuid.UUID) -> None:
+        assert me == ME
         self.released.append((pid, running))
 
 
@@ -443,6 +447,51 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_others(
     worker.keeper.child_died(str(child.runs().task_id), child.dies(), message)
     [(_, report)] = worker.at(0.0)
     assert report.cause is cause
+
+
+def test_an_outcome_in_the_spool_counts_more_than_the_death_after_it(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = child.runs()
+    delivered: list[tuple[object, ...]] = []
+
+    def deliver(*claim: object) -> bool:
+        delivered.append(claim)
+        return True
+
+    monkeypatch.setattr(spool, "deliver_claim", deliver)
+    worker.keeper.child_died(str(running.task_id), child.dies(), "exited")
+    assert worker.at(0.0) == []
+    assert delivered == [(worker.settings, running.task_id, running.claim_id)]
+
+
+def test_an_end_says_where_its_folder_is_and_what_could_not_be_ended(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "left_by", lambda *attempt: f"the folder of {attempt}")
+    monkeypatch.setattr(keeper, "end", lambda find, grace: Ended(processes=1, left=1, names=(("mpirun", 1),)))
+    running = child.runs(limit=60.0)
+    worker.at(61.0)
+    [(_, report)] = worker.at(100.0)
+    assert report.workdir == f"the folder of {(running.job_id, 1, running.claim_id)}"
+    message = report.error_message or ""
+    assert message.startswith("it ran longer than its time limit")
+    assert message.endswith("; 1 process ended (mpirun); 1 could not be ended")
+
+
+def test_an_end_that_finds_no_room_to_wait_in_is_found_again_by_the_accounts(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = child.runs(limit=60.0)
+    worker.at(61.0)
+    with monkeypatch.context() as full:
+        full.setattr(chores, "add", lambda key, action: False)
+        assert worker.at(100.0) == []
+    assert child.killed()
+    for seconds in (101.0, 102.0):
+        settle(worker, account(running))
+        worker.at(seconds)
+    assert [(job, report.ending) for job, report in worker.written] == [(running.task_id, Ending.LOST)]
 
 
 # --- accounts with the board -----------------------------------------------------------------------
