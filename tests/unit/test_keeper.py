@@ -449,6 +449,29 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_others(
     assert report.cause is cause
 
 
+def test_of_several_deaths_at_once_each_is_written(worker: Worker) -> None:
+    attempts = [child.runs() for child in worker.children]
+    unknown = uuid.uuid4()
+    worker.keeper.child_died(str(uuid.uuid4()), os.getpid(), "lives")
+    for child, running in zip(worker.children, attempts, strict=True):
+        worker.keeper.child_died(str(running.task_id), child.dies(), "exited")
+    worker.keeper.child_died(str(unknown), Child(worker.slots, 2).dies(), "exited")
+    written = worker.at(0.0)
+    assert {job for job, _ in written} == {unknown, *(running.task_id for running in attempts)}
+    assert {report.error_message for _, report in written} == {"exited"}
+    assert {running for _, running in worker.released} >= {running.claim_id for running in attempts}
+
+
+def test_a_cancel_says_how_many_processes_it_ended(worker: Worker, child: Child) -> None:
+    running = child.runs()
+    started = started_by(worker, running)
+    settle(worker, account(running, cancel_requested=True))
+    worker.at(0.0)
+    [(_, report)] = worker.at(100.0)
+    assert report.error_message == "ended by the cancel; 1 process that it had started"
+    os.waitpid(started, 0)
+
+
 def test_an_outcome_in_the_spool_counts_more_than_the_death_after_it(
     worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
