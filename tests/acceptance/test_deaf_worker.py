@@ -15,7 +15,7 @@ DEAF = """
 
 from celery.signals import worker_ready
 from simcelery.broker.transport import Channel
-from simcelery.worker import hearing
+from simcelery.worker.parent import hearing
 
 hearing.EVERY = 0.5
 
