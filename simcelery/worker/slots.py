@@ -134,7 +134,8 @@ class _Fields(ctypes.Structure):
 class _Header(ctypes.Structure):
     _fields_ = [
         ("acquitted_until", ctypes.c_double),
-        ("used", ctypes.c_int64),
+        # A byte for each slot that a child has ever taken. Of one number for all, a write may be lost.
+        ("taken", ctypes.c_uint8 * CAPACITY),
         ("closed", ctypes.c_uint8),
         ("draining", ctypes.c_uint8),
         ("broken", ctypes.c_uint8),
@@ -262,7 +263,10 @@ class Slots:
 
     def _used(self) -> list[_Fields]:
         """The slots up to the highest that a child has ever taken."""
-        return self._fields[: self._header.used]
+        return self._fields[: self._highest()]
+
+    def _highest(self) -> int:
+        return bytes(self._header.taken).rfind(1) + 1
 
     def busy(self) -> Iterator[Running]:
         """All attempts that run here now."""
@@ -276,7 +280,7 @@ class Slots:
 
     def of_pid(self, pid: int) -> Running | None:
         """The attempt of this pool child, or the last one before its death."""
-        of_dead = (_read(index, will) for index, will in enumerate(self._wills[: self._header.used]))
+        of_dead = (_read(index, will) for index, will in enumerate(self._wills[: self._highest()]))
         both = itertools.chain(self.busy(), filter(None, of_dead))
         return next((running for running in both if running.pid == pid), None)
 
@@ -302,12 +306,12 @@ class Slots:
 
     def holders(self) -> set[int]:
         """The pids of the children that may hold, or held when they died, more than their slots tell of."""
-        used = self._header.used
+        used = self._highest()
         return {one.pid for one in (*self._fields[:used], *self._wills[:used]) if one.holding}
 
     def bury(self, pid: int) -> None:
         """Its death is known, and what it held is seen to."""
-        for fields in (*self._used(), *self._wills[: self._header.used]):
+        for fields in (*self._used(), *self._wills[: self._highest()]):
             if fields.pid == pid:
                 fields.holding = 0
 
@@ -402,7 +406,7 @@ class Slot:
         """A claim is about to be made, or the next one of a slice to be begun."""
         fields = self._fields
         fields.phase = Phase.IDLE  # while the rest is written
-        self._header.used = max(self._header.used, self._number)
+        self._header.taken[self._number - 1] = 1
         fields.pid = os.getpid()
         fields.job_id = fields.attempt = 0
         fields.seed = -1

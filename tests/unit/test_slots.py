@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import time
 import uuid
@@ -13,6 +14,7 @@ import pytest
 
 from simcelery.worker import slots as module
 from simcelery.worker.slots import FAILURES_KEPT, QUICK, Order, Phase, Running, Slot, Slots, token_of
+from tests.waiting import within
 
 
 @pytest.fixture
@@ -451,3 +453,24 @@ def test_a_job_should_stop_when_anything_says_so(slots: Slots, mine: Slot, why: 
         case "drain":
             slots.drain()
     assert module.should_stop()
+
+
+def test_children_that_take_their_first_job_at_the_same_moment_are_all_seen() -> None:
+    fork = multiprocessing.get_context("fork")
+    reached = fork.RawArray("i", 2)
+    rounds = [Slots() for _ in range(1000)]
+
+    def child(index: int) -> None:
+        for number, slots in enumerate(rounds, 1):
+            slot = slots.slot(index)
+            reached[index] = number
+            while reached[1 - index] < number:
+                pass  # a lock would let them go on one after the other
+            slot.claiming(uuid.UUID(int=1), uuid.UUID(int=2))
+
+    children = [fork.Process(target=child, args=(index,)) for index in (0, 1)]
+    for one in children:
+        one.start()
+    for one in children:
+        one.join(within(60))
+    assert [len(list(slots.busy())) for slots in rounds] == [2] * len(rounds)
