@@ -17,6 +17,7 @@ from simcelery.worker.slots import Slots
 log = logging.getLogger(__name__)
 
 EVERY = 0.25  # seconds
+_REASON = "node"
 _LOOK_EVERY = 1.0  # seconds between two looks at the node's folders
 
 
@@ -42,6 +43,3 @@ class Node:
         self._slots.usable()
         if self._withdrawal.end(_REASON):
             log.warning("files can be written again: this worker goes on")
-
-
-_REASON = "node"
