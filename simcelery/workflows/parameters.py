@@ -29,11 +29,13 @@ from pydantic.warnings import ArbitraryTypeWarning
 
 from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.readable import short
-from simcelery.workflows.annotations import is_open, one_line, restorable, type_name, unstorable
+from simcelery.workflows.annotations import one_line, type_name
 from simcelery.workflows.encoding import JobRef, check_size, contains_job, decode, encode
 from simcelery.workflows.paths import Finder
 from simcelery.workflows.reading import Misread, is_word, misread, strict
+from simcelery.workflows.restoring import restorable
 from simcelery.workflows.sameness import difference
+from simcelery.workflows.storable import is_open, unstorable
 
 # A dataclass does not check its own fields, so instances are checked here and not first on a worker.
 _CONFIG = ConfigDict(
