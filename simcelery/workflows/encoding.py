@@ -31,7 +31,8 @@ import math
 import os
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from simcelery.errors import EncodingError, PayloadTooLargeError
@@ -75,6 +76,10 @@ class _Way:
     exact: bool = False
 
 
+# How the values of a class are written: from the value, its path, the way, and how deep it lies.
+_Form = Callable[[Any, str, _Way, int], Any]
+
+
 def encode(
     value: Any,
     path: str = "value",
@@ -105,39 +110,7 @@ def _encode(value: Any, path: str, way: _Way, depth: int) -> Any:
         raise _too_deep(path)
     if way.exact and (tag := tagged(value, lambda part: _encode(part, path, way, depth + 1))) is not None:
         return tag
-    match value:
-        case None | bool():
-            return value
-        case enum.Enum():
-            return _encode(value.value, path, way, depth + 1)
-        case str():
-            return _text(str.__str__(value), path)
-        case int():
-            return _integer(int(value), path)
-        case float():
-            return _float(float(value))
-        case list() | tuple():
-            return [_encode(item, f"{path}[{i}]", way, depth + 1) for i, item in enumerate(value)]
-        case dict():
-            return _mapping(value, path, way, depth)
-        case JobRef():
-            return {"$job": way.job(value)}
-        case set() | frozenset():
-            items = [_encode(item, f"{path}{{}}", way, depth + 1) for item in value]
-            return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
-        case complex():
-            return {"$complex": [_float(value.real), _float(value.imag)]}
-        case bytes() | bytearray() | memoryview():
-            return {"$bytes": base64.b64encode(value).decode()}
-        case dt.datetime() | dt.date() | dt.time():
-            return value.isoformat()
-        case dt.timedelta():
-            return value.total_seconds()
-        case uuid.UUID() | decimal.Decimal():
-            return str(value)
-        case os.PathLike():
-            return _text(absolute(os.fsdecode(value)), path)
-    return _object(value, path, way, depth)
+    return _form(value.__class__)(value, path, way, depth)
 
 
 def _too_deep(path: str) -> EncodingError:
@@ -299,6 +272,41 @@ def _numpy(value: Any, path: str, way: _Way, depth: int) -> Any:
     plain = value.tolist()
     items = _encode(plain, path, way, depth + 1)
     return {"$ndarray": items, "dtype": value.dtype.str, "shape": list(value.shape)}
+
+
+def _items(value: Sequence[Any], path: str, way: _Way, depth: int) -> Any:
+    return [_encode(item, f"{path}[{i}]", way, depth + 1) for i, item in enumerate(value)]
+
+
+def _set(value: Collection[Any], path: str, way: _Way, depth: int) -> Any:
+    items = [_encode(item, f"{path}{{}}", way, depth + 1) for item in value]
+    return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+
+
+# A class is written in the first form that fits it: a bool is an int too, and an enum may be text.
+_FORMS: tuple[tuple[type | tuple[type, ...], _Form], ...] = (
+    ((type(None), bool), lambda value, *_: value),
+    (enum.Enum, lambda value, path, way, depth: _encode(value.value, path, way, depth + 1)),
+    (str, lambda value, path, *_: _text(str.__str__(value), path)),
+    (int, lambda value, path, *_: _integer(int(value), path)),
+    (float, lambda value, *_: _float(float(value))),
+    ((list, tuple), _items),
+    (dict, _mapping),
+    (JobRef, lambda value, path, way, depth: {"$job": way.job(value)}),
+    ((set, frozenset), _set),
+    (complex, lambda value, *_: {"$complex": [_float(value.real), _float(value.imag)]}),
+    ((bytes, bytearray, memoryview), lambda value, *_: {"$bytes": base64.b64encode(value).decode()}),
+    ((dt.datetime, dt.date, dt.time), lambda value, *_: value.isoformat()),
+    (dt.timedelta, lambda value, *_: value.total_seconds()),
+    ((uuid.UUID, decimal.Decimal), lambda value, *_: str(value)),
+    (os.PathLike, lambda value, path, *_: _text(absolute(os.fsdecode(value)), path)),
+    (object, _object),
+)
+
+
+@lru_cache(maxsize=1000)
+def _form(cls: type) -> _Form:
+    return next(form for classes, form in _FORMS if issubclass(cls, classes))
 
 
 def decode(value: Any, job: Callable[[int], Any] | None = None) -> Any:

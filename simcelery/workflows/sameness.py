@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import datetime as dt
 import decimal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -89,28 +89,44 @@ def _same(one: Any, other: Any, open: bool) -> bool:
         return plain and not isinstance(one, bool) and bool(one == other)
     if _is_numpy(one):
         return _same_arrays(one, other)
-    match one:
-        case float():
-            return bool(one.hex() == other.hex())
-        case complex():
-            return _same(one.real, other.real, open) and _same(one.imag, other.imag, open)
-        case decimal.Decimal():
-            return str(one) == str(other)
-        case dt.datetime() | dt.time():
-            return one.replace(tzinfo=None) == other.replace(tzinfo=None) and _same_place(one, other)
-        case set() | frozenset():
-            kinds = {item: type(item) for item in other}
-            return len(one) == len(other) and all(kinds.get(item) is type(item) for item in one)
-        case collections.deque():
-            return one.maxlen == other.maxlen and difference(list(one), list(other), "", open=open) is None
-        case Mapping():
-            return bool(one == other)
-    if dict_method(type(one)):
+    return next(same(one, other, open) for classes, same in _COMPARED if isinstance(one, classes))
+
+
+def _same_sets(one: Any, other: Any, open: bool) -> bool:
+    kinds = {item: type(item) for item in other}
+    return len(one) == len(other) and all(kinds.get(item) is type(item) for item in one)
+
+
+def _same_moment(one: Any, other: Any, open: bool) -> bool:
+    return bool(one.replace(tzinfo=None) == other.replace(tzinfo=None)) and _same_place(one, other)
+
+
+def _same_deques(one: Any, other: Any, open: bool) -> bool:
+    return one.maxlen == other.maxlen and difference(list(one), list(other), "", open=open) is None
+
+
+def _equal(one: Any, other: Any, open: bool) -> bool:
+    if dict_method(type(one)) and not isinstance(one, Mapping):
         return bool(encode(one) == encode(other))
     try:
         return bool(one == other)
     except Exception:  # its own code
         return False
+
+
+# How two values of one class are compared: as the first that fits says.
+_COMPARED: tuple[tuple[type | tuple[type, ...], Callable[[Any, Any, bool], bool]], ...] = (
+    (float, lambda one, other, open: one.hex() == other.hex()),
+    (
+        complex,
+        lambda one, other, open: _same(one.real, other.real, open) and _same(one.imag, other.imag, open),
+    ),
+    (decimal.Decimal, lambda one, other, open: str(one) == str(other)),
+    ((dt.datetime, dt.time), _same_moment),
+    ((set, frozenset), _same_sets),
+    (collections.deque, _same_deques),
+    (object, _equal),
+)
 
 
 def _same_place(one: Any, other: Any) -> bool:
