@@ -16,11 +16,12 @@ from _report import Figure, main
 from sqlalchemy import Connection
 
 from simcelery import settings
-from simcelery.board import engine, leases, migrate, queries, slices, summaries
-from simcelery.board.queries import Filter, JobRow
-from simcelery.board.slices import Outcome, Wanted
+from simcelery.board import engine, leases, migrate, reads, transitions
+from simcelery.board.reads import summaries
+from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.board.states import Ending
-from simcelery.board.transitions import Report
+from simcelery.board.transitions.claim import Outcome, Wanted
+from simcelery.board.transitions.finish import Report
 from simcelery.cli.verbs.stats import intervals_of
 
 # As a board looks after a while: nearly all succeeded, a few did not, the newest wait.
@@ -83,7 +84,7 @@ class Board:
                 version="0",
                 lease=3600.0,
             )
-            self.waiting = queries.jobs(connection_, Filter(states=["pending"]), newest=False)
+            self.waiting = reads.jobs(connection_, Filter(states=["pending"]), newest=False)
 
     def use(self) -> None:
         """From now on `simcelery` in this process means this board."""
@@ -112,11 +113,11 @@ class Board:
             job.task_id, job.workflow, claim_id, *self.worker, 1, job.queue, more=more, durable=False
         )
         with self.timed(f"claim{what}"):
-            claimed = slices.claim(wanted)
+            claimed = transitions.claim(wanted)
         report = Report(ending=Ending.SUCCEEDED, result=1)
         outcomes = [Outcome(one.task_id, one.claim_id, report, one.job_id) for one in claimed]
         with self.timed(f"finish{what}"):
-            done = slices.succeed(outcomes, 0.0)
+            done = transitions.succeed(outcomes, 0.0)
         taken = {claim.job_id for claim in claimed}
         assert done == taken
         assert len(taken) == more + 1
@@ -130,10 +131,10 @@ def stats(connection: Connection) -> None:
 
 
 QUESTIONS: dict[str, Callable[[Connection], object]] = {
-    "list": lambda connection: queries.jobs(connection, Filter(), limit=20),
-    "list --state failed": lambda connection: queries.jobs(connection, Filter(states=["failed"]), limit=20),
-    "list --tag": lambda connection: queries.jobs(connection, Filter(tags=["tag7"]), limit=20),
-    "status": lambda connection: queries.counts_by_workflow(connection, Filter()),
+    "list": lambda connection: reads.jobs(connection, Filter(), limit=20),
+    "list --state failed": lambda connection: reads.jobs(connection, Filter(states=["failed"]), limit=20),
+    "list --tag": lambda connection: reads.jobs(connection, Filter(tags=["tag7"]), limit=20),
+    "status": lambda connection: reads.counts_by_workflow(connection, Filter()),
     "stats": stats,
 }
 

@@ -32,11 +32,11 @@ from _report import Figure, main, number
 from sqlalchemy import text
 
 from simcelery import services
-from simcelery.board import engine, leases, slices
+from simcelery.board import engine, leases, transitions
 from simcelery.board.leases import Registration
-from simcelery.board.slices import Outcome, Wanted
 from simcelery.board.states import Ending
-from simcelery.board.transitions import Claim, Report
+from simcelery.board.transitions.claim import Outcome, Wanted
+from simcelery.board.transitions.finish import Claim, Report
 from simcelery.broker.lanes import lane
 from simcelery.maintenance.loop import Turns
 from simcelery.settings import get_settings
@@ -81,7 +81,7 @@ class Player:
             return
         task_id = uuid.UUID(json.loads(message)["headers"]["id"])  # type: ignore[arg-type]
         wanted = Wanted(task_id, "bench.single", uuid.uuid4(), *self.registrations[worker], worker)
-        for claim in slices.claim(wanted):
+        for claim in transitions.claim(wanted):
             self.running[worker] = claim
 
     def finish(self, worker: int) -> None:
@@ -89,7 +89,7 @@ class Player:
         claim = self.running.pop(worker, None)
         if claim:
             report = Report(ending=Ending.SUCCEEDED, result=1, cpu_seconds=RUNS, peak_memory=10**8)
-            slices.succeed([Outcome(claim.task_id, claim.claim_id, report, claim.job_id)], 0.0)
+            transitions.succeed([Outcome(claim.task_id, claim.claim_id, report, claim.job_id)], 0.0)
 
     def play(self, workers: list[int], began: float, seconds: float) -> None:
         """Do what is due, until the time is up."""

@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import text
 
-from simcelery.board import children, engine, jobs, leases, queries, slices, transitions
-from simcelery.board.jobs import NewJob, Recorded
+from simcelery.board import engine, leases, reads, transitions
 from simcelery.board.leases import Registration
-from simcelery.board.queries import JobRow
-from simcelery.board.slices import Wanted
+from simcelery.board.reads.jobs import JobRow
 from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions import Claim, Finished, Report
+from simcelery.board.transitions.claim import Wanted
+from simcelery.board.transitions.finish import Claim, Finished, Report
+from simcelery.board.transitions.record import NewJob, Recorded
 from simcelery.broker import lanes
 
 SUCCESS = Report(ending=Ending.SUCCEEDED, result=1)
@@ -43,7 +43,7 @@ def new_job(**changes: Any) -> NewJob:
 def record(**changes: Any) -> Recorded:
     """Record one job."""
     with engine.begin() as connection:
-        return jobs.record(connection, [new_job(**changes)])[0]
+        return transitions.record(connection, [new_job(**changes)])[0]
 
 
 def worker(lease: float = 600.0, **changes: Any) -> int:
@@ -92,7 +92,7 @@ def sql(statement: str, **parameters: Any) -> Any:
 
 def claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100, workflow: str = "w") -> Claim | None:
     """Claim a job in a transaction of its own."""
-    claimed = slices.claim(Wanted(task_id, workflow, uuid.uuid4(), *registration(worker_id), pid))
+    claimed = transitions.claim(Wanted(task_id, workflow, uuid.uuid4(), *registration(worker_id), pid))
     return claimed[0] if claimed else None
 
 
@@ -118,14 +118,14 @@ def cancel(*ids: int) -> tuple[list[int], list[int]]:
 def settle() -> None:
     """Settle until nothing moves."""
     with engine.begin() as connection:
-        while children.settle(connection).more:
+        while transitions.settle(connection).more:
             pass
 
 
 def row(job_id: int) -> JobRow:
     """A job as it stands."""
     with engine.begin() as connection:
-        found = queries.job(connection, job_id)
+        found = reads.job(connection, job_id)
     assert found is not None
     return found
 
@@ -138,4 +138,4 @@ def state(job_id: int) -> str:
 def attempts(job_id: int) -> list[dict[str, Any]]:
     """A job's ended attempts."""
     with engine.begin() as connection:
-        return queries.attempts(connection, job_id)
+        return reads.attempts(connection, job_id)

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from simcelery.board import bad_rows
 from simcelery.board.models import Workflow
+from simcelery.board.unreadable import bad_rows
 
 # jsonb has an order of its own; beside the schema's properties is an array with that of the signature.
 ORDER = "propertyOrder"

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, and_, cas
 from sqlalchemy import text as sql
 
 from simcelery.board.models import Attempt, Job, Worker
-from simcelery.board.seconds import seconds
+from simcelery.board.sql_helpers import seconds
 from simcelery.board.states import State
 
 # now() is when a transaction began: one that took longer may have written a moment later than ours.

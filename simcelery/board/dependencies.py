@@ -19,8 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from simcelery.board.among import among
 from simcelery.board.models import Dependency, Job
+from simcelery.board.sql_helpers import among
 from simcelery.board.states import State
 from simcelery.errors import JobNotFoundError
 

@@ -20,8 +20,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from simcelery.board import loading
 from simcelery.board.schema import REVISION
+from simcelery.board.unreadable import loading
 from simcelery.errors import BoardUnreachableError, RefusedByBoardError, SchemaError, SettingsError
 from simcelery.settings import Settings, get_settings
 

@@ -9,13 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select, text, update
 
 from simcelery.board import engine
-from simcelery.board.among import among
 from simcelery.board.clock import is_ahead
 from simcelery.board.models import Job
-from simcelery.board.seconds import seconds
-from simcelery.board.sendable import COLUMNS, Lane, Sendable
-from simcelery.board.sendable import sendable as from_row
+from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import State
+from simcelery.board.to_publish import COLUMNS, Lane, Sendable
+from simcelery.board.to_publish import sendable as from_row
 
 # A client sends what it has just recorded; recovery does so only if that did not happen.
 CLIENTS_OWN = 2.0

@@ -19,7 +19,7 @@ from simcelery.board import engine
 from simcelery.board.batches import batches
 
 if TYPE_CHECKING:
-    from simcelery.board.jobs import NewJob
+    from simcelery.board.transitions.record import NewJob
 
 _TAIL = 1000  # so many jobs without a fingerprint are read at each look
 _STEP = 100_000  # fingerprints are written in a transaction

@@ -26,12 +26,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from simcelery.board import bad_rows
-from simcelery.board.among import among
 from simcelery.board.clock import MARGIN
 from simcelery.board.models import Job, Worker
-from simcelery.board.seconds import seconds
+from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import State
+from simcelery.board.unreadable import bad_rows
 
 
 @dataclass(frozen=True)

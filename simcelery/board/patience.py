@@ -12,7 +12,7 @@ import datetime as dt
 from sqlalchemy import ColumnElement, and_, extract, func
 
 from simcelery.board.models import Job, Worker
-from simcelery.board.seconds import seconds
+from simcelery.board.sql_helpers import seconds
 
 SHARE = 0.05  # of the time that the job had been running when the lease ended
 MOST = 900.0  # seconds

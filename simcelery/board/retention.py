@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, text, true
 from sqlalchemy.orm import aliased
 
-from simcelery.board.among import among
-from simcelery.board.by_index import by_index
 from simcelery.board.models import Dependency, Job, Worker
-from simcelery.board.seconds import seconds
+from simcelery.board.sql_helpers import among, by_index, seconds
 from simcelery.board.states import State
 
 

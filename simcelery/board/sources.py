@@ -79,7 +79,7 @@ def differing(
     """Those of the workers whose source of a workflow differs from what is wanted, or from their own disk.
 
     Parameters:
-        live: from `fleet.workers`; one that tells of no sources is left out.
+        live: from `reads.workers`; one that tells of no sources is left out.
         wanted: by workflow.
         only: look at this workflow alone.
     """

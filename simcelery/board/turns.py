@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from simcelery.board import clock
 from simcelery.board.leases import is_live
 from simcelery.board.models import Recovery, Worker
-from simcelery.board.seconds import seconds
+from simcelery.board.sql_helpers import seconds
 
 
 class Taken(NamedTuple):

@@ -21,7 +21,7 @@ from celery.app.control import Control
 from kombu.exceptions import KombuError, OperationalError
 
 from simcelery.board import engine, feed
-from simcelery.board.sendable import Lane, Sendable
+from simcelery.board.to_publish import Lane, Sendable
 from simcelery.broker import encryption, lists, messages, stale
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority

@@ -15,7 +15,7 @@ from kombu.connection import Connection
 from kombu.messaging import Producer
 from kombu.utils.json import dumps
 
-from simcelery.board.sendable import Lane, Sendable
+from simcelery.board.to_publish import Lane, Sendable
 from simcelery.broker.lanes import lane, redis_priority
 
 _TASK_ID = "00000000-0000-4000-8000-000000000000"

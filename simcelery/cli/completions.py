@@ -42,10 +42,10 @@ def parameter_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> 
 def job_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The newest jobs."""
     with suppress(Exception):
-        from simcelery.board import engine, queries
+        from simcelery.board import engine, reads
 
         with engine.begin() as connection:
-            rows = queries.jobs(connection, queries.Filter(), limit=50)
+            rows = reads.jobs(connection, reads.Filter(), limit=50)
         items = [CompletionItem(str(row.id), help=f"{row.workflow} {row.state}") for row in rows]
         items.append(CompletionItem("last", help="the newest job"))
         return [item for item in items if str(item.value).startswith(incomplete)]

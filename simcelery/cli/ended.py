@@ -14,7 +14,7 @@ from simcelery.describe.plain import plain
 from simcelery.describe.words import many
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import JobRow
+    from simcelery.board.reads.jobs import JobRow
 
 
 def wait_for(ids: Sequence[int], timeout: float | None, output: Output, *, single: bool) -> int:
@@ -40,12 +40,12 @@ def wait_for(ids: Sequence[int], timeout: float | None, output: Output, *, singl
 
 def rows_of(ids: Sequence[int]) -> list[JobRow]:
     """The jobs, in the order of their ids."""
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, reads
 
     found: list[JobRow] = []
     with engine.begin() as connection:
         for part in chunks(ids):
-            found += queries.jobs(connection, queries.Filter(ids=part), newest=False)
+            found += reads.jobs(connection, reads.Filter(ids=part), newest=False)
     return found
 
 

@@ -9,8 +9,8 @@ from simcelery.errors import UsageError
 from simcelery.readable import short
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import Filter
-    from simcelery.board.summaries import ErrorGroup
+    from simcelery.board.reads.jobs import Filter
+    from simcelery.board.reads.summaries import ErrorGroup
 
 NEWEST = 5000  # failures that are read, unless -n says otherwise
 _DIGITS = 9  # of the number of a group
@@ -18,7 +18,8 @@ _DIGITS = 9  # of the number of a group
 
 def groups(wanted: Filter, newest: int) -> list[ErrorGroup]:
     """The groups of the newest failures, the largest first."""
-    from simcelery.board import engine, summaries
+    from simcelery.board import engine
+    from simcelery.board.reads import summaries
 
     with engine.begin() as connection:
         return summaries.errors(connection, wanted, newest)
@@ -33,7 +34,8 @@ def in_group(wanted: Filter, error: str) -> tuple[str, list[int]]:
     Raises:
         UsageError: there is no such group.
     """
-    from simcelery.board import engine, summaries
+    from simcelery.board import engine
+    from simcelery.board.reads import summaries
 
     if not error.isdecimal():
         with engine.begin() as connection:

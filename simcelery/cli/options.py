@@ -14,7 +14,7 @@ from simcelery.board.states import State
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import Filter
+    from simcelery.board.reads.jobs import Filter
 
 F = TypeVar("F", bound=Callable[..., Any])
 Output = Literal["table", "json", "quiet"]
@@ -175,7 +175,7 @@ class Filters:
         Raises:
             UsageError: ``--since`` is not a duration.
         """
-        from simcelery.board.queries import Filter
+        from simcelery.board.reads.jobs import Filter
 
         seconds = duration("--since", self.since)
         return Filter(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import Filter
+    from simcelery.board.reads.jobs import Filter
 
 _MEMORY = 60.0  # seconds: the rate is that of the last minute,
 _ENOUGH, _LONGEST_MEMORY = 10, 3600.0  # or of so many jobs, where they take longer, of an hour at most
@@ -63,14 +63,14 @@ class Progress:
         Raises:
             ServiceError: Postgres cannot be asked.
         """
-        from simcelery.board import engine, queries
+        from simcelery.board import engine, reads
 
         asked = time.monotonic()
         which = self._which
         if which.since is not None:  # it was meant from the beginning
             which = replace(which, since=which.since + asked - self._began)
         with engine.begin() as connection:
-            found = queries.counts_by_workflow(connection, which)
+            found = reads.counts_by_workflow(connection, which)
         states = {name: Counter({str(s): n for s, n in counted.items()}) for name, counted in found.items()}
         if self._everything and not self._seen:
             self._before = {name: Counter(dict(_terminal(counted))) for name, counted in states.items()}

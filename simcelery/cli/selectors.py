@@ -17,7 +17,7 @@ from simcelery.quantities import LARGEST
 from simcelery.readable import short
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import Filter
+    from simcelery.board.reads.jobs import Filter
     from simcelery.board.states import State
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -107,15 +107,15 @@ def resolve(selection: Selection) -> list[int]:
     Raises:
         JobNotFoundError: one that is named by its number, all of a range, or `last`, is not on the board.
     """
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, reads
 
     found = set(selection.numbers)
     with engine.begin() as connection:
-        newest = queries.last_id(connection) if selection.last or selection.ranges else None
+        newest = reads.last_id(connection) if selection.last or selection.ranges else None
         known: set[int] = set()
         for part in chunks(sorted(found)):
-            known.update(queries.states(connection, part))
-        empty = [ends for ends in selection.ranges if not queries.any_between(connection, *ends)]
+            known.update(reads.states(connection, part))
+        empty = [ends for ends in selection.ranges if not reads.any_between(connection, *ends)]
     if missing := sorted(found - known):
         raise JobNotFoundError(f"there is no job {missing[0]}")
     if empty:
@@ -158,15 +158,15 @@ def chosen(
     selection: Selection | None, filters: Filters, states: frozenset[State] | None
 ) -> tuple[list[int], dict[str, int]]:
     """The ids in question, and how many of them are in which state."""
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, reads
 
     possible = [state for state in filters.states if states is None or state in states]
     if filters.states and not possible:
         return [], {}
     wanted = which(selection, filters, possible or (sorted(states) if states else ()))
     with engine.begin() as connection:
-        counts = queries.counts(connection, wanted)
-        ids = queries.ids(connection, wanted)[: filters.limit]
+        counts = reads.counts(connection, wanted)
+        ids = reads.ids(connection, wanted)[: filters.limit]
     return ids, {str(state): number for state, number in counts.items()}
 
 

@@ -16,7 +16,7 @@ from simcelery.describe.words import duration, named
 from simcelery.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import JobRow
+    from simcelery.board.reads.jobs import JobRow
     from simcelery.board.states import State
 
 
@@ -73,15 +73,15 @@ def wait_for(
 
 
 def _ends(ids: Sequence[int], at_once: set[int], requested: set[int]) -> list[Stopped]:
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, reads
 
     took = {row.id: _seconds(row) for row in rows_of(sorted(requested))}
     states: dict[int, State] = {}
     last: dict[int, dict[str, Any]] = {}
     with engine.begin() as connection:
         for part in chunks(ids):
-            states.update(queries.states(connection, part))
-            last.update(queries.last_attempts(connection, part))
+            states.update(reads.states(connection, part))
+            last.update(reads.last_attempts(connection, part))
     found = []
     for number in ids:
         attempt = {} if number in at_once else last.get(number, {})

@@ -22,7 +22,7 @@ from simcelery.pauses import growing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from simcelery.board.queries import JobRow
+    from simcelery.board.reads.jobs import JobRow
     from simcelery.board.states import State
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -49,13 +49,13 @@ class Watch:
             JobNotFoundError: a job is no longer on the board.
             ServiceError: Postgres cannot be asked.
         """
-        from simcelery.board import engine, queries
+        from simcelery.board import engine, reads
 
         with engine.begin() as connection:
             for part in chunks(self._open):
-                self._seen.update(queries.states(connection, part))
+                self._seen.update(reads.states(connection, part))
             if len(self.ids) == 1:
-                self.single = queries.job(connection, self.ids[0])
+                self.single = reads.job(connection, self.ids[0])
         if missing := [number for number in self._open if number not in self._seen]:
             raise JobNotFoundError(f"job {missing[0]} is no longer on the board")
         self._open = [number for number in self._open if not self._seen[number].is_terminal]
@@ -142,12 +142,12 @@ def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -
 
 def _hint(watch: Watch) -> bool:
     """Say what keeps them, if nobody is there to start them or to end them; whether anything was said."""
-    from simcelery.board import engine, fleet
+    from simcelery.board import engine, reads
     from simcelery.describe.unserved import in_sentences
 
     with engine.begin() as connection:
-        unserved = fleet.unserved(connection, watch.ids) if watch.idle else []
-        lost = fleet.lost(connection) if watch.states["running"] else []
+        unserved = reads.unserved(connection, watch.ids) if watch.idle else []
+        lost = reads.lost(connection) if watch.states["running"] else []
     lines = [f"{about}: {advice}" for about, advice in in_sentences(unserved)]
     for worker in lost:
         if ours := sorted(set(worker["running"]) & set(watch.ids)):

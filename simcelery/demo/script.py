@@ -61,12 +61,12 @@ def follow(
         ServiceError: all workers have ended before the jobs.
         WaitTimeoutError: not within `timeout` seconds.
     """
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, reads
 
     deadline = time.monotonic() + timeout
     while True:
         with engine.begin() as connection:
-            finished = len(queries.finished_among(connection, ids))
+            finished = len(reads.finished_among(connection, ids))
         report(finished)
         if finished == len(ids):
             return

@@ -9,7 +9,7 @@ from simcelery.describe.words import ago, many, one_line, shorten
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import JobRow
+    from simcelery.board.reads.jobs import JobRow
 
 # These come first, in every job, on every version: scripts rely on them.
 KEYS = (

@@ -104,7 +104,7 @@ def _nobody_recovers(story: Story, does: str) -> Iterator[Reason]:
 
 
 def _pending(story: Story) -> Iterator[Reason]:
-    from simcelery.board.fleet import why_unserved
+    from simcelery.board.reads.workers import why_unserved
 
     job = story.job
     why = why_unserved(story.workers, job.queue, job.workflow)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simcelery.errors import JobNotFoundError
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import JobRow
+    from simcelery.board.reads.jobs import JobRow
     from simcelery.board.sources import Submitted
 
 
@@ -20,7 +20,7 @@ class Story:
     Attributes:
         now, started_at: Postgres' clock, and when it was started.
         lease: the setting, seconds.
-        workers: the live ones, as `fleet.workers` shows them.
+        workers: the live ones, as `reads.workers` shows them.
         worker: the last that claimed it.
         parents: their ids and states.
         before: how many pending jobs of its queue come before it.
@@ -46,24 +46,24 @@ def read(number: int) -> Story:
     Raises:
         JobNotFoundError: it is not on the board.
     """
-    from simcelery.board import dependencies, engine, fleet, queries, sources
+    from simcelery.board import dependencies, engine, reads, sources
     from simcelery.settings import get_settings
 
     with engine.begin() as connection:
-        job = queries.job(connection, number)
+        job = reads.job(connection, number)
         if job is None:
             raise JobNotFoundError(f"there is no job {number}")
-        started_at, now = fleet.started(connection)
-        parents = queries.states(connection, dependencies.parents_of(connection, number))
+        started_at, now = reads.started(connection)
+        parents = reads.states(connection, dependencies.parents_of(connection, number))
         return Story(
             job=job,
             now=now,
             started_at=started_at,
             lease=get_settings().lease,
-            workers=fleet.workers(connection, live_only=True),
-            worker=fleet.worker_of(connection, number),
+            workers=reads.workers(connection, live_only=True),
+            worker=reads.worker_of(connection, number),
             parents={parent: str(state) for parent, state in parents.items()},
-            before=queries.number_before(connection, job) if job.state == "pending" else 0,
-            last=queries.last_attempts(connection, [number]).get(number),
+            before=reads.number_before(connection, job) if job.state == "pending" else 0,
+            last=reads.last_attempts(connection, [number]).get(number),
             submitted=sources.submitted(connection, [job.workflow]),
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from simcelery.describe.words import many
 
 if TYPE_CHECKING:
-    from simcelery.board.fleet import Unserved
+    from simcelery.board.reads.workers import Unserved
 
 
 def in_sentences(found: Sequence[Unserved]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from simcelery.board.mending import despite_bad_rows
+from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.maintenance import acts
 from simcelery.maintenance.act import Act, Wait
 from simcelery.maintenance.effects import BY_HAND, Effects, rehearsal

@@ -9,7 +9,7 @@ from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine
-from simcelery.board.sendable import Sendable
+from simcelery.board.to_publish import Sendable
 
 
 @dataclass(frozen=True)

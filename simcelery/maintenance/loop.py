@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from simcelery.board import engine, turns
-from simcelery.board.mending import despite_bad_rows
+from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.errors import RefusedByBoardError, ServiceError, SimceleryError
 from simcelery.maintenance import acts
 from simcelery.maintenance.act import Act

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from simcelery import broker
 from simcelery.board import feed
-from simcelery.board.sendable import Lane, Sendable
+from simcelery.board.to_publish import Lane, Sendable
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.effects import USUAL, Effects
 from simcelery.settings import get_settings

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from functools import partial
 
-from simcelery.board import fleet, transitions
+from simcelery.board import reads, transitions
 from simcelery.board.batches import batches
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act, Wait
@@ -38,7 +38,7 @@ def _some(effects: Effects, rows: int) -> int:
 def wait(effects: Effects) -> Wait | None:
     """While Postgres has not run for a whole lease, nobody is judged."""
     with effects.begin() as connection:
-        started_at, now = fleet.started(connection)
+        started_at, now = reads.started(connection)
     until = started_at + dt.timedelta(seconds=get_settings().lease)
     return Wait(started_at, until) if now <= until else None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from operator import attrgetter
 
-from simcelery.board import children
+from simcelery.board import transitions
 from simcelery.board.batches import batches
-from simcelery.board.children import Settled
+from simcelery.board.transitions.settle import Settled
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.effects import USUAL, Effects
@@ -29,7 +29,7 @@ def tick(effects: Effects = USUAL) -> int:
 
 def _level(effects: Effects, rows: int) -> Settled:
     with effects.begin() as connection:
-        step = children.settle(connection, rows)
+        step = transitions.settle(connection, rows)
     effects.publish(step.ready)
     return step
 

@@ -20,7 +20,7 @@ from celery.canvas import Signature, group, maybe_signature
 from celery.result import AsyncResult, GroupResult
 
 from simcelery import broker
-from simcelery.board import jobs
+from simcelery.board import transitions
 from simcelery.board.task_ids import new_task_id
 from simcelery.errors import CanvasError
 from simcelery.submission.options import Options
@@ -172,7 +172,7 @@ class Plan:
     def record(self) -> None:
         """Validate everything, then record all of it in one transaction and publish."""
         with recording(len(self.nodes)) as connection:
-            ids = jobs.allocate_ids(connection, len(self.nodes))
+            ids = transitions.allocate_ids(connection, len(self.nodes))
             for node, number in zip(self.nodes, ids, strict=True):
                 node.ref.id = number
             new = []
@@ -180,7 +180,7 @@ class Plan:
                 job = prepare(node.definition, node.given, node.options)
                 parents = job.parents | {ref.id for ref in node.after}
                 new.append(replace(job, id=node.ref.id, task_id=node.task_id, parents=parents))
-            recorded = jobs.record(connection, new)
+            recorded = transitions.record(connection, new)
         publish_recorded(new, recorded)
 
 

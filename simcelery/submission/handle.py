@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
-from simcelery.board import engine, queries
-from simcelery.board.jobs import Recorded
-from simcelery.board.queries import Filter, JobRow
+from simcelery.board import engine, reads
+from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.board.states import State
+from simcelery.board.transitions.record import Recorded
 from simcelery.errors import (
     JobCancelledError,
     JobError,
@@ -52,7 +52,7 @@ class Job(JobRef):
         return f"<Job {self.id} {notebook.brief(self.workflow)}>"
 
     def _repr_html_(self) -> str:
-        row = notebook.look(lambda connection: queries.job_by_task_id(connection, self.task_id))
+        row = notebook.look(lambda connection: reads.job_by_task_id(connection, self.task_id))
         if row is None:
             return notebook.facts(f"job {self.id}", [("workflow", self.workflow), ("state", notebook.SILENT)])
         return notebook.facts(f"job {self.id}", notebook.job_facts(row))
@@ -70,7 +70,7 @@ class Job(JobRef):
             JobNotFoundError: it is no longer on the board.
         """
         with engine.begin() as connection:
-            found = queries.job_by_task_id(connection, self.task_id)
+            found = reads.job_by_task_id(connection, self.task_id)
         _check_numbers([self], {found.task_id: found.id} if found else {})
         assert found is not None
         return found
@@ -169,7 +169,7 @@ class Job(JobRef):
         """
         with engine.begin() as connection:
             check_there(connection, [self])
-            return queries.log(connection, self.id)
+            return reads.log(connection, self.id)
 
     def attempts(self) -> list[dict[str, Any]]:
         """The ended attempts, oldest first: outcome, cause, error, worker, times, cpu, memory.
@@ -179,7 +179,7 @@ class Job(JobRef):
         """
         with engine.begin() as connection:
             check_there(connection, [self])
-            return queries.attempts(connection, self.id)
+            return reads.attempts(connection, self.id)
 
 
 class Jobs(Sequence[Job]):
@@ -216,8 +216,8 @@ class Jobs(Sequence[Job]):
 
         def ask(connection: Any) -> tuple[list[JobRow], dict[State, int]]:
             check_there(connection, every)
-            states = queries.counts(connection, Filter(ids=every.ids)) if every is self else {}
-            return queries.jobs(connection, Filter(ids=first.ids), newest=False), states
+            states = reads.counts(connection, Filter(ids=every.ids)) if every is self else {}
+            return reads.jobs(connection, Filter(ids=first.ids), newest=False), states
 
         found = notebook.look(ask) if self else ([], {})
         rows, states = found or ([], {})
@@ -254,7 +254,7 @@ class Jobs(Sequence[Job]):
         ids = self.ids
         with engine.begin() as connection:
             for start in range(0, len(ids), _MANY):
-                found.update(queries.results(connection, ids[start : start + _MANY]))
+                found.update(reads.results(connection, ids[start : start + _MANY]))
                 check_there(connection, self[start : start + _MANY])
         for job in self:
             if job.id not in found:
@@ -310,7 +310,7 @@ def _finished(ids: list[int], handle: Callable[[int], Job]) -> list[int]:
     with engine.begin() as connection:
         for start in range(0, len(ids), _MANY):
             part = ids[start : start + _MANY]
-            found = queries.states(connection, part)
+            found = reads.states(connection, part)
             if missing := [number for number in part if number not in found]:
                 raise _gone(missing[0])
             over = [number for number in part if found[number].is_terminal]
@@ -326,7 +326,7 @@ def check_there(connection: Any, handles: Sequence[Job]) -> None:
         JobNotFoundError: one is not.
     """
     if handles:
-        _check_numbers(handles, queries.ids_by_task_id(connection, [job.task_id for job in handles]))
+        _check_numbers(handles, reads.ids_by_task_id(connection, [job.task_id for job in handles]))
 
 
 def _check_numbers(handles: Sequence[Job], there: Mapping[uuid.UUID, int]) -> None:
@@ -348,7 +348,7 @@ def get_job(job_id: int) -> Job:
     if not isinstance(job_id, int) or not 0 < job_id < 2**63:
         raise JobNotFoundError(f"{short(job_id)} is no job's id: ids are numbers")
     with engine.begin() as connection:
-        found = queries.job(connection, job_id)
+        found = reads.job(connection, job_id)
     if found is None:
         raise JobNotFoundError(f"there is no job {job_id}")
     return Job(found.id, found.task_id, found.workflow)

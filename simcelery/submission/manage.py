@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from simcelery import broker
-from simcelery.board import engine, fleet, queries, revival, transitions
-from simcelery.board.mending import despite_bad_rows
-from simcelery.board.queries import Filter, JobRow
+from simcelery.board import engine, reads, transitions
+from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.board.states import UNSUCCESSFUL, State
+from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.errors import BrokerUnreachableError, EncodingError, JobNotFoundError, StateError, UsageError
 from simcelery.quantities import parse_duration
 from simcelery.readable import short
@@ -34,13 +34,13 @@ class JobQuery:
         self.which = which
 
     def __repr__(self) -> str:
-        found = notebook.look(lambda connection: queries.count(connection, self.which, _COUNTED + 1))
+        found = notebook.look(lambda connection: reads.count(connection, self.which, _COUNTED + 1))
         return self._asked() if found is None else f"{self._asked()}: {_many(found)}"
 
     def _repr_html_(self) -> str:
         def ask(connection: Any) -> tuple[list[JobRow], int]:
-            newest = queries.jobs(connection, self.which, limit=notebook.ROWS)
-            return newest, queries.count(connection, self.which, _COUNTED + 1)
+            newest = reads.jobs(connection, self.which, limit=notebook.ROWS)
+            return newest, reads.count(connection, self.which, _COUNTED + 1)
 
         rows, found = notebook.look(ask) or ([], None)
         note = notebook.SILENT if found is None else f"{_many(found)}, the newest first"
@@ -59,7 +59,7 @@ class JobQuery:
     def rows(self, limit: int | None = None) -> list[JobRow]:
         """All that the board says of them, oldest first."""
         with engine.begin() as connection:
-            return queries.jobs(connection, self.which, limit=limit, newest=False)
+            return reads.jobs(connection, self.which, limit=limit, newest=False)
 
     def __iter__(self) -> Iterator[Job]:
         return (Job(row.id, row.task_id, row.workflow) for row in self.rows())
@@ -70,7 +70,7 @@ class JobQuery:
     def counts(self) -> dict[State, int]:
         """How many are in each state."""
         with engine.begin() as connection:
-            return queries.counts(connection, self.which)
+            return reads.counts(connection, self.which)
 
     def results(self) -> list[Any]:
         """The results of those that succeeded, oldest first, with the types their workflows declare.
@@ -92,14 +92,14 @@ class JobQuery:
     def cancel(self) -> int:
         """Cancel them; how many were cancelled or asked to stop."""
         with engine.begin() as connection:
-            ids = queries.ids(connection, self.which)
+            ids = reads.ids(connection, self.which)
         at_once, requested = cancel(ids)
         return len(at_once) + len(requested)
 
     def retry(self, *, with_parents: bool = False) -> int:
         """Send back those that did not succeed; how many went back, descendants included."""
         with engine.begin() as connection:
-            ids = queries.ids(connection, self.which)
+            ids = reads.ids(connection, self.which)
         return len(retry(ids, with_parents=with_parents))
 
     def to_pandas(self) -> Any:
@@ -195,14 +195,14 @@ def retry(
 
 def _retry(ids: Sequence[int], with_parents: bool, strict: bool, handles: Sequence[Job]) -> list[int]:
     with engine.begin() as connection:
-        states = queries.states(connection, ids)
+        states = reads.states(connection, ids)
         if strict:
             _check_retryable(ids, states)
         wanted = [number for number in ids if states.get(number) in UNSUCCESSFUL]
-        revived = [job.id for job in revival.retry(connection, wanted, with_parents=with_parents)]
+        revived = [job.id for job in transitions.retry(connection, wanted, with_parents=with_parents)]
         if strict and (missed := set(ids).difference(revived)):
             # Pruned, or moved by somebody else, since we looked: a new statement sees what it is now.
-            _check_retryable(sorted(missed), queries.states(connection, missed))
+            _check_retryable(sorted(missed), reads.states(connection, missed))
         check_there(connection, handles)
     return revived
 
@@ -245,6 +245,6 @@ def cancel(ids: Sequence[int], *, handles: Sequence[Job] = ()) -> tuple[list[int
 def _cancel(ids: Sequence[int], handles: Sequence[Job]) -> tuple[list[int], list[int], list[str]]:
     with engine.begin() as connection:
         cancelled, asked = transitions.cancel(connection, ids)
-        workers = fleet.nodenames(connection, asked)
+        workers = reads.nodenames(connection, asked)
         check_there(connection, handles)
     return cancelled, asked, workers

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from simcelery.board import engine
-from simcelery.board.queries import JobRow
+from simcelery.board.reads.jobs import JobRow
 from simcelery.readable import json_text, line
 
 T = TypeVar("T")

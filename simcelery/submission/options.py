@@ -14,7 +14,7 @@ from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import JobRef
 
 if TYPE_CHECKING:
-    from simcelery.board.jobs import OnFailed
+    from simcelery.board.transitions.record import OnFailed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from simcelery import broker
-from simcelery.board import engine, feed, fingerprints, jobs
-from simcelery.board.jobs import NewJob, OnFailed, Recorded
-from simcelery.board.sendable import Lane, Sendable
+from simcelery.board import engine, feed, fingerprints, transitions
 from simcelery.board.states import State
+from simcelery.board.to_publish import Lane, Sendable
+from simcelery.board.transitions.record import NewJob, OnFailed, Recorded
 from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import BoardUnreachableError
 from simcelery.failpoints import failpoint
@@ -145,12 +145,12 @@ def record(new: Sequence[NewJob], on_failed: OnFailed) -> list[Recorded]:
     Raises:
         BoardUnreachableError: none is recorded, or that is not known; the message says which.
     """
-    if len(new) == 1 and jobs.may_be_alone(new[0]):
+    if len(new) == 1 and transitions.may_be_alone(new[0]):
         return [_record_alone(new[0])]
     if any(job.dedupe for job in new):
         fingerprints.catch_up()
     with recording(len(new)) as connection:
-        return jobs.record(connection, new, on_failed=on_failed)
+        return transitions.record(connection, new, on_failed=on_failed)
 
 
 @contextmanager
@@ -175,9 +175,9 @@ def recording(count: int) -> Iterator[Connection]:
 def _record_alone(new: NewJob) -> Recorded:
     failpoint("before_record_commit")
     try:
-        return jobs.record_alone(new)
+        return transitions.record_alone(new)
     except BoardUnreachableError as error:
-        if not jobs.perhaps_recorded(error):
+        if not transitions.perhaps_recorded(error):
             raise
         raise _not_known(1, error) from error
 

@@ -16,10 +16,10 @@ from celery import states as celery_states
 from celery.backends.database import DatabaseBackend
 from celery.exceptions import NotRegistered, TimeoutError
 
-from simcelery.board import engine, queries
-from simcelery.board.queries import JobRow
-from simcelery.board.slices import Outcome
+from simcelery.board import engine, reads
+from simcelery.board.reads.jobs import JobRow
 from simcelery.board.states import State
+from simcelery.board.transitions.claim import Outcome
 from simcelery.pauses import growing
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
@@ -82,7 +82,7 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         except ValueError:
             return super()._get_task_meta_for(task_id)  # type: ignore[no-any-return]
         with engine.begin() as connection:
-            row = queries.job_by_task_id(connection, job_id)
+            row = reads.job_by_task_id(connection, job_id)
         if row is None:
             return super()._get_task_meta_for(task_id)  # type: ignore[no-any-return]
         return _meta(row)

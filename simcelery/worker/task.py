@@ -10,8 +10,8 @@ from celery import exceptions as celery_exceptions
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
 
-from simcelery.board.sendable import Lane
 from simcelery.board.states import Ending
+from simcelery.board.to_publish import Lane
 from simcelery.broker.lanes import MOST_URGENT, priority_of, queue_and_workflow
 from simcelery.errors import CanvasError, JobFailedError
 from simcelery.settings import get_settings

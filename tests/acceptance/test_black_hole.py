@@ -11,10 +11,10 @@ from tests.waiting import wait_until, within
 
 def worker_rows() -> dict[str, dict[str, object]]:
     """The workers on the board, by the part of their nodename before the @."""
-    from simcelery.board import engine, fleet
+    from simcelery.board import engine, reads
 
     with engine.begin() as connection:
-        return {one["nodename"].split("@")[0]: one for one in fleet.workers(connection)}
+        return {one["nodename"].split("@")[0]: one for one in reads.workers(connection)}
 
 
 def test_a_worker_on_which_everything_fails_is_quarantined_and_its_failures_are_handed_back(

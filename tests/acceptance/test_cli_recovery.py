@@ -14,7 +14,7 @@ import pytest
 
 from simcelery.board import engine, leases, transitions
 from simcelery.board.states import Ending
-from simcelery.board.transitions import Claim, Report
+from simcelery.board.transitions.finish import Claim, Report
 from simcelery.settings import get_settings
 from simcelery.worker.outcomes import spool
 from tests.acceptance.helpers import submit, submit_command, wait_for_command

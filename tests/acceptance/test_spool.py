@@ -15,7 +15,7 @@ import pytest
 
 import simcelery
 from simcelery import services
-from simcelery.board.transitions import Claim, Report
+from simcelery.board.transitions.finish import Claim, Report
 from simcelery.services import Services
 from simcelery.settings import Settings, get_settings
 from simcelery.worker.outcomes import spool

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from simcelery.board.encryption import in_words
+from simcelery.board.reads.encryption import in_words
 from simcelery.broker.encryption import VerifiedConnection, gap
 from simcelery.services import Services
 from tests.conftest import Project

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import NullPool, create_engine
 
-from simcelery.board.identity import identity
+from simcelery.board.reads.identity import identity
 from simcelery.services import Services
 
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 import simcelery
-from simcelery.board import engine, fingerprints, jobs, retention
+from simcelery.board import engine, fingerprints, retention, transitions
 from simcelery.errors import StateError
 from simcelery.services import Services
 from simcelery.settings import get_settings
@@ -194,7 +194,7 @@ def test_two_that_dedupe_at_once_find_or_record_each_job_once() -> None:
 def test_a_plain_submission_always_records_and_waits_for_nobody() -> None:
     """Dedupe finds what was committed before it looked; what is recorded plainly later is a second job."""
     with engine.begin() as connection:
-        [first] = jobs.record(connection, [prepare(spot, {"x": 1}, Options(dedupe=True))])
+        [first] = transitions.record(connection, [prepare(spot, {"x": 1}, Options(dedupe=True))])
         second = spot.submit(x=1)
         third = spot.submit(x=1)
     assert len({first.id, second.id, third.id}) == count() == 3
@@ -226,10 +226,10 @@ def test_a_board_that_was_emptied_begins_anew() -> None:
 
 def test_each_job_of_a_kind_is_looked_up_once_however_often_it_is_asked_for() -> None:
     with engine.begin() as connection:
-        jobs.record(connection, [new_job() for _ in range(3000)])
+        transitions.record(connection, [new_job() for _ in range(3000)])
     fingerprints.catch_up()
     wanted = [new_job(idempotency_key="k", dedupe=True) for _ in range(3000)]
     with engine.begin() as connection:
-        found = jobs.record(connection, wanted)
+        found = transitions.record(connection, wanted)
     assert {each.how for each in found} == {"existing"}
     assert len({each.id for each in found}) == 1

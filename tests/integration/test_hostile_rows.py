@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 import simcelery
-from simcelery.board import bad_rows, engine, mending, queries
-from simcelery.board.loading import UNREADABLE, read_json
-from simcelery.board.queries import Filter
+from simcelery.board import engine, reads
+from simcelery.board.reads.jobs import Filter
+from simcelery.board.unreadable import bad_rows, mending
+from simcelery.board.unreadable.loading import UNREADABLE, read_json
 from simcelery.cli.root import VERBS
 from simcelery.maintenance import archive, by_hand
 from simcelery.maintenance.acts import ACTS
@@ -153,10 +154,10 @@ def test_no_act_of_recovery_stops_and_all_rows_can_be_changed_afterwards(
     done = list(archive.prune(0.0, tmp_path / "archive"))
     assert sum(step.jobs for step in done) > 5
     with engine.begin() as connection:
-        left = queries.jobs(connection, Filter())
+        left = reads.jobs(connection, Filter())
     assert all(isinstance(row.parameters, dict) for row in left)
     with engine.begin() as connection:
-        assert queries.counts(connection, Filter())
+        assert reads.counts(connection, Filter())
     assert settings
     lines = [record.getMessage() for record in caplog.records]
     assert not [line for line in lines if "failed; the others go on" in line]

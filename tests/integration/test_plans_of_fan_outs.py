@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from simcelery.board import children, dependencies, engine, jobs, retention, revival, slices, transitions
-from simcelery.board.slices import Wanted
-from simcelery.board.transitions import by_claim
+from simcelery.board import dependencies, engine, retention, transitions
+from simcelery.board.transitions.claim import _CLAIM, _FINISH, Wanted
+from simcelery.board.transitions.finish import by_claim
 from simcelery.services import Services
 from simcelery.settings import Settings
 from tests.board_helpers import SUCCESS, new_job
@@ -139,7 +139,7 @@ def executed(board: Settings, act: Callable[[Connection], object], before: str =
 
 def settle(steps: int) -> Callable[[Connection], object]:
     def act(connection: Connection) -> int:
-        done = [children.settle(connection) for _ in range(steps)]
+        done = [transitions.settle(connection) for _ in range(steps)]
         return sum(len(step.failed) + len(step.ready) for step in done)
 
     return act
@@ -157,7 +157,7 @@ def finish_together(connection: Connection) -> None:
         text("SELECT id, claim_id FROM jobs WHERE id BETWEEN :first AND :first + 499"), {"first": RUNNING}
     )
     outcomes = engine.as_json([{"id": row.id, "claim_id": row.claim_id.hex} | _NO_TIME for row in rows])
-    assert len(connection.exec_driver_sql(slices._FINISH, {"outcomes": outcomes}).all()) == 500
+    assert len(connection.exec_driver_sql(_FINISH, {"outcomes": outcomes}).all()) == 500
 
 
 _NO_TIME = {"waited": 0, "ago": 0}
@@ -165,11 +165,11 @@ _NO_TIME = {"waited": 0, "ago": 0}
 
 def claim(connection: Connection) -> None:
     wanted = Wanted(uuid.uuid4(), "w", uuid.uuid4(), 1, KEY, 1, "default", more=500)
-    assert len(connection.exec_driver_sql(slices._CLAIM, vars(wanted)).all()) == 501
+    assert len(connection.exec_driver_sql(_CLAIM, vars(wanted)).all()) == 501
 
 
 def record(connection: Connection) -> None:
-    jobs.record(connection, [new_job(id=500_000, parents=[RELAXATION, OLD])])
+    transitions.record(connection, [new_job(id=500_000, parents=[RELAXATION, OLD])])
 
 
 def archive(connection: Connection) -> None:
@@ -207,17 +207,17 @@ ACTS: dict[str, tuple[Callable[[Connection], object], str, int]] = {
     "claim a slice": (claim, "SELECT", 5000),
     "record a child": (record, "SELECT", 50),
     "retry a parent of 3,000": (
-        lambda c: revival.retry(c, [FAILED]),
+        lambda c: transitions.retry(c, [FAILED]),
         a_third("upstream_failed"),
         100_000,
     ),
     "retry a child": (
-        lambda c: revival.retry(c, [FAILED + 1], with_parents=True),
+        lambda c: transitions.retry(c, [FAILED + 1], with_parents=True),
         a_third("upstream_failed"),
         100_000,
     ),
     "retry jobs without children": (
-        lambda c: revival.retry(c, range(OLD, OLD + 1000)),
+        lambda c: transitions.retry(c, range(OLD, OLD + 1000)),
         "UPDATE jobs SET state = 'failed' WHERE id >= 300000 AND state = 'succeeded'",
         20_000,
     ),

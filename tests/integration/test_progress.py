@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simcelery.board.queries import Filter
+from simcelery.board.reads.jobs import Filter
 from simcelery.cli.progress import Progress
 from tests.board_helpers import cancel, finish, must_claim, record, sql, worker
 

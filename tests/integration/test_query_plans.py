@@ -14,25 +14,12 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, event
 
 from simcelery import settings
-from simcelery.board import (
-    children,
-    engine,
-    feed,
-    fingerprints,
-    fleet,
-    leases,
-    migrate,
-    queries,
-    retention,
-    slices,
-    transitions,
-    turns,
-)
+from simcelery.board import engine, feed, fingerprints, leases, migrate, reads, retention, transitions, turns
 from simcelery.board.leases import Registration
-from simcelery.board.queries import Filter
-from simcelery.board.sendable import Lane
-from simcelery.board.slices import Wanted
-from simcelery.board.transitions import by_claim
+from simcelery.board.reads.jobs import Filter
+from simcelery.board.to_publish import Lane
+from simcelery.board.transitions.claim import _CLAIM, _FINISH, Wanted
+from simcelery.board.transitions.finish import by_claim
 from simcelery.services import Services
 from simcelery.settings import Settings
 from tests.board_helpers import ERROR, new_job
@@ -138,11 +125,11 @@ def plans(board: Settings, ask: Callable[[Connection], object]) -> str:
 
 
 def listed(**which: Any) -> Callable[[Connection], object]:
-    return lambda connection: queries.jobs(connection, Filter(**which), limit=20)
+    return lambda connection: reads.jobs(connection, Filter(**which), limit=20)
 
 
 def counted(**which: Any) -> Callable[[Connection], object]:
-    return lambda connection: queries.counts_by_workflow(connection, Filter(**which))
+    return lambda connection: reads.counts_by_workflow(connection, Filter(**which))
 
 
 ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
@@ -151,7 +138,7 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         lambda c: transitions.finish(c, by_claim(CLAIM, CLAIM), ERROR),
         ("jobs_task_id_key",),
     ),
-    "unblock": (lambda c: children.unblock(c, LAST - 6), ("using dependencies_", "using jobs_")),
+    "unblock": (lambda c: transitions.unblock(c, LAST - 6), ("using dependencies_", "using jobs_")),
     # What recovery and leases ask again and again.
     "turns": (lambda c: turns.take_turns(c, {"stage": 1.0}, "me", 40), ("workers_live",)),
     "renew": (lambda c: leases.renew(c, ME, 20.0, succeeded=["w"]), ("using workers_",)),
@@ -169,7 +156,7 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     ),
     "stage": (transitions.stage, ("jobs_scheduled",)),
     "rescue": (lambda c: transitions.rescue(c, grace=0.0, judge=MINE), ("jobs_running",)),
-    "settle": (children.settle, ("jobs_unsettled", "dependencies_p", "jobs_pkey")),
+    "settle": (transitions.settle, ("jobs_unsettled", "dependencies_p", "jobs_pkey")),
     "prune": (lambda c: retention.prune(c, 6 * 86400.0), ("jobs_finished", "dependencies_parent")),
     "archive": (
         lambda c: retention.archived(c, [1, 2, 3]),
@@ -194,17 +181,17 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "status": (counted(), ("Index Only Scan using jobs_kind",)),
     "status of a workflow": (counted(workflow="w1"), ("Index Only Scan using jobs_kind",)),
     "status of a tag": (counted(tags=["batch3"]), ("jobs_tags",)),
-    "counts": (lambda c: queries.counts(c, Filter()), ("Index Only Scan using jobs_kind",)),
-    "wait": (lambda c: queries.states(c, range(1000)), ("jobs_pkey",)),
-    "results": (lambda c: queries.results(c, range(1000)), ("jobs_pkey",)),
-    "show": (lambda c: (queries.job(c, 5), queries.attempts(c, 5), queries.log(c, 5)), ("log_chunks_pkey",)),
+    "counts": (lambda c: reads.counts(c, Filter()), ("Index Only Scan using jobs_kind",)),
+    "wait": (lambda c: reads.states(c, range(1000)), ("jobs_pkey",)),
+    "results": (lambda c: reads.results(c, range(1000)), ("jobs_pkey",)),
+    "show": (lambda c: (reads.job(c, 5), reads.attempts(c, 5), reads.log(c, 5)), ("log_chunks_pkey",)),
     "explain": (
-        lambda c: queries.number_before(c, queries.job(c, LAST - 1)),  # type: ignore[arg-type]
+        lambda c: reads.number_before(c, reads.job(c, LAST - 1)),  # type: ignore[arg-type]
         ("jobs_unpublished", "jobs_published"),
     ),
-    "unserved": (fleet.unserved, ("Index Only Scan using jobs_kind", "workers_live")),
-    "anything left": (lambda c: fleet.anything_left(c, ["none"], ["w1"]), ("jobs_",)),
-    "anything pending": (lambda c: fleet.anything_pending(c, ["cpu"], ["none"]), ("jobs_",)),
+    "unserved": (reads.unserved, ("Index Only Scan using jobs_kind", "workers_live")),
+    "anything left": (lambda c: reads.anything_left(c, ["none"], ["w1"]), ("jobs_",)),
+    "anything pending": (lambda c: reads.anything_pending(c, ["cpu"], ["none"]), ("jobs_",)),
 }
 
 
@@ -239,8 +226,8 @@ def test_functions_planned_on_an_empty_board_suit_a_large_one(servers: Services,
         worker.execute(EXPLAINED)
 
         def work() -> int:
-            claimed = worker.execute(slices._CLAIM.encode(), vars(wanted)).rowcount
-            worker.execute(slices._FINISH.encode(), {"outcomes": outcomes})
+            claimed = worker.execute(_CLAIM.encode(), vars(wanted)).rowcount
+            worker.execute(_FINISH.encode(), {"outcomes": outcomes})
             return claimed
 
         if how not in ("new", "analyzed"):
@@ -276,9 +263,9 @@ def test_a_step_of_settle_ends_when_there_is_nothing_to_do(filled: Settings) -> 
     """The children of all old failures are told within a few steps, and then none is looked at again."""
     for _ in range(100):
         with engine.begin(filled) as connection:
-            if not children.settle(connection).more:
+            if not transitions.settle(connection).more:
                 break
-    plan = plans(filled, lambda connection: connection.execute(children.unsettled(10)))
+    plan = plans(filled, lambda connection: connection.execute(transitions.unsettled(10)))
     assert "jobs_unsettled" in plan
     with engine.begin(filled) as connection:
-        assert connection.scalars(children.unsettled(10)).all() == []
+        assert connection.scalars(transitions.unsettled(10)).all() == []

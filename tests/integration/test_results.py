@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from simcelery.board import pages
+from simcelery.board.reads import pages
 from simcelery.services import Services
 from tests.board_helpers import sql
 from tests.conftest import Project

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from simcelery.board import engine, pages, queries, summaries
-from simcelery.board.pages import Page
-from simcelery.board.queries import Filter
-from simcelery.board.summaries import Spread
+from simcelery.board import engine, reads
+from simcelery.board.reads import pages, summaries
+from simcelery.board.reads.jobs import Filter
+from simcelery.board.reads.pages import Page
+from simcelery.board.reads.summaries import Spread
 from simcelery.services import Services
 from tests.board_helpers import sql
 from tests.conftest import empty
@@ -190,7 +191,7 @@ def test_errors_of_jobs_that_did_not_fail(connection: Connection) -> None:
 
 
 def test_pages_hold_each_job_once(connection: Connection) -> None:
-    every = queries.ids(connection, Filter(workflow="w3"))
+    every = reads.ids(connection, Filter(workflow="w3"))
     seen: list[int] = []
     page = Page(workflow="w3")
     for size in [3000] * 6 + [2000]:
@@ -201,7 +202,7 @@ def test_pages_hold_each_job_once(connection: Connection) -> None:
     assert seen == every[::-1]
     between = Page(workflow="w3", after=every[2], before=every[7])
     assert pages.ids(connection, between, limit=100) == every[6:2:-1]
-    assert [row.id for row in queries.jobs(connection, between, limit=2)] == [every[6], every[5]]
+    assert [row.id for row in reads.jobs(connection, between, limit=2)] == [every[6], every[5]]
     following = Page(workflow="w3", after=every[2])
     assert following.follows
     assert pages.ids(connection, following, limit=2, newest=False) == every[3:5]
@@ -233,10 +234,10 @@ Asked = Callable[[Connection], Any]
             id="retry-error",
         ),
         pytest.param(lambda c: pages.ids(c, Page(before=50_000), limit=20), "jobs_pkey", id="list-before"),
-        pytest.param(lambda c: queries.jobs(c, Page(after=500), limit=21), "jobs_pkey", id="list-after"),
-        pytest.param(lambda c: queries.counts_by_workflow(c, Filter()), "jobs_", id="watch"),
-        pytest.param(lambda c: queries.counts_by_workflow(c, Filter(workflow="w1")), "jobs_", id="watch-w"),
-        pytest.param(lambda c: queries.counts_by_workflow(c, Filter(tags=["t1"])), "jobs_", id="watch-t"),
+        pytest.param(lambda c: reads.jobs(c, Page(after=500), limit=21), "jobs_pkey", id="list-after"),
+        pytest.param(lambda c: reads.counts_by_workflow(c, Filter()), "jobs_", id="watch"),
+        pytest.param(lambda c: reads.counts_by_workflow(c, Filter(workflow="w1")), "jobs_", id="watch-w"),
+        pytest.param(lambda c: reads.counts_by_workflow(c, Filter(tags=["t1"])), "jobs_", id="watch-t"),
     ],
 )
 def test_an_index_is_read_and_never_the_whole_table(connection: Connection, ask: Asked, index: str) -> None:

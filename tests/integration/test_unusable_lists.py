@@ -11,7 +11,7 @@ import redis
 
 import simcelery
 from simcelery import broker
-from simcelery.board.sendable import Lane
+from simcelery.board.to_publish import Lane
 from simcelery.broker import lists
 from simcelery.broker.sparing import Sparing
 from simcelery.maintenance import republish

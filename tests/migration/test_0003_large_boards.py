@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simcelery.board import children, engine, migrate
+from simcelery.board import engine, migrate, transitions
 from simcelery.settings import Settings
 from tests.migration.test_0002_recovery import ROWS, database, query  # noqa: F401 (a fixture)
 
@@ -39,9 +39,9 @@ def test_what_failed_before_is_settled_once_and_for_all(
     migrate.upgrade(board)
     assert query(board, "SELECT id FROM jobs WHERE settled_at IS NOT NULL") == []
     with engine.begin(board) as connection:
-        assert children.settle(connection).failed == [4]
+        assert transitions.settle(connection).failed == [4]
     with engine.begin(board) as connection:
-        assert not children.settle(connection).more
+        assert not transitions.settle(connection).more
     assert query(board, "SELECT id, state FROM jobs WHERE settled_at IS NOT NULL ORDER BY id") == [
         (3, "failed"),
         (4, "upstream_failed"),

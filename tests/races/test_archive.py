@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import engine, retention, revival
+from simcelery.board import engine, retention, transitions
 from simcelery.errors import UsageError
 from simcelery.maintenance import archive, formats
 from tests.board_helpers import ERROR, finish, must_claim, record, sql, state, worker
@@ -101,7 +101,7 @@ def test_a_job_that_ran_again_after_it_was_archived_stays() -> None:
     first, second = finished(2)
     with engine.begin() as connection:
         held = retention.archived(connection, [first, second])
-        revival.retry(connection, [first])
+        transitions.retry(connection, [first])
     assert state(first) == "pending"
     task_id = sql("SELECT task_id FROM jobs WHERE id = :id", id=first)[0][0]
     finish(must_claim(task_id, worker()), ERROR)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from simcelery.board import engine, revival, transitions
+from simcelery.board import engine, transitions
 from simcelery.errors import StateError
 from tests.board_helpers import (
     AGAIN,
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("board")
 
 def retry(*ids: int, with_parents: bool = False) -> list[int]:
     with engine.begin() as connection:
-        return [job.id for job in revival.retry(connection, ids, with_parents=with_parents)]
+        return [job.id for job in transitions.retry(connection, ids, with_parents=with_parents)]
 
 
 def test_a_cancelled_job_cannot_be_claimed() -> None:

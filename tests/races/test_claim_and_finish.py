@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from simcelery.board import engine, slices, transitions
-from simcelery.board.slices import Wanted
+from simcelery.board import engine, transitions
 from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions import Report
+from simcelery.board.transitions.claim import Wanted
+from simcelery.board.transitions.finish import Report
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -58,13 +58,13 @@ def test_a_duplicate_message_misses_while_the_job_runs_and_after_it_finished() -
 def test_a_claim_whose_answer_was_lost_is_still_ours() -> None:
     job, me = record(), worker()
     wanted = Wanted(job.task_id, "w", uuid.uuid4(), *registration(me), pid=1)
-    [claimed] = slices.claim(wanted)
+    [claimed] = transitions.claim(wanted)
     assert (claimed.claim_id, claimed.attempt) == (wanted.claim_id, 1)
-    assert slices.claim(wanted) == []  # as after a commit whose answer never came
-    assert slices.forgotten(wanted) == [claimed]
-    assert slices.forgotten(replace(wanted, pid=2)) == []
+    assert transitions.claim(wanted) == []  # as after a commit whose answer never came
+    assert transitions.forgotten(wanted) == [claimed]
+    assert transitions.forgotten(replace(wanted, pid=2)) == []
     finish(claimed)
-    assert slices.forgotten(wanted) == []
+    assert transitions.forgotten(wanted) == []
     assert state(job.id) == "succeeded"
 
 
@@ -78,9 +78,9 @@ def test_a_worker_whose_lease_has_lapsed_cannot_claim() -> None:
     job, me = record(), worker(lease=-1.0)
     assert claim(job.task_id, me) is None
     wanted = Wanted(job.task_id, "w", uuid.uuid4(), *registration(me), pid=1)
-    assert not slices.holds_lease(wanted)
+    assert not transitions.holds_lease(wanted)
     other = registration(worker())
-    assert slices.holds_lease(replace(wanted, worker_id=other.worker_id, registration=other.key))
+    assert transitions.holds_lease(replace(wanted, worker_id=other.worker_id, registration=other.key))
 
 
 def test_a_zombie_cannot_overwrite_the_newer_attempt() -> None:

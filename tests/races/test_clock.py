@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from simcelery import settings
-from simcelery.board import clock, engine, feed, leases, slices, turns
-from simcelery.board.sendable import Lane
-from simcelery.board.slices import Outcome
+from simcelery.board import clock, engine, feed, leases, transitions, turns
 from simcelery.board.states import Ending
-from simcelery.board.transitions import Claim, Report, rescue
+from simcelery.board.to_publish import Lane
+from simcelery.board.transitions.claim import Outcome
+from simcelery.board.transitions.finish import Claim, Report, rescue
 from simcelery.maintenance import loop
 from tests.board_helpers import (
     AGAIN,
@@ -110,9 +110,9 @@ def test_children_hear_of_a_failure_also_where_an_earlier_one_lies_ahead() -> No
     settle()
     set_back()
     with engine.begin() as connection:
-        from simcelery.board import revival
+        from simcelery.board import transitions
 
-        revival.retry(connection, [parent.id])
+        transitions.retry(connection, [parent.id])
     child = record(parents=[parent.id])
     sql("UPDATE workers SET lease_expires_at = now() + interval '1 h'")
     finish(must_claim(parent.task_id, mine), ERROR)
@@ -184,7 +184,7 @@ def _together(claimed: Claim) -> None:
     outcome = Outcome(
         claimed.task_id, claimed.claim_id, report, claimed.job_id, waited=2.0, ended=time.monotonic()
     )
-    assert slices.succeed([outcome], time.monotonic()) == {claimed.job_id}
+    assert transitions.succeed([outcome], time.monotonic()) == {claimed.job_id}
 
 
 ENDS: dict[str, Callable[[Claim], object]] = {

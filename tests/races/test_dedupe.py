@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from simcelery.board import engine, jobs
+from simcelery.board import engine, transitions
 from simcelery.errors import StateError
 from tests.board_helpers import ERROR, finish, must_claim, new_job, record, state, worker
 
@@ -35,10 +35,10 @@ def test_a_failed_holder_is_retried_kept_or_refused_as_asked() -> None:
     first = record(idempotency_key="k")
     finish(must_claim(first.task_id, me), ERROR)
     with engine.begin() as connection:
-        [kept] = jobs.record(connection, [new_job(idempotency_key="k")], on_failed="keep")
+        [kept] = transitions.record(connection, [new_job(idempotency_key="k")], on_failed="keep")
     assert (kept.how, state(first.id)) == ("existing", "failed")
     with pytest.raises(StateError, match=f"job {first.id} has the same key"), engine.begin() as connection:
-        jobs.record(connection, [new_job(idempotency_key="k")], on_failed="error")
+        transitions.record(connection, [new_job(idempotency_key="k")], on_failed="error")
     assert record(idempotency_key="k").how == "retried"
     assert state(first.id) == "pending"
 
@@ -51,7 +51,8 @@ def test_two_bulk_submissions_of_overlapping_keys_at_once_record_each_key_once(s
         start.wait()
         with engine.begin() as connection:
             return [
-                job.how for job in jobs.record(connection, [new_job(idempotency_key=key) for key in keys])
+                job.how
+                for job in transitions.record(connection, [new_job(idempotency_key=key) for key in keys])
             ]
 
     forward = [f"k{i}" for i in range(size)]
@@ -64,7 +65,7 @@ def test_two_bulk_submissions_of_overlapping_keys_at_once_record_each_key_once(s
 @pytest.mark.parametrize("size", [3, 300], ids=["insert", "copy"])
 def test_the_same_key_twice_in_one_submission_is_one_job(size: int) -> None:
     with engine.begin() as connection:
-        found = jobs.record(connection, [new_job(idempotency_key=f"k{i // 2}") for i in range(size)])
+        found = transitions.record(connection, [new_job(idempotency_key=f"k{i // 2}") for i in range(size)])
     assert count() == (size + 1) // 2
     assert found[0].id == found[1].id
     assert [job.how for job in found[:2]] == ["new", "existing"]

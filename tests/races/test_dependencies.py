@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from simcelery.board import children as family
-from simcelery.board import engine, jobs, revival, transitions
+from simcelery.board import engine, transitions
 from simcelery.errors import JobNotFoundError
 from tests.board_helpers import (
     ERROR,
@@ -61,7 +60,7 @@ def test_a_parent_cannot_finish_unseen_while_its_child_is_recorded() -> None:
 
     thread = threading.Thread(target=end)
     with engine.begin() as connection:
-        [child] = jobs.record(connection, [new_job(parents=[parent.id])])
+        [child] = transitions.record(connection, [new_job(parents=[parent.id])])
         thread.start()
         wait_until(_somebody_waits_for_a_lock)
         assert not done.is_set()  # the finish waits for the recorder
@@ -107,7 +106,7 @@ def test_a_child_recorded_after_its_parent_failed_fails_upstream() -> None:
     child = record(parents=[parent.id])
     assert state(child.id) == "blocked"
     with engine.begin() as connection:
-        family.settle(connection)
+        transitions.settle(connection)
     assert state(child.id) == "upstream_failed"
 
 
@@ -116,19 +115,19 @@ def test_settle_and_retry_at_once_leave_no_child_behind() -> None:
     for _ in range(5):
         parent = record()
         with engine.begin() as connection:
-            children = jobs.record(connection, [new_job(parents=[parent.id]) for _ in range(50)])
+            children = transitions.record(connection, [new_job(parents=[parent.id]) for _ in range(50)])
         finish(must_claim(parent.task_id, me), ERROR)
         start = threading.Barrier(2)
 
         def settle(start: threading.Barrier = start) -> None:
             start.wait()
             with engine.begin() as connection:
-                family.settle(connection)
+                transitions.settle(connection)
 
         def retry(start: threading.Barrier = start, parent: int = parent.id) -> None:
             start.wait()
             with engine.begin() as connection:
-                revival.retry(connection, [parent])
+                transitions.retry(connection, [parent])
 
         with ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(settle), pool.submit(retry)]:
@@ -141,13 +140,13 @@ def test_settle_walks_all_descendants_in_bounded_steps() -> None:
     me = worker()
     top = record()
     with engine.begin() as connection:
-        children = jobs.record(connection, [new_job(parents=[top.id]) for _ in range(25)])
-        grandchild = jobs.record(connection, [new_job(parents=[job.id for job in children])])[0]
+        children = transitions.record(connection, [new_job(parents=[top.id]) for _ in range(25)])
+        grandchild = transitions.record(connection, [new_job(parents=[job.id for job in children])])[0]
     finish(must_claim(top.task_id, me), ERROR)
     steps = []
     while True:
         with engine.begin() as connection:
-            step = family.settle(connection, limit=10)
+            step = transitions.settle(connection, limit=10)
         steps.append(len(step.failed))
         if not step.more:
             break
@@ -166,17 +165,17 @@ def test_settle_repairs_a_job_that_was_left_blocked() -> None:
         connection.execute(
             text("UPDATE jobs SET state = 'blocked', unmet = 1 WHERE id = :id"), {"id": child.id}
         )
-        repaired = family.settle(connection)
+        repaired = transitions.settle(connection)
     assert [job.id for job in repaired.ready] == [child.id]
     assert (state(child.id), row(child.id).unmet) == ("pending", 0)
 
 
-def settled() -> list[family.Settled]:
+def settled() -> list[transitions.Settled]:
     """All steps of settle until there is nothing more to do, ten rows each."""
     steps = []
     while not steps or steps[-1].more:
         with engine.begin() as connection:
-            steps.append(family.settle(connection, limit=10))
+            steps.append(transitions.settle(connection, limit=10))
     return steps
 
 
@@ -184,8 +183,8 @@ def test_a_finish_unblocks_the_first_children_and_settle_the_others() -> None:
     me = worker()
     parent, other = record(), record()
     with engine.begin() as connection:
-        recorded = jobs.record(connection, [new_job(parents=[parent.id]) for _ in range(25)])
-        both = jobs.record(connection, [new_job(parents=[parent.id, other.id])])[0]
+        recorded = transitions.record(connection, [new_job(parents=[parent.id]) for _ in range(25)])
+        both = transitions.record(connection, [new_job(parents=[parent.id, other.id])])[0]
     claimed = must_claim(parent.task_id, me)
     with engine.begin() as connection:
         # As the finish does, with fewer at once.
@@ -193,7 +192,7 @@ def test_a_finish_unblocks_the_first_children_and_settle_the_others() -> None:
             text("UPDATE jobs SET state = 'succeeded', finished_at = now() WHERE id = :id"),
             {"id": claimed.job_id},
         )
-        first = family.unblock(connection, parent.id, at_most=8)
+        first = transitions.unblock(connection, parent.id, at_most=8)
     assert [job.id for job in first] == [job.id for job in recorded[:8]]
     finish(must_claim(other.task_id, me))
     steps = settled()
@@ -201,20 +200,22 @@ def test_a_finish_unblocks_the_first_children_and_settle_the_others() -> None:
     assert sorted(ready) == sorted(job.id for job in [*recorded[8:], both])
     assert max(len(step.ready) for step in steps) <= 10
     assert {row(number).unmet for number in ready} == {0}
-    assert settled() == [family.Settled([], [], False)]
+    assert settled() == [transitions.Settled([], [], False)]
 
 
 def test_a_parent_that_is_left_to_settle_is_counted_once() -> None:
     me = worker()
     parent, other = record(), record()
     with engine.begin() as connection:
-        first, second = jobs.record(connection, [new_job(parents=[parent.id, other.id]) for _ in range(2)])
+        first, second = transitions.record(
+            connection, [new_job(parents=[parent.id, other.id]) for _ in range(2)]
+        )
     must_claim(parent.task_id, me)
     with engine.begin() as connection:
         connection.execute(
             text("UPDATE jobs SET state = 'succeeded', finished_at = now() WHERE id = :id"), {"id": parent.id}
         )
-        assert family.unblock(connection, parent.id, at_most=1) == []
+        assert transitions.unblock(connection, parent.id, at_most=1) == []
     assert settled()[0].ready == []
     assert [row(job.id).unmet for job in (first, second)] == [1, 1]
     assert {state(first.id), state(second.id)} == {"blocked"}
@@ -230,7 +231,7 @@ def test_what_failed_again_after_a_retry_is_settled_again() -> None:
         finish(must_claim(parent.task_id, me), ERROR)
         assert [step.failed for step in settled() if step.failed] == [[child.id]]
         with engine.begin() as connection:
-            revival.retry(connection, [parent.id])
+            transitions.retry(connection, [parent.id])
         assert state(child.id) == "blocked"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import simcelery
 from simcelery import Job
-from simcelery.board import engine, queries
+from simcelery.board import engine, reads
 from simcelery.errors import JobNotFoundError, StateError
 from simcelery.submission import manage
 from simcelery.submission.handle import Jobs
@@ -33,7 +33,7 @@ ASKED: dict[str, Callable[[Job], Any]] = {
 
 
 def record_of(job: Job) -> Any:
-    from simcelery.board.jobs import Recorded
+    from simcelery.board.transitions.record import Recorded
 
     return Recorded(job.id, job.task_id, "new")
 
@@ -66,29 +66,29 @@ def test_a_retry_of_a_job_that_is_pruned_after_it_was_looked_at_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = failed()
-    look = queries.states
+    look = reads.states
 
     def and_prune(connection: Any, ids: Any) -> Any:
         found = look(connection, ids)
         sql("DELETE FROM jobs")
         return found
 
-    monkeypatch.setattr(queries, "states", and_prune)
+    monkeypatch.setattr(reads, "states", and_prune)
     with pytest.raises(JobNotFoundError, match=f"no job {job.id}"):
         job.retry()
 
 
 def test_a_retry_that_somebody_else_has_made_meanwhile_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     job = failed()
-    look = queries.states
+    look = reads.states
 
     def and_retry(connection: Any, ids: Any) -> Any:
         found = look(connection, ids)
-        monkeypatch.setattr(queries, "states", look)
+        monkeypatch.setattr(reads, "states", look)
         manage.retry([job.id])
         return found
 
-    monkeypatch.setattr(queries, "states", and_retry)
+    monkeypatch.setattr(reads, "states", and_retry)
     with pytest.raises(StateError, match=f"job {job.id} is pending"):
         job.retry()
     assert state(job.id) == "pending"
@@ -99,5 +99,5 @@ def test_what_was_pruned_meanwhile_is_not_counted() -> None:
     sql("DELETE FROM jobs WHERE id = :id", id=gone.id)
     assert simcelery.jobs(ids=[here.id, gone.id]).retry() == 1
     with engine.begin() as connection:
-        assert queries.states(connection, [here.id, gone.id]) == {here.id: "pending"}
+        assert reads.states(connection, [here.id, gone.id]) == {here.id: "pending"}
     assert simcelery.jobs(ids=[here.id, gone.id]).cancel() == 1

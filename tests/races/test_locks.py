@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import psycopg
 import pytest
 
-from simcelery.board import engine, leases, slices, transitions
-from simcelery.board.slices import Outcome, Wanted
-from simcelery.board.transitions import Claim
+from simcelery.board import engine, leases, transitions
+from simcelery.board.transitions.claim import Outcome, Wanted
+from simcelery.board.transitions.finish import Claim
 from simcelery.services import Services
 from tests.board_helpers import SUCCESS, cancel, must_claim, record, registration, sql, worker
 from tests.waiting import wait_until, within
@@ -34,14 +34,14 @@ def release_child(me: int, held: list[Claim]) -> None:
 
 
 def succeed(me: int, held: list[Claim]) -> None:
-    slices.succeed([Outcome(one.task_id, one.claim_id, SUCCESS, one.job_id) for one in held[::-1]], 0.0)
+    transitions.succeed([Outcome(one.task_id, one.claim_id, SUCCESS, one.job_id) for one in held[::-1]], 0.0)
 
 
 TRANSITIONS: dict[str, Callable[[int, list[Claim]], object]] = {
     "release": release,
     "release_child": release_child,
     "cancel": lambda me, held: cancel(*(one.job_id for one in held[::-1])),
-    "put_back": lambda me, held: slices.put_back(held[::-1]),
+    "put_back": lambda me, held: transitions.put_back(held[::-1]),
     "succeed": succeed,
 }
 
@@ -111,7 +111,7 @@ def test_children_on_one_backlog_do_not_wait_for_each_other(board: Services, sen
         sql("UPDATE jobs SET published_at = now() + id * interval '1 ms'")
     with psycopg.connect(board.database_url) as first, ThreadPoolExecutor(1) as pool:
         taken = [number for (number,) in first.execute(CLAIM, vars(wanted(me, more=more)))]
-        second: Future[list[Claim]] = pool.submit(slices.claim, wanted(me, more=more))
+        second: Future[list[Claim]] = pool.submit(transitions.claim, wanted(me, more=more))
         try:  # while the first has not committed
             found = [one.job_id for one in second.result(within(10))]
         finally:

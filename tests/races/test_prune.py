@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Any
 
 import pytest
 
-from simcelery.board import engine, jobs, queries, retention, revival, transitions
-from simcelery.board.jobs import Recorded
+from simcelery.board import engine, reads, retention, transitions
+from simcelery.board.transitions.record import Recorded
 from simcelery.errors import JobNotFoundError
 from tests.board_helpers import (
     ERROR,
@@ -119,7 +120,7 @@ def test_a_child_that_is_recorded_meanwhile_keeps_its_parent() -> None:
 
     def records() -> Recorded:
         with engine.begin() as connection:
-            [child] = jobs.record(connection, [new_job(parents=[parent.id])])
+            [child] = transitions.record(connection, [new_job(parents=[parent.id])])
             started.set()
             go.wait(within(10))
         return child
@@ -212,7 +213,7 @@ def test_a_retry_and_a_prune_at_once_leave_the_job_whole_or_gone() -> None:
         def retries(job: Recorded = job, start: threading.Barrier = start) -> int:
             start.wait()
             with engine.begin() as connection:
-                return len(revival.retry(connection, [job.id]))
+                return len(transitions.retry(connection, [job.id]))
 
         def prunes(start: threading.Barrier = start) -> int:
             start.wait()
@@ -239,15 +240,16 @@ def test_a_message_or_an_outcome_for_a_deleted_job_does_nothing() -> None:
 @pytest.mark.parametrize("number", [1, 300], ids=["insert", "copy"])
 def test_a_key_whose_holder_is_pruned_meanwhile_is_free(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     holder = finished(2, idempotency_key="k0")
-    look = jobs._holders
+    module = import_module("simcelery.board.transitions.record")
+    look = module._holders
 
     def after_the_prune(*given: Any) -> Any:
         prune()
         return look(*given)
 
-    monkeypatch.setattr(jobs, "_holders", after_the_prune)
+    monkeypatch.setattr(module, "_holders", after_the_prune)
     with engine.begin() as connection:
-        new = jobs.record(connection, [new_job(idempotency_key=f"k{n}") for n in range(number)])
+        new = transitions.record(connection, [new_job(idempotency_key=f"k{n}") for n in range(number)])
     assert [one.how for one in new] == ["new"] * number
     assert left() == sorted(one.id for one in new)
     assert holder.id not in left()
@@ -267,7 +269,7 @@ def test_workers_that_ended_long_ago_are_forgotten_and_their_jobs_keep_the_name(
     assert row(running.job_id).worker == "w2@test"
     assert row(record().id).worker is None
     with engine.begin() as connection:
-        [(attempt)] = queries.attempts(connection, job.id)
+        [(attempt)] = reads.attempts(connection, job.id)
     assert attempt["nodename"] == "w0@test"
     sql("UPDATE workers SET ended_at = now() - interval '2 h' WHERE id = :id", id=ended)
     assert forget_workers() == 1

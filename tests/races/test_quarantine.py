@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import engine, leases, revival, transitions
+from simcelery.board import engine, leases, transitions
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -47,7 +47,7 @@ def quarantine(worker_id: int, *workflows: str) -> bool:
 
 def hand_back(worker_id: int, *task_ids: uuid.UUID, limit: int = 1000) -> list[int]:
     with engine.begin() as connection:
-        return [job.id for job in revival.hand_back(connection, task_ids, registration(worker_id), limit)]
+        return [job.id for job in transitions.hand_back(connection, task_ids, registration(worker_id), limit)]
 
 
 def quarantined_worker() -> int:
@@ -222,7 +222,7 @@ def test_what_failed_upstream_is_revived_with_what_is_handed_back() -> None:
     finish(must_claim(other.task_id, worker()), ERROR)
     settle()
     with engine.begin() as connection:
-        back = revival.hand_back(connection, [top.task_id], registration(me))
+        back = transitions.hand_back(connection, [top.task_id], registration(me))
     assert {job.id: job.again is not None for job in back} == {
         top.id: True,  # it is pending and can be sent
         child.id: False,

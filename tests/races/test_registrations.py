@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection
 
-from simcelery.board import engine, leases, revival, slices, transitions
+from simcelery.board import engine, leases, transitions
 from simcelery.board.leases import Registration
-from simcelery.board.slices import Wanted
+from simcelery.board.transitions.claim import Wanted
 from tests.board_helpers import (
     ERROR,
     LOST,
@@ -54,12 +54,12 @@ def test_only_the_one_that_is_on_the_board_renews(twins: tuple[Registration, Reg
 def test_only_the_one_that_is_on_the_board_claims(twins: tuple[Registration, Registration]) -> None:
     job = record()
     first, second = (wanted(me, job.task_id) for me in twins)
-    assert slices.claim(first) == []
-    assert not slices.holds_lease(first)
-    [claimed] = slices.claim(second)
-    assert slices.holds_lease(second)
-    assert slices.forgotten(first) == []
-    assert slices.forgotten(second) == [claimed]
+    assert transitions.claim(first) == []
+    assert not transitions.holds_lease(first)
+    [claimed] = transitions.claim(second)
+    assert transitions.holds_lease(second)
+    assert transitions.forgotten(first) == []
+    assert transitions.forgotten(second) == [claimed]
 
 
 ACTS: dict[str, Callable[[Connection, Registration, transitions.Claim], object]] = {
@@ -100,6 +100,6 @@ def test_a_quarantine_of_the_one_hands_back_no_failure_of_the_other(
         assert leases.quarantine(connection, second, ["w"], "all fails here")
     with engine.begin() as connection:
         leases.lift(connection, first)
-        assert revival.hand_back(connection, [job.task_id], first) == []
-        assert [one.id for one in revival.hand_back(connection, [job.task_id], second)] == [job.id]
+        assert transitions.hand_back(connection, [job.task_id], first) == []
+        assert [one.id for one in transitions.hand_back(connection, [job.task_id], second)] == [job.id]
     assert row(job.id).state == "pending"

@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from simcelery import settings
-from simcelery.board import engine, slices
+from simcelery.board import engine, transitions
 from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions import Report
+from simcelery.board.transitions.finish import Report
 from simcelery.maintenance import republish
 from simcelery.maintenance.effects import Effects
 from simcelery.services import Services
@@ -184,6 +184,6 @@ def test_the_message_of_an_ended_attempt_is_no_message_of_the_next(board: Servic
 def test_nor_is_that_of_a_claim_that_was_never_begun(board: Services) -> None:
     me, job = worker(), record()
     sql("UPDATE jobs SET published_at = now(), publish_count = 7, submitted_at = now() - interval '1 min'")
-    slices.put_back([must_claim(job.task_id, me)])
+    transitions.put_back([must_claim(job.task_id, me)])
     assert sql("SELECT published_at, publish_count FROM jobs") == [(None, 0)]
     assert rehearsed() == [job.id]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from simcelery.board import engine, leases, patience, transitions
 from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions import Claim, Finished, Report
+from simcelery.board.transitions.finish import Claim, Finished, Report
 from tests.board_helpers import (
     AGAIN,
     ERROR,

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from simcelery.board import engine, jobs, slices, transitions
-from simcelery.board.jobs import Recorded
-from simcelery.board.slices import Outcome, Wanted
-from simcelery.board.transitions import Claim
+from simcelery.board import engine, transitions
+from simcelery.board.transitions.claim import Outcome, Wanted
+from simcelery.board.transitions.finish import Claim
+from simcelery.board.transitions.record import Recorded
 from tests.board_helpers import (
     SUCCESS,
     attempts,
@@ -33,12 +33,12 @@ pytestmark = pytest.mark.usefixtures("board")
 
 
 def claim_slice(task_id: uuid.UUID, me: int, more: int = 10, pid: int = 100) -> list[Claim]:
-    return slices.claim(Wanted(task_id, "w", uuid.uuid4(), *registration(me), pid, "default", more=more))
+    return transitions.claim(Wanted(task_id, "w", uuid.uuid4(), *registration(me), pid, "default", more=more))
 
 
 def succeed(*claims: Claim) -> set[int]:
     now = time.monotonic()
-    return slices.succeed(
+    return transitions.succeed(
         [Outcome(one.task_id, one.claim_id, SUCCESS, one.job_id, ended=now) for one in claims], now
     )
 
@@ -68,7 +68,7 @@ def test_what_does_not_travel_in_a_slice() -> None:
 def wake(me: int, least: int = 0) -> int | None:
     """The job that a message brings whose own job is gone; in no slice."""
     wanted = Wanted(uuid.uuid4(), "w", uuid.uuid4(), *registration(me), 100, "default", least=least)
-    claimed = slices.claim(wanted)
+    claimed = transitions.claim(wanted)
     assert len(claimed) <= 1
     return claimed[0].job_id if claimed else None
 
@@ -154,7 +154,7 @@ def test_without_a_lease_nothing_is_claimed() -> None:
 def test_two_children_never_claim_the_same_job() -> None:
     me = worker()
     with engine.begin() as connection:
-        recorded = jobs.record(connection, [new_job() for _ in range(300)])
+        recorded = transitions.record(connection, [new_job() for _ in range(300)])
     start, found = threading.Barrier(4), []
 
     def take(pid: int) -> None:
@@ -174,10 +174,10 @@ def test_an_answer_that_was_lost_is_found_again_for_the_whole_slice() -> None:
     me, message = worker(), record()
     others = [record() for _ in range(3)]
     wanted = Wanted(message.task_id, "w", uuid.uuid4(), *registration(me), 100, "default", more=10)
-    claimed = slices.claim(wanted)
+    claimed = transitions.claim(wanted)
     assert [one.job_id for one in claimed] == [message.id, *(other.id for other in others)]
-    assert slices.forgotten(wanted) == claimed
-    assert slices.forgotten(replace(wanted, pid=101)) == []
+    assert transitions.forgotten(wanted) == claimed
+    assert transitions.forgotten(replace(wanted, pid=101)) == []
 
 
 def test_a_slice_succeeds_in_one_statement_each_job_with_its_own_times() -> None:
@@ -191,7 +191,7 @@ def test_a_slice_succeeds_in_one_statement_each_job_with_its_own_times() -> None
         Outcome(first.task_id, first.claim_id, printed, first.job_id, waited=0.0, ended=now - 7),
         Outcome(second.task_id, second.claim_id, SUCCESS, second.job_id, waited=3.0, ended=now - 1),
     ]
-    assert slices.succeed(outcomes, now) == {first.job_id, second.job_id}
+    assert transitions.succeed(outcomes, now) == {first.job_id, second.job_id}
     spans = sql("SELECT round(extract(epoch FROM finished_at - started_at)) FROM jobs ORDER BY id")
     assert [int(span) for (span,) in spans] == [3, 6]
     assert sql("SELECT job_id, text FROM log_chunks") == [(first.job_id, "printed")]
@@ -233,7 +233,7 @@ def test_a_child_recorded_while_its_parent_ends_is_seen() -> None:
     claimed = must_claim(parent.task_id, me)
     done: list[set[int]] = []
     with engine.begin() as connection:
-        jobs.record(connection, [new_job(parents=[parent.id])])
+        transitions.record(connection, [new_job(parents=[parent.id])])
         thread = threading.Thread(target=lambda: done.append(succeed(claimed)))
         thread.start()
         time.sleep(0.3)
@@ -247,11 +247,11 @@ def test_what_was_not_begun_goes_back_without_an_attempt() -> None:
     asked = record()
     first, second = claim_slice(message.task_id, me)
     cancel(asked.id)
-    slices.put_back([first, second])
+    transitions.put_back([first, second])
     assert [state(first.job_id), state(second.job_id)] == ["pending", "cancelled"]
     assert [row(first.job_id).attempt, attempts(first.job_id), attempts(second.job_id)] == [0, [], []]
     again = must_claim(first.task_id, me)
-    slices.put_back([first])  # too late: it has another claim
+    transitions.put_back([first])  # too late: it has another claim
     assert state(again.job_id) == "running"
 
 

@@ -17,9 +17,9 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
-from simcelery.board import children, engine, leases, retention, revival, transitions
+from simcelery.board import engine, leases, retention, transitions
 from simcelery.board.states import TERMINAL
-from simcelery.board.transitions import Claim
+from simcelery.board.transitions.finish import Claim
 from simcelery.errors import StateError
 from tests.board_helpers import (
     AGAIN,
@@ -162,7 +162,7 @@ class Board(RuleBasedStateMachine):
         was = self.state_of(job)
         try:
             with engine.begin() as connection:
-                revived = [one.id for one in revival.retry(connection, [job], with_parents=with_parents)]
+                revived = [one.id for one in transitions.retry(connection, [job], with_parents=with_parents)]
         except StateError:
             assert not with_parents
             return
@@ -174,7 +174,7 @@ class Board(RuleBasedStateMachine):
         with engine.begin() as connection:
             connection.execute(text("UPDATE jobs SET run_at = now() WHERE state = 'scheduled'"))
             transitions.stage(connection)
-            children.settle(connection)
+            transitions.settle(connection)
 
     @rule(who=st.integers(0, 1), how=st.sampled_from(["gracefully", "lapsed", "dead"]))
     def stop(self, who: int, how: str) -> None:
@@ -211,7 +211,7 @@ class Board(RuleBasedStateMachine):
         )
         sql("UPDATE workers SET quarantined_at = now() WHERE id = :me", me=me)
         with engine.begin() as connection:
-            back = [one.id for one in revival.hand_back(connection, [self.tasks[job]], registration(me))]
+            back = [one.id for one in transitions.hand_back(connection, [self.tasks[job]], registration(me))]
         sql("UPDATE workers SET quarantined_at = NULL")
         assert (job in back) == bool(theirs)
         if theirs:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.board.fleet import Unserved, why_unserved
+from simcelery.board.reads.workers import Unserved, why_unserved
 from simcelery.board.states import State
 from simcelery.describe.attempt import late, what_became
 from simcelery.describe.reasons import reasons, rescued_in
@@ -19,7 +19,7 @@ BOOT = NOW - dt.timedelta(days=1)
 
 
 def worker(name: str = "w@here", **changes: Any) -> dict[str, Any]:
-    """A live worker, as `fleet.workers` shows it."""
+    """A live worker, as `reads.workers` shows it."""
     values: dict[str, Any] = {
         "nodename": name,
         "host": "here",

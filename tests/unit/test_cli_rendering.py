@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simcelery.board.queries import JobRow
+from simcelery.board.reads.jobs import JobRow
 from simcelery.board.states import State
 from simcelery.cli import output
 from simcelery.cli.output import Column, show_table

@@ -17,7 +17,7 @@ import pytest
 from simcelery.board import transitions
 from simcelery.board.leases import Account, Registration
 from simcelery.board.states import Cause, Ending, State
-from simcelery.board.transitions import Guard, Report
+from simcelery.board.transitions.finish import Guard, Report
 from simcelery.errors import BoardUnreachableError
 from simcelery.execution import memory, processes
 from simcelery.execution.ending import Ended

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import engine, fleet
+from simcelery.board import engine, reads
 from simcelery.errors import BoardUnreachableError
 from simcelery.settings import Settings
 from simcelery.worker.parent.limits import Limits, Watch
@@ -70,7 +70,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return bool(board["anything"])
 
     monkeypatch.setattr(engine, "begin", lambda settings: nullcontext())
-    monkeypatch.setattr(fleet, "anything_left", anything_left)
+    monkeypatch.setattr(reads, "anything_left", anything_left)
     return board
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from simcelery import broker, errors
-from simcelery.board.sendable import Sendable
+from simcelery.board.to_publish import Sendable
 
 TROUBLE = [
     errors.BoardUnreachableError("no Postgres"),

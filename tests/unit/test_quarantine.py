@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import engine, fleet, leases, revival
+from simcelery.board import engine, leases, reads, transitions
 from simcelery.board.leases import Registration
 from simcelery.errors import BoardUnreachableError
 from simcelery.settings import Settings
@@ -111,8 +111,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setattr(engine, "begin", board.begin)
     monkeypatch.setattr(leases, "others_succeeded", board.others_succeeded)
     monkeypatch.setattr(leases, "quarantine", board.quarantine)
-    monkeypatch.setattr(revival, "hand_back", board.hand_back)
-    monkeypatch.setattr(fleet, "failed_elsewhere", board.elsewhere)
+    monkeypatch.setattr(transitions, "hand_back", board.hand_back)
+    monkeypatch.setattr(reads, "failed_elsewhere", board.elsewhere)
     return Played(board)
 
 

@@ -11,9 +11,9 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
 from simcelery import Fail, Retry
-from simcelery.board.slices import Outcome
 from simcelery.board.states import Cause, Ending, State
-from simcelery.board.transitions import Claim, Finished, Report
+from simcelery.board.transitions.claim import Outcome
+from simcelery.board.transitions.finish import Claim, Finished, Report
 from simcelery.errors import SubmissionInterruptedError
 from simcelery.worker import slots as module_of_slots
 from simcelery.worker.outcomes import endings, failure, reports

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import slices
-from simcelery.board.slices import Outcome
+from simcelery.board import transitions
 from simcelery.board.states import Ending
-from simcelery.board.transitions import Claim, Report
+from simcelery.board.transitions.claim import Outcome
+from simcelery.board.transitions.finish import Claim, Report
 from simcelery.errors import BoardUnreachableError
 from simcelery.worker import slots as module_of_slots
 from simcelery.worker.child import claiming, leaving, pace, slicing
@@ -46,7 +46,7 @@ class Board:
 @pytest.fixture
 def board(monkeypatch: pytest.MonkeyPatch) -> Board:
     made = Board()
-    monkeypatch.setattr(slices, "put_back", made.put_back)
+    monkeypatch.setattr(transitions, "put_back", made.put_back)
     monkeypatch.setattr(recording, "write_all", made.write)
     monkeypatch.setattr(recording, "record", made.write)
     return made
@@ -150,7 +150,7 @@ def test_what_went_back_before_postgres_was_gone_does_not_go_back_again(
         board.put_back(claims)
         board.away = True
 
-    monkeypatch.setattr(slices, "put_back", goes_away)
+    monkeypatch.setattr(transitions, "put_back", goes_away)
     held.flush()
     board.away = False
     held.flush()

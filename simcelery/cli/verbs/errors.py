@@ -13,7 +13,7 @@ from simcelery.describe.plain import jsonable
 from simcelery.describe.words import ago
 
 if TYPE_CHECKING:
-    from simcelery.board.summaries import ErrorGroup
+    from simcelery.board.reads.summaries import ErrorGroup
 
 _NAMES = 3  # workflows and nodes that are named in a cell
 _COLUMNS = (

@@ -15,7 +15,7 @@ from simcelery.describe.words import ago, span
 from simcelery.quantities import LARGEST
 
 if TYPE_CHECKING:
-    from simcelery.board.pages import Page
+    from simcelery.board.reads.pages import Page
 
 T = TypeVar("T")
 _DEFAULT_LIMIT = 20
@@ -55,14 +55,15 @@ def list_(
     A table shows 20 jobs unless -n says otherwise; JSON and ids are complete. --before and --after turn
     the pages.
     """
-    from simcelery.board import pages, queries
+    from simcelery.board import reads
+    from simcelery.board.reads import pages
 
     wanted = pages.Page.of(which(selection, filters), before=before, after=after)
     if output == "quiet":
         for ids in _all(wanted, filters.limit, pages.ids, lambda number: number):
             show_ids(ids)
     elif output == "json":
-        found = _all(wanted, filters.limit, queries.jobs, lambda row: row.id)
+        found = _all(wanted, filters.limit, reads.jobs, lambda row: row.id)
         show_json_list(as_json(row) for rows in found for row in rows)
     else:
         _show_page(wanted, filters.limit or _DEFAULT_LIMIT)
@@ -72,7 +73,8 @@ def _all(
     wanted: Page, limit: int | None, read: Callable[..., list[T]], id_of: Callable[[T], int]
 ) -> Iterator[list[T]]:
     """The jobs, newest first; with a limit and `after` those next to it."""
-    from simcelery.board import engine, pages
+    from simcelery.board import engine
+    from simcelery.board.reads import pages
 
     if not (limit and wanted.follows):
         yield from pages.walk(wanted, read, id_of, limit=limit)
@@ -82,11 +84,11 @@ def _all(
 
 
 def _show_page(wanted: Page, limit: int) -> None:
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, reads
 
     with engine.begin() as connection:
         # One more than is shown tells whether there are more.
-        rows = queries.jobs(connection, wanted, limit=limit + 1, newest=not wanted.follows)
+        rows = reads.jobs(connection, wanted, limit=limit + 1, newest=not wanted.follows)
     shown = rows[:limit][::-1] if wanted.follows else rows[:limit]
     show_table(
         _COLUMNS,

@@ -31,7 +31,7 @@ from simcelery.describe.words import many
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import Filter, JobRow
+    from simcelery.board.reads.jobs import Filter, JobRow
 
 
 @command(
@@ -90,9 +90,10 @@ def results(
 
 def _succeeded(wanted: Filter, looked_at: Counter[bool]) -> Iterator[JobRow]:
     """The jobs that succeeded, oldest first."""
-    from simcelery.board import pages, queries
+    from simcelery.board import reads
+    from simcelery.board.reads import pages
 
-    for rows in pages.walk(pages.Page.of(wanted), queries.jobs, lambda row: row.id, newest=False):
+    for rows in pages.walk(pages.Page.of(wanted), reads.jobs, lambda row: row.id, newest=False):
         for row in rows:
             succeeded = row.state == "succeeded"
             looked_at[succeeded] += 1

@@ -15,7 +15,7 @@ from simcelery.describe.words import ago, compact, duration, moment, one_line, s
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
-    from simcelery.board.queries import JobRow
+    from simcelery.board.reads.jobs import JobRow
 
 _MOST_LINES = 40
 _LOG_LINES = 20
@@ -26,15 +26,15 @@ _LOG_LINES = 20
 @output_option
 def show(selection: Selection, output: Output) -> None:
     """Show everything about one job: parameters, times, attempts, parents, children, traceback, result."""
-    from simcelery.board import dependencies, engine, queries
+    from simcelery.board import dependencies, engine, reads
 
     number = the_only(selection)
     with engine.begin() as connection:
-        row = queries.job(connection, number)
-        attempts = queries.attempts(connection, number)
+        row = reads.job(connection, number)
+        attempts = reads.attempts(connection, number)
         parents = dependencies.parents_of(connection, number)
         children = dependencies.children_of(connection, number)
-        printed = queries.log(connection, number)
+        printed = reads.log(connection, number)
     assert row is not None, "resolve has found it"
     traceback = attempts[-1]["traceback"] if attempts else None
     if output == "json":

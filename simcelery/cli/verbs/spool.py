@@ -58,13 +58,13 @@ def spool(ctx: click.Context, output: Output) -> None:
 
 def _ids(found: Sequence[Spooled]) -> dict[uuid.UUID, int]:
     """The jobs' ids, as far as this board knows them and can be asked."""
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, reads
 
     if not found:
         return {}
     try:
         with engine.begin() as connection:
-            return queries.ids_by_task_id(connection, [one.task_id for one in found])
+            return reads.ids_by_task_id(connection, [one.task_id for one in found])
     except ServiceError as error:
         note(f"simcelery: without the ids of the jobs: {error}")
         return {}

@@ -16,7 +16,7 @@ from simcelery.describe.words import many, rate
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
-    from simcelery.board.summaries import Interval, Period, Spread, Times
+    from simcelery.board.reads.summaries import Interval, Period, Spread, Times
 
 _WINDOW = 86_400.0
 _NEWEST = 20_000  # jobs whose times are looked at, unless -n says otherwise
@@ -55,7 +55,8 @@ def stats(selection: Selection | None, filters: Filters, output: Output) -> None
     ten stay below, and the longest, of the newest 20,000 jobs that finished, or as many as -n says. With
     -o quiet only the number of finished jobs is printed.
     """
-    from simcelery.board import engine, summaries
+    from simcelery.board import engine
+    from simcelery.board.reads import summaries
 
     window = _WINDOW if filters.since is None else duration("--since", filters.since)
     if not window:

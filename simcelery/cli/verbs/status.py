@@ -17,17 +17,17 @@ def status(selection: Selection | None, filters: Filters, output: Output) -> Non
 
     JSON: {"states": {…}, "workflows": {…}}; with IDS a list of jobs.
     """
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, reads
 
     wanted = which(selection, filters)
     with engine.begin() as connection:
         if output == "quiet":
-            show_ids(queries.ids(connection, wanted)[: filters.limit])
+            show_ids(reads.ids(connection, wanted)[: filters.limit])
             return
         if selection is not None:
-            rows = queries.jobs(connection, wanted, limit=filters.limit, newest=False)
+            rows = reads.jobs(connection, wanted, limit=filters.limit, newest=False)
         else:
-            counted = queries.counts_by_workflow(connection, wanted)
+            counted = reads.counts_by_workflow(connection, wanted)
     if selection is None:
         _show_counts({name: {str(s): n for s, n in found.items()} for name, found in counted.items()}, output)
     elif output == "json":

@@ -22,7 +22,7 @@ from simcelery.errors import UsageError
 from simcelery.readable import short
 
 if TYPE_CHECKING:
-    from simcelery.board.jobs import NewJob
+    from simcelery.board.transitions.record import NewJob
     from simcelery.cli.sources import Items
     from simcelery.cli.targets import Target
     from simcelery.submission.handle import Jobs
@@ -219,12 +219,12 @@ def _in_words(jobs: Jobs, several: bool, options: Options) -> str:
 
 
 def _records(jobs: Jobs) -> Iterator[dict[str, Any]]:
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, reads
 
     for start in range(0, len(jobs), _AT_ONCE):
         some = jobs[start : start + _AT_ONCE]
         with engine.begin() as connection:
-            rows = {row.id: row for row in queries.jobs(connection, queries.Filter(ids=some.ids))}
+            rows = {row.id: row for row in reads.jobs(connection, reads.Filter(ids=some.ids))}
         yield from (as_json(rows[job.id], how=job.how) for job in some if job.id in rows)
 
 

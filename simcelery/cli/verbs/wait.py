@@ -38,13 +38,13 @@ def wait(selection: Selection | None, filters: Filters, timeout: str | None, out
 
     For one job its result is printed as JSON. Exit code 1 if any job did not succeed, or the time is up.
     """
-    from simcelery.board import engine, queries
+    from simcelery.board import engine, reads
 
     seconds = duration("--timeout", timeout)
     require(selection, filters, "wait for")
     wanted = which(selection, filters)
     with engine.begin() as connection:
-        ids = queries.ids(connection, wanted)[: filters.limit]
+        ids = reads.ids(connection, wanted)[: filters.limit]
     try:
         return wait_for(ids, seconds, output, single=bool(selection and selection.single))
     except KeyboardInterrupt:

@@ -102,11 +102,11 @@ def _follow(progress: Progress, draw: Draw, every: float, forever: bool) -> None
 
 def _hint() -> str:
     """What keeps all that is pending, if nobody is there to start it."""
-    from simcelery.board import engine, fleet
+    from simcelery.board import engine, reads
     from simcelery.describe.unserved import in_sentences
 
     with engine.begin() as connection:
-        unserved = fleet.unserved(connection)
+        unserved = reads.unserved(connection)
     return "; ".join(f"{about}: {advice}" for about, advice in in_sentences(unserved))
 
 

@@ -40,10 +40,10 @@ def workers(all_: bool, output: Output) -> None:
     A worker is live; quarantined: it lives but takes no jobs, because its last ones all failed at once;
     overdue: its lease has run out, so its jobs will soon be rescued; or ended.
     """
-    from simcelery.board import engine, fleet, sources
+    from simcelery.board import engine, reads, sources
 
     with engine.begin() as connection:
-        found = fleet.workers(connection, gone_within=None if all_ else _DAY)
+        found = reads.workers(connection, gone_within=None if all_ else _DAY)
         submitted = sources.submitted(connection)
     if output == "json":
         show_json([jsonable(worker) for worker in found])

@@ -40,12 +40,12 @@ def of_board(settings: Settings) -> Iterator[Check]:
 
 
 def _postgres() -> Iterator[Check]:
-    from simcelery.board import engine, fleet
+    from simcelery.board import engine, reads
 
     made = engine.engine()
     with engine.translated(made), made.begin() as connection:
         before = dt.datetime.now(dt.UTC)
-        server = fleet.server(connection)
+        server = reads.server(connection)
         after = dt.datetime.now(dt.UTC)
     version = server["version"]
     gap = server["gap"]

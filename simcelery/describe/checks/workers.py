@@ -17,10 +17,10 @@ _LONG = 60.0  # seconds; no act may be late by so much
 
 def of_workers(connection: Connection) -> Iterator[Check]:
     """Who lives, with what, and whether all that is pending has somebody to run it."""
-    from simcelery.board import fleet
+    from simcelery.board import reads
     from simcelery.describe.unserved import in_sentences
 
-    live = fleet.workers(connection, live_only=True)
+    live = reads.workers(connection, live_only=True)
     slots = sum(worker["concurrency"] for worker in live)
     if live:
         yield Check("workers", "ok", f"{many(len(live), 'live worker')}, {many(slots, 'slot')}")
@@ -30,7 +30,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
     yield from _notes(live)
     yield from _versions(live)
     yield from _sources(connection, live)
-    lacking = in_sentences(fleet.unserved(connection))
+    lacking = in_sentences(reads.unserved(connection))
     for found, advice in lacking:
         yield Check("queues", "warn", found, advice)
     if not lacking:
@@ -79,9 +79,9 @@ def _sources(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Che
 
 def _leases(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:
     """Jobs that run in workers that may be dead."""
-    from simcelery.board import fleet
+    from simcelery.board import reads
 
-    lost = fleet.lost(connection)
+    lost = reads.lost(connection)
     for worker in lost:
         ago = duration((worker["now"] - worker["lease_expires_at"]).total_seconds())
         found = f"{named(worker['running'], 6)} of {worker['nodename']}, whose lease ended {ago} ago"
@@ -95,13 +95,13 @@ def _leases(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Chec
 
 def _recovery(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:
     """Acts that nobody does although somebody should."""
-    from simcelery.board import fleet
+    from simcelery.board import reads
     from simcelery.maintenance import acts
 
     if not any((worker["now"] - worker["started_at"]).total_seconds() > _LONG for worker in live):
         return  # they have just started, or none is there: that is said already
     waiting: dict[str, list[str]] = defaultdict(list)
-    late = {turn["name"]: turn["due"] for turn in fleet.turns(connection)}
+    late = {turn["name"]: turn["due"] for turn in reads.turns(connection)}
     for act in acts.ACTS:
         if (since := late.get(act.name, 0.0)) > _LONG:
             waiting[duration(since)].append(act.name)

@@ -13,9 +13,9 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from simcelery.board import engine, queries
+from simcelery.board import engine, reads
 from simcelery.board.states import Ending
-from simcelery.board.transitions import Claim, Report
+from simcelery.board.transitions.finish import Claim, Report
 from simcelery.errors import EncodingError, ParametersError, TimeLimitError
 from simcelery.execution import clean, entropy, helpers, processes, workdir
 from simcelery.execution.capture import captured
@@ -226,7 +226,7 @@ def _results_of(claim: Claim) -> Callable[[int], Any]:
     found = {}
     if wanted:
         with engine.begin() as connection:
-            found = queries.results(connection, wanted)
+            found = reads.results(connection, wanted)
 
     def result(number: int) -> Any:
         if number not in found:

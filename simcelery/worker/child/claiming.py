@@ -9,11 +9,11 @@ import uuid
 from contextlib import suppress
 
 from simcelery import broker
-from simcelery.board import engine, feed, slices
-from simcelery.board.mending import despite_bad_rows
-from simcelery.board.sendable import Lane
-from simcelery.board.slices import Wanted
-from simcelery.board.transitions import Claim
+from simcelery.board import engine, feed, transitions
+from simcelery.board.to_publish import Lane
+from simcelery.board.transitions.claim import Wanted
+from simcelery.board.transitions.finish import Claim
+from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.errors import RefusedByBoardError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
@@ -86,14 +86,14 @@ class _Claim:
 
     def __call__(self) -> list[Claim]:
         # The answer to an earlier try may be all that was lost.
-        if self._in_doubt and (forgotten := slices.forgotten(self._wanted)):
+        if self._in_doubt and (forgotten := transitions.forgotten(self._wanted)):
             return forgotten
         try:
-            claimed = despite_bad_rows(lambda: slices.claim(self._wanted))
+            claimed = despite_bad_rows(lambda: transitions.claim(self._wanted))
         except ServiceError:
             self._in_doubt = True
             raise
-        if not claimed and not slices.holds_lease(self._wanted):
+        if not claimed and not transitions.holds_lease(self._wanted):
             raise ServiceError("this worker's lease has lapsed")
         return claimed
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions import Report
+from simcelery.board.transitions.finish import Report
 from simcelery.errors import EncodingError
 from simcelery.execution import keeping
 from simcelery.execution.workdir import Folder

@@ -14,11 +14,11 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 
-from simcelery.board import slices
-from simcelery.board.sendable import Lane
-from simcelery.board.slices import Outcome
+from simcelery.board import transitions
 from simcelery.board.states import Ending
-from simcelery.board.transitions import Claim, Report
+from simcelery.board.to_publish import Lane
+from simcelery.board.transitions.claim import Outcome
+from simcelery.board.transitions.finish import Claim, Report
 from simcelery.errors import ServiceError
 from simcelery.execution.places import Unusable
 from simcelery.worker import slots
@@ -139,7 +139,7 @@ class Slice:
             outcomes, unbegun = self._take()
             try:
                 if unbegun:
-                    slices.put_back(unbegun)
+                    transitions.put_back(unbegun)
                     unbegun = []
                 if outcomes:
                     recording.write_all(outcomes)
@@ -170,6 +170,6 @@ class Slice:
 
 def _put_back(claims: Sequence[Claim]) -> None:
     try:
-        wait_out(lambda: slices.put_back(claims), "jobs that were not begun wait", give_up=slots.closed)
+        wait_out(lambda: transitions.put_back(claims), "jobs that were not begun wait", give_up=slots.closed)
     except ServiceError:
         log.warning("%s jobs that were not begun are left to recovery", len(claims))

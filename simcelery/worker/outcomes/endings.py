@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from simcelery.board.slices import Outcome
 from simcelery.board.states import State
-from simcelery.board.transitions import Finished, Report
+from simcelery.board.transitions.claim import Outcome
+from simcelery.board.transitions.finish import Finished, Report
 from simcelery.readable import line
 from simcelery.worker import slots
 from simcelery.worker.slots import Phase

@@ -8,7 +8,7 @@ from types import TracebackType
 from celery.exceptions import SoftTimeLimitExceeded
 
 from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions import Claim, Report
+from simcelery.board.transitions.finish import Claim, Report
 from simcelery.errors import SubmissionInterruptedError
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.outcomes import Fail, Retry

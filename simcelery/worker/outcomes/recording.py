@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from simcelery import broker
-from simcelery.board import engine, slices, transitions
+from simcelery.board import engine, transitions
 from simcelery.board.leases import Registration
-from simcelery.board.mending import despite_bad_rows
-from simcelery.board.slices import Outcome
 from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions import Finished, Guard, Report
+from simcelery.board.transitions.claim import Outcome
+from simcelery.board.transitions.finish import Finished, Guard, Report
+from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.errors import SchemaError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
@@ -101,7 +101,7 @@ def _report(outcome: Outcome) -> Report:
 
 def _succeed(outcomes: Sequence[Outcome]) -> set[int]:
     try:
-        done = slices.succeed(outcomes, time.monotonic())
+        done = transitions.succeed(outcomes, time.monotonic())
     except (ServiceError, SchemaError):
         raise
     except Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions import Report
+from simcelery.board.transitions.finish import Report
 from simcelery.worker.slots import Order
 
 

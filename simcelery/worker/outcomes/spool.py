@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from simcelery import broker
-from simcelery.board import engine, queries, transitions
+from simcelery.board import engine, reads, transitions
 from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions import Report
+from simcelery.board.transitions.finish import Report
 from simcelery.errors import SchemaError, ServiceError
 from simcelery.execution import durable
 from simcelery.failpoints import failpoint
@@ -146,7 +146,7 @@ def _deliver_or_leave(one: Spooled) -> bool | None:
 
 def _deliver(one: Spooled) -> bool | None:
     with engine.begin() as connection:
-        if queries.job_by_task_id(connection, one.task_id) is None:
+        if reads.job_by_task_id(connection, one.task_id) is None:
             return None
         guard = transitions.by_claim(one.task_id, one.claim_id)
         waited = max(0.0, time.time() - one.saved_at)

@@ -8,7 +8,7 @@ from typing import Any
 
 from celery.app.control import Control
 
-from simcelery.board import engine, queries
+from simcelery.board import engine, reads
 from simcelery.submission import manage
 
 
@@ -35,7 +35,7 @@ def cancel(task_ids: Iterable[str]) -> set[str]:
         jobs = {}
         for text in task_ids:
             try:
-                row = queries.job_by_task_id(connection, uuid.UUID(text))
+                row = reads.job_by_task_id(connection, uuid.UUID(text))
             except ValueError:
                 continue
             if row is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from celery.worker import state
 
 from simcelery import broker
-from simcelery.board import engine, fleet
+from simcelery.board import engine, reads
 from simcelery.errors import BrokerUnreachableError, ServiceError
 from simcelery.worker.parent.lease import Lease
 from simcelery.worker.parent.shutdown import Shutdown
@@ -79,7 +79,7 @@ class Hearing:
     def _jobs_wait(self) -> bool:
         try:
             with engine.begin() as connection:
-                return fleet.anything_pending(connection, self._lease.queues, self._lease.workflows)
+                return reads.anything_pending(connection, self._lease.queues, self._lease.workflows)
         except ServiceError:
             return False
 

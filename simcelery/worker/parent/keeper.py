@@ -23,7 +23,7 @@ import psutil
 from simcelery.board import transitions
 from simcelery.board.leases import Account, Registration
 from simcelery.board.states import State
-from simcelery.board.transitions import Guard, Report
+from simcelery.board.transitions.finish import Guard, Report
 from simcelery.execution import memory, processes
 from simcelery.execution.ending import Ended, end
 from simcelery.settings import Settings

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from simcelery.board import engine, fleet
+from simcelery.board import engine, reads
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.parent.lease import Lease
@@ -94,7 +94,7 @@ class Watch:
         self._asked_at = now
         try:
             with engine.begin(self._settings) as connection:
-                return not fleet.anything_left(connection, self._lease.queues, self._lease.workflows)
+                return not reads.anything_left(connection, self._lease.queues, self._lease.workflows)
         except ServiceError:
             return False
 

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 
 from simcelery import broker
-from simcelery.board import engine, fleet, leases, revival
+from simcelery.board import engine, leases, reads, transitions
 from simcelery.board.leases import Registration
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
@@ -111,7 +111,7 @@ class Quarantine:
             return
         self._asked_at = now
         with engine.begin(self._settings) as connection:
-            wrong = fleet.failed_elsewhere(connection, self._handed_back, self._me.worker_id)
+            wrong = reads.failed_elsewhere(connection, self._handed_back, self._me.worker_id)
         if not wrong and now - since < LONGEST:
             return
         log.warning(
@@ -123,6 +123,6 @@ class Quarantine:
 
     def _hand_back(self, failed: frozenset[uuid.UUID]) -> None:
         with engine.begin(self._settings) as connection:
-            handed_back = revival.hand_back(connection, failed, self._me)
+            handed_back = transitions.hand_back(connection, failed, self._me)
         self._handed_back = failed
         broker.publish_or_leave((job.again for job in handed_back if job.again), "what was handed back")

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simcelery.board.loading import UNREADABLE, unreadable
 from simcelery.board.states import State
+from simcelery.board.unreadable.loading import UNREADABLE, unreadable
 
 log = logging.getLogger(__name__)
 

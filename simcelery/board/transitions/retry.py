@@ -26,15 +26,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
-from simcelery.board.among import among
-from simcelery.board.by_index import by_index
 from simcelery.board.dependencies import up
 from simcelery.board.leases import Registration
 from simcelery.board.models import Attempt, Dependency, Job, Worker
-from simcelery.board.sendable import COLUMNS as SENDABLE
-from simcelery.board.sendable import sendable
+from simcelery.board.sql_helpers import among, by_index
 from simcelery.board.states import UNSUCCESSFUL, Ending, State
-from simcelery.board.transitions import Finished, Guard
+from simcelery.board.to_publish import COLUMNS as SENDABLE
+from simcelery.board.to_publish import sendable
+from simcelery.board.transitions.finish import Finished, Guard
 from simcelery.errors import StateError
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from simcelery.board import engine
 from simcelery.board.models import Job
-from simcelery.board.queries import Filter
+from simcelery.board.reads.jobs import Filter
 
 T = TypeVar("T")
 _AT_ONCE = 1000
@@ -65,7 +65,7 @@ def walk(
     Each thousand is read in a short transaction, so that any number fits into memory.
 
     Parameters:
-        read: `ids` of this module, or `queries.jobs`.
+        read: `ids` of this module, or `reads.jobs`.
         id_of: the id of one of the things that `read` returns.
 
     Raises:

@@ -25,8 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.models import Job, Worker
-from simcelery.board.queries import Filter
-from simcelery.board.seconds import seconds
+from simcelery.board.reads.jobs import Filter
+from simcelery.board.sql_helpers import seconds
 from simcelery.board.states import UNSUCCESSFUL, State
 
 # Longer messages, and further lines of them, tell no two errors apart.

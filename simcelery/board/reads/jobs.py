@@ -26,12 +26,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from simcelery.board import bad_rows
-from simcelery.board.among import among
 from simcelery.board.catalogue import ORDER, ordered
 from simcelery.board.models import Attempt, Job, LogChunk, Worker, Workflow
-from simcelery.board.seconds import seconds
+from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import TERMINAL, State
+from simcelery.board.unreadable import bad_rows
 
 
 @dataclass(frozen=True)

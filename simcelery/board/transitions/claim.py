@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simcelery.board import engine
-from simcelery.board.transitions import Claim, Report
+from simcelery.board.transitions.finish import Claim, Report
 from simcelery.failpoints import failpoint
 
 _COLUMNS = (

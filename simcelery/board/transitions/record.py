@@ -13,11 +13,12 @@ import psycopg
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from simcelery.board import copying, dependencies, engine, fingerprints, revival
-from simcelery.board.among import among
+from simcelery.board import dependencies, engine, fingerprints, transitions
 from simcelery.board.models import Job
+from simcelery.board.sql_helpers import among
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.board.task_ids import new_task_id
+from simcelery.board.transitions import copying
 from simcelery.errors import BoardUnreachableError, StateError
 
 OnFailed = Literal["retry", "keep", "error"]
@@ -324,7 +325,7 @@ def _holders(
     revived: set[int] = set()
     unsuccessful = [job.id for job in found if job.state in UNSUCCESSFUL]
     if unsuccessful and on_failed == "retry":
-        revived = {job.id for job in revival.retry(connection, unsuccessful, with_parents=True)}
+        revived = {job.id for job in transitions.retry(connection, unsuccessful, with_parents=True)}
     return {
         key: Recorded(job.id, job.task_id, "retried" if job.id in revived else "existing")
         for key, job in holders.items()

@@ -26,14 +26,13 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 from sqlalchemy.orm import aliased
 
-from simcelery.board.among import among
-from simcelery.board.by_index import by_index
 from simcelery.board.clock import not_ahead
 from simcelery.board.dependencies import first_child, up
 from simcelery.board.models import Job
-from simcelery.board.sendable import COLUMNS as SENDABLE
-from simcelery.board.sendable import Sendable, sendable
+from simcelery.board.sql_helpers import among, by_index
 from simcelery.board.states import UNSUCCESSFUL, State
+from simcelery.board.to_publish import COLUMNS as SENDABLE
+from simcelery.board.to_publish import Sendable, sendable
 
 # As many as a finish unblocks itself, in about a tenth of a second; settle does the rest.
 AT_ONCE = 2000

@@ -24,12 +24,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from simcelery.board import bad_rows, encryption
-from simcelery.board.among import among
 from simcelery.board.leases import is_live
 from simcelery.board.models import Attempt, Job, Recovery, Worker
-from simcelery.board.seconds import seconds
+from simcelery.board.reads import encryption
+from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import Ending, State
+from simcelery.board.unreadable import bad_rows
 
 
 def _select_workers() -> Select[Any]:

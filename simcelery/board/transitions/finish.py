@@ -35,16 +35,15 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.orm import aliased
 
 from simcelery.board import patience
-from simcelery.board.among import among
-from simcelery.board.children import unblock
 from simcelery.board.clock import not_ahead
 from simcelery.board.leases import Registration
 from simcelery.board.models import Attempt, Job, Worker
 from simcelery.board.progress import append_log
-from simcelery.board.seconds import seconds
-from simcelery.board.sendable import COLUMNS as SENDABLE
-from simcelery.board.sendable import Sendable, sendable
+from simcelery.board.sql_helpers import among, locked, seconds
 from simcelery.board.states import ACTIVE, WAITING, Cause, Ending, State
+from simcelery.board.to_publish import COLUMNS as SENDABLE
+from simcelery.board.to_publish import Sendable, sendable
+from simcelery.board.transitions.settle import unblock
 
 
 @dataclass(frozen=True)
@@ -412,15 +411,3 @@ def cancel(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[
     at_once = sorted(row.id for row in rows if row.state == State.CANCELLED)
     requested = sorted(row.id for row in rows if row.state == State.RUNNING)
     return at_once, requested
-
-
-# --- helpers ---------------------------------------------------------------------------------------
-
-
-def locked(ids: Select[Any], *, skip: bool = False) -> Select[Any]:
-    """The ids, their rows locked in ascending order; `skip` leaves out what others hold.
-
-    A CTE: as a plain subquery Postgres may run it once per row, and its LIMIT would limit nothing.
-    """
-    chosen = ids.order_by(Job.id).with_for_update(of=Job, skip_locked=skip).cte("chosen")
-    return select(chosen.c.id)

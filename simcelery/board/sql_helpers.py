@@ -1,0 +1,64 @@
+"""Small pieces of statements that several modules need."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    SQLColumnExpression,
+    any_,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from simcelery.board.models import Job
+
+# Foreign keys are checked by statements whose plans a connection keeps: they are made anew under these.
+_SETTINGS = """
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL plan_cache_mode = force_custom_plan
+"""
+
+
+def among(
+    column: SQLColumnExpression[int] | SQLColumnExpression[int | None], ids: Iterable[int]
+) -> ColumnElement[bool]:
+    """``column = ANY(ids)``: one array parameter, since a statement takes 65,535 parameters at most."""
+    wanted: Any = literal(list(ids), ARRAY(BigInteger))
+    return column == any_(wanted)
+
+
+def seconds(number: float | ColumnElement[float]) -> ColumnElement[dt.timedelta]:
+    """An interval of so many seconds."""
+    return func.make_interval(0, 0, 0, 0, 0, 0, number)
+
+
+def locked(ids: Select[Any], *, skip: bool = False) -> Select[Any]:
+    """The ids of jobs, their rows locked in ascending order; `skip` leaves out what others hold.
+
+    A CTE: as a plain subquery Postgres may run it once per row, and its LIMIT would limit nothing.
+    """
+    chosen = ids.order_by(Job.id).with_for_update(of=Job, skip_locked=skip).cte("chosen")
+    return select(chosen.c.id)
+
+
+def by_index(connection: Connection) -> None:
+    """To the end of the transaction read no table as a whole, whatever Postgres estimates.
+
+    A job that very many wait for leads the estimates astray: where few parents have all the edges, each job
+    is thought to have very many dependents, so that one is soon found by reading the table from its
+    beginning; and for a job that has none the whole table is read. What goes through the edges of many jobs
+    therefore allows nothing else in its transaction, and says the order of its joins itself (LATERAL, and
+    OFFSET 0, into which Postgres does not look).
+    """
+    connection.exec_driver_sql(_SETTINGS)

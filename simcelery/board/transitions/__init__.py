@@ -1,0 +1,76 @@
+"""Every way in which a job changes its state: one guarded change each, in the caller's transaction.
+
+No row means that the race was lost: somebody else has moved the job, and there is nothing to do. Rows are
+locked in the order of their ids wherever several are touched, and a parent's id is always smaller than that
+of a job that waits for it, so that no two transitions wait for each other in a circle.
+"""
+
+from simcelery.board.transitions.claim import (
+    Outcome,
+    Wanted,
+    claim,
+    forgotten,
+    holds_lease,
+    put_back,
+    succeed,
+)
+from simcelery.board.transitions.finish import (
+    Claim,
+    Finished,
+    Guard,
+    Report,
+    by_child,
+    by_claim,
+    cancel,
+    finish,
+    note_late,
+    release,
+    release_child,
+    rescue,
+    rescue_now,
+    stage,
+)
+from simcelery.board.transitions.record import (
+    allocate_ids,
+    may_be_alone,
+    perhaps_recorded,
+    record,
+    record_alone,
+)
+from simcelery.board.transitions.retry import hand_back, retry
+from simcelery.board.transitions.settle import Settled, settle, unblock, unsettled
+
+__all__ = [
+    "Claim",
+    "Finished",
+    "Guard",
+    "Outcome",
+    "Report",
+    "Settled",
+    "Wanted",
+    "allocate_ids",
+    "by_child",
+    "by_claim",
+    "cancel",
+    "claim",
+    "finish",
+    "forgotten",
+    "hand_back",
+    "holds_lease",
+    "may_be_alone",
+    "note_late",
+    "perhaps_recorded",
+    "put_back",
+    "record",
+    "record_alone",
+    "release",
+    "release_child",
+    "rescue",
+    "rescue_now",
+    "retry",
+    "settle",
+    "stage",
+    "succeed",
+    "unblock",
+    "unsettled",
+]
