@@ -28,6 +28,7 @@ from simcelery.worker.parent.shutdown import Shutdown
 from simcelery.worker.parent.startup import LONGEST, named
 from simcelery.worker.parent.trust import refuse_untrusted
 from simcelery.worker.parent.withdrawal import Withdrawal
+from simcelery.worker.slots.parent import Slots
 from simcelery.worker.task import forget_plain_tasks
 from simcelery.worker.ticker import Ticker
 
@@ -82,12 +83,13 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def create(self, worker: Any) -> None:
         """Before the pool forks: what its children inherit."""
         settings = get_settings()
-        slots.shared = slots.Slots(self._max_jobs)
+        worker.slots = Slots(self._max_jobs)
+        slots.share(worker.slots)
         setup.start_reaper()
         if setup.beginning:
             worker.app.conf.worker_proc_alive_timeout = LONGEST
         worker.keeper = worker.app.keeper = Keeper(
-            slots.shared, settings, worker.lease.me, is_prefork(worker)
+            worker.slots, settings, worker.lease.me, is_prefork(worker)
         )
         worker.chores = Chores(settings)
         worker.shutdown = Shutdown(worker.hostname, worker.keeper, settings.shutdown_grace)
@@ -97,12 +99,11 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.shutdown.listen()
         worker.keeper.start()
         worker.chores.start()
-        assert slots.shared is not None
         settings, me = get_settings(), worker.lease.me
-        withdrawn = Withdrawal(slots.shared, settings, me, lambda: worker.consumer)
-        judge = Quarantine(slots.shared, settings, me, withdrawn)
+        withdrawn = Withdrawal(worker.slots, settings, me, lambda: worker.consumer)
+        judge = Quarantine(worker.slots, settings, me, withdrawn)
         Ticker("quarantine", judge.look, quarantine.EVERY).start()
-        Ticker("node", Node(slots.shared, settings, withdrawn).look, node.EVERY).start()
+        Ticker("node", Node(worker.slots, settings, withdrawn).look, node.EVERY).start()
         Ticker(
             "reaper",
             lambda: setup.replace_dead_reaper(_children(worker)),
@@ -165,9 +166,8 @@ class HearingStep(_TickerStep):
 
     def create(self, worker: Any) -> None:
         """Nothing is consumed yet."""
-        assert slots.shared is not None
         ears = Hearing(
-            slots.shared,
+            worker.slots,
             worker.shutdown,
             worker.lease,
             lambda: worker.consumer.reconnect(),
@@ -194,8 +194,7 @@ class LimitsStep(_TickerStep):
 
     def create(self, worker: Any) -> None:
         """Nothing is counted yet."""
-        assert slots.shared is not None
-        watch = Watch(self._limits, slots.shared, worker.shutdown, get_settings(), worker.lease)
+        watch = Watch(self._limits, worker.slots, worker.shutdown, get_settings(), worker.lease)
         self.ticker = Ticker("limits", watch.look, limits.EVERY)
 
 
@@ -209,7 +208,7 @@ def worker_ended(sender: Any = None, **_: Any) -> None:
         keeper.finish()
         sender.chores.finish()
     lease.give_up()
-    if setup.reaper is not None and slots.shared is not None and not any(True for _ in slots.shared.busy()):
+    if setup.reaper is not None and not any(True for _ in sender.slots.busy()):
         setup.reaper.dismiss()
 
 

@@ -81,7 +81,7 @@ class CurrentJob:
         ``shutdown_grace`` seconds from then. However it leaves by then, short of succeeding or raising
         `Fail`, it is released: the job runs again elsewhere, and no failure is counted.
         """
-        return self._claim is not None and slots.should_stop()
+        return self._claim is not None and slots.mine.should_stop()
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Say how far the job is. Call it as often as you like: the board is told once a second at most.

@@ -18,7 +18,7 @@ from simcelery.errors import ServiceError
 from simcelery.execution import processes
 from simcelery.execution.senders import Watch
 from simcelery.worker import slots
-from simcelery.worker.slots import Order, Phase
+from simcelery.worker.slots.layout import Order, Phase
 
 _interruptible = _recording = False
 _listener = 0  # the process that listens
@@ -42,7 +42,7 @@ def listen() -> None:
     the child's initialisation, and a library may have set others behind Python's back.
     """
     global _former, _listener
-    if not slots.in_pool_child():
+    if not slots.mine.in_pool_child:
         return
     handler = signal.getsignal(signal.SIGTERM)
     if handler is not _told_to_end:
@@ -88,7 +88,7 @@ def _is_from_the_job(number: int) -> bool:
     if slots.mine.phase not in (Phase.STARTING, Phase.RUNNING):
         return False
     if not watch.works:
-        return slots.mine.order is Order.NONE and not slots.should_stop()
+        return slots.mine.order is Order.NONE and not slots.mine.should_stop()
     senders = [sender for sender in senders if sender.pid != os.getppid()]
     if not all(sender.is_outside() for sender in senders):
         return True
@@ -150,7 +150,7 @@ def warned_by(action: Callable[[], None]) -> Iterator[None]:
     """
     _on_warning.append(action)
     try:
-        if slots.should_stop():
+        if slots.mine.should_stop():
             action()
         yield
     finally:

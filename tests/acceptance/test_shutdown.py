@@ -227,6 +227,23 @@ def test_max_jobs_is_exact(project: Project, tmp_path: Path) -> None:
     assert simcelery.jobs().counts() == {"succeeded": 5, "pending": 4}
 
 
+@pytest.mark.parametrize("line", ["before_claim", "after_claim"])
+def test_a_child_killed_at_its_claim_takes_no_job_of_max_jobs_with_it(
+    project: Project, tmp_path: Path, line: str
+) -> None:
+    done = project.python("import sims; list(sims.add.submit_many({'a': i} for i in range(4)))")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "once").mkdir()
+    worker = project.worker(
+        *("-c", "2", "--max-jobs", "3"),
+        SIMCELERY_FAILPOINTS=f"{line}=kill",
+        SIMCELERY_FAILPOINTS_ONCE=str(tmp_path / "once"),
+    )
+    assert worker.wait(within(60)) == 0
+    assert [path.name for path in (tmp_path / "once").iterdir()] == [line]
+    assert simcelery.jobs().counts() == {"succeeded": 3, "pending": 1}
+
+
 def test_max_idle_ends_an_idle_worker_and_no_other(project: Project, tmp_path: Path) -> None:
     count = tmp_path / "count"
     job = submit(project, f"trace.submit({str(count)!r}, pause=4.0)")

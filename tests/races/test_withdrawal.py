@@ -10,7 +10,7 @@ from simcelery import settings
 from simcelery.worker.parent import chores
 from simcelery.worker.parent.chores import Chores
 from simcelery.worker.parent.withdrawal import Withdrawal
-from simcelery.worker.slots import Slots
+from simcelery.worker.slots.parent import Slots
 from tests.board_helpers import registration, sql, worker
 
 pytestmark = pytest.mark.usefixtures("board")

@@ -26,7 +26,10 @@ from simcelery.worker import folders
 from simcelery.worker.outcomes import recording, spool
 from simcelery.worker.parent import chores, keeper
 from simcelery.worker.parent.keeper import Keeper
-from simcelery.worker.slots import Order, Phase, Running, Slots
+from simcelery.worker.slots.child import Slot
+from simcelery.worker.slots.layout import Order, Phase
+from simcelery.worker.slots.parent import Slots
+from simcelery.worker.slots.reading import Running
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -63,7 +66,7 @@ class Child:
         os.read(ready, 1)
         os.close(ready)
         os.close(written)
-        self.slot = slots.slot(index)
+        self.slot = Slot.taken(slots.memory, index)
         self.job_id = 100 + index
 
     def claims(self) -> Running:
@@ -78,7 +81,7 @@ class Child:
 
     def now(self) -> Running:
         """What the parent reads of it: a slot whose owner is this child's process."""
-        self._slots._fields[self._index].pid = self.pid
+        self._slots.memory.fields[self._index].pid = self.pid
         return next(one for one in self._slots.busy() if one.index == self._index)
 
     def leaves(self, to: Phase = Phase.IDLE) -> None:
@@ -366,7 +369,7 @@ def test_what_a_dead_child_held_is_seen_to_though_another_has_its_slot(worker: W
     child.slot.holding()
     running = child.runs()
     child.dies()
-    successor = worker.slots.slot(0)
+    successor = Slot.taken(worker.slots.memory, 0)
     successor.holding()
     successor.claiming(uuid.uuid4(), uuid.uuid4())
     assert worker.slots.holders() == {child.pid, os.getpid()}

@@ -14,7 +14,9 @@ from simcelery.board import engine, reads
 from simcelery.errors import BoardUnreachableError
 from simcelery.settings import Settings
 from simcelery.worker.parent.limits import Limits, Watch
-from simcelery.worker.slots import Order, Slots
+from simcelery.worker.slots.child import Slot
+from simcelery.worker.slots.layout import Order
+from simcelery.worker.slots.parent import Slots
 
 SETTINGS = Settings(shutdown_grace=30.0, kill_grace=5.0)
 
@@ -40,7 +42,7 @@ class Played:
 
     def __init__(self, limits: Limits, slots: Slots | None = None) -> None:
         self.slots = slots or Slots()
-        self.slot = self.slots.slot(0)
+        self.slot = Slot.taken(self.slots.memory, 0)
         self._ended = Ended()
         self._now = 100.0
         worker: Any = self._ended
@@ -173,7 +175,7 @@ def test_a_worker_that_does_not_drain_asks_nothing(left: dict[str, Any]) -> None
 
 def test_a_worker_whose_children_cannot_start_fails() -> None:
     worker = Played(Limits(max_idle=0.0))
-    worker.slots.report_broken()
+    worker.slot.report_broken()
     assert worker.at(0) == ["the function named by --startup failed; see the log"]
 
 

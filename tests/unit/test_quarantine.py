@@ -17,7 +17,8 @@ from simcelery.settings import Settings
 from simcelery.worker import slots as module_of_slots
 from simcelery.worker.child import claiming
 from simcelery.worker.parent.quarantine import ACQUITTED_FOR, LATELY, LONGEST, Quarantine
-from simcelery.worker.slots import Slot, Slots
+from simcelery.worker.slots.child import Slot
+from simcelery.worker.slots.parent import Slots
 
 ME = Registration(1, uuid.uuid4())
 
@@ -75,7 +76,7 @@ class Played:
 
     def __init__(self, board: Board) -> None:
         self.board, self.slots, self.withdrawn, self.now = board, Slots(), Withdrawn(), 1000.0
-        self.children = [self.slots.slot(0), self.slots.slot(1)]
+        self.children = [Slot.taken(self.slots.memory, 0), Slot.taken(self.slots.memory, 1)]
         withdrawal: Any = self.withdrawn
         self.judge = Quarantine(
             self.slots, Settings(quarantine_after=4), ME, withdrawal, clock=lambda: self.now
@@ -189,7 +190,7 @@ def test_a_board_that_is_away_judges_later(worker: Played) -> None:
 
 def test_a_node_that_takes_no_files_is_not_judged_for_it(worker: Played) -> None:
     worker.fails(0, 1, times=2)
-    worker.slots.report_unusable()
+    worker.children[0].report_unusable()
     assert not worker.look()
     assert worker.board.asked == 0
 
@@ -236,7 +237,6 @@ def test_a_board_that_is_away_leaves_it_in_quarantine(worker: Played) -> None:
 def test_a_child_waits_for_the_judgement_only_as_long_as_it_may_be_the_node(
     worker: Played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module_of_slots, "shared", worker.slots)
     monkeypatch.setattr(module_of_slots, "mine", worker.children[0])
     monkeypatch.setattr(claiming, "get_settings", lambda: Settings(quarantine_after=2))
     worker.fails(0)

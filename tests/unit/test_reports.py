@@ -17,7 +17,9 @@ from simcelery.board.transitions.finish import Claim, Finished, Report
 from simcelery.errors import SubmissionInterruptedError
 from simcelery.worker import slots as module_of_slots
 from simcelery.worker.outcomes import endings, failure, reports
-from simcelery.worker.slots import Order, Slots
+from simcelery.worker.slots.child import Slot
+from simcelery.worker.slots.layout import Order
+from simcelery.worker.slots.parent import Slots
 from simcelery.workflows.definition import Definition
 
 # --- orders ----------------------------------------------------------------------------------------
@@ -335,7 +337,7 @@ def test_the_last_flush_says_what_was_counted_at_once(log: Log) -> None:
 def test_beside_a_job_that_runs_nothing_is_said_into_its_output(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slot = Slots().slot(0)
+    slot = Slot.taken(Slots().memory, 0)
     monkeypatch.setattr(module_of_slots, "mine", slot)
     slot.claiming(uuid.uuid4(), uuid.uuid4())
     slot.starting(1, 1, "w")

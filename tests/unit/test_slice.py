@@ -18,7 +18,8 @@ from simcelery.worker import slots as module_of_slots
 from simcelery.worker.child import claiming, leaving, pace, slicing
 from simcelery.worker.child.slicing import Slice
 from simcelery.worker.outcomes import recording
-from simcelery.worker.slots import Slots
+from simcelery.worker.slots.child import Slot
+from simcelery.worker.slots.parent import Slots
 from simcelery.workflows.definition import Definition
 
 
@@ -64,6 +65,12 @@ def outcome(one: Claim) -> Outcome:
 def held(board: Board) -> Slice:
     """Four claims, just made."""
     return Slice([claim(number) for number in range(1, 5)])
+
+
+def child_of(monkeypatch: pytest.MonkeyPatch, slots: Slots) -> Slots:
+    """This process as a pool child of a worker with these slots."""
+    monkeypatch.setattr(module_of_slots, "mine", Slot.taken(slots.memory, 0))
+    return slots
 
 
 def time_is_up(held: Slice) -> None:
@@ -170,9 +177,7 @@ def test_nothing_more_begins_when_it_should_not(
     next(held)
     match why:
         case "the worker closes":
-            shared = Slots()
-            shared.close()
-            monkeypatch.setattr(module_of_slots, "shared", shared)
+            child_of(monkeypatch, Slots()).close()
         case "the child leaves":
             monkeypatch.setattr(leaving, "is_due", lambda: True)
         case _:
@@ -193,9 +198,7 @@ def test_a_suspicion_does_not_keep_the_first_from_beginning(
 def test_unbegun_jobs_are_left_to_recovery_where_the_worker_ends_first(
     board: Board, held: Slice, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shared = Slots()
-    shared.close()
-    monkeypatch.setattr(module_of_slots, "shared", shared)
+    child_of(monkeypatch, Slots()).close()
     board.away = True
     held.close()
     assert "4 jobs that were not begun are left to recovery" in caplog.text
@@ -220,7 +223,6 @@ def test_short_jobs_travel_together_unless_they_may_not_or_are_counted(
     definition = Definition(simulate, **options)
     for _ in range(1000):
         pace.note(definition.name, 0.01)
-    monkeypatch.setattr(module_of_slots, "shared", Slots(max_jobs))
+    assert slicing._more(definition) == 0  # not in a worker
+    child_of(monkeypatch, Slots(max_jobs))
     assert slicing._more(definition) == more
-    monkeypatch.setattr(module_of_slots, "shared", None)  # not in a pool
-    assert slicing._more(definition) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import multiprocessing
 import os
@@ -13,7 +14,11 @@ from types import SimpleNamespace
 import pytest
 
 from simcelery.worker import slots as module
-from simcelery.worker.slots import FAILURES_KEPT, QUICK, Order, Phase, Running, Slot, Slots, token_of
+from simcelery.worker.slots import child as child_side
+from simcelery.worker.slots.child import QUICK, Slot
+from simcelery.worker.slots.layout import FAILURES_KEPT, Order, Phase, token_of
+from simcelery.worker.slots.parent import Slots
+from simcelery.worker.slots.reading import Running
 from tests.waiting import within
 
 
@@ -56,7 +61,7 @@ def test_the_parent_reads_what_a_child_of_its_pool_does(slots: Slots) -> None:
     task_id, claim_id = uuid.uuid4(), uuid.uuid4()
 
     def work() -> None:
-        slot = slots.slot(2)
+        slot = Slot.taken(slots.memory, 2)
         slot.claiming(task_id, claim_id)
         slot.starting(41, 3, "relax")
         slot.running(60.0, 5.0, seed=8)
@@ -82,7 +87,7 @@ def test_the_parent_reads_what_a_child_of_its_pool_does(slots: Slots) -> None:
 
 
 def test_an_attempt_goes_from_claiming_to_idle(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     seen: list[Running] = []
     assert list(slots.busy()) == []
     slot.claiming(uuid.uuid4(), uuid.uuid4())
@@ -102,7 +107,7 @@ def test_an_attempt_goes_from_claiming_to_idle(slots: Slots) -> None:
 
 
 def test_what_the_last_job_left_in_a_slot_is_not_the_next_ones(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     runs(slots, slot, limit=60.0, retry_in=5.0)
     slot.note_warning()
     claim_id = uuid.uuid4()
@@ -114,7 +119,7 @@ def test_what_the_last_job_left_in_a_slot_is_not_the_next_ones(slots: Slots) -> 
 
 
 def test_startup_holds_a_slot_and_no_job(slots: Slots) -> None:
-    slots.slot(0).warming()
+    Slot.taken(slots.memory, 0).warming()
     [warming] = slots.busy()
     assert (warming.phase, warming.job_id) == (Phase.WARMING, 0)
     assert slots.claims == 0
@@ -124,7 +129,7 @@ def test_startup_holds_a_slot_and_no_job(slots: Slots) -> None:
 
 
 def test_an_order_reaches_the_attempt_that_it_is_meant_for(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     running = runs(slots, slot)
     assert slot.order is Order.NONE
     slots.give(running, Order.CANCEL, processes=4)
@@ -134,7 +139,7 @@ def test_an_order_reaches_the_attempt_that_it_is_meant_for(slots: Slots) -> None
 
 
 def test_an_order_that_comes_too_late_never_hits_the_next_job(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     former = runs(slots, slot)
     runs(slots, slot)
     slots.give(former, Order.CANCEL)
@@ -142,14 +147,14 @@ def test_an_order_that_comes_too_late_never_hits_the_next_job(slots: Slots) -> N
 
 
 def test_nor_does_one_that_the_last_job_had(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     slots.give(runs(slots, slot), Order.CANCEL)
     runs(slots, slot)
     assert slot.order is Order.NONE
 
 
 def test_an_order_is_for_one_child_alone(slots: Slots) -> None:
-    mine, others = slots.slot(0), slots.slot(1)
+    mine, others = Slot.taken(slots.memory, 0), Slot.taken(slots.memory, 1)
     slots.give(runs(slots, mine), Order.WARN)
     runs(slots, others)
     assert (mine.order, others.order) == (Order.WARN, Order.NONE)
@@ -160,7 +165,7 @@ def test_all_orders_but_the_warning_end_an_attempt() -> None:
 
 
 def test_a_signal_from_outside_is_a_warning(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     runs(slots, slot)
     slot.note_warning()
     assert slot.warned
@@ -168,14 +173,14 @@ def test_a_signal_from_outside_is_a_warning(slots: Slots) -> None:
 
 
 def test_so_is_that_of_an_order_for_this_attempt(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     slots.give(runs(slots, slot), Order.WARN)
     slot.note_warning()
     assert slot.warned
 
 
 def test_the_signal_of_an_order_for_the_last_job_is_no_warning_for_the_next(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     slots.give(runs(slots, slot), Order.CANCEL)
     runs(slots, slot)
     slot.note_warning()
@@ -183,11 +188,11 @@ def test_the_signal_of_an_order_for_the_last_job_is_no_warning_for_the_next(slot
 
 
 def test_a_signal_long_after_that_order_is_one(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     slots.give(runs(slots, slot), Order.CANCEL)
     runs(slots, slot)
     later = time.monotonic() + 6.0
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: later))
+    monkeypatch.setattr(child_side, "time", SimpleNamespace(monotonic=lambda: later))
     slot.note_warning()
     assert slot.warned
 
@@ -196,7 +201,7 @@ def test_a_signal_long_after_that_order_is_one(slots: Slots, monkeypatch: pytest
 
 
 def test_what_has_returned_has_time_to_be_encoded_and_is_not_done_again(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     running = runs(slots, slot, limit=0.5, retry_in=9.0)
     slot.returned()
     [now] = slots.busy()
@@ -207,14 +212,14 @@ def test_what_has_returned_has_time_to_be_encoded_and_is_not_done_again(slots: S
 
 
 def test_a_limit_that_is_far_away_stays_where_it_is(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     running = runs(slots, slot, limit=3600.0)
     slot.returned()
     assert [one.deadline for one in slots.busy()] == [running.deadline]
 
 
 def test_an_attempt_whose_outcome_is_known_has_no_time_limit(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     runs(slots, slot, limit=0.5)
     slot.finishing(succeeded=False, failed=True)
     assert [one.deadline for one in slots.busy()] == [math.inf]
@@ -224,8 +229,8 @@ def test_an_attempt_whose_outcome_is_known_has_no_time_limit(slots: Slots) -> No
 
 
 def test_what_a_dead_child_did_is_known_after_its_successor_has_the_slot(slots: Slots) -> None:
-    dead = in_another_process(lambda: claims(slots.slot(0), job_id=41))
-    successor = slots.slot(0)
+    dead = in_another_process(lambda: claims(Slot.taken(slots.memory, 0), job_id=41))
+    successor = Slot.taken(slots.memory, 0)
     claim_id = claims(successor, job_id=42)
     assert [one.job_id for one in slots.busy()] == [42]
     found = slots.of_pid(dead)
@@ -239,23 +244,23 @@ def test_what_a_dead_child_did_is_known_after_its_successor_has_the_slot(slots: 
 
 def test_a_child_that_died_without_a_job_leaves_no_will(slots: Slots) -> None:
     def work() -> None:
-        slot = slots.slot(0)
+        slot = Slot.taken(slots.memory, 0)
         claims(slot)
         slot.idle()
 
     dead = in_another_process(work)
-    slots.slot(0)
+    Slot.taken(slots.memory, 0)
     assert slots.of_pid(dead) is None
 
 
 def test_nor_does_one_that_asks_for_its_own_slot_again(slots: Slots) -> None:
-    claims(slots.slot(0))
-    slots.slot(0).idle()
+    claims(Slot.taken(slots.memory, 0))
+    Slot.taken(slots.memory, 0).idle()
     assert slots.of_pid(os.getpid()) is None
 
 
 def test_a_slot_is_cleared_of_a_dead_attempt_and_of_no_other(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     former = runs(slots, slot)
     current = runs(slots, slot)
     slots.clear(former)
@@ -266,13 +271,13 @@ def test_a_slot_is_cleared_of_a_dead_attempt_and_of_no_other(slots: Slots) -> No
 
 def test_who_holds_a_slice_is_known_until_it_is_seen_to(slots: Slots) -> None:
     def work() -> None:
-        slot = slots.slot(0)
+        slot = Slot.taken(slots.memory, 0)
         slot.holding()
         claims(slot)
 
     dead = in_another_process(work)
     assert slots.holders() == {dead}
-    mine = slots.slot(0)
+    mine = Slot.taken(slots.memory, 0)
     assert slots.holders() == {dead}  # in its will
     mine.holding()
     assert slots.holders() == {dead, os.getpid()}
@@ -286,18 +291,18 @@ def test_who_holds_a_slice_is_known_until_it_is_seen_to(slots: Slots) -> None:
 
 
 def test_a_record_counts_quick_failures_in_a_row_and_names_them(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     tasks = []
     for number in range(3):
         claims(slot, job_id=number, workflow="relax")
         tasks += [one.task_id for one in slots.busy()]
         slot.finishing(succeeded=False, failed=True)
-    [record] = slots.records()
+    [record] = slots.histories()
     assert (record.workflow, record.failures, record.failed) == ("relax", 3, tuple(tasks))
     assert (record.succeeded_at, slot.failures) == (None, 3)
     claims(slot)
     slot.finishing(succeeded=True, failed=False)
-    [record] = slots.records()
+    [record] = slots.histories()
     assert (record.failures, record.failed) == (0, ())
     assert record.succeeded_at is not None
 
@@ -305,7 +310,7 @@ def test_a_record_counts_quick_failures_in_a_row_and_names_them(slots: Slots) ->
 def test_neither_a_slow_failure_nor_a_loss_is_the_nodes(
     slots: Slots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     claims(slot)
     slot.finishing(succeeded=False, failed=True)
     claims(slot)
@@ -313,30 +318,30 @@ def test_neither_a_slow_failure_nor_a_loss_is_the_nodes(
     assert slot.failures == 0
     claims(slot)
     slow = time.monotonic() + QUICK + 1.0
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: slow))
+    monkeypatch.setattr(child_side, "time", SimpleNamespace(monotonic=lambda: slow))
     slot.finishing(succeeded=False, failed=True)
     assert slot.failures == 0
 
 
 def test_of_many_failures_the_last_ones_are_named(slots: Slots) -> None:
-    slot, tasks = slots.slot(0), []
+    slot, tasks = Slot.taken(slots.memory, 0), []
     for _ in range(FAILURES_KEPT + 5):
         claims(slot)
         tasks += [one.task_id for one in slots.busy()]
         slot.finishing(succeeded=False, failed=True)
-    [record] = slots.records()
+    [record] = slots.histories()
     assert record.failures == FAILURES_KEPT + 5
     assert sorted(record.failed) == sorted(tasks[-FAILURES_KEPT:])
 
 
 def test_a_child_that_ran_nothing_has_no_record(slots: Slots) -> None:
-    slots.slot(0).claiming(uuid.uuid4(), uuid.uuid4())
-    assert slots.records() == []
+    Slot.taken(slots.memory, 0).claiming(uuid.uuid4(), uuid.uuid4())
+    assert slots.histories() == []
 
 
 def test_a_name_of_any_length_and_script_fits(slots: Slots) -> None:
-    claims(slots.slot(0), workflow="ü" * 150)
-    [record] = slots.records()
+    claims(Slot.taken(slots.memory, 0), workflow="ü" * 150)
+    [record] = slots.histories()
     assert record.workflow.startswith("ü" * 99)
 
 
@@ -344,14 +349,14 @@ def test_a_name_of_any_length_and_script_fits(slots: Slots) -> None:
 
 
 def test_a_closed_worker_claims_nothing_until_it_is_opened_again(slots: Slots) -> None:
-    slot = slots.slot(0)
+    slot = Slot.taken(slots.memory, 0)
     claims(slot)
     slot.finishing(succeeded=False, failed=True)
-    assert slots.take_job()
+    assert slot.take_job()
     slots.close()
-    assert (slots.closed, slots.take_job(), slots.draining) == (True, False, False)
+    assert (slots.closed, slot.take_job(), slots.draining) == (True, False, False)
     slots.reopen()
-    assert (slots.closed, slots.take_job()) == (False, True)
+    assert (slots.closed, slot.take_job()) == (False, True)
     assert slot.failures == 0  # counted anew
 
 
@@ -359,7 +364,7 @@ def test_a_closed_worker_claims_nothing_until_it_is_opened_again(slots: Slots) -
 def test_what_ends_a_worker_or_its_node_is_not_undone_by_the_end_of_a_quarantine(
     slots: Slots, reason: str
 ) -> None:
-    getattr(slots, reason)()
+    getattr(slots if reason == "drain" else Slot.taken(slots.memory, 0), reason)()
     assert slots.closed
     slots.close()
     slots.reopen()
@@ -367,7 +372,7 @@ def test_what_ends_a_worker_or_its_node_is_not_undone_by_the_end_of_a_quarantine
 
 
 def test_a_node_that_takes_files_again_is_usable(slots: Slots) -> None:
-    slots.report_unusable()
+    Slot.taken(slots.memory, 0).report_unusable()
     assert slots.unusable
     slots.usable()
     assert (slots.unusable, slots.closed) == (False, True)
@@ -377,16 +382,70 @@ def test_a_node_that_takes_files_again_is_usable(slots: Slots) -> None:
 
 def test_the_children_claim_so_many_jobs_all_together_and_no_more() -> None:
     limited = Slots(max_jobs=3)
-    assert limited.counts_jobs
-    in_another_process(lambda: limited.take_job())
-    assert [limited.take_job() for _ in range(3)] == [True, True, False]
-    limited.return_job()  # its claim missed
-    assert [limited.take_job() for _ in range(2)] == [True, False]
+    one, other = (Slot.taken(limited.memory, index) for index in (0, 1))
+    assert one.counts_jobs
+    in_another_process(lambda: one.take_job() and claims(one))
+    assert [one.take_job(), other.take_job(), one.take_job()] == [True, True, False]
+    one.return_job()  # its claim missed
+    assert [other.take_job() for _ in range(2)] == [True, False]
+    claims(other)
+    assert (limited.claims, one.take_job()) == (2, False)
+
+
+def test_children_that_count_at_the_same_moment_claim_no_job_too_many() -> None:
+    fork = multiprocessing.get_context("fork")
+    reached, most = fork.RawArray("i", 2), 2000
+    limited = Slots(max_jobs=most)
+
+    def child(index: int) -> None:
+        slot = Slot.taken(limited.memory, index)
+        reached[index] = 1
+        while not reached[1 - index]:
+            pass
+        while slot.take_job():
+            slot.starting(1, 1, "w")
+
+    children = [fork.Process(target=child, args=(index,)) for index in (0, 1)]
+    for one in children:
+        one.start()
+    for one in children:
+        one.join(within(60))
+    assert limited.claims == most
+    assert min(fields.claims for fields in limited.memory.used()) > 0
+
+
+@pytest.mark.parametrize("successor", [True, False], ids=["its successor", "its parent"])
+def test_a_child_that_dies_before_its_claim_takes_no_job_with_it(successor: bool) -> None:
+    limited = Slots(max_jobs=1)
+
+    def dies() -> None:
+        slot = Slot.taken(limited.memory, 0)
+        slot.claiming(uuid.uuid4(), uuid.uuid4())
+        assert slot.take_job()
+
+    dead = in_another_process(dies)
+    other = Slot.taken(limited.memory, 1)
+    assert not other.take_job()
+    if successor:
+        Slot.taken(limited.memory, 0)
+    else:
+        found = limited.of_pid(dead)
+        assert found is not None
+        limited.clear(found)
+    assert other.take_job()
+
+
+def test_a_child_that_dies_while_it_counts_holds_up_nobody() -> None:
+    limited = Slots(max_jobs=1)
+    assert limited.memory.lock is not None
+    lock = limited.memory.lock
+    in_another_process(lambda: fcntl.lockf(lock, fcntl.LOCK_EX))
+    assert Slot.taken(limited.memory, 0).take_job()
 
 
 def test_as_many_jobs_are_used_up_as_were_claimed() -> None:
     limited = Slots(max_jobs=2)
-    slot = limited.slot(0)
+    slot = Slot.taken(limited.memory, 0)
     claims(slot)
     assert (limited.claims, limited.jobs_used_up) == (1, False)
     claims(slot)
@@ -394,16 +453,18 @@ def test_as_many_jobs_are_used_up_as_were_claimed() -> None:
 
 
 def test_without_a_limit_jobs_are_never_used_up(slots: Slots) -> None:
+    slot = Slot.taken(slots.memory, 0)
     for _ in range(50):
-        assert slots.take_job()
-        claims(slots.slot(0))
-    assert (slots.counts_jobs, slots.jobs_used_up) == (False, False)
+        assert slot.take_job()
+        claims(slot)
+    assert (slot.counts_jobs, slots.jobs_used_up) == (False, False)
 
 
 def test_an_acquittal_is_seen_by_the_children(slots: Slots) -> None:
-    until = time.monotonic() + 30.0
-    in_another_process(lambda: slots.acquit(until))
-    assert slots.acquitted_until == until
+    slot = Slot.taken(slots.memory, 0)
+    assert not slot.acquitted
+    slots.acquit(time.monotonic() + 30.0)
+    assert slot.acquitted
 
 
 # --- marks -----------------------------------------------------------------------------------------
@@ -425,34 +486,61 @@ def test_no_two_workers_have_the_same_token() -> None:
 @pytest.fixture
 def mine(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> Slot:
     """This process as a pool child."""
-    monkeypatch.setattr(module, "shared", slots)
-    monkeypatch.setattr(module, "mine", slots.slot(0))
+    monkeypatch.setattr(module, "mine", Slot.taken(slots.memory, 0))
     return module.mine
 
 
-def test_a_process_without_a_worker_goes_on_for_ever() -> None:
-    assert (module.in_pool_child(), module.closed(), module.should_stop()) == (False, False, False)
+def test_a_process_without_a_worker_goes_on_for_ever_and_claims_nothing() -> None:
+    mine = module.mine
+    assert (mine.in_pool_child, mine.is_closed(), mine.should_stop(), mine.order) == (
+        False,
+        False,
+        False,
+        Order.NONE,
+    )
+    assert (mine.counts_jobs, mine.take_job()) == (True, False)
 
 
-def test_only_a_forked_process_is_a_pool_child(slots: Slots, mine: Slot) -> None:
-    assert not module.in_pool_child()
-    slots.owner += 1
-    assert module.in_pool_child()
+def test_only_a_forked_process_is_a_pool_child(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "mine", module.mine)
+    module.share(slots)
+    module.take(3)
+    assert not module.mine.in_pool_child
+    claims(module.mine)  # --unsafe-pool
+    assert (slots.claims, list(slots.busy())) == (1, [])
+
+    def forked() -> None:
+        module.take(3)
+        assert module.mine.in_pool_child
+        claims(module.mine, job_id=8)
+
+    child = in_another_process(forked)
+    assert [(one.pid, one.index, one.job_id) for one in slots.busy()] == [(child, 3, 8)]
 
 
-@pytest.mark.parametrize("why", ["order", "warning", "drain"])
+@pytest.mark.parametrize("in_pool_child", [True, False])
+def test_what_holds_for_a_worker_holds_for_all_its_processes(
+    slots: Slots, mine: Slot, monkeypatch: pytest.MonkeyPatch, in_pool_child: bool
+) -> None:
+    if not in_pool_child:
+        module.share(slots)
+    assert (module.mine.is_closed(), module.mine.should_stop()) == (False, False)
+    slots.close()
+    assert (module.mine.is_closed(), module.mine.should_stop()) == (True, False)
+    slots.drain()
+    assert module.mine.should_stop()
+    assert module.mine.mark(7, 2) == slots.mark(7, 2)
+
+
+@pytest.mark.parametrize("why", ["order", "warning"])
 def test_a_job_should_stop_when_anything_says_so(slots: Slots, mine: Slot, why: str) -> None:
     running = runs(slots, mine)
-    slots.close()
-    assert (module.closed(), module.should_stop()) == (True, False)
-    match why:
-        case "order":
-            slots.give(running, Order.WARN)
-        case "warning":
-            mine.note_warning()
-        case "drain":
-            slots.drain()
-    assert module.should_stop()
+    assert not mine.should_stop()
+    if why == "order":
+        slots.give(running, Order.WARN)
+    else:
+        mine.note_warning()
+    assert mine.should_stop()
 
 
 def test_children_that_take_their_first_job_at_the_same_moment_are_all_seen() -> None:
@@ -462,7 +550,7 @@ def test_children_that_take_their_first_job_at_the_same_moment_are_all_seen() ->
 
     def child(index: int) -> None:
         for number, slots in enumerate(rounds, 1):
-            slot = slots.slot(index)
+            slot = Slot.taken(slots.memory, index)
             reached[index] = number
             while reached[1 - index] < number:
                 pass  # a lock would let them go on one after the other

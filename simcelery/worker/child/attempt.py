@@ -31,6 +31,7 @@ from simcelery.worker.child import connections, leaving, returned
 from simcelery.worker.child.timer import soft_limit
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.outcomes import failure, reports
+from simcelery.worker.slots.layout import Order
 from simcelery.worker.waiting import wait_out
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import job_refs
@@ -59,9 +60,11 @@ def run(definition: Definition, claim: Claim) -> Report:
     report: Report | None = None
     raised = False
     try:
-        results = wait_out(lambda: _results_of(claim), f"job {claim.job_id} waits", give_up=slots.should_stop)
+        results = wait_out(
+            lambda: _results_of(claim), f"job {claim.job_id} waits", give_up=slots.mine.should_stop
+        )
         failpoint("before_run")
-        own = definition.cwd == "workdir" and slots.in_pool_child()
+        own = definition.cwd == "workdir" and slots.mine.in_pool_child
         inside = folder.entered() if own else nullcontext()
         with workdir.put_back():
             try:
@@ -87,7 +90,7 @@ def run(definition: Definition, claim: Claim) -> Report:
     assert report is not None
     if not raised:  # its work is done: nothing that it left is worth losing that
         slots.mine.finishing(succeeded=report.ending is Ending.SUCCEEDED, failed=False)
-    if slots.in_pool_child():
+    if slots.mine.in_pool_child:
         lasting += _end_processes(claim, succeeded=not raised) + state.left()
         if lasting:
             leaving.after(claim.job_id, lasting)
@@ -155,8 +158,7 @@ def _inside(job: CurrentJob) -> Iterator[None]:
     """Everything that the job starts carries its mark, so that it is found again."""
     context.enter(job)
     lineage.submitting_job = job.id
-    if slots.shared is not None:
-        os.environ[processes.MARK] = slots.shared.mark(job.id or 0, job.attempt)
+    os.environ[processes.MARK] = slots.mine.mark(job.id or 0, job.attempt)
     try:
         yield
     finally:
@@ -171,14 +173,13 @@ def _end_of(definition: Definition, claim: Claim, error: BaseException) -> Repor
     if order.ends:
         retry_in = _retry_after_limit(definition, claim)
         return reports.ended_by(order, retry_in=retry_in, processes=slots.mine.order_processes)
-    if slots.should_stop() and not failure.is_meant(error):
+    if slots.mine.should_stop() and not failure.is_meant(error):
         # Told that the worker will end, it saved what it could and left: that is no fault.
-        return reports.ended_by(slots.Order.SHUTDOWN)
-    if not failure.is_meant(error) and slots.in_pool_child():
-        assert slots.shared is not None
-        if lacks := folders.trouble(get_settings()):
-            slots.shared.report_unusable()
-            return reports.lost_to_node(failure.describe(definition, claim, error), lacks)
+        return reports.ended_by(Order.SHUTDOWN)
+    may_be_the_node = not failure.is_meant(error) and slots.mine.in_pool_child
+    if may_be_the_node and (lacks := folders.trouble(get_settings())):
+        slots.mine.report_unusable()
+        return reports.lost_to_node(failure.describe(definition, claim, error), lacks)
     return failure.describe(definition, claim, error)
 
 
@@ -209,8 +210,7 @@ def _end_all(claim: Claim) -> bool:
         time.sleep(0.002)
         left = processes.living(processes.children() - known)
     if left or not processes.is_subreaper():
-        assert slots.shared is not None
-        mark = slots.shared.mark(claim.job_id, claim.attempt)
+        mark = slots.mine.mark(claim.job_id, claim.attempt)
         ended = end(
             lambda: [one for one in processes.members(os.getpid(), mark) if one.pid not in known],
             get_settings().kill_grace,

@@ -39,10 +39,8 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
     Parameters:
         lane: where the message was.
     """
-    worker = slots.shared
-    if worker is not None:
-        _await_judgement(worker)
-    if worker is not None and not worker.take_job():
+    _await_judgement()
+    if not slots.mine.take_job():
         give_back(task_id)
         return []
     wanted = Wanted(
@@ -58,15 +56,15 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
     )
     claimed: list[Claim] = []
     try:
-        claimed = wait_out(_Claim(wanted), f"job {task_id} waits", give_up=slots.closed)
+        claimed = wait_out(_Claim(wanted), f"job {task_id} waits", give_up=slots.mine.is_closed)
     except ServiceError:
         pass
     except RefusedByBoardError as error:
         log.warning("job %s cannot be claimed: %s", task_id, error)
     if claimed:
         failpoint("after_claim")
-    elif worker is not None:
-        worker.return_job()
+    else:
+        slots.mine.return_job()
         _drop_stale(lane)
     return claimed
 
@@ -100,14 +98,13 @@ class _Claim:
 
 def is_suspicious() -> bool:
     """Whether so many jobs in a row have failed in this child that it may be the node's fault."""
-    acquitted = slots.shared is not None and slots.shared.acquitted_until > time.monotonic()
-    return 0 < get_settings().quarantine_after <= slots.mine.failures and not acquitted
+    return 0 < get_settings().quarantine_after <= slots.mine.failures and not slots.mine.acquitted
 
 
-def _await_judgement(worker: slots.Slots) -> None:
+def _await_judgement() -> None:
     """After too many failures in a row: whether this node eats jobs is decided before it takes the next."""
     deadline = time.monotonic() + _LONGEST_JUDGEMENT
-    while is_suspicious() and not worker.closed:
+    while is_suspicious() and not slots.mine.is_closed():
         if time.monotonic() > deadline:
             return
         time.sleep(0.05)

@@ -10,7 +10,7 @@ from simcelery.execution import workdir
 from simcelery.worker import slots
 from simcelery.worker.child import pace
 from simcelery.worker.outcomes import endings
-from simcelery.worker.slots import Phase
+from simcelery.worker.slots.layout import Phase
 from simcelery.worker.ticker import Ticker
 
 _EVERY = 0.1  # seconds between two looks
@@ -35,7 +35,7 @@ def watch(slice_: Flushable) -> None:
     """Flush this slice when its time is up, and no other one."""
     global _watched, _ticker
     _watched = slice_
-    if not slots.in_pool_child():
+    if not slots.mine.in_pool_child:
         return
     if _ticker is None or not _ticker.is_alive():
         _ticker = Ticker("flusher", _look, _EVERY)

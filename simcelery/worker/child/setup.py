@@ -27,8 +27,7 @@ beginning: list[tuple[str, Callable[[], object]]] = []
 def start_reaper() -> None:
     """Start the process that ends what a killed worker leaves. In the worker's parent process."""
     global reaper
-    assert slots.shared is not None
-    reaper = Reaper.start(slots.shared.token, get_settings().kill_grace)
+    reaper = Reaper.start(slots.mine.memory.token, get_settings().kill_grace)
 
 
 def replace_dead_reaper(children: Iterable[int]) -> None:
@@ -45,10 +44,10 @@ def prepare(**_: Any) -> None:
     """Run once in each pool child, before its first job."""
     _allow_children()
     helpers.be_python()
-    if slots.shared is None or not slots.in_pool_child():
+    slots.take(getattr(billiard.current_process(), "index", 0))
+    if not slots.mine.in_pool_child:
         return  # --unsafe-pool: the jobs run in the worker's own process, which is not ours to change
     _lead_a_session()
-    slots.mine = slots.shared.slot(getattr(billiard.current_process(), "index", 0))
     slots.mine.idle()
     _speak_utf8()
     _keep_what_the_folder_told()
@@ -88,7 +87,6 @@ def _lead_a_session() -> None:
 
 
 def _start_up() -> None:
-    assert slots.shared is not None
     for what, begin in beginning:
         slots.mine.warming()
         try:
@@ -96,6 +94,6 @@ def _start_up() -> None:
         except BaseException as error:
             kind = type(error).__name__
             log.critical("%s failed: %s: %s; the worker ends", what, kind, error, exc_info=True)
-            slots.shared.report_broken()
+            slots.mine.report_broken()
             break
     slots.mine.idle()

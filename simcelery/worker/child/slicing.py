@@ -60,7 +60,7 @@ def run(
 
 def _more(definition: Definition) -> int:
     """How many other jobs to ask for."""
-    counted = slots.shared is None or slots.shared.counts_jobs
+    counted = slots.mine.counts_jobs
     return 0 if counted or not definition.slices else pace.fill(definition.name) - 1
 
 
@@ -86,9 +86,8 @@ def _withdraw(claim: Claim, held: Slice, reason: str) -> None:
     """The node takes no files: what this child holds goes back as if it had never been claimed."""
     log.error("job %s goes back to the board: this node cannot run it: %s", claim.job_id, reason)
     held.take_back(claim)
-    if slots.shared is not None:
-        slots.shared.report_unusable()
-        slots.shared.return_job()
+    slots.mine.report_unusable()
+    slots.mine.return_job()
 
 
 class Slice:
@@ -113,7 +112,7 @@ class Slice:
         """The next to begin; none when time is up, worker or child ends, or its node seems to eat jobs."""
         with self._taking:
             eats = self._begun > 0 and claiming.is_suspicious()
-            if not self._waiting or self.is_over or slots.closed() or eats or leaving.is_due():
+            if not self._waiting or self.is_over or slots.mine.is_closed() or eats or leaving.is_due():
                 raise StopIteration
             self._begun += 1
             return self._waiting.popleft()
@@ -170,6 +169,10 @@ class Slice:
 
 def _put_back(claims: Sequence[Claim]) -> None:
     try:
-        wait_out(lambda: transitions.put_back(claims), "jobs that were not begun wait", give_up=slots.closed)
+        wait_out(
+            lambda: transitions.put_back(claims),
+            "jobs that were not begun wait",
+            give_up=slots.mine.is_closed,
+        )
     except ServiceError:
         log.warning("%s jobs that were not begun are left to recovery", len(claims))

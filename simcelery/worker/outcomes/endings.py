@@ -14,7 +14,7 @@ from simcelery.board.transitions.claim import Outcome
 from simcelery.board.transitions.finish import Finished, Report
 from simcelery.readable import line
 from simcelery.worker import slots
-from simcelery.worker.slots import Phase
+from simcelery.worker.slots.layout import Phase
 
 log = logging.getLogger(__name__)
 

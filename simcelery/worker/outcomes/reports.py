@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from simcelery.board.states import Cause, Ending
 from simcelery.board.transitions.finish import Report
-from simcelery.worker.slots import Order
+from simcelery.worker.slots.layout import Order
 
 
 def ended_by(order: Order, *, retry_in: float | None = None, processes: int = 0) -> Report:

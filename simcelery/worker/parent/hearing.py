@@ -15,7 +15,7 @@ from simcelery.board import engine, reads
 from simcelery.errors import BrokerUnreachableError, ServiceError
 from simcelery.worker.parent.lease import Lease
 from simcelery.worker.parent.shutdown import Shutdown
-from simcelery.worker.slots import Slots
+from simcelery.worker.slots.parent import Slots
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,9 @@ from simcelery.settings import Settings
 from simcelery.worker import folders
 from simcelery.worker.outcomes import recording, reports, spool
 from simcelery.worker.parent import chores
-from simcelery.worker.slots import Order, Phase, Running, Slots
+from simcelery.worker.slots.layout import Order, Phase
+from simcelery.worker.slots.parent import Slots
+from simcelery.worker.slots.reading import Running
 from simcelery.worker.ticker import Ticker
 
 log = logging.getLogger(__name__)

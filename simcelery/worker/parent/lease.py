@@ -28,7 +28,7 @@ from simcelery.worker.parent import predecessors
 from simcelery.worker.parent.announced import entry
 from simcelery.worker.parent.keeper import Keeper
 from simcelery.worker.parent.quarantine import Quarantine
-from simcelery.worker.slots import Order
+from simcelery.worker.slots.layout import Order
 from simcelery.worker.ticker import Ticker
 from simcelery.workflows import registry
 

@@ -12,7 +12,8 @@ from simcelery.errors import ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.parent.lease import Lease
 from simcelery.worker.parent.shutdown import Shutdown
-from simcelery.worker.slots import Order, Slots
+from simcelery.worker.slots.layout import Order
+from simcelery.worker.slots.parent import Slots
 
 EVERY = 1.0
 _ASK_EVERY = 2.0  # seconds between two questions to the board whether anything is left

@@ -12,7 +12,7 @@ import time
 from simcelery.settings import Settings
 from simcelery.worker import folders
 from simcelery.worker.parent.withdrawal import Withdrawal
-from simcelery.worker.slots import Slots
+from simcelery.worker.slots.parent import Slots
 
 log = logging.getLogger(__name__)
 

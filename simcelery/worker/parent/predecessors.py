@@ -12,7 +12,7 @@ from simcelery.board.batches import batches
 from simcelery.execution import processes
 from simcelery.execution.ending import end
 from simcelery.execution.identity import certainly_dead
-from simcelery.worker.slots import token_of
+from simcelery.worker.slots.layout import token_of
 
 log = logging.getLogger(__name__)
 

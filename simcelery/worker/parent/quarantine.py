@@ -19,7 +19,8 @@ from simcelery.board.leases import Registration
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.parent.withdrawal import Withdrawal
-from simcelery.worker.slots import Record, Slots
+from simcelery.worker.slots.parent import Slots
+from simcelery.worker.slots.reading import History
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ LONGEST = 600.0  # seconds in quarantine, until it is tried again; and seconds o
 
 
 class Quarantine:
-    """Judges one worker by its own record.
+    """Judges one worker by its own one.
 
     Parameters:
         me: the worker that is judged.
@@ -59,19 +60,19 @@ class Quarantine:
 
     def successes(self) -> list[str]:
         """The workflows with which this worker has succeeded since the last call, as far as is known."""
-        records = self._slots.records()
-        told, self._told = self._told, max([self._told, *(record.succeeded_at or 0 for record in records)])
-        return sorted({record.workflow for record in records if (record.succeeded_at or 0) > told})
+        histories = self._slots.histories()
+        told, self._told = self._told, max([self._told, *(one.succeeded_at or 0 for one in histories)])
+        return sorted({one.workflow for one in histories if (one.succeeded_at or 0) > told})
 
     def look(self) -> None:
         """One look; does nothing while no failures pile up, nor while the worker takes no jobs anyway."""
         if self._slots.unusable:
             return
-        records = [one for one in self._slots.records() if one.failures or one.succeeded_at]
-        failed = frozenset(task_id for record in records for task_id in record.failed)
+        histories = [one for one in self._slots.histories() if one.failures or one.succeeded_at]
+        failed = frozenset(task_id for one in histories for task_id in one.failed)
         try:
             if self._since is None:
-                self._judge(records, failed)
+                self._judge(histories, failed)
             else:
                 if failed - self._handed_back:
                     self._hand_back(failed)
@@ -79,23 +80,23 @@ class Quarantine:
         except ServiceError as error:
             log.warning("whether this worker fails alone is not known yet: %s", error)
 
-    def _judge(self, records: list[Record], failed: frozenset[uuid.UUID]) -> None:
+    def _judge(self, histories: list[History], failed: frozenset[uuid.UUID]) -> None:
         """Children with too many failures wait for this; an acquittal holds for a while."""
         now = self._clock()
         wanted = self._settings.quarantine_after
         if wanted == 0 or self._slots.acquitted_until > now:
             return
-        if sum(record.failures for record in records) < wanted:
+        if sum(one.failures for one in histories) < wanted:
             return
-        if all(record.failures for record in records) and self._fails_alone(records, len(failed)):
+        if all(one.failures for one in histories) and self._fails_alone(histories, len(failed)):
             self._since = self._asked_at = now
             self._hand_back(failed)
         else:
             self._slots.acquit(now + ACQUITTED_FOR)
 
-    def _fails_alone(self, records: list[Record], number: int) -> bool:
+    def _fails_alone(self, histories: list[History], number: int) -> bool:
         note = f"in quarantine: its last {number} jobs failed within seconds, while others succeed"
-        workflows = {record.workflow for record in records}
+        workflows = {one.workflow for one in histories}
         with engine.begin(self._settings) as connection:
             known = leases.others_succeeded(connection, self._me.worker_id, workflows, LATELY)
             alone = bool(known) and leases.quarantine(connection, self._me, known, note)

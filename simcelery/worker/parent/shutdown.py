@@ -14,7 +14,7 @@ from celery import platforms, signals
 from celery.worker import state
 
 from simcelery.worker.parent.keeper import Keeper
-from simcelery.worker.slots import Order
+from simcelery.worker.slots.layout import Order
 
 EX_OK, EX_FAILURE = 0, 1
 

@@ -13,7 +13,7 @@ from simcelery.board import engine, leases
 from simcelery.board.leases import Registration
 from simcelery.settings import Settings
 from simcelery.worker.parent import chores
-from simcelery.worker.slots import Slots
+from simcelery.worker.slots.parent import Slots
 
 
 class Withdrawal:

@@ -1,0 +1,211 @@
+"""The child's side: a pool child says what it does, and heeds what it is told."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import uuid
+
+from simcelery.worker.slots.layout import CAPACITY, FAILURES_KEPT, Fields, Memory, Order, Phase
+from simcelery.worker.slots.permits import Permits
+
+_NOBODY = uuid.UUID(int=0)
+_SIGNAL_ARRIVES = 5.0  # seconds from an order to the signal that goes with it, at most
+_TO_ENCODE = 15.0  # seconds
+QUICK = 10.0  # seconds: a failure that comes sooner may be the node's fault
+
+
+class Slot:
+    """One process's own.
+
+    Parameters:
+        fields: where it writes.
+
+    Attributes:
+        memory: of its worker.
+        in_pool_child: whether the process is a child of a worker's pool, which may be changed and ended.
+    """
+
+    in_pool_child = True
+
+    def __init__(self, memory: Memory, fields: Fields) -> None:
+        self.memory = memory
+        self._fields = fields
+        self._header = memory.header
+        self._permits = Permits(memory, fields)
+
+    @classmethod
+    def taken(cls, memory: Memory, index: int) -> Slot:
+        """The slot of the pool child with this index, which takes it over from its predecessor."""
+        index %= CAPACITY
+        fields = memory.fields[index]
+        if fields.pid != os.getpid():
+            if fields.phase != Phase.IDLE:
+                memory.wills[index] = fields
+            fields.permits = 0
+        memory.header.taken[index] = 1
+        return cls(memory, fields)
+
+    # --- what holds for the whole worker ---
+
+    def is_closed(self) -> bool:
+        """Whether this worker claims nothing any more."""
+        return bool(self._header.closed)
+
+    def should_stop(self) -> bool:
+        """Whether the attempt that runs here should save what it can and end."""
+        return bool(self._header.draining) or self.warned or self.order is not Order.NONE
+
+    @property
+    def acquitted(self) -> bool:
+        """Whether failures here are taken to be the jobs' own fault."""
+        return bool(self._header.acquitted_until > time.monotonic())
+
+    def report_unusable(self) -> None:
+        """The node takes no files: nothing is claimed any more."""
+        self._header.unusable = self._header.closed = 1
+
+    def report_broken(self) -> None:
+        """This child could not start, and none of its successors will: nothing is claimed any more."""
+        self._header.broken = self._header.closed = 1
+
+    @property
+    def counts_jobs(self) -> bool:
+        """Whether only so many jobs may be claimed."""
+        return self.memory.max_jobs is not None
+
+    def take_job(self) -> bool:
+        """Whether one more job may be claimed; then it counts."""
+        return not self.is_closed() and self._permits.take()
+
+    def return_job(self) -> None:
+        """The claim missed, and does not count."""
+        self._permits.give_back()
+
+    def mark(self, job_id: int, attempt: int) -> str:
+        """What the environment of every process of an attempt carries."""
+        return self.memory.mark(job_id, attempt)
+
+    # --- what it is told ---
+
+    @property
+    def order(self) -> Order:
+        """The order for the attempt that runs here."""
+        fields = self._fields
+        return Order(fields.order) if fields.order_claim == fields.claim_id else Order.NONE
+
+    @property
+    def order_processes(self) -> int:
+        """How many other processes the parent ends with this attempt."""
+        return int(self._fields.order_processes)
+
+    @property
+    def warned(self) -> bool:
+        """Whether somebody else told this child to end: a scheduler signals all processes of a job."""
+        return bool(self._fields.warned)
+
+    def note_warning(self) -> None:
+        """Say so to the parent, unless the signal belongs to an order for an earlier attempt."""
+        fields = self._fields
+        just_ordered = time.monotonic() - fields.order_at < _SIGNAL_ARRIVES
+        if fields.order_claim == fields.claim_id or not just_ordered:
+            fields.warned = 1
+
+    # --- what it says of itself ---
+
+    @property
+    def phase(self) -> Phase:
+        """How far this child is."""
+        return Phase(self._fields.phase)
+
+    def tells_of(self, claim_id: uuid.UUID) -> bool:
+        """Whether this is the claim that the slot tells of."""
+        return bool(self._fields.claim_id == claim_id.hex.encode())
+
+    @property
+    def failures(self) -> int:
+        """How many jobs in a row have failed in this child, each within seconds."""
+        return int(self._fields.failures)
+
+    def holding(self) -> None:
+        """From now until it is idle, this child may hold more jobs than the one that its slot tells of."""
+        self._fields.pid = os.getpid()
+        self._fields.holding = 1
+
+    def claiming(self, task_id: uuid.UUID, claim_id: uuid.UUID) -> None:
+        """A claim is about to be made, or the next one of a slice to be begun."""
+        fields = self._fields
+        fields.phase = Phase.IDLE  # while the rest is written
+        fields.pid = os.getpid()
+        fields.job_id = fields.attempt = 0
+        fields.seed = -1
+        fields.deadline, fields.retry_in = math.inf, math.nan
+        fields.warned = 0
+        fields.task_id = task_id.hex.encode()
+        fields.claim_id = claim_id.hex.encode()
+        fields.phase = Phase.CLAIMING
+
+    def warming(self) -> None:
+        """The function that --startup names runs."""
+        self.claiming(_NOBODY, _NOBODY)
+        self._fields.phase = Phase.WARMING
+
+    def starting(self, job_id: int, attempt: int, workflow: str) -> None:
+        """The claim was granted."""
+        fields = self._fields
+        fields.job_id, fields.attempt = job_id, attempt
+        fields.workflow = workflow.encode()[:199]
+        self._permits.use()
+        fields.started = time.monotonic()
+        fields.phase = Phase.STARTING
+
+    def running(self, limit: float | None, retry_in: float | None, seed: int) -> None:
+        """The workflow begins. It may run for `limit` seconds."""
+        self._fields.seed = seed
+        self._fields.retry_in = math.nan if retry_in is None else retry_in
+        self._fields.deadline = math.inf if limit is None else time.monotonic() + limit
+        self._fields.phase = Phase.RUNNING
+
+    def returned(self) -> None:
+        """The workflow's function has returned. Whatever ends the attempt now, its work is not done again.
+
+        The limit was the function's: there is time to encode what it returned, whatever is left of it.
+        """
+        self._fields.retry_in = math.nan
+        self._fields.deadline = max(self._fields.deadline, time.monotonic() + _TO_ENCODE)
+
+    def keeping(self) -> None:
+        """What it returned is written to a file, which takes as long as it takes."""
+        self._fields.deadline = math.inf
+
+    def finishing(self, *, succeeded: bool, failed: bool) -> None:
+        """The outcome is known. From now on nobody ends this attempt."""
+        fields = self._fields
+        now = time.monotonic()
+        if succeeded:
+            fields.succeeded_at = now
+        if failed and now - fields.started < QUICK:
+            fields.failed[fields.failures % FAILURES_KEPT].value = fields.task_id
+            fields.failures += 1
+        else:
+            fields.failures = 0
+        fields.deadline = math.inf
+        fields.phase = Phase.FINISHING
+
+    def idle(self) -> None:
+        """The end is on the board, or there was nothing to run."""
+        self._fields.phase = Phase.IDLE
+        self._fields.holding = 0
+
+
+class Outside(Slot):
+    """Of a process that is no pool child: nobody reads it or gives it orders.
+
+    In a worker's own process, where jobs run with ``--unsafe-pool``, it heeds what holds for the worker.
+    """
+
+    in_pool_child = False
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__(memory, memory.own)

@@ -1,0 +1,148 @@
+"""The parent's side: it reads what its pool children do, and alone gives orders."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+import uuid
+from collections.abc import Iterator
+
+from simcelery.execution import identity
+from simcelery.worker.slots.layout import Memory, Order, Phase, token_of
+from simcelery.worker.slots.reading import History, Running, history_of, running_in
+
+
+class Slots:
+    """The slots of one worker. Made before the pool forks.
+
+    Parameters:
+        max_jobs: how many jobs the children may claim, all together; None: no limit.
+
+    Attributes:
+        memory: what is shared with the children.
+        token: marks every process that this worker's jobs start.
+    """
+
+    def __init__(self, max_jobs: int | None = None) -> None:
+        self.token = token_of(identity.identity(), os.getpid())
+        self.memory = Memory(max_jobs, self.token)
+        self._header = self.memory.header
+
+    # --- whether anything may be claimed ---
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing may be claimed any more."""
+        return bool(self._header.closed)
+
+    def close(self) -> None:
+        """Let nothing be claimed from now on; what runs goes on."""
+        self._header.closed = 1
+
+    def reopen(self) -> None:
+        """Let jobs be claimed again, unless the worker ends; failures are counted anew."""
+        for fields in self.memory.used():
+            fields.failures = 0
+        header = self._header
+        header.closed = header.draining or header.broken or header.unusable
+
+    @property
+    def unusable(self) -> bool:
+        """Whether a child has found that the node takes no files."""
+        return bool(self._header.unusable)
+
+    def usable(self) -> None:
+        """It does again; `reopen` lets jobs be claimed."""
+        self._header.unusable = 0
+
+    @property
+    def draining(self) -> bool:
+        """Whether the worker is about to end, and what runs should save what it can."""
+        return bool(self._header.draining)
+
+    def drain(self) -> None:
+        """Let nothing be claimed from now on, and what runs be told."""
+        self._header.closed = self._header.draining = 1
+
+    @property
+    def broken(self) -> bool:
+        """Whether a child could not start, and none of its successors will either."""
+        return bool(self._header.broken)
+
+    @property
+    def acquitted_until(self) -> float:
+        """Until when, by the monotonic clock, failures here are taken to be the jobs' own fault."""
+        return float(self._header.acquitted_until)
+
+    def acquit(self, until: float) -> None:
+        """Take failures to be the jobs' own fault for a while."""
+        self._header.acquitted_until = until
+
+    @property
+    def claims(self) -> int:
+        """How many jobs were claimed here so far."""
+        return self.memory.claims()
+
+    @property
+    def jobs_used_up(self) -> bool:
+        """Whether as many jobs were claimed as may be."""
+        return self.memory.max_jobs is not None and self.claims >= self.memory.max_jobs
+
+    # --- what the children do ---
+
+    def busy(self) -> Iterator[Running]:
+        """All attempts that run here now."""
+        read = (running_in(index, fields) for index, fields in enumerate(self.memory.used()))
+        return (running for running in read if running is not None)
+
+    def of_claim(self, claim_id: uuid.UUID) -> Running | None:
+        """The attempt with this claim, while it runs here."""
+        return next((running for running in self.busy() if running.claim_id == claim_id), None)
+
+    def of_pid(self, pid: int) -> Running | None:
+        """The attempt of this pool child, or the last one before its death."""
+        of_dead = (running_in(index, will) for index, will in enumerate(self.memory.used_wills()))
+        both = itertools.chain(self.busy(), filter(None, of_dead))
+        return next((running for running in both if running.pid == pid), None)
+
+    def histories(self) -> list[History]:
+        """How the last jobs of each child that has run any went."""
+        return [history_of(fields) for fields in self.memory.used() if fields.claims]
+
+    def holders(self) -> set[int]:
+        """The pids of the children that may hold, or held when they died, more than their slots tell of."""
+        return {one.pid for one in (*self.memory.used(), *self.memory.used_wills()) if one.holding}
+
+    # --- what it does about them ---
+
+    def give(self, running: Running, order: Order, processes: int = 0) -> None:
+        """Give an order to an attempt. It is void if the child has moved on.
+
+        Parameters:
+            processes: how many processes of the attempt, besides the child, are ended with it.
+        """
+        fields = self.memory.fields[running.index]
+        fields.order = Order.NONE
+        fields.order_claim = running.claim_id.hex.encode()
+        fields.order_processes = processes
+        fields.order_at = time.monotonic()
+        fields.order = order
+
+    def clear(self, running: Running) -> None:
+        """Forget an attempt whose child is dead, unless another child has the slot by now."""
+        fields = self.memory.fields[running.index]
+        if fields.pid == running.pid and fields.claim_id == running.claim_id.hex.encode():
+            fields.phase = Phase.IDLE
+            fields.holding = 0
+            fields.permits = 0
+
+    def bury(self, pid: int) -> None:
+        """Its death is known, and what it held is seen to."""
+        for fields in (*self.memory.used(), *self.memory.used_wills()):
+            if fields.pid == pid:
+                fields.holding = 0
+
+    def mark(self, job_id: int, attempt: int) -> str:
+        """What the environment of every process of an attempt carries."""
+        return self.memory.mark(job_id, attempt)

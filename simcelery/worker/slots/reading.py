@@ -1,0 +1,87 @@
+"""What the parent reads in a slot."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from dataclasses import dataclass
+
+from simcelery.worker.slots.layout import FAILURES_KEPT, Fields, Phase
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a slot says at one moment. Times are of the monotonic clock, which all processes share.
+
+    Attributes:
+        seed: what its random numbers began with; None: they have not.
+        deadline: when the attempt is to be ended for running too long; infinity if never.
+        retry_in: seconds until the next attempt after that, or None: it is final.
+    """
+
+    index: int
+    pid: int
+    phase: Phase
+    claim_id: uuid.UUID
+    task_id: uuid.UUID
+    job_id: int
+    attempt: int
+    deadline: float
+    retry_in: float | None
+    warned: bool
+    seed: int | None = None
+
+    @classmethod
+    def gone(cls, pid: int, claim_id: uuid.UUID, task_id: uuid.UUID, job_id: int, attempt: int) -> Running:
+        """An attempt of which only the board still tells."""
+        return cls(0, pid, Phase.RUNNING, claim_id, task_id, job_id, attempt, math.inf, None, False)
+
+
+@dataclass(frozen=True)
+class History:
+    """How the last jobs of one child went.
+
+    Attributes:
+        workflow: of its last job.
+        succeeded_at: when it last succeeded, by the monotonic clock.
+        failures: how many jobs in a row have failed, each within seconds.
+        failed: the task ids of the last of these.
+    """
+
+    workflow: str
+    succeeded_at: float | None
+    failures: int
+    failed: tuple[uuid.UUID, ...]
+
+
+def running_in(index: int, fields: Fields) -> Running | None:
+    """A consistent reading; None if nothing runs there, or the child was just writing."""
+    claim, task = fields.claim_id, fields.task_id
+    if fields.phase == Phase.IDLE or not claim or not task:
+        return None
+    running = Running(
+        index=index,
+        pid=fields.pid,
+        phase=Phase(fields.phase),
+        claim_id=uuid.UUID(claim.decode()),
+        task_id=uuid.UUID(task.decode()),
+        job_id=fields.job_id,
+        attempt=fields.attempt,
+        deadline=fields.deadline,
+        retry_in=None if math.isnan(fields.retry_in) else fields.retry_in,
+        warned=bool(fields.warned),
+        seed=None if fields.seed < 0 else fields.seed,
+    )
+    unchanged = fields.claim_id == claim and fields.phase == running.phase != Phase.IDLE
+    return running if unchanged else None
+
+
+def history_of(fields: Fields) -> History:
+    """How the last jobs of the child in this slot, and of those before it, went."""
+    kept = min(fields.failures, FAILURES_KEPT)
+    return History(
+        workflow=fields.workflow.decode(errors="replace"),
+        succeeded_at=fields.succeeded_at or None,
+        failures=fields.failures,
+        failed=tuple(uuid.UUID(fields.failed[i].value.decode()) for i in range(kept)),
+    )
