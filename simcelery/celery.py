@@ -25,9 +25,9 @@ from simcelery.readable import ReadableRecords, line
 from simcelery.settings import get_settings
 from simcelery.worker import bootsteps
 from simcelery.worker.child import setup
-from simcelery.worker.child.cores import share_cores
+from simcelery.worker.child.threads import limit_threads
 from simcelery.worker.outcomes import endings
-from simcelery.worker.parent import apart, inherited, log
+from simcelery.worker.parent import inherited, log, not_preloaded
 from simcelery.worker.parent.refusals import refuse
 from simcelery.worker.task import WorkflowTask
 from simcelery.workflows import registry
@@ -46,9 +46,9 @@ def _load_workflows(**_: Any) -> None:
     """Import the workflows' modules when a worker starts; one that does not import stops it with one line."""
     context = click.get_current_context(silent=True)
     concurrency = context.params.get("concurrency") if context else None
-    share_cores(int(str(concurrency)) if str(concurrency).isdecimal() else None)
+    limit_threads(int(str(concurrency)) if str(concurrency).isdecimal() else None)
     if context is not None and context.info_name == "worker" and not get_settings().preload:
-        errors = apart.learn()
+        errors = not_preloaded.learn()
     else:
         with inherited.noticed():
             errors = [str(error) for error in registry.load(get_settings()).values()]

@@ -30,7 +30,7 @@ class Turns:
     Parameters:
         by: who this is, for the record.
         worker_id: its id on the board; None: it is no worker, and rescue takes its word.
-        aside: makes of an act, and its name, something that begins it and hardly waits for its end.
+        background: makes of an act, and its name, something that begins it and hardly waits for its end.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class Turns:
         settings: Settings,
         by: str,
         worker_id: int | None = None,
-        aside: Callable[[str, Callable[[], None]], Callable[[], None]] = lambda _, do: do,
+        background: Callable[[str, Callable[[], None]], Callable[[], None]] = lambda _, do: do,
     ) -> None:
         self._settings = settings
         self._by = by
         self._effects = replace(USUAL, judge=worker_id)
-        self._begin = {act.name: aside(act.name, partial(self._do, act)) for act in acts.ACTS}
+        self._begin = {act.name: background(act.name, partial(self._do, act)) for act in acts.ACTS}
         self._known = False
         self._under_way: set[str] = set()
         self._waiting: set[str] = set()

@@ -12,20 +12,28 @@ from simcelery.maintenance import loop
 from simcelery.settings import get_settings
 from simcelery.worker import folders, slots
 from simcelery.worker.child import setup
-from simcelery.worker.parent import apart, changes, hearing, inherited, limits, node, quarantine
-from simcelery.worker.parent.aside import Aside
+from simcelery.worker.parent import (
+    changes,
+    consumer_watchdog,
+    inherited,
+    limits,
+    node,
+    not_preloaded,
+    quarantine,
+)
+from simcelery.worker.parent.background import Background
 from simcelery.worker.parent.changes import Changes
-from simcelery.worker.parent.chores import Chores
+from simcelery.worker.parent.consumer_watchdog import ConsumerWatchdog
 from simcelery.worker.parent.consuming import consume_lanes
-from simcelery.worker.parent.hearing import Hearing
-from simcelery.worker.parent.keeper import Keeper
 from simcelery.worker.parent.lease import Lease
 from simcelery.worker.parent.limits import Limits, Watch
 from simcelery.worker.parent.node import Node
+from simcelery.worker.parent.outbox import Outbox
 from simcelery.worker.parent.quarantine import Quarantine
 from simcelery.worker.parent.refusals import is_prefork, refuse, refuse_unsafe
 from simcelery.worker.parent.shutdown import Shutdown
 from simcelery.worker.parent.startup import LONGEST, named
+from simcelery.worker.parent.supervisor import Supervisor
 from simcelery.worker.parent.trust import refuse_untrusted
 from simcelery.worker.parent.withdrawal import Withdrawal
 from simcelery.worker.slots.parent import Slots
@@ -54,7 +62,9 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if lacks := folders.trouble(get_settings(), make=True):
             refuse(f"no job could run here: {lacks}")
         if not get_settings().preload:
-            setup.beginning.append(("loading the workflows", lambda: apart.load(worker.app, worker.hostname)))
+            setup.beginning.append(
+                ("loading the workflows", lambda: not_preloaded.load(worker.app, worker.hostname))
+            )
         if startup:
             setup.beginning.append(("--startup", named(startup)))
 
@@ -71,7 +81,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
             refuse(str(error), error.exit_code)
 
 
-class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Watches over the attempts in the pool children, and renews the lease while it does."""
 
     requires = (LeaseStep,)
@@ -88,17 +98,17 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         setup.start_reaper()
         if setup.beginning:
             worker.app.conf.worker_proc_alive_timeout = LONGEST
-        worker.keeper = worker.app.keeper = Keeper(
+        worker.supervisor = worker.app.supervisor = Supervisor(
             worker.slots, settings, worker.lease.me, is_prefork(worker)
         )
-        worker.chores = Chores(settings)
-        worker.shutdown = Shutdown(worker.hostname, worker.keeper, settings.shutdown_grace)
+        worker.outbox = Outbox(settings)
+        worker.shutdown = Shutdown(worker.hostname, worker.supervisor, settings.shutdown_grace)
 
     def start(self, worker: Any) -> None:
         """From now on."""
         worker.shutdown.listen()
-        worker.keeper.start()
-        worker.chores.start()
+        worker.supervisor.start()
+        worker.outbox.start()
         settings, me = get_settings(), worker.lease.me
         withdrawn = Withdrawal(worker.slots, settings, me, lambda: worker.consumer)
         judge = Quarantine(worker.slots, settings, me, withdrawn)
@@ -109,11 +119,11 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
             lambda: setup.replace_dead_reaper(_children(worker)),
             get_settings().renew_every,
         ).start()
-        worker.lease.keep(worker.keeper, judge)
+        worker.lease.keep(worker.supervisor, judge)
 
 
 def _children(worker: Any) -> list[int]:
-    """The pids of the pool's children; none before it is started, which may come after the keeper's start."""
+    """The pids of the pool's children; none before it is started, which may be after the supervisor is."""
     started = worker.pool._pool
     return [] if started is None else [process.pid for process in list(started._pool)]
 
@@ -142,7 +152,7 @@ class RecoveryStep(_TickerStep):
         settings = get_settings()
         self.ticker = Ticker(
             "recovery",
-            loop.Turns(settings, worker.hostname, worker.lease.me.worker_id, Aside).round,
+            loop.Turns(settings, worker.hostname, worker.lease.me.worker_id, Background).round,
             # A little more often than a turn is due, so that nobody's turn waits for another worker.
             settings.tick_every / 2,
         )
@@ -159,26 +169,26 @@ class ChangesStep(_TickerStep):
         self.ticker = Ticker("changes", watch.look, changes.EVERY)
 
 
-class HearingStep(_TickerStep):
+class ConsumerWatchdogStep(_TickerStep):
     """Notices when no message reaches the worker any more."""
 
-    requires = (KeeperStep,)
+    requires = (SupervisorStep,)
 
     def create(self, worker: Any) -> None:
         """Nothing is consumed yet."""
-        ears = Hearing(
+        watchdog = ConsumerWatchdog(
             worker.slots,
             worker.shutdown,
             worker.lease,
             lambda: worker.consumer.reconnect(),
         )
-        self.ticker = Ticker("hearing", ears.look, hearing.EVERY)
+        self.ticker = Ticker("consumer watchdog", watchdog.look, consumer_watchdog.EVERY)
 
 
 class LimitsStep(_TickerStep):
     """Ends the worker when one of its own limits is reached."""
 
-    requires = (KeeperStep,)
+    requires = (SupervisorStep,)
 
     def __init__(
         self,
@@ -203,13 +213,13 @@ def worker_ended(sender: Any = None, **_: Any) -> None:
     lease = getattr(sender, "lease", None)
     if lease is None:
         return
-    keeper = getattr(sender, "keeper", None)
-    if keeper is not None:
-        keeper.finish()
-        sender.chores.finish()
+    supervisor = getattr(sender, "supervisor", None)
+    if supervisor is not None:
+        supervisor.finish()
+        sender.outbox.finish()
     lease.give_up()
     if setup.reaper is not None and not any(True for _ in sender.slots.busy()):
         setup.reaper.dismiss()
 
 
-STEPS = (LeaseStep, KeeperStep, RecoveryStep, ChangesStep, HearingStep, LimitsStep)
+STEPS = (LeaseStep, SupervisorStep, RecoveryStep, ChangesStep, ConsumerWatchdogStep, LimitsStep)

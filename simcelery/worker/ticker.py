@@ -12,7 +12,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 # A fork waits for those first that wait for others.
-_ORDER = {"recovery": -1, "keeper": 1, "lease": 2}
+_ORDER = {"recovery": -1, "supervisor": 1, "lease": 2}
 _tickers: weakref.WeakSet[Ticker] = weakref.WeakSet()
 
 

@@ -15,9 +15,9 @@ DEAF = """
 
 from celery.signals import worker_ready
 from simcelery.broker.transport import Channel
-from simcelery.worker.parent import hearing
+from simcelery.worker.parent import consumer_watchdog
 
-hearing.EVERY = 0.5
+consumer_watchdog.EVERY = 0.5
 
 @worker_ready.connect
 def make_deaf(sender, **kwargs):

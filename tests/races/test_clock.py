@@ -157,7 +157,7 @@ def test_an_act_that_takes_long_holds_up_only_itself() -> None:
     begun: list[str] = []
     release = threading.Event()
 
-    def aside(name: str, do: object) -> object:
+    def background(name: str, do: object) -> object:
         def begin() -> None:
             begun.append(name)
             if name == "settle":
@@ -167,7 +167,7 @@ def test_an_act_that_takes_long_holds_up_only_itself() -> None:
 
         return begin
 
-    mine = loop.Turns(settings.get_settings(), "me", None, aside)  # type: ignore[arg-type]
+    mine = loop.Turns(settings.get_settings(), "me", None, background)  # type: ignore[arg-type]
     mine.round()
     deadline = time.monotonic() + 10
     while begun.count("stage") < 3 and time.monotonic() < deadline:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from simcelery import settings
-from simcelery.worker.parent import chores
-from simcelery.worker.parent.chores import Chores
+from simcelery.worker.parent import outbox
+from simcelery.worker.parent.outbox import Outbox
 from simcelery.worker.parent.withdrawal import Withdrawal
 from simcelery.worker.slots.parent import Slots
 from tests.board_helpers import registration, sql, worker
@@ -32,15 +32,15 @@ class Queues:
 
 @pytest.fixture
 def nothing_waits() -> Iterator[None]:
-    """Chores belong to the process: none is left behind."""
+    """An outbox belongs to the process: none is left behind."""
     yield
-    Chores(settings.get_settings()).round()
-    assert chores._waiting.first() is None
+    Outbox(settings.get_settings()).round()
+    assert outbox._waiting.first() is None
 
 
 def told() -> tuple[bool, str | None]:
     """What the board says of the worker: whether it is withdrawn, and why."""
-    Chores(settings.get_settings()).round()
+    Outbox(settings.get_settings()).round()
     [row] = sql("SELECT quarantined_at IS NOT NULL, note FROM workers")
     return tuple(row)
 

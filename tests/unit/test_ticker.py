@@ -170,7 +170,7 @@ def test_after_a_fork_they_go_on(started: Callable[..., Ticker]) -> None:
     turns.wait(turns.count + 2)
 
 
-def test_what_waits_for_others_is_held_first_and_lease_and_keeper_last(
+def test_what_waits_for_others_is_held_first_and_lease_and_supervisor_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """So that nothing holds up the lease while a fork waits for a long act of recovery."""
@@ -184,10 +184,10 @@ def test_what_waits_for_others_is_held_first_and_lease_and_keeper_last(
             held.append(self._name)
 
     tickers = set()
-    for name in ("lease", "chores", "keeper", "recovery"):
+    for name in ("lease", "outbox", "supervisor", "recovery"):
         ticker = Ticker(name, Turns(), NEVER)
         ticker._acting = Acting(name)  # type: ignore[assignment]
         tickers.add(ticker)
     monkeypatch.setattr(module, "_tickers", tickers)
     module._hold()
-    assert held == ["recovery", "chores", "keeper", "lease"]
+    assert held == ["recovery", "outbox", "supervisor", "lease"]

@@ -26,8 +26,8 @@ from simcelery.worker.folders import BOARD
 from simcelery.worker.outcomes import spool
 from simcelery.worker.parent import predecessors
 from simcelery.worker.parent.announced import entry
-from simcelery.worker.parent.keeper import Keeper
 from simcelery.worker.parent.quarantine import Quarantine
+from simcelery.worker.parent.supervisor import Supervisor
 from simcelery.worker.slots.layout import Order
 from simcelery.worker.ticker import Ticker
 from simcelery.workflows import registry
@@ -54,7 +54,7 @@ class Lease:
         self.concurrency = concurrency
         self.settings = get_settings()
         self.me: Registration | None = None
-        self._keeper: Keeper | None = None
+        self._supervisor: Supervisor | None = None
         self._quarantine: Quarantine | None = None
         self._ticker = Ticker("lease", self.renew, self.settings.renew_every)
 
@@ -99,9 +99,9 @@ class Lease:
                 sources=self.sources,
             )
 
-    def keep(self, keeper: Keeper, quarantine: Quarantine) -> None:
+    def keep(self, supervisor: Supervisor, quarantine: Quarantine) -> None:
         """Start to renew, and to settle accounts with the board at each renewal."""
-        self._keeper, self._quarantine = keeper, quarantine
+        self._supervisor, self._quarantine = supervisor, quarantine
         self._ticker.start()
 
     def hurry(self) -> None:
@@ -111,9 +111,9 @@ class Lease:
     def renew(self) -> None:
         """Renew once. While Postgres is away the lease may lapse: then no job is claimed until it is back."""
         assert self.me is not None
-        assert self._keeper is not None
+        assert self._supervisor is not None
         assert self._quarantine is not None
-        running = self._keeper.attempts()
+        running = self._supervisor.attempts()
         jobs = [attempt.job_id for attempt in running.values() if attempt.job_id]
         try:
             with engine.begin(self.settings) as connection:
@@ -128,7 +128,7 @@ class Lease:
             if not known:
                 self._leave()
                 return
-            self._keeper.settle(running, accounts)
+            self._supervisor.settle(running, accounts)
         except ServiceError as error:
             log.warning("the lease is not renewed: %s", error)
 
@@ -138,8 +138,8 @@ class Lease:
             "its supervisor to start it anew"
         )
         self._ticker.stop()
-        assert self._keeper is not None
-        self._keeper.shut_down(0.0, Order.GIVEN_UP)
+        assert self._supervisor is not None
+        self._supervisor.shut_down(0.0, Order.GIVEN_UP)
         worker_state.should_stop = 1
 
     def give_up(self) -> None:

@@ -27,7 +27,7 @@ class JobRequest(Request):  # type: ignore[misc]
         may hold others.
         """
         error = getattr(exc_info.exception, "exc", exc_info.exception)
-        keeper = getattr(self.app, "keeper", None)
-        if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and keeper is not None:
-            keeper.child_died(self.id, self._child_pid, printable(str(error)))
+        supervisor = getattr(self.app, "supervisor", None)
+        if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and supervisor is not None:
+            supervisor.child_died(self.id, self._child_pid, printable(str(error)))
         return super().on_failure(exc_info, *args, **kwargs)

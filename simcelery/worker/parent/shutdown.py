@@ -13,7 +13,7 @@ from typing import Any
 from celery import platforms, signals
 from celery.worker import state
 
-from simcelery.worker.parent.keeper import Keeper
+from simcelery.worker.parent.supervisor import Supervisor
 from simcelery.worker.slots.layout import Order
 
 EX_OK, EX_FAILURE = 0, 1
@@ -26,9 +26,9 @@ class Shutdown:
         grace: seconds that running jobs get.
     """
 
-    def __init__(self, nodename: str, keeper: Keeper, grace: float) -> None:
+    def __init__(self, nodename: str, supervisor: Supervisor, grace: float) -> None:
         self._nodename = nodename
-        self._keeper = keeper
+        self._supervisor = supervisor
         self._grace = grace
         self._interrupts = 0
 
@@ -40,20 +40,20 @@ class Shutdown:
 
     def finish_up(self) -> None:
         """Claim nothing more, and end when what runs has ended, however long that takes."""
-        self._keeper.close()
+        self._supervisor.close()
         self._tell("Warm", "", EX_OK)
 
     def wind_up(self, order: Order = Order.SHUTDOWN, reason: str = "") -> None:
         """Claim nothing more; warn what runs, and release it after the grace period."""
         if reason:
             _say(reason)
-        self._keeper.shut_down(self._grace, order)
+        self._supervisor.shut_down(self._grace, order)
         self._tell("Warm", "SIGTERM", EX_OK)
 
     def fail(self, reason: str) -> None:
         """End at once with a line and a status that makes a supervisor start the worker anew."""
         _say(reason)
-        self._keeper.shut_down(0.0)
+        self._supervisor.shut_down(0.0)
         self._tell("Cold", "", EX_FAILURE)
 
     def _on_term(self, *_: Any) -> None:
@@ -62,7 +62,7 @@ class Shutdown:
 
     def _on_quit(self, *_: Any) -> None:
         _say("stopping at once; running jobs are released")
-        self._keeper.shut_down(0.0)
+        self._supervisor.shut_down(0.0)
         self._tell("Cold", "SIGQUIT", EX_FAILURE)
 
     def _on_interrupt(self, *_: Any) -> None:
@@ -72,11 +72,11 @@ class Shutdown:
                 f"stopping; running jobs have {self._grace:g} s to end, then they are released; "
                 "Ctrl+C again releases them now"
             )
-            self._keeper.shut_down(self._grace)
+            self._supervisor.shut_down(self._grace)
             self._tell("Warm", "SIGINT", EX_FAILURE)
         elif self._interrupts == 2:
             _say("running jobs are released now; Ctrl+C again leaves everything to the next worker")
-            self._keeper.shut_down(0.0)
+            self._supervisor.shut_down(0.0)
         else:
             os._exit(EX_FAILURE)  # the reaper ends what is left, and the next worker takes the jobs back
 

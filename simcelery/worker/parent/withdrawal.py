@@ -12,7 +12,7 @@ from typing import Any
 from simcelery.board import engine, leases
 from simcelery.board.leases import Registration
 from simcelery.settings import Settings
-from simcelery.worker.parent import chores
+from simcelery.worker.parent import outbox
 from simcelery.worker.slots.parent import Slots
 
 
@@ -64,7 +64,7 @@ class Withdrawal:
 
     def _tell(self) -> None:
         # Whoever comes first tells how it is then; a change meanwhile has a key of its own.
-        chores.add(("withdrawal", *self._notes.values()), self._write)
+        outbox.add(("withdrawal", *self._notes.values()), self._write)
 
     def _write(self) -> None:
         with self._changing:

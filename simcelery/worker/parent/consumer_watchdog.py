@@ -25,7 +25,7 @@ _TRIES = 2  # so many reconnections, before the worker gives way to a new one
 _EXIT_AFTER = 15.0  # seconds that the event loop gets to end by itself
 
 
-class Hearing:
+class ConsumerWatchdog:
     """Notices that messages wait while this worker is idle; first reconnects, then ends the worker.
 
     Parameters:

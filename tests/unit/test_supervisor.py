@@ -24,8 +24,8 @@ from simcelery.execution.ending import Ended
 from simcelery.settings import Settings
 from simcelery.worker import folders
 from simcelery.worker.outcomes import recording, spool
-from simcelery.worker.parent import chores, keeper
-from simcelery.worker.parent.keeper import Keeper
+from simcelery.worker.parent import outbox, supervisor
+from simcelery.worker.parent.supervisor import Supervisor
 from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.layout import Order, Phase
 from simcelery.worker.slots.parent import Slots
@@ -116,7 +116,7 @@ class Child:
 
 
 class Worker:
-    """A keeper over two children; `at(seconds)` looks so many seconds after the start."""
+    """A supervisor over two children; `at(seconds)` looks so many seconds after the start."""
 
     def __init__(self, home: Path) -> None:
         self.settings = Settings(home=home, shutdown_grace=GRACE, kill_grace=KILL_GRACE)
@@ -124,7 +124,7 @@ class Worker:
         self.children = [Child(self.slots, 0), Child(self.slots, 1)]
         self._start = time.monotonic()
         self._now = self._start
-        self.keeper = Keeper(self.slots, self.settings, ME, clock=lambda: self._now)
+        self.supervisor = Supervisor(self.slots, self.settings, ME, clock=lambda: self._now)
         self.away = False
         self.guards: list[Guard] = []
         self.written: list[tuple[uuid.UUID, Report]] = []
@@ -133,8 +133,8 @@ class Worker:
     def at(self, seconds: float) -> list[tuple[uuid.UUID, Report]]:
         """Look then; what has been written on the board by now: jobs, and how their attempts ended."""
         self._now = self._start + seconds
-        self.keeper.look()
-        chores.Chores(self.settings).finish()
+        self.supervisor.look()
+        outbox.Outbox(self.settings).finish()
         return self.written
 
     def write(self, guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
@@ -185,7 +185,7 @@ def account(running: Running, **changes: object) -> Account:
 
 def settle(worker: Worker, *rows: Account) -> None:
     """The lease is renewed, and the board says this of the worker's jobs."""
-    worker.keeper.settle(worker.keeper.attempts(), list(rows))
+    worker.supervisor.settle(worker.supervisor.attempts(), list(rows))
 
 
 # --- time limits -----------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_one_that_does_not_follow_in_time_is_killed_and_that_is_written(worker: 
     assert (report.retry_in, report.seed) == (2.0, 3)
     assert list(worker.slots.busy()) == []
     # The pool notices the death that we brought about: it is no loss.
-    worker.keeper.child_died(str(running.task_id), child.pid, "SIGKILL")
+    worker.supervisor.child_died(str(running.task_id), child.pid, "SIGKILL")
     assert len(worker.at(70.0)) == 1
 
 
@@ -260,7 +260,7 @@ def test_a_child_that_moves_on_before_it_is_killed_lives(
 
 def test_a_worker_that_ends_warns_what_runs_and_ends_it_after_the_grace(worker: Worker, child: Child) -> None:
     running = child.runs()
-    worker.keeper.shut_down(GRACE)
+    worker.supervisor.shut_down(GRACE)
     assert worker.slots.closed
     assert worker.slots.draining  # so that `should_stop` is true
     worker.at(0.0)
@@ -276,7 +276,7 @@ def test_a_worker_that_ends_warns_what_runs_and_ends_it_after_the_grace(worker: 
 
 def test_the_end_of_an_allocation_is_a_loss_and_no_release(worker: Worker, child: Child) -> None:
     child.runs()
-    worker.keeper.shut_down(GRACE, Order.WALLTIME)
+    worker.supervisor.shut_down(GRACE, Order.WALLTIME)
     worker.at(GRACE)
     [(_, report)] = worker.at(GRACE + KILL_GRACE + SLACK + 1.0)
     assert (report.ending, report.cause) == (Ending.LOST, Cause.WALLTIME)
@@ -287,8 +287,8 @@ def test_of_two_requests_to_end_the_earlier_end_counts(
     worker: Worker, child: Child, first: float, second: float
 ) -> None:
     child.runs()
-    worker.keeper.shut_down(first)
-    worker.keeper.shut_down(second)
+    worker.supervisor.shut_down(first)
+    worker.supervisor.shut_down(second)
     worker.at(1.9)
     assert child.order() is Order.WARN
     worker.at(2.0)
@@ -297,7 +297,7 @@ def test_of_two_requests_to_end_the_earlier_end_counts(
 
 def test_a_worker_that_only_closes_lets_what_runs_go_on(worker: Worker, child: Child) -> None:
     child.runs()
-    worker.keeper.close()
+    worker.supervisor.close()
     assert worker.at(1e6) == []
     assert (child.told(), worker.slots.closed, worker.slots.draining) == (False, True, False)
 
@@ -327,7 +327,7 @@ def test_a_child_that_waits_for_postgres_is_hurried_at_the_end_and_never_killed(
     else:
         child.runs(limit=1.0)
         child.leaves(Phase.FINISHING)
-    worker.keeper.shut_down(GRACE)
+    worker.supervisor.shut_down(GRACE)
     worker.at(GRACE - 1.0)
     assert not child.told()
     worker.at(GRACE)
@@ -341,7 +341,7 @@ def test_a_startup_function_is_ended_with_its_worker(worker: Worker, child: Chil
     child.now()
     worker.at(1e6)
     assert not child.told()
-    worker.keeper.close()
+    worker.supervisor.close()
     worker.at(1e6)
     assert child.told()
 
@@ -355,7 +355,7 @@ def test_a_job_whose_child_died_is_lost_and_what_travelled_with_it_goes_back(
     running = child.runs()
     child.slot.holding()
     child.now()
-    worker.keeper.child_died(str(running.task_id), child.dies(), "Worker exited prematurely: signal 9")
+    worker.supervisor.child_died(str(running.task_id), child.dies(), "Worker exited prematurely: signal 9")
     [(job, report)] = worker.at(0.0)
     assert (job, report.ending, report.cause) == (running.task_id, Ending.LOST, Cause.WORKER_LOST)
     assert report.error_message == "Worker exited prematurely: signal 9"
@@ -373,7 +373,7 @@ def test_what_a_dead_child_held_is_seen_to_though_another_has_its_slot(worker: W
     successor.holding()
     successor.claiming(uuid.uuid4(), uuid.uuid4())
     assert worker.slots.holders() == {child.pid, os.getpid()}
-    worker.keeper.child_died(str(running.task_id), child.pid, "exited")
+    worker.supervisor.child_died(str(running.task_id), child.pid, "exited")
     worker.at(0.0)
     assert worker.released == [(child.pid, running.claim_id)]
     assert worker.slots.holders() == {os.getpid()}
@@ -389,7 +389,7 @@ def test_a_child_that_died_before_its_outcome_was_on_the_board_has_lost_its_job(
     row = account(running)
     child.dies()
     if to is Phase.FINISHING:
-        worker.keeper.child_died(str(running.task_id), child.pid, "exited")
+        worker.supervisor.child_died(str(running.task_id), child.pid, "exited")
     for seconds in range(2):
         settle(worker, row)
         worker.at(float(seconds))
@@ -400,14 +400,14 @@ def test_a_death_during_a_cancel_is_the_cancel(worker: Worker, child: Child) -> 
     running = child.runs()
     settle(worker, account(running, cancel_requested=True))
     worker.at(0.0)
-    worker.keeper.child_died(str(running.task_id), child.dies(), "exited")
+    worker.supervisor.child_died(str(running.task_id), child.dies(), "exited")
     [(_, report)] = worker.at(0.1)
     assert report.ending is Ending.CANCELLED
 
 
 def test_a_death_that_no_slot_tells_of_is_known_by_worker_and_pid(worker: Worker, child: Child) -> None:
     task_id = uuid.uuid4()
-    worker.keeper.child_died(str(task_id), child.dies(), "exited")
+    worker.supervisor.child_died(str(task_id), child.dies(), "exited")
     [(job, report)] = worker.at(0.0)
     assert (job, report.ending) == (task_id, Ending.LOST)
     assert worker.released == []
@@ -417,13 +417,13 @@ def test_a_death_that_no_slot_tells_of_is_known_by_worker_and_pid(worker: Worker
 
 def test_a_child_that_is_reported_dead_and_lives_is_left_alone(worker: Worker, child: Child) -> None:
     running = child.runs()
-    worker.keeper.child_died(str(running.task_id), child.pid, "exited")
+    worker.supervisor.child_died(str(running.task_id), child.pid, "exited")
     assert worker.at(0.0) == []
     assert not child.told()
 
 
 def test_a_message_of_no_job_of_ours_is_no_death(worker: Worker, child: Child) -> None:
-    worker.keeper.child_died("celery.ping", child.dies(), "exited")
+    worker.supervisor.child_died("celery.ping", child.dies(), "exited")
     assert worker.at(0.0) == []
 
 
@@ -445,9 +445,9 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_others(
     message: str,
     cause: Cause,
 ) -> None:
-    worker.keeper._oom_kills = before
+    worker.supervisor._oom_kills = before
     monkeypatch.setattr(memory, "oom_kills", lambda: after)
-    worker.keeper.child_died(str(child.runs().task_id), child.dies(), message)
+    worker.supervisor.child_died(str(child.runs().task_id), child.dies(), message)
     [(_, report)] = worker.at(0.0)
     assert report.cause is cause
 
@@ -455,10 +455,10 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_others(
 def test_of_several_deaths_at_once_each_is_written(worker: Worker) -> None:
     attempts = [child.runs() for child in worker.children]
     unknown = uuid.uuid4()
-    worker.keeper.child_died(str(uuid.uuid4()), os.getpid(), "lives")
+    worker.supervisor.child_died(str(uuid.uuid4()), os.getpid(), "lives")
     for child, running in zip(worker.children, attempts, strict=True):
-        worker.keeper.child_died(str(running.task_id), child.dies(), "exited")
-    worker.keeper.child_died(str(unknown), Child(worker.slots, 2).dies(), "exited")
+        worker.supervisor.child_died(str(running.task_id), child.dies(), "exited")
+    worker.supervisor.child_died(str(unknown), Child(worker.slots, 2).dies(), "exited")
     written = worker.at(0.0)
     assert {job for job, _ in written} == {unknown, *(running.task_id for running in attempts)}
     assert {report.error_message for _, report in written} == {"exited"}
@@ -486,7 +486,7 @@ def test_an_outcome_in_the_spool_counts_more_than_the_death_after_it(
         return True
 
     monkeypatch.setattr(spool, "deliver_claim", deliver)
-    worker.keeper.child_died(str(running.task_id), child.dies(), "exited")
+    worker.supervisor.child_died(str(running.task_id), child.dies(), "exited")
     assert worker.at(0.0) == []
     assert delivered == [(worker.settings, running.task_id, running.claim_id)]
 
@@ -495,7 +495,9 @@ def test_an_end_says_where_its_folder_is_and_what_could_not_be_ended(
     worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folders, "left_by", lambda *attempt: f"the folder of {attempt}")
-    monkeypatch.setattr(keeper, "end", lambda find, grace: Ended(processes=1, left=1, names=(("mpirun", 1),)))
+    monkeypatch.setattr(
+        supervisor, "end", lambda find, grace: Ended(processes=1, left=1, names=(("mpirun", 1),))
+    )
     running = child.runs(limit=60.0)
     worker.at(61.0)
     [(_, report)] = worker.at(100.0)
@@ -511,7 +513,7 @@ def test_an_end_that_finds_no_room_to_wait_in_is_found_again_by_the_accounts(
     running = child.runs(limit=60.0)
     worker.at(61.0)
     with monkeypatch.context() as full:
-        full.setattr(chores, "add", lambda key, action: False)
+        full.setattr(outbox, "add", lambda key, action: False)
         assert worker.at(100.0) == []
     assert child.killed()
     for seconds in (101.0, 102.0):
@@ -550,9 +552,9 @@ def test_what_the_board_wants_otherwise_is_ended(
 def test_an_attempt_that_began_after_the_question_is_not_judged_by_the_answer(
     worker: Worker, child: Child
 ) -> None:
-    before = worker.keeper.attempts()
+    before = worker.supervisor.attempts()
     child.runs()
-    worker.keeper.settle(before, [])
+    worker.supervisor.settle(before, [])
     worker.at(0.0)
     assert not child.told()
 
@@ -613,10 +615,10 @@ def test_nor_is_one_whose_end_waits_for_the_board(
 
 
 def test_in_the_workers_own_process_nothing_is_ended(worker: Worker, child: Child, tmp_path: Path) -> None:
-    keeper = Keeper(worker.slots, worker.settings, ME, prefork=False)
+    supervisor = Supervisor(worker.slots, worker.settings, ME, prefork=False)
     running = child.runs()
-    keeper.settle(keeper.attempts(), [account(running, cancel_requested=True)])
-    keeper.look()
+    supervisor.settle(supervisor.attempts(), [account(running, cancel_requested=True)])
+    supervisor.look()
     assert not child.told()
 
 
@@ -627,10 +629,10 @@ def test_at_the_end_what_the_pool_left_is_ended(worker: Worker, child: Child) ->
     """The clock stands still, so that nothing but the death is a reason to go on."""
     running = child.runs(limit=0.0)
     worker.at(1.0)
-    worker.keeper.child_died(str(running.task_id), child.dies(), "exited")
-    worker.keeper.start()
-    worker.keeper.finish()
-    chores.Chores(worker.settings).finish()
+    worker.supervisor.child_died(str(running.task_id), child.dies(), "exited")
+    worker.supervisor.start()
+    worker.supervisor.finish()
+    outbox.Outbox(worker.settings).finish()
     [(job, report)] = worker.written
     assert (job, report.cause) == (running.task_id, Cause.TIME_LIMIT)
 
@@ -659,7 +661,7 @@ def test_what_the_attempt_started_is_told_and_killed_with_it(worker: Worker, chi
 def test_a_dead_child_is_not_written_before_what_it_started_is_gone(worker: Worker, child: Child) -> None:
     running = child.runs()
     started = started_by(worker, running)
-    worker.keeper.child_died(str(running.task_id), child.dies(), "exited")
+    worker.supervisor.child_died(str(running.task_id), child.dies(), "exited")
     assert worker.at(0.0) == worker.at(KILL_GRACE - 1.0) == []
     assert was_told(started)
     assert len(worker.at(KILL_GRACE + 0.1)) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 
-def share_cores(concurrency: int | None) -> None:
+def limit_threads(concurrency: int | None) -> None:
     """Give each pool child its share of the cores, before numpy is imported and starts its threads.
 
     As many threads as cores in every child makes small linear algebra many times slower. Who sets

@@ -72,7 +72,7 @@ def add(key: Hashable, action: Callable[[], object]) -> bool:
     return False
 
 
-class Chores:
+class Outbox:
     """Does them, and delivers what lies in the spool."""
 
     def __init__(self, settings: Settings) -> None:
@@ -80,7 +80,7 @@ class Chores:
         self._spool_at = 0.0
         self._waiting = False
         self._doing = threading.Lock()
-        self._ticker = Ticker("chores", self.round, EVERY)
+        self._ticker = Ticker("outbox", self.round, EVERY)
 
     def start(self) -> None:
         """From now on."""
@@ -126,5 +126,5 @@ def _do_all() -> None:
         except ServiceError:
             raise
         except Exception:
-            log.exception("a chore failed, and is given up")
+            log.exception("what was to be written fails, and is given up")
         _waiting.done(key)

@@ -29,7 +29,7 @@ from simcelery.execution.ending import Ended, end
 from simcelery.settings import Settings
 from simcelery.worker import folders
 from simcelery.worker.outcomes import recording, reports, spool
-from simcelery.worker.parent import chores
+from simcelery.worker.parent import outbox
 from simcelery.worker.slots.layout import Order, Phase
 from simcelery.worker.slots.parent import Slots
 from simcelery.worker.slots.reading import Running
@@ -61,7 +61,7 @@ class _Death:
     running: Running | None  # what the child's slot said, before its successor has it
 
 
-class Keeper:
+class Supervisor:
     """Watches from a thread of its own. Whoever else has something to say to it leaves it in a queue.
 
     Parameters:
@@ -94,7 +94,7 @@ class Keeper:
         self._last_order = Order.SHUTDOWN
         self._warned: dict[uuid.UUID, float] = {}
         self._hurried: set[uuid.UUID] = set()
-        self._ticker = Ticker("keeper", self.look, EVERY)
+        self._ticker = Ticker("supervisor", self.look, EVERY)
 
     def start(self) -> None:
         """Watch from now on."""
@@ -269,12 +269,12 @@ class Keeper:
             recording.release_siblings(self._me, death.pid, running)
             self._slots.bury(death.pid)
 
-        chores.add(("siblings", running), release)
+        outbox.add(("siblings", running), release)
 
     def _later(self, guard: Guard, report: Report, task_id: uuid.UUID, claim_id: uuid.UUID | None) -> None:
         # Where no claim is known it is the death of a child, and each is another one.
         key = claim_id or uuid.uuid4()
-        added = chores.add(key, lambda: self._record(guard, report, task_id, claim_id))
+        added = outbox.add(key, lambda: self._record(guard, report, task_id, claim_id))
         if not added and claim_id is not None:
             self._closing.discard(claim_id)  # the accounts with the board will find it again
 

@@ -11,7 +11,7 @@ from simcelery.worker.ticker import Ticker
 _LONGEST_WAIT = 1.0
 
 
-class Aside:
+class Background:
     """Calls `action` once for each call of its own. Not to be called while the last one is under way."""
 
     def __init__(self, name: str, action: Callable[[], None]) -> None:
