@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from simcelery.errors import ServicesNotRunningError, SettingsError
+from simcelery.misfits import wanted
 from simcelery.quantities import parse_duration, parse_size
 from simcelery.urls import check_postgres, check_redis
 
@@ -252,7 +253,9 @@ def _first_error(error: ValidationError) -> str:
     """One line. It never holds the value as such, which may be a secret."""
     first = error.errors(include_input=False, include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else "renew_every"
-    reason = " ".join(first["msg"].removeprefix("Value error, ").removeprefix("Input ").split())
+    reason = " ".join(first["msg"].removeprefix("Value error, ").split())
+    if nouns := wanted(first):
+        reason = f"must be {' or '.join(nouns)}"
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name.replace("-", "_").lower(), Settings.model_fields, 1, 0.75)
         reason = "there is no such setting" + (f"; did you mean {close[0]!r}?" if close else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import difflib
 import inspect
 import json
@@ -31,6 +30,7 @@ from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.readable import short
 from simcelery.workflows.annotations import one_line, type_name
 from simcelery.workflows.encoding import JobRef, check_size, contains_job, decode, encode
+from simcelery.workflows.misplaced import one_misfit
 from simcelery.workflows.paths import Finder
 from simcelery.workflows.reading import Misread, is_word, misread, strict
 from simcelery.workflows.restoring import restorable
@@ -199,13 +199,13 @@ class Parameters:
         except ValidationError as error:
             # numpy's integers and arrays are not what pydantic takes for int and list[float].
             bad = {str(one["loc"][0]) for one in error.errors(include_url=False)}
+            plain = {name: _without_numpy(value) if name in bad else value for name, value in values.items()}
             try:
-                valid = _checked(
-                    model,
-                    {name: _without_numpy(value) if name in bad else value for name, value in values.items()},
-                )
-            except ValidationError:
-                raise ParametersError(f"{self.name}: {self._first_error(error, values)}") from None
+                valid = _checked(model, plain)
+            except ValidationError as other:
+                deeper = len(other.errors()[0]["loc"]) > len(error.errors()[0]["loc"])
+                found, within = (other, plain) if deeper else (error, values)
+                raise ParametersError(f"{self.name}: {self._first_error(found, within)}") from None
         except Exception as error:  # a validator or from_dict() of the user's own
             raise ParametersError(f"{self.name}: a parameter cannot be read: {one_line(error)}") from error
         for name, value in values.items():
@@ -356,34 +356,11 @@ class Parameters:
         raise ParametersError(f"{self.name}: {problems[0]}")
 
     def _first_error(self, error: ValidationError, given: Mapping[str, Any]) -> str:
-        """One line: which parameter, what it should be, what was given."""
-        first = error.errors(include_url=False)[0]
-        name = next((n for n in self._fields if first["loc"][0] in (n, _field_name(n))), "?")
-        where, in_union = repr(name), False
-        value = given.get(name)
-        for i, part in enumerate(first["loc"][1:], 2):
-            # A location also holds names of validators and of a union's types: those are not in the value.
-            if isinstance(value, Mapping) and part in value:
-                value = value[part]
-            elif isinstance(value, Sequence) and not isinstance(value, str) and isinstance(part, int):
-                value = value[part] if part < len(value) else None
-            elif dataclasses.is_dataclass(value) and hasattr(value, str(part)):
-                value = getattr(value, str(part))
-            elif not (first["type"] == "missing" and i == len(first["loc"])):
-                in_union = True
-                continue
-            where += f"[{part!r}]"
-        if first["type"] == "missing":
-            return f"parameter {where} is missing"
-        if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            return f"parameter {where} is not a field of its class; leave it out"
-        reason = " ".join(first["msg"].split()).removeprefix("Input ")
-        for prefix in ("Value error, ", "Assertion failed, "):
-            if reason.startswith(prefix):
-                return f"parameter {where}: {reason.removeprefix(prefix)}"
-        if in_union:
-            reason = f"does not fit {type_name(self._fields[name][0])}: {reason}"
-        return f"parameter {where} {reason}, not {short(first['input'])}"
+        """One line: which parameter, what was given, and what is wrong with it."""
+        errors = error.errors(include_url=False)
+        found = errors[0]["loc"][0]
+        name = next((name for name in self._fields if found in (name, _field_name(name))), "?")
+        return one_misfit(name, given.get(name), [one for one in errors if one["loc"][0] == found])
 
     def json_schema(self) -> dict[str, Any]:
         """JSON schema of the parameters, for the catalogue; a type that has none is described as anything."""

@@ -56,7 +56,7 @@ def number(text: str) -> float:
     """
     value = float(text)
     if is_word(text):
-        raise Misread(f"is the text {text!r}; pass float({text.strip()!r}) if that number is meant")
+        raise Misread(f"this is the text {text!r}; pass float({text.strip()!r}) if you mean the number")
     if math.isinf(value):
         raise Misread(f"{_short(text)} is too large for a number of double precision")
     mantissa = text.lower().partition("e")[0]

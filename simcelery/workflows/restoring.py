@@ -71,7 +71,7 @@ def _scalar_builder(cls: type) -> Callable[[Any], Any]:
             return value
         made = cls(value)
         if isinstance(made.item(), int) and made != value and not isinstance(value, str):
-            raise ValueError(f"{short(value)} is no {cls.__name__}")
+            raise ValueError(f"{short(value)} is not a value of {cls.__name__}")
         return made
 
     return build
@@ -89,7 +89,7 @@ def _array_builder(args: tuple[Any, ...]) -> Callable[[Any], Any]:
 
         found = np.asarray(value, dtype=concrete[0] if concrete else None)
         if found.dtype.kind in "iub" and (np.asarray(value) != found).any():
-            raise ValueError(f"{short(value)} holds what is no {found.dtype.name}")
+            raise ValueError(f"{short(value)} holds values that {found.dtype.name} cannot represent")
         return found
 
     return build

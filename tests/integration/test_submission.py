@@ -138,7 +138,7 @@ def test_arrays_survive_the_board(messages: redis.Redis) -> None:
     ("given", "error", "message"),
     [
         ({"z": 1}, ParametersError, "w: there is no parameter 'z'; it takes: x, y"),
-        ({"y": "abc"}, ParametersError, "w: parameter 'y' should be a valid number"),
+        ({"y": "abc"}, ParametersError, "w: parameter 'y': 'abc' is not a number"),
         ({"x": lambda: None}, EncodingError, "w: parameter x: a function cannot be stored on the board"),
         ({"x": ["a", "b\0c"]}, EncodingError, r"w: parameter x\[1\]: text with a NUL character"),
         (

@@ -149,7 +149,7 @@ def test_an_unknown_verb_is_answered_with_the_one_that_was_meant() -> None:
         (("submit", "command", "argv"), "'argv' is not NAME=VALUE"),
         (("submit", "command", "argv=[]", "argv=[]"), "parameter 'argv' is given twice"),
         (("submit", "command", "nosuch=1"), "there is no parameter 'nosuch'"),
-        (("submit", "command", "argv=5"), "parameter 'argv' should be a valid list"),
+        (("submit", "command", "argv=5"), "parameter 'argv': 5 is not a list"),
         (("submit", "command"), "missing parameter 'argv'"),
         (("submit", "command", "--each", "nosuch.csv"), "--each nosuch.csv: No such file"),
         (("submit", "command", "--each", "argv=*.nosuch"), "no file matches '*.nosuch'"),
