@@ -1,4 +1,4 @@
-"""Questions before something happens that cannot be taken back."""
+"""Ask for confirmation before doing what cannot be undone."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from simcelery.errors import UsageError
 
 
 def agreed(about: str, yes: bool) -> bool:
-    """Whether the user wants this, such as ``cancel 3 jobs``.
+    """Whether the user agrees to this, such as ``cancel 3 jobs``.
 
     Raises:
-        UsageError: nobody is there to answer.
+        UsageError: stdin or stderr is not a terminal, so nobody can answer.
     """
     if yes:
         return True
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"this would {about}: add -y")
+        raise UsageError(f"this would {about}; add -y to confirm")
     return click.confirm(f"{about}?", err=True)
 
 
 def confirmed(verb: str, ids: list[int], counts: dict[str, int], yes: bool) -> bool:
-    """Ask about more than one job.
+    """Ask for confirmation if there is more than one job.
 
     Raises:
-        UsageError: nobody is there to answer.
+        UsageError: stdin or stderr is not a terminal, so nobody can answer.
     """
     if yes or len(ids) <= 1:
         return True

@@ -1,4 +1,4 @@
-"""What a shell may complete: workflows, their parameters, ids. Options and arguments name these functions."""
+"""Tab completion of workflows, their parameters and job ids; options and arguments name these functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 def workflow_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The workflows that can be imported here."""
-    with suppress(Exception):  # a shell that waits for Tab is no place for errors
+    with suppress(Exception):  # tab completion must never print an error
         from simcelery.settings import get_settings
         from simcelery.workflows import registry
 
@@ -24,7 +24,7 @@ def workflow_names(_: click.Context, __: click.Parameter, incomplete: str) -> li
 
 
 def parameter_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """``name=`` for each parameter of the workflow that stands before."""
+    """``name=`` for each parameter of the workflow given before it."""
     with suppress(Exception):
         from simcelery.settings import get_settings
         from simcelery.workflows import registry

@@ -1,4 +1,4 @@
-"""Jobs that are waited for and then shown, with their results: for ``wait``, ``submit`` and ``result``."""
+"""Wait for jobs, then show them with their results: for ``wait``, ``submit`` and ``result``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def wait_for(ids: Sequence[int], timeout: float | None, output: Output, *, single: bool) -> int:
-    """Wait, then show the jobs; the exit code.
+    """Wait, then show the jobs; return the exit code.
 
     Raises:
-        JobError: the only job did not succeed, or the time is up.
+        JobError: the only job did not succeed, or the timeout has passed.
     """
     watch = Watch(ids)
     follow(watch, timeout)

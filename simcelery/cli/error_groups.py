@@ -1,4 +1,4 @@
-"""Jobs that failed, in groups of the same error: for ``errors`` and ``retry --error``."""
+"""Failed jobs, grouped by error: for ``errors`` and ``retry --error``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from simcelery.board.reads.jobs import Filter
     from simcelery.board.reads.summaries import ErrorGroup
 
-NEWEST = 5000  # failures that are read, unless -n says otherwise
-_DIGITS = 9  # of the number of a group
+NEWEST = 5000  # failures to read, unless -n says otherwise
+_DIGITS = 9  # at most, in the number of a group
 
 
 def groups(wanted: Filter, newest: int) -> list[ErrorGroup]:
-    """The groups of the newest failures, the largest first."""
+    """The newest failures in groups, the largest group first."""
     from simcelery.board import engine
     from simcelery.board.reads import summaries
 
@@ -26,10 +26,10 @@ def groups(wanted: Filter, newest: int) -> list[ErrorGroup]:
 
 
 def in_group(wanted: Filter, error: str) -> tuple[str, list[int]]:
-    """What ``--error`` means, in words, and the ids of all its jobs.
+    """The error that ``--error`` stands for, in words, and the ids of all jobs with it.
 
     Parameters:
-        error: a number of ``simcelery errors`` with the same filters, or a type.
+        error: a number from ``simcelery errors`` with the same filters, or an error type.
 
     Raises:
         UsageError: there is no such group.
@@ -44,7 +44,7 @@ def in_group(wanted: Filter, error: str) -> tuple[str, list[int]]:
     found = groups(wanted, NEWEST)
     number = int(error) if len(error) <= _DIGITS else 0
     if not 1 <= number <= len(found):
-        there = f"there are {many(len(found), 'group')}" if found else "nothing has failed"
+        there = f"the list has {many(len(found), 'group')}" if found else "no job has failed"
         raise UsageError(
             f"there is no error {short(error)}: {there}; see 'simcelery errors' with the same filters"
         )

@@ -1,6 +1,6 @@
-"""Tables and lines that fit a width: what matters stays whole, and what does not gives way to it.
+"""Make tables and lines fit a width: important columns stay whole, less important ones shrink.
 
-Widths are those of a terminal's cells: a Chinese character takes two, an accent none.
+Widths count terminal cells: a Chinese character takes two, a combining accent none.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 GAP = 2  # cells between two columns
-_CUT, _MIDDLE = 10, 16  # a column that gives way keeps so many cells
-_NARROW, _COMFORTABLE = 24, 44  # one that wraps has so many, two lines' worth, or goes below its row
-_INDENT = 2  # of what is below its row
-_WORD = re.compile(r"[^ ]+ *| +")  # other spaces hold together
+_CUT, _MIDDLE = 10, 16  # cells that a shortened column keeps
+# A wrapping column gets cells enough for two lines of text, within these limits, or moves below its row.
+_NARROW, _COMFORTABLE = 24, 44
+_INDENT = 2  # cells, of text below its row
+_WORD = re.compile(r"[^ ]+ *| +")  # other kinds of space do not break
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. What it is called says how it gives way; by default it is shown whole.
+    """A column of a table. Its flags say how it shrinks; without one it is always shown whole.
 
     Attributes:
         right: aligned to the right.
-        flexible: cut at the end.
-        middle: cut in the middle, where names and paths tell least.
-        wrapped: takes several lines, or lines of its own below the row: nothing of it is lost.
-        spare: left out where there is no room, the last one first.
-        coloured: a cell with a known word has its colour.
+        flexible: may be cut at the end.
+        middle: may be cut in the middle, the least telling part of names and paths.
+        wrapped: may take several lines, or lines of its own below the row; nothing is cut.
+        spare: left out if there is no room, the last such column first.
+        coloured: a cell that holds a known word, such as a state, gets that word's colour.
     """
 
     name: str
@@ -44,11 +45,11 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """In capitals, unless it has a unit: GPa is not GPA."""
+        """The name in capitals, unless it holds a unit: GPa must not become GPA."""
         return self.name if "(" in self.name else self.name.upper()
 
     def least(self, natural: int) -> int:
-        """The cells that it needs of those that it would like."""
+        """The cells it needs at least, out of those it would fill."""
         if self.wrapped:
             return min(natural, max(_NARROW, min(-(-natural // 2), _COMFORTABLE)))
         return min(natural, _MIDDLE if self.middle else _CUT if self.flexible else natural)
@@ -56,13 +57,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the columns of a table stand, by their numbers.
+    """The arrangement of a table's columns, which are given by index.
 
     Attributes:
-        widths: of those side by side.
-        below: those with lines of their own.
-        left_out: those without a place.
-        folded: the width is too small all the same: whatever there is, is broken over lines.
+        widths: the width of each column that stands side by side with others.
+        below: columns with lines of their own below the row.
+        left_out: columns that are not shown.
+        folded: even so the width is too small, and every cell is broken over several lines.
     """
 
     widths: dict[int, int]
@@ -72,7 +73,7 @@ class Layout:
 
 
 def layout(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: int) -> Layout:
-    """The places of the columns in a table of this width."""
+    """Arrange the columns in a table of this width."""
     natural = [
         max([cells(column.heading), *(row[i].cell_len for row in rows)]) for i, column in enumerate(columns)
     ]
@@ -86,7 +87,7 @@ def layout(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: int
             room = width - GAP * (len(beside) - 1) - sum(least[i] for i in beside)
             if room >= 0:
                 return Layout(_shared(columns, beside, least, natural, room), below, left_out)
-    # Not even this fits: all are narrowed alike, and what is whole elsewhere is folded.
+    # Not even this fits: narrow all columns alike, and fold even those that are otherwise shown whole.
     room = max(0, width - GAP * (len(beside) - 1) - len(beside))
     return Layout(_shared(columns, beside, [1] * len(columns), natural, room), below, left_out, True)
 
@@ -94,7 +95,7 @@ def layout(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: int
 def _shared(
     columns: Sequence[Column], beside: Sequence[int], least: Sequence[int], natural: Sequence[int], room: int
 ) -> dict[int, int]:
-    """The widths when the room that is left is shared out: the wrapped first, then whoever is narrowest."""
+    """The widths after sharing out the remaining room: wrapped columns first, then the narrowest."""
     widths = {i: least[i] for i in beside}
     for some in ([i for i in beside if columns[i].wrapped], beside):
         while room and (wanting := [i for i in some if widths[i] < natural[i]]):
@@ -104,7 +105,7 @@ def _shared(
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: int) -> Iterator[Text]:
-    """The lines of a table, its headings first; none is wider than `width`."""
+    """The lines of a table, headings first; none is wider than `width`."""
     from rich.text import Text
 
     place = layout(columns, rows, width)
@@ -134,7 +135,7 @@ def _pieces(cell: Text, column: Column, width: int) -> list[Text]:
 
 
 def cells(text: str) -> int:
-    """How wide a text is on a terminal."""
+    """The width of a text on a terminal, in cells."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -143,7 +144,7 @@ def cells(text: str) -> int:
 
 
 def shortened(text: Text, width: int, *, middle: bool = False) -> Text:
-    """The text with an ellipsis for what does not fit."""
+    """The text, with an ellipsis in place of what does not fit."""
     if text.cell_len <= width:
         return text
     plain = text.plain
@@ -153,7 +154,7 @@ def shortened(text: Text, width: int, *, middle: bool = False) -> Text:
 
 
 def wrapped(text: Text, width: int) -> list[Text]:
-    """The text in lines that fit, broken at spaces where there are any."""
+    """The text in lines that fit, broken at spaces where possible."""
     lines = list(text.divide(_breaks(text.plain, width)))
     for line in lines:
         line.rstrip()
@@ -161,7 +162,7 @@ def wrapped(text: Text, width: int) -> list[Text]:
 
 
 def wrapped_line(text: str, width: int, hang: int = 0) -> list[str]:
-    """The same for plain text; from the second line on it is indented by `hang` cells."""
+    """The same for plain text; lines after the first are indented by `hang` cells."""
     hang = min(hang, width // 2)
     breaks = _breaks(text, width, hang)
     parts = [text[start:end].rstrip() for start, end in pairwise([0, *breaks, len(text)])]
@@ -169,14 +170,14 @@ def wrapped_line(text: str, width: int, hang: int = 0) -> list[str]:
 
 
 def _breaks(text: str, width: int, hang: int = 0) -> list[int]:
-    """Where new lines begin; all but the first have `hang` cells less."""
+    """The positions where new lines begin; all lines but the first are `hang` cells narrower."""
     found: list[int] = []
     start, room = 0, width
     for match in _WORD.finditer(text):
         word = match.group().rstrip()
         end = match.start() + len(word)
         while cells(text[start:end]) > room:
-            # A word that is wider than a line is folded where it stands.
+            # A word wider than a line is broken where it stands.
             moves = start < match.start() and cells(word) <= width - hang
             start = match.start() if moves else start + max(1, _fitting(text[start:end], room))
             room = width - hang
@@ -185,7 +186,7 @@ def _breaks(text: str, width: int, hang: int = 0) -> list[int]:
 
 
 def _fitting(text: str, width: int) -> int:
-    """How many characters from the beginning fit."""
+    """How many leading characters fit."""
     end = min(len(text), max(0, width))
     while cells(text[:end]) > width and end:
         end -= 1

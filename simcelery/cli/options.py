@@ -1,4 +1,4 @@
-"""What the verbs have in common: global flags, ``--output``, ``--yes``, the filters, examples in the help."""
+"""What all verbs share: global flags, ``--output``, ``--yes``, the filters, and examples in the help."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 Output = Literal["table", "json", "quiet"]
 STATES = [str(state) for state in State]
-EXIT_INTERRUPTED = 130  # as a shell says it of Ctrl-C
+EXIT_INTERRUPTED = 130  # what shells report after Ctrl-C
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]
-    """A whole number whose limits need no words in the help: nobody gets near them."""
+    """A whole number whose limits are left out of the help, since nobody gets near them."""
 
     name = "number"
 
@@ -31,7 +31,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]
         self._range = click.IntRange(least, most)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number, or a fault in click's words."""
+        """The number, or click's usual error message."""
         return self._range.convert(value, param, ctx)
 
 
@@ -40,7 +40,7 @@ COUNT = Number(1, 2**31 - 1)
 
 @dataclass
 class Session:
-    """What holds for one run of the command line."""
+    """State of one run of the command line."""
 
     debug: bool = False
 
@@ -51,7 +51,7 @@ def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 def _override(_: click.Context, parameter: click.Parameter, value: str | Path | None) -> None:
-    """Flags win over the environment and ``simcelery.toml``."""
+    """Flags take precedence over the environment and ``simcelery.toml``."""
     if value is None or parameter.name is None:
         return
     from simcelery import settings
@@ -66,21 +66,21 @@ def _global_options(hidden: bool) -> list[click.Option]:
             ["--home"],
             type=click.Path(path_type=Path, file_okay=False),
             callback=_override,
-            help="Folder of the embedded servers (SIMCELERY_HOME).",
+            help="Folder for the embedded servers' data (SIMCELERY_HOME).",
             **shown,
         ),
         click.Option(
             ["--database-url"],
             metavar="URL",
             callback=_override,
-            help="The board (SIMCELERY_DATABASE_URL).",
+            help="URL of the board, Postgres (SIMCELERY_DATABASE_URL).",
             **shown,
         ),
         click.Option(
             ["--broker-url"],
             metavar="URL",
             callback=_override,
-            help="The broker (SIMCELERY_BROKER_URL).",
+            help="URL of the broker, Redis (SIMCELERY_BROKER_URL).",
             **shown,
         ),
         click.Option(
@@ -90,14 +90,14 @@ def _global_options(hidden: bool) -> list[click.Option]:
 
 
 def global_options(function: F) -> F:
-    """The flags that stand before the verb."""
+    """Add the flags that are given before the verb."""
     # click collects parameters on the function, the last one first.
     function.__dict__.setdefault("__click_params__", []).extend(reversed(_global_options(hidden=False)))
     return function
 
 
 class Command(click.Command):
-    """A verb. It takes the global flags after its name too, and its help ends with examples."""
+    """A verb. It also accepts the global flags after its name, and its help ends with examples."""
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*args, **options)
@@ -105,7 +105,7 @@ class Command(click.Command):
         self.params.extend(_global_options(hidden=True))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The examples, each on its line."""
+        """The examples, each on a line of its own."""
         if self.examples:
             with formatter.section("Examples"):
                 for line in self.examples:
@@ -132,7 +132,7 @@ def command(
 def command(
     name: str, *examples: str, cls: type[Any] = Command, **more: Any
 ) -> Callable[[Callable[..., int | None]], Any]:
-    """Make a function a verb. What it returns is the exit code."""
+    """Make a verb out of a function, whose return value becomes the exit code."""
     return click.command(name, cls=cls, examples=examples, **more)
 
 
@@ -143,7 +143,7 @@ def output_option(function: F) -> F:
         "--output",
         type=click.Choice(["table", "json", "quiet"]),
         default="table",
-        help="A table (default), JSON, or ids only.",
+        help="Print a table (default), JSON, or only ids.",
     )
     return option(function)
 
@@ -155,7 +155,7 @@ def yes_option(function: F) -> F:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which jobs, as given on the command line. Everything given must hold."""
+    """The filters given on the command line. A job must match all of them."""
 
     states: tuple[str, ...] = ()
     workflow: str | None = None
@@ -166,7 +166,7 @@ class Filters:
 
     @property
     def given(self) -> bool:
-        """Whether any jobs are named by a filter; a limit alone names none."""
+        """Whether any filter is given; a limit alone does not count."""
         return bool(self.states or self.workflow or self.tags or self.queue or self.since)
 
     def to_board(self, ids: Sequence[int] | None = None, states: Sequence[str] | None = None) -> Filter:
@@ -199,11 +199,11 @@ def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., 
             multiple=True,
             metavar="STATE",
             type=click.Choice(STATES, case_sensitive=False),
-            help=f"Only jobs in this state (repeat for several): {', '.join(STATES)}.",
+            help=f"Only jobs in this state (repeatable, any of them): {', '.join(STATES)}.",
         )
         @click.option("-w", "--workflow", shell_complete=workflow_names, help="Only jobs of this workflow.")
         @click.option(
-            "-t", "--tag", "tags", multiple=True, help="Only jobs with this tag (repeat: with all of them)."
+            "-t", "--tag", "tags", multiple=True, help="Only jobs with this tag (repeatable, all of them)."
         )
         @click.option("-q", "--queue", help="Only jobs in this queue.")
         @click.option("--since", metavar="DURATION", help=since)
@@ -220,12 +220,12 @@ def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., 
 
 def filter_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
     """``--state``, ``--workflow``, ``--tag``, ``--queue``, ``--since`` and ``--limit``, as one `Filters`."""
-    return _filters("Only jobs submitted within this time: 90 (seconds), 1h30m, 2d.")(function)
+    return _filters("Only jobs submitted in the last 90 (seconds), 1h30m, 2d, ….")(function)
 
 
 def window_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
-    """The same where ``--since`` is about the end of a job: what is shown happened in that time."""
-    return _filters("Only jobs that finished within this time: 90 (seconds), 1h30m, 2d (default: 24h).")(
+    """The same filters, but ``--since`` refers to when a job finished."""
+    return _filters("Only jobs that finished in the last 90 (seconds), 1h30m, 2d, … (default: 24h).")(
         function
     )
 

@@ -1,7 +1,8 @@
 """Rendering: tables that fit the terminal, aligned columns when piped, JSON, CSV, ids.
 
-Whatever is printed is readable (`simcelery.readable`): stdout and stderr see to it, whoever writes there.
-Only what styles its text writes behind them, `heading` and rich's `console`, and makes it readable before.
+Everything printed is made readable (`simcelery.readable`): stdout and stderr are wrapped to ensure it,
+whoever writes to them. Only styled text bypasses the wrappers (`heading`, rich's `console`); it is made
+readable first.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-_HANG = 2  # cells by which the rest of a line that was broken is indented
-_WIDE = 110  # cells of a terminal that has room for bars
+_HANG = 2  # cells by which the continuation of a broken line is indented
+_WIDE = 110  # cells; a terminal this wide has room for long bars
 STYLES = {
     "succeeded": "green",
     "failed": "red",
@@ -49,23 +50,23 @@ STYLES = {
 
 
 def is_terminal() -> bool:
-    """Whether people read stdout."""
+    """Whether stdout is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def width() -> int:
-    """How many cells a line of the terminal has."""
+    """The width of the terminal, in cells."""
     return shutil.get_terminal_size().columns
 
 
 def bar_width() -> int:
-    """How long a bar of progress is: numbers go first."""
+    """The length of a progress bar: on a narrow terminal the numbers matter more."""
     return 30 if width() >= _WIDE else 15
 
 
 @contextmanager
 def readable_streams() -> Iterator[None]:
-    """For the length of a block, nothing reaches stdout and stderr that is not readable."""
+    """Within the block, only readable text reaches stdout and stderr."""
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (stream and ReadableStream(stream) for stream in streams)
     try:
@@ -76,7 +77,7 @@ def readable_streams() -> Iterator[None]:
 
 @contextmanager
 def unchanged_streams() -> Iterator[None]:
-    """Within it, what the user's own code prints reaches the terminal as it is."""
+    """Within the block, what the user's own code prints reaches the terminal unchanged."""
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(_behind, streams)
     try:
@@ -90,7 +91,7 @@ def _behind(stream: TextIO) -> TextIO:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """rich's console: it may style and move, the text that it is given may not."""
+    """A rich console: it may use colours and move the cursor, but the text it is given may not."""
     from rich.console import Console
     from rich.segment import Segment
 
@@ -103,17 +104,17 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(text: object = "", hang: int | None = None) -> None:
-    """A line of the answer; on a terminal as many as it takes.
+    """Print a line of the answer; on a terminal it is wrapped.
 
     Parameters:
-        hang: how far all but the first are indented; by default further than the first.
+        hang: indentation of the lines after the first; by default a little more than that of the first.
     """
     for part in _fitting(line(text), is_terminal(), hang):
         _write(part + "\n")
 
 
 def note(text: object) -> None:
-    """A line beside the answer: on stderr, so that pipes carry the answer only."""
+    """Print a remark on stderr, so that a pipe carries only the answer."""
     for part in _fitting(line(text), sys.stderr is not None and sys.stderr.isatty()):
         click.echo(part, file=sys.stderr)
 
@@ -130,12 +131,12 @@ def _write(text: str) -> None:
 
 
 def show_json(value: Any) -> None:
-    """One JSON value. NaN and infinities are written as Python and jq read them."""
+    """Print one JSON value. NaN and infinities are written the way Python and jq read them."""
     _write(json_text(value, indent=2) + "\n")
 
 
 def show_json_list(values: Iterable[Any]) -> None:
-    """A JSON list of any length: written item by item, when piped each on a line."""
+    """Print a JSON list of any length, item by item; when piped, one item per line."""
     indent = 2 if is_terminal() else None
     empty = True
     for value in values:
@@ -145,19 +146,19 @@ def show_json_list(values: Iterable[Any]) -> None:
 
 
 def show_json_line(value: Any) -> None:
-    """A JSON value on a line of its own."""
+    """Print a JSON value on one line."""
     _write(json_text(value) + "\n")
 
 
 def show_csv(rows: Iterable[Sequence[Any]]) -> None:
-    """Rows of cells: numbers are numbers, and no text is a formula to a spreadsheet."""
+    """Print rows as CSV: numbers stay numbers, and no spreadsheet will take a text for a formula."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     for row in rows:
         writer.writerow([_csv_cell(cell) for cell in row])
 
 
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
-# Each text has one reading: a long one must not be tried again and again.
+# Unambiguous, so that a long text does not cause backtracking.
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan|infinity)", re.IGNORECASE)
 
 
@@ -166,20 +167,20 @@ def _csv_cell(cell: Any) -> Any:
         return json_text(cell)
     if not isinstance(cell, str):
         return cell
-    # An apostrophe tells spreadsheets that the rest is text.
+    # A leading apostrophe tells spreadsheets that the rest is text.
     formula = _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
-    return readable(f"'{cell}" if formula else cell).replace("\n", "\\n")  # a job is a line
+    return readable(f"'{cell}" if formula else cell).replace("\n", "\\n")  # one line per job
 
 
 def show_ids(ids: Iterable[object]) -> None:
-    """One id a line."""
+    """Print one id per line."""
     text = "".join(f"{line(each)}\n" for each in ids)
     if text:
         _write(text)
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
-    """A table for people; aligned columns without any truncation when piped."""
+    """Print a table that fits the terminal; when piped, aligned columns with nothing cut."""
     if is_terminal():
         drawn = console()
         for text in fit.table(*_styled(columns, rows), width()):
@@ -189,7 +190,7 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> N
 
 
 def place(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> fit.Layout:
-    """Where the columns would stand on this terminal."""
+    """How the columns would be arranged on this terminal."""
     return fit.layout(*_styled(columns, rows), width())
 
 
@@ -214,7 +215,7 @@ def _style(column: Column, value: object) -> str:
 
 
 def in_states(numbers: Iterable[tuple[str, int]]) -> Text:
-    """How many are in which state, in their colours; no number is parted from its state."""
+    """The count of each state, coloured; a number is never wrapped away from its state."""
     from rich.text import Text
 
     parts = [Text(f"{number:,}\xa0{state}", STYLES.get(state, "")) for state, number in numbers if number]
@@ -237,7 +238,7 @@ def _plain_table(columns: Sequence[Column], rows: list[list[str]]) -> None:
 
 
 def show_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """Names and values below each other; those without a value are left out."""
+    """Print names and values, one pair per line; those without a value are left out."""
     shown = [(name, one_line(value)) for name, value in facts if value not in (None, "", [])]
     longest = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
@@ -245,7 +246,7 @@ def show_facts(facts: Iterable[tuple[str, object]]) -> None:
 
 
 def heading(text: str) -> None:
-    """The title of a part."""
+    """Print a section title."""
     bold = is_terminal() and not os.environ.get("NO_COLOR")
     for part in _fitting(line(text), is_terminal()):
         click.echo(click.style(part, bold=True) if bold else part, file=_behind(sys.stdout))

@@ -1,4 +1,4 @@
-"""How far work has come: counts by workflow and state, asked again and again; the rate and the time left."""
+"""Progress of jobs: counts by workflow and state, polled repeatedly, with the rate and the time left."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from simcelery.board.reads.jobs import Filter
 
 _MEMORY = 60.0  # seconds: the rate is that of the last minute,
-_ENOUGH, _LONGEST_MEMORY = 10, 3600.0  # or of so many jobs, where they take longer, of an hour at most
-_SHARE = 10  # asking may take a tenth of Postgres' time, not more
+_ENOUGH, _LONGEST_MEMORY = 10, 3600.0  # or, if jobs are slow, of the last 10, looking back at most an hour
+_SHARE = 10  # polling may take at most a tenth of the time
 
 
 @dataclass(frozen=True)
 class Part:
-    """A workflow's jobs, or all of them.
+    """The jobs of one workflow, or all jobs.
 
     Attributes:
-        states: state → how many; those with none are left out.
-        rate: how many finish in a second while there is work.
+        states: number of jobs by state, without states that have none.
+        rate: jobs finished per second, while there was work.
     """
 
     name: str
@@ -31,28 +31,28 @@ class Part:
 
     @property
     def total(self) -> int:
-        """All that are watched."""
+        """The number of jobs watched."""
         return sum(self.states.values())
 
     @property
     def finished(self) -> int:
-        """Those in a terminal state."""
+        """The number in a terminal state."""
         return _finished(self.states)
 
     @property
     def left(self) -> float | None:
-        """The seconds until all are finished, at this rate; None where nothing finishes."""
+        """Seconds until all have finished at this rate; None if none is finishing."""
         return (self.total - self.finished) / self.rate if self.rate else None
 
 
 class Progress:
-    """The jobs that pass a filter. Of the whole board only what is open, and what finishes from now on."""
+    """The jobs that match a filter; for the whole board, only those that had not finished at first."""
 
     def __init__(self, which: Filter, *, everything: bool) -> None:
         self._which = which
         self._everything = everything
         self._began = time.monotonic()
-        self._before: dict[str, Counter[str]] = {}  # what had finished when the watch began
+        self._before: dict[str, Counter[str]] = {}  # jobs that had finished before the watch began
         self._states: dict[str, Counter[str]] = {}
         self._seen: deque[tuple[float, dict[str, Counter[str]]]] = deque()
         self._cost = 0.0
@@ -61,13 +61,13 @@ class Progress:
         """Ask the board.
 
         Raises:
-            ServiceError: Postgres cannot be asked.
+            ServiceError: Postgres does not answer.
         """
         from simcelery.board import engine, reads
 
         asked = time.monotonic()
         which = self._which
-        if which.since is not None:  # it was meant from the beginning
+        if which.since is not None:  # it counts back from when the watch began
             which = replace(which, since=which.since + asked - self._began)
         with engine.begin() as connection:
             found = reads.counts_by_workflow(connection, which)
@@ -84,41 +84,41 @@ class Progress:
             self._seen.popleft()
 
     def _remembers_enough(self, now: float) -> bool:
-        """Whether the oldest look may be forgotten: of slow jobs a minute tells too little."""
+        """Whether the oldest poll may be dropped: for slow jobs a minute is too short."""
         if len(self._seen) <= 2 or now - self._seen[1][0] < _MEMORY:
             return False
         finished = _sum(self._states).finished - _sum(self._seen[1][1]).finished
         return finished >= _ENOUGH or now - self._seen[1][0] > _LONGEST_MEMORY
 
     def pause(self, every: float) -> float:
-        """How long to wait before asking again: what takes long is asked less often."""
+        """Seconds to wait before the next poll: the longer a poll takes, the less often it is repeated."""
         return max(every, _SHARE * self._cost)
 
     def parts(self) -> list[Part]:
-        """By workflow, those with the most to do first."""
+        """One part per workflow, the one with the most unfinished jobs first."""
         parts = [self.together(name, [name]) for name in self._states]
         return sorted(parts, key=lambda part: (part.finished - part.total, part.name))
 
     def all(self) -> Part:
-        """All workflows together."""
+        """All workflows as one part."""
         return self.together("all", self._states)
 
     def together(self, title: str, names: Iterable[str]) -> Part:
-        """Some workflows as one part."""
+        """Several workflows as one part."""
         names = list(names)
         seen = [(at, _sum(states, names)) for at, states in self._seen]
         return Part(title, seen[-1][1].states if seen else {}, _rate(seen))
 
     @property
     def idle(self) -> bool:
-        """Whether jobs are pending, and nothing has happened since the beginning."""
+        """Whether jobs are pending but none has started or finished since the beginning."""
         states = self.all().states
         return not self.all().rate and not states.get("running") and bool(states.get("pending"))
 
 
 def _rate(seen: list[tuple[float, Part]]) -> float:
-    """How many finish in a second while there is work: from the last look before the first start to the
-    first look after the last end, or to now while any run or could.
+    """Jobs finished per second while there was work: from the last poll before the first job started to the
+    first poll after the last one finished, or until now while any job is running or pending.
     """
     first, last = 0, len(seen) - 1
     while first < last and _same(seen, first, first + 1) and not _any(seen[first + 1][1], "running"):
@@ -126,7 +126,7 @@ def _rate(seen: list[tuple[float, Part]]) -> float:
     while first < last and _same(seen, last - 1, last) and not _any(seen[last][1], "running", "pending"):
         last -= 1
     finished = seen[last][1].finished - seen[first][1].finished if seen else 0
-    # A retry takes finished jobs back.
+    # A retry makes finished jobs unfinished again.
     return finished / (seen[last][0] - seen[first][0]) if finished > 0 else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Recording what ``submit`` was told: as it is read, in constant memory, with a bar, safe to interrupt."""
+"""Record what ``submit`` was given: in constant memory, with a progress bar, safe to interrupt."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 def prepared(target: Target, found: Iterable[Item], options: Options) -> Iterator[NewJob]:
-    """The jobs, each validated as it is asked for; none is recorded.
+    """The jobs, each validated only when it is asked for; none is recorded.
 
     Raises:
-        ParametersError, EncodingError: of the first that does not fit; says where it came from.
+        ParametersError, EncodingError: the first job that is invalid; the message says where it came from.
     """
     prepare = target.preparation(options)
     for item in found:
@@ -45,7 +45,7 @@ def prepared(target: Target, found: Iterable[Item], options: Options) -> Iterato
 
 @contextmanager
 def interruptible(options: Options) -> Iterator[Recording]:
-    """Whoever interrupts what is within, by Ctrl-C or SIGTERM, is told in one line what is recorded."""
+    """If the block is interrupted, by Ctrl-C or SIGTERM, say in one line what has been recorded."""
     recording = Recording(options)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -61,7 +61,7 @@ class Recording:
     """What a submission has recorded so far.
 
     Attributes:
-        total: how many jobs it is to record, as far as that is known.
+        total: how many jobs it will record, or None while that is unknown.
     """
 
     def __init__(self, options: Options) -> None:
@@ -70,26 +70,26 @@ class Recording:
         self._options = options
 
     def note(self, records: Records) -> None:
-        """So much is recorded."""
+        """Remember what has been recorded so far."""
         self._records = records
 
     def in_words(self, unknown: Iterable[str]) -> str:
-        """What is recorded, what becomes of it, and how to go on.
+        """What has been recorded, what will happen to it, and how to continue.
 
         Parameters:
-            unknown: what else may be recorded.
+            unknown: what else may have been recorded.
         """
         return "; ".join((*unknown, *self._in_words(known=not unknown)))
 
     def _in_words(self, known: bool) -> Iterator[str]:
         records = self._records
         if not records:
-            yield "nothing is recorded" if known else "as far as is known nothing else is recorded"
+            yield "nothing was recorded" if known else "as far as is known, nothing else was recorded"
             return
         ids = compact(records.ids)
         found = ", ".join(f"{count:,} {how}" for how, count in records.summary().items() if count)
         how = f": {found}" if self._options.dedupe else ""
-        yield f"{many(len(records))} recorded (ids {ids}{how}), which will run without this command"
+        yield f"{many(len(records))} recorded (ids {ids}{how}), and will run without this command"
         yield ", ".join(_what_to_do(ids, compact(records.new_ids)))
         if len(records) != self.total:
             yield self.go_on()
@@ -97,13 +97,13 @@ class Recording:
     def go_on(self) -> str:
         """How to record the rest."""
         if self._options.dedupe:
-            return "the same command, once more, goes on from there"
-        return "the same command with --dedupe records the rest"
+            return "repeat the same command to continue from there"
+        return "repeat the same command with --dedupe to record the rest"
 
     def so_far(self) -> str:
         """How many are recorded, after an error."""
         if not self._records:
-            return "as far as is known nothing is recorded"
+            return "as far as is known, nothing was recorded"
         return f"{many(len(self._records))} recorded; {self.go_on()}"
 
 
@@ -111,18 +111,18 @@ def _what_to_do(ids: str, new: str) -> Iterator[str]:
     if ids.endswith("…"):
         yield "'simcelery list' and 'simcelery watch' show them"
         return
-    yield f"'simcelery watch {ids}' shows how far they are"
+    yield f"'simcelery watch {ids}' shows their progress"
     yield f"'simcelery wait {ids}' waits for them"
     if new and not new.endswith("…"):
         yield f"'simcelery cancel {new}' cancels {'them' if new == ids else 'the new ones'}"
 
 
 def record_all(target: Target, found: Items, options: Options, recording: Recording) -> Jobs:
-    """Validate everything, then record it; what cannot be read twice is validated as it comes.
+    """Validate everything, then record it; what cannot be read twice is validated chunk by chunk.
 
     Raises:
-        UsageError, ParametersError, EncodingError: something does not fit; says what is recorded, if any is.
-        KeyboardInterrupt: somebody interrupts it; `recording` knows what is recorded.
+        UsageError, ParametersError, EncodingError: something is invalid; says what was recorded, if anything.
+        KeyboardInterrupt: interrupted; `recording` knows what was recorded.
     """
     from simcelery.submission.bulk import chunks, is_full
 
@@ -146,7 +146,7 @@ def record_all(target: Target, found: Items, options: Options, recording: Record
         try:
             return _submit(new, options, note_recorded)
         except SubmissionInterruptedError:
-            raise  # without --dedupe: it says itself what is recorded
+            raise  # without --dedupe: it already says what was recorded
         except (UsageError, EncodingError, ServiceError) as error:
             raise type(error)(f"{error}; {recording.so_far()}") from None
 

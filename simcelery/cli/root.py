@@ -1,4 +1,4 @@
-"""``simcelery`` itself: the table of verbs, the help, the faults and the exit codes."""
+"""``simcelery`` itself: the table of verbs, the help, error reporting and exit codes."""
 
 from __future__ import annotations
 
@@ -22,58 +22,58 @@ EXIT_UNEXPECTED = 70
 EXIT_BROKEN_PIPE = 141
 _LONGEST_LINE = 2000
 
-# The help is written from this table alone; a verb's file in `verbs` is imported when the verb is used.
+# The help is written from this table alone; a verb's module in `verbs` is imported only when it is used.
 SECTIONS: dict[str, dict[str, str]] = {
     "Servers": {
         "up": "Start the embedded servers and bring their board up to date.",
-        "down": "Stop the embedded servers; their data stays.",
-        "doctor": "Check everything, and say what to do about what is wrong.",
-        "db": "The board's schema: upgrade, current, check.",
-        "demo": "The equations of state of seven metals, end to end.",
+        "down": "Stop the embedded servers; their data is kept.",
+        "doctor": "Check the whole installation, and say how to fix what is wrong.",
+        "db": "Manage the board's schema: upgrade, current, check.",
+        "demo": "Compute the equations of state of seven metals, start to finish.",
     },
     "Submit": {
-        "workflows": "The workflows, or the parameters of one.",
-        "run": "Run a workflow here and now, without a queue.",
+        "workflows": "List the workflows, or show the parameters of one.",
+        "run": "Run a workflow right here, without a queue.",
         "submit": "Submit one job, or thousands, or a command.",
     },
     "Look": {
-        "list": "The jobs, newest first.",
-        "status": "How many jobs are in which state.",
-        "watch": "Progress as it happens, with rate and time left.",
-        "show": "Everything about one job.",
-        "explain": "Why a job does not run, or not yet.",
-        "wait": "Wait until jobs are finished.",
-        "result": "The result of one job.",
-        "results": "The results of many jobs.",
-        "errors": "Why jobs failed: types and messages, counted.",
-        "stats": "How fast jobs finish, how long they wait and run.",
+        "list": "List jobs, newest first.",
+        "status": "Count jobs by workflow and state.",
+        "watch": "Follow progress live, with rate and time left.",
+        "show": "Show everything about one job.",
+        "explain": "Explain why a job is not running.",
+        "wait": "Wait until jobs have finished.",
+        "result": "Print the result of one job.",
+        "results": "Print the results of many jobs.",
+        "errors": "Show why jobs failed, grouped by error type and message.",
+        "stats": "Show how fast jobs finish, and how long they wait and run.",
     },
     "Act": {
         "cancel": "Cancel jobs.",
         "retry": "Retry jobs that did not succeed.",
     },
     "Workers": {
-        "workers": "Live workers, and those that stopped recently.",
-        "recover": "Run the workers' recovery once, here and now.",
-        "prune": "Delete jobs that finished long ago; archive them before if you like.",
-        "spool": "Outcomes that could not reach the board yet; 'spool push' delivers them.",
+        "workers": "List live workers, and those that stopped recently.",
+        "recover": "Run recovery once by hand; workers do it by themselves.",
+        "prune": "Delete jobs that finished long ago; archive them first if you like.",
+        "spool": "List outcomes not yet on the board; 'spool push' delivers them.",
     },
     "Shell": {
-        "completion": "Print the script for tab completion in your shell.",
+        "completion": "Print a script that adds tab completion to your shell.",
     },
 }
 VERBS: dict[str, str] = {name: line for section in SECTIONS.values() for name, line in section.items()}
 
 
 class Root(click.Group):
-    """The group whose verbs are found in the table."""
+    """The top-level command group; its verbs come from the table."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All verbs, in the order of the table."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a verb."""
+        """Import a verb's module and return its command."""
         if cmd_name not in VERBS:
             return None
         module = import_module(f"simcelery.cli.verbs.{cmd_name}")
@@ -84,7 +84,7 @@ class Root(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but an unknown verb is answered with the one that was probably meant."""
+        """As click does, but suggest the verb that was probably meant instead of an unknown one."""
         if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise click.UsageError(f"there is no command {args[0]!r}{_did_you_mean(args[0])}", ctx)
         return super().resolve_command(ctx, args)
@@ -96,7 +96,7 @@ class Root(click.Group):
                 formatter.write_dl(list(section.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb. A reader that has seen enough (``| head``) ends it without a word."""
+        """Run the verb. If its reader closes the pipe (``| head``), exit silently."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -127,7 +127,7 @@ def root(ctx: click.Context) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; its exit code. Every fault becomes one line on stderr."""
+    """Run one command line and return its exit code. Every error becomes one line on stderr."""
     with readable_streams():
         return _run(arguments)
 
@@ -162,7 +162,7 @@ class _OneLine(logging.Handler):
 
 
 def _prepare_streams() -> None:
-    """Warnings of the package are one line on stderr; text that the terminal cannot show is escaped."""
+    """Print each of the package's warnings as one line on stderr; escape text the terminal cannot show."""
     log = logging.getLogger("simcelery")
     if not any(isinstance(handler, _OneLine) for handler in log.handlers):
         log.addHandler(_OneLine(logging.WARNING))
@@ -175,7 +175,7 @@ def _complain(message: str, code: int, debug: bool = False) -> int:
     if debug:
         traceback.print_exc()
     line = " ".join(message.split())
-    if len(line) > _LONGEST_LINE:  # it quotes something of no sensible length
+    if len(line) > _LONGEST_LINE:  # it quotes something absurdly long
         line = f"{line[: _LONGEST_LINE // 2]} … {line[-_LONGEST_LINE // 2 :]}"
     try:
         note(f"simcelery: {line}")
@@ -193,5 +193,5 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _let_go_of_stdout() -> None:
-    """What is still buffered goes nowhere: otherwise Python complains at its end."""
+    """Discard what is still buffered; otherwise Python complains on exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

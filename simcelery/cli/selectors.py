@@ -1,4 +1,4 @@
-"""Selectors: which jobs are named by ``42``, ``1-5,8``, ``last`` and ``-``."""
+"""Selectors: the jobs that ``42``, ``1-5,8``, ``last`` and ``-`` stand for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _IDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
-_MANY = 5000  # ids per question
+_MANY = 5000  # ids per query
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Selection:
     """The jobs that the selectors name.
 
     Attributes:
-        numbers: named one by one; each must be on the board.
-        ranges: first and last; what is missing in between is no error, as long as there is one.
-        last: the job that was recorded last.
-        single: one job was named, so that one is shown.
+        numbers: ids named one by one; each must be on the board.
+        ranges: first and last id; gaps are no error, as long as each range holds a job.
+        last: whether the job recorded last is named.
+        single: whether exactly one job was named, so that its output is not a list.
     """
 
     numbers: tuple[int, ...] = ()
@@ -46,11 +46,11 @@ def _stdin() -> str:
     try:
         return sys.stdin.read()
     except UnicodeDecodeError:
-        raise UsageError("stdin is not UTF-8 text: ids are expected") from None
+        raise UsageError("stdin is not UTF-8 text; expected job ids") from None
 
 
 def parse(texts: Sequence[str], read_stdin: Callable[[], str] = _stdin) -> Selection | None:
-    """What the selectors name; None without any.
+    """The jobs that the selectors name; None if there are no selectors.
 
     Raises:
         UsageError: a text is not a selector.
@@ -61,7 +61,7 @@ def parse(texts: Sequence[str], read_stdin: Callable[[], str] = _stdin) -> Selec
     for text in texts:
         words += _split(read_stdin()) if text == "-" else _split(text)
     if not words and "-" not in texts:
-        raise UsageError(f"{short(' '.join(texts))} names no job: write 42, 1-5,8, last or -")
+        raise UsageError(f"{short(' '.join(texts))} is not a job id: write 42, 1-5,8, last or -")
     numbers: list[int] = []
     ranges: list[tuple[int, int]] = []
     for word in words:
@@ -70,13 +70,13 @@ def parse(texts: Sequence[str], read_stdin: Callable[[], str] = _stdin) -> Selec
             if first > last:
                 raise UsageError(f"{word!r} is not a range of ids: write the smaller one first, such as 1-5")
             if last > LARGEST:
-                raise UsageError(f"{word!r}: no job has so large a number")
+                raise UsageError(f"{word!r}: no job has an id this large")
             if match[2] is None:
                 numbers.append(first)
             else:
                 ranges.append((first, last))
         elif word != "last":
-            raise UsageError(f"{short(word)} names no job: write 42, 1-5,8, last or - (ids from stdin)")
+            raise UsageError(f"{short(word)} is not a job id: write 42, 1-5,8, last or - (ids from stdin)")
     single = len(words) == 1 and not ranges and "-" not in texts
     return Selection(tuple(dict.fromkeys(numbers)), tuple(ranges), "last" in words, single)
 
@@ -105,7 +105,7 @@ def resolve(selection: Selection) -> list[int]:
     """The ids that a selection names, ascending. Ranges end at the newest job.
 
     Raises:
-        JobNotFoundError: one that is named by its number, all of a range, or `last`, is not on the board.
+        JobNotFoundError: an id is not on the board, a range holds no job, or the board has no last job.
     """
     from simcelery.board import engine, reads
 
@@ -119,7 +119,7 @@ def resolve(selection: Selection) -> list[int]:
     if missing := sorted(found - known):
         raise JobNotFoundError(f"there is no job {missing[0]}")
     if empty:
-        raise JobNotFoundError(f"there is no job among {empty[0][0]}-{empty[0][1]}")
+        raise JobNotFoundError(f"there are no jobs in the range {empty[0][0]}-{empty[0][1]}")
     done = 0
     for first, last in sorted(selection.ranges):  # each id once, however often it is named
         found.update(range(max(first, done + 1), min(last, newest or 0) + 1))
@@ -132,7 +132,7 @@ def resolve(selection: Selection) -> list[int]:
 
 
 def which(selection: Selection | None, filters: Filters, states: Sequence[str] | None = None) -> Filter:
-    """The filter for what selectors and filters name together; `states` replace those of the filters.
+    """The filter for jobs that match both selectors and filters; `states` replaces the filters' states.
 
     Raises:
         JobNotFoundError: as `resolve`.
@@ -145,19 +145,19 @@ def the_only(selection: Selection) -> int:
     """The one job that is named.
 
     Raises:
-        UsageError: it is not one.
+        UsageError: more than one is named.
         JobNotFoundError: it is not on the board.
     """
     ids = resolve(selection)
     if len(ids) != 1:
-        raise UsageError(f"this shows one job, not {len(ids):,}: name one, such as 42 or last")
+        raise UsageError(f"this command takes one job, not {len(ids):,}: give one id, such as 42 or last")
     return ids[0]
 
 
 def chosen(
     selection: Selection | None, filters: Filters, states: frozenset[State] | None
 ) -> tuple[list[int], dict[str, int]]:
-    """The ids in question, and how many of them are in which state."""
+    """The matching ids, and the number of them in each state."""
     from simcelery.board import engine, reads
 
     possible = [state for state in filters.states if states is None or state in states]
@@ -171,15 +171,15 @@ def chosen(
 
 
 def require(selection: Selection | None, filters: Filters, verb: str) -> None:
-    """Refuse to act on the whole board because nothing was said.
+    """Refuse to act on the whole board just because no jobs were named.
 
     Raises:
         UsageError: neither a selector nor a filter is given.
     """
     if selection is None and not filters.given:
-        raise UsageError(f"{verb} what? Name jobs (42, 1-5,8, last, -) or give a filter such as -w or -t")
+        raise UsageError(f"which jobs to {verb}? Give ids (42, 1-5,8, last, -) or a filter such as -w or -t")
 
 
 def chunks(ids: Sequence[int]) -> Iterable[Sequence[int]]:
-    """Few enough ids at a time for one statement."""
+    """The ids in chunks small enough for one query."""
     return (ids[start : start + _MANY] for start in range(0, len(ids), _MANY))

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 MOST_JOBS = 10_000_000
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
-_LONGEST_NUMBER = 40  # characters: twice as many as a double has
-# So many digits that sums of doubles are exact.
+_LONGEST_NUMBER = 40  # characters: twice as many as a double needs
+# Enough digits for sums of doubles to be exact.
 _EXACT = Context(prec=1500)
 
 
 @dataclass(frozen=True)
 class Item:
-    """The parameters of one job. `where` names their origin in error messages, such as ``a.csv line 3``."""
+    """The parameters of one job. `where` says in error messages where they came from: ``a.csv line 3``."""
 
     values: dict[str, Any]
     where: str = ""
@@ -51,8 +51,8 @@ def pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
         if not equals or not name.isidentifier():
             hint = ""
             if os.path.exists(text):
-                hint = "; a pattern of files is quoted: --each '*.cif'"
-            raise UsageError(f"{short(text)} is not NAME=VALUE{hint}")
+                hint = "; a pattern for files must be quoted: --each '*.cif'"
+            raise UsageError(f"{short(text)} is not of the form NAME=VALUE{hint}")
         if name in found:
             raise UsageError(f"parameter {short(name)} is given twice")
         found[name] = value
@@ -61,9 +61,9 @@ def pairs(texts: Sequence[str]) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Items:
-    """The parameters of all jobs: those given, with each row or file, with each point of the grid.
+    """The parameters of all jobs: those given, combined with each row or file and each point of the grid.
 
-    They are read as they are asked for, each time anew; stdin (`once`) can be read a single time.
+    They are read while iterating, again for each iteration; stdin (`once`) can be read only once.
     """
 
     target: Target
@@ -77,20 +77,20 @@ class Items:
         return self.each == "-"
 
     def __iter__(self) -> Iterator[Item]:
-        """One after the other.
+        """The jobs' parameters, one job after the other.
 
         Raises:
-            UsageError, ParametersError: something cannot be read or does not fit; one line says where.
+            UsageError, ParametersError: something cannot be read or is invalid; one line says where.
         """
         count = 0
         for row in [Item({})] if self.each is None else read_each(self.target, self.each):
             for combination in itertools.product(*self.axes):
                 count += 1
                 if count > MOST_JOBS:
-                    raise UsageError(f"these are more than {MOST_JOBS:,} jobs: submit them in parts")
+                    raise UsageError(f"this is more than {MOST_JOBS:,} jobs: submit them in parts")
                 yield self._item(row, dict(combination))
         if not count:
-            raise UsageError(f"--each {self.each}: there is nothing in it")
+            raise UsageError(f"--each {self.each}: it holds no jobs")
 
     def _item(self, row: Item, point: dict[str, Any]) -> Item:
         for names in (
@@ -108,7 +108,7 @@ def items(target: Target, parameters: Sequence[str], each: str | None, grid: Seq
     """The parameters of all jobs.
 
     Raises:
-        UsageError, ParametersError: what the command line says cannot be read or does not fit.
+        UsageError, ParametersError: something on the command line cannot be read or is invalid.
     """
     return Items(target, target.parse(pairs(parameters)), each, grid_axes(target, grid))
 
@@ -132,14 +132,14 @@ def read_each(target: Target, each: str) -> Iterator[Item]:
         return _rows(target, each, _SEPARATORS.get(suffix))
     if not glob.has_magic(each) and suffix in (".txt", ".dat"):
         raise UsageError(
-            f"--each {each}: is it a table? Then call it .csv (commas) or .tsv (tabs). If the file itself is "
-            f"the value of a parameter: --each NAME={quote(each)}"
+            f"--each {each}: if it is a table, rename it to .csv (commas) or .tsv (tabs); if the file itself "
+            f"is the value of a parameter, write --each NAME={quote(each)}"
         )
     if len(target.required) != 1:
         names = ", ".join(target.required) or "none"
         raise UsageError(
-            f"--each {each}: which parameter are the files for? Write --each NAME={quote(each)} "
-            f"({target.name} requires: {names})"
+            f"--each {each}: which parameter takes the files? Write --each NAME={quote(each)} "
+            f"(required by {target.name}: {names})"
         )
     return _files(target, target.required[0], each)
 
@@ -148,19 +148,19 @@ def _files(target: Target, name: str, pattern: str) -> Iterator[Item]:
     paths = sorted(glob.glob(pattern, recursive=True))
     if not paths:
         raise UsageError(f"--each: no file matches {pattern!r}")
-    # Whatever the parameter is declared as: these are files, and a worker has another folder.
+    # Absolute whatever the parameter's type: these are files, and a worker runs in another folder.
     return (_parsed(target, path, [(name, os.path.abspath(path))]) for path in paths)
 
 
-# What stands between the cells of a table, by the ending of its file's name.
+# The separator between cells, by the file's suffix.
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 def _rows(target: Target, path: str, separator: str | None) -> Iterator[Item]:
-    """The rows of a file, read line by line: it may be larger than the memory.
+    """The rows of a file, read line by line since it may not fit into memory.
 
     Parameters:
-        separator: of a table's cells; None: it holds JSON lines.
+        separator: between the cells of a table; None for JSON lines.
     """
     with _faults_of(path), open(path, encoding="utf-8-sig", newline="" if separator else None) as file:
         yield from _table(target, path, file, separator) if separator else _json_lines(path, file)
@@ -173,13 +173,13 @@ def _stdin() -> Iterator[Item]:
 
 @contextmanager
 def _faults_of(each: str) -> Iterator[None]:
-    """Say in one line what keeps a file from being read."""
+    """Report in one line why a file cannot be read."""
     try:
         yield
     except UnicodeDecodeError:
         raise UsageError(f"--each {each}: it is not UTF-8 text") from None
     except UnicodeEncodeError:
-        raise UsageError(f"--each {short(each)}: no file can have this name") from None
+        raise UsageError(f"--each {short(each)}: not a possible file name") from None
     except OSError as error:
         raise UsageError(f"--each {each}: {error.strerror}") from None
 
@@ -196,12 +196,12 @@ def _json_lines(where: str, lines: Iterable[str]) -> Iterator[Item]:
         except ValueError as error:
             raise UsageError(f"{place}: not JSON: {error}") from None
         if not isinstance(values, dict):
-            raise UsageError(f"{place}: not a JSON object of parameters")
+            raise UsageError(f"{place}: not a JSON object with parameters")
         yield Item(values, place)
 
 
 def _table(target: Target, where: str, lines: Iterable[str], separator: str) -> Iterator[Item]:
-    """A header of parameter names; an empty cell leaves the parameter to its default."""
+    """A table with parameter names as its header; an empty cell means the parameter's default."""
     reader = csv.reader(lines, delimiter=separator, strict=True)
     header: list[str] | None = None
     for row in _cells(where, reader):
@@ -219,20 +219,20 @@ def _table(target: Target, where: str, lines: Iterable[str], separator: str) -> 
 
 
 def _cells(where: str, reader: Any) -> Iterator[list[str]]:
-    """The rows of a table whose quoting is right."""
+    """The rows of a table, as long as its quoting is valid."""
     while True:
         began = reader.line_num + 1
         try:
             row = next(reader, None)
         except csv.Error as error:
             raise UsageError(
-                f"{where} line {began}: not a table ({error}); a cell with quotes in it is written "
+                f"{where} line {began}: not a valid table ({error}); write a cell that holds quotes "
                 'as "a ""quoted"" word"'
             ) from None
         if row is None:
             return
         if any("\0" in cell for cell in row):
-            raise UsageError(f"{where} line {reader.line_num}: a NUL character; is this a table of text?")
+            raise UsageError(f"{where} line {reader.line_num}: holds a NUL character; is this a text file?")
         yield row
 
 
@@ -243,14 +243,14 @@ def _header(where: str, row: list[str], separator: str) -> list[str]:
     other = next((char for char in ";\t,|" if char != separator and char in names[0]), None)
     if len(names) == 1 and other:
         raise UsageError(
-            f"{where}: its columns seem to be separated by {other!r}, and {separator!r} is expected: "
-            "save it with commas as .csv, or with tabs as .tsv"
+            f"{where}: its columns seem to be separated by {other!r}, but {separator!r} is expected: "
+            "save it with commas as .csv or with tabs as .tsv"
         )
     return names
 
 
 def _without_empty_end(cells: list[str], at_least: int) -> list[str]:
-    """Without the empty cells that spreadsheets add at the end of a row."""
+    """The row without the empty cells that spreadsheets append."""
     end = len(cells)
     while end > at_least and not cells[end - 1].strip():
         end -= 1
@@ -268,7 +268,7 @@ def _parsed(target: Target, where: str, texts: list[tuple[str, str]]) -> Item:
 
 
 def grid_axes(target: Target, grid: Sequence[str]) -> list[list[tuple[str, Any]]]:
-    """For each grid its name with each of its values; their product is the grid.
+    """For each ``--grid``, its name paired with each of its values; the grid is their product.
 
     Raises:
         UsageError, ParametersError: as `items`.
@@ -277,18 +277,20 @@ def grid_axes(target: Target, grid: Sequence[str]) -> list[list[tuple[str, Any]]
     for name, text in pairs(grid):
         values = [target.parse([(name, value)])[name] for value in grid_values(text)]
         if not values:
-            raise UsageError(f"--grid {name}: there is no value in {short(text)}")
+            raise UsageError(f"--grid {name}: {short(text)} holds no values")
         axes.append([(name, value) for value in values])
     if math.prod(map(len, axes)) > MOST_JOBS:
-        raise UsageError(f"--grid: this is more than {MOST_JOBS:,} jobs")
+        raise UsageError(f"--grid: this is more than {MOST_JOBS:,} jobs: submit them in parts")
     return axes
 
 
 def grid_values(text: str) -> list[str]:
-    """``1,2,3`` and ``0.9:1.1:0.05`` (both ends included) as texts; brackets and quotes keep commas together.
+    """The values of ``1,2,3`` or ``0.9:1.1:0.05`` (both ends included) as texts.
+
+    Commas within brackets or quotes do not separate values.
 
     Raises:
-        UsageError: a range without end.
+        UsageError: a range never ends, or holds too many values.
     """
     found: list[str] = []
     for part in _split(text):
@@ -304,7 +306,7 @@ def _range(text: str, ends: list[str]) -> list[str]:
     start, stop, step = (_decimal(text, end) for end in ends)
     length = _EXACT.subtract(stop, start)
     if step == 0 or length * step < 0:
-        raise UsageError(f"--grid: {short(text)} has no end: write START:STOP:STEP")
+        raise UsageError(f"--grid: {short(text)} never reaches its end: write START:STOP:STEP")
     count = _EXACT.divide_int(length, step) + 1
     if count > MOST_JOBS:
         raise UsageError(f"--grid: {short(text)} is more than {MOST_JOBS:,} values")
@@ -313,7 +315,7 @@ def _range(text: str, ends: list[str]) -> list[str]:
 
 def _decimal(text: str, end: str) -> Decimal:
     if len(end) > _LONGEST_NUMBER:
-        raise UsageError(f"--grid: {short(text)}: a number has at most {_LONGEST_NUMBER} characters")
+        raise UsageError(f"--grid: {short(text)}: numbers may have at most {_LONGEST_NUMBER} characters")
     mantissa = end.lower().partition("e")[0]
     if math.isinf(float(end)) or (float(end) == 0 and mantissa.strip("+-0.")):
         raise UsageError(f"--grid: {short(text)}: {end} is too large or too small for double precision")

@@ -1,4 +1,4 @@
-"""``cancel --wait``: until the running jobs have ended, and how they did."""
+"""``cancel --wait``: wait until the running jobs have ended, then say how they ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stopped:
-    """How one job ended. `took` is seconds, from the request to cancel until it had ended."""
+    """How one job ended. `took` is the seconds between the cancel request and the end."""
 
     id: int
     state: str
@@ -32,7 +32,7 @@ class Stopped:
 
 
 def asked_for(selection: Selection | None, filters: Filters, ids: Sequence[int]) -> list[int]:
-    """The jobs to answer for: those that were cancelled, and those that were named one by one."""
+    """The jobs to report on: those that were cancelled, and those named one by one."""
     if selection is None or filters.given or filters.limit:
         return sorted(ids)
     return sorted({*ids, *resolve(Selection(selection.numbers, last=selection.last))})
@@ -45,19 +45,18 @@ def wait_for(
     timeout: float | None,
     output: Output,
 ) -> int:
-    """Wait until all have ended, then say how; 0 if all are cancelled. When the time is up, say it of those
-    that have ended.
+    """Wait until all have ended, then say how; return 0 if all are cancelled.
 
     Raises:
-        WaitTimeoutError: some have not ended in time.
+        WaitTimeoutError: some have not ended in time; raised after reporting on those that have.
     """
     time_is_up: WaitTimeoutError | None = None
     try:
-        follow(Watch(ids), timeout, still="the request to cancel stands ('simcelery explain ID' says more)")
+        follow(Watch(ids), timeout, still="the cancel request stands ('simcelery explain ID' says more)")
     except WaitTimeoutError as error:
         time_is_up = error
     except KeyboardInterrupt:
-        note("simcelery: no longer waiting; the request to cancel stands")
+        note("simcelery: no longer waiting; the cancel request stands")
         return EXIT_INTERRUPTED
     found = _ends(ids, set(at_once), set(requested))
     cancelled = [one.id for one in found if one.state == "cancelled"]
@@ -98,7 +97,7 @@ def _seconds(row: JobRow) -> float | None:
 
 def _show(found: Sequence[Stopped], at_once: Sequence[int]) -> None:
     if not found:
-        say("nothing to cancel: no such job waits or runs")
+        say("nothing to cancel: no matching job is waiting or running")
     if at_once:
         say(f"cancelled {named(at_once)}")
     rest = [one for one in found if one.id not in set(at_once)]

@@ -1,4 +1,4 @@
-"""What a submission goes to: a workflow that can be imported here, or one that only the board knows."""
+"""The workflow to submit to: one that can be imported here, or one that only the board knows."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Target(Protocol):
         """The names of the parameters without a default."""
 
     def parse(self, texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
-        """Values from ``name=text``."""
+        """Read values from pairs of name and text."""
 
     def preparation(self, options: Options) -> Callable[[Mapping[str, Any]], NewJob]:
-        """Makes the validated job of some values; records nothing."""
+        """A function that makes a validated job from values; it records nothing."""
 
 
 class Here:
@@ -44,18 +44,18 @@ class Here:
         return [name for name, _, default in self._definition.parameters.describe() if not default]
 
     def parse(self, texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
-        """Values that fit the annotations."""
+        """Read values according to the annotations."""
         return self._definition.parameters.parse(texts)
 
     def preparation(self, options: Options) -> Callable[[Mapping[str, Any]], NewJob]:
-        """Validated in full."""
+        """A function that makes a fully validated job."""
         from simcelery.submission.submit import preparation
 
         return preparation(self._definition, options)
 
 
 class OnBoard:
-    """A workflow of the catalogue: names are checked here, values by the worker that runs the job."""
+    """A workflow from the board's catalogue: names are checked here, values by the worker."""
 
     def __init__(self, entry: Entry) -> None:
         self.name = entry.name
@@ -67,7 +67,7 @@ class OnBoard:
         return list(self._entry.parameters.get("required", ()))
 
     def parse(self, texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
-        """JSON where a text is JSON and the parameter is not declared as text."""
+        """Read a text as JSON if it is JSON and the parameter is not declared as text."""
         from simcelery.workflows.parameters import readings
         from simcelery.workflows.reading import Misread
 
@@ -84,17 +84,17 @@ class OnBoard:
         return parsed
 
     def preparation(self, options: Options) -> Callable[[Mapping[str, Any]], NewJob]:
-        """Validated by names alone."""
+        """A function that makes a job of which only the parameters' names are validated."""
         from simcelery.submission.by_catalogue import prepare_entry
 
         return lambda values: prepare_entry(self._entry, values, options)
 
 
 def find(name: str) -> Target:
-    """The workflow of this name: here, else in the board's catalogue.
+    """The workflow of this name, from here or else from the board's catalogue.
 
     Raises:
-        UnknownWorkflowError: it is in neither; names what was probably meant, or what did not import.
+        UnknownWorkflowError: it is in neither; the message suggests a name, or says what failed to import.
     """
     from simcelery.settings import get_settings
     from simcelery.workflows import registry
@@ -106,7 +106,7 @@ def find(name: str) -> Target:
         entry = _in_catalogue(name)
         if entry is None:
             raise
-    note(f"simcelery: {name} cannot be imported here: a worker will check the values of its parameters")
+    note(f"simcelery: {name} cannot be imported here, so its parameters' values will be checked by a worker")
     return OnBoard(entry)
 
 
@@ -116,5 +116,5 @@ def _in_catalogue(name: str) -> Entry | None:
     try:
         with engine.begin() as connection:
             return next((entry for entry in catalogue.read(connection) if entry.name == name), None)
-    except SimceleryError:  # the fault to report is the unknown name
+    except SimceleryError:  # the unknown name is what to report
         return None

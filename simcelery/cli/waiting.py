@@ -1,4 +1,4 @@
-"""Jobs are followed until they are finished, and it is shown how far they are."""
+"""Follow jobs until they have finished, and show their progress."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
-_HINT_AFTER = 5.0  # nothing has started by then: perhaps nobody is there to start it
-_LONGEST_OUTAGE = 300.0  # with a board that does not answer
+_HINT_AFTER = 5.0  # if nothing has started by then, perhaps no worker is there to start it
+_LONGEST_OUTAGE = 300.0  # how long the board may be unreachable
 
 
 class Watch:
-    """Jobs on their way: what was last seen of them, and how fast they finish."""
+    """The jobs being followed: their last known states, and how fast they finish."""
 
     def __init__(self, ids: Sequence[int]) -> None:
         self.ids = list(ids)
@@ -43,11 +43,11 @@ class Watch:
         self._finished_before: int | None = None
 
     def poll(self) -> bool:
-        """Ask the board; whether anything is still open.
+        """Ask the board; return whether any job is still unfinished.
 
         Raises:
             JobNotFoundError: a job is no longer on the board.
-            ServiceError: Postgres cannot be asked.
+            ServiceError: Postgres does not answer.
         """
         from simcelery.board import engine, reads
 
@@ -62,22 +62,22 @@ class Watch:
         if self._finished_before is None:
             self._finished_before = self.finished
         if self.finished == self._finished_before and not self.states["running"]:
-            self._began = time.monotonic()  # the rate is of the time with work
+            self._began = time.monotonic()  # the rate covers only the time with work
         return bool(self._open)
 
     @property
     def states(self) -> Counter[str]:
-        """How many jobs are in which state."""
+        """The number of jobs in each state."""
         return Counter(str(state) for state in self._seen.values())
 
     @property
     def finished(self) -> int:
-        """How many are finished."""
+        """The number of finished jobs."""
         return len(self.ids) - len(self._open)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing has happened since the beginning."""
+        """Whether jobs are pending but none has started or finished since the beginning."""
         states = self.states
         return (
             self.finished == (self._finished_before or 0) and not states["running"] and states["pending"] > 0
@@ -100,15 +100,15 @@ class Watch:
         return f"{rate(speed)}, {in_words(len(self._open) / speed)} left"
 
 
-def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -> None:
-    """Poll until all are finished; draw what is going on.
+def follow(watch: Watch, timeout: float | None, still: str = "they continue") -> None:
+    """Poll until all have finished, and draw their progress.
 
     Parameters:
-        still: what holds when the time is up.
+        still: what to say, on a timeout, about the jobs that have not finished.
 
     Raises:
-        WaitTimeoutError: some are not finished in time.
-        ServiceError: Postgres has been away for minutes.
+        WaitTimeoutError: some have not finished in time.
+        ServiceError: Postgres has been unreachable for minutes.
     """
     began = time.monotonic()
     until = math.inf if timeout is None else began + timeout
@@ -122,7 +122,7 @@ def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -
                     return
                 last_heard = time.monotonic()
             except ServiceError:
-                # A restart of Postgres is no reason to give up on jobs that go on all the same.
+                # The jobs continue while Postgres restarts, so do not give up on them.
                 if before < 0 or time.monotonic() - last_heard > _LONGEST_OUTAGE:
                     raise
             now = time.monotonic()
@@ -141,7 +141,7 @@ def follow(watch: Watch, timeout: float | None, still: str = "the jobs go on") -
 
 
 def _hint(watch: Watch) -> bool:
-    """Say what keeps them, if nobody is there to start them or to end them; whether anything was said."""
+    """If no live worker can start or end the jobs, say so; return whether anything was said."""
     from simcelery.board import engine, reads
     from simcelery.describe.unserved import in_sentences
 
@@ -151,8 +151,8 @@ def _hint(watch: Watch) -> bool:
     lines = [f"{about}: {advice}" for about, advice in in_sentences(unserved)]
     for worker in lost:
         if ours := sorted(set(worker["running"]) & set(watch.ids)):
-            about = f"the lease of {worker['nodename']}, which runs {named(ours)}, has ended"
-            lines.append(f"{about}: 'simcelery explain {ours[0]}' says when it is rescued")
+            about = f"the lease of {worker['nodename']}, which was running {named(ours)}, has expired"
+            lines.append(f"{about}: 'simcelery explain {ours[0]}' says when it will be rescued")
     for line in lines:
         note(f"simcelery: {line}")
     return bool(lines)
@@ -168,7 +168,7 @@ def _drawing(watch: Watch) -> Iterator[Callable[[], None]]:
 
 
 class _Lines:
-    """A line every ten seconds, for logs."""
+    """Print a line every ten seconds, for logs."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -207,7 +207,7 @@ def _bar(watch: Watch) -> Iterator[Callable[[], None]]:
 
 
 def _picture(watch: Watch) -> dict[str, Any]:
-    """What the bar shows: for one job its own progress, for many how many are finished."""
+    """What the bar shows: the progress of a single job, or how many of several have finished."""
     job = watch.single
     if job is not None:
         report = job.progress if job.state == "running" and job.progress else {}

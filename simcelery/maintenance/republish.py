@@ -61,6 +61,6 @@ ACT = Act(
     every=1.0,
     tick=tick,
     counts=("fed", "sent_again"),
-    does="fills the window and sends again what Redis has lost",
+    does="sends the messages of pending jobs, up to `publish_window`, and again those that Redis lost",
     told="{fed:,} fed, {sent_again:,} sent again",
 )

@@ -48,7 +48,7 @@ ACT = Act(
     every=1.0,
     tick=tick,
     counts=("rescued",),
-    does="sends the jobs of workers whose lease ended longer ago than the job's patience back to work",
+    does="takes jobs back from workers whose lease expired longer ago than the job's patience",
     told="{jobs} of lost workers",
     wait=wait,
 )

@@ -39,6 +39,6 @@ ACT = Act(
     every=2.0,
     tick=tick,
     counts=("failed_upstream",),
-    does="marks the descendants of jobs that did not succeed",
+    does="marks the descendants of jobs that did not succeed as `upstream_failed`",
     told="{jobs} whose parents did not succeed",
 )

@@ -320,7 +320,7 @@ def test_errors_in_groups_are_retried_by_number_or_type(cli: Cli) -> None:
     assert "there are 2 groups" in cli("retry", "--error", "3", "-t", "err", code=2).stderr
     assert "nothing to retry" in cli("retry", "--error", "OSError", "-t", "err").stdout
     done = cli("retry", "--error", "1", "-t", "err", "-y")
-    assert "back to work: 3 jobs" in done.stdout
+    assert "retried 3 jobs" in done.stdout
     assert "3 jobs with ValueError: attempt # diverged" in done.stderr
     cli("wait", "-t", "err", "-w", "sims.flaky")
     assert [group["error_type"] for group in cli.json("errors", "-t", "err")] == ["SystemExit"]
@@ -345,7 +345,7 @@ def test_stats(cli: Cli) -> None:
     assert "sims.add" in text
     assert cli("stats", "-t", "fast", "-o", "quiet").stdout == "6\n"
     done = cli("stats", "-t", "nosuch", "--since", "1h")
-    assert (done.stdout, done.stderr) == ("", "nothing has finished in the last 1h\n")
+    assert (done.stdout, done.stderr) == ("", "no job has finished in the last 1h\n")
 
 
 def test_watch_ends_when_nothing_is_left(cli: Cli) -> None:
@@ -390,7 +390,7 @@ def test_pages(cli: Cli) -> None:
     assert len(ids) == 25
     done = cli("list", "-t", "page")
     assert [int(line.split()[0]) for line in done.stdout.splitlines()[1:]] == ids[:20]
-    assert f"more: the same with --before {ids[19]};" in done.stderr
+    assert f"for more, add --before {ids[19]}," in done.stderr
     done = cli("list", "-t", "page", "--before", str(ids[19]))
     assert [int(line.split()[0]) for line in done.stdout.splitlines()[1:]] == ids[20:]
     assert done.stderr == ""
@@ -429,7 +429,7 @@ def test_the_waiting_is_interrupted_not_the_job(cli: Cli) -> None:
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=within(10))
     assert process.returncode == 130
-    assert rest == f"simcelery: no longer waiting; the jobs go on (simcelery wait {number})\n"
+    assert rest == f"simcelery: no longer waiting; the jobs continue (simcelery wait {number})\n"
     assert cli.json("show", number)["state"] == "pending"
     cli("cancel", number)
 

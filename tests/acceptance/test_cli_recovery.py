@@ -95,7 +95,7 @@ def test_cancel_waits_until_the_processes_have_ended_and_says_so(cli: Cli) -> No
 def test_without_wait_cancel_says_that_the_worker_has_been_told(cli: Cli) -> None:
     claimed = running(worker())
     told = cli("cancel", str(claimed.job_id)).stdout
-    assert told.startswith(f"asked to stop: running job {claimed.job_id}; its worker has been told")
+    assert told.startswith(f"asked its worker to stop job {claimed.job_id} ")
 
 
 def test_a_job_that_ends_before_the_cancel_reaches_it_is_said_so(cli: Cli) -> None:
@@ -118,7 +118,7 @@ def test_a_job_that_ends_before_the_cancel_reaches_it_is_said_so(cli: Cli) -> No
 def test_waiting_for_a_cancel_ends_without_taking_the_cancel_back(cli: Cli) -> None:
     number = str(running(worker()).job_id)
     done = cli("cancel", number, "--wait", "--timeout", "0.5", code=1)
-    assert "1 running; the request to cancel stands" in done.stderr
+    assert "1 running; the cancel request stands" in done.stderr
     [asked] = cli.json("cancel", number, "--wait", "--timeout", "0.5", code=1)
     assert (asked["state"], asked["message"], asked["took"]) == ("running", "asked to stop", None)
     process = cli.start("cancel", number, "--wait")
@@ -126,7 +126,7 @@ def test_waiting_for_a_cancel_ends_without_taking_the_cancel_back(cli: Cli) -> N
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=within(10))
     assert process.returncode == 130
-    assert error == "simcelery: no longer waiting; the request to cancel stands\n"
+    assert error == "simcelery: no longer waiting; the cancel request stands\n"
     assert row(int(number)).cancel_requested_at
     assert state(int(number)) == "running"
 
@@ -138,7 +138,7 @@ def test_waiting_for_a_cancel_says_that_the_worker_is_lost(cli: Cli) -> None:
     process = cli.start("cancel", str(claimed.job_id), "--wait")
     assert process.stderr is not None
     line = process.stderr.readline()
-    assert f"the lease of gone@test, which runs job {claimed.job_id}, has ended" in line
+    assert f"the lease of gone@test, which was running job {claimed.job_id}, has expired" in line
     rescue()
     output, rest = process.communicate(timeout=within(20))
     assert (process.returncode, rest) == (0, "")
@@ -155,8 +155,8 @@ def save(cli: Cli, claimed: Claim, report: Report = SUCCESS) -> Path:
 
 
 def test_the_spool_is_listed_and_delivered(cli: Cli) -> None:
-    assert cli("spool").stdout.startswith("nothing waits in ")
-    assert cli("spool", "push").stdout.startswith("nothing waits in ")
+    assert cli("spool").stdout.startswith("no outcomes are waiting in ")
+    assert cli("spool", "push").stdout.startswith("no outcomes are waiting in ")
     dead, alive = worker(), worker()
     in_time, given_up, superseded = running(dead), running(dead), running(dead)
     lapse(dead, 1.0)  # nobody has judged it yet
@@ -186,7 +186,7 @@ def test_the_spool_is_listed_and_delivered(cli: Cli) -> None:
     told = cli("spool", "push").stdout
     assert (
         told
-        == "2 recorded, 1 too late (kept beside the attempt), 1 left (not on this board, or refused by it)\n"
+        == "2 recorded, 1 too late (kept with the attempt), 1 left (not on this board, or refused by it)\n"
     )
     assert not any(path.exists() for path in paths)
     assert left.exists()

@@ -140,7 +140,7 @@ def test_whoever_interrupts_it_finds_nothing_left(
     [home] = homes(place)
     if when == "under way":
         assert demo.stderr is not None
-        assert any("jobs are finished" in line for line in demo.stderr)
+        assert any("jobs have finished" in line for line in demo.stderr)
         assert len(started(place)) > 2
         assert len(servers_of(home)) >= 2
     demo.send_signal(number)

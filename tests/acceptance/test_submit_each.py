@@ -57,7 +57,7 @@ def test_interrupted_and_repeated_each_job_is_recorded_once(project: Project) ->
     out, error = process.communicate(timeout=within(60))
     assert (process.returncode, out) == (130, "")
     assert "interrupted: 10,000 jobs recorded (ids " in error
-    assert "the same command, once more, goes on from there" in error
+    assert "repeat the same command to continue from there" in error
     again = project.run("simcelery", "submit", "sims.add", "--each", str(path), "--dedupe")
     assert "25,000 jobs" in again.stdout
     assert "15,000 new, 10,000 existing" in again.stdout
@@ -78,7 +78,7 @@ def test_a_bad_line_of_stdin_says_what_is_recorded_and_how_to_go_on(project: Pro
     out, error = process.communicate(timeout=within(60))
     assert (process.returncode, out) == (2, "")
     assert "stdin line 11001: sims.add: parameter 'a'" in error
-    assert "10,000 jobs recorded; the same command, once more, goes on from there" in error
+    assert "10,000 jobs recorded; repeat the same command to continue from there" in error
     assert recorded(project)[0] == 10_000
     path = lines(project, 11_001)
     process = submit(project, "--each", "-", "--dedupe", "-o", "quiet", stdin=path)

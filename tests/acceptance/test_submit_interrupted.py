@@ -81,7 +81,7 @@ def test_while_it_reads(project: Project, how: int) -> None:
         return left[0] == 0
 
     wait_until(has_read, 60)
-    assert the_line(process, how).endswith("interrupted: nothing is recorded")
+    assert the_line(process, how).endswith("interrupted: nothing was recorded")
     assert ids(project) == []
 
 
@@ -92,7 +92,7 @@ def test_while_it_records_a_few(project: Project, moment: str, how: int) -> None
     line = interrupted_at(moment, project, "--grid", "a=1:5:1", how=how)
     found = ids(project)
     assert len(found) == 5
-    assert f"interrupted: 5 jobs recorded (ids {span(found)}), which will run without this command" in line
+    assert f"interrupted: 5 jobs recorded (ids {span(found)}), and will run without this command" in line
     for verb in ("watch", "wait", "cancel"):
         assert f"'simcelery {verb} {span(found)}'" in line
     assert "the rest" not in line
@@ -102,7 +102,7 @@ def test_while_it_records_a_few(project: Project, moment: str, how: int) -> None
 def test_one_job(project: Project) -> None:
     line = interrupted_at("after_record", project, "a=1")
     [number] = ids(project)
-    assert f"1 job recorded (ids {number}), which will run" in line
+    assert f"1 job recorded (ids {number}), and will run" in line
     assert f"'simcelery wait {number}'" in line
 
 

@@ -60,7 +60,7 @@ def test_a_range_without_a_single_job(verb: str, board: Services, capsys: pytest
     assert root.run([verb, "900000-900009,800001"]) == 2
     assert capsys.readouterr().err == "simcelery: there is no job 800001\n"
     assert root.run([verb, "900000-900009"]) == 2
-    assert capsys.readouterr().err == "simcelery: there is no job among 900000-900009\n"
+    assert capsys.readouterr().err == "simcelery: there are no jobs in the range 900000-900009\n"
 
 
 def test_a_parent_that_does_not_exist(board: Services, capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,7 +112,7 @@ CALLS: dict[str, list[str]] = {
     "workflows {workflow}": ["number or text", "长长"],
     "doctor": ["postgres", "redis", "queues", "large-memory", "/scratch is full"],
     "wait {failed}": ["too large for it"],
-    "spool": ["nothing waits"],
+    "spool": ["no outcomes are waiting"],
     "recover --dry-run": ["rescue", "prune"],
     "db current": ["schema"],
     "prune --older-than 30d --dry-run": ["would be deleted"],
@@ -152,4 +152,4 @@ def test_watch_fits_the_height_whatever_the_number_of_workflows(project: Project
         together = "".join(shown.split())
         assert "40cancelled" in together
         assert re.search(r"\d+more", together)
-        assert "Ctrl-Cendsthewatching" in together
+        assert "Ctrl-Cstopsthewatching" in together

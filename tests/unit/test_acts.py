@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from simcelery.cli.verbs.recover import recover
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.acts import ACTS
 
@@ -18,6 +20,12 @@ def test_the_documentation_lists_the_acts_as_they_are() -> None:
     rows = re.findall(r"^ *\| (\w+) \| (\d+) × `tick_every` \| (.*) \|$", page, re.MULTILINE)
     assert rows == [(act.name, f"{act.every:g}", act.does) for act in ACTS]
     assert f"recovery: {' · '.join(act.name for act in ACTS)} " in page
+
+
+def test_the_help_of_recover_lists_the_acts_as_they_are() -> None:
+    page = CliRunner().invoke(recover, ["--help"]).output
+    listed = " ".join(page.partition("Acts:")[2].partition("Options:")[0].split())
+    assert listed == " ".join(f"{act.name} {act.does.replace('`', '')}" for act in ACTS)
 
 
 @pytest.mark.parametrize("page", ["glossary.md", "order-board.md", "reference.md"])

@@ -123,37 +123,37 @@ def test_an_unknown_verb_is_answered_with_the_one_that_was_meant() -> None:
         (("list", "-n", "0"), "0 is not in the range"),
         (("list", "-s", "done"), "'done' is not one of 'blocked'"),
         (("list", "--since", "soon"), "--since: 'soon' is not a duration"),
-        (("list", "abc"), "'abc' names no job"),
+        (("list", "abc"), "'abc' is not a job id"),
         (("list", "--before", "0"), "0 is not in the range"),
-        (("watch", "-s", "failed"), "watch shows jobs in all states"),
+        (("watch", "-s", "failed"), "watch always shows all jobs in all states"),
         (("watch", "-n", "5"), "leave out --state and --limit"),
-        (("watch", "--every", "0.5"), "the board is asked once a second at most"),
+        (("watch", "--every", "0.5"), "must be at least 1s"),
         (("stats", "--since", "soon"), "--since: 'soon' is not a duration"),
-        (("prune",), "prune what? Say --older-than 30d"),
+        (("prune",), "which jobs to prune? Give --older-than 30d"),
         (("prune", "--older-than", "x"), "--older-than: 'x' is not a duration"),
         (("prune", "--older-than", "1d", "--format", "csv"), "'csv' is not one of"),
         (("list", "5-1"), "'5-1' is not a range of ids"),
         (("show",), "missing argument 'IDS'"),
-        (("cancel",), "cancel what? Name jobs"),
-        (("cancel", "42", "--timeout", "1m"), "--timeout is for --wait"),
+        (("cancel",), "which jobs to cancel? Give ids"),
+        (("cancel", "42", "--timeout", "1m"), "--timeout needs --wait"),
         (("cancel", "42", "--wait", "--timeout", "x"), "--timeout: 'x' is not a duration"),
         (("explain",), "missing argument 'IDS'"),
         (("spool", "pull"), "no such command 'pull'"),
-        (("retry",), "retry what? Name jobs"),
-        (("wait",), "wait for what? Name jobs"),
+        (("retry",), "which jobs to retry? Give ids"),
+        (("wait",), "which jobs to wait for? Give ids"),
         (("wait", "--timeout", "x", "1"), "--timeout: 'x' is not a duration"),
-        (("submit",), "submit what? Name a workflow"),
+        (("submit",), "which workflow? Give its name"),
         (("submit", "--"), "there is no command after '--'"),
-        (("submit", "a=1"), "'a=1' stands where the workflow's name should"),
-        (("submit", "--grid", "a=1", "--", "true"), "before '--' stand options only"),
-        (("submit", "command", "argv"), "'argv' is not NAME=VALUE"),
+        (("submit", "a=1"), "'a=1' is where the workflow's name should be"),
+        (("submit", "--grid", "a=1", "--", "true"), "before '--' only options may stand"),
+        (("submit", "command", "argv"), "'argv' is not of the form NAME=VALUE"),
         (("submit", "command", "argv=[]", "argv=[]"), "parameter 'argv' is given twice"),
         (("submit", "command", "nosuch=1"), "there is no parameter 'nosuch'"),
         (("submit", "command", "argv=5"), "parameter 'argv': 5 is not a list"),
         (("submit", "command"), "missing parameter 'argv'"),
         (("submit", "command", "--each", "nosuch.csv"), "--each nosuch.csv: No such file"),
         (("submit", "command", "--each", "argv=*.nosuch"), "no file matches '*.nosuch'"),
-        (("submit", "--key", "k", "command", "--grid", "argv=[]"), "--key names one job"),
+        (("submit", "--key", "k", "command", "--grid", "argv=[]"), "--key is for one job"),
         (("submit", "-p", "10", "--", "true"), "10 is not in the range"),
         (("submit", "--run-at", "noon", "--", "true"), "'noon' is not a time"),
         (("submit", "--time-limit", "long", "--", "true"), "--time-limit: 'long' is not a duration"),
@@ -265,9 +265,9 @@ def test_a_dry_run_of_a_command_needs_no_server(tmp_path: Path) -> None:
 
 def test_an_empty_spool_needs_no_server(tmp_path: Path) -> None:
     for arguments, expected in (
-        (("spool",), f"nothing waits in {tmp_path}/spool\n"),
+        (("spool",), f"no outcomes are waiting in {tmp_path}/spool\n"),
         (("spool", "-o", "json"), "[]\n"),
-        (("spool", "push"), f"nothing waits in {tmp_path}/spool\n"),
+        (("spool", "push"), f"no outcomes are waiting in {tmp_path}/spool\n"),
         (("spool", "-o", "quiet", "push"), ""),
         (("spool", "push", "-o", "quiet"), ""),
     ):
@@ -315,7 +315,9 @@ def test_run_prints_json_and_keeps_stdout_clean(tmp_path: Path) -> None:
         "}",
     ]
     assert "talking" in done.stderr
-    assert re.search(r"simcelery: its random numbers began with --seed [0-9]+\n", done.stderr)
+    assert re.search(
+        r"simcelery: to repeat this run with the same random numbers, add --seed [0-9]+\n", done.stderr
+    )
     assert "seed" not in run("talk.talk", "x=2", "--seed", "5").stderr
     done = run("talk.fail")
     assert done.returncode == 1

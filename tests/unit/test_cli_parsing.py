@@ -76,7 +76,7 @@ def test_what_is_no_selector(text: str) -> None:
 
 
 def test_acting_on_everything_needs_to_be_said() -> None:
-    with pytest.raises(UsageError, match="cancel what"):
+    with pytest.raises(UsageError, match="which jobs to cancel"):
         selectors.require(None, Filters(limit=5), "cancel")
     selectors.require(None, Filters(workflow="w"), "cancel")
     selectors.require(Selection(), Filters(), "cancel")
@@ -129,7 +129,7 @@ def test_what_is_no_pair(texts: list[str]) -> None:
 def test_an_unquoted_pattern_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "b.cif").touch()
-    with pytest.raises(UsageError, match="a pattern of files is quoted"):
+    with pytest.raises(UsageError, match="a pattern for files must be quoted"):
         pairs(["b.cif"])
 
 
@@ -203,7 +203,7 @@ def test_files(target: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     [
         ("a.jsonl", "{", "a.jsonl line 1: not JSON"),
         ("a.jsonl", '{"structure": 1}\n[1]', "a.jsonl line 2: not a JSON object"),
-        ("a.jsonl", "\n", "there is nothing in it"),
+        ("a.jsonl", "\n", "it holds no jobs"),
         ("a.csv", "structure,fmax\nCu", "a.csv line 2: 1 cells, but the header has 2"),
         (
             "a.csv",
@@ -213,7 +213,7 @@ def test_files(target: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("a.csv", "structure,fmax\nCu,x", "a.csv line 2: relax: parameter 'fmax'"),
         ("a.csv", "fmax,fmax\n1,2", "two columns have the same name"),
         ("a.csv", "steps,fmax\n1,2", "a.csv line 2: parameter 'steps' is given twice"),
-        ("a.csv", "structure\n", "there is nothing in it"),
+        ("a.csv", "structure\n", "it holds no jobs"),
     ],
 )
 def test_a_bad_file_says_where(

@@ -1,1 +1,1 @@
-"""The verbs of the command line, a file for each: none imports another, and what they share lies beside."""
+"""The verbs of the command line, one module each. None imports another; what they share is one level up."""

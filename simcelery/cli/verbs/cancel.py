@@ -1,4 +1,4 @@
-"""``cancel``: waiting jobs at once, running ones through their workers."""
+"""``cancel``: cancel waiting jobs at once, and running ones through their workers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ from simcelery.errors import UsageError
 )
 @ids_argument()
 @filter_options
-@click.option("--wait", "wait", is_flag=True, help="Wait until the running jobs have ended, and say how.")
+@click.option(
+    "--wait", "wait", is_flag=True, help="Wait until the running jobs have ended, and say how they ended."
+)
 @click.option(
     "--timeout",
     metavar="DURATION",
@@ -45,12 +47,13 @@ def cancel(
     yes: bool,
     output: Output,
 ) -> int:
-    """Cancel jobs: waiting ones at once, running ones as soon as their workers hear of it.
+    """Cancel jobs: waiting ones at once, running ones as soon as their workers are told.
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
 
-    Jobs that have ended are left alone. Asks before it cancels more than one. With --wait the exit code
-    is 1 if a job ended in another way, or the time is up; Ctrl-C stops the waiting, not the cancel.
+    Jobs that have finished are left alone. Asks for confirmation before cancelling more than one. With --wait
+    the exit code is 1 if a job ended in any other way, or on a timeout; Ctrl-C stops the waiting, not the
+    cancelling.
     """
     from simcelery.board.states import ACTIVE
     from simcelery.cli import stopped
@@ -58,7 +61,7 @@ def cancel(
 
     seconds = duration("--timeout", timeout)
     if timeout is not None and not wait:
-        raise UsageError("--timeout is for --wait: add it")
+        raise UsageError("--timeout needs --wait")
     require(selection, filters, "cancel")
     ids, counts = chosen(selection, filters, ACTIVE)
     if not confirmed("cancel", ids, counts, yes):
@@ -75,8 +78,8 @@ def cancel(
         if at_once:
             say(f"cancelled {named(at_once)}")
         if requested:
-            told = "its worker has" if len(requested) == 1 else "their workers have"
-            say(f"asked to stop: running {named(requested)}; {told} been told (--wait waits for the end)")
+            whose = "its worker" if len(requested) == 1 else "their workers"
+            say(f"asked {whose} to stop {named(requested)} (--wait waits until they have ended)")
         if not at_once and not requested:
-            say("nothing to cancel: no such job waits or runs")
+            say("nothing to cancel: no matching job is waiting or running")
     return 0

@@ -1,4 +1,4 @@
-"""``completion``: the script that lets a shell complete."""
+"""``completion``: print the script for tab completion."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _WHERE = {
 @click.argument("shell", type=click.Choice(list(_WHERE)))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that lets your shell complete verbs, options, workflows, parameters and ids.
+    """Print a script with which your shell completes verbs, options, workflows, parameters and ids.
 
-    Write it to the file in the examples and open a new shell. zsh also needs, in ~/.zshrc:
+    Save it under the path shown in the examples, then open a new shell. For zsh also add to ~/.zshrc:
     fpath=(~/.zfunc $fpath); autoload -Uz compinit; compinit
     """
     made = get_completion_class(shell)

@@ -1,4 +1,4 @@
-"""``db``: the board's schema."""
+"""``db``: manage the board's schema."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from simcelery.errors import SchemaError
 @click.group("db", invoke_without_command=True)
 @click.pass_context
 def db(ctx: click.Context) -> None:
-    """Look after the board's schema. 'simcelery up' does so for the embedded board."""
+    """Manage the board's schema. For the embedded board 'simcelery up' does this."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
-# The first sentence of each is its line in the help of ``db``.
+# The first sentence of each docstring is shown in the help of ``db``.
 @command("upgrade", "simcelery db upgrade", "simcelery --database-url postgresql://me@host/sims db upgrade")
 @output_option
 def upgrade(output: Output) -> None:
-    """Bring the schema up to date. Safe to run twice, and from many places at once."""
+    """Bring the schema up to date. Safe to repeat, and to run from several places at once."""
     from simcelery.board import migrate
 
     before, after = migrate.upgrade()
@@ -34,7 +34,7 @@ def upgrade(output: Output) -> None:
 @command("current", "simcelery db current", "simcelery db current -o json")
 @output_option
 def current(output: Output) -> None:
-    """Print the revision of the board's schema, and the one that this simcelery needs."""
+    """Print the revision of the board's schema and the one that this simcelery needs."""
     from simcelery.board import migrate
     from simcelery.board.schema import REVISION
 
@@ -44,13 +44,13 @@ def current(output: Output) -> None:
     elif output == "quiet":
         say(found or "none")
     else:
-        say(f"schema {found or 'none'}; this simcelery works with {REVISION}")
+        say(f"schema {found or 'none'}; this simcelery needs {REVISION}")
 
 
 @command("check", "simcelery db check && celery -A simcelery worker")
 @output_option
 def check(output: Output) -> None:
-    """Exit with code 2 unless the board's schema is up to date; one line says what to do."""
+    """Exit with code 2 unless the board's schema is up to date, and say what to do."""
     from simcelery.board import migrate
     from simcelery.board.schema import REVISION
 
@@ -66,7 +66,7 @@ def check(output: Output) -> None:
     if found > REVISION:
         raise SchemaError(f"the board has schema {found}, newer than {REVISION}: upgrade simcelery here")
     if output == "table":
-        say(f"schema {found} is current")
+        say(f"schema {found} is up to date")
 
 
 for verb in (upgrade, current, check):

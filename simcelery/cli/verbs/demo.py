@@ -1,4 +1,4 @@
-"""``demo``: the main job, end to end, on real input."""
+"""``demo``: a real computation from start to finish, on servers and workers of its own."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ _WORKERS = 2
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("simcelery-demo.png"),
     show_default=True,
-    help="Where the plot goes.",
+    help="File for the plot.",
 )
-@click.option("--keep", is_flag=True, help="Leave its servers, its board and its workers; say how to look.")
+@click.option(
+    "--keep", is_flag=True, help="Keep its servers, board and workers running, and say how to look at them."
+)
 @output_option
 def demo(picture: Path, keep: bool, output: Output) -> None:
-    """The equations of state of seven metals: 70 jobs on two workers, a table and a plot.
+    """Compute the equations of state of seven metals: 70 jobs on two workers, a table and a plot.
 
-    Starts servers and two workers of its own, submits the jobs, follows them, and compares lattice
-    constants and bulk moduli with experiment. Takes about a minute. Its board is in a temporary folder:
-    yours is not touched, and nothing is left but the plot.
+    Starts its own servers and two workers, submits the jobs, follows them, and compares lattice constants
+    and bulk moduli with experiment. Takes about a minute. Its board is in a temporary folder: yours is not
+    touched, and only the plot remains.
     """
     from simcelery.demo import place, script
     from simcelery.demo.plot import plot
@@ -45,7 +47,7 @@ def demo(picture: Path, keep: bool, output: Output) -> None:
     started = time.monotonic()
     tell = note if output != "table" else say
     with place.of_its_own(_WORKERS, keep=keep) as own:
-        tell(f"{_WORKERS} workers are starting, on servers of their own in {own.home}")
+        tell(f"starting {_WORKERS} workers, with servers of their own in {own.home}")
         fits = script.submit()
         ids = script.all_ids(fits)
         tell(f"{len(ids)} jobs are on its board (ids {ids[0]} to {ids[-1]})")
@@ -57,13 +59,13 @@ def demo(picture: Path, keep: bool, output: Output) -> None:
     tell(f"{len(ids)} jobs in {time.monotonic() - started:.0f} s; the plot is in {picture}")
     if keep:
         pids = " ".join(str(worker.pid) for worker in own.workers)
-        note(f"servers, board and workers are kept; look with: {own.look} simcelery list")
-        note(f"end them with: kill {pids}; {own.look} simcelery down; rm -r {own.home}")
+        note(f"servers, board and workers keep running; look at them with: {own.look} simcelery list")
+        note(f"stop and remove them with: kill {pids}; {own.look} simcelery down; rm -r {own.home}")
 
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; one line for every fifth elsewhere."""
+    """A progress bar on a terminal; elsewhere a line for every fifth of the jobs."""
     import sys
 
     if sys.stderr.isatty():
@@ -79,7 +81,7 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
     def report(done: int) -> None:
         if done * 5 // total > said[0]:
             said[0] = done * 5 // total
-            note(f"{done} of {total} jobs are finished")
+            note(f"{done} of {total} jobs have finished")
 
     yield report
 
@@ -94,4 +96,4 @@ def _show(found: Mapping[str, EquationOfState], output: Output, picture: Path) -
     elif output == "table":
         columns = [Column(name, right=name != COLUMNS[0]) for name in COLUMNS]
         show_table(columns, [row.cells() for row in table])
-        say(f"measured: {SOURCE}")
+        say(f"measured values: {SOURCE}")

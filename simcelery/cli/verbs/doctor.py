@@ -1,4 +1,4 @@
-"""``doctor``: what may be wrong, and what to do about it."""
+"""``doctor``: find what is wrong, and say how to fix it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from simcelery.cli.output import Column, say, show_ids, show_json, show_table
 
 
 @command(
-    "doctor", "simcelery doctor", "simcelery doctor -o json", "simcelery doctor -o quiet    # the faults only"
+    "doctor", "simcelery doctor", "simcelery doctor -o json", "simcelery doctor -o quiet    # only what fails"
 )
 @output_option
 def doctor(output: Output) -> int:
-    """Check settings, folders, board, broker, workers and workflows, and say what to do about what is wrong.
+    """Check settings, folders, board, broker, workers and workflows, and say how to fix what is wrong.
 
-    Exit code 0 if no check fails, 3 if a service is unreachable, else 2.
+    Exit code 0 if no check fails (warnings do not count), 3 if a service is unreachable, else 2.
     """
     from simcelery.describe.checks.everything import examine
 

@@ -9,9 +9,9 @@ from simcelery.cli.output import say, show_json
 @command("down", "simcelery down")
 @output_option
 def down(output: Output) -> None:
-    """Stop the embedded servers. Their data stays: 'simcelery up' continues where they stopped.
+    """Stop the embedded servers. Their data is kept: 'simcelery up' starts them again where they stopped.
 
-    Jobs that are running keep running; their workers wait for the board to come back.
+    Running jobs continue; their workers wait for the board to come back.
     """
     from simcelery import services
     from simcelery.settings import get_settings
@@ -21,4 +21,5 @@ def down(output: Output) -> None:
     if output == "json":
         show_json({"stopped": stopped})
     elif output == "table":
-        say(f"stopped; the data stays in {settings.home}" if stopped else f"nothing ran in {settings.home}")
+        where = settings.home
+        say(f"stopped; the data is kept in {where}" if stopped else f"no servers were running in {where}")

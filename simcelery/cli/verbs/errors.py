@@ -1,4 +1,4 @@
-"""``errors``: why jobs failed, in groups."""
+"""``errors``: show why jobs failed, in groups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simcelery.describe.words import ago
 if TYPE_CHECKING:
     from simcelery.board.reads.summaries import ErrorGroup
 
-_NAMES = 3  # workflows and nodes that are named in a cell
+_NAMES = 3  # workflows or nodes named in a cell
 _COLUMNS = (
     Column("#", right=True),
     Column("count", right=True),
@@ -32,20 +32,19 @@ _COLUMNS = (
     "simcelery errors",
     "simcelery errors -w emt.relax --since 2d",
     "simcelery retry --error 2",
-    "simcelery errors -o quiet | simcelery retry - -y      # one job of each group, to see whether it helps",
+    "simcelery errors -o quiet | simcelery retry - -y      # one job of each group, as a test",
 )
 @ids_argument()
 @filter_options
 @output_option
 def errors(selection: Selection | None, filters: Filters, output: Output) -> None:
-    """Show why jobs failed: how many with which type of error and message, on which nodes, and one example
-    of each.
+    """Show why jobs failed: group them by error type and message, with a count, nodes and an example.
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
 
-    Messages count as the same if they differ only in paths and numbers. The newest 5,000 failures are
-    read, or as many as -n says. The largest group is number 1; 'retry --error 1', with the same filters,
-    retries all its jobs. With -o quiet one id of each group is printed.
+    Messages that differ only in paths and numbers count as the same. Looks at the newest 5,000 failures,
+    or as many as -n says. The largest group is number 1; 'retry --error 1' with the same filters retries
+    all its jobs. With -o quiet, prints one id from each group.
     """
     newest = filters.limit or NEWEST
     found = groups(which(selection, filters), newest)
@@ -58,7 +57,7 @@ def errors(selection: Selection | None, filters: Filters, output: Output) -> Non
     else:
         show_table(_COLUMNS, [_cells(number, group) for number, group in enumerate(found, 1)])
         if sum(group.count for group in found) == newest:
-            note(f"the newest {newest:,} failures; -n looks at more")
+            note(f"these are the newest {newest:,} failures; -n looks at more")
 
 
 def _cells(number: int, group: ErrorGroup) -> tuple[object, ...]:
@@ -74,6 +73,6 @@ def _cells(number: int, group: ErrorGroup) -> tuple[object, ...]:
 
 
 def _some(names: list[str]) -> str:
-    """A few names, and how many more there are."""
+    """The first few names, and the number of the others."""
     more = len(names) - _NAMES
     return ", ".join(names[:_NAMES]) + (f" +{more:,}" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""``explain``: why a job does not run, or not yet."""
+"""``explain``: say why a job is not running."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simcelery.describe.words import one_line
 @ids_argument(required=True)
 @output_option
 def explain(selection: Selection, output: Output) -> None:
-    """Say why a job does not run, or not yet: what it waits for, who could run it, and what to do.
+    """Explain why a job is not running: what it waits for, which workers could run it, and what to do.
 
     With -o json each reason has a code, a text and advice; -o quiet prints only the codes.
     """

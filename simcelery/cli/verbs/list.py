@@ -1,4 +1,4 @@
-"""``list``: the jobs, newest first."""
+"""``list``: list jobs, newest first."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ _RUN = ("running", "succeeded", "failed")
 @ids_argument()
 @filter_options
 @click.option(
-    "--before", type=Number(1, LARGEST), metavar="ID", help="Only jobs older than this one: the next page."
+    "--before", type=Number(1, LARGEST), metavar="ID", help="Only jobs older than this one (the next page)."
 )
 @click.option("--after", type=Number(0, LARGEST), metavar="ID", help="Only jobs newer than this one.")
 @output_option
 def list_(
     selection: Selection | None, filters: Filters, before: int | None, after: int | None, output: Output
 ) -> None:
-    """List jobs, the newest first.
+    """List jobs, newest first.
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
 
-    A table shows 20 jobs unless -n says otherwise; JSON and ids are complete. --before and --after turn
-    the pages.
+    A table shows 20 jobs unless -n says otherwise; JSON and ids are complete. Use --before and --after to
+    move from page to page.
     """
     from simcelery.board import reads
     from simcelery.board.reads import pages
@@ -72,7 +72,7 @@ def list_(
 def _all(
     wanted: Page, limit: int | None, read: Callable[..., list[T]], id_of: Callable[[T], int]
 ) -> Iterator[list[T]]:
-    """The jobs, newest first; with a limit and `after` those next to it."""
+    """The jobs, newest first; with both a limit and `after`, those that come right after it."""
     from simcelery.board import engine
     from simcelery.board.reads import pages
 
@@ -87,7 +87,7 @@ def _show_page(wanted: Page, limit: int) -> None:
     from simcelery.board import engine, reads
 
     with engine.begin() as connection:
-        # One more than is shown tells whether there are more.
+        # One more than is shown, to know whether there are more.
         rows = reads.jobs(connection, wanted, limit=limit + 1, newest=not wanted.follows)
     shown = rows[:limit][::-1] if wanted.follows else rows[:limit]
     show_table(
@@ -107,4 +107,4 @@ def _show_page(wanted: Page, limit: int) -> None:
     )
     if len(rows) > len(shown):
         edge = f"--after {shown[0].id}" if wanted.follows else f"--before {shown[-1].id}"
-        note(f"more: the same with {edge}; -n shows more at once, 'simcelery status' counts all")
+        note(f"for more, add {edge}, or -n for a longer list; 'simcelery status' counts all")

@@ -1,4 +1,4 @@
-"""``prune``: delete old jobs by hand, into an archive if wanted."""
+"""``prune``: delete old jobs by hand, and archive them first if asked to."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ EXIT_INTERRUPTED = 130
 @click.option(
     "--older-than",
     metavar="DURATION",
-    help="Jobs that finished longer ago than this (default: the setting retention).",
+    help="Delete jobs that finished longer ago than this (default: the setting retention).",
 )
 @click.option(
     "--archive",
     type=click.Path(path_type=Path, file_okay=False),
-    help="First write the jobs to files in this folder.",
+    help="Write the jobs to files in this folder first.",
 )
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["jsonl", "parquet"]),
     default="jsonl",
-    help="Format of those files: JSON lines with gzip (default), or Parquet, which needs pyarrow.",
+    help="Format of those files: gzipped JSON lines (default), or Parquet, which needs pyarrow.",
 )
-@click.option("--dry-run", is_flag=True, help="Say how many jobs would be deleted; delete nothing.")
+@click.option("--dry-run", is_flag=True, help="Only say how many jobs would be deleted.")
 @yes_option
 @output_option
 def prune(
@@ -57,12 +57,12 @@ def prune(
     yes: bool,
     output: Output,
 ) -> int:
-    """Delete jobs that finished long ago, with their attempts and logs, and workers that have been gone as
-    long.
+    """Delete jobs that finished long ago, with their attempts and logs, and the records of workers that
+    ended as long ago.
 
-    A job stays while a job that depends on it is not finished, or finished too recently. With --archive a
-    job is deleted only when a file that holds it is on the disk; whatever is interrupted can be repeated.
-    With -o quiet the names of the files are printed.
+    A job is kept while a job that depends on it is unfinished, or finished too recently. With --archive a
+    job is deleted only once a file that holds it is safely on disk. If interrupted, simply run it again.
+    With -o quiet, prints the names of the files.
     """
     from simcelery.maintenance import archive as archives
 
@@ -72,7 +72,7 @@ def prune(
     pruned = 0
     try:
         if not dry_run:
-            where = f"archived in {archive}" if archive else "without an archive"
+            where = f"after archiving them in {archive}" if archive else "without archiving them"
             about = f"delete {many(count)} that finished more than {in_words(seconds)} ago, {where}"
             if count and not agreed(about, yes):
                 return 0
@@ -81,7 +81,7 @@ def prune(
                     pruned += step.jobs
                     files += [step.file] if step.file else []
     except KeyboardInterrupt:
-        note(f"simcelery: interrupted: {many(pruned)} deleted, the rest is still on the board")
+        note(f"simcelery: interrupted: {many(pruned)} deleted; the rest are still on the board")
         return EXIT_INTERRUPTED
     _show(dry_run, count if dry_run else pruned, seconds, files, output)
     return 0
@@ -105,7 +105,7 @@ def _seconds(older_than: str | None) -> float:
     seconds = duration("--older-than", older_than)
     seconds = get_settings().retention if seconds is None else seconds
     if seconds is None:
-        raise UsageError("prune what? Say --older-than 30d, or set retention")
+        raise UsageError("which jobs to prune? Give --older-than 30d, or set retention")
     return seconds
 
 
@@ -118,7 +118,7 @@ def _count(seconds: float) -> int:
 
 @contextmanager
 def _counting(steps: Iterable[Pruned], total: int) -> Iterator[Iterable[Pruned]]:
-    """The same steps, with a bar on a terminal."""
+    """The same steps, with a progress bar on a terminal."""
     if not sys.stderr.isatty():
         yield steps
         return

@@ -1,4 +1,4 @@
-"""``recover``: recovery by hand."""
+"""``recover``: run recovery by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.options import Command, Output, command, output_option
 from simcelery.cli.output import Column, show_json, show_table
 from simcelery.describe.words import duration, many
 
@@ -15,15 +15,32 @@ if TYPE_CHECKING:
     from simcelery.maintenance.by_hand import Done
 
 
-@command("recover", "simcelery recover --dry-run", "simcelery recover", "simcelery recover -o json")
-@click.option("--dry-run", is_flag=True, help="Say what would be done; change and send nothing.")
+class RecoverCommand(Command):
+    """Its help lists the acts."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The acts, then the options."""
+        from simcelery.maintenance.acts import ACTS
+
+        with formatter.section("Acts"):
+            formatter.write_dl([(act.name, act.does.replace("`", "")) for act in ACTS])
+        super().format_options(ctx, formatter)
+
+
+@command(
+    "recover",
+    "simcelery recover --dry-run",
+    "simcelery recover",
+    "simcelery recover -o json",
+    cls=RecoverCommand,
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be done; change and send nothing.")
 @output_option
 def recover(dry_run: bool, output: Output) -> None:
-    """Run the workers' recovery once, here and now.
+    """Run recovery once by hand: each of its acts, in the order below.
 
-    It rescues the jobs of lost workers, stages the jobs whose time has come, settles those whose parents
-    did not succeed, prunes old ones, and sends the messages that are missing. Needed only where no worker
-    runs: every worker does all this by itself. With -o quiet only the exit code tells.
+    Needed only if no worker is running: every worker does all this by itself. With -o quiet, prints
+    nothing; see the exit code.
     """
     from simcelery.maintenance import by_hand
 
@@ -31,7 +48,7 @@ def recover(dry_run: bool, output: Output) -> None:
     try:
         for one in by_hand.recover(dry_run):
             done.append(one)
-    finally:  # a service that is away ends the round: what was done until then is said all the same
+    finally:  # an unreachable service ends the round; still say what was done before
         if done and output == "json":
             show_json({"dry_run": dry_run, "acts": {one.act.name: _facts(one) for one in done}})
         elif done and output == "table":
@@ -49,7 +66,7 @@ def _words(done: Done) -> str:
     if done.wait:
         age = (dt.datetime.now(dt.UTC) - done.wait.started_at).total_seconds()
         until = f"{done.wait.until.astimezone():%H:%M:%S}"
-        return f"nothing yet: Postgres started {duration(age)} ago; workers have until {until} to renew"
+        return f"nothing yet: Postgres started {duration(age)} ago, so workers have until {until} to renew"
     needed = {}
     if needs := done.act.needs:
         setting = getattr(get_settings(), needs)

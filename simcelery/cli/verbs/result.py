@@ -1,4 +1,4 @@
-"""``result``: what came out of one job."""
+"""``result``: print the result of one job."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from simcelery.errors import JobError
 @ids_argument(required=True)
 @output_option
 def result(selection: Selection, output: Output) -> None:
-    """Print the result of one job as JSON. Exit code 1 if it has not succeeded (yet): see 'wait'.
+    """Print the result of one job as JSON. Exit code 1 if it has not succeeded (yet); see also 'wait'.
 
-    With -o json the whole job is printed.
+    With -o json, prints the whole job.
     """
     row = rows_of([the_only(selection)])[0]
     if not row.state.is_terminal:

@@ -1,4 +1,4 @@
-"""``results``: what came out of many jobs."""
+"""``results``: print the results of many jobs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     "--format",
     "format_",
     type=click.Choice(["table", "csv", "json"]),
-    help="Format of the output (default: that of --output).",
+    help="Output format (default: that of --output).",
 )
 @output_option
 def results(
@@ -59,14 +59,14 @@ def results(
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
 
-    Exit code 1 if a job among IDS did not succeed.
+    Exit code 1 if any job in IDS has not succeeded.
     """
     if others := sorted(set(filters.states) - {"succeeded"}):
         raise UsageError(
-            f"results are of jobs that succeeded, and -s {others[0]} asks for others: "
-            f"'simcelery list -s {others[0]}' or 'simcelery errors' shows those"
+            f"only jobs that succeeded have results, but -s {others[0]} asks for others: "
+            f"use 'simcelery list -s {others[0]}' or 'simcelery errors'"
         )
-    # Of named jobs those that did not succeed are counted; of filtered ones they were not asked for.
+    # Jobs named by id are counted even if they did not succeed; a filter asks only for those that did.
     wanted = which(selection, filters, None if selection else ("succeeded",))
     looked_at: Counter[bool] = Counter()
     succeeded = _succeeded(wanted, looked_at)
@@ -81,10 +81,10 @@ def results(
         case _:
             _show_all(found)
     if selection:
-        deque(succeeded, 0)  # beyond the limit they count
+        deque(succeeded, 0)  # those beyond the limit count, too
     if not looked_at[False]:
         return 0
-    note(f"simcelery: {many(looked_at[False])} of {looked_at.total():,} did not succeed, or not yet")
+    note(f"simcelery: {many(looked_at[False])} of {looked_at.total():,} have not succeeded")
     return 1
 
 
@@ -112,7 +112,7 @@ def _flat(row: JobRow) -> dict[str, Any]:
 
 
 def _names(names: Iterable[str]) -> list[str]:
-    """All columns in the order of appearance, parameters before results."""
+    """All columns in their order of appearance, parameters before results."""
     return [name for name in names if not _is_result(name)] + [name for name in names if _is_result(name)]
 
 
@@ -121,7 +121,7 @@ def _is_result(name: str) -> bool:
 
 
 def _write_csv(found: Iterable[JobRow]) -> None:
-    """The last job may be the first with a column, so the rows wait on the disk for the names of all."""
+    """Any job may bring a new column, so the rows go to a temporary file until all columns are known."""
     names = dict.fromkeys(("id", "workflow"))
     with TemporaryFile("w+") as waiting:
         for row in found:
@@ -135,7 +135,7 @@ def _write_csv(found: Iterable[JobRow]) -> None:
 
 
 def _show_all(found: Iterable[JobRow]) -> None:
-    """One table, whole, for pipes; for people one for each workflow, as wide as their terminal."""
+    """One complete table for pipes; on a terminal, one table per workflow that fits its width."""
     rows = [_flat(row) for row in found]
     if not (rows and is_terminal()):
         names = _names(dict.fromkeys(name for row in rows for name in row)) or ["id", "workflow"]
@@ -149,13 +149,13 @@ def _show_all(found: Iterable[JobRow]) -> None:
 
 
 def _titles(names: list[str]) -> list[str]:
-    """Short names where they say which column is meant; the result's name wins nothing over a parameter's."""
+    """Names without ``parameters.`` or ``result.``, unless that would give two columns the same name."""
     short = [name.partition(".")[2] or name for name in names]
     return [name if short.count(brief) > 1 else brief for name, brief in zip(names, short, strict=True)]
 
 
 def _show_fitting(rows: list[dict[str, Any]]) -> None:
-    """Of the columns as many as there is room for; what is the same in all jobs is said once."""
+    """As many columns as there is room for; values that are the same in all jobs are printed once."""
     names = _names(dict.fromkeys(name for row in rows for name in row if name != "workflow"))
     titles = dict(zip(names, _titles(names), strict=True))
     texts = {name: [_text(row, name) for row in rows] for name in names}
@@ -170,17 +170,17 @@ def _show_fitting(rows: list[dict[str, Any]]) -> None:
         say(f"  {many(len(more), 'more column')}, with --format csv or -o json: {named}")
 
 
-_MOST_SAME = 12  # columns that are named below a table
+_MOST_SAME = 12  # columns named below a table
 
 
 def _column(title: str, rows: list[dict[str, Any]], name: str) -> Column:
-    """Numbers are shown whole: half a number is another number."""
+    """A column that may be cut, unless it holds numbers: a number cut short is a different number."""
     numbers = all(isinstance(row.get(name), int | float | None) for row in rows)
     return Column(title, right=name == "id", middle=not numbers)
 
 
 def _chosen(names: list[str], columns: dict[str, Column], texts: dict[str, list[str]]) -> list[str]:
-    """The columns that there is room for, parameters and results in turn, each in their order."""
+    """The columns that fit, chosen alternately from parameters and results, each in their order."""
     results = [name for name in names if _is_result(name)]
     parameters = [name for name in names if not _is_result(name)]
     in_turn = [name for pair in zip_longest(parameters, results) for name in pair if name is not None]

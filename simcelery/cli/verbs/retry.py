@@ -1,4 +1,4 @@
-"""``retry``: jobs that did not succeed go back to work."""
+"""``retry``: run jobs that did not succeed again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from simcelery.describe.words import many, named
 @filter_options
 @click.option("--with-parents", is_flag=True, help="Also retry the parents that did not succeed.")
 @click.option(
-    "--error", metavar="N|TYPE", help="Only jobs that failed with this error: see 'simcelery errors'."
+    "--error", metavar="N|TYPE", help="Only jobs that failed with this error; see 'simcelery errors'."
 )
 @yes_option
 @output_option
@@ -40,9 +40,9 @@ def retry(
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
 
-    Asks before it retries more than one. Attempts go on counting; failures and losses start again at 0.
-    The numbers that --error takes are those of 'simcelery errors' with the same filters (except -n). They
-    change as jobs fail; a type always means the same.
+    Asks for confirmation before retrying more than one. Attempts keep counting up; failures and losses
+    start again at 0. --error takes a number from 'simcelery errors' with the same filters (except -n), or
+    an error type. The numbers change as more jobs fail; a type does not.
     """
     from simcelery.board.states import UNSUCCESSFUL
     from simcelery.submission import manage
@@ -56,7 +56,7 @@ def retry(
     if not confirmed("retry", ids, counts, yes):
         return 0
     revived: list[int] = []
-    for part in chunks(ids):  # ascending: a parent goes back before its children
+    for part in chunks(ids):  # ascending, so that a parent is retried before its children
         revived += manage.retry(part, with_parents=with_parents, strict=strict)
     revived = sorted(set(revived))
     if output == "json":
@@ -64,14 +64,14 @@ def retry(
     elif output == "quiet":
         show_ids(revived)
     else:
-        say(f"back to work: {named(revived)}" if revived else "nothing to retry: no such job is unsuccessful")
+        say(f"retried {named(revived)}" if revived else "nothing to retry: no matching job was unsuccessful")
     return 0
 
 
 def _with_error(
     selection: Selection | None, filters: Filters, error: str, tell: bool
 ) -> tuple[list[int], dict[str, int]]:
-    """The ids of an error's jobs, and which error that is: the numbers change when jobs fail."""
+    """The ids of the jobs with this error; the error is named, since its number changes as jobs fail."""
     words, ids = in_group(which(selection, filters), error)
     if ids and tell:
         note(f"simcelery: {many(len(ids))} with {words}")

@@ -1,4 +1,4 @@
-"""``run``: a workflow here and now, without a queue."""
+"""``run``: run a workflow in this process, without a queue."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from simcelery.errors import JobFailedError
     "--seed",
     type=Number(0, 2**53 - 1),
     metavar="N",
-    help="The seed of the random numbers, such as that of an attempt: 'simcelery show' tells it.",
+    help="Seed for random numbers; 'simcelery show' prints that of an attempt.",
 )
 def run(workflow: str, parameters: tuple[str, ...], seed: int | None) -> None:
-    """Run a workflow here and now, without a queue or a board, and print its result as JSON.
+    """Run a workflow right here, without a queue or a board, and print its result as JSON.
 
-    Values are read as JSON where that fits the parameter, else as text. What the workflow prints goes to
-    stderr. Without --seed a fresh one is taken, and told on stderr.
+    Values are read as JSON if that fits the parameter, else as text. What the workflow prints goes to
+    stderr. Without --seed, a new seed is chosen and printed on stderr.
     """
     from simcelery.execution import entropy
     from simcelery.settings import get_settings
@@ -54,5 +54,5 @@ def run(workflow: str, parameters: tuple[str, ...], seed: int | None) -> None:
         again = "run again with --debug for the traceback"
         raise JobFailedError(f"{line} ({again}, with --seed {used} for the same numbers)") from error
     if seed is None:
-        note(f"simcelery: its random numbers began with --seed {used}")
+        note(f"simcelery: to repeat this run with the same random numbers, add --seed {used}")
     show_json(plain(encode(result, "result")))

@@ -1,4 +1,4 @@
-"""``show``: everything about one job."""
+"""``show``: show everything about one job."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _show(row: JobRow, attempts: list[dict[str, Any]], parents: list[int], child
 
 
 def _show_end_of(printed: str, number: int) -> None:
-    """Of a job that failed: what it said last is most often why."""
+    """Show the last lines of a failed job's log, which most often say why it failed."""
     lines = printed.rstrip().splitlines()
     if not lines:
         return
@@ -75,7 +75,7 @@ def _show_end_of(printed: str, number: int) -> None:
     for line in lines[-_LOG_LINES:]:
         say(f"  {line}")
     if len(lines) > _LOG_LINES:
-        say(f"  all {len(lines):,} lines, in Python: simcelery.get_job({number}).log()")
+        say(f"  for all {len(lines):,} lines, in Python: simcelery.get_job({number}).log()")
 
 
 def _facts(row: JobRow, parents: list[int], children: list[int]) -> list[tuple[str, object]]:
@@ -95,7 +95,7 @@ def _facts(row: JobRow, parents: list[int], children: list[int]) -> list[tuple[s
         ("took", span(row.started_at, row.finished_at) if ran else ""),
         ("time limit", duration(row.time_limit)),
         ("attempts", f"{limits}, losses {row.losses} of {row.max_losses}"),
-        ("cancel", f"asked for {ago(row.cancel_requested_at)}" if row.cancel_requested_at else ""),
+        ("cancel", f"requested {ago(row.cancel_requested_at)}" if row.cancel_requested_at else ""),
         ("worker", row.worker),
         ("pid", row.pid if row.state == "running" else None),
         ("progress", progress(row.progress) if row.progress else ""),
@@ -123,11 +123,11 @@ def _show_values(title: str, value: Any) -> None:
     for line in lines[:_MOST_LINES]:
         say(f"  {line}", hang)
     if len(lines) > _MOST_LINES:
-        say(f"  … {len(lines) - _MOST_LINES:,} more lines: -o json shows them")
+        say(f"  … {len(lines) - _MOST_LINES:,} more lines; -o json shows them")
 
 
 def _indented(head: str, compact_text: str, value: Any) -> list[str]:
-    """A short value on its line, a long one on lines of its own."""
+    """A short value on one line, a long one on several."""
     if len(compact_text) <= 100:
         return [head + compact_text]
     first, *rest = json_text(value, indent=2).splitlines()

@@ -1,4 +1,4 @@
-"""``spool``: outcomes that could not reach Postgres, and their delivery."""
+"""``spool``: list outcomes that have not reached Postgres, and deliver them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 @output_option
 @click.pass_context
 def spool(ctx: click.Context, output: Output) -> None:
-    """Outcomes that wait in the home folder because Postgres could not be reached when their jobs ended.
+    """List outcomes that wait in the home folder because Postgres was unreachable when their jobs ended.
 
-    Every worker with the same home delivers them as soon as it can. Without a subcommand they are listed.
+    Every worker with the same home delivers them as soon as it can; 'spool push' does so by hand.
     """
     ctx.default_map = {"push": {"output": output}}  # -o may stand before push
     if ctx.invoked_subcommand is not None:
@@ -48,16 +48,16 @@ def spool(ctx: click.Context, output: Output) -> None:
     elif output == "quiet":
         show_ids(ids.get(one.task_id, one.task_id) for one in found)
     elif not found:
-        say(f"nothing waits in {settings.spool}")
+        say(f"no outcomes are waiting in {settings.spool}")
     else:
         oldest = duration(time.time() - found[0].saved_at)
         say(f"{many(len(found), 'outcome')} in {settings.spool}, the oldest for {oldest}")
         _show(found, ids)
-        say("deliver: simcelery spool push")
+        say("to deliver them now: simcelery spool push")
 
 
 def _ids(found: Sequence[Spooled]) -> dict[uuid.UUID, int]:
-    """The jobs' ids, as far as this board knows them and can be asked."""
+    """The jobs' ids, if this board can be reached and knows the jobs."""
     from simcelery.board import engine, reads
 
     if not found:
@@ -66,7 +66,7 @@ def _ids(found: Sequence[Spooled]) -> dict[uuid.UUID, int]:
         with engine.begin() as connection:
             return reads.ids_by_task_id(connection, [one.task_id for one in found])
     except ServiceError as error:
-        note(f"simcelery: without the ids of the jobs: {error}")
+        note(f"simcelery: cannot show the jobs' ids: {error}")
         return {}
 
 
@@ -108,11 +108,11 @@ def _show(found: Sequence[Spooled], ids: dict[uuid.UUID, int]) -> None:
 @command("push", "simcelery spool push", "simcelery --home /scratch/me spool push")
 @output_option
 def push(output: Output) -> None:
-    """Deliver the outcomes that wait to the board.
+    """Deliver the waiting outcomes to the board.
 
-    Safe to repeat, even while workers do the same. The outcome of an attempt that had been given up is
-    recorded unless the job was claimed anew; then it is kept beside the attempt. Exit code 3 if the board
-    cannot be reached: nothing is lost.
+    Safe to repeat, even while workers do the same. If an attempt was given up in the meantime, its outcome
+    still counts unless the job has been claimed again; then it is only kept with the attempt. Exit code 3
+    if the board is unreachable; nothing is lost.
     """
     from simcelery.settings import get_settings
     from simcelery.worker.outcomes.spool import deliver, waiting
@@ -128,10 +128,10 @@ def push(output: Output) -> None:
     elif output == "table":
         parts = [
             f"{done.recorded:,} recorded" if done.recorded else "",
-            f"{done.late:,} too late (kept beside the attempt)" if done.late else "",
+            f"{done.late:,} too late (kept with the attempt)" if done.late else "",
             f"{done.left:,} left (not on this board, or refused by it)" if done.left else "",
         ]
-        say(", ".join(filter(None, parts)) or f"nothing waits in {settings.spool}")
+        say(", ".join(filter(None, parts)) or f"no outcomes are waiting in {settings.spool}")
 
 
 spool.add_command(push)

@@ -1,4 +1,4 @@
-"""``stats``: how fast jobs finish, and how long they wait and run."""
+"""``stats``: show how fast jobs finish, and how long they wait and run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from simcelery.board.reads.summaries import Interval, Period, Spread, Times
 
 _WINDOW = 86_400.0
-_NEWEST = 20_000  # jobs whose times are looked at, unless -n says otherwise
+_NEWEST = 20_000  # jobs whose times are read, unless -n says otherwise
 _MOST = 30  # intervals
 _STEPS = (60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400)
 _BAR = 40
@@ -43,24 +43,24 @@ _COLUMNS = (
 @window_options
 @output_option
 def stats(selection: Selection | None, filters: Filters, output: Output) -> None:
-    """Show how many jobs finished in each minute or hour, and how long those of each workflow waited and ran.
+    """Show how many jobs finished per minute or hour, and how long the jobs of each workflow waited and ran.
 
-    Rates are over the time in which the jobs were at work: from the first start to the last end, or to now
-    while some run.
+    Rates cover the time during which jobs ran: from the first start to the last end, or until now while
+    some are still running.
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
 
-    Jobs wait from their submission, or from the time that --run-at named, to their start; waiting for
-    parents counts. They run as long as their last attempt. Shown are the median, the time that nine in
-    ten stay below, and the longest, of the newest 20,000 jobs that finished, or as many as -n says. With
-    -o quiet only the number of finished jobs is printed.
+    A job waits from its submission, or from its --run-at time, until it starts; waiting for parents counts.
+    Its running time is that of its last attempt. Shown are the median, the 90th percentile and the maximum
+    over the newest 20,000 finished jobs, or as many as -n says. With -o quiet, prints only the number of
+    finished jobs.
     """
     from simcelery.board import engine
     from simcelery.board.reads import summaries
 
     window = _WINDOW if filters.since is None else duration("--since", filters.since)
     if not window:
-        raise UsageError("--since: nothing happens in no time; write 30m, 24h or 7d")
+        raise UsageError("--since must be longer than 0: write 30m, 24h or 7d")
     wanted = which(selection, replace(filters, since=None))
     newest = filters.limit or _NEWEST
     with engine.begin() as connection:
@@ -73,15 +73,15 @@ def stats(selection: Selection | None, filters: Filters, output: Output) -> None
     elif output == "json":
         show_json(_facts(intervals, times, window, period))
     elif not finished or period is None:
-        note(f"nothing has finished in the last {in_words(window)}")
+        note(f"no job has finished in the last {in_words(window)}")
     else:
         _show(intervals, times, window, period)
         if sum(each.finished for each in times) < finished:
-            note(f"waiting and running times are those of the newest {newest:,} jobs; -n looks at more")
+            note(f"waiting and running times are from the newest {newest:,} jobs; -n looks at more")
 
 
 def intervals_of(window: float) -> int:
-    """Into how many intervals a window is divided: of a minute or an hour where that makes few enough."""
+    """The number of intervals for a window: each a round length, such as a minute, that gives few enough."""
     step = next((step for step in _STEPS if window / step <= _MOST), window / _MOST)
     return math.ceil(window / step)
 
@@ -95,7 +95,7 @@ def _show(intervals: list[Interval], times: list[Times], window: float, period: 
     when = f"since {start}" if period.running else f"from {start} to {until}"
     pace = rate(finished / period.seconds) if period.seconds > 0 else ""
     said = f"{many(finished)} finished in the last {in_words(window)}, {when}"
-    say(f"{said}: {pace} in these {in_words(period.seconds)}" if pace else said)
+    say(f"{said}: {pace} over these {in_words(period.seconds)}" if pace else said)
     say()
     bar = max(1, min(_BAR, width() - _BESIDE_THE_BAR)) if is_terminal() else _BAR
     show_table(
@@ -115,7 +115,7 @@ def _show(intervals: list[Interval], times: list[Times], window: float, period: 
 
 
 def _rate(interval: Interval, step: float, period: Period) -> float:
-    """How many finished in a second, of those of the interval that belong to the period."""
+    """Jobs finished per second, over the part of the interval that lies within the period."""
     end = min(interval.start + dt.timedelta(seconds=step), period.until)
     worked = (end - max(interval.start, period.start)).total_seconds()
     return interval.finished / worked if worked > 0 else 0.0

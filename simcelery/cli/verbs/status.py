@@ -1,4 +1,4 @@
-"""``status``: how many jobs are in which state."""
+"""``status``: count jobs by workflow and state."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from simcelery.describe.job import as_json, in_brief
 @filter_options
 @output_option
 def status(selection: Selection | None, filters: Filters, output: Output) -> None:
-    """Count jobs by workflow and state; with IDS (42, 1-5,8, last, -) show the state of each.
+    """Count jobs by workflow and state, or, with IDS (42, 1-5,8, last, -), show the state of each.
 
-    JSON: {"states": {…}, "workflows": {…}}; with IDS a list of jobs.
+    With -o json: {"states": {…}, "workflows": {…}}; with IDS a list of jobs.
     """
     from simcelery.board import engine, reads
 
@@ -47,7 +47,7 @@ def _show_counts(counted: dict[str, dict[str, int]], output: Output) -> None:
         full = {name: {state: found.get(state, 0) for state in names} for name, found in counted.items()}
         show_json({"states": totals, "workflows": full})
         return
-    # Only the states that occur; in words where the columns of even these do not fit.
+    # One column for each state that occurs; all in one column if they do not fit.
     used = [name for name in names if totals[name]]
     rows = [*counted.items(), ("all", totals)] if len(counted) != 1 else list(counted.items())
     first, last = Column("workflow", middle=True), Column("all", right=True)

@@ -1,4 +1,4 @@
-"""``submit``: validate everything, record it, say what became of it."""
+"""``submit``: validate everything, record it, and say what was recorded."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from simcelery.submission.handle import Jobs
     from simcelery.submission.options import Options
 
-_SHOWN = 10  # rows of a dry run
-_AT_ONCE = 1000  # jobs that are read and printed
+_SHOWN = 10  # jobs shown by a dry run
+_AT_ONCE = 1000  # jobs read and printed at a time
 
 
 class SubmitCommand(Command):
     """Everything after ``--`` is a command to submit, whatever it looks like."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep the command away from click."""
+        """Keep click from parsing the command."""
         if "--" in args:
             at = args.index("--")
             ctx.meta["argv"] = args[at + 1 :]
@@ -44,7 +44,7 @@ class SubmitCommand(Command):
         return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """How it is called."""
+        """Both forms of the usage line."""
         return ["[OPTIONS] WORKFLOW [NAME=VALUE]...  |  [OPTIONS] -- COMMAND..."]
 
 
@@ -67,34 +67,36 @@ class SubmitCommand(Command):
     "--grid",
     multiple=True,
     metavar="NAME=V,V,…",
-    help="One job per value; START:STOP:STEP includes both ends (repeat: all combinations).",
+    help="One job per value; START:STOP:STEP includes both ends (repeatable, for all combinations).",
 )
-@click.option("-p", "--priority", type=Number(0, 9), metavar="N", help="0 to 9; higher runs first.")
-@click.option("-q", "--queue", help="The queue in which it waits.")
-@click.option("-t", "--tag", "tags", multiple=True, help="A word to find it by (repeat for several).")
+@click.option("-p", "--priority", type=Number(0, 9), metavar="N", help="From 0 to 9; higher runs first.")
+@click.option("-q", "--queue", help="Queue to put it in (default: the workflow's).")
+@click.option("-t", "--tag", "tags", multiple=True, help="A label to find it by (repeatable).")
 @click.option(
     "--after", multiple=True, metavar="IDS", help="Jobs that must succeed first: 42, 1-5,8, last, -."
 )
-@click.option("--run-at", metavar="TIME", help="Not before this time: 2030-01-31T08:00 (local time), or +2h.")
+@click.option(
+    "--run-at", metavar="TIME", help="Do not run before 2030-01-31T08:00 (local time), or +2h from now."
+)
 @click.option(
     "--dedupe",
     is_flag=True,
-    help="Take the job that is on the board with these parameters already, however it was submitted.",
+    help="Reuse an existing job with the same parameters, however it was submitted.",
 )
-@click.option("--key", help="The same, for a key of your own; for one job.")
+@click.option("--key", help="Reuse an existing job with the same key, which you choose; for one job.")
 @click.option(
     "--on-failed",
     type=click.Choice(["retry", "keep", "error"]),
     default="retry",
-    help="What --dedupe does if that job did not succeed (default: retry).",
+    help="What to do if the job to be reused did not succeed (default: retry).",
 )
-@click.option("--max-attempts", type=COUNT, metavar="N", help="How many attempts it gets if it fails.")
 @click.option(
-    "--time-limit", metavar="DURATION", help="Stop it after this time: 90 (seconds), 1h30m or HH:MM:SS."
+    "--max-attempts", type=COUNT, metavar="N", help="Number of attempts before it counts as failed."
 )
-@click.option("--wait", is_flag=True, help="Wait until all are finished, as 'simcelery wait' does.")
+@click.option("--time-limit", metavar="DURATION", help="Stop it after 90 (seconds), 1h30m, HH:MM:SS, ….")
+@click.option("--wait", is_flag=True, help="Wait until all have finished, as 'simcelery wait' does.")
 @click.option("--timeout", metavar="DURATION", help="With --wait: wait at most this long.")
-@click.option("--dry-run", is_flag=True, help="Validate everything and show it; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Only validate everything and show it; write nothing.")
 @output_option
 @click.pass_context
 def submit(
@@ -110,18 +112,18 @@ def submit(
     output: Output,
     **chosen: Any,
 ) -> int:
-    """Submit one job, or one for each row, file or point of a grid, or a command.
+    """Submit one job; or one for each row, file or point of a grid; or a command.
 
-    Values are read as JSON where that fits the parameter, else as text. Everything is validated before
-    anything is written; more than 10,000 jobs from stdin are validated and written 10,000 at a time.
-    With --dedupe a submission that was interrupted goes on where it stopped when it is repeated.
+    Values are read as JSON if that fits the parameter, else as text. Everything is validated before
+    anything is written, except that more than 10,000 jobs from stdin are validated and written 10,000 at a
+    time. With --dedupe, repeating an interrupted submission continues where it stopped.
     """
     from simcelery.cli import targets
 
     target, found = _what(ctx.meta.get("argv"), workflow, parameters, each, grid, targets.find)
     several = each is not None or bool(grid)
     if chosen["key"] and several:
-        raise UsageError("--key names one job; with --each and --grid use --dedupe")
+        raise UsageError("--key is for one job; with --each and --grid use --dedupe")
     seconds = duration("--timeout", timeout)
     options = _options(chosen)
     if dry_run:
@@ -149,23 +151,25 @@ def _what(
     """The workflow, and the parameters of each of its jobs."""
     if argv is not None:
         if workflow or each or grid:
-            raise UsageError("before '--' stand options only: a command has no NAME=VALUE, --each or --grid")
+            raise UsageError(
+                "before '--' only options may stand; a command takes no NAME=VALUE, --each or --grid"
+            )
         if not argv:
             raise UsageError("there is no command after '--'")
         shell = find("command")
         return shell, sources.Items(shell, {"argv": [_program(argv[0]), *argv[1:]]}, None, [])
     if not workflow:
-        raise UsageError("submit what? Name a workflow ('simcelery workflows' lists them), or '-- COMMAND'")
+        raise UsageError("which workflow? Give its name ('simcelery workflows' lists them), or '-- COMMAND'")
     if "=" in workflow:
         raise UsageError(
-            f"{short(workflow)} stands where the workflow's name should: submit WORKFLOW NAME=VALUE"
+            f"{short(workflow)} is where the workflow's name should be: simcelery submit WORKFLOW NAME=VALUE"
         )
     target = find(workflow)
     return target, sources.items(target, parameters, each, grid)
 
 
 def _program(name: str) -> str:
-    """``./solve`` is the file here: the command runs elsewhere."""
+    """Make a relative path such as ``./solve`` absolute, since the command runs in another folder."""
     from simcelery.workflows.paths import absolute
 
     return absolute(name) if "/" in name else name
@@ -184,7 +188,7 @@ def _options(chosen: dict[str, Any]) -> Options:
 
 
 def parse_run_at(text: str) -> tuple[dt.datetime | None, float | None]:
-    """A moment, or seconds from now: ``2030-01-31T08:00`` (local unless it says otherwise) or ``+2h``.
+    """A moment such as ``2030-01-31T08:00`` (local time unless it has a zone), or seconds from now: ``+2h``.
 
     Raises:
         UsageError: it is neither.
@@ -229,7 +233,7 @@ def _records(jobs: Jobs) -> Iterator[dict[str, Any]]:
 
 
 def show_dry(new: Iterator[NewJob], output: Output, several: bool) -> None:
-    """What would be submitted."""
+    """Show what would be submitted."""
     if output == "json":
         shown = map(_planned, new)
         if several:
@@ -251,11 +255,11 @@ def show_dry(new: Iterator[NewJob], output: Output, several: bool) -> None:
         )
         if left:
             say(f"… and {left:,} more")
-        say(f"{many(len(first) + left)} would be submitted; nothing is written")
+        say(f"{many(len(first) + left)} would be submitted; nothing was written")
 
 
 def _planned(job: NewJob) -> dict[str, Any]:
-    """A job that is not recorded: the same keys, without a number."""
+    """A job that is not recorded, with the same keys as a recorded one but without an id."""
     known = {
         "workflow": job.workflow,
         "parameters": {name: plain(value) for name, value in job.parameters.items()},

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def up(output: Output) -> None:
     """Start the embedded servers, Postgres and Redis, and bring their board up to date.
 
-    They need no root and listen on this machine only. Their data is in the folder that the setting home
-    names. Servers that are already running are left alone.
+    They need no root and listen on this machine only. Their data is in the folder given by the setting
+    home. Servers that are already running are left alone.
     """
     from simcelery import services
     from simcelery.board import migrate
@@ -35,10 +35,10 @@ def up(output: Output) -> None:
         show_ids(one.name for one in servers)
     else:
         for one in servers:
-            what = "started" if one.name in running.started else "was running"
+            what = "started" if one.name in running.started else "already running"
             say(f"{_TITLES[one.name]} {one.version} on 127.0.0.1:{one.port}: {what}")
-        say(f"board: schema {after}{'' if before == after else ', just now'}")
-        say(f"data in {settings.home}, the URLs in {settings.services_file}")
+        say(f"board: schema {after}{'' if before == after else ' (just upgraded)' if before else ' (new)'}")
+        say(f"data in {settings.home}, URLs in {settings.services_file}")
         say("next: celery -A simcelery worker    (in the folder of your workflows)")
     _say_what_is_not_used(settings)
 
@@ -47,7 +47,7 @@ _TITLES = {"postgres": "Postgres", "valkey": "Redis (Valkey)"}
 
 
 def _of_embedded(settings: Settings, running: Services) -> Settings:
-    """Settings that mean the embedded servers, whatever URLs are set."""
+    """Settings that point to the embedded servers, whatever URLs are set."""
     from pydantic import SecretStr
 
     urls = {
@@ -68,4 +68,4 @@ def _server(status: Any, running: Services) -> dict[str, Any]:
 def _say_what_is_not_used(settings: Settings) -> None:
     for name in ("database_url", "broker_url"):
         if getattr(settings, name) is not None:
-            note(f"note: {name} is set, so commands and workers here use that instead of the embedded server")
+            note(f"note: {name} is set, so commands and workers here use it instead of the embedded server")

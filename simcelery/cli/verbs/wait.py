@@ -1,4 +1,4 @@
-"""``wait``: until jobs are finished."""
+"""``wait``: wait until jobs have finished."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from simcelery.describe.words import compact
 )
 @output_option
 def wait(selection: Selection | None, filters: Filters, timeout: str | None, output: Output) -> int:
-    """Wait until jobs are finished, and show their progress. Ctrl-C stops the waiting, not the jobs.
+    """Wait until jobs have finished, and show their progress. Ctrl-C stops the waiting, not the jobs.
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
 
-    For one job its result is printed as JSON. Exit code 1 if any job did not succeed, or the time is up.
+    For a single job, prints its result as JSON. Exit code 1 if any job did not succeed, or on a timeout.
     """
     from simcelery.board import engine, reads
 
@@ -49,5 +49,5 @@ def wait(selection: Selection | None, filters: Filters, timeout: str | None, out
         return wait_for(ids, seconds, output, single=bool(selection and selection.single))
     except KeyboardInterrupt:
         what = f"wait {compact(ids)}" if len(ids) < 100 else "status"
-        note(f"simcelery: no longer waiting; the jobs go on (simcelery {what})")
+        note(f"simcelery: no longer waiting; the jobs continue (simcelery {what})")
         return EXIT_INTERRUPTED

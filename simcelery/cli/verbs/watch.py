@@ -1,4 +1,4 @@
-"""``watch``: progress as it happens."""
+"""``watch``: follow progress live."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from simcelery.errors import ServiceError, UsageError
 if TYPE_CHECKING:
     from rich.text import Text
 
-_ON_TERMINAL, _IN_LOGS = 2.0, 10.0  # seconds between two looks, unless --every says otherwise
-_HINT_AFTER = 5.0  # nothing has started by then: perhaps nobody is there to start it
-_LONGEST_OUTAGE = 300.0  # with a board that does not answer
+_ON_TERMINAL, _IN_LOGS = 2.0, 10.0  # seconds between two polls, unless --every says otherwise
+_HINT_AFTER = 5.0  # if nothing has started by then, perhaps no worker is there to start it
+_LONGEST_OUTAGE = 300.0  # how long the board may be unreachable
 
 
 @command(
@@ -41,29 +41,29 @@ _LONGEST_OUTAGE = 300.0  # with a board that does not answer
 @click.option(
     "--every",
     metavar="DURATION",
-    help="How often to look (default: 2s on a terminal, else 10s; at least 1s).",
+    help="Time between two updates (default: 2s on a terminal, else 10s; at least 1s).",
 )
-@click.option("--forever", is_flag=True, help="Keep watching when nothing is left.")
+@click.option("--forever", is_flag=True, help="Keep watching after all jobs have finished.")
 @output_option
 def watch(
     selection: Selection | None, filters: Filters, every: str | None, forever: bool, output: Output
 ) -> None:
-    """Show by workflow how many jobs are in which state, the rate of the last minute and the time left.
+    """Show for each workflow how many jobs are in each state, the rate of the last minute and the time left.
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
 
-    Without IDS and filters it shows all unfinished jobs, and those that finish from now on. The rate
-    counts only the time with work; for slow jobs it is that of the last ten. A terminal is redrawn; a
-    pipe gets one line each time, with -o json one object per line. Ends when nothing is left. Ctrl-C ends
-    the watching, not the jobs. The exit code does not tell how the jobs ended: see 'wait'.
+    Without IDS and filters, shows all unfinished jobs and those that finish from now on. The rate covers
+    only the time with work; for slow jobs it is that of the last ten. A terminal is redrawn; a pipe gets
+    one line per update, with -o json one object per line. Ends when all jobs have finished. Ctrl-C stops
+    the watching, not the jobs. The exit code does not say how the jobs ended; for that, see 'wait'.
     """
     if filters.states or filters.limit:
-        raise UsageError("watch shows jobs in all states, and all of them: leave out --state and --limit")
+        raise UsageError("watch always shows all jobs in all states: leave out --state and --limit")
     seconds = duration("--every", every)
     if seconds is None:
         seconds = _ON_TERMINAL if is_terminal() else _IN_LOGS
     if seconds < 1:
-        raise UsageError(f"--every {every}: the board is asked once a second at most")
+        raise UsageError(f"--every {every}: must be at least 1s")
     everything = selection is None and not filters.given
     progress = Progress(which(selection, filters), everything=everything)
     with suppress(KeyboardInterrupt), _drawing(output) as draw:
@@ -74,10 +74,10 @@ Draw = Callable[[Progress, str], None]
 
 
 def _follow(progress: Progress, draw: Draw, every: float, forever: bool) -> None:
-    """Look and draw until nothing is left.
+    """Poll and draw until all jobs have finished.
 
     Raises:
-        ServiceError: Postgres has been away for minutes, or from the beginning.
+        ServiceError: Postgres has been unreachable for minutes, or was so from the beginning.
     """
     began = time.monotonic()
     heard, hint = 0.0, ""
@@ -89,7 +89,7 @@ def _follow(progress: Progress, draw: Draw, every: float, forever: bool) -> None
             if not hint and progress.idle and heard - began > _HINT_AFTER:
                 hint = _hint()
         except ServiceError as error:
-            # A restart of Postgres is no reason to give up on jobs that go on all the same.
+            # The jobs continue while Postgres restarts, so do not give up on them.
             if time.monotonic() - (heard or -_LONGEST_OUTAGE) > _LONGEST_OUTAGE:
                 raise
             trouble = str(error)
@@ -101,7 +101,7 @@ def _follow(progress: Progress, draw: Draw, every: float, forever: bool) -> None
 
 
 def _hint() -> str:
-    """What keeps all that is pending, if nobody is there to start it."""
+    """Why pending jobs do not start, if no live worker can start them."""
     from simcelery.board import engine, reads
     from simcelery.describe.unserved import in_sentences
 
@@ -126,7 +126,7 @@ def _drawing(output: Output) -> Iterator[Draw]:
 
 
 def facts(progress: Progress) -> dict[str, Any]:
-    """One object: when, all jobs, and each workflow."""
+    """One JSON object: the time, the numbers of all jobs, and those of each workflow."""
     parts = {part.name: _numbers(part) for part in progress.parts()}
     return {"at": dt.datetime.now(dt.UTC).isoformat(), **_numbers(progress.all()), "workflows": parts}
 
@@ -151,14 +151,14 @@ def _line(progress: Progress, remark: str) -> None:
 
 
 def pace(part: Part) -> str:
-    """``12/s, 1m20s left``, where something finishes."""
+    """``12/s, 1m20s left``; nothing if no job is finishing."""
     if not part.rate:
         return ""
     return rate(part.rate) + (f", {in_words(part.left)} left" if part.left else "")
 
 
 def in_order(part: Part) -> list[tuple[str, int]]:
-    """State and number, those that finished first: as they stand in the bar."""
+    """States and their numbers, in the order of the bar: finished jobs first."""
     states = ("succeeded", "failed", "upstream_failed", "cancelled", "running", "pending")
     rest = sorted(set(part.states) - set(states))
     return [(state, part.states[state]) for state in (*states, *rest) if part.states.get(state)]
@@ -174,11 +174,11 @@ _COLUMNS = (
 
 
 def _picture(progress: Progress, remark: str) -> Text:
-    """For each workflow its name, bar, numbers, rate and time left, and how many are in which state."""
+    """For each workflow its name, bar, numbers, rate and time left, and the number in each state."""
     from rich.text import Text
 
     size = shutil.get_terminal_size()
-    said = one_line(remark) or f"{dt.datetime.now():%H:%M:%S}  Ctrl-C ends the watching, not the jobs"
+    said = one_line(remark) or f"{dt.datetime.now():%H:%M:%S}  Ctrl-C stops the watching, not the jobs"
     last = fit.wrapped(Text(said, "italic"), size.columns)
     room = most = max(1, size.lines - len(last) - 1)
     while True:
@@ -202,7 +202,7 @@ def _cells(part: Part) -> list[Text]:
 
 
 def _as_fit(progress: Progress, room: int) -> list[Part]:
-    """As many workflows as there is room for, the others together, and all of them."""
+    """As many workflows as there is room for, the other workflows as one row, and a row for all."""
     parts = progress.parts()
     if len(parts) > room:
         rest = parts[room - 1 :]
@@ -211,7 +211,7 @@ def _as_fit(progress: Progress, room: int) -> list[Part]:
 
 
 def bar(part: Part, width: int = 30) -> Text:
-    """A length for each state; a rare one has a character too, while there is room."""
+    """A bar with a segment for each state; even a rare state gets a character if there is room."""
     from rich.text import Text
 
     drawn = Text()

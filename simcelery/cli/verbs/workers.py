@@ -1,4 +1,4 @@
-"""``workers``: who works, who should, and who did until lately."""
+"""``workers``: list live workers, and those that stopped recently."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _COLUMNS = (
 @command(
     "workers", "simcelery workers", "simcelery workers --all", "simcelery workers -o json | jq '.[].host'"
 )
-@click.option("--all", "all_", is_flag=True, help="Also those that stopped more than a day ago.")
+@click.option("--all", "all_", is_flag=True, help="Also list workers that stopped more than a day ago.")
 @output_option
 def workers(all_: bool, output: Output) -> None:
-    """List the live workers, and those that stopped within the last day.
+    """List live workers, and those that stopped within the last day.
 
-    A worker is live; quarantined: it lives but takes no jobs, because its last ones all failed at once;
-    overdue: its lease has run out, so its jobs will soon be rescued; or ended.
+    A worker is live; quarantined (alive, but takes no jobs because its last ones all failed quickly);
+    overdue (its lease has expired, so its jobs will soon be rescued); or ended.
     """
     from simcelery.board import engine, reads, sources
 
@@ -56,7 +56,9 @@ def workers(all_: bool, output: Output) -> None:
             say(f"{text}: {advice}")
     else:
         note(
-            "no worker yet: celery -A simcelery worker" if all_ else "no worker within a day; --all shows all"
+            "no worker yet; start one with: celery -A simcelery worker"
+            if all_
+            else "no worker in the last day; --all also lists older ones"
         )
 
 
@@ -74,7 +76,7 @@ def _show(found: list[dict[str, Any]]) -> None:
 
 
 def _says_something(column: str, found: list[dict[str, Any]]) -> bool:
-    """Whether a column is worth its room on a terminal."""
+    """Whether a column is worth its space on a terminal."""
     if column == "host":
         return not all(worker["nodename"].endswith(f"@{worker['host']}") for worker in found)
     if column == "allocation":

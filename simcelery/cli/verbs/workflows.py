@@ -1,4 +1,4 @@
-"""``workflows``: what there is to submit."""
+"""``workflows``: list the workflows that can be submitted."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, shell_complete=workflow_names)
 @output_option
 def workflows(name: str | None, output: Output) -> None:
-    """List the workflows, those found here and those that workers have registered on the board.
+    """List the workflows found here and those that workers have registered on the board.
 
-    NAME shows the parameters and options of one.
+    With NAME, show the parameters and options of that workflow.
     """
     here, on_board = local(), registered()
     names = sorted({*here, *on_board})
@@ -55,7 +55,7 @@ def workflows(name: str | None, output: Output) -> None:
 
 
 def local() -> dict[str, Definition]:
-    """The workflows that can be imported here, by name; what does not import is a note on stderr."""
+    """The workflows that can be imported here, by name; modules that fail to import are noted on stderr."""
     from simcelery.settings import get_settings
     from simcelery.workflows import registry
 
@@ -65,7 +65,7 @@ def local() -> dict[str, Definition]:
 
 
 def registered() -> dict[str, Entry]:
-    """The board's catalogue, by name; empty where the board cannot be asked."""
+    """The board's catalogue, by name; empty if the board cannot be read."""
     try:
         from simcelery.board import catalogue, engine
 
