@@ -2,37 +2,36 @@
 
 ::
 
-    SimceleryError                     anything that simcelery reports; str() is one line that says what to do
-    ├── UsageError                     what was asked for cannot be done (exit code 2)
+    SimceleryError                     any error of simcelery; str() is one line that says what to do
+    ├── UsageError                     the request cannot be carried out (exit code 2)
     │   ├── SettingsError              a setting is missing, unknown or malformed
-    │   ├── DefinitionError            a function cannot become a workflow, or its module does not import
+    │   ├── DefinitionError            a function cannot become a workflow, or its module cannot be imported
     │   ├── UnknownWorkflowError       no workflow has this name
     │   ├── ParametersError            parameters do not fit the workflow's signature
-    │   ├── RefusedByBoardError          Postgres does not take a value
+    │   ├── RefusedByBoardError        Postgres refuses a value
     │   ├── EncodingError              a value cannot be stored on the board; names the path to it
     │   │   └── PayloadTooLargeError   a value is larger than max_payload
     │   ├── CanvasError                a Celery canvas that cannot be recorded as jobs
     │   ├── SchemaError                the board's schema is missing, older or newer than this code
     │   ├── JobNotFoundError           the board has no such job
     │   ├── StateError                 the job's state does not allow this
-    │   └── SubmissionInterruptedError a bulk submission stopped part of the way; says what is recorded
+    │   └── SubmissionInterruptedError a bulk submission stopped halfway; says what was recorded
     ├── ServiceError                   a service is unreachable (exit code 3)
     │   ├── BoardUnreachableError      Postgres
     │   ├── BrokerUnreachableError     Redis
-    │   │   └── BrokerUntrustedError   Redis, or somebody else: its certificate does not hold
-    │   │   └── BrokerRefusesError     Redis can be reached, and answers with an error
-    │   └── ServicesNotRunningError    the embedded servers are needed and not running
-    └── JobError                       a job in question did not succeed (exit code 1)
+    │   │   ├── BrokerUntrustedError   the certificate of what answers as Redis is not valid
+    │   │   └── BrokerRefusesError     Redis can be reached, but answers with an error
+    │   └── ServicesNotRunningError    the embedded servers are needed but not running
+    └── JobError                       a job did not succeed (exit code 1)
         ├── JobFailedError             failed: carries the error type, message and traceback
         ├── JobCancelledError          cancelled
         ├── UpstreamFailedError        a parent failed or was cancelled
-        ├── WaitTimeoutError           not finished within the time given
+        ├── WaitTimeoutError           did not finish within the given time
         ├── LostWorkerError            the worker, or its pool child, died
         └── TimeLimitError             the job ran longer than its time limit
 
-The board records `LostWorkerError`, `TimeLimitError` and `JobCancelledError` for an attempt that ended
-without an exception of the workflow's own: they are names in ``error_type``, raised nowhere but in the
-worker.
+The board records `LostWorkerError`, `TimeLimitError` and `JobCancelledError` as the ``error_type`` of an
+attempt that ended without an exception from the workflow itself; only the worker raises them.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ from collections.abc import Sequence
 
 
 class SimceleryError(Exception):
-    """Anything that simcelery reports. ``str(error)`` is one line that says what is wrong and what to do."""
+    """Any error of simcelery. ``str(error)`` is one line that says what is wrong and what to do."""
 
     exit_code = 2
 
 
 class UsageError(SimceleryError):
-    """What was asked for cannot be done as asked."""
+    """The request cannot be carried out as it is."""
 
 
 class SettingsError(UsageError):
@@ -55,7 +54,7 @@ class SettingsError(UsageError):
 
 
 class DefinitionError(UsageError):
-    """A function cannot become a workflow, or a module of workflows does not import."""
+    """A function cannot become a workflow, or a module of workflows cannot be imported."""
 
 
 class UnknownWorkflowError(UsageError):
@@ -67,7 +66,7 @@ class ParametersError(UsageError):
 
 
 class RefusedByBoardError(UsageError):
-    """Postgres does not take what was to be written."""
+    """Postgres refuses a value."""
 
 
 class EncodingError(UsageError):
@@ -91,14 +90,14 @@ class JobNotFoundError(UsageError):
 
 
 class StateError(UsageError):
-    """The job's state does not allow what was asked."""
+    """The job's state does not allow the request."""
 
 
 class SubmissionInterruptedError(UsageError):
-    """A bulk submission stopped part of the way.
+    """A bulk submission stopped halfway.
 
     Attributes:
-        recorded: how many jobs are recorded.
+        recorded: the number of jobs that were recorded.
         ids: their ids, in the order of submission.
     """
 
@@ -123,19 +122,19 @@ class BrokerUnreachableError(ServiceError):
 
 
 class BrokerUntrustedError(BrokerUnreachableError):
-    """What answers as Redis has a certificate that does not hold."""
+    """The certificate of what answers as Redis is not valid."""
 
 
 class BrokerRefusesError(BrokerUnreachableError):
-    """Redis answers, but with an error: it is full, a replica, loading, or does not allow it."""
+    """Redis answers, but with an error: it is full, a read-only replica, still loading, or denies access."""
 
 
 class ServicesNotRunningError(ServiceError):
-    """No URLs are set and the embedded servers are not running."""
+    """No URLs are set, and the embedded servers are not running."""
 
 
 class JobError(SimceleryError):
-    """A job in question did not succeed."""
+    """A job did not succeed."""
 
     exit_code = 1
 
@@ -163,11 +162,11 @@ class UpstreamFailedError(JobError):
 
 
 class WaitTimeoutError(JobError):
-    """The job did not finish within the time given."""
+    """The job did not finish within the given time."""
 
 
 class LostWorkerError(JobError):
-    """The worker, or its pool child, died while it ran the job."""
+    """The worker, or its pool child, died while running the job."""
 
 
 class TimeLimitError(JobError):

@@ -1,7 +1,7 @@
-"""Durations and sizes as people write them.
+"""Parse durations and sizes as people write them.
 
-Whatever the text, reading it takes time in proportion to its length, and ends with a number that everything
-here can calculate with, or with a `ValueError` of one line.
+Parsing any text takes time proportional to its length, and yields either a number that Postgres and Python
+can calculate with, or a one-line `ValueError`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def parse_size(value: str | int) -> int:
         how = "8G, 512M or a" if isinstance(value, str) else "'8G', '512M' or a whole"
         raise ValueError(f"{short(value)} is not a size: write {how} number of bytes")
     if count > LARGEST:
-        raise ValueError(f"{short(value)} is more than any computer has")
+        raise ValueError(f"{short(value)} is too large: no computer has as many bytes")
     return count
 
 

@@ -1,7 +1,7 @@
-"""Text of others, fit to be read: nothing in it steers a terminal, hides, or begins a line of its own.
+"""Make text from others safe to show: it cannot steer a terminal, hide anything, or start a line of its own.
 
-Names, parameters, errors, output and notes come from whoever may submit or run a job. All that the command
-line prints and all that a worker logs goes through here. JSON keeps such characters, as escapes.
+Names, parameters, errors, output and notes come from whoever may submit or run a job. Everything that the
+command line prints or a worker logs passes through here. JSON keeps such characters as escapes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _INSTEAD = "�"
 
 
 def readable(text: str) -> str:
-    """The text with its line breaks; controls, marks of direction and what has no width are replaced."""
+    """The text with its line breaks; control, text-direction and zero-width characters are replaced."""
     if text.isprintable():
         return text
     return "".join(map(_shown, text.replace("\r\n", "\n").expandtabs(4)))
@@ -28,14 +28,14 @@ def _shown(char: str) -> str:
 
 
 def line(text: object) -> str:
-    """The same in one line, with all its spaces."""
+    """The same in one line; spaces are kept."""
     return readable(str(text)).replace("\n", " ")
 
 
 def short(value: object, most: int = 60) -> str:
-    """A value as Python writes it, as one short line of a message."""
+    """A value's repr, shortened to one line for a message."""
     try:
-        # Its end is not shown: the rest of a long text need not be looked at.
+        # Only the beginning of a long text is shown, so only that is looked at.
         text = repr(value[: most + 1] if isinstance(value, str) else value)
     except Exception:  # a number of thousands of digits, or an object of the user's own
         text = f"<{type(value).__name__}>"
@@ -44,7 +44,7 @@ def short(value: object, most: int = 60) -> str:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON in which what `readable` replaces is an escape, so that it reads back as it was."""
+    """JSON in which the characters that `readable` would replace are escaped, so that no data is lost."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     if text.replace("\n", "").isprintable():
         return text
@@ -52,22 +52,22 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 class ReadableStream:
-    """A stream that gets readable text only; all else is as the stream has it.
+    """A stream to which only readable text is written; everything else is passed on to the stream behind it.
 
     Attributes:
-        behind: the stream itself, for those who style text that they have made readable.
+        behind: the stream itself, for writing styled text that has already been made readable.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self.behind = stream
 
     def write(self, text: str) -> int:
-        """Write what is readable of the text."""
+        """Write the text, made readable."""
         self.behind.write(readable(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write each."""
+        """Write each line, made readable."""
         for text in lines:
             self.write(text)
 
@@ -76,12 +76,12 @@ class ReadableStream:
 
 
 class ReadableRecords(logging.Filter):
-    """Makes a record's message one readable line; the lines of a traceback are indented."""
+    """Makes a record's message one readable line, and indents the lines of its traceback."""
 
     _formatter = logging.Formatter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep the record, changed."""
+        """Change the record and keep it."""
         record.msg, record.args = line(record.getMessage()), ()
         if record.exc_info and not record.exc_text:
             record.exc_text = self._formatter.formatException(record.exc_info)

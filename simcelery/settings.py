@@ -1,7 +1,7 @@
 """The settings: defaults < ``simcelery.toml`` (this folder or a parent) < ``SIMCELERY_*`` < flags.
 
-Owns every knob and its default. Anybody may call `get_settings`; only the composition root and the
-command line call `override`. Unset is unset: an empty environment variable never hides the file.
+Owns every setting and its default. Any module may call `get_settings`; only the composition root and the
+command line call `override`. An empty environment variable counts as unset, so it never hides the file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from simcelery.quantities import parse_duration, parse_size
 from simcelery.urls import check_postgres, check_redis
 
 FILE = "simcelery.toml"
-SETTINGS_FILE = "SIMCELERY_SETTINGS_FILE"  # names the file, instead of looking for it
+SETTINGS_FILE = "SIMCELERY_SETTINGS_FILE"  # path of the file; it is then not searched for
 SERVICES_FILE = "services.json"
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
@@ -66,34 +66,36 @@ class Settings(BaseSettings):
         default_factory=list, description="Modules that define workflows"
     )
     preload: bool = Field(
-        True, description="Import the workflows before the pool forks; false: in each pool child"
+        True, description="Import the workflows before the pool forks; false: in every pool child"
     )
-    default_queue: str = Field("default", description="Queue of a workflow that names none")
+    default_queue: str = Field("default", description="Queue of workflows that do not name one")
     workdir_root: Path | None = Field(None, description="Parent of the job folders; default: home/workdirs")
     remote_control: bool = Field(
-        True, description="Workers answer Celery's inspection and shutdown, and hear of cancels at once"
+        True, description="Workers answer Celery's inspect and shutdown, and learn of cancels at once"
     )
     plain_tasks: Annotated[list[str], NoDecode] = Field(
-        default_factory=list, description="Plain Celery tasks that workers run beside workflows"
+        default_factory=list, description="Plain Celery tasks that workers run besides workflows"
     )
-    workdir_mode: str = Field("700", description="Permissions of the job folders; for a group 2750")
+    workdir_mode: str = Field(
+        "700", description="Permissions of the job folders; 2750 to share them with a group"
+    )
     publish_window: int = Field(
-        2000, ge=1, description="Messages in Redis per queue, workflow and priority, at most"
+        2000, ge=1, description="Most messages in Redis per queue, workflow and priority"
     )
     max_payload: Size = Field(2**20, description="Largest parameters or result of one job")
-    lease: Duration = Field(20.0, description="A worker that does not renew for this long is lost")
+    lease: Duration = Field(20.0, description="A worker that has not renewed for this long counts as lost")
     renew_every: Duration = Field(5.0, description="How often a worker renews its lease")
-    tick_every: Duration = Field(1.0, description="How often scheduled jobs and lost messages are looked for")
-    shutdown_grace: Duration = Field(30.0, description="What running jobs get at a graceful shutdown")
-    kill_grace: Duration = Field(5.0, description="From the request to stop a job to its kill")
+    tick_every: Duration = Field(1.0, description="How often to look for scheduled jobs and lost messages")
+    shutdown_grace: Duration = Field(30.0, description="Time for running jobs to end in a graceful shutdown")
+    kill_grace: Duration = Field(5.0, description="Time between asking a job to stop and killing it")
     quarantine_after: int = Field(
-        5, ge=0, le=16, description="Quick failures in a row that make a worker suspect; 0: never"
+        5, ge=0, le=16, description="Quick failures in a row that put a worker in quarantine; 0: never"
     )
     retention: Duration | None = Field(
-        None, description="Finished jobs are pruned after this; default: never"
+        None, description="Time after which finished jobs are pruned; default: never"
     )
     prepared_statements: bool = Field(
-        False, description="Server-side prepared statements (not with PgBouncer)"
+        False, description="Use server-side prepared statements (not with PgBouncer)"
     )
 
     @field_validator("workflows", "plain_tasks", mode="before")
@@ -105,21 +107,21 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         if value and not str(value).isprintable():
-            raise ValueError("must be the path of a folder without line breaks, and of UTF-8 text")
-        # Workers and servers change their folder.
+            raise ValueError("must be a folder's path in UTF-8, without line breaks")
+        # Workers and servers change their working directory.
         return value and _expanded(value).absolute()
 
     @field_validator("workdir_mode")
     @classmethod
     def _permissions(cls, value: str) -> str:
         if not re.fullmatch(r"0?[0-7]?7[0-7]{2}", value):
-            raise ValueError("must be permissions that let the owner in, such as '700' or '2750'")
+            raise ValueError("must give the owner full access, such as '700' or '2750'")
         return value
 
     @model_validator(mode="after")
     def _renews_in_time(self) -> Settings:
         if self.renew_every >= self.lease:
-            raise ValueError(f"must be shorter than lease ({self.lease:g} s), and is {self.renew_every:g} s")
+            raise ValueError(f"must be shorter than lease ({self.lease:g} s), but is {self.renew_every:g} s")
         return self
 
     @field_validator("database_url")
@@ -145,7 +147,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags (given to the constructor by `get_settings`) and the environment; the file comes below."""
+        """Flags (passed to the constructor by `get_settings`), then the environment, then the file."""
         return (init_settings, env_settings, _FileSource(settings_cls))
 
     @property
@@ -155,7 +157,7 @@ class Settings(BaseSettings):
 
     @property
     def spool(self) -> Path:
-        """Where outcomes wait that could not reach the board."""
+        """Folder for outcomes that have not reached the board."""
         return self.home / "spool"
 
     @property
@@ -165,7 +167,7 @@ class Settings(BaseSettings):
 
     @property
     def mode_of_workdirs(self) -> int:
-        """Their permissions as a number."""
+        """Permissions of the job folders, as a number."""
         return int(self.workdir_mode, 8)
 
     def board_url(self) -> str:
@@ -189,7 +191,7 @@ class Settings(BaseSettings):
         try:
             url = str(json.loads(self.services_file.read_text())[name])
         except (OSError, ValueError, KeyError, TypeError):
-            # A process that has met the servers waits for them; their URLs survive a restart.
+            # A process that has used the servers before waits for them; their URLs survive a restart.
             if known := _met.get((self.home, name)):
                 return known
             raise ServicesNotRunningError(
@@ -207,11 +209,11 @@ class _FileSource(PydanticBaseSettingsSource):
     """The nearest ``simcelery.toml``."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Not used: `__call__` gives all values at once."""
+        """Unused, since `__call__` returns all values at once."""
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """The file's values. Relative paths are relative to the file."""
+        """The file's values. Relative paths are resolved against the file's folder."""
         path = find_settings_file()
         if path is None:
             return {}
@@ -229,7 +231,7 @@ class _FileSource(PydanticBaseSettingsSource):
 def _expanded(path: Path) -> Path:
     try:
         return path.expanduser()
-    except RuntimeError:  # ~somebody, who is not known here
+    except RuntimeError:  # ~name of an unknown user
         return path
 
 
@@ -241,7 +243,7 @@ def get_settings() -> Settings:
     """The settings of this process, read once.
 
     Raises:
-        SettingsError: a value is malformed, or a name is unknown.
+        SettingsError: a value is malformed, or a setting in the file is unknown.
     """
     try:
         return Settings(**_overrides)
@@ -250,7 +252,7 @@ def get_settings() -> Settings:
 
 
 def _first_error(error: ValidationError) -> str:
-    """One line. It never holds the value as such, which may be a secret."""
+    """The first error in one line. It never quotes the value, which may be a secret."""
     first = error.errors(include_input=False, include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else "renew_every"
     reason = " ".join(first["msg"].removeprefix("Value error, ").split())
@@ -270,7 +272,7 @@ def _first_error(error: ValidationError) -> str:
 
 
 def isolate(home: Path) -> None:
-    """Let this process, and what it starts, know nothing but defaults and this home."""
+    """Make this process, and those it starts, use nothing but the defaults and this home."""
     for name in [name for name in os.environ if name.startswith("SIMCELERY_")]:
         del os.environ[name]
     os.environ |= {"SIMCELERY_HOME": str(home), SETTINGS_FILE: os.devnull}
@@ -279,6 +281,6 @@ def isolate(home: Path) -> None:
 
 
 def override(values: Mapping[str, Any]) -> None:
-    """Let flags win over environment and file; an empty mapping re-reads the settings."""
+    """Let flags take precedence over environment and file; an empty mapping re-reads the settings."""
     _overrides.update({name: value for name, value in values.items() if value is not None})
     get_settings.cache_clear()

@@ -1,6 +1,6 @@
-"""URLs of the board and the broker: what is wrong with one is said when the settings are read.
+"""Check the URLs of board and broker as soon as the settings are read.
 
-No message holds a part of a URL that may belong to its password.
+No message quotes a part of a URL that may belong to its password.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _REDIS = re.compile(r"(?:redis|rediss|redis\+socket)://")
 _POSTGRES_PLACE = re.compile(r"(?:[^:/@]*(?::[^@]*)?@)?([^/?]*)")
 _DATABASE = re.compile(r"[0-9]{1,9}")
 _PORT = re.compile(r"[0-9]{1,5}")
-_ESCAPES = "in a password write @ as %40, / as %2F, : as %3A, # as %23, ? as %3F and % as %25"
+_ESCAPES = "in a password, write @ as %40, / as %2F, : as %3A, # as %23, ? as %3F and % as %25"
 
 
 def check_postgres(url: str) -> None:
-    """Refuse a URL that the driver would stumble over.
+    """Refuse a URL that the driver cannot handle.
 
     Raises:
         ValueError: one line says what is wrong.
@@ -36,7 +36,7 @@ def check_postgres(url: str) -> None:
 
 
 def check_redis(url: str) -> None:
-    """The same for Redis.
+    """Refuse a Redis URL that the client cannot handle.
 
     Raises:
         ValueError: one line says what is wrong.
@@ -47,17 +47,17 @@ def check_redis(url: str) -> None:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ValueError(f"is not a URL: {_ESCAPES}") from None
+        raise ValueError(f"is not a valid URL; {_ESCAPES}") from None
     if parts.scheme != "redis+socket":
         _check_place(parts.netloc.rpartition("@")[2])
         if parts.fragment or not re.fullmatch(r"/?|/[0-9]{1,9}", parts.path):
-            raise ValueError(f"must end with the number of a database, such as /0; {_ESCAPES}")
+            raise ValueError(f"must end with a database number, such as /0; {_ESCAPES}")
     _check_query(parts.query)
 
 
 def _check_printable(url: str) -> None:
     if not url.isprintable():
-        raise ValueError("holds a line break, or another character that cannot be printed")
+        raise ValueError("contains a line break or another unprintable character")
 
 
 def _check_place(place: str) -> None:
@@ -65,11 +65,13 @@ def _check_place(place: str) -> None:
     host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
     host = host if colon else place
     if "@" in host or (":" in host and not re.fullmatch(r"\[[0-9A-Fa-f:.]+(%\w+)?\]", host)):
-        raise ValueError(f"must hold one host and one port; {_ESCAPES}")
+        raise ValueError(f"must have one host and one port; {_ESCAPES}")
     try:
         host.encode("idna")
     except UnicodeError:
-        raise ValueError(f"must name a host: a part of the name is empty or too long; {_ESCAPES}") from None
+        raise ValueError(
+            f"has an invalid host: a part of its name is empty or too long; {_ESCAPES}"
+        ) from None
     if colon and not (_PORT.fullmatch(port) and 0 < int(port) < 2**16):
         raise ValueError(f"must have a port from 1 to 65535; {_ESCAPES}")
 
@@ -90,15 +92,17 @@ _NOT_TLS = ("virtual_host", "credential_provider")
 
 
 def _check_query(query: str) -> None:
-    """Refuse what would be misunderstood, most of all of TLS, or stumbled over when it is too late."""
+    """Refuse query parameters, mostly of TLS, that would be misread or would fail only later."""
     if "@" in query:  # what stands before it may be a password
-        raise ValueError(f"has an @ behind its ?: {_ESCAPES}")
+        raise ValueError(f"has an @ after its ?; {_ESCAPES}")
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _TLS and name not in _NOT_TLS:
-            raise ValueError(f"there is no {short(name)}; there are {', '.join((*_TLS, *_NOT_TLS))}")
+            raise ValueError(
+                f"has an unknown parameter {short(name)}; known are {', '.join((*_TLS, *_NOT_TLS))}"
+            )
         if name == "virtual_host" and not _DATABASE.fullmatch(value):
-            raise ValueError(f"virtual_host is the number of a database, such as 0, not {short(value)}")
+            raise ValueError(f"virtual_host must be a database number, such as 0, not {short(value)}")
         if value not in _TLS_WORDS.get(name, (value,)):
-            raise ValueError(f"{name} is one of {', '.join(_TLS_WORDS[name][:3])}, not {short(value)}")
+            raise ValueError(f"{name} must be one of {', '.join(_TLS_WORDS[name][:3])}, not {short(value)}")
         if name in _TLS_FILES and not os.path.exists(value):
-            raise ValueError(f"{name}: there is no {value}")
+            raise ValueError(f"{name}: there is no file or folder {value}")

@@ -1,4 +1,4 @@
-"""The physics of an equation of state: which strains to compute, how to fit, and what is an fcc crystal."""
+"""The physics of an equation of state: which strains to compute, how to fit, and how to recognise fcc."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simcelery.demo.results import EquationOfState, Point
 if TYPE_CHECKING:
     from ase import Atoms
 
-MIN_POINTS = 5  # four parameters are fitted, and a residual needs one more point
+MIN_POINTS = 5  # four parameters are fitted, and a residual needs one point more
 MAX_SPAN = 0.2  # beyond it no equation of state of this form holds
 
 
@@ -20,7 +20,7 @@ def strains(points: int, span: float) -> list[float]:
         raise ValueError(f"an equation of state needs at least {MIN_POINTS} points, not {points}")
     if not 0 < span <= MAX_SPAN:
         raise ValueError(f"the span of the strains must be above 0 and at most {MAX_SPAN}, not {span}")
-    # Divided last, so that the middle one is exactly 0.
+    # Divide last, so that the middle strain is exactly 0.
     return [span * (2 * i - points + 1) / (points - 1) for i in range(points)]
 
 

@@ -1,4 +1,4 @@
-"""Where the demo runs: on servers of its own, in a folder of its own. No other board is touched."""
+"""Where the demo runs: on its own servers, in its own folder. No other board is touched."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Place:
     """What the demo has started.
 
     Attributes:
-        look: what stands before a command that is to look at its board.
+        look: what to put before a command so that it uses the demo's board.
     """
 
     home: Path
@@ -37,9 +37,9 @@ class Place:
 
 @contextmanager
 def of_its_own(count: int, *, keep: bool) -> Iterator[Place]:
-    """Servers and `count` workers for the length of a block; this process's settings mean them from now on.
+    """Servers and `count` workers for the length of a block; this process's settings then point to them.
 
-    They and their folder stay if `keep` is set and the block succeeds.
+    They and their folder remain if `keep` is set and the block succeeds.
 
     Raises:
         ServiceError: a server does not start.
@@ -47,7 +47,7 @@ def of_its_own(count: int, *, keep: bool) -> Iterator[Place]:
     home = Path(tempfile.gettempdir()).absolute() / f"simcelery-demo-{secrets.token_hex(4)}"
     place = Place(home, _before_commands(home), [])
     isolate(home)
-    os.environ["SIMCELERY_SHUTDOWN_GRACE"] = "5s"  # nobody misses what its workers have not finished
+    os.environ["SIMCELERY_SHUTDOWN_GRACE"] = "5s"  # nobody needs what its workers have not finished
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     try:
@@ -63,7 +63,7 @@ def of_its_own(count: int, *, keep: bool) -> Iterator[Place]:
 
 
 def _before_commands(home: Path) -> str:
-    """Whatever is set where the user is must not lead to another board."""
+    """Settings in the user's environment must not lead to another board."""
     look = f"SIMCELERY_HOME={home}"
     if find_settings_file() is not None:
         look += f" {SETTINGS_FILE}={os.devnull}"
@@ -77,7 +77,7 @@ def _end(number: int, _: object) -> None:
 
 
 def _remove(place: Place) -> None:
-    """Nothing is left, however impatient somebody is."""
+    """Remove everything, ignoring further signals from an impatient user."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
         workers.stop(place.workers)

@@ -13,7 +13,7 @@ SOURCE = "C. Kittel, Introduction to Solid State Physics, 8th edition, Wiley, 20
 
 @dataclass(frozen=True)
 class Measured:
-    """What experiment says about an fcc metal.
+    """Measured values of an fcc metal.
 
     Attributes:
         a0: lattice constant of the cubic cell, Å.

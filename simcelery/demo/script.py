@@ -1,4 +1,4 @@
-"""The script of `simcelery demo`: jobs, and what becomes of the results."""
+"""The script of `simcelery demo`: submit the jobs, follow them and collect their results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOOK_EVERY = 0.2
 
 
 def require_extras() -> None:
-    """Refuse to start without what the demo needs.
+    """Refuse to start if packages that the demo needs are missing.
 
     Raises:
         UsageError: ASE or matplotlib is missing.
@@ -30,7 +30,7 @@ def require_extras() -> None:
     missing = [name for name in ("ase", "matplotlib") if find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"the demo needs {' and '.join(missing)}, not installed here: pip install 'simcelery[demo]'"
+            f"the demo needs {' and '.join(missing)}, not installed here: run pip install 'simcelery[demo]'"
         )
 
 
@@ -38,8 +38,8 @@ def submit(points: int = 9, span: float = 0.05) -> dict[str, Job]:
     """Submit the equations of state of the seven metals.
 
     Returns:
-        The job of the fit by metal. Each depends on `points` jobs of ``emt.strained``; all carry the tag
-        ``demo`` and the metal's symbol.
+        The fit's job for each metal. Each depends on `points` jobs of ``emt.strained``; all are tagged
+        ``demo`` and with the metal's symbol.
     """
     from simcelery.demo.workflows import submit_equation_of_state
 
@@ -55,11 +55,11 @@ def follow(
     report: Callable[[int], None],
     timeout: float,
 ) -> None:
-    """Wait until all jobs are finished; `report` is called with the number finished so far.
+    """Wait until all jobs have finished; `report` is called with the number finished so far.
 
     Raises:
-        ServiceError: all workers have ended before the jobs.
-        WaitTimeoutError: not within `timeout` seconds.
+        ServiceError: all workers ended before the jobs did.
+        WaitTimeoutError: the jobs did not finish within `timeout` seconds.
     """
     from simcelery.board import engine, reads
 
@@ -73,7 +73,7 @@ def follow(
         if all(worker.poll() is not None for worker in place.workers):
             raise ServiceError(f"the workers have ended: {_last_line(log_of(place.home, 1))}")
         if time.monotonic() > deadline:
-            raise WaitTimeoutError(f"{len(ids) - finished} jobs are not finished after {timeout:g} s")
+            raise WaitTimeoutError(f"{len(ids) - finished} jobs have not finished after {timeout:g} s")
         time.sleep(_LOOK_EVERY)
 
 
@@ -86,13 +86,13 @@ def collect(jobs: Mapping[str, Job], timeout: float | None = None) -> dict[str, 
     """Wait for the fits, at most `timeout` seconds for each, and return them by metal.
 
     Raises:
-        JobError: a job did not succeed, or not in time.
+        JobError: a job did not succeed, or did not finish in time.
     """
     return {metal: job.result(timeout=timeout) for metal, job in jobs.items()}
 
 
 def all_ids(fits: Mapping[str, Job]) -> list[int]:
-    """The ids of the fits and of the jobs that they wait for."""
+    """The ids of the fits and of the jobs that they depend on."""
     from simcelery.board import dependencies, engine
 
     with engine.begin() as connection:

@@ -1,6 +1,6 @@
-"""The type `Structure`: what the EMT workflows accept as a structure, read where the job is submitted.
+"""The type `Structure`: what the EMT workflows accept as a structure. It is read where the job is submitted.
 
-The file's content, not its path, goes on the board, so a worker on another machine never needs the file.
+The board gets the content of the file, not its path, so that a worker on another machine does not need it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EMT_ELEMENTS = (*FCC_METALS, "H", "C", "N", "O")
 
 @dataclass(frozen=True)
 class Geometry:
-    """A structure as plain numbers: what a result holds and `Structure` accepts again.
+    """A structure as plain numbers: part of results, and accepted as a `Structure` again.
 
     Attributes:
         symbols: element of each atom, length n.
@@ -51,20 +51,20 @@ class Geometry:
 
 
 def read_structure(given: Any) -> Atoms:
-    """Atoms from whatever a person, or another workflow, hands over as a structure.
+    """Atoms from whatever a person or another workflow gives as a structure.
 
     Parameters:
         given: one of
 
-            - a path to a CIF, POSCAR/CONTCAR, xyz or any other file that `ase.io.read` reads; of several
-              images the last is taken;
+            - a path to a CIF, POSCAR/CONTCAR, xyz or any other file that `ase.io.read` can read; of several
+              images the last is used;
             - the symbol of an fcc metal that EMT knows (Al Ni Cu Pd Ag Pt Au): its primitive cell at the
-              measured lattice constant. A file of that name is meant by ``./Cu``;
+              measured lattice constant. For a file of that name, write ``./Cu``;
             - `ase.Atoms` or its dictionary, a `Geometry`, or a result with one as ``structure``, such as
               that of ``emt.relax``.
 
     Returns:
-        Atoms with elements, positions, cell, periodicity and constraints. Everything else is left behind:
+        Atoms with elements, positions, cell, periodicity and constraints. Everything else is dropped:
         EMT does not use it, and equal structures should look equal on the board.
 
     Raises:
@@ -105,12 +105,12 @@ def _from_name(name: str) -> Atoms:
         raise ValueError("the name of the structure file is empty")
     path = Path(name).expanduser()
     if path.is_dir():
-        raise ValueError(f"{name} is a folder; give the structure file in it")
+        raise ValueError(f"{name} is a folder; give a structure file in it")
     if path.is_file():
         return _from_file(path)
     if name in chemical_symbols:
         raise ValueError(_no_parameters([name]))
-    raise ValueError(f"no file {name} here, and not an fcc metal that EMT knows: {' '.join(FCC_METALS)}")
+    raise ValueError(f"{name} is neither a file nor an fcc metal that EMT knows ({' '.join(FCC_METALS)})")
 
 
 def _from_file(path: Path) -> Atoms:
@@ -122,13 +122,13 @@ def _from_file(path: Path) -> Atoms:
     except Exception as error:  # every reader of ASE fails in its own way
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"could not read {path} as a structure{f' ({reason})' if reason else ''}; expected CIF, POSCAR, "
-            "xyz or another format of ASE"
+            f"could not read {path} as a structure{f' ({reason})' if reason else ''}; use CIF, POSCAR, "
+            "xyz or another format that ASE reads"
         ) from error
     assert isinstance(atoms, Atoms)
     occupancies = atoms.info.get("occupancy") or {}
     if any(sum(site.values()) < 1 or len(site) > 1 for site in occupancies.values()):
-        raise ValueError(f"{path} has partly occupied sites; give an ordered structure")
+        raise ValueError(f"{path} has partially occupied sites; give an ordered structure")
     return atoms
 
 

@@ -1,4 +1,4 @@
-"""Computed against measured: the rows of the demo's final table, which the command line renders."""
+"""Computed and measured values: the rows of the demo's final table, which the command line renders."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Row:
     Attributes:
         metal: its symbol.
         a0, a0_measured: lattice constant, Å.
-        a0_deviation: of computed from measured, percent.
+        a0_deviation: of the computed from the measured value, percent.
         bulk_modulus, bulk_modulus_measured: GPa.
-        bulk_modulus_deviation: of computed from measured, percent.
+        bulk_modulus_deviation: likewise, percent.
     """
 
     metal: str

@@ -1,4 +1,4 @@
-"""The workers of the demo: real ones, as a user starts them, in processes of their own."""
+"""The demo's workers: real ones, started the way a user starts them, as separate processes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-_LONGEST_WAIT = 20.0  # seconds that a worker is given to end
+_LONGEST_WAIT = 20.0  # seconds that a worker has to exit
 
 
 def start(count: int, home: Path, into: list[subprocess.Popen[bytes]]) -> None:
-    """Start `count` workers with one slot each, in sessions of their own, and add each to a list."""
+    """Start `count` workers with one slot each, in sessions of their own, and append each to `into`."""
     for number in range(1, count + 1):
         into.append(_start_one(f"demo{number}@%h", log_of(home, number)))
 
 
 def log_of(home: Path, number: int) -> Path:
-    """What a worker writes."""
+    """The log file of a worker."""
     return home / f"worker{number}.log"
 
 
@@ -32,7 +32,7 @@ def _start_one(nodename: str, log: Path) -> subprocess.Popen[bytes]:
 
 
 def stop(workers: list[subprocess.Popen[bytes]]) -> None:
-    """Ask them to end, and end those that do not."""
+    """Ask the workers to exit, and kill those that do not."""
     for worker in workers:
         worker.terminate()
     for worker in workers:

@@ -2,7 +2,7 @@
 
 EMT is a semi-empirical potential, fast enough that a whole demonstration takes seconds: K. W. Jacobsen,
 P. Stoltze and J. K. Nørskov, Surf. Sci. 366, 394 (1996), as implemented in `ase.calculators.emt`. It is
-meant for Al, Ni, Cu, Pd, Ag, Pt, Au and their alloys; its H, C, N and O are only for fun.
+meant for Al, Ni, Cu, Pd, Ag, Pt, Au and their alloys; its parameters for H, C, N and O are only for fun.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def relax(
 ) -> Relaxation:
     """Relax the positions of a structure and, by default, its cell, to the minimum of energy.
 
-    BFGS, with the cell as in `ase.filters.FrechetCellFilter`. Running out of steps is no error: the result
-    says ``converged=False`` and holds the last structure, which may be submitted again.
+    Uses BFGS, for the cell with `ase.filters.FrechetCellFilter`. Running out of steps is no error: the result
+    then says ``converged=False`` and holds the last structure, which may be submitted again.
 
     Parameters:
         structure: a structure file, an fcc metal such as ``"Cu"``, or `ase.Atoms`.
-        fmax: largest force allowed at the end, eV/Å; with `relax_cell` also on the cell's own degrees of
-            freedom. Above 0.
-        steps: most optimisation steps.
+        fmax: largest force allowed at the end, eV/Å, with `relax_cell` also on the cell's degrees of
+            freedom; above 0.
+        steps: maximum number of optimisation steps.
         relax_cell: also relax the cell; needs a structure that is periodic in three dimensions.
 
     Raises:
@@ -125,7 +125,7 @@ def fit_eos(points: list[Point], structure: Structure) -> EquationOfState:
 
     Parameters:
         points: at least 5 results of ``emt.strained``, in any order.
-        structure: the structure they were computed for; it tells whether there is an fcc lattice constant.
+        structure: the structure they were computed for; only an fcc crystal gets a lattice constant.
 
     Raises:
         ValueError: too few points, or no minimum of energy within their volumes.
@@ -139,9 +139,9 @@ def eos(
 ) -> EquationOfState | SubmittedEquationOfState:
     """Equation of state of a crystal: volume, energy and bulk modulus at equilibrium.
 
-    As a job it submits one ``emt.strained`` job per volume and the ``emt.fit_eos`` job that depends on
-    them, and returns their ids at once: a job that waited for jobs would hold a slot that they may need.
-    An attempt that is repeated finds the jobs that the first one submitted. A plain call computes all here.
+    As a job, it submits one ``emt.strained`` job per volume and an ``emt.fit_eos`` job that depends on
+    them, and returns their ids at once: if it waited for them, it would hold a slot that they may need.
+    A further attempt reuses the jobs that the first one submitted. A plain call computes everything itself.
 
     Parameters:
         structure: a crystal: a structure file, an fcc metal such as ``"Cu"``, or `ase.Atoms`.
@@ -166,7 +166,7 @@ def eos(
 def submit_equation_of_state(
     structure: Any, points: int = 9, span: float = 0.05, tags: Iterable[str] = ()
 ) -> Job:
-    """Submit an equation of state: one ``emt.strained`` job per volume and the fit that depends on them.
+    """Submit an equation of state: one ``emt.strained`` job per volume, and a fit that depends on them.
 
     Parameters:
         structure: a crystal: a structure file, an fcc metal such as ``"Cu"``, or `ase.Atoms`.
@@ -179,7 +179,7 @@ def submit_equation_of_state(
 
     Raises:
         ValueError: the structure cannot be read, is no crystal, EMT has no parameters for it, or `points`
-            or `span` are out of range. Nothing has been submitted then.
+            or `span` is out of range. Nothing has been submitted then.
     """
     return _submit(read_structure(structure), points, span, tags, dedupe=False)[1]
 

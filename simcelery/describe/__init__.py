@@ -1,5 +1,5 @@
-"""A job, its story, the reasons why it does not run, a workflow, the checks: as plain data and in words.
+"""Describe jobs, why they are not running, workflows and ``doctor``'s checks, as plain data and in words.
 
-The command line renders it, and whatever else shows jobs to people may. Nothing here parses, renders or
-speaks SQL: what the board says is read through its queries.
+The command line renders these descriptions, and anything else that shows jobs to people may do so. Nothing
+here parses, renders or contains SQL; the board is read through its own queries.
 """

@@ -1,4 +1,4 @@
-"""An attempt in words: what came too late, and how a job ended that was to be cancelled."""
+"""An attempt in words: an outcome that came too late, and how a job ended after a cancel request."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from simcelery.board.states import State
 
 _BEFORE = {
-    "cancelled": "had been cancelled before",
-    "succeeded": "had succeeded before",
-    "failed": "had failed before",
-    "upstream_failed": "had failed upstream before",
+    "cancelled": "was already cancelled",
+    "succeeded": "had already succeeded",
+    "failed": "had already failed",
+    "upstream_failed": "was already upstream_failed",
 }
 
 
 def what_became(state: State, attempt: dict[str, Any], *, at_once: bool, asked: bool) -> str:
-    """How a job ended that was to be cancelled.
+    """How a job ended after a cancel request.
 
     Parameters:
-        attempt: its last one; empty: it never ran.
-        at_once: it was cancelled while it waited.
-        asked: it was running, and its worker was told.
+        attempt: its last attempt; empty if it never ran.
+        at_once: whether it was cancelled while waiting.
+        asked: whether it was running, so that its worker was asked to stop it.
     """
     error = ": ".join(filter(None, (attempt.get("error_type"), attempt.get("error_message"))))
     if at_once:
-        return "cancelled while it waited"
+        return "cancelled while waiting"
     if not asked:
         return _BEFORE.get(str(state), f"is {state} again")
     if not state.is_terminal:
@@ -40,10 +40,10 @@ def what_became(state: State, attempt: dict[str, Any], *, at_once: bool, asked: 
 
 
 def late(attempt: dict[str, Any]) -> str:
-    """What the worker of an attempt reported after the attempt had been given up."""
+    """What an attempt's worker reported after the attempt had been given up."""
     told = attempt["late_outcome"]
     if before := told.get("accepted_after"):
-        return f"{attempt['outcome']}; it had been {before}, and no newer claim was made: accepted"
+        return f"{attempt['outcome']}; accepted although it had been {before}, since no newer claim was made"
     error = ": ".join(filter(None, (told.get("error_type"), told.get("error_message"))))
     said = f"{told.get('outcome')}" + (f" ({one_line(error)})" if error else "")
     with suppress(TypeError, ValueError):

@@ -11,7 +11,7 @@ from simcelery.readable import json_text
 if TYPE_CHECKING:
     from simcelery.board.reads.jobs import JobRow
 
-# These come first, in every job, on every version: scripts rely on them.
+# Scripts rely on these: they come first, in every job, in every version.
 KEYS = (
     "id",
     "task_id",
@@ -48,7 +48,7 @@ MORE_KEYS = (
 
 
 def as_json(job: JobRow, **more: Any) -> dict[str, Any]:
-    """A job for ``--output json``; `more` keys come last."""
+    """A job for ``--output json``; the keys in `more` come last."""
     found = {name: jsonable(getattr(job, name)) for name in (*KEYS, *MORE_KEYS)}
     found["parameters"] = {name: plain(value) for name, value in job.parameters.items()}
     found["result"], found["progress"] = plain(job.result), plain(job.progress)
@@ -56,19 +56,19 @@ def as_json(job: JobRow, **more: Any) -> dict[str, Any]:
 
 
 def text_of(value: Any, most: int | None = 60) -> str:
-    """A plain value in a table's cell: text as it is, everything else as JSON; None: however long it is."""
+    """A plain value for a table cell: text as it is, anything else as JSON; `most` None: not shortened."""
     text = value if isinstance(value, str) else json_text(value)
     return one_line(text) if most is None else shorten(text, most)
 
 
 def summary(parameters: dict[str, Any], most: int = 60) -> str:
-    """``a=1, structure=NaCl.cif`` of stored parameters; those that are null say nothing."""
+    """Stored parameters as ``a=1, structure=NaCl.cif``, without those that are null."""
     given = {name: plain(value) for name, value in parameters.items() if value is not None}
     return shorten(", ".join(f"{name}={text_of(value, 40)}" for name, value in given.items()), most)
 
 
 def in_brief(job: JobRow) -> str:
-    """What there is to say of a job in a few words: its error, its result, its progress, its wait."""
+    """A job in a few words: its error, its result, its progress, or what it waits for."""
     if job.error:
         return shorten(job.error, _MOST_OF_AN_ERROR)
     if job.result is not None:

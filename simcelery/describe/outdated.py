@@ -1,4 +1,4 @@
-"""Workers that run other files than those who submit, in sentences."""
+"""Workers that run files other than those the jobs were submitted with, in sentences."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ def _names(one: Differing) -> str:
 
 def _runs(one: Differing) -> str:
     if one.how == "changed":
-        return f"an older {one.file}: it, or what it imports, has changed on disk since then"
-    theirs = f"the one that {one.submitted_by} submitted with last" if one.submitted_by else "the one here"
-    return f"{'an older' if one.how == 'older' else 'another'} {one.file} (or what it imports) than {theirs}"
+        return f"an older {one.file}: that file, or one it imports, has changed on disk since then"
+    theirs = f"the one last used by {one.submitted_by} to submit" if one.submitted_by else "the one here"
+    how = "an older" if one.how == "older" else "a different"
+    return f"{how} {one.file} (or a file it imports) than {theirs}"
 
 
 def _advice(one: Differing) -> str:
     them = "it" if len(one.workers) == 1 else "them"
     if one.how == "changed":
-        return f"restart {them}: a worker loads its files once, when it starts"
-    return f"give all nodes the same files, and restart {them}: a worker loads its files once, when it starts"
+        return f"restart {them}, since a worker loads its files only when it starts"
+    return (
+        f"copy the same files to all nodes and restart {them}: a worker loads its files only when it starts"
+    )

@@ -1,4 +1,4 @@
-"""Values as plain JSON: those of the board's rows, and those that it stores with a tag."""
+"""Convert values to plain JSON: those of the board's rows, and those stored with a ``$`` tag."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 # As repr writes a float.
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
-# Tags that say nothing that JSON has not.
+# Tags whose value is plain JSON already.
 _SAID_BY_ONE = {
     f"${name}" for name in ("tuple", "set", "frozenset", "deque", "range", "bytearray", "path")
 } | {
@@ -35,10 +35,10 @@ def jsonable(value: Any) -> Any:
 
 
 def plain(stored: Any) -> Any:
-    """What the board stores, without its ``$`` tags where JSON has anything like it.
+    """A stored value without its ``$`` tags, as far as JSON has an equivalent.
 
-    A NaN is the literal ``NaN``, an array nested lists, a complex number ``[re, im]``, bytes base64 text.
-    numpy is not needed for this. What has a tag and cannot be read stays as it is stored.
+    NaN becomes the literal ``NaN``, an array nested lists, a complex number ``[re, im]``, bytes base64 text.
+    Needs no numpy. A tagged value that cannot be read stays as stored.
     """
     if isinstance(stored, list):
         return [plain(item) for item in stored]

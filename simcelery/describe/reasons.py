@@ -1,4 +1,4 @@
-"""Why a job does not run, or not yet, in sentences: from what the board says, without asking it."""
+"""Why a job is not running, in sentences: made from a story that has been read; the board is not asked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reason:
-    """One of the reasons: a word for scripts, a sentence, and what to do if anything can be done."""
+    """One reason: a code for scripts, a sentence, and advice if anything can be done."""
 
     code: str
     text: str
@@ -24,7 +24,7 @@ class Reason:
 
 
 def reasons(story: Story) -> Iterator[Reason]:
-    """All that keeps it from running, or where it runs, or how it ended."""
+    """Everything that keeps the job from running, or where it is running, or how it ended."""
     match str(story.job.state):
         case "blocked":
             yield from _blocked(story)
@@ -40,7 +40,7 @@ def reasons(story: Story) -> Iterator[Reason]:
 
 
 def _outdated(story: Story) -> Iterator[Reason]:
-    """Live workers that may run it, or have run it, with other files than those of its submitter."""
+    """Live workers that may run it, or ran it, with files other than those it was submitted with."""
     from simcelery.board.sources import differing
     from simcelery.describe.outdated import in_sentences
 
@@ -57,7 +57,7 @@ def _blocked(story: Story) -> Iterator[Reason]:
     if failed:
         yield Reason(
             "parent_failed",
-            f"{named(failed)} did not succeed, so that this one fails too (upstream_failed) in a moment",
+            f"{named(failed)} did not succeed, so this job will become upstream_failed in a moment",
             f"simcelery retry {compact(failed)}",
         )
     elif open_:
@@ -68,13 +68,15 @@ def _blocked(story: Story) -> Iterator[Reason]:
             f"simcelery explain {open_[0]}",
         )
     else:
-        yield Reason("settle", "all its parents have succeeded: settle, an act of recovery, sends it on")
+        yield Reason(
+            "settle", "all its parents have succeeded; settle, an act of recovery, will make it pending"
+        )
     if failed or not open_:
-        yield from _nobody_recovers(story, "settles it")
+        yield from _nobody_recovers(story, "settle it")
 
 
 def _parents(story: Story) -> tuple[list[int], list[int]]:
-    """Those that are not finished, and those that did not succeed."""
+    """The parents that have not finished, and those that did not succeed."""
     over = ("failed", "cancelled", "upstream_failed")
     failed = [number for number, state in story.parents.items() if state in over]
     return [n for n, state in story.parents.items() if state not in (*over, "succeeded")], failed
@@ -83,23 +85,24 @@ def _parents(story: Story) -> tuple[list[int], list[int]]:
 def _scheduled(story: Story) -> Iterator[Reason]:
     job = story.job
     if job.attempt and job.error:
-        yield Reason("backoff", f"attempt {job.attempt} failed ({job.error}); the next one is waited for")
+        yield Reason("backoff", f"attempt {job.attempt} failed ({job.error}); it waits for the next attempt")
     if job.run_at is not None and job.run_at > story.now:
         at = f"{job.run_at.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-        yield Reason("run_at", f"it runs {ago(job.run_at, story.now)}, not before {at}")
+        yield Reason("run_at", f"it will run {ago(job.run_at, story.now)}, not before {at}")
         return
     yield Reason(
-        "stage", f"its time came {ago(job.run_at, story.now)}: stage, an act of recovery, sends it on"
+        "stage",
+        f"its time came {ago(job.run_at, story.now)}; stage, an act of recovery, will make it pending",
     )
-    yield from _nobody_recovers(story, "stages it")
+    yield from _nobody_recovers(story, "stage it")
 
 
 def _nobody_recovers(story: Story, does: str) -> Iterator[Reason]:
     if not story.workers:
         yield Reason(
             "no_worker",
-            f"no worker lives that {does}",
-            "celery -A simcelery worker, or simcelery recover",
+            f"no live worker is left to {does}",
+            "start one with 'celery -A simcelery worker', or run 'simcelery recover'",
         )
 
 
@@ -114,24 +117,27 @@ def _pending(story: Story) -> Iterator[Reason]:
     if story.last:
         cause = f" ({story.last['cause']})" if story.last["cause"] else ""
         yield Reason(
-            "again", f"attempt {story.last['attempt']} was {story.last['outcome']}{cause}; it runs again"
+            "again",
+            f"attempt {story.last['attempt']} was {story.last['outcome']}{cause}; the job will run again",
         )
     if why == "queue":
-        lives = f"{many(len(story.workers), 'worker')} live{'' if len(story.workers) > 1 else 's'}, but none"
-        who = lives if story.workers else "no worker lives that"
-        yield Reason("no_worker", f"{who} consumes its queue {job.queue!r}", start)
+        count = len(story.workers)
+        others = f" (there {'is' if count == 1 else 'are'} {many(count, 'live worker')})" if count else ""
+        yield Reason(
+            "no_worker", f"no live worker serves its queue {job.queue!r}{others}", f"start one with '{start}'"
+        )
     elif why == "workflow":
         yield Reason(
             "unknown_workflow",
-            f"{_names(consumers)} consume{_s(consumers)} its queue {job.queue!r}, "
+            f"{_names(consumers)} serve{_s(consumers)} its queue {job.queue!r}, "
             f"but {'does' if len(consumers) == 1 else 'do'} not know its workflow {job.workflow}",
-            f"start a worker that has the workflow's module: {start}",
+            f"start one that has the workflow's module with '{start}'",
         )
     elif why == "quarantine":
         yield Reason(
             "quarantine",
-            f"all that know its workflow are in quarantine: {_names(knowing)}",
-            "find out what is missing there (simcelery workers), then restart them",
+            f"all workers that know its workflow are in quarantine: {_names(knowing)}",
+            "find out what is wrong there (simcelery workers), then restart them",
         )
     else:
         yield from _queued(story, [worker for worker in knowing if not worker["quarantined_at"]])
@@ -141,26 +147,26 @@ def _pending(story: Story) -> Iterator[Reason]:
 
 
 def _queued(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:
-    """Somebody can run it: it is a matter of time."""
+    """Live workers can run it: it is a matter of time."""
     job = story.job
     slots, busy = sum(w["concurrency"] for w in able), sum(len(w["running"]) for w in able)
     if story.before:
-        yield Reason(
-            "queue",
-            f"{many(story.before)} of its workflow and queue {job.queue!r} come{_one_s(story.before)} first",
-        )
+        ahead = f"{many(story.before)} of the same workflow and queue {job.queue!r}"
+        yield Reason("queue", f"{ahead} come{_one_s(story.before)} first")
     if busy >= slots:
-        yield Reason("busy", f"all {many(slots, 'slot')} of {_names(able)} are taken")
+        what = "the only slot" if slots == 1 else f"all {many(slots, 'slot')}"
+        yield Reason("busy", f"{what} of {_names(able)} {'is' if slots == 1 else 'are'} busy")
     elif job.published_at is None:
         yield Reason(
-            "unpublished", "its message has not been sent yet: workers feed the queue piece by piece"
+            "unpublished",
+            "its message has not been sent yet: workers send messages only up to publish_window at a time",
         )
     else:
         sent = ago(job.published_at, story.now)
         yield Reason(
             "published",
             f"its message was sent {sent}; {_names(able)} ha{'s' if len(able) == 1 else 've'} a free slot; "
-            "a lost message is sent again by itself",
+            "if the message was lost, it will be sent again automatically",
         )
 
 
@@ -175,22 +181,23 @@ def _running(story: Story) -> Iterator[Reason]:
     )
     if job.cancel_requested_at is not None:
         asked = ago(job.cancel_requested_at, story.now)
-        yield Reason("cancel", f"its cancel was requested {asked}, and waits for the worker to end it")
+        yield Reason("cancel", f"a cancel was requested {asked}; its worker has yet to end it")
     if worker is None or worker["lease_expires_at"] > story.now:
         return
-    ended = f"{worker['nodename']} has ended" if worker["ended_at"] else "its worker's lease has ended"
-    yield Reason("lease", f"{ended}, {ago(worker['lease_expires_at'], story.now)}: {_rescue(story, worker)}")
-    yield from _nobody_recovers(story, "rescues it")
+    ended = f"{worker['nodename']} ended" if worker["ended_at"] else "its worker's lease expired"
+    yield Reason("lease", f"{ended} {ago(worker['lease_expires_at'], story.now)}: {_rescue(story, worker)}")
+    yield from _nobody_recovers(story, "rescue it")
 
 
 def _rescue(story: Story, worker: dict[str, Any]) -> str:
     left = rescued_in(story, worker)
     outcome = "cancelled" if story.job.cancel_requested_at else "rescued"
-    return f"it will be {outcome} in about {duration(left)}" if left > 0 else f"it is {outcome} in a moment"
+    when = f"in about {duration(left)}" if left > 0 else "in a moment"
+    return f"the job will be {outcome} {when}"
 
 
 def rescued_in(story: Story, worker: dict[str, Any]) -> float:
-    """Seconds until the job's worker is taken for lost; at most 0: it is due."""
+    """Seconds until the job may be rescued; 0 or less if it already may be."""
     from simcelery.board import patience
 
     due = patience.over_at(worker["lease_expires_at"], story.job.started_at, story.started_at, story.lease)
@@ -209,9 +216,9 @@ def _over(story: Story, state: str) -> Iterator[Reason]:
         said = f": {story.last['error_message']}" if story.last and story.last["error_message"] else ""
         yield Reason("cancelled", f"it was cancelled {when}{said}", f"simcelery retry {job.id}")
     else:
-        said = job.error_message or "a job that it waited for did not succeed"
+        said = job.error_message or "a job that it depends on did not succeed"
         advice = f"simcelery retry {job.id} --with-parents"
-        yield Reason("upstream_failed", f"it did not run, since {when} {said}", advice)
+        yield Reason("upstream_failed", f"it was given up {when} without running: {said}", advice)
 
 
 def _names(workers: list[dict[str, Any]], most: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""A job's story: what the board says of it, and of all that bears on it."""
+"""A job's story: what the board says about it, and about everything that affects it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Story:
-    """A job and what bears on it.
+    """A job and what affects it.
 
     Attributes:
-        now, started_at: Postgres' clock, and when it was started.
-        lease: the setting, seconds.
-        workers: the live ones, as `reads.workers` shows them.
-        worker: the last that claimed it.
-        parents: their ids and states.
+        now, started_at: the time by Postgres's clock, and when Postgres was started.
+        lease: the setting, in seconds.
+        workers: the live workers, as `reads.workers` returns them.
+        worker: the worker that last claimed the job.
+        parents: states of the job's parents, by id.
         before: how many pending jobs of its queue come before it.
-        last: its last ended attempt.
+        last: its last attempt that has ended.
         submitted: the source that its workflow was last submitted with.
     """
 
@@ -41,7 +41,7 @@ class Story:
 
 
 def read(number: int) -> Story:
-    """What the board says of a job and of all that bears on it.
+    """Read a job's story from the board.
 
     Raises:
         JobNotFoundError: it is not on the board.

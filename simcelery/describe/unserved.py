@@ -1,4 +1,4 @@
-"""What is pending and no live worker starts, in sentences: for ``wait`` and ``doctor``."""
+"""Pending jobs that no live worker can start, in sentences: for ``wait``, ``watch`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def in_sentences(found: Sequence[Unserved]) -> list[tuple[str, str]]:
-    """What no live worker starts, and what to do: a pair for each queue or workflow."""
+    """Which pending jobs no live worker can start, and what to do: a pair for each queue or workflow."""
     queues: Counter[str] = Counter()
     for one in found:
         if one.why == "queue":
@@ -22,16 +22,16 @@ def in_sentences(found: Sequence[Unserved]) -> list[tuple[str, str]]:
     said = [
         (
             f"no live worker serves queue {queue!r} ({many(count, 'pending job')})",
-            f"celery -A simcelery worker -Q {quote(queue)}",
+            f"start one with 'celery -A simcelery worker -Q {quote(queue)}'",
         )
         for queue, count in queues.items()
     ]
     for one in found:
         about = f"{one.workflow} ({many(one.count, 'pending job')} in queue {one.queue!r})"
         if one.why == "workflow":
-            advice = f"start one that has its module: celery -A simcelery worker -Q {quote(one.queue)}"
+            advice = f"start one that has its module with 'celery -A simcelery worker -Q {quote(one.queue)}'"
             said.append((f"no live worker of its queue knows the workflow {about}", advice))
         elif one.why == "quarantine":
-            advice = "see 'simcelery workers', repair what is missing there, and restart them"
+            advice = "see 'simcelery workers', fix what is wrong there, then restart them"
             said.append((f"all workers that know the workflow {about} are in quarantine", advice))
     return said

@@ -84,8 +84,8 @@ def many(count: int, noun: str = "job") -> str:
 
 
 def compact(ids: Iterable[int], most: int = 12) -> str:
-    """Ids as a selector: ``1-5,8``; shortened after `most` parts."""
-    # A million ids as they were recorded need no copy to be sorted in.
+    """Ids as a selector, ``1-5,8``; cut off after `most` parts."""
+    # Usually sorted already, and a million ids should not be copied.
     ascending = isinstance(ids, Sequence) and all(a < b for a, b in pairwise(ids))
     parts: list[list[int]] = []
     for number in ids if ascending else sorted(set(ids)):
@@ -105,7 +105,7 @@ def named(ids: Sequence[int], most: int = 12) -> str:
 
 
 def one_line(text: object) -> str:
-    """Text without line breaks and control characters: a job's error must not steer the terminal."""
+    """Text without line breaks and control characters, so that a job's error cannot steer the terminal."""
     return " ".join(line(text).split())
 
 

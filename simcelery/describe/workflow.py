@@ -1,4 +1,4 @@
-"""A workflow as JSON, and its parameters as a signature says them."""
+"""A workflow as JSON, and its parameters as they are declared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def as_json(name: str, here: Definition | None, on_board: Entry | None) -> dict[str, Any]:
-    """One workflow as JSON; what is found here wins.
+    """One workflow as JSON; what is found here takes precedence over the board.
 
     Raises:
         UnknownWorkflowError: it is neither here nor on the board.

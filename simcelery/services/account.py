@@ -1,4 +1,4 @@
-"""Who runs the servers: the caller, or, when the caller is root, an unprivileged account.
+"""The account that runs the servers: the caller, or, if the caller is root, an unprivileged account.
 
 Postgres refuses to run as root, and Valkey has no need to.
 """
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from simcelery.errors import ServiceError
 
-# An account made for us, the usual ones for Postgres, and the one that every system has. initdb needs an
-# entry in the password database, so a bare number will not do.
+# An account made for simcelery, the usual ones for Postgres, and one that every system has. initdb needs an
+# entry in the password database, so a bare user id will not do.
 _CANDIDATES = ("simcelery", "postgres", "_postgres", "nobody")
 
 
 @dataclass(frozen=True)
 class Account:
-    """A user of the system."""
+    """A user account of the system."""
 
     name: str
     uid: int
@@ -27,10 +27,10 @@ class Account:
 
 
 def server_account(*owned: Path) -> Account | None:
-    """The account for the servers, or None for an ordinary caller, who runs them as himself.
+    """The account for the servers, or None for an ordinary caller, who runs them as themselves.
 
-    Root continues as the user who owns one of the folders `owned` (the first that exists and is not
-    root's), so that data made by an ordinary user stays his.
+    For root it is the owner of the first folder in `owned` that exists and is not root's, so that data
+    created by an ordinary user continues to belong to them.
 
     Raises:
         ServiceError: the system has no account but root.
@@ -51,7 +51,7 @@ def server_account(*owned: Path) -> Account | None:
             continue
         if entry.pw_uid > 0:
             return Account(name, entry.pw_uid, entry.pw_gid)
-    raise ServiceError("Postgres does not run as root and there is no user 'nobody': add a user 'simcelery'")
+    raise ServiceError("Postgres does not run as root, and there is no user 'nobody': add a user 'simcelery'")
 
 
 def _name(uid: int) -> str:

@@ -32,7 +32,7 @@ LONGEST_WAIT_FOR_PORT = 2.0
 
 @dataclass(frozen=True)
 class Services:
-    """The running servers. `started` names those that this call to `up` started."""
+    """The running servers. `started` holds the names of those that this call to `up` started."""
 
     database_url: str
     broker_url: str
@@ -41,7 +41,7 @@ class Services:
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """One server: ``postgres`` or ``valkey``. `port` is the last one if it does not run."""
+    """One server: ``postgres`` or ``valkey``. If it is not running, `port` is its last one."""
 
     name: str
     running: bool
@@ -53,7 +53,7 @@ class ServerStatus:
 
 
 def up(settings: Settings) -> Services:
-    """Start what does not run, find what does, and write the URLs for `Settings` to read.
+    """Start the servers that are not running, find those that are, and write the URLs for `Settings` to read.
 
     Safe to call at any time, from many processes at once, and after any crash.
 
@@ -71,7 +71,7 @@ def up(settings: Settings) -> Services:
             if _ensure(server, login, home, memory, reset=reset)
         )
         if reset:
-            # Only now: had Postgres not taken its new password, the next start would have to give it one.
+            # Only now, so that if Postgres did not take its new password, the next start sets another.
             save_memory(home, memory)
         services = Services(postgres.url(memory.postgres), valkey.url(memory.valkey), started)
         _publish(settings, services, postgres, valkey, memory)
@@ -79,7 +79,7 @@ def up(settings: Settings) -> Services:
 
 
 def down(settings: Settings) -> bool:
-    """Stop both servers cleanly; their data stays. False if nothing ran.
+    """Stop both servers cleanly; their data is kept. False if none was running.
 
     Raises:
         ServiceError: a server does not stop, or belongs to another user or machine.
@@ -96,7 +96,7 @@ def down(settings: Settings) -> bool:
 
 
 def status(settings: Settings) -> list[ServerStatus]:
-    """Both servers as they are. Changes nothing.
+    """The status of both servers. Changes nothing.
 
     Raises:
         ServiceError: they run on another machine.
@@ -123,7 +123,7 @@ def status(settings: Settings) -> list[ServerStatus]:
 
 
 def erase(settings: Settings) -> None:
-    """Stop both servers and delete their data, logs and passwords. Nothing brings them back."""
+    """Stop both servers and delete their data, logs and passwords. This cannot be undone."""
     down(settings)
     home = _home(settings)
     if home.is_dir():
@@ -135,20 +135,20 @@ def erase(settings: Settings) -> None:
 
 
 def _home(settings: Settings) -> Path:
-    # Absolute and without links, since the servers' command lines are compared with it.
+    # Absolute and without symbolic links, since the servers' command lines are compared with it.
     return settings.home.resolve()
 
 
 @contextmanager
 def _changing(settings: Settings, home: Path) -> Iterator[None]:
-    """The only one at work on this home, on the right machine; a full disk or a missing right is one line."""
+    """Within the block no other process changes this home; any error of the file system is one line."""
     ensure_home(home)
     try:
         with locked(home):
             refuse_other_machine(settings.services_file)
             yield
     except OSError as error:
-        raise ServiceError(f"the embedded servers in {home}: {error}") from error
+        raise ServiceError(f"embedded servers in {home}: {error}") from error
 
 
 def _version(server: Postgres | Valkey) -> str:
@@ -165,7 +165,7 @@ def _servers(home: Path) -> tuple[Postgres, Valkey]:
 
 
 def _recall(home: Path) -> tuple[Memory, Place, bool]:
-    """Place, ports and passwords, remembered or new; True if old data must be given the new password."""
+    """Place, ports and passwords, remembered or new; True if existing data must be given the new password."""
     memory = load_memory(home)
     if memory is None:
         place = create_place(home)
@@ -185,17 +185,17 @@ def _recall(home: Path) -> tuple[Memory, Place, bool]:
 
 
 def _ensure(server: Postgres | Valkey, login: Login, home: Path, memory: Memory, *, reset: bool) -> bool:
-    """Have the server running and answering; whether it had to be started."""
+    """Make sure that the server is running and answers; return whether it had to be started."""
     process = server.find()
     if process and reset:
-        # The file with its password is lost.
+        # The file with its password is gone.
         server.stop(process)
     elif process and server.wait_ready(process, login):
         return False
     server.prepare(login, reset=reset)
     for _ in range(_START_TRIES):
         try:
-            # A server that was just killed holds its port a little longer, and the URL should stay.
+            # A server just killed holds its port a little longer; wait, so that the URL stays the same.
             if not wait_until(lambda: port_is_free(login.port), LONGEST_WAIT_FOR_PORT):
                 raise PortTakenError(f"port {login.port} is in use")
             server.start(login)

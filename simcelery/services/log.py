@@ -1,4 +1,4 @@
-"""The servers' log files: what was said since a moment, and keeping them small."""
+"""The servers' log files: read what was added since a given time, and keep them small."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _LIMIT = 10 * 2**20
 
 
 def log_size(path: Path) -> int:
-    """Where the log ends now."""
+    """The current size of the log, in bytes."""
     try:
         return path.stat().st_size
     except OSError:
@@ -16,7 +16,7 @@ def log_size(path: Path) -> int:
 
 
 def log_since(path: Path, offset: int) -> str:
-    """What was added after `offset`."""
+    """What was added to the log after `offset`."""
     try:
         with path.open("rb") as file:
             file.seek(offset)
@@ -26,6 +26,6 @@ def log_since(path: Path, offset: int) -> str:
 
 
 def rotate_log(path: Path) -> None:
-    """Put a large log aside before a start. One old one is kept."""
+    """Move a large log aside before a start. One old log is kept."""
     if log_size(path) > _LIMIT:
         path.replace(path.with_name(path.name + ".1"))

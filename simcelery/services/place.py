@@ -1,8 +1,8 @@
-"""Where the servers' files lie, and under which account.
+"""The location of the servers' files, and the account that owns them.
 
-An ordinary user's lie in ``home/servers``. Root's do too if the servers' account can get there;
-otherwise (a home below /root, say) in a folder of /var/lib/simcelery that is derived from the home's
-path. The rights of folders that are not ours are never changed.
+For an ordinary user it is ``home/servers``, and for root too if the servers' account can get there;
+otherwise (a home below /root, say) a folder in /var/lib/simcelery whose name is derived from the home's
+path. The permissions of other folders are never changed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Place:
     account: Account | None
 
     def make(self, name: str) -> Path:
-        """The folder's subfolder `name`, which nobody but the account can enter."""
+        """Create the subfolder `name`, which only the account can enter."""
         return _private(self.folder / name, self.account)
 
     def write(self, path: Path, text: str) -> None:
@@ -40,10 +40,10 @@ class Place:
 
 
 def ensure_home(home: Path) -> None:
-    """Create the home if it is not there: closed to others, but root's must let the servers' account pass.
+    """Create the home if it does not exist: closed to others, but root's lets the servers' account pass.
 
     Raises:
-        SettingsError: it cannot be created, or is not ours to write.
+        SettingsError: it cannot be created or written to.
     """
     try:
         if not home.exists():
@@ -51,15 +51,15 @@ def ensure_home(home: Path) -> None:
             if os.geteuid() == 0:
                 home.chmod(0o711)
         if not os.access(home, os.W_OK | os.X_OK):
-            raise PermissionError(13, "you may not write there")
+            raise PermissionError(13, "you have no write permission")
     except OSError as error:
         raise SettingsError(
-            f"home {home} cannot be used ({error.strerror}): set SIMCELERY_HOME to a folder of yours"
+            f"home {home} cannot be used ({error.strerror}): set SIMCELERY_HOME to a folder you own"
         ) from None
 
 
 def find_place(home: Path, recorded: Path | None) -> Place:
-    """The place as it is, created or not: the recorded folder, else where it would be."""
+    """The place, whether it exists yet or not: the recorded folder, else the one that would be created."""
     folder = recorded or home / "servers"
     if recorded is None and not os.path.exists(folder) and os.path.exists(_derived_folder(home)):
         folder = _derived_folder(home)
@@ -77,14 +77,14 @@ def create_place(home: Path) -> Place:
     except OSError:
         raise ServiceError(
             f"user {account.name}, who runs the servers, cannot enter {folder}: "
-            "check the rights of the folders above"
+            "check the permissions of the folders above it"
         ) from None
     root_folder("homes")
     return Place(_private(_derived_folder(home), account), account)
 
 
 def root_folder(name: str) -> Path:
-    """A folder of root's own in /var/lib/simcelery, that everybody may pass."""
+    """A folder of root's in /var/lib/simcelery that everybody may pass through."""
     folder = _ROOT_STATE / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,12 +99,12 @@ def root_folder(name: str) -> Path:
 
 
 def can_enter(folder: Path, account: Account) -> bool:
-    """Whether the account gets into the folder: tried, since rights are more than mode bits."""
+    """Whether the account can enter the folder. It is tried, since mode bits do not tell everything."""
     return run_tool(["/bin/sh", "-c", 'cd "$1"', "sh", folder], account).returncode == 0
 
 
 def can_execute(program: Path, account: Account) -> bool:
-    """Whether the account gets at the program and may execute it."""
+    """Whether the account can reach the program and execute it."""
     return run_tool(["/bin/sh", "-c", 'test -x "$1"', "sh", program], account).returncode == 0
 
 

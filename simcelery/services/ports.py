@@ -1,4 +1,4 @@
-"""Ports on the loopback for the servers."""
+"""Loopback ports for the servers."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import socket
 
 from simcelery.errors import ServiceError
 
-# Below the ranges from which systems take the ports of outgoing connections: such a connection could
-# hold our port just when the server wants it back, and the URL would change.
+# Below the ranges that systems use for outgoing connections: such a connection could hold our port just
+# when the server wants it back, and the URL would have to change.
 _RANGE = range(17_000, 30_000)
 
 
 class PortTakenError(ServiceError):
-    """Somebody else took the port between the choice and the start. Caught here: another is tried."""
+    """Another process took the port between choosing it and starting. Handled here: another port is tried."""
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server could listen on this port now."""
+    """Whether a server could listen on this port right now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the servers do: connections that wait to expire do not count.
+        # As the servers do, ignore old connections that are waiting to expire.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -29,5 +29,5 @@ def port_is_free(port: int) -> bool:
 
 
 def choose_port() -> int:
-    """A free port. Random, so that two homes that start at once rarely choose the same."""
+    """A free port, chosen at random so that two homes that start at once rarely choose the same one."""
     return next(port for port in random.sample(_RANGE, len(_RANGE)) if port_is_free(port))

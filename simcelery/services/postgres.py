@@ -61,7 +61,7 @@ class Postgres:
 
     @property
     def data(self) -> Path:
-        """The data folder, which is also what tells its process from others."""
+        """The data folder, by which its process is also recognised."""
         return self.place.folder / "postgres" / "data"
 
     @property
@@ -82,7 +82,7 @@ class Postgres:
         return find(self._pid(), "postgres", self.data)
 
     def prepare(self, login: Login, *, reset: bool) -> None:
-        """Create the data if there is none; give old data the new password if `reset`."""
+        """Create the data if there is none; if `reset`, set the new password in existing data."""
         self.place.make("postgres")
         if not self.data.exists():
             self._create(login)
@@ -107,16 +107,16 @@ class Postgres:
             said = log_since(self.log, before)
             if "Address already in use" in said:
                 raise PortTakenError(f"port {login.port} is in use")
-            # After a kill the children of the old server need a moment to notice and end.
+            # After a kill, the children of the old server need a moment to notice and exit.
             if "is still in use" not in said or time.monotonic() > deadline:
                 raise ServiceError(f"Postgres did not start: {last_words(said)} (log: {self.log})")
             time.sleep(0.2)
 
     def _launch(self, login: Login, deadline: float) -> bool:
-        """Start the process; whether it accepts connections, and has not ended before.
+        """Start the process; return whether it accepts connections, rather than having ended before.
 
-        pg_ctl is not used: it writes the folder's path into a command for a shell, which reads a ``$``, a
-        quote or a backtick in it as its own.
+        pg_ctl is not used: it puts the folder's path into a shell command, and the shell would interpret a
+        ``$``, a quote or a backtick in it.
         """
         program = postgres_bin(self.place.account) / "postgres"
         result = run_tool(
@@ -131,13 +131,13 @@ class Postgres:
         return self._pid() == pid and self._ready(login)
 
     def wait_ready(self, process: psutil.Process, login: Login) -> bool:
-        """Wait until the running server accepts connections: it may still be starting. False if it ended."""
+        """Wait until the running server accepts connections; it may still be starting. False if it exits."""
         if not wait_until(lambda: self._ready(login) or not alive(process), READY_TIMEOUT):
             raise ServiceError(f"Postgres runs but does not answer on port {login.port} (log: {self.log})")
         return alive(process)
 
     def stop(self, process: psutil.Process) -> None:
-        """Stop the server: end its connections, write everything down, exit."""
+        """Stop the server: it closes its connections, writes everything to disk and exits."""
         if not stop(process, signal.SIGINT, STOP_TIMEOUT):
             raise ServiceError(f"Postgres (pid {process.pid}) does not stop (log: {self.log})")
 
@@ -152,13 +152,13 @@ class Postgres:
         return True
 
     def _create(self, login: Login) -> None:
-        """Create the data beside its place and rename it when complete, so that a kill leaves no half."""
+        """Create the data under another name and rename it when complete, so that a kill leaves no half."""
         unfinished = self.data.with_name("data.new")
         shutil.rmtree(unfinished, ignore_errors=True)
         password = self.data.with_name("password")
         self.place.write(password, login.password)
         try:
-            # Synced to disk by default, unlike the data of a test server: somebody's jobs go in here.
+            # Synced to disk, unlike a test server's data: this will hold somebody's jobs.
             initdb = postgres_bin(self.place.account) / "initdb"
             users = ("-U", "simcelery", "-A", "scram-sha-256", f"--pwfile={password}")
             locale = ("-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
@@ -174,7 +174,7 @@ class Postgres:
         unfinished.rename(self.data)
 
     def _single_user(self, data: Path, statement: str) -> None:
-        """Run a statement on stopped data, which needs no password and no port."""
+        """Run a statement while the server is stopped, which needs no password and no port."""
         postgres = postgres_bin(self.place.account) / "postgres"
         result = run_tool(
             (postgres, "--single", "-D", data, "postgres"), self.place.account, text=statement + "\n"
@@ -193,10 +193,11 @@ class Postgres:
         return int(lines[0]) if lines and lines[0].strip().isdigit() else None
 
     def _forget_stranger(self) -> None:
-        """Remove a pid file that names a living process, which is not ours or it would have been found.
+        """Remove a pid file that names a live process of somebody else (ours would have been found).
 
-        Postgres would take it for itself and not start. A file that names nobody is left to Postgres,
-        which also checks that no child of the old server is left; it checks that without the file too.
+        Postgres would take that process for a running server and refuse to start. A file that names no live
+        process is left to Postgres, which also checks, with or without the file, that no child of the old
+        server is left.
         """
         pid = self._pid()
         if pid is not None and psutil.pid_exists(pid):

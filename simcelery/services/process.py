@@ -1,7 +1,7 @@
-"""Which process is ours, and how to run and stop one.
+"""Recognise our own processes, and run and stop them.
 
-A pid in a file proves nothing: the process may be dead, a zombie that nobody reaps (containers without
-an init), or a stranger that got the number after a reboot. A process is ours if it is alive and its own
+A pid in a file proves nothing: the process may be dead, a zombie that nobody reaps (in a container without
+an init), or another program that got the number after a reboot. A process is ours if it is alive and its own
 command line says so: the program's name first, and our folder or file among its arguments.
 """
 
@@ -25,7 +25,7 @@ TOOL_TIMEOUT = 180.0
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether the process still runs: not gone, not a zombie, its number not given to another."""
+    """Whether the process is still running: not gone, not a zombie, and its pid not reused."""
     try:
         return process.is_running() and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
@@ -44,9 +44,9 @@ def matches(process: psutil.Process, program: str, argument: Path | str) -> bool
 
 
 def find(pid: int | None, program: str, argument: Path | str) -> psutil.Process | None:
-    """Our process: the one of number `pid` if it is ours, else any other that is.
+    """Our process: the one with this `pid` if it is ours, else any other that is.
 
-    The search beyond `pid` is for a lost pid file: a second server on the same data would destroy it.
+    Others are searched in case the pid file is lost: a second server on the same data would destroy the data.
     """
     if pid is not None and pid > 0:
         try:
@@ -57,12 +57,12 @@ def find(pid: int | None, program: str, argument: Path | str) -> psutil.Process 
             if matches(process, program, argument):
                 return process
     found = [process for process in psutil.process_iter() if matches(process, program, argument)]
-    # A fresh fork of the server still carries its parent's command line.
+    # A newly forked child of the server still has its parent's command line.
     return min(found, key=lambda process: process.create_time(), default=None)
 
 
 def stop(process: psutil.Process, number: signal.Signals, timeout: float) -> bool:
-    """Send the signal and wait for the end. psutil refuses if the number has a new owner by now."""
+    """Send the signal and wait for the process to end. psutil refuses if the pid has been reused."""
     try:
         process.send_signal(number)
     except psutil.NoSuchProcess:
@@ -75,7 +75,7 @@ def stop(process: psutil.Process, number: signal.Signals, timeout: float) -> boo
 
 
 def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
-    """Poll until the condition holds; False if it never did."""
+    """Poll until the condition holds; False if it does not within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -87,10 +87,10 @@ def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
 def run_tool(
     command: Sequence[str | Path], account: Account | None, *, text: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a server's tool as `account`, with `text` on its standard input; never raises for its exit code.
+    """Run a server's tool as `account`, with `text` on its standard input; its exit code never raises.
 
-    The environment is our own and minimal: a PGPORT, a preloaded library or a password of the caller must
-    not reach servers that outlive it. A session of its own keeps Ctrl-C from ending a half-started one.
+    It gets a minimal environment: the caller's PGPORT, preloaded library or password must not reach servers
+    that outlive the caller. It gets its own session, so that Ctrl-C cannot end a half-started server.
     """
     try:
         return subprocess.run(
@@ -102,7 +102,7 @@ def run_tool(
             timeout=TOOL_TIMEOUT,
             check=False,
             cwd="/",
-            # LC_ALL also makes the messages that are searched English, and is needed on macOS.
+            # LC_ALL keeps the messages that we search in English, and is needed on macOS.
             env={"PATH": os.defpath, "LC_ALL": "C"},
             umask=0o077,
             start_new_session=True,
@@ -118,7 +118,7 @@ def run_tool(
 
 
 def last_words(text: str, default: str = "no message") -> str:
-    """The line of a log that tells most, without its time: the last complaint, else the last line."""
+    """The most telling line of a log, without its time: the last error, else the last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     severe = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "ERROR", "error:"))]
     return re.sub(r"^[\d-]+ [\d:.]+ \w+ \[\d+\] ", "", (severe or lines or [default])[-1])[:300]

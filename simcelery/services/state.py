@@ -1,8 +1,8 @@
-"""What is remembered about the servers, and the lock under which it changes.
+"""What is remembered about the servers, and the lock that protects changes to it.
 
-``servers.json`` keeps what outlives a stop (ports, passwords, the data's folder), so that the URLs stay
-the same. ``services.json`` is there while the servers run and holds their URLs; `Settings` reads it.
-Both are for their owner's eyes only.
+``servers.json`` keeps what must survive a stop (ports, passwords, the data folder), so that the URLs stay
+the same. ``services.json`` exists while the servers run and holds their URLs; `Settings` reads it.
+Only their owner can read them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Login:
 
 @dataclass
 class Memory:
-    """What outlives a stop. `folder` is None for the usual place, so that a home can be moved."""
+    """What survives a stop. `folder` is None for the usual place, so that a home can be moved."""
 
     folder: Path | None
     postgres: Login
@@ -65,7 +65,7 @@ def load_memory(home: Path) -> Memory | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ServiceError(
-            f"{path} cannot be read ({error}): if it is damaged delete it, the data is kept"
+            f"{path} cannot be read ({error}): if it is damaged, delete it; the data is kept"
         ) from None
 
 
@@ -76,7 +76,7 @@ def save_memory(home: Path, memory: Memory) -> None:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a file of mode 0600 in one step: a reader sees the old one or the new one, whole."""
+    """Write a file of mode 0600 atomically: a reader sees either the complete old or the complete new one."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:
@@ -93,7 +93,7 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def this_machine() -> dict[str, str]:
-    """What tells this machine, since its last boot, from others that see the same home."""
+    """What identifies this machine, since its last boot, among others that see the same home."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -102,13 +102,13 @@ def this_machine() -> dict[str, str]:
 
 
 def refuse_other_machine(services_file: Path) -> None:
-    """Stop here if the servers were started on another machine and not stopped there.
+    """Refuse to continue if the servers were started on another machine and not stopped there.
 
-    A home on a network file system is seen by many machines. Pids mean nothing there, and a second
-    Postgres on the same data would destroy it.
+    A home on a network file system is seen by many machines. Pids mean nothing on another machine, and a
+    second Postgres on the same data would destroy it.
 
     Raises:
-        ServiceError: names the other machine.
+        ServiceError: they were; the message names the other machine.
     """
     try:
         values = json.loads(services_file.read_text())
@@ -118,17 +118,17 @@ def refuse_other_machine(services_file: Path) -> None:
     here = this_machine()
     if host != here["host"] and not (boot and boot == here["boot"]):
         raise ServiceError(
-            f"the servers of {services_file.parent} run on {host}: use 'simcelery down' there "
-            f"(if that machine is gone or renamed, delete {services_file})"
+            f"the servers of {services_file.parent} are running on {host}: run 'simcelery down' there "
+            f"(if that machine is gone or was renamed, delete {services_file})"
         )
 
 
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
-    """Let one process at a time change the servers of this home. The lock ends with its process.
+    """Let only one process at a time change the servers of this home. The lock ends with its process.
 
     Raises:
-        ServiceError: another holds it for too long, or the file system has no locks.
+        ServiceError: another process holds it for too long, or the file system has no locks.
     """
     path = home / "servers.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -136,7 +136,7 @@ def locked(home: Path) -> Iterator[None]:
         deadline = time.monotonic() + LOCK_TIMEOUT
         while not _try_lock(descriptor, home):
             if time.monotonic() > deadline:
-                raise ServiceError(f"another 'simcelery up' or 'down' holds {path}: wait for it or end it")
+                raise ServiceError(f"another 'simcelery up' or 'down' holds {path}: wait for it, or end it")
             time.sleep(POLL)
         yield
     finally:

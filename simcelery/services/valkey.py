@@ -34,9 +34,9 @@ dir {folder}
 pidfile {pid_file}
 logfile {log}
 daemonize yes
-# The command line must keep this file's path: it tells our process from others.
+# The command line must keep this file's path, by which we recognise our process.
 set-proc-title no
-# What waits in the queues survives a crash, and is never evicted to make room.
+# Messages in the queues survive a crash, and are never evicted to free memory.
 appendonly yes
 save ""
 maxmemory-policy noeviction
@@ -62,7 +62,7 @@ class Valkey:
 
     @property
     def config(self) -> Path:
-        """The configuration, which holds the password and tells the process from others."""
+        """The configuration file: it holds the password, and its path identifies the process."""
         return self.data / "valkey.conf"
 
     def url(self, login: Login) -> str:
@@ -82,7 +82,7 @@ class Valkey:
         return find(pid, "valkey-server", self._argument)
 
     def prepare(self, login: Login, *, reset: bool) -> None:
-        """Create the folder; the rest is written at every start."""
+        """Create the folder; everything else is written at each start."""
         self.place.make("valkey")
 
     def start(self, login: Login) -> None:
@@ -94,7 +94,7 @@ class Valkey:
         """
         said = self._launch(login)
         if said is not None and "append only file" in said:
-            # The broker holds wake-up calls only: better an empty one now than a repair by hand.
+            # The broker holds only wake-up calls: an empty one now is better than a repair by hand.
             damaged = self.data / "appendonlydir.damaged"
             shutil.rmtree(damaged, ignore_errors=True)
             (self.data / "appendonlydir").rename(damaged)
@@ -106,13 +106,13 @@ class Valkey:
         raise ServiceError(f"Valkey did not start: {last_words(said)} (log: {self.log})")
 
     def wait_ready(self, process: psutil.Process, login: Login) -> bool:
-        """Wait until the running server answers: it may still be reading its data. False if it ended."""
+        """Wait until the running server, which may still be loading its data, answers. False if it exits."""
         if not wait_until(lambda: _answers(login) or not alive(process), READY_TIMEOUT):
             raise ServiceError(f"Valkey runs but does not answer on port {login.port} (log: {self.log})")
         return alive(process)
 
     def stop(self, process: psutil.Process) -> None:
-        """Stop the server: write everything down, exit."""
+        """Stop the server: it writes everything to disk and exits."""
         if not stop(process, signal.SIGTERM, STOP_TIMEOUT):
             raise ServiceError(f"Valkey (pid {process.pid}) does not stop (log: {self.log})")
 
@@ -122,13 +122,13 @@ class Valkey:
 
     @property
     def _argument(self) -> str:
-        """The configuration on the command line, where Valkey reads a pattern of files."""
+        """The configuration's path for the command line, which Valkey takes as a pattern."""
         path = str(self.config)
         is_pattern = any(char in path for char in "*?[")
         return re.sub(r"[*?\[\]\\]", r"\\\g<0>", path) if is_pattern else path
 
     def _launch(self, login: Login) -> str | None:
-        """Start the process; None when it answers, what it said when it is gone."""
+        """Start the process; return None once it answers, or what it logged if it exits."""
         quoted = {
             name: _quote(path)
             for name, path in (("folder", self.data), ("pid_file", self._pid_file), ("log", self.log))
@@ -144,18 +144,18 @@ class Valkey:
             return result.stderr or result.stdout
         launched = time.monotonic()
         while not _answers(login):
-            # It has detached itself; until it writes the pid file only time tells that it failed.
+            # It has detached itself; before it writes the pid file, only time can tell that it failed.
             gone = self.find() is None
             if gone and (self._pid_file.exists() or time.monotonic() > launched + LAUNCH_TIMEOUT):
                 return log_since(self.log, before)
             if time.monotonic() > launched + READY_TIMEOUT:
-                raise ServiceError(f"Valkey takes long to read its data: try again (log: {self.log})")
+                raise ServiceError(f"Valkey is taking long to load its data: try again (log: {self.log})")
             time.sleep(POLL)
         return None
 
 
 def _answers(login: Login) -> bool:
-    """Whether a server takes our password there and is done loading."""
+    """Whether a server there accepts our password and has finished loading."""
     try:
         with socket.create_connection(("127.0.0.1", login.port), timeout=2) as connection:
             connection.sendall(f"AUTH {login.password}\r\nPING\r\n".encode())

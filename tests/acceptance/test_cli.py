@@ -317,7 +317,7 @@ def test_errors_in_groups_are_retried_by_number_or_type(cli: Cli) -> None:
 
     done = cli("retry", "--error", "1", "-t", "err", code=2)
     assert "this would retry 3 jobs (3 with ValueError: attempt # diverged; ids " in done.stderr
-    assert "there are 2 groups" in cli("retry", "--error", "3", "-t", "err", code=2).stderr
+    assert "the list has 2 groups" in cli("retry", "--error", "3", "-t", "err", code=2).stderr
     assert "nothing to retry" in cli("retry", "--error", "OSError", "-t", "err").stdout
     done = cli("retry", "--error", "1", "-t", "err", "-y")
     assert "retried 3 jobs" in done.stdout
@@ -341,7 +341,7 @@ def test_stats(cli: Cli) -> None:
     assert found["finished_per_hour"] == pytest.approx(6 / found["worked_seconds"] * 3600)
     assert 0 < found["worked_seconds"] < 60
     text = cli("stats", "-t", "fast").stdout
-    assert re.match(r"6 jobs finished in the last 1d, from \S+ to \S+: \S+/(s|min) in these \S+\n", text)
+    assert re.match(r"6 jobs finished in the last 1d, from \S+ to \S+: \S+/(s|min) over these \S+\n", text)
     assert "sims.add" in text
     assert cli("stats", "-t", "fast", "-o", "quiet").stdout == "6\n"
     done = cli("stats", "-t", "nosuch", "--since", "1h")
@@ -396,7 +396,7 @@ def test_pages(cli: Cli) -> None:
     assert done.stderr == ""
     done = cli("list", "-t", "page", "--after", str(ids[24]), "-n", "3")
     assert [int(line.split()[0]) for line in done.stdout.splitlines()[1:]] == ids[21:24]
-    assert f"--after {ids[21]};" in done.stderr
+    assert f"--after {ids[21]}," in done.stderr
     assert [job["id"] for job in cli.json("list", "-t", "page", "--after", str(ids[5]))] == ids[:5]
     assert [job["id"] for job in cli.json("list", "-t", "page", "--after", str(ids[5]), "-n", "1")] == ids[
         4:5
@@ -409,7 +409,7 @@ def test_results_of_named_jobs_that_failed(cli: Cli) -> None:
     number = cli("submit", "sims.misbehave", "how=sys.exit", "-o", "quiet").stdout.strip()
     cli("wait", number, code=1)
     done = cli("results", number, code=1)
-    assert "1 job of 1 did not succeed" in done.stderr
+    assert "1 of 1 jobs did not succeed (yet)" in done.stderr
     assert cli.json("results", "-w", "sims.misbehave") == []
 
 
@@ -492,7 +492,8 @@ def test_old_jobs_are_archived_and_deleted(cli: Cli) -> None:
     old = ("prune", "--older-than", "1ms", "--archive", str(folder))
     done = cli(*old, code=2)
     assert (
-        f"this would delete {len(before):,} jobs that finished more than 1ms ago, archived in" in done.stderr
+        f"this would delete {len(before):,} jobs that finished more than 1ms ago, after archiving them in"
+        in done.stderr
     )
     assert cli.json("list", *finished) == before
     assert cli("prune", "--older-than", "1d").stdout == "deleted 0 jobs that finished more than 1d ago\n"

@@ -81,7 +81,7 @@ def test_cancel_waits_until_the_processes_have_ended_and_says_so(cli: Cli) -> No
     assert "processes that it had started" in stopped["message"]
     assert stopped["host"] == live["host"]
     assert 0 < stopped["took"] < 20
-    assert (never_ran["id"], never_ran["message"]) == (waiting, "cancelled while it waited")
+    assert (never_ran["id"], never_ran["message"]) == (waiting, "cancelled while waiting")
     wait_for_command(f"sleep {seconds}", 0)
     assert stopped["message"] in cli("show", str(job.id)).stdout
     assert stopped["message"] in cli("explain", str(job.id)).stdout
@@ -89,7 +89,7 @@ def test_cancel_waits_until_the_processes_have_ended_and_says_so(cli: Cli) -> No
     done = submit(cli.project, "add.submit(1)")
     assert done.result(timeout=within(20)) == 2
     told = cli("cancel", str(done.id), "--wait", code=1).stdout
-    assert "had succeeded before" in told
+    assert "had already succeeded" in told
 
 
 def test_without_wait_cancel_says_that_the_worker_has_been_told(cli: Cli) -> None:
@@ -200,7 +200,10 @@ def test_the_spool_is_listed_and_delivered(cli: Cli) -> None:
     shown = cli("show", str(superseded.job_id)).stdout
     assert re.search(r"attempt 1, late: succeeded, \d\S* after it was given up; it no longer counts", shown)
     shown = cli("show", str(given_up.job_id)).stdout
-    assert "attempt 1, late: succeeded; it had been lost, and no newer claim was made: accepted" in shown
+    assert (
+        "attempt 1, late: succeeded; accepted although it had been lost, since no newer claim was made"
+        in shown
+    )
     assert "late" not in cli("show", str(in_time.job_id)).stdout
 
 
@@ -248,12 +251,12 @@ def test_a_pending_job_says_who_could_run_it(cli: Cli) -> None:
     assert codes(cli, number) == ["no_worker"]
     worker(queues=["other"], workflows=["w"])
     told = cli("explain", str(number)).stdout
-    assert "1 worker lives, but none consumes its queue 'default'" in told
+    assert "no live worker serves its queue 'default' (there is 1 live worker)" in told
     assert "celery -A simcelery worker -Q default" in told
 
     worker(nodename="stranger@test")
     assert codes(cli, number) == ["unknown_workflow"]
-    assert "stranger@test consumes its queue 'default', but does not know its workflow w" in (
+    assert "stranger@test serves its queue 'default', but does not know its workflow w" in (
         cli("explain", str(number)).stdout
     )
 
@@ -267,8 +270,8 @@ def test_a_pending_job_says_who_could_run_it(cli: Cli) -> None:
     running(able)
     urgent = record(priority=9).id
     [queue, busy, note] = cli.json("explain", str(number))["reasons"]
-    assert queue["text"] == "1 job of its workflow and queue 'default' comes first"
-    assert busy["text"] == "all 1 slot of able@test are taken"
+    assert queue["text"] == "1 job of the same workflow and queue 'default' comes first"
+    assert busy["text"] == "the only slot of able@test is busy"
     assert note["code"] == "note"
     assert codes(cli, urgent) == ["busy", "note"]
 
@@ -285,7 +288,7 @@ def test_a_running_job_says_when_it_is_rescued(cli: Cli) -> None:
     lapse(dead, 60.0)
     reasons = {one["code"]: one["text"] for one in cli.json("explain", str(number))["reasons"]}
     assert set(reasons) == {"running", "cancel", "lease", "no_worker"}
-    assert "lease has ended, 1 min ago: it will be cancelled in about " in reasons["lease"]
+    assert "lease expired 1 min ago: the job will be cancelled in about " in reasons["lease"]
     assert reasons["lease"].split("about ")[1] in ("4m", "3m59s", "3m58s", "3m57s", "3m56s")
     rescue()
     assert state(number) == "running"
@@ -293,7 +296,7 @@ def test_a_running_job_says_when_it_is_rescued(cli: Cli) -> None:
     sql("UPDATE jobs SET started_at = now() - interval '6301 seconds' WHERE id = :id", id=number)
     # Postgres has been up for a lease: until then nobody is judged.
     wait_until(lambda: sql("SELECT now() - pg_postmaster_start_time() > interval '5 s'") == [(True,)])
-    assert "it is cancelled in a moment" in cli("explain", str(number)).stdout
+    assert "the job will be cancelled in a moment" in cli("explain", str(number)).stdout
     rescue()
     assert state(number) == "cancelled"
 
@@ -304,7 +307,7 @@ def test_what_waits_and_what_is_over_is_explained(cli: Cli) -> None:
     child = record(parents=[parent.id])
     later = record(delay=2 * HOUR)
     assert "it waits for job " in cli("explain", str(child.id)).stdout
-    assert "it runs in 2 h, not before " in cli("explain", str(later.id)).stdout
+    assert "it will run in 2 h, not before " in cli("explain", str(later.id)).stdout
     claimed = must_claim(parent.task_id, me)
     finish(claimed, ERROR)
     assert f"job {parent.id} did not succeed" in cli("explain", str(child.id)).stdout
@@ -314,7 +317,9 @@ def test_what_waits_and_what_is_over_is_explained(cli: Cli) -> None:
     twice = record()
     finish(must_claim(twice.task_id, me), LOST)
     finish(must_claim(twice.task_id, me), replace(LOST, ending=Ending.RELEASED))
-    assert "attempt 2 was released (worker_lost); it runs again" in cli("explain", str(twice.id)).stdout
+    assert (
+        "attempt 2 was released (worker_lost); the job will run again" in cli("explain", str(twice.id)).stdout
+    )
     cli("explain", "1-5", code=2)
 
 
@@ -343,13 +348,13 @@ def test_doctor_sees_lost_and_quarantined_workers_and_idle_recovery(cli: Cli) ->
         found = found_by_doctor(cli)
     finally:
         sql("UPDATE recovery SET next_at = now()")
-    assert found["leases"]["found"].startswith(f"job {claimed.job_id} of dead@test, whose lease ended 1m")
+    assert found["leases"]["found"].startswith(f"job {claimed.job_id} of dead@test, whose lease expired 1m")
     assert found["quarantine"]["found"] == "hole@test: in quarantine: all its jobs failed"
     assert "host node7" in found["quarantine"]["advice"]
-    assert found["recovery"]["found"].startswith("nobody has done settle for 10m")
-    assert found["recovery"]["found"].endswith(", although workers live")
+    assert found["recovery"]["found"].startswith("no worker has done settle for 10m")
+    assert found["recovery"]["found"].endswith(", although workers are live")
     assert "knows the workflow w (1 pending job in queue 'default')" in found["queues"]["found"]
-    assert found["shutdown"]["found"].startswith("a worker may need 2m1s to end")
+    assert found["shutdown"]["found"].startswith("a worker may need 2m1s to shut down")
 
 
 def test_wait_says_that_no_worker_knows_the_workflow(cli: Cli) -> None:

@@ -93,7 +93,7 @@ CALLS: dict[str, list[str]] = {
     "status": ["2 succeeded|SUCCEEDED", "2 failed|FAILED", "1 cancelled|CANCELLED", "11", "final"],
     "status {failed}": ["{failed}", "too large for it"],
     "errors": ["1", "2", "ConvergenceError", "(未収束)", "far too large for it", "{failed}"],
-    "watch -t succeeded": ["2/2", "2 succeeded", "Ctrl-C ends the watching"],
+    "watch -t succeeded": ["2/2", "2 succeeded", "Ctrl-C stops the watching"],
     "wait {running} --timeout 1": ["{running}", "1 running"],
     "wait {failed} {running} {pending} --timeout 1": ["1/3", "1 failed", "1 running", "1 pending"],
     "show {failed}": ["{failed}", "CaTiO3/POSCAR", "far too large for it", TAG, "一二三四", "my_pro"],

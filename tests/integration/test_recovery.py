@@ -175,7 +175,7 @@ def test_a_new_act_is_one_entry_in_the_list(
         sql("UPDATE recovery SET next_at = now() - interval '10 min' WHERE name = 'sweep'")
         run(["doctor", "-o", "json"])
         found = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
-        assert found["recovery"]["found"].startswith("nobody has done sweep for 10m")
+        assert found["recovery"]["found"].startswith("no worker has done sweep for 10m")
     finally:
         sql("DELETE FROM recovery WHERE name = 'sweep'")
     assert run(["recover"]) == 0

@@ -103,7 +103,7 @@ def test_a_free_worker_and_a_worker_that_left_the_queue_are_named() -> None:
 def test_an_attempt_that_was_lost_is_told_while_the_job_waits_again() -> None:
     last = {"attempt": 1, "outcome": "lost", "cause": "worker_lost"}
     again, *_ = reasons(story(workers=[worker()], last=last))
-    assert again.text == "attempt 1 was lost (worker_lost); it runs again"
+    assert again.text == "attempt 1 was lost (worker_lost); the job will run again"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_scheduled_job_whose_time_has_come_needs_a_worker() -> None:
     )
     waits, until = reasons(story(job=backoff))
     assert "attempt 1 failed (ValueError: diverged)" in waits.text
-    assert until.text.startswith("it runs in 2 min, not before ")
+    assert until.text.startswith("it will run in 2 min, not before ")
 
 
 def test_queues_are_said_once_and_workflows_one_by_one() -> None:
@@ -158,7 +158,7 @@ def test_queues_are_said_once_and_workflows_one_by_one() -> None:
         (
             "succeeded",
             {"accepted_after": "lost"},
-            "succeeded; it had been lost, and no newer claim was made: accepted",
+            "succeeded; accepted although it had been lost, since no newer claim was made",
         ),
     ],
 )
@@ -169,13 +169,13 @@ def test_what_came_late(outcome: str, told: dict[str, Any], expected: str) -> No
 @pytest.mark.parametrize(
     ("state", "attempt", "at_once", "asked", "expected"),
     [
-        (State.CANCELLED, {"error_message": "an older error"}, True, False, "cancelled while it waited"),
+        (State.CANCELLED, {"error_message": "an older error"}, True, False, "cancelled while waiting"),
         (State.CANCELLED, {"error_message": "ended by the cancel"}, False, True, "ended by the cancel"),
         (State.CANCELLED, {"error_type": "E", "error_message": "m"}, False, True, "E: m"),
-        (State.CANCELLED, {}, False, False, "had been cancelled before"),
+        (State.CANCELLED, {}, False, False, "was already cancelled"),
         (State.SUCCEEDED, {}, False, True, "succeeded before the cancel reached it"),
-        (State.SUCCEEDED, {}, False, False, "had succeeded before"),
-        (State.UPSTREAM_FAILED, {}, False, False, "had failed upstream before"),
+        (State.SUCCEEDED, {}, False, False, "had already succeeded"),
+        (State.UPSTREAM_FAILED, {}, False, False, "was already upstream_failed"),
     ],
 )
 def test_how_a_cancelled_job_ended(

@@ -243,7 +243,7 @@ def test_the_elements_are_those_of_the_potential():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("Cuu.cif", "no file Cuu.cif here, and not an fcc metal that EMT knows: Al Ni Cu Pd Ag Pt Au"),
+        ("Cuu.cif", "Cuu.cif is neither a file nor an fcc metal that EMT knows (Al Ni Cu Pd Ag Pt Au)"),
         ("Fe", "EMT has no parameters for Fe; use only Al Ni Cu Pd Ag Pt Au H C N O"),
         (bulk("NaCl", "rocksalt", a=5.64), "EMT has no parameters for Na Cl; use only"),
         (Atoms(), "the structure has no atoms"),
@@ -272,7 +272,7 @@ def test_an_unreadable_file_is_one_line(tmp_path, name, text):
 
 
 def test_a_folder_is_one_line(tmp_path):
-    with pytest.raises(ValueError, match="is a folder; give the structure file in it"):
+    with pytest.raises(ValueError, match="is a folder; give a structure file in it"):
         read_structure(tmp_path)
 
 

@@ -124,7 +124,7 @@ def test_a_typo_in_the_file_names_the_setting_that_was_meant(line: str, message:
             "shutdown_grace = 01:30:00",
             "'shutdown_grace': datetime.time(1, 30) is not a duration: write 90, '1h30m'",
         ),
-        ("renew_every = 25", "'renew_every': must be shorter than lease (20 s), and is 25 s"),
+        ("renew_every = 25", "'renew_every': must be shorter than lease (20 s), but is 25 s"),
         ("max_payload = '8X'", "'max_payload': '8X' is not a size: write 8G, 512M or a number of bytes"),
         ("max_payload = 1.5", "'max_payload': 1.5 is not a size"),
         ("max_payload = 0", "'max_payload': must be greater than 0"),

@@ -84,7 +84,7 @@ def results(
         deque(succeeded, 0)  # those beyond the limit count, too
     if not looked_at[False]:
         return 0
-    note(f"simcelery: {many(looked_at[False])} of {looked_at.total():,} have not succeeded")
+    note(f"simcelery: {looked_at[False]:,} of {looked_at.total():,} jobs did not succeed (yet)")
     return 1
 
 

@@ -1,1 +1,1 @@
-"""What may be wrong, and what to do about it: the checks of ``doctor``."""
+"""The checks of ``doctor``: what may be wrong, and how to fix it."""

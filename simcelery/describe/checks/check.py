@@ -1,4 +1,4 @@
-"""One check: what was looked at, what was found, what to do."""
+"""One check: what was checked, what was found, and what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Verdict = Literal["ok", "warn", "FAIL"]
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, what was found, what to do. `exit_code` counts for a FAIL only."""
+    """What was checked, what was found, and what to do. `exit_code` matters only for a FAIL."""
 
     name: str
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""All checks, one after the other."""
+"""All checks, in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simcelery.errors import ServiceError, SimceleryError
 
 
 def examine() -> Iterator[Check]:
-    """All checks; each that depends on one that failed is left out."""
+    """Make all checks, except those that depend on one that failed."""
     from simcelery.settings import get_settings
 
     try:

@@ -1,4 +1,4 @@
-"""What a worker on this node would need: folders with room, an empty spool, time to end."""
+"""What a worker on this node needs: folders with free space, an empty spool, enough time to shut down."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simcelery.describe.words import duration, many, size
 if TYPE_CHECKING:
     from simcelery.settings import Settings
 
-_SUPERVISORS = 90.0  # seconds that systemd, unless told otherwise, waits before it kills
+_SUPERVISORS = 90.0  # seconds that systemd by default waits before it kills a service
 
 
 def of_folders(settings: Settings) -> Iterator[Check]:
@@ -28,15 +28,15 @@ def of_folders(settings: Settings) -> Iterator[Check]:
         return
     for name, place in zip(("job folders", "spool", "temporary files"), needed, strict=True):
         if found := places.trouble([place]):
-            # A folder of the nodes may well be missing where no worker runs.
+            # A folder that exists only on compute nodes may be missing where no worker runs.
             verdict: Verdict = "FAIL" if os.path.lexists(place) else "warn"
-            yield Check(name, verdict, found, "no job could run here: see to it, or choose another folder")
+            yield Check(name, verdict, found, "no job can run here: fix this, or choose another folder")
         elif name == "job folders":
             yield Check(name, "ok", f"{place}, {size(places.free(place))} free")
 
 
 def of_spool(settings: Settings) -> Iterator[Check]:
-    """Outcomes that have not reached the board."""
+    """Whether there are outcomes that have not reached the board."""
     from simcelery.worker.outcomes.spool import waiting
 
     found = waiting(settings)
@@ -45,16 +45,16 @@ def of_spool(settings: Settings) -> Iterator[Check]:
         return
     oldest = duration(time.time() - found[0].saved_at)
     where = f"{many(len(found), 'outcome')} in {settings.spool}, the oldest for {oldest}"
-    yield Check("spool", "warn", where, "deliver what has not reached the board: simcelery spool push")
+    yield Check("spool", "warn", where, "deliver these outcomes to the board: simcelery spool push")
 
 
 def of_grace(settings: Settings) -> Iterator[Check]:
-    """Whether a worker ends before its supervisor kills it."""
+    """Whether a worker shuts down before its supervisor would kill it."""
     needed = settings.shutdown_grace + settings.kill_grace
     if needed > _SUPERVISORS:
-        found = f"a worker may need {duration(needed)} to end (shutdown_grace + kill_grace)"
+        found = f"a worker may need {duration(needed)} to shut down (shutdown_grace + kill_grace)"
         advice = (
-            f"systemd kills after {_SUPERVISORS:g} s, docker after 10 s: give the worker longer "
+            f"by default systemd kills it after {_SUPERVISORS:g} s, docker after 10 s: allow more time "
             "(TimeoutStopSec, stop_grace_period)"
         )
         yield Check("shutdown", "warn", found, advice)

@@ -1,4 +1,4 @@
-"""Postgres with the board, and Redis: whether they are new enough, and set up as they should be."""
+"""Check Postgres with the board, and Redis: whether they are recent enough and set up as they should be."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _MOST_SKEW = 2.0
 _OLDEST_POSTGRES = 14
-_OLDEST_REDIS = (6, 0, 6)  # LPOS, with which stale messages are found
+_OLDEST_REDIS = (6, 0, 6)  # has LPOS, which finds stale messages
 
 
 def of_board(settings: Settings) -> Iterator[Check]:
-    """Postgres and its schema, and what the board says of the workers."""
+    """Check Postgres, its schema, and what the board says about the workers."""
     from simcelery.board import migrate
     from simcelery.board.schema import REVISION
 
@@ -33,10 +33,12 @@ def of_board(settings: Settings) -> Iterator[Check]:
         yield from _workers()
     elif revision is None or revision < REVISION:
         advice = "run 'simcelery db upgrade'"
-        yield Check("schema", "FAIL", f"{revision or 'none'}, this simcelery needs {REVISION}", advice)
+        yield Check("schema", "FAIL", f"{revision or 'none'}, but this simcelery needs {REVISION}", advice)
     else:
         advice = "upgrade simcelery here"
-        yield Check("schema", "FAIL", f"{revision}, newer than {REVISION} of this simcelery", advice)
+        yield Check(
+            "schema", "FAIL", f"{revision}, newer than {REVISION}, which this simcelery needs", advice
+        )
 
 
 def _postgres() -> Iterator[Check]:
@@ -51,12 +53,14 @@ def _postgres() -> Iterator[Check]:
     gap = server["gap"]
     verdict: Verdict = "ok" if int(re.split(r"\D", version)[0]) >= _OLDEST_POSTGRES else "FAIL"
     advice = "" if verdict == "ok" else f"simcelery needs Postgres {_OLDEST_POSTGRES} or newer"
-    yield Check("postgres", verdict, f"{version}, {server['max_connections']} connections at most", advice)
-    yield Check("encryption", "warn" if gap else "ok", f"Postgres: {gap or 'nobody reads along'}")
+    yield Check("postgres", verdict, f"{version}, at most {server['max_connections']} connections", advice)
+    yield Check("encryption", "warn" if gap else "ok", f"Postgres: {gap or 'nobody can eavesdrop'}")
     skew = (before + (after - before) / 2 - server["now"]).total_seconds()
     large = abs(skew) > _MOST_SKEW
     advice = (
-        "times are Postgres's; set this machine's clock (NTP), or walltimes are misjudged" if large else ""
+        "set this machine's clock (NTP): job times come from Postgres, but walltimes from here"
+        if large
+        else ""
     )
     yield Check("clock", "warn" if large else "ok", f"{skew:+.1f} s from Postgres", advice)
 
@@ -70,19 +74,19 @@ def _workers() -> Iterator[Check]:
 
 
 def _clock_set_back(connection: Connection) -> Iterator[Check]:
-    """Whether Postgres' clock was set back."""
+    """Whether Postgres's clock was set back."""
     from simcelery.board import clock
 
     ahead = clock.ahead(connection)
     if ahead:
         far = duration(max(ahead.values()).total_seconds())
-        found = f"{', '.join(sorted(ahead))} lie up to {far} ahead of Postgres: its clock was set back"
-        advice = "check Postgres' clock (NTP); recovery goes on, but the times of these jobs are wrong"
+        found = f"{', '.join(sorted(ahead))} up to {far} in the future: Postgres's clock was set back"
+        advice = "check Postgres's clock (NTP); recovery still works, but the times of these jobs are wrong"
         yield Check("clock", "warn", found, advice)
 
 
 def of_broker() -> Iterator[Check]:
-    """Whether Redis keeps what it is given."""
+    """Whether Redis is recent enough, encrypted, and keeps its messages."""
     from simcelery import broker
 
     redis: dict[str, Any] = broker.ping()
@@ -91,25 +95,25 @@ def of_broker() -> Iterator[Check]:
     used = f"{redis['version']}, {(redis['memory'] or 0) / 2**20:.1f} MiB used"
     yield Check("redis", "FAIL" if old else "ok", used, advice)
     yield Check(
-        "encryption", "warn" if redis["gap"] else "ok", f"Redis: {redis['gap'] or 'nobody reads along'}"
+        "encryption", "warn" if redis["gap"] else "ok", f"Redis: {redis['gap'] or 'nobody can eavesdrop'}"
     )
     if redis["policy"] == "noeviction":
         yield Check("maxmemory", "ok", "noeviction")
     else:
         advice = (
-            "set maxmemory-policy noeviction: otherwise Redis may drop messages (no job is lost, but late)"
+            "set maxmemory-policy noeviction, or Redis may drop messages (which delays jobs but loses none)"
         )
         yield Check("maxmemory", "warn", str(redis["policy"]), advice)
     if redis["aof"]:
         yield Check("persistence", "ok", "AOF is on")
     else:
         advice = (
-            "a restart of Redis loses the messages (jobs are sent again in seconds); appendonly yes avoids it"
+            "set appendonly yes, or a restart of Redis loses messages (which are sent again within seconds)"
         )
         yield Check("persistence", "warn", "AOF is off", advice)
 
 
 def older(version: str, oldest: tuple[int, ...]) -> bool:
-    """Whether a server's version, such as ``7.2.4-rc1``, comes before the oldest that will do."""
+    """Whether a server's version, such as ``7.2.4-rc1``, is older than the oldest supported one."""
     numbers = tuple(map(int, re.findall(r"[0-9]{1,9}", version)[: len(oldest)]))
     return bool(numbers) and numbers < oldest

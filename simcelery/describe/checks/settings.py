@@ -1,4 +1,4 @@
-"""The settings, and the workflows that they name."""
+"""Check the settings, and the workflows that they name."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def of_settings(settings: Settings) -> Iterator[Check]:
     from simcelery.settings import find_settings_file
 
     file = find_settings_file()
-    yield Check("settings", "ok", str(file) if file else "no simcelery.toml here or above: defaults")
-    yield Check("home", "ok", f"{settings.home}{'' if settings.home.is_dir() else ' (not there yet)'}")
+    yield Check("settings", "ok", str(file) if file else "no simcelery.toml here or in a parent: defaults")
+    yield Check("home", "ok", f"{settings.home}{'' if settings.home.is_dir() else ' (does not exist yet)'}")
     for name, url in (("database_url", settings.board_url), ("broker_url", settings.redis_url)):
         try:
             yield Check(name, "ok", f"{masked(url())} ({_source(settings, name)})")
@@ -43,10 +43,8 @@ def of_workflows(settings: Settings) -> Iterator[Check]:
     from simcelery.workflows import registry
 
     for module, error in registry.load(settings).items():
-        yield Check(
-            "workflows", "FAIL", f"module {module!r} does not import", str(error)[len("workflows: ") :]
-        )
+        yield Check("workflows", "FAIL", f"cannot import module {module!r}", str(error)[len("workflows: ") :])
     names = [known.name for known in registry.definitions()]
     own = [name for name in names if name != "command" and not name.startswith("emt.")]
-    advice = "" if own else 'name your modules: workflows = ["my_project.relax"] in simcelery.toml'
-    yield Check("workflows", "ok", f"{len(names)} known here, {len(own)} of them yours", advice)
+    advice = "" if own else 'add your modules to simcelery.toml: workflows = ["my_project.relax"]'
+    yield Check("workflows", "ok", f"{len(names)} found here, {len(own)} of them yours", advice)

@@ -1,4 +1,4 @@
-"""Workers, what they cannot start, their leases, and recovery."""
+"""Check the workers, the jobs that none can start, the leases, and recovery."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from simcelery.describe.words import duration, many, named
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_LONG = 60.0  # seconds; no act may be late by so much
+_LONG = 60.0  # seconds; no act should be overdue by as much
 
 
 def of_workers(connection: Connection) -> Iterator[Check]:
-    """Who lives, with what, and whether all that is pending has somebody to run it."""
+    """Check which workers are live, what they run, and whether they can run all pending jobs."""
     from simcelery.board import reads
     from simcelery.describe.unserved import in_sentences
 
@@ -25,7 +25,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
     if live:
         yield Check("workers", "ok", f"{many(len(live), 'live worker')}, {many(slots, 'slot')}")
     else:
-        advice = "start one in the folder of your workflows: celery -A simcelery worker"
+        advice = "start one in the folder with your workflows: celery -A simcelery worker"
         yield Check("workers", "warn", "no live worker", advice)
     yield from _notes(live)
     yield from _versions(live)
@@ -34,7 +34,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
     for found, advice in lacking:
         yield Check("queues", "warn", found, advice)
     if not lacking:
-        yield Check("queues", "ok", "all that is pending has a live worker that knows it")
+        yield Check("queues", "ok", "live workers can run all pending jobs")
     yield from _leases(connection, live)
     yield from _recovery(connection, live)
 
@@ -43,12 +43,12 @@ def _notes(live: list[dict[str, Any]]) -> Iterator[Check]:
     for worker in live:
         name, note = worker["nodename"], worker["note"]
         if worker["quarantined_at"]:
-            advice = f"find out what host {worker['host']} lacks, repair it, and restart the worker there"
+            advice = f"find and fix what is wrong on host {worker['host']}, then restart the worker there"
             if (note or "").startswith("takes no jobs"):
-                advice = f"see to it on host {worker['host']}; the worker goes on by itself"
+                advice = f"fix this on host {worker['host']}; the worker then continues by itself"
             yield Check("quarantine", "warn", f"{name}: {note or 'in quarantine'}", advice)
         elif note:
-            advice = "give all workers of a queue the same workflows, or the workflows queues of their own"
+            advice = "give all workers of a queue the same workflows, or use separate queues"
             yield Check("workers", "warn", f"{name}: {note}", advice if "does not know" in note else "")
 
 
@@ -56,12 +56,12 @@ def _versions(live: list[dict[str, Any]]) -> Iterator[Check]:
     from simcelery import __version__
 
     if others := sorted({worker["version"] for worker in live} - {__version__}):
-        found = f"workers run simcelery {', '.join(others)}, this is {__version__}"
+        found = f"workers run simcelery {', '.join(others)}, but this is {__version__}"
         yield Check("versions", "warn", found, "install the same version on all nodes")
 
 
 def _sources(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:
-    """Whether live workers have loaded the files that lie here, or that others submit with."""
+    """Whether live workers have loaded the same files as are found here, or as others submitted with."""
     from simcelery.board import sources
     from simcelery.describe.outdated import in_sentences
     from simcelery.workflows import registry
@@ -69,46 +69,46 @@ def _sources(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Che
     wanted = sources.submitted(connection)
     for one in registry.definitions():
         if one.source and (one.name not in wanted or wanted[one.name].source != one.source):
-            wanted[one.name] = sources.Submitted(one.source)  # what the next submission from here brings
+            wanted[one.name] = sources.Submitted(one.source)  # the next submission from here will use it
     differing = in_sentences(sources.differing(live, wanted))
     for found, advice in differing:
         yield Check("sources", "warn", found, advice)
     if live and wanted and not differing:
-        yield Check("sources", "ok", "the workers run the same files as those who submit")
+        yield Check("sources", "ok", "the workers run the same files that jobs are submitted with")
 
 
 def _leases(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:
-    """Jobs that run in workers that may be dead."""
+    """Whether running jobs are in workers whose lease has expired."""
     from simcelery.board import reads
 
     lost = reads.lost(connection)
     for worker in lost:
         ago = duration((worker["now"] - worker["lease_expires_at"]).total_seconds())
-        found = f"{named(worker['running'], 6)} of {worker['nodename']}, whose lease ended {ago} ago"
-        advice = f"they will be rescued; when: simcelery explain {worker['running'][0]}"
+        found = f"{named(worker['running'], 6)} of {worker['nodename']}, whose lease expired {ago} ago"
+        advice = f"to see when they will be rescued: simcelery explain {worker['running'][0]}"
         if not live:
-            advice = "no worker lives to rescue them: start one, or run 'simcelery recover'"
+            advice = "no live worker is left to rescue them: start one, or run 'simcelery recover'"
         yield Check("leases", "warn", found, advice)
     if not lost:
         yield Check("leases", "ok", "all running jobs are in live workers")
 
 
 def _recovery(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:
-    """Acts that nobody does although somebody should."""
+    """Whether an act of recovery is overdue although live workers should do it."""
     from simcelery.board import reads
     from simcelery.maintenance import acts
 
     if not any((worker["now"] - worker["started_at"]).total_seconds() > _LONG for worker in live):
-        return  # they have just started, or none is there: that is said already
+        return  # they have just started, or there are none, which another check reports
     waiting: dict[str, list[str]] = defaultdict(list)
     late = {turn["name"]: turn["due"] for turn in reads.turns(connection)}
     for act in acts.ACTS:
         if (since := late.get(act.name, 0.0)) > _LONG:
             waiting[duration(since)].append(act.name)
     for how_long, names in waiting.items():
-        found = f"nobody has done {', '.join(names)} for {how_long}, although workers live"
+        found = f"no worker has done {', '.join(names)} for {how_long}, although workers are live"
         yield Check(
-            "recovery", "warn", found, "the logs of the workers say why; meanwhile: simcelery recover"
+            "recovery", "warn", found, "see the workers' logs for why; meanwhile run: simcelery recover"
         )
     if not waiting:
-        yield Check("recovery", "ok", "its acts are done in turn")
+        yield Check("recovery", "ok", "all its acts are done on time")
