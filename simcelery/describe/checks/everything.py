@@ -14,6 +14,7 @@ def examine() -> Iterator[Check]:
     """Make all checks, except those that depend on one that failed."""
     from simcelery.settings import get_settings
 
+    yield from own.of_variables()
     try:
         settings = get_settings()
     except SimceleryError as error:

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from simcelery.settings import Settings
 
 
+def of_variables() -> Iterator[Check]:
+    """Check for misspelt environment variables."""
+    from simcelery.variables import unknown
+
+    for found in unknown():
+        yield Check("environment", "warn", found, "correct or unset it: it has no effect")
+
+
 def of_settings(settings: Settings) -> Iterator[Check]:
     """Where the settings, the home and the servers are."""
     from simcelery.settings import find_settings_file
