@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
+from operator import index
 from typing import Any
 
 from simcelery import broker
@@ -15,7 +16,7 @@ from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.errors import BrokerUnreachableError, EncodingError, JobNotFoundError, StateError, UsageError
-from simcelery.quantities import parse_duration
+from simcelery.quantities import LARGEST, parse_duration
 from simcelery.readable import short
 from simcelery.submission import notebook
 from simcelery.submission.handle import Job, check_there, restore
@@ -147,24 +148,48 @@ def jobs(
     """The jobs for which all of this holds.
 
     Parameters:
+        ids: only these jobs.
         state: one or several of the eight states.
         tags: all of them.
         since: submitted in the last so many seconds, or ``"2d"``.
 
     Raises:
-        UsageError: a state that does not exist, or a malformed duration.
+        UsageError: a state that does not exist, a malformed duration, or a value of the wrong type.
     """
-    states = (state,) if isinstance(state, str) else tuple(state)
+    states = (state,) if isinstance(state, str) else _texts("state", state)
     for name in states:
         if name not in list(State):
             raise UsageError(f"there is no state {short(name)}; the states are: {', '.join(State)}")
     if isinstance(tags, str):
         raise UsageError(f"tags must be a list of words: write tags=[{short(tags)}]")
+    for what, text in (("workflow", workflow), ("queue", queue)):
+        if not isinstance(text, str | None):
+            raise UsageError(f"{what} must be a name, not {short(text)}")
     try:
         seconds = None if since is None else parse_duration(since)
     except ValueError as error:
         raise UsageError(f"since: {error}") from None
-    return JobQuery(Filter(ids, states, workflow, tuple(tags), queue, seconds))
+    return JobQuery(Filter(_ids(ids), states, workflow, _texts("tags", tags), queue, seconds))
+
+
+def _ids(given: Iterable[int] | None) -> tuple[int, ...] | None:
+    if given is None:
+        return None
+    try:
+        found = tuple(map(index, given))
+    except TypeError:
+        raise UsageError(f"ids must be a list of job ids, such as [42], not {short(given)}") from None
+    for number in found:
+        if not 0 < number <= LARGEST:
+            raise UsageError(f"{short(number)} is not a job id")
+    return found
+
+
+def _texts(name: str, given: Iterable[str]) -> tuple[str, ...]:
+    found = tuple(given) if isinstance(given, Iterable) else (None,)
+    if not all(isinstance(one, str) for one in found):
+        raise UsageError(f"{name} must be a list of words, not {short(given)}")
+    return found
 
 
 def retry(

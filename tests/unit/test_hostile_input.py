@@ -647,6 +647,33 @@ def test_a_tag_is_not_taken_for_a_list_of_letters() -> None:
 
 
 @pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ({"ids": 5}, r"ids must be a list of job ids, such as \[42\], not 5$"),
+        ({"ids": "42"}, "ids must be a list of job ids"),
+        ({"ids": ["42"]}, "ids must be a list of job ids"),
+        ({"ids": [1.5]}, "ids must be a list of job ids"),
+        ({"ids": [None]}, "ids must be a list of job ids"),
+        ({"ids": [1, 10**30]}, f"{10**30} is not a job id"),
+        ({"ids": [0]}, "0 is not a job id"),
+        ({"state": 5}, "state must be a list of words, not 5"),
+        ({"state": ["failed", 5]}, "state must be a list of words"),
+        ({"tags": 5}, "tags must be a list of words, not 5"),
+        ({"tags": [b"scan"]}, "tags must be a list of words"),
+        ({"workflow": 5}, "workflow must be a name, not 5"),
+        ({"queue": ["cpu"]}, r"queue must be a name, not \['cpu'\]"),
+        ({"since": ["2d"]}, "since: .* is not a duration"),
+    ],
+)
+def test_a_filter_of_the_wrong_type_is_one_line(filters: dict[str, Any], said: str) -> None:
+    from simcelery.submission.manage import jobs
+
+    with pytest.raises(UsageError, match=said) as caught:
+        jobs(**filters)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "number",
     ["x", "9" * 5000, 10**30, 10**5000, -1, 0, 1.5, None, b"1", "²"],
     ids=lambda value: type(value).__name__,
