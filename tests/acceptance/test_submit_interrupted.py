@@ -116,7 +116,7 @@ def test_while_it_records_many(project: Project, dedupe: bool, how: int) -> None
     found = ids(project)
     assert len(found) in (10_000, 20_000)
     assert f"interrupted: {len(found):,} jobs recorded (ids {span(found)}" in line
-    assert ("the same command, once more, goes on" if dedupe else "with --dedupe records the rest") in line
+    assert ("repeat the same command to continue" if dedupe else "with --dedupe to record the rest") in line
     again = project.run("simcelery", "submit", "sims.add", "--each", str(path), "--dedupe")
     assert f"{25_000 - len(found):,} new, {len(found):,} existing" in again.stdout
     assert len(ids(project)) == 25_000
@@ -169,7 +169,7 @@ def test_interrupted_twice_it_leaves_at_once_and_says_what_is_not_known(project:
         process.wait(0.5)
     line = the_line(process, signal.SIGINT)
     assert "it is not known whether the last 5 jobs were recorded" in line
-    assert "nothing else is recorded" in line
+    assert "nothing else was recorded" in line
 
 
 def test_what_is_said_first_is_not_part_of_the_answer(project: Project) -> None:

@@ -112,11 +112,11 @@ def test_none_must_be_said_and_is_warned_of(tls: str, project: Project) -> None:
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("ssl_cert_reqs=maybe", "ssl_cert_reqs is one of required, optional, none, not 'maybe'"),
-        ("ssl_cert_req=none", "there is no 'ssl_cert_req'; there are ssl_cert_reqs"),
-        ("ssl_ca_certs=/no/such.pem", "ssl_ca_certs: there is no /no/such.pem"),
-        ("ssl_check_hostname=no", "ssl_check_hostname is one of true, false, not 'no'"),
-        ("ssl=true", "there is no 'ssl';"),
+        ("ssl_cert_reqs=maybe", "ssl_cert_reqs must be one of required, optional, none, not 'maybe'"),
+        ("ssl_cert_req=none", "has an unknown parameter 'ssl_cert_req'; known are ssl_cert_reqs"),
+        ("ssl_ca_certs=/no/such.pem", "ssl_ca_certs: there is no file or folder /no/such.pem"),
+        ("ssl_check_hostname=no", "ssl_check_hostname must be one of true, false, not 'no'"),
+        ("ssl=true", "has an unknown parameter 'ssl';"),
     ],
 )
 def test_a_parameter_that_is_wrong_is_one_line(query: str, message: str, project: Project) -> None:

@@ -445,7 +445,7 @@ def test_a_home_on_another_machine_is_left_alone(tmp_path: Path) -> None:
 
     actions: list[Callable[[Settings], object]] = [services.up, services.down, services.status]
     for action in actions:
-        with pytest.raises(ServiceError, match="run on node17"):
+        with pytest.raises(ServiceError, match="running on node17"):
             action(settings)
     # The same machine under a new name, as laptops change theirs with the network.
     settings.services_file.write_text(json.dumps(machine | {"boot": this_machine()["boot"]}))

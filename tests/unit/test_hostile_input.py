@@ -368,7 +368,7 @@ def test_what_is_no_duration_is_no_number_of_seconds(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [10**30, True, None, 1.5, [], "1" * 20, "K", "1\u212a", "8388608T"])
 def test_what_is_no_size(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"is not a size|more than any computer has"):
+    with pytest.raises(ValueError, match=r"is not a size|no computer has as many bytes"):
         parse_size(value)
 
 
@@ -583,14 +583,14 @@ WORST: list[tuple[tuple[str, ...], str]] = [
     (("submit", "x" * 20_000), "no workflow"),
     (("run", "command", "argv=[]", "--seed", NINES), "not a valid integer range"),
     (("--database-url", "postgresql://h:abc/d", "list"), "must have a port from 1 to 65535"),
-    (("--database-url", "postgresql://u:p@ss@h/d", "list"), "in a password write @ as %40"),
+    (("--database-url", "postgresql://u:p@ss@h/d", "list"), "in a password, write @ as %40"),
     (("--database-url", "postgresql://127.0.0.1:9/d?nosuch=1", "list"), "nosuch"),
     (("--broker-url", "redis://h:99999", "list"), "must have a port from 1 to 65535"),
-    (("--database-url", "postgresql://a..b/d", "list"), "must name a host"),
-    (("--broker-url", f"redis://{'h' * 70_000}/0", "list"), "must name a host"),
-    (("--broker-url", "redis://h/0?socket_timeout=x", "list"), "there is no 'socket_timeout'"),
-    (("--broker-url", "redis+socket:///s?virtual_host=x", "list"), "virtual_host is the number"),
-    (("--broker-url", "redis://h/abc", "list"), "must end with the number of a database"),
+    (("--database-url", "postgresql://a..b/d", "list"), "has an invalid host"),
+    (("--broker-url", f"redis://{'h' * 70_000}/0", "list"), "has an invalid host"),
+    (("--broker-url", "redis://h/0?socket_timeout=x", "list"), "has an unknown parameter 'socket_timeout'"),
+    (("--broker-url", "redis+socket:///s?virtual_host=x", "list"), "virtual_host must be a database number"),
+    (("--broker-url", "redis://h/abc", "list"), "must end with a database number"),
     (("x" * 20_000,), "there is no command"),
 ]
 
