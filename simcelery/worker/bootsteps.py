@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import bootsteps
 
+from simcelery import variables
 from simcelery.errors import SimceleryError
 from simcelery.execution import allocation
 from simcelery.maintenance import loop
@@ -40,6 +42,8 @@ from simcelery.worker.slots.parent import Slots
 from simcelery.worker.task import forget_plain_tasks
 from simcelery.worker.ticker import Ticker
 
+log = logging.getLogger(__name__)
+
 
 class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Takes the lease before the pool is forked, so that its children know their worker's id."""
@@ -72,6 +76,8 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Steps are created before any is started, and the pool forks when it is started."""
         if is_prefork(worker):
             inherited.warn()
+        if misspelt := "; ".join(variables.unknown()):
+            log.warning("environment: %s", misspelt)
         forget_plain_tasks(worker.app)
         queues = consume_lanes(worker.app)
         worker.lease = Lease(worker.hostname, queues, worker.concurrency)

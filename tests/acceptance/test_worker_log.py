@@ -49,6 +49,17 @@ def test_one_line_tells_when_it_is_ready_and_with_what(
         assert parts.password not in project.logs()
 
 
+def test_a_misspelt_setting_is_named_in_one_line(project: Project) -> None:
+    project.worker(level=(), SIMCELERY_DATABSE_URL="x", SIMCELERY_LEASES="9")
+    [line] = [line for line in said(project) if "is not a setting" in line]
+    assert line == (
+        "environment: SIMCELERY_DATABSE_URL is not a setting; did you mean SIMCELERY_DATABASE_URL?; "
+        "SIMCELERY_LEASES is not a setting; did you mean SIMCELERY_LEASE?"
+    )
+    project.worker(level=())
+    assert project.logs().count("is not a setting") == 2
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_end_has_one_line_with_its_reason_in_short(project: Project, level: tuple[str, ...]) -> None:
     project.worker(level=level)
