@@ -19,9 +19,8 @@ from simcelery import settings
 from simcelery.board import engine, leases, migrate, reads, transitions
 from simcelery.board.reads import summaries
 from simcelery.board.reads.jobs import Filter, JobRow
-from simcelery.board.states import Ending
-from simcelery.board.transitions.claim import Outcome, Wanted
-from simcelery.board.transitions.finish import Report
+from simcelery.board.states import Outcome
+from simcelery.board.values import ClaimRequest, EndedAttempt
 from simcelery.cli.verbs.stats import intervals_of
 
 # As a board looks after a while: nearly all succeeded, a few did not, the newest wait.
@@ -109,15 +108,15 @@ class Board:
         """Claim a job, and so many more of its workflow, and finish them."""
         job: JobRow = self.waiting.pop()
         claim_id = uuid.uuid4()
-        wanted = Wanted(
-            job.task_id, job.workflow, claim_id, *self.worker, 1, job.queue, more=more, durable=False
+        wanted = ClaimRequest(
+            job.task_id, job.workflow, claim_id, self.worker, 1, job.queue, more=more, durable=False
         )
         with self.timed(f"claim{what}"):
             claimed = transitions.claim(wanted)
-        report = Report(ending=Ending.SUCCEEDED, result=1)
-        outcomes = [Outcome(one.task_id, one.claim_id, report, one.job_id) for one in claimed]
+        report = EndedAttempt(outcome=Outcome.SUCCEEDED, result=1)
+        outcomes = [report.of(one) for one in claimed]
         with self.timed(f"finish{what}"):
-            done = transitions.succeed(outcomes, 0.0)
+            done = transitions.finish_at_once(outcomes)
         taken = {claim.job_id for claim in claimed}
         assert done == taken
         assert len(taken) == more + 1

@@ -33,10 +33,8 @@ from sqlalchemy import text
 
 from simcelery import services
 from simcelery.board import engine, leases, transitions
-from simcelery.board.leases import Registration
-from simcelery.board.states import Ending
-from simcelery.board.transitions.claim import Outcome, Wanted
-from simcelery.board.transitions.finish import Claim, Report
+from simcelery.board.states import Outcome
+from simcelery.board.values import Claim, ClaimRequest, EndedAttempt, Registration
 from simcelery.broker.lanes import lane
 from simcelery.maintenance.loop import Turns
 from simcelery.settings import get_settings
@@ -80,7 +78,7 @@ class Player:
         if message is None or worker in self.running:
             return
         task_id = uuid.UUID(json.loads(message)["headers"]["id"])  # type: ignore[arg-type]
-        wanted = Wanted(task_id, "bench.single", uuid.uuid4(), *self.registrations[worker], worker)
+        wanted = ClaimRequest(task_id, "bench.single", uuid.uuid4(), self.registrations[worker], worker)
         for claim in transitions.claim(wanted):
             self.running[worker] = claim
 
@@ -88,8 +86,8 @@ class Player:
         """The same."""
         claim = self.running.pop(worker, None)
         if claim:
-            report = Report(ending=Ending.SUCCEEDED, result=1, cpu_seconds=RUNS, peak_memory=10**8)
-            transitions.succeed([Outcome(claim.task_id, claim.claim_id, report, claim.job_id)], 0.0)
+            report = EndedAttempt(outcome=Outcome.SUCCEEDED, result=1, cpu_seconds=RUNS, peak_memory=10**8)
+            transitions.finish_at_once([report.of(claim)])
 
     def play(self, workers: list[int], began: float, seconds: float) -> None:
         """Do what is due, until the time is up."""

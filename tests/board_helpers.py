@@ -8,20 +8,27 @@ from typing import Any
 from sqlalchemy import text
 
 from simcelery.board import engine, leases, reads, transitions
-from simcelery.board.leases import Registration
 from simcelery.board.reads.jobs import JobRow
-from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions.claim import Wanted
-from simcelery.board.transitions.finish import Claim, Finished, Report
-from simcelery.board.transitions.record import NewJob, Recorded
+from simcelery.board.states import Cause, Outcome
+from simcelery.board.values import (
+    Claim,
+    ClaimRequest,
+    EndedAttempt,
+    FinishedJob,
+    NewJob,
+    Recorded,
+    Registration,
+)
 from simcelery.broker import lanes
 
-SUCCESS = Report(ending=Ending.SUCCEEDED, result=1)
-ERROR = Report(ending=Ending.FAILED, cause=Cause.ERROR, error_type="ValueError", error_message="boom")
-AGAIN = Report(
-    ending=Ending.FAILED, cause=Cause.ERROR, error_type="ValueError", error_message="boom", retry_in=0.0
+SUCCESS = EndedAttempt(outcome=Outcome.SUCCEEDED, result=1)
+ERROR = EndedAttempt(outcome=Outcome.FAILED, cause=Cause.ERROR, error_type="ValueError", error_message="boom")
+AGAIN = EndedAttempt(
+    outcome=Outcome.FAILED, cause=Cause.ERROR, error_type="ValueError", error_message="boom", retry_in=0.0
 )
-LOST = Report(ending=Ending.LOST, cause=Cause.WORKER_LOST, error_type="LostWorkerError", error_message="gone")
+LOST = EndedAttempt(
+    outcome=Outcome.LOST, cause=Cause.WORKER_LOST, error_type="LostWorkerError", error_message="gone"
+)
 
 
 def new_job(**changes: Any) -> NewJob:
@@ -92,7 +99,7 @@ def sql(statement: str, **parameters: Any) -> Any:
 
 def claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100, workflow: str = "w") -> Claim | None:
     """Claim a job in a transaction of its own."""
-    claimed = transitions.claim(Wanted(task_id, workflow, uuid.uuid4(), *registration(worker_id), pid))
+    claimed = transitions.claim(ClaimRequest(task_id, workflow, uuid.uuid4(), registration(worker_id), pid))
     return claimed[0] if claimed else None
 
 
@@ -103,7 +110,7 @@ def must_claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100, workflow: 
     return claimed
 
 
-def finish(claimed: Claim, report: Report = SUCCESS) -> Finished | None:
+def finish(claimed: Claim, report: EndedAttempt = SUCCESS) -> FinishedJob | None:
     """Finish an attempt in a transaction of its own."""
     with engine.begin() as connection:
         return transitions.finish(connection, transitions.by_claim(claimed.task_id, claimed.claim_id), report)

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 from psycopg import ClientCursor
+from psycopg.rows import dict_row
 from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
@@ -206,7 +207,9 @@ def begin(settings: Settings | None = None) -> Iterator[Connection]:
             raise interrupted from None
 
 
-def one_round_trip(statement: str, values: Mapping[str, Any], *, durable: bool = True) -> list[Any]:
+def one_round_trip(
+    statement: str, values: Mapping[str, Any], *, durable: bool = True
+) -> list[dict[str, Any]]:
     """Execute a statement as one transaction, in one round trip: for what every single job needs.
 
     It goes to Postgres in one message, with the values written into it by the driver. No time limit is set on
@@ -219,7 +222,7 @@ def one_round_trip(statement: str, values: Mapping[str, Any], *, durable: bool =
             Postgres, never in part.
 
     Returns:
-        Its rows.
+        Its rows, each as a dictionary of its columns.
 
     Raises:
         As `begin`; whether it was committed is then not known.
@@ -231,10 +234,12 @@ def one_round_trip(statement: str, values: Mapping[str, Any], *, durable: bool =
         try:
             driver: Any = borrowed.driver_connection
             driver.autocommit = True  # the message is its own transaction
-            answer = ClientCursor(driver).execute(statement if durable else _ASYNCHRONOUS + statement, values)
+            answer = ClientCursor(driver, row_factory=dict_row).execute(
+                statement if durable else _ASYNCHRONOUS + statement, values
+            )
             if not durable:
                 answer.nextset()
-            rows: list[Any] = answer.fetchall()
+            rows: list[dict[str, Any]] = answer.fetchall()
             driver.autocommit = False
         except BaseException:
             borrowed.invalidate()  # what it was in the middle of, nobody knows

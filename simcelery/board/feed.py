@@ -13,8 +13,8 @@ from simcelery.board.clock import is_ahead
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import State
-from simcelery.board.to_publish import COLUMNS, Lane, Sendable
-from simcelery.board.to_publish import sendable as from_row
+from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
+from simcelery.board.values import JobToPublish, Lane
 
 # A client sends what it has just recorded; recovery does so only if that did not happen.
 CLIENTS_OWN = 2.0
@@ -78,17 +78,17 @@ ORDER BY lane.priority DESC, lane.queue, lane.workflow
 """)
 
 
-def unpublished(connection: Connection, lane: Lane, limit: int) -> list[Sendable]:
+def unpublished(connection: Connection, lane: Lane, limit: int) -> list[JobToPublish]:
     """The next jobs of a lane that were never sent, oldest first; what a client is about to send left out."""
     fresh = Job.submitted_at + seconds(CLIENTS_OWN) > func.now()
     left_to_client = and_(fresh, ~is_ahead(Job.submitted_at))
     waiting = _pending(lane).where(Job.published_at.is_(None), ~left_to_client)
-    return [from_row(row) for row in connection.execute(waiting.order_by(Job.id).limit(limit))]
+    return [job_to_publish(row) for row in connection.execute(waiting.order_by(Job.id).limit(limit))]
 
 
 def overdue(
     connection: Connection, lane: Lane, limit: int, *, at_most: float = RESEND_AFTER_AT_MOST
-) -> list[Sendable]:
+) -> list[JobToPublish]:
     """The jobs of a lane that were sent, were not claimed, and may be sent again; longest ago first.
 
     Parameters:
@@ -97,12 +97,12 @@ def overdue(
     doubled = func.power(2, func.least(Job.publish_count, 30) - 1)  # from 1,025 on it would overflow
     wait = func.least(RESEND_AFTER * doubled, at_most)
     sent = _pending(lane).where(Job.published_at < func.now() - seconds(wait))
-    return [from_row(row) for row in connection.execute(sent.order_by(Job.published_at).limit(limit))]
+    return [job_to_publish(row) for row in connection.execute(sent.order_by(Job.published_at).limit(limit))]
 
 
 def _pending(lane: Lane) -> Select[*tuple[Any, ...]]:
     """The pending jobs of a lane."""
-    return select(*COLUMNS).where(
+    return select(*TO_PUBLISH).where(
         Job.state == State.PENDING,
         Job.queue == lane.queue,
         Job.workflow == lane.workflow,
@@ -125,15 +125,15 @@ def anything_pending(connection: Connection, lane: Lane) -> bool:
     return bool(connection.scalar(select(or_(*waiting))))
 
 
-def sendable(connection: Connection, ids: Iterable[int], limit: int) -> list[Sendable]:
+def unsent(connection: Connection, ids: Iterable[int], limit: int) -> list[JobToPublish]:
     """Those of the jobs that are pending and were never sent, in the order of their ids, at most `limit`."""
     rows = connection.execute(
-        select(*COLUMNS)
+        select(*TO_PUBLISH)
         .where(among(Job.id, ids), Job.state == State.PENDING, Job.published_at.is_(None))
         .order_by(Job.id)
         .limit(limit)
     )
-    return [from_row(row) for row in rows]
+    return [job_to_publish(row) for row in rows]
 
 
 def mark_published(ids: Sequence[int]) -> None:

@@ -19,7 +19,7 @@ from simcelery.board import engine
 from simcelery.board.batches import batches
 
 if TYPE_CHECKING:
-    from simcelery.board.transitions.record import NewJob
+    from simcelery.board.values import NewJob
 
 _TAIL = 1000  # so many jobs without a fingerprint are read at each look
 _STEP = 100_000  # fingerprints are written in a transaction
@@ -105,8 +105,8 @@ def catch_up() -> None:
     Raises:
         BoardUnreachableError: Postgres cannot be reached.
     """
-    [(behind,)] = engine.one_round_trip(_BEHIND, {})
-    if behind <= _TAIL:
+    [row] = engine.one_round_trip(_BEHIND, {})
+    if row["behind"] <= _TAIL:
         return
     with engine.begin() as connection:
         newest = connection.scalar(text("SELECT last_value FROM jobs_id_seq"))
@@ -124,9 +124,13 @@ def catch_up() -> None:
 
 def _all_recorded() -> bool:
     """Wait for those that are recording now; False: one takes too long."""
-    recording = {one for (one,) in engine.one_round_trip(_RECORDING, {})}
+    recording = _recording()
     deadline = time.monotonic() + _LONGEST_WAIT
     while recording and time.monotonic() < deadline:
         time.sleep(_PAUSE)
-        recording &= {one for (one,) in engine.one_round_trip(_RECORDING, {})}
+        recording &= _recording()
     return not recording
+
+
+def _recording() -> set[str]:
+    return {row["virtualtransaction"] for row in engine.one_round_trip(_RECORDING, {})}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -31,49 +29,21 @@ from simcelery.board.models import Job, Worker
 from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import State
 from simcelery.board.unreadable import bad_rows
+from simcelery.board.values import (
+    Account,
+    Predecessor,
+    Registration,
+)
 
 
-@dataclass(frozen=True)
-class Account:
-    """A job as the board sees it, for a worker that settles its accounts."""
-
-    id: int
-    task_id: uuid.UUID
-    claim_id: uuid.UUID
-    attempt: int
-    state: State
-    pid: int
-    worker_id: int
-    cancel_requested: bool
+def is_worker(me: Registration) -> ColumnElement[bool]:
+    """The worker's own row, if it still is."""
+    return and_(Worker.id == me.worker_id, Worker.registration == me.key)
 
 
-class Predecessor(NamedTuple):
-    """A worker of the same host that has not ended, or still holds jobs, as far as the board knows."""
-
-    id: int
-    pid: int
-    identity: str
-    nodename: str
-
-
-class Registration(NamedTuple):
-    """What a worker is on the board: its id, and what tells it from another one that was given the same id.
-
-    A board that was restored, or that a replica took over, gives ids out again that live workers bear.
-    """
-
-    worker_id: int
-    key: uuid.UUID
-
-    @property
-    def row(self) -> ColumnElement[bool]:
-        """The worker's own row, if it still is."""
-        return and_(Worker.id == self.worker_id, Worker.registration == self.key)
-
-    @property
-    def holds(self) -> ColumnElement[bool]:
-        """Whether the board still knows the worker."""
-        return exists().where(self.row)
+def is_known(me: Registration) -> ColumnElement[bool]:
+    """Whether the board still knows the worker."""
+    return exists().where(is_worker(me))
 
 
 def is_live() -> ColumnElement[bool]:
@@ -152,7 +122,7 @@ def renew(
     )
     renewed = connection.execute(
         update(Worker)
-        .where(me.row, Worker.ended_at.is_(None))
+        .where(is_worker(me), Worker.ended_at.is_(None))
         .values(
             renewed_at=func.now(),
             lease_expires_at=func.now() + seconds(lease),
@@ -174,7 +144,7 @@ def _now_for(names: Iterable[str]) -> ColumnElement[Any]:
 
 def end(connection: Connection, me: Registration) -> None:
     """Note that a worker has shut down."""
-    connection.execute(update(Worker).where(me.row, Worker.ended_at.is_(None)).values(**_ENDED))
+    connection.execute(update(Worker).where(is_worker(me), Worker.ended_at.is_(None)).values(**_ENDED))
 
 
 def accounts(connection: Connection, worker_id: int, job_ids: Iterable[int]) -> list[Account]:
@@ -308,12 +278,12 @@ def _may_spare_one(peers: Sequence[Any], workflow: str) -> bool:
 def withdraw(connection: Connection, me: Registration, note: str) -> None:
     """Note that a worker takes no jobs, and why."""
     since = func.coalesce(Worker.quarantined_at, func.now())
-    connection.execute(update(Worker).where(me.row).values(quarantined_at=since, note=note))
+    connection.execute(update(Worker).where(is_worker(me)).values(quarantined_at=since, note=note))
 
 
 def lift(connection: Connection, me: Registration) -> None:
     """Note that a worker takes jobs again."""
-    connection.execute(update(Worker).where(me.row).values(quarantined_at=None, note=None))
+    connection.execute(update(Worker).where(is_worker(me)).values(quarantined_at=None, note=None))
 
 
 def _lock_peers(connection: Connection, me: Registration, workflows: Sequence[str]) -> Sequence[Any]:
@@ -321,7 +291,7 @@ def _lock_peers(connection: Connection, me: Registration, workflows: Sequence[st
 
     Locked: of two workers that would be quarantined at once, the second sees the first one's.
     """
-    queues = connection.scalar(select(Worker.queues).where(me.row))
+    queues = connection.scalar(select(Worker.queues).where(is_worker(me)))
     shares = and_(Worker.queues.overlap(queues or []), Worker.workflows.overlap(list(workflows)))
     return connection.execute(
         select(Worker.id, Worker.workflows, Worker.quarantined_at)

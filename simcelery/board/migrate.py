@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from simcelery.board import engine
+from simcelery.board import engine, sql
 from simcelery.board.schema import REVISION
 from simcelery.settings import Settings
 
@@ -26,7 +26,7 @@ def config(connection: Connection | None = None) -> Config:
 
 
 def upgrade(settings: Settings | None = None, revision: str = "head") -> tuple[str | None, str]:
-    """Apply what is missing, all in one transaction.
+    """Apply what is missing, all in one transaction, and install the functions as they are now.
 
     Returns:
         The revision before and the one after.
@@ -41,6 +41,7 @@ def upgrade(settings: Settings | None = None, revision: str = "head") -> tuple[s
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             before = engine.revision_of(connection)
             command.upgrade(config(connection), revision)
+            sql.install(connection)
             after = engine.revision_of(connection)
         engine.check_schema.cache_clear()
     return before, after or REVISION

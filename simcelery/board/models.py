@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from simcelery.board.states import Cause, Ending, State
+from simcelery.board.states import Cause, Outcome, State
 
 _NOW = text("now()")
 _TERMINAL = "state IN ('succeeded', 'failed', 'cancelled', 'upstream_failed')"
@@ -247,7 +247,7 @@ class Attempt(Base):
     late_outcome: Mapped[dict[str, Any] | None]
 
     __table_args__ = (
-        CheckConstraint(_one_of("outcome", Ending), name="outcome_known"),
+        CheckConstraint(_one_of("outcome", Outcome), name="outcome_known"),
         CheckConstraint(_one_of("cause", Cause), name="cause_known"),
         CheckConstraint(
             "cpu_seconds > '-Infinity' AND cpu_seconds < 'Infinity' AND peak_memory >= 0", name="usage_finite"

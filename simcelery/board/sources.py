@@ -13,8 +13,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from simcelery.board.leases import Registration
+from simcelery.board.leases import is_worker
 from simcelery.board.models import SubmittedSource, Worker
+from simcelery.board.values import Registration
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def note(connection: Connection, workflow: str, source: str, submitted_by: str) 
 
 def note_changed(connection: Connection, me: Registration, files: Sequence[str]) -> None:
     """These files of a live worker are no longer those that it has loaded."""
-    connection.execute(update(Worker).where(me.row).values(changed_files=list(files)))
+    connection.execute(update(Worker).where(is_worker(me)).values(changed_files=list(files)))
 
 
 def submitted(connection: Connection, workflows: Iterable[str] | None = None) -> dict[str, Submitted]:

@@ -44,7 +44,7 @@ WAITING = frozenset({State.BLOCKED, State.SCHEDULED, State.PENDING})
 ACTIVE = frozenset(State) - TERMINAL
 
 
-class Ending(StrEnum):
+class Outcome(StrEnum):
     """How an attempt ended: ``attempts.outcome``."""
 
     SUCCEEDED = "succeeded"

@@ -21,7 +21,7 @@ from celery.app.control import Control
 from kombu.exceptions import KombuError, OperationalError
 
 from simcelery.board import engine, feed
-from simcelery.board.to_publish import Lane, Sendable
+from simcelery.board.values import JobToPublish, Lane
 from simcelery.broker import encryption, lists, messages, stale
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority
@@ -138,7 +138,7 @@ def lengths(lanes: Sequence[Lane]) -> list[int | None]:
             return lists.usable(keys, pipe.execute(raise_on_error=False))
 
 
-def send(jobs: Iterable[Sendable]) -> list[Sendable]:
+def send(jobs: Iterable[JobToPublish]) -> list[JobToPublish]:
     """Send a message for each job, pipelined. Delivery is uncertain when this raises: send again later.
 
     Returns:
@@ -149,7 +149,7 @@ def send(jobs: Iterable[Sendable]) -> list[Sendable]:
     """
     celery = app()
     left = iter(jobs)
-    sent: list[Sendable] = []
+    sent: list[JobToPublish] = []
     with _producer() as producer:
         channel = producer.channel
         while some := list(islice(left, _AT_ONCE)):
@@ -168,15 +168,15 @@ def send(jobs: Iterable[Sendable]) -> list[Sendable]:
     return sent
 
 
-def _by_lane(jobs: Iterable[Sendable]) -> dict[Lane, list[Sendable]]:
+def _by_lane(jobs: Iterable[JobToPublish]) -> dict[Lane, list[JobToPublish]]:
     """By lane, the most urgent first, otherwise in the order given."""
-    lanes: dict[Lane, list[Sendable]] = {}
+    lanes: dict[Lane, list[JobToPublish]] = {}
     for job in jobs:
         lanes.setdefault(job.lane, []).append(job)
     return dict(sorted(lanes.items(), key=lambda one: -one[0].priority))
 
 
-def publish(jobs: Iterable[Sendable]) -> int:
+def publish(jobs: Iterable[JobToPublish]) -> int:
     """Send as many of these pending jobs as the window has room for, and mark them on the board.
 
     The rest stay on the board, unpublished, until recovery feeds them.
@@ -193,14 +193,14 @@ def publish(jobs: Iterable[Sendable]) -> int:
     if not by_lane:
         return 0
     window = get_settings().publish_window
-    chosen: list[Sendable] = []
+    chosen: list[JobToPublish] = []
     for one, length in zip(by_lane, lengths(list(by_lane)), strict=True):
         if length is not None:
             chosen += sorted(by_lane[one], key=lambda job: job.id)[: max(0, window - length)]
     return send_and_mark(chosen)
 
 
-def publish_or_leave(jobs: Iterable[Sendable], what: str) -> None:
+def publish_or_leave(jobs: Iterable[JobToPublish], what: str) -> None:
     """Publish jobs after the commit that made them pending. Trouble is a warning, whatever it is.
 
     The jobs are on the board, and republish sends what was not sent: nobody may fail, and no thread end,
@@ -218,7 +218,7 @@ def publish_or_leave(jobs: Iterable[Sendable], what: str) -> None:
         log.exception("%s will be published later", what)
 
 
-def send_and_mark(jobs: Sequence[Sendable]) -> int:
+def send_and_mark(jobs: Sequence[JobToPublish]) -> int:
     """Send messages, then note so on the board: a death in between means a second, harmless message.
 
     Returns:

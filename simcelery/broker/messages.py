@@ -15,13 +15,13 @@ from kombu.connection import Connection
 from kombu.messaging import Producer
 from kombu.utils.json import dumps
 
-from simcelery.board.to_publish import Lane, Sendable
+from simcelery.board.values import JobToPublish, Lane
 from simcelery.broker.lanes import lane, redis_priority
 
 _TASK_ID = "00000000-0000-4000-8000-000000000000"
 
 
-def written(celery: Celery, job: Sendable) -> str:
+def written(celery: Celery, job: JobToPublish) -> str:
     """A job's message as it lies in Redis: its task id and its workflow. All else is on the board."""
     text, tag = _template(celery, job.lane, os.getpid())
     return text.replace(_TASK_ID, str(job.task_id)).replace(tag, str(uuid.uuid4()))

@@ -19,7 +19,7 @@ from simcelery.errors import (
 )
 
 if TYPE_CHECKING:
-    from simcelery.board.transitions.record import NewJob
+    from simcelery.board.values import NewJob
     from simcelery.cli.sources import Item, Items
     from simcelery.cli.targets import Target
     from simcelery.submission.handle import Jobs

@@ -10,7 +10,7 @@ from simcelery.errors import ParametersError, SimceleryError, UnknownWorkflowErr
 
 if TYPE_CHECKING:
     from simcelery.board.catalogue import Entry
-    from simcelery.board.transitions.record import NewJob
+    from simcelery.board.values import NewJob
     from simcelery.submission.options import Options
     from simcelery.workflows.definition import Definition
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine
-from simcelery.board.to_publish import Sendable
+from simcelery.board.values import JobToPublish
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Effects:
     """
 
     begin: Callable[[], AbstractContextManager[Any]]
-    publish: Callable[[Iterable[Sendable]], object]
-    send: Callable[[Sequence[Sendable]], object]
+    publish: Callable[[Iterable[JobToPublish]], object]
+    send: Callable[[Sequence[JobToPublish]], object]
     judge: int | None = None
 
 
-def _leave(jobs: Iterable[Sendable]) -> None:
+def _leave(jobs: Iterable[JobToPublish]) -> None:
     """Nothing is sent here."""
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from simcelery import broker
 from simcelery.board import feed
-from simcelery.board.to_publish import Lane, Sendable
+from simcelery.board.values import JobToPublish, Lane
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.effects import USUAL, Effects
 from simcelery.settings import get_settings
@@ -42,14 +42,14 @@ def tick(effects: Effects = USUAL) -> tuple[int, int]:
     return fed, resent
 
 
-def _lost(effects: Effects, lane: Lane, number: int, at_most: float) -> list[Sendable]:
+def _lost(effects: Effects, lane: Lane, number: int, at_most: float) -> list[JobToPublish]:
     if number <= 0:
         return []
     with effects.begin() as connection:
         return feed.overdue(connection, lane, number, at_most=at_most)
 
 
-def _fresh(effects: Effects, lane: Lane, unpublished: int, room: int) -> list[Sendable]:
+def _fresh(effects: Effects, lane: Lane, unpublished: int, room: int) -> list[JobToPublish]:
     if min(unpublished, room) <= 0:
         return []
     with effects.begin() as connection:

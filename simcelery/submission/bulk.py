@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from simcelery.board.transitions.record import NewJob
+from simcelery.board.values import NewJob
 from simcelery.errors import ParametersError, SubmissionInterruptedError
 from simcelery.submission import collection
 from simcelery.submission.handle import Jobs

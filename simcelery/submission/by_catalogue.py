@@ -7,7 +7,7 @@ from typing import Any
 
 from simcelery.board import engine
 from simcelery.board.catalogue import Entry
-from simcelery.board.transitions.record import NewJob
+from simcelery.board.values import NewJob
 from simcelery.errors import ParametersError
 from simcelery.readable import short
 from simcelery.settings import get_settings

@@ -11,7 +11,7 @@ from typing import Any, overload
 from simcelery.board import engine, reads
 from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.board.states import State
-from simcelery.board.transitions.record import Recorded
+from simcelery.board.values import Recorded
 from simcelery.errors import (
     JobCancelledError,
     JobError,

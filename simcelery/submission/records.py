@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Literal, Self, get_args, overload
 
-from simcelery.board.transitions.record import Recorded
+from simcelery.board.values import Recorded
 
 _How = Literal["new", "existing", "retried"]
 _HOWS: tuple[_How, ...] = get_args(_How)

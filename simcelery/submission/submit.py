@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from simcelery import broker
 from simcelery.board import engine, feed, fingerprints, transitions
 from simcelery.board.states import State
-from simcelery.board.to_publish import Lane, Sendable
-from simcelery.board.transitions.record import NewJob, OnFailed, Recorded
+from simcelery.board.transitions.record import OnFailed
+from simcelery.board.values import JobToPublish, Lane, NewJob, Recorded
 from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import BoardUnreachableError
 from simcelery.failpoints import failpoint
@@ -195,14 +195,14 @@ def publish_recorded(new: Sequence[NewJob], recorded: Sequence[Recorded]) -> Non
     """Publish what was recorded just now, as far as the window goes. Trouble is a warning."""
     failpoint("after_record")
     window = get_settings().publish_window
-    pending: list[Sendable] = []
+    pending: list[JobToPublish] = []
     lanes: Counter[Lane] = Counter()
     for job, done in zip(new, recorded, strict=True):
         lane = Lane(job.queue, job.workflow, job.priority)
         # No lane takes more than a window.
         if done.how == "new" and done.state is State.PENDING and lanes[lane] < window:
             lanes[lane] += 1
-            pending.append(Sendable(done.id, done.task_id, job.workflow, job.queue, job.priority))
+            pending.append(JobToPublish(done.id, done.task_id, job.workflow, job.queue, job.priority))
     if pending:
         broker.publish_or_leave(pending, _are_recorded([job.id for job in pending]))
     publish([job.id for job in recorded if job.how == "retried"])
@@ -215,10 +215,10 @@ def publish(ids: Sequence[int]) -> None:
         broker.publish_or_leave(_unsent(ids), _are_recorded(ids))
 
 
-def _unsent(ids: Sequence[int]) -> Iterator[Sendable]:
+def _unsent(ids: Sequence[int]) -> Iterator[JobToPublish]:
     most = get_settings().publish_window * (MOST_URGENT + 1)
     with engine.begin() as connection:
-        pending = feed.sendable(connection, ids, limit=most)
+        pending = feed.unsent(connection, ids, limit=most)
     yield from pending
 
 

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from celery import states as celery_states
@@ -19,7 +20,6 @@ from celery.exceptions import NotRegistered, TimeoutError
 from simcelery.board import engine, reads
 from simcelery.board.reads.jobs import JobRow
 from simcelery.board.states import State
-from simcelery.board.transitions.claim import Outcome
 from simcelery.pauses import growing
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
@@ -71,7 +71,7 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         if getattr(request, "recorded", False):
             return  # in the pool child, as soon as the attempt had ended
         if claim_id is not None:
-            recording.record([Outcome(job, claim_id, recording.unexpected(result))])
+            recording.record([replace(recording.unexpected(result), task_id=job, claim_id=claim_id)])
             slots.mine.idle()
 
     # --- reading ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 
-from simcelery.board.leases import Registration
+from simcelery.board.values import Registration
 
 _WORKER_ID, _REGISTRATION = "SIMCELERY_WORKER_ID", "SIMCELERY_REGISTRATION"
 

@@ -16,7 +16,7 @@ from simcelery.workflows.annotations import one_line
 from simcelery.workflows.encoding import encode
 
 if TYPE_CHECKING:
-    from simcelery.board.transitions.finish import Claim
+    from simcelery.board.values import Claim
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from celery import exceptions as celery_exceptions
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
 
-from simcelery.board.states import Ending
-from simcelery.board.to_publish import Lane
+from simcelery.board.states import Outcome
+from simcelery.board.values import Lane
 from simcelery.broker.lanes import MOST_URGENT, priority_of, queue_and_workflow
 from simcelery.errors import CanvasError, JobFailedError
 from simcelery.settings import get_settings
@@ -91,9 +91,9 @@ class WorkflowTask(Task):  # type: ignore[misc]
         if job is None:
             raise Ignore("the claim missed")
         claim, report = job
-        if report.ending is Ending.SUCCEEDED:
+        if report.outcome is Outcome.SUCCEEDED:
             return report.result
-        if report.ending in (Ending.RELEASED, Ending.LOST):
+        if report.outcome in (Outcome.RELEASED, Outcome.LOST):
             raise celery_exceptions.Retry(report.error_message or "the worker is shutting down", when=0)
         error = JobFailedError(
             f"job {claim.job_id}, attempt {claim.attempt}: "

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from simcelery.board import engine, leases, transitions
-from simcelery.board.states import Ending
-from simcelery.board.transitions.finish import Claim, Report
+from simcelery.board.states import Outcome
+from simcelery.board.values import Claim, EndedAttempt
 from simcelery.settings import get_settings
 from simcelery.worker.outcomes import spool
 from tests.acceptance.helpers import submit, submit_command, wait_for_command
@@ -104,7 +104,7 @@ def test_a_job_that_ends_before_the_cancel_reaches_it_is_said_so(cli: Cli) -> No
     process = cli.start("cancel", f"{first.job_id}-{second.job_id}", "--wait", "-y")
     wait_until(lambda: row(second.job_id).cancel_requested_at)
     finish(first)
-    finish(second, Report(ending=Ending.CANCELLED, error_message="ended by the cancel"))
+    finish(second, EndedAttempt(outcome=Outcome.CANCELLED, error_message="ended by the cancel"))
     output, _ = process.communicate(timeout=within(20))
     assert process.returncode == 1
     lines = [line.split(maxsplit=4) for line in output.splitlines()]
@@ -148,7 +148,7 @@ def test_waiting_for_a_cancel_says_that_the_worker_is_lost(cli: Cli) -> None:
 # --- the spool ---
 
 
-def save(cli: Cli, claimed: Claim, report: Report = SUCCESS) -> Path:
+def save(cli: Cli, claimed: Claim, report: EndedAttempt = SUCCESS) -> Path:
     """An outcome that could not be recorded."""
     settings = get_settings().model_copy(update={"home": Path(cli.project.environment["SIMCELERY_HOME"])})
     return spool.save(settings, claimed.task_id, claimed.claim_id, report)
@@ -316,7 +316,7 @@ def test_what_waits_and_what_is_over_is_explained(cli: Cli) -> None:
     assert f"→ simcelery retry {parent.id}" in told
     twice = record()
     finish(must_claim(twice.task_id, me), LOST)
-    finish(must_claim(twice.task_id, me), replace(LOST, ending=Ending.RELEASED))
+    finish(must_claim(twice.task_id, me), replace(LOST, outcome=Outcome.RELEASED))
     assert (
         "attempt 2 was released (worker_lost); the job will run again" in cli("explain", str(twice.id)).stdout
     )

@@ -15,7 +15,7 @@ import pytest
 from benchmarks import _bouncer
 from simcelery import Job, get_job, settings
 from simcelery.board import engine, transitions
-from simcelery.board.transitions.claim import Outcome, Wanted
+from simcelery.board.values import ClaimRequest
 from simcelery.services import Services
 from tests.board_helpers import SUCCESS, attempts, record, registration, sql, worker
 from tests.conftest import Project, make_project
@@ -107,14 +107,14 @@ def test_a_job_of_a_killed_worker_runs_again(bounced: Project, tmp_path: Path) -
 def test_a_finish_is_durable_where_a_claim_was_not(single_lane: Project) -> None:
     job, mine = record(), worker()
     claims = transitions.claim(
-        Wanted(job.task_id, "w", uuid.uuid4(), *registration(mine), os.getpid(), durable=False)
+        ClaimRequest(job.task_id, "w", uuid.uuid4(), registration(mine), os.getpid(), durable=False)
     )
     [claim] = claims
     # Whoever gets the server connection next.
     url = single_lane.environment["SIMCELERY_DATABASE_URL"]
     with psycopg.connect(url, prepare_threshold=None) as stranger:
         durable, timeout, server = stranger.execute(ASKED).fetchone() or ()
-    transitions.succeed([Outcome(claim.task_id, claim.claim_id, SUCCESS, claim.job_id)], 0.0)
+    transitions.finish_at_once([SUCCESS.of(claim)])
     assert (durable, timeout) == ("on", "0")
     seen = sql(SEEN)
     assert [tuple(each) for each in seen] == [

@@ -15,7 +15,7 @@ import pytest
 
 import simcelery
 from simcelery import services
-from simcelery.board.transitions.finish import Claim, Report
+from simcelery.board.values import Claim, EndedAttempt
 from simcelery.services import Services
 from simcelery.settings import Settings, get_settings
 from simcelery.worker.outcomes import spool
@@ -172,7 +172,7 @@ def test_a_process_killed_at_any_line_of_the_spool_loses_no_outcome_and_doubles_
 # --- deliveries, without a worker ---
 
 
-def lost_and_spooled(report: Report = SUCCESS) -> tuple[Claim, Path]:
+def lost_and_spooled(report: EndedAttempt = SUCCESS) -> tuple[Claim, Path]:
     """A claim whose worker is lost, and whose outcome lies in the spool; the job is running as yet."""
     claimed = must_claim(record().task_id, worker())
     return claimed, spool.save(get_settings(), claimed.task_id, claimed.claim_id, report)
@@ -204,7 +204,7 @@ def test_an_outcome_is_delivered_once_and_its_file_is_gone(board: Services) -> N
 @pytest.mark.parametrize(("saved", "ended"), [(-60, 60), (-10_000, 600), (+10_000, 0)], ids=str)
 @pytest.mark.parametrize("report", [SUCCESS, ERROR], ids=["success", "error"])
 def test_an_attempt_ended_when_it_did_not_when_it_was_delivered(
-    board: Services, report: Report, saved: float, ended: float
+    board: Services, report: EndedAttempt, saved: float, ended: float
 ) -> None:
     """`saved` by a node's clock, perhaps a wrong one; the attempt began 600 s ago, by the board's."""
     _, path = lost_and_spooled(report)
@@ -246,7 +246,7 @@ def test_a_success_whose_job_waits_to_run_again_still_counts(board: Services) ->
 def test_an_outcome_that_comes_too_late_is_kept_beside_its_attempt_and_changes_nothing(
     board: Services, finished: bool
 ) -> None:
-    claimed, path = lost_and_spooled(Report(ending=SUCCESS.ending, result="the zombie's"))
+    claimed, path = lost_and_spooled(EndedAttempt(outcome=SUCCESS.outcome, result="the zombie's"))
     newer = taken_over(claimed)
     if finished:
         finish(newer)

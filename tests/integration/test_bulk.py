@@ -19,7 +19,7 @@ from sqlalchemy import event
 import simcelery
 from simcelery import broker, settings
 from simcelery.board import engine
-from simcelery.board.transitions.record import Recorded
+from simcelery.board.values import Recorded
 from simcelery.broker import lanes
 from simcelery.errors import BoardUnreachableError, SubmissionInterruptedError
 from simcelery.services import Services

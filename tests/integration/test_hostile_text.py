@@ -74,7 +74,7 @@ def ids(board: Services, project: Project) -> dict[str, int]:
     values = {"text": HOSTILE, f"=key{HOSTILE}": [HOSTILE], "number": -1.5, "formula": "=1+1", "cr": "\r=1+1"}
     worker = put.worker()
     for name, report in (
-        ("succeeded", put.Report(ending=put.Ending.SUCCEEDED, result=values)),
+        ("succeeded", put.EndedAttempt(outcome=put.Outcome.SUCCEEDED, result=values)),
         ("failed", put.ERROR),
         ("running", None),
     ):

@@ -39,8 +39,8 @@ def ids(board: Services) -> dict[str, int]:
     worker = put.worker(nodename=f"celery@{HOST}", host=HOST, queues=["default", "gpu", "large-memory"])
     wide = {f"quantity_{i}": 1.5**i for i in range(25)} | {"note": "a text " * 20, "where": "/scratch" * 12}
     values = {"structure": "/scratch/projects/oxides/CaTiO3/POSCAR", "fmax": 0.01, "元素": "钙钛氧"}
-    failure = put.Report(
-        ending=put.Ending.FAILED,
+    failure = put.EndedAttempt(
+        outcome=put.Outcome.FAILED,
         cause=put.Cause.ERROR,
         error_type="ConvergenceError",
         error_message=ERROR,
@@ -48,7 +48,7 @@ def ids(board: Services) -> dict[str, int]:
     )
     found: dict[str, int] = {}
     for name, report in (
-        ("succeeded", put.Report(ending=put.Ending.SUCCEEDED, result=wide)),
+        ("succeeded", put.EndedAttempt(outcome=put.Outcome.SUCCEEDED, result=wide)),
         ("failed", failure),
         ("running", None),
     ):
@@ -61,7 +61,7 @@ def ids(board: Services) -> dict[str, int]:
     other = put.record(parameters={"x": 1, "y": 2}, tags=("other",))
     put.finish(
         put.must_claim(other.task_id, worker),
-        put.Report(ending=put.Ending.SUCCEEDED, result={"energy": -12.5}),
+        put.EndedAttempt(outcome=put.Outcome.SUCCEEDED, result={"energy": -12.5}),
     )
     found["other"] = other.id
     found["scheduled"] = put.record(parameters=values, delay=3600.0).id

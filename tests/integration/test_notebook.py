@@ -13,7 +13,7 @@ import pytest
 
 import simcelery
 from simcelery import settings
-from simcelery.board.transitions.record import Recorded
+from simcelery.board.values import Recorded
 from simcelery.services import Services
 from simcelery.submission.handle import Jobs
 from simcelery.submission.workflow import Workflow

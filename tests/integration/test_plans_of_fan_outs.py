@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from simcelery.board import dependencies, engine, retention, transitions
-from simcelery.board.transitions.claim import _CLAIM, _FINISH, Wanted
+from simcelery.board import dependencies, engine, retention, sql, transitions
+from simcelery.board.transitions.claim import asked
 from simcelery.board.transitions.finish import by_claim
+from simcelery.board.values import ClaimRequest, Registration
 from simcelery.services import Services
 from simcelery.settings import Settings
 from tests.board_helpers import SUCCESS, new_job
@@ -156,16 +157,16 @@ def finish_together(connection: Connection) -> None:
     rows = connection.execute(
         text("SELECT id, claim_id FROM jobs WHERE id BETWEEN :first AND :first + 499"), {"first": RUNNING}
     )
-    outcomes = engine.as_json([{"id": row.id, "claim_id": row.claim_id.hex} | _NO_TIME for row in rows])
-    assert len(connection.exec_driver_sql(_FINISH, {"outcomes": outcomes}).all()) == 500
+    ended = engine.as_json([{"id": row.id, "claim_id": row.claim_id.hex} | _SUCCESS for row in rows])
+    assert len(connection.exec_driver_sql(sql.statement("finish"), {"ended": ended}).all()) == 500
 
 
-_NO_TIME = {"waited": 0, "ago": 0}
+_SUCCESS = {"outcome": "succeeded", "waited": 0, "ago": 0}
 
 
 def claim(connection: Connection) -> None:
-    wanted = Wanted(uuid.uuid4(), "w", uuid.uuid4(), 1, KEY, 1, "default", more=500)
-    assert len(connection.exec_driver_sql(_CLAIM, vars(wanted)).all()) == 501
+    wanted = ClaimRequest(uuid.uuid4(), "w", uuid.uuid4(), Registration(1, KEY), 1, "default", more=500)
+    assert len(connection.exec_driver_sql(sql.statement("claim"), asked(wanted)).all()) == 501
 
 
 def record(connection: Connection) -> None:

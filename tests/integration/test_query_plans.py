@@ -14,12 +14,22 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, event
 
 from simcelery import settings
-from simcelery.board import engine, feed, fingerprints, leases, migrate, reads, retention, transitions, turns
-from simcelery.board.leases import Registration
+from simcelery.board import (
+    engine,
+    feed,
+    fingerprints,
+    leases,
+    migrate,
+    reads,
+    retention,
+    sql,
+    transitions,
+    turns,
+)
 from simcelery.board.reads.jobs import Filter
-from simcelery.board.to_publish import Lane
-from simcelery.board.transitions.claim import _CLAIM, _FINISH, Wanted
+from simcelery.board.transitions.claim import asked
 from simcelery.board.transitions.finish import by_claim
+from simcelery.board.values import ClaimRequest, Lane, Registration
 from simcelery.services import Services
 from simcelery.settings import Settings
 from tests.board_helpers import ERROR, new_job
@@ -218,16 +228,17 @@ EMPTY = {
 @pytest.mark.parametrize("how", EMPTY)
 def test_functions_planned_on_an_empty_board_suit_a_large_one(servers: Services, how: str) -> None:
     """A connection keeps its plans, and a million jobs may arrive before Postgres has counted them."""
-    wanted = Wanted(uuid.uuid4(), "w1", CLAIM, *FIRST, 1, "cpu", more=50)
-    outcomes = f'[{{"id": {LAST}, "claim_id": "{CLAIM}", "waited": 0, "ago": 0, "log": "text"}}]'
+    wanted = ClaimRequest(uuid.uuid4(), "w1", CLAIM, FIRST, 1, "cpu", more=50)
+    times = '"waited": 0, "ago": 0'
+    ended = f'[{{"id": {LAST}, "claim_id": "{CLAIM}", "outcome": "succeeded", {times}, "log": "text"}}]'
     said: list[str] = []
     with database(servers, "grown") as board, connected(board) as worker, connected(board) as other:
         worker.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
         worker.execute(EXPLAINED)
 
         def work() -> int:
-            claimed = worker.execute(_CLAIM.encode(), vars(wanted)).rowcount
-            worker.execute(_FINISH.encode(), {"outcomes": outcomes})
+            claimed = worker.execute(sql.statement("claim").encode(), asked(wanted)).rowcount
+            worker.execute(sql.statement("finish").encode(), {"ended": ended})
             return claimed
 
         if how not in ("new", "analyzed"):
@@ -242,7 +253,9 @@ def test_functions_planned_on_an_empty_board_suit_a_large_one(servers: Services,
         other.execute(FILL.encode())
         said.clear()
         assert work() == 51
-        settings = worker.execute("SELECT proconfig FROM pg_proc WHERE proname ~ '^(claim|finish)_jobs$'")
+        settings = worker.execute(
+            "SELECT proconfig FROM pg_proc WHERE proname ~ '^(claim_jobs|finish_attempts)$'"
+        )
         # Whatever this Postgres was built with, others compile what they think expensive.
         assert ["jit=off" in of_function for (of_function,) in settings] == [True, True]
     plan = "\n".join(said)

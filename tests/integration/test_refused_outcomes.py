@@ -14,6 +14,7 @@ import pytest
 
 from simcelery import settings
 from simcelery.board import engine, migrate, transitions
+from simcelery.board.values import EndedAttempt
 from simcelery.services import Services
 from simcelery.worker.outcomes import recording
 from tests import board_helpers as on_board
@@ -34,7 +35,7 @@ def latin(servers: Services) -> Iterator[None]:
     settings.override({"database_url": servers.database_url})
 
 
-def end(report: transitions.Report) -> int:
+def end(report: EndedAttempt) -> int:
     """Finish a job so; its id."""
     job = on_board.record()
     claim = on_board.must_claim(job.task_id, on_board.worker())

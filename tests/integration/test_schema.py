@@ -18,7 +18,7 @@ from sqlalchemy import text
 from simcelery.board import engine, migrate
 from simcelery.board.models import Base
 from simcelery.board.schema import REVISION
-from simcelery.board.states import Cause, Ending, State
+from simcelery.board.states import Cause, Outcome, State
 from simcelery.errors import BoardUnreachableError, SchemaError, UsageError
 from simcelery.services import Services
 from simcelery.settings import Settings, get_settings
@@ -61,7 +61,7 @@ def test_stock_tables_are_as_celery_declares_them() -> None:
 
 @pytest.mark.parametrize(
     ("constraint", "enum"),
-    [("jobs_state_known", State), ("attempts_outcome_known", Ending), ("attempts_cause_known", Cause)],
+    [("jobs_state_known", State), ("attempts_outcome_known", Outcome), ("attempts_cause_known", Cause)],
 )
 def test_enums_are_synced_with_the_checks(constraint: str, enum: type[StrEnum]) -> None:
     with engine.begin() as connection:

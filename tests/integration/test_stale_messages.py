@@ -9,7 +9,7 @@ import redis
 
 import simcelery
 from simcelery import broker
-from simcelery.board.to_publish import Lane
+from simcelery.board.values import Lane
 from simcelery.broker import stale
 from simcelery.services import Services
 from tests.board_helpers import lane, sql

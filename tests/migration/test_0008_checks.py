@@ -22,8 +22,8 @@ INSERT INTO jobs
 SELECT gen_random_uuid(), 'w', '{}', 'pending', 'default', 4, 1, 5, 'me' FROM generate_series(1, 20)
 """
 CLAIM = """
-SELECT id FROM claim_jobs(gen_random_uuid(), 'w', gen_random_uuid(),
-    (SELECT min(id) FROM workers), 1, 'default', 0, 1000)
+SELECT jobs.id FROM workers, claim_jobs(gen_random_uuid(), 'w', gen_random_uuid(), workers.id, 1,
+    'default', 0, 1000, workers.registration) AS jobs WHERE workers.id = (SELECT min(id) FROM workers)
 """
 
 
@@ -50,6 +50,7 @@ def test_bad_rows_are_put_right_and_every_row_can_be_changed(
         )
         for (name,) in constrained:
             query(board, f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+    migrate.upgrade(board)
     claimed = query(board, CLAIM)
     assert len(claimed) > 20
     assert query(board, "SELECT mend_rows()") == []

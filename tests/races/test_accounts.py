@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simcelery.board import engine, leases
-from simcelery.board.leases import Account
+from simcelery.board.values import Account
 from tests.board_helpers import cancel, finish, lapse, must_claim, record, registration, sql, worker
 
 pytestmark = pytest.mark.usefixtures("board")

@@ -10,9 +10,8 @@ from dataclasses import replace
 import pytest
 
 from simcelery.board import engine, transitions
-from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions.claim import Wanted
-from simcelery.board.transitions.finish import Report
+from simcelery.board.states import Cause, Outcome
+from simcelery.board.values import ClaimRequest, EndedAttempt
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -57,7 +56,7 @@ def test_a_duplicate_message_misses_while_the_job_runs_and_after_it_finished() -
 
 def test_a_claim_whose_answer_was_lost_is_still_ours() -> None:
     job, me = record(), worker()
-    wanted = Wanted(job.task_id, "w", uuid.uuid4(), *registration(me), pid=1)
+    wanted = ClaimRequest(job.task_id, "w", uuid.uuid4(), registration(me), pid=1)
     [claimed] = transitions.claim(wanted)
     assert (claimed.claim_id, claimed.attempt) == (wanted.claim_id, 1)
     assert transitions.claim(wanted) == []  # as after a commit whose answer never came
@@ -77,10 +76,10 @@ def test_a_forged_message_cannot_run_a_job_as_another_workflow() -> None:
 def test_a_worker_whose_lease_has_lapsed_cannot_claim() -> None:
     job, me = record(), worker(lease=-1.0)
     assert claim(job.task_id, me) is None
-    wanted = Wanted(job.task_id, "w", uuid.uuid4(), *registration(me), pid=1)
+    wanted = ClaimRequest(job.task_id, "w", uuid.uuid4(), registration(me), pid=1)
     assert not transitions.holds_lease(wanted)
     other = registration(worker())
-    assert transitions.holds_lease(replace(wanted, worker_id=other.worker_id, registration=other.key))
+    assert transitions.holds_lease(replace(wanted, worker=other))
 
 
 def test_a_zombie_cannot_overwrite_the_newer_attempt() -> None:
@@ -91,7 +90,7 @@ def test_a_zombie_cannot_overwrite_the_newer_attempt() -> None:
     assert finish(zombie, SUCCESS) is None
     assert finish(zombie, ERROR) is None
     assert state(job.id) == "running"
-    assert finish(newer, Report(ending=Ending.SUCCEEDED, result="newer")) is not None
+    assert finish(newer, EndedAttempt(outcome=Outcome.SUCCEEDED, result="newer")) is not None
     assert row(job.id).result == "newer"
     assert [ended["outcome"] for ended in attempts(job.id)] == ["lost", "succeeded"]
 

@@ -11,10 +11,7 @@ import pytest
 
 from simcelery import settings
 from simcelery.board import clock, engine, feed, leases, transitions, turns
-from simcelery.board.states import Ending
-from simcelery.board.to_publish import Lane
-from simcelery.board.transitions.claim import Outcome
-from simcelery.board.transitions.finish import Claim, Report, rescue
+from simcelery.board.values import Claim, Lane
 from simcelery.maintenance import loop
 from tests.board_helpers import (
     AGAIN,
@@ -58,7 +55,7 @@ def set_back() -> None:
 
 def rescued(judge: int | None = None) -> list[int]:
     with engine.begin() as connection:
-        return [job.id for job in rescue(connection, grace=0.0, judge=judge)]
+        return [job.id for job in transitions.rescue(connection, grace=0.0, judge=judge)]
 
 
 @pytest.mark.parametrize("until", ["now() + interval '3 h'", "'infinity'"])
@@ -137,9 +134,9 @@ def test_nobody_judges_with_a_renewal_of_before_the_clock_was_set_forward() -> N
     sql("UPDATE workers SET lease_expires_at = now() + interval '4 s' WHERE id = :id", id=judge)
     sql("UPDATE workers SET lease_expires_at = now() - interval '1 s' WHERE id = :id", id=holder)
     with engine.begin() as connection:
-        assert rescue(connection, grace=20.0, judge=judge) == []
+        assert transitions.rescue(connection, grace=20.0, judge=judge) == []
         assert leases.renew(connection, registration(judge), 20.0)
-        assert rescue(connection, grace=20.0, judge=judge) == []
+        assert transitions.rescue(connection, grace=20.0, judge=judge) == []
 
 
 def test_the_board_says_what_lies_ahead_of_its_clock() -> None:
@@ -180,11 +177,8 @@ def test_an_act_that_takes_long_holds_up_only_itself() -> None:
 
 
 def _together(claimed: Claim) -> None:
-    report = Report(ending=Ending.SUCCEEDED, result=1)
-    outcome = Outcome(
-        claimed.task_id, claimed.claim_id, report, claimed.job_id, waited=2.0, ended=time.monotonic()
-    )
-    assert transitions.succeed([outcome], time.monotonic()) == {claimed.job_id}
+    [finished] = transitions.finish_at_once([SUCCESS.of(claimed, waited=2.0, ended=time.monotonic())])
+    assert finished.id == claimed.job_id
 
 
 ENDS: dict[str, Callable[[Claim], object]] = {

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from simcelery.board import engine, transitions
+from simcelery.board.values import Claim
 from simcelery.errors import JobNotFoundError
 from tests.board_helpers import (
     ERROR,
@@ -36,7 +37,7 @@ def test_two_parents_that_finish_at_once_unblock_their_child_once() -> None:
         claims = [must_claim(parent.task_id, me) for parent in parents]
         start = threading.Barrier(2)
 
-        def end(claimed: transitions.Claim, start: threading.Barrier = start) -> int:
+        def end(claimed: Claim, start: threading.Barrier = start) -> int:
             start.wait()
             finished = finish(claimed)
             assert finished is not None

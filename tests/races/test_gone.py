@@ -33,7 +33,7 @@ ASKED: dict[str, Callable[[Job], Any]] = {
 
 
 def record_of(job: Job) -> Any:
-    from simcelery.board.transitions.record import Recorded
+    from simcelery.board.values import Recorded
 
     return Recorded(job.id, job.task_id, "new")
 

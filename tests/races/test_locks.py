@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from simcelery.board import engine, leases, transitions
-from simcelery.board.transitions.claim import Outcome, Wanted
-from simcelery.board.transitions.finish import Claim
+from simcelery.board.sql import statement
+from simcelery.board.transitions.claim import asked
+from simcelery.board.values import Claim, ClaimRequest
 from simcelery.services import Services
 from tests.board_helpers import SUCCESS, cancel, must_claim, record, registration, sql, worker
 from tests.waiting import wait_until, within
@@ -34,7 +35,7 @@ def release_child(me: int, held: list[Claim]) -> None:
 
 
 def succeed(me: int, held: list[Claim]) -> None:
-    transitions.succeed([Outcome(one.task_id, one.claim_id, SUCCESS, one.job_id) for one in held[::-1]], 0.0)
+    transitions.finish_at_once([SUCCESS.of(one) for one in held[::-1]])
 
 
 TRANSITIONS: dict[str, Callable[[int, list[Claim]], object]] = {
@@ -94,13 +95,9 @@ def is_waited_for(holder: psycopg.Connection) -> bool:
 # --- one backlog, many children --------------------------------------------------------------------
 
 
-def wanted(me: int, *, more: int = 0) -> Wanted:
+def wanted(me: int, *, more: int = 0) -> ClaimRequest:
     """A claim whose message's own job is gone, so that another of the backlog takes its place."""
-    return Wanted(uuid.uuid4(), "w", uuid.uuid4(), *registration(me), 100, "default", more=more)
-
-
-CLAIM = """SELECT id FROM claim_jobs(%(task_id)s, %(workflow)s, %(claim_id)s, %(worker_id)s, %(pid)s,
-    %(queue)s, %(least)s, %(more)s, %(registration)s)"""
+    return ClaimRequest(uuid.uuid4(), "w", uuid.uuid4(), registration(me), 100, "default", more=more)
 
 
 @pytest.mark.parametrize("sent", [True, False], ids=["sent", "never sent"])
@@ -110,7 +107,10 @@ def test_children_on_one_backlog_do_not_wait_for_each_other(board: Services, sen
     if sent:
         sql("UPDATE jobs SET published_at = now() + id * interval '1 ms'")
     with psycopg.connect(board.database_url) as first, ThreadPoolExecutor(1) as pool:
-        taken = [number for (number,) in first.execute(CLAIM, vars(wanted(me, more=more)))]
+        taken = [
+            number
+            for (number, *_) in first.execute(statement("claim").encode(), asked(wanted(me, more=more)))
+        ]
         second: Future[list[Claim]] = pool.submit(transitions.claim, wanted(me, more=more))
         try:  # while the first has not committed
             found = [one.job_id for one in second.result(within(10))]

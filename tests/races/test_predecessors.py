@@ -10,7 +10,7 @@ import pytest
 
 from simcelery import settings
 from simcelery.board import engine, leases
-from simcelery.board.transitions.finish import Claim
+from simcelery.board.values import Claim
 from simcelery.errors import BoardUnreachableError
 from simcelery.execution.ending import Ended
 from simcelery.execution.identity import identity

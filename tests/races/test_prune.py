@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from simcelery.board import engine, reads, retention, transitions
-from simcelery.board.transitions.record import Recorded
+from simcelery.board.values import Recorded
 from simcelery.errors import JobNotFoundError
 from tests.board_helpers import (
     ERROR,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from simcelery.board import engine, leases, transitions
+from simcelery.board.values import EndedAttempt
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -133,7 +134,7 @@ def test_workers_that_quarantine_themselves_at_once_leave_half() -> None:
 
 
 @pytest.mark.parametrize(("report", "was"), [(ERROR, "failed"), (AGAIN, "scheduled")])
-def test_a_failure_that_is_handed_back_does_not_count(report: transitions.Report, was: str) -> None:
+def test_a_failure_that_is_handed_back_does_not_count(report: EndedAttempt, was: str) -> None:
     me = quarantined_worker()
     job = record(max_attempts=2)
     finish(must_claim(job.task_id, me), report)

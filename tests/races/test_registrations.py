@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from simcelery.board import engine, leases, transitions
-from simcelery.board.leases import Registration
-from simcelery.board.transitions.claim import Wanted
+from simcelery.board.values import Claim, ClaimRequest, Registration
 from tests.board_helpers import (
     ERROR,
     LOST,
@@ -42,8 +41,8 @@ def twins() -> tuple[Registration, Registration]:
     return first, second
 
 
-def wanted(me: Registration, task_id: uuid.UUID) -> Wanted:
-    return Wanted(task_id, "w", uuid.uuid4(), *me, PID, "default")
+def wanted(me: Registration, task_id: uuid.UUID) -> ClaimRequest:
+    return ClaimRequest(task_id, "w", uuid.uuid4(), me, PID, "default")
 
 
 def test_only_the_one_that_is_on_the_board_renews(twins: tuple[Registration, Registration]) -> None:
@@ -62,7 +61,7 @@ def test_only_the_one_that_is_on_the_board_claims(twins: tuple[Registration, Reg
     assert transitions.forgotten(second) == [claimed]
 
 
-ACTS: dict[str, Callable[[Connection, Registration, transitions.Claim], object]] = {
+ACTS: dict[str, Callable[[Connection, Registration, Claim], object]] = {
     "it shuts down": lambda c, me, _: (transitions.release(c, me), leases.end(c, me)),
     "its pool child dies": lambda c, me, claim: transitions.finish(
         c, transitions.by_child(claim.task_id, me, PID), LOST

@@ -10,8 +10,8 @@ import redis
 
 from simcelery import settings
 from simcelery.board import engine, transitions
-from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions.finish import Report
+from simcelery.board.states import Cause, Outcome
+from simcelery.board.values import EndedAttempt
 from simcelery.maintenance import republish
 from simcelery.maintenance.effects import Effects
 from simcelery.services import Services
@@ -26,7 +26,7 @@ from tests.board_helpers import (
     worker,
 )
 
-RELEASED = Report(ending=Ending.RELEASED, cause=Cause.SHUTDOWN)
+RELEASED = EndedAttempt(outcome=Outcome.RELEASED, cause=Cause.SHUTDOWN)
 
 
 @pytest.fixture
@@ -172,7 +172,9 @@ def test_what_was_never_sent_comes_after_what_was_lost_oldest_first(board: Servi
 
 
 @pytest.mark.parametrize("report", [AGAIN, LOST, RELEASED], ids=["failed", "lost", "released"])
-def test_the_message_of_an_ended_attempt_is_no_message_of_the_next(board: Services, report: Report) -> None:
+def test_the_message_of_an_ended_attempt_is_no_message_of_the_next(
+    board: Services, report: EndedAttempt
+) -> None:
     me, job = worker(), record(max_attempts=2)
     sql("UPDATE jobs SET published_at = now(), publish_count = 7")
     assert finish(must_claim(job.task_id, me), report) is not None

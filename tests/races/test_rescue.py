@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection
 
 from simcelery.board import engine, leases, patience, transitions
-from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions.finish import Claim, Finished, Report
+from simcelery.board.states import Cause, Outcome
+from simcelery.board.values import Claim, EndedAttempt, FinishedJob
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -33,10 +33,10 @@ from tests.board_helpers import (
 pytestmark = pytest.mark.usefixtures("board")
 
 GRACE = 0.2
-RESULT = Report(ending=Ending.SUCCEEDED, result="late")
+RESULT = EndedAttempt(outcome=Outcome.SUCCEEDED, result="late")
 
 
-def rescue(**options: float) -> list[Finished]:
+def rescue(**options: float) -> list[FinishedJob]:
     with engine.begin() as connection:
         return transitions.rescue(connection, **({"grace": GRACE} | options))  # type: ignore[arg-type]
 
@@ -46,13 +46,13 @@ def renew(worker_id: int, lease: float = 20.0, **options: object) -> bool:
         return leases.renew(connection, registration(worker_id), lease, **options)  # type: ignore[arg-type]
 
 
-def bury(*worker_ids: int) -> list[Finished]:
+def bury(*worker_ids: int) -> list[FinishedJob]:
     with engine.begin() as connection:
         leases.bury(connection, worker_ids)
         return transitions.rescue_now(connection, worker_ids)
 
 
-def note_late(claimed: Claim, report: Report) -> bool:
+def note_late(claimed: Claim, report: EndedAttempt) -> bool:
     with engine.begin() as connection:
         return transitions.note_late(connection, claimed.task_id, claimed.claim_id, report)
 
@@ -308,7 +308,9 @@ def test_a_cancel_wins_over_the_rescue() -> None:
 @pytest.mark.parametrize("cause", [Cause.OUT_OF_MEMORY, Cause.WALLTIME, Cause.WORKER_LOST])
 def test_every_kind_of_loss_counts_as_a_loss(cause: Cause) -> None:
     claimed, _ = running()
-    report = Report(ending=Ending.LOST, cause=cause, error_type="LostWorkerError", error_message="gone")
+    report = EndedAttempt(
+        outcome=Outcome.LOST, cause=cause, error_type="LostWorkerError", error_message="gone"
+    )
     ended = finish(claimed, report)
     assert ended is not None
     assert ended.again is not None
@@ -393,7 +395,7 @@ def test_a_late_success_counts_before_the_job_is_claimed_again() -> None:
 
 
 @pytest.mark.parametrize("report", [RESULT, ERROR], ids=["success", "error"])
-def test_an_outcome_after_the_job_was_claimed_again_is_only_noted(report: Report) -> None:
+def test_an_outcome_after_the_job_was_claimed_again_is_only_noted(report: EndedAttempt) -> None:
     zombie, me = running()
     lapse(me)
     rescue()
@@ -415,7 +417,7 @@ def test_an_outcome_after_the_job_was_claimed_again_is_only_noted(report: Report
 
 
 @pytest.mark.parametrize("report", [SUCCESS, ERROR, AGAIN, LOST])
-def test_a_report_that_is_delivered_twice_is_not_late(report: Report) -> None:
+def test_a_report_that_is_delivered_twice_is_not_late(report: EndedAttempt) -> None:
     claimed, _ = running(max_attempts=2)
     assert finish(claimed, report) is not None
     assert finish(claimed, report) is None

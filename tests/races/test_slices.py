@@ -11,14 +11,11 @@ from dataclasses import replace
 import pytest
 
 from simcelery.board import engine, transitions
-from simcelery.board.transitions.claim import Outcome, Wanted
-from simcelery.board.transitions.finish import Claim
-from simcelery.board.transitions.record import Recorded
+from simcelery.board.values import Claim, ClaimRequest, FinishedJob, Recorded
 from tests.board_helpers import (
     SUCCESS,
     attempts,
     cancel,
-    finish,
     must_claim,
     new_job,
     record,
@@ -33,14 +30,15 @@ pytestmark = pytest.mark.usefixtures("board")
 
 
 def claim_slice(task_id: uuid.UUID, me: int, more: int = 10, pid: int = 100) -> list[Claim]:
-    return transitions.claim(Wanted(task_id, "w", uuid.uuid4(), *registration(me), pid, "default", more=more))
+    return transitions.claim(
+        ClaimRequest(task_id, "w", uuid.uuid4(), registration(me), pid, "default", more=more)
+    )
 
 
 def succeed(*claims: Claim) -> set[int]:
     now = time.monotonic()
-    return transitions.succeed(
-        [Outcome(one.task_id, one.claim_id, SUCCESS, one.job_id, ended=now) for one in claims], now
-    )
+    finished = transitions.finish_at_once([SUCCESS.of(one, ended=now) for one in claims])
+    return {job.id for job in finished}
 
 
 def test_a_slice_holds_the_most_urgent_of_the_same_workflow_and_queue() -> None:
@@ -67,7 +65,7 @@ def test_what_does_not_travel_in_a_slice() -> None:
 
 def wake(me: int, least: int = 0) -> int | None:
     """The job that a message brings whose own job is gone; in no slice."""
-    wanted = Wanted(uuid.uuid4(), "w", uuid.uuid4(), *registration(me), 100, "default", least=least)
+    wanted = ClaimRequest(uuid.uuid4(), "w", uuid.uuid4(), registration(me), 100, "default", least=least)
     claimed = transitions.claim(wanted)
     assert len(claimed) <= 1
     return claimed[0].job_id if claimed else None
@@ -173,7 +171,7 @@ def test_two_children_never_claim_the_same_job() -> None:
 def test_an_answer_that_was_lost_is_found_again_for_the_whole_slice() -> None:
     me, message = worker(), record()
     others = [record() for _ in range(3)]
-    wanted = Wanted(message.task_id, "w", uuid.uuid4(), *registration(me), 100, "default", more=10)
+    wanted = ClaimRequest(message.task_id, "w", uuid.uuid4(), registration(me), 100, "default", more=10)
     claimed = transitions.claim(wanted)
     assert [one.job_id for one in claimed] == [message.id, *(other.id for other in others)]
     assert transitions.forgotten(wanted) == claimed
@@ -188,10 +186,10 @@ def test_a_slice_succeeds_in_one_statement_each_job_with_its_own_times() -> None
     now = time.monotonic()
     printed = replace(SUCCESS, log="printed", cpu_seconds=0.5)
     outcomes = [
-        Outcome(first.task_id, first.claim_id, printed, first.job_id, waited=0.0, ended=now - 7),
-        Outcome(second.task_id, second.claim_id, SUCCESS, second.job_id, waited=3.0, ended=now - 1),
+        printed.of(first, waited=0.0, ended=now - 7),
+        SUCCESS.of(second, waited=3.0, ended=now - 1),
     ]
-    assert transitions.succeed(outcomes, now) == {first.job_id, second.job_id}
+    assert [job.id for job in transitions.finish_at_once(outcomes)] == [first.job_id, second.job_id]
     spans = sql("SELECT round(extract(epoch FROM finished_at - started_at)) FROM jobs ORDER BY id")
     assert [int(span) for (span,) in spans] == [3, 6]
     assert sql("SELECT job_id, text FROM log_chunks") == [(first.job_id, "printed")]
@@ -210,36 +208,39 @@ def test_each_job_of_a_slice_is_fenced_by_its_own_claim() -> None:
     with engine.begin() as connection:
         transitions.release(connection, registration(me))
     newer = must_claim(second.task_id, me)
-    assert succeed(first, second) == set()  # the first waits again: `finish` takes a late success
-    assert finish(first) is not None
-    assert finish(second) is None
+    assert succeed(first, second) == {first.job_id}  # it waits again, and a late success is one
+    assert [one["late_outcome"] for one in attempts(first.job_id)] == [{"accepted_after": "released"}]
+    assert succeed(second) == set()
     assert succeed(newer) == {second.job_id}
 
 
-def test_a_job_that_others_wait_for_is_left_to_the_finish_that_unblocks() -> None:
-    me, parent = worker(), record()
-    claimed = must_claim(parent.task_id, me)
+def test_of_a_slice_a_job_that_others_wait_for_is_left_out_and_alone_it_unblocks_them() -> None:
+    me, parent, other = worker(), record(), record()
+    first, second = claim_slice(parent.task_id, me)
     child = record(parents=[parent.id])
-    assert succeed(claimed) == set()
+    assert succeed(first, second) == {other.id}
     assert state(parent.id) == "running"
-    finished = finish(claimed)
-    assert finished is not None
+    [finished] = transitions.finish_at_once([SUCCESS.of(first)])
+    assert (finished.id, finished.state) == (parent.id, "succeeded")
     assert [job.id for job in finished.unblocked] == [child.id]
+    assert state(child.id) == "pending"
 
 
 def test_a_child_recorded_while_its_parent_ends_is_seen() -> None:
     """The recorder holds the parent; the finish waits for it, and then must not overlook the new edge."""
     me, parent = worker(), record()
     claimed = must_claim(parent.task_id, me)
-    done: list[set[int]] = []
+    done: list[FinishedJob] = []
     with engine.begin() as connection:
-        transitions.record(connection, [new_job(parents=[parent.id])])
-        thread = threading.Thread(target=lambda: done.append(succeed(claimed)))
+        [child] = transitions.record(connection, [new_job(parents=[parent.id])])
+        thread = threading.Thread(
+            target=lambda: done.extend(transitions.finish_at_once([SUCCESS.of(claimed)]))
+        )
         thread.start()
         time.sleep(0.3)
         assert done == []
     thread.join()
-    assert done == [set()]
+    assert [job.id for job in done[0].unblocked] == [child.id]
 
 
 def test_what_was_not_begun_goes_back_without_an_attempt() -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from simcelery.board import engine, leases, retention, transitions
 from simcelery.board.states import TERMINAL
-from simcelery.board.transitions.finish import Claim
+from simcelery.board.values import Claim
 from simcelery.errors import StateError
 from tests.board_helpers import (
     AGAIN,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from simcelery import broker, errors
-from simcelery.board.to_publish import Sendable
+from simcelery.board.values import JobToPublish
 
 TROUBLE = [
     errors.BoardUnreachableError("no Postgres"),
@@ -24,7 +24,7 @@ TROUBLE = [
 
 @pytest.mark.parametrize("trouble", TROUBLE, ids=lambda error: type(error).__name__)
 def test_trouble_with_the_jobs_is_one_warning(trouble: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    def asked_for() -> Iterator[Sendable]:
+    def asked_for() -> Iterator[JobToPublish]:
         raise trouble
         yield
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from simcelery.board import engine, leases, reads, transitions
-from simcelery.board.leases import Registration
+from simcelery.board.values import Registration
 from simcelery.errors import BoardUnreachableError
 from simcelery.settings import Settings
 from simcelery.worker import slots as module_of_slots

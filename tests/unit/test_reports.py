@@ -11,9 +11,8 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
 from simcelery import Fail, Retry
-from simcelery.board.states import Cause, Ending, State
-from simcelery.board.transitions.claim import Outcome
-from simcelery.board.transitions.finish import Claim, Finished, Report
+from simcelery.board.states import Cause, Outcome, State
+from simcelery.board.values import Claim, EndedAttempt, FinishedJob
 from simcelery.errors import SubmissionInterruptedError
 from simcelery.worker import slots as module_of_slots
 from simcelery.worker.outcomes import endings, failure, reports
@@ -28,16 +27,16 @@ from simcelery.workflows.definition import Definition
 @pytest.mark.parametrize(
     ("order", "ending", "cause"),
     [
-        (Order.CANCEL, Ending.CANCELLED, Cause.CANCELLED),
-        (Order.TIME_LIMIT, Ending.FAILED, Cause.TIME_LIMIT),  # counts as a failure
-        (Order.WALLTIME, Ending.LOST, Cause.WALLTIME),  # counts as a loss
-        (Order.GIVEN_UP, Ending.RELEASED, Cause.WORKER_LOST),  # counts as neither
-        (Order.SHUTDOWN, Ending.RELEASED, Cause.SHUTDOWN),
+        (Order.CANCEL, Outcome.CANCELLED, Cause.CANCELLED),
+        (Order.TIME_LIMIT, Outcome.FAILED, Cause.TIME_LIMIT),  # counts as a failure
+        (Order.WALLTIME, Outcome.LOST, Cause.WALLTIME),  # counts as a loss
+        (Order.GIVEN_UP, Outcome.RELEASED, Cause.WORKER_LOST),  # counts as neither
+        (Order.SHUTDOWN, Outcome.RELEASED, Cause.SHUTDOWN),
     ],
 )
-def test_each_order_ends_an_attempt_in_its_own_way(order: Order, ending: Ending, cause: Cause) -> None:
+def test_each_order_ends_an_attempt_in_its_own_way(order: Order, ending: Outcome, cause: Cause) -> None:
     report = reports.ended_by(order, retry_in=5.0, processes=2)
-    assert (report.ending, report.cause) == (ending, cause)
+    assert (report.outcome, report.cause) == (ending, cause)
     assert report.retry_in == (5.0 if order is Order.TIME_LIMIT else None)
 
 
@@ -60,8 +59,8 @@ def test_a_cancel_says_what_it_ended(number: int, said: str) -> None:
 
 def test_a_dead_child_is_a_loss() -> None:
     report = reports.lost("exited", out_of_memory=False)
-    assert (report.ending, report.cause, report.error_type) == (
-        Ending.LOST,
+    assert (report.outcome, report.cause, report.error_type) == (
+        Outcome.LOST,
         Cause.WORKER_LOST,
         "LostWorkerError",
     )
@@ -70,13 +69,13 @@ def test_a_dead_child_is_a_loss() -> None:
 
 def test_a_kill_for_want_of_memory_says_what_to_do() -> None:
     report = reports.lost("exited", out_of_memory=True)
-    assert (report.ending, report.cause) == (Ending.LOST, Cause.OUT_OF_MEMORY)
+    assert (report.outcome, report.cause) == (Outcome.LOST, Cause.OUT_OF_MEMORY)
     assert "more memory" in (report.error_message or "")
 
 
 def test_an_error_on_a_node_that_takes_no_files_is_a_loss_and_keeps_what_it_was() -> None:
-    failed = Report(
-        ending=Ending.FAILED,
+    failed = EndedAttempt(
+        outcome=Outcome.FAILED,
         cause=Cause.ERROR,
         error_type="OSError",
         error_message="no space",
@@ -84,7 +83,7 @@ def test_an_error_on_a_node_that_takes_no_files_is_a_loss_and_keeps_what_it_was(
         retry_in=3.0,
     )
     report = reports.lost_to_node(failed, "/tmp is full")
-    assert (report.ending, report.cause, report.retry_in) == (Ending.LOST, Cause.WORKER_LOST, None)
+    assert (report.outcome, report.cause, report.retry_in) == (Outcome.LOST, Cause.WORKER_LOST, None)
     assert (report.error_type, report.traceback) == ("LostWorkerError", "where")
     assert (
         report.error_message == "its node takes no files (/tmp is full), and it ended with OSError: no space"
@@ -109,14 +108,14 @@ def raised(error: BaseException) -> BaseException:
         return caught
 
 
-def describe(error: BaseException, claimed: Claim | None = None, **options: Any) -> Report:
+def describe(error: BaseException, claimed: Claim | None = None, **options: Any) -> EndedAttempt:
     definition = Definition(simulate, **{"max_attempts": 9, "retry_delay": 10.0, **options})
     return failure.describe(definition, claimed or claim(), raised(error))
 
 
 def test_an_error_is_recorded_with_where_it_was_raised() -> None:
     report = describe(ValueError("diverged"))
-    assert (report.ending, report.cause) == (Ending.FAILED, Cause.ERROR)
+    assert (report.outcome, report.cause) == (Outcome.FAILED, Cause.ERROR)
     assert (report.error_type, report.error_message) == ("ValueError", "diverged")
     assert "in raised" in (report.traceback or "")
 
@@ -238,9 +237,10 @@ def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Lo
     return Log(monkeypatch, caplog)
 
 
-def success(job_id: int = 7, took: float = 0.5) -> Outcome:
-    report = Report(ending=Ending.SUCCEEDED)
-    return Outcome(uuid.uuid4(), uuid.uuid4(), report, job_id, workflow="w", took=took)
+def success(job_id: int = 7, took: float = 0.5) -> None:
+    """A job has succeeded."""
+    job = FinishedJob(job_id, uuid.uuid4(), State.SUCCEEDED, 1, "w", took)
+    endings.ended(job, EndedAttempt(outcome=Outcome.SUCCEEDED))
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def success(job_id: int = 7, took: float = 0.5) -> Outcome:
     [(0.0123, "0.012 s"), (-1.0, "0.000 s"), (1.0, "1.0 s"), (599.0, "599.0 s"), (600.0, "0.17 h")],
 )
 def test_a_success_is_one_line(log: Log, took: float, said: str) -> None:
-    endings.succeeded(success(took=took))
+    success(took=took)
     assert log.lines() == [f"job 7 w succeeded in {said}"]
 
 
@@ -263,14 +263,14 @@ def test_a_success_is_one_line(log: Log, took: float, said: str) -> None:
     ],
 )
 def test_each_end_says_what_becomes_of_the_job(log: Log, state: State, said: str) -> None:
-    report = Report(ending=Ending.FAILED, error_type="ValueError", error_message="boom")
-    endings.ended(Finished(7, uuid.uuid4(), state, 1, "w", 2.0), report)
+    report = EndedAttempt(outcome=Outcome.FAILED, error_type="ValueError", error_message="boom")
+    endings.ended(FinishedJob(7, uuid.uuid4(), state, 1, "w", 2.0), report)
     assert log.lines() == [said]
 
 
 def test_a_reason_is_short_and_one_line(log: Log) -> None:
-    report = Report(ending=Ending.FAILED, error_message="first\nsecond " + "x" * 500)
-    endings.ended(Finished(7, uuid.uuid4(), State.FAILED, 1, "w", 2.0), report)
+    report = EndedAttempt(outcome=Outcome.FAILED, error_message="first\nsecond " + "x" * 500)
+    endings.ended(FinishedJob(7, uuid.uuid4(), State.FAILED, 1, "w", 2.0), report)
     [line] = log.lines()
     assert "\n" not in line
     assert line.endswith("x…")
@@ -278,14 +278,14 @@ def test_a_reason_is_short_and_one_line(log: Log) -> None:
 
 
 def test_where_no_words_are_the_cause_is_said(log: Log) -> None:
-    report = Report(ending=Ending.RELEASED, cause=Cause.WORKER_LOST)
-    endings.ended(Finished(7, uuid.uuid4(), State.PENDING, 1, "w", 2.0), report)
+    report = EndedAttempt(outcome=Outcome.RELEASED, cause=Cause.WORKER_LOST)
+    endings.ended(FinishedJob(7, uuid.uuid4(), State.PENDING, 1, "w", 2.0), report)
     assert log.lines()[0].endswith(": worker lost")
 
 
 def test_many_ends_within_a_second_are_counted(log: Log) -> None:
     for number in range(1500):
-        endings.succeeded(success(number))
+        success(number)
     assert len(log.lines()) == 20
     endings.flush()
     assert log.lines() == []  # the second is not over
@@ -295,11 +295,11 @@ def test_many_ends_within_a_second_are_counted(log: Log) -> None:
 
 
 def test_each_kind_of_end_and_each_workflow_is_counted_for_itself(log: Log) -> None:
-    report = Report(ending=Ending.FAILED, error_message="boom")
+    report = EndedAttempt(outcome=Outcome.FAILED, error_message="boom")
     for number in range(30):
-        endings.succeeded(success(number))
+        success(number)
         for workflow, state in (("w", State.SUCCEEDED), ("w", State.FAILED), ("v", State.FAILED)):
-            endings.ended(Finished(number, uuid.uuid4(), state, 1, workflow, 2.0), report)
+            endings.ended(FinishedJob(number, uuid.uuid4(), state, 1, workflow, 2.0), report)
     log.lines()
     endings.flush(last=True)
     assert log.lines() == [
@@ -311,24 +311,24 @@ def test_each_kind_of_end_and_each_workflow_is_counted_for_itself(log: Log) -> N
 
 def test_after_a_crowded_second_the_next_is_counted_from_its_first_job(log: Log) -> None:
     for number in range(30):
-        endings.succeeded(success(number))
+        success(number)
     log.now += 1.0
-    endings.succeeded(success(99))
+    success(99)
     assert log.lines()[20:] == ["10 w jobs succeeded in 1.0 s"]
     log.now += 1.0
     endings.flush()
     assert log.lines() == ["job 99 w succeeded in 0.500 s"]  # one alone is named
     log.now += 1.0
     endings.flush()
-    endings.succeeded(success(100))
+    success(100)
     log.now += 1.0
-    endings.succeeded(success(101))
+    success(101)
     assert [line.split()[1] for line in log.lines()] == ["100", "101"]
 
 
 def test_the_last_flush_says_what_was_counted_at_once(log: Log) -> None:
     for number in range(25):
-        endings.succeeded(success(number))
+        success(number)
     log.lines()
     endings.flush(last=True)
     assert log.lines() == ["5 w jobs succeeded in 0.0 s"]
@@ -341,7 +341,7 @@ def test_beside_a_job_that_runs_nothing_is_said_into_its_output(
     monkeypatch.setattr(module_of_slots, "mine", slot)
     slot.claiming(uuid.uuid4(), uuid.uuid4())
     slot.starting(1, 1, "w")
-    endings.succeeded(success(7))
+    success(7)
     assert log.lines() == []
     slot.idle()
     endings.flush(last=True)

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from simcelery.board import transitions
-from simcelery.board.states import Ending
-from simcelery.board.transitions.claim import Outcome
-from simcelery.board.transitions.finish import Claim, Report
+from simcelery.board.states import Outcome
+from simcelery.board.values import Claim, EndedAttempt
 from simcelery.errors import BoardUnreachableError
 from simcelery.worker import slots as module_of_slots
 from simcelery.worker.child import claiming, leaving, pace, slicing
@@ -35,7 +34,7 @@ class Board:
         self._reach()
         self.back.append([one.job_id for one in claims])
 
-    def write(self, outcomes: Sequence[Outcome]) -> None:
+    def write(self, outcomes: Sequence[EndedAttempt]) -> None:
         self._reach()
         self.written.append([one.job_id for one in outcomes])
 
@@ -57,8 +56,8 @@ def claim(job_id: int) -> Claim:
     return Claim(job_id, uuid.uuid4(), uuid.uuid4(), 1, "w", {}, "default", 4, [], 0, 1, None, None, None)
 
 
-def outcome(one: Claim) -> Outcome:
-    return Outcome(one.task_id, one.claim_id, Report(ending=Ending.SUCCEEDED), one.job_id)
+def outcome(one: Claim) -> EndedAttempt:
+    return EndedAttempt(outcome=Outcome.SUCCEEDED).of(one)
 
 
 @pytest.fixture
@@ -136,7 +135,7 @@ def test_what_succeeds_while_a_flush_fails_is_kept_beside_what_it_could_not_writ
     held.keep(outcome(next(held)))
     next(held)
 
-    def fails_slowly(outcomes: Sequence[Outcome]) -> None:
+    def fails_slowly(outcomes: Sequence[EndedAttempt]) -> None:
         held.keep(outcome(claims[1]))
         raise BoardUnreachableError("away")
 

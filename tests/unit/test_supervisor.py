@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from simcelery.board import transitions
-from simcelery.board.leases import Account, Registration
-from simcelery.board.states import Cause, Ending, State
-from simcelery.board.transitions.finish import Guard, Report
+from simcelery.board.states import Cause, Outcome, State
+from simcelery.board.transitions.finish import Guard
+from simcelery.board.values import Account, EndedAttempt, Registration
 from simcelery.errors import BoardUnreachableError
 from simcelery.execution import memory, processes
 from simcelery.execution.ending import Ended
@@ -127,17 +127,17 @@ class Worker:
         self.supervisor = Supervisor(self.slots, self.settings, ME, clock=lambda: self._now)
         self.away = False
         self.guards: list[Guard] = []
-        self.written: list[tuple[uuid.UUID, Report]] = []
+        self.written: list[tuple[uuid.UUID, EndedAttempt]] = []
         self.released: list[tuple[int, uuid.UUID]] = []
 
-    def at(self, seconds: float) -> list[tuple[uuid.UUID, Report]]:
+    def at(self, seconds: float) -> list[tuple[uuid.UUID, EndedAttempt]]:
         """Look then; what has been written on the board by now: jobs, and how their attempts ended."""
         self._now = self._start + seconds
         self.supervisor.look()
         outbox.Outbox(self.settings).finish()
         return self.written
 
-    def write(self, guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
+    def write(self, guard: Guard, report: EndedAttempt, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
         if self.away:
             raise BoardUnreachableError("away")
         self.guards.append(guard)
@@ -224,7 +224,7 @@ def test_one_that_does_not_follow_in_time_is_killed_and_that_is_written(worker: 
     assert not child.killed()
     [(job, report)] = worker.at(61.0 + KILL_GRACE + SLACK + 0.1)
     assert child.killed()
-    assert (job, report.ending, report.cause) == (running.task_id, Ending.FAILED, Cause.TIME_LIMIT)
+    assert (job, report.outcome, report.cause) == (running.task_id, Outcome.FAILED, Cause.TIME_LIMIT)
     assert (report.retry_in, report.seed) == (2.0, 3)
     assert list(worker.slots.busy()) == []
     # The pool notices the death that we brought about: it is no loss.
@@ -270,7 +270,7 @@ def test_a_worker_that_ends_warns_what_runs_and_ends_it_after_the_grace(worker: 
     worker.at(GRACE)
     assert child.order() is Order.SHUTDOWN
     [(job, report)] = worker.at(GRACE + KILL_GRACE + SLACK + 1.0)
-    assert (job, report.ending, report.cause) == (running.task_id, Ending.RELEASED, Cause.SHUTDOWN)
+    assert (job, report.outcome, report.cause) == (running.task_id, Outcome.RELEASED, Cause.SHUTDOWN)
     assert child.killed()
 
 
@@ -279,7 +279,7 @@ def test_the_end_of_an_allocation_is_a_loss_and_no_release(worker: Worker, child
     worker.supervisor.shut_down(GRACE, Order.WALLTIME)
     worker.at(GRACE)
     [(_, report)] = worker.at(GRACE + KILL_GRACE + SLACK + 1.0)
-    assert (report.ending, report.cause) == (Ending.LOST, Cause.WALLTIME)
+    assert (report.outcome, report.cause) == (Outcome.LOST, Cause.WALLTIME)
 
 
 @pytest.mark.parametrize(("first", "second"), [(GRACE, 2.0), (2.0, GRACE)])
@@ -357,7 +357,7 @@ def test_a_job_whose_child_died_is_lost_and_what_travelled_with_it_goes_back(
     child.now()
     worker.supervisor.child_died(str(running.task_id), child.dies(), "Worker exited prematurely: signal 9")
     [(job, report)] = worker.at(0.0)
-    assert (job, report.ending, report.cause) == (running.task_id, Ending.LOST, Cause.WORKER_LOST)
+    assert (job, report.outcome, report.cause) == (running.task_id, Outcome.LOST, Cause.WORKER_LOST)
     assert report.error_message == "Worker exited prematurely: signal 9"
     assert report.seed == 3
     assert worker.released == [(child.pid, running.claim_id)]
@@ -393,7 +393,7 @@ def test_a_child_that_died_before_its_outcome_was_on_the_board_has_lost_its_job(
     for seconds in range(2):
         settle(worker, row)
         worker.at(float(seconds))
-    assert [(job, report.ending) for job, report in worker.written] == [(running.task_id, Ending.LOST)]
+    assert [(job, report.outcome) for job, report in worker.written] == [(running.task_id, Outcome.LOST)]
 
 
 def test_a_death_during_a_cancel_is_the_cancel(worker: Worker, child: Child) -> None:
@@ -402,14 +402,14 @@ def test_a_death_during_a_cancel_is_the_cancel(worker: Worker, child: Child) -> 
     worker.at(0.0)
     worker.supervisor.child_died(str(running.task_id), child.dies(), "exited")
     [(_, report)] = worker.at(0.1)
-    assert report.ending is Ending.CANCELLED
+    assert report.outcome is Outcome.CANCELLED
 
 
 def test_a_death_that_no_slot_tells_of_is_known_by_worker_and_pid(worker: Worker, child: Child) -> None:
     task_id = uuid.uuid4()
     worker.supervisor.child_died(str(task_id), child.dies(), "exited")
     [(job, report)] = worker.at(0.0)
-    assert (job, report.ending) == (task_id, Ending.LOST)
+    assert (job, report.outcome) == (task_id, Outcome.LOST)
     assert worker.released == []
     [guard] = worker.guards
     assert guard.compare(transitions.by_child(task_id, ME, child.pid))
@@ -519,7 +519,7 @@ def test_an_end_that_finds_no_room_to_wait_in_is_found_again_by_the_accounts(
     for seconds in (101.0, 102.0):
         settle(worker, account(running))
         worker.at(seconds)
-    assert [(job, report.ending) for job, report in worker.written] == [(running.task_id, Ending.LOST)]
+    assert [(job, report.outcome) for job, report in worker.written] == [(running.task_id, Outcome.LOST)]
 
 
 # --- accounts with the board -----------------------------------------------------------------------
@@ -579,7 +579,7 @@ def test_a_job_that_nobody_here_runs_is_lost_when_two_renewals_say_so(worker: Wo
     assert worker.at(2.0) == []
     settle(worker, row)
     [(job, report)] = worker.at(3.0)
-    assert (job, report.ending) == (running.task_id, Ending.LOST)
+    assert (job, report.outcome) == (running.task_id, Outcome.LOST)
     assert report.error_message == "the pool child that ran it is gone"
     assert not child.told()  # it does something else by now
 

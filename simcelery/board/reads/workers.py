@@ -28,7 +28,7 @@ from simcelery.board.leases import is_live
 from simcelery.board.models import Attempt, Job, Recovery, Worker
 from simcelery.board.reads import encryption
 from simcelery.board.sql_helpers import among, seconds
-from simcelery.board.states import Ending, State
+from simcelery.board.states import Outcome, State
 from simcelery.board.unreadable import bad_rows
 
 
@@ -199,6 +199,6 @@ def failed_elsewhere(connection: Connection, task_ids: Iterable[uuid.UUID], work
     """Whether an attempt of one of these jobs has failed on another worker than this one."""
     jobs = select(Job.id).where(Job.task_id.in_(list(task_ids)))
     failed = exists().where(
-        Attempt.job_id.in_(jobs), Attempt.worker_id != worker_id, Attempt.outcome == Ending.FAILED
+        Attempt.job_id.in_(jobs), Attempt.worker_id != worker_id, Attempt.outcome == Outcome.FAILED
     )
     return bool(connection.scalar(select(failed)))

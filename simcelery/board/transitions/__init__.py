@@ -5,31 +5,9 @@ locked in the order of their ids wherever several are touched, and a parent's id
 of a job that waits for it, so that no two transitions wait for each other in a circle.
 """
 
-from simcelery.board.transitions.claim import (
-    Outcome,
-    Wanted,
-    claim,
-    forgotten,
-    holds_lease,
-    put_back,
-    succeed,
-)
-from simcelery.board.transitions.finish import (
-    Claim,
-    Finished,
-    Guard,
-    Report,
-    by_child,
-    by_claim,
-    cancel,
-    finish,
-    note_late,
-    release,
-    release_child,
-    rescue,
-    rescue_now,
-    stage,
-)
+from simcelery.board.transitions.cancel import cancel
+from simcelery.board.transitions.claim import claim, forgotten, holds_lease, put_back
+from simcelery.board.transitions.finish import Guard, by_child, by_claim, finish, finish_at_once, note_late
 from simcelery.board.transitions.record import (
     allocate_ids,
     may_be_alone,
@@ -37,23 +15,22 @@ from simcelery.board.transitions.record import (
     record,
     record_alone,
 )
+from simcelery.board.transitions.release import release, release_child
+from simcelery.board.transitions.rescue import rescue, rescue_now
 from simcelery.board.transitions.retry import hand_back, retry
 from simcelery.board.transitions.settle import Settled, settle, unblock, unsettled
+from simcelery.board.transitions.stage import stage
 
 __all__ = [
-    "Claim",
-    "Finished",
     "Guard",
-    "Outcome",
-    "Report",
     "Settled",
-    "Wanted",
     "allocate_ids",
     "by_child",
     "by_claim",
     "cancel",
     "claim",
     "finish",
+    "finish_at_once",
     "forgotten",
     "hand_back",
     "holds_lease",
@@ -70,7 +47,6 @@ __all__ = [
     "retry",
     "settle",
     "stage",
-    "succeed",
     "unblock",
     "unsettled",
 ]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import operator
-import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, func, insert, select, text
@@ -17,8 +15,11 @@ from simcelery.board import dependencies, engine, fingerprints, transitions
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among
 from simcelery.board.states import UNSUCCESSFUL, State
-from simcelery.board.task_ids import new_task_id
 from simcelery.board.transitions import copying
+from simcelery.board.values import (
+    NewJob,
+    Recorded,
+)
 from simcelery.errors import BoardUnreachableError, StateError
 
 OnFailed = Literal["retry", "keep", "error"]
@@ -26,63 +27,6 @@ OnFailed = Literal["retry", "keep", "error"]
 _COPY_FROM = 200
 # More holders of the same key than this are not pruned in a row.
 _TRIES = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewJob:
-    """A job to record. `parameters` are encoded; durations are seconds.
-
-    `run_at` is a moment; `delay` counts from the board's now. `parents` are ids of jobs to wait for,
-    recorded before or earlier in the same call. `version` is the workflow's. With `dedupe` any job that has
-    the same workflow, version and parameters is as good, and the key is made from these.
-    """
-
-    workflow: str
-    parameters: Mapping[str, Any]
-    queue: str
-    priority: int
-    max_attempts: int
-    max_losses: int
-    submitted_by: str
-    id: int | None = None
-    task_id: uuid.UUID = field(default_factory=new_task_id)
-    tags: Sequence[str] = ()
-    idempotency_key: str | None = None
-    version: str = "1"
-    dedupe: bool = False
-    parent_id: int | None = None
-    time_limit: float | None = None
-    soft_time_limit: float | None = None
-    run_at: dt.datetime | None = None
-    delay: float | None = None
-    parents: frozenset[int] = frozenset()
-    parameters_json: str | None = None  # the same as text, where somebody had to write it anyway
-
-    @property
-    def size(self) -> int:
-        """Characters of its parameters, where they have been written as text."""
-        return len(self.parameters_json or "")
-
-    def alike(self, **different: Any) -> Self:
-        """A new job, like this one but for what is given; `dataclasses.replace` takes five times as long."""
-        made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, task_id=new_task_id(), **different)
-        return made
-
-
-class Recorded(NamedTuple):
-    """What became of a job to record.
-
-    Attributes:
-        how: ``new``; ``existing``: a live or succeeded job holds the key, or is the same; ``retried``: such a
-            one had failed and was sent back to work.
-        state: of a new job: pending, scheduled or blocked.
-    """
-
-    id: int
-    task_id: uuid.UUID
-    how: Literal["new", "existing", "retried"]
-    state: State = State.PENDING
 
 
 def allocate_ids(connection: Connection, count: int) -> list[int]:
@@ -141,8 +85,8 @@ def record_alone(job: NewJob) -> Recorded:
     values = _values(_Row(job, 0, 0, State.PENDING, None)) | {
         "parameters": job.parameters_json or engine.as_json(job.parameters)
     }
-    [(number,)] = engine.one_round_trip(_INSERT_ALONE, values)
-    return Recorded(number, job.task_id, "new")
+    [row] = engine.one_round_trip(_INSERT_ALONE, values)
+    return Recorded(row["id"], job.task_id, "new")
 
 
 def may_be_alone(job: NewJob) -> bool:

@@ -27,17 +27,17 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
 from simcelery.board.dependencies import up
-from simcelery.board.leases import Registration
+from simcelery.board.leases import is_worker
 from simcelery.board.models import Attempt, Dependency, Job, Worker
 from simcelery.board.sql_helpers import among, by_index
-from simcelery.board.states import UNSUCCESSFUL, Ending, State
-from simcelery.board.to_publish import COLUMNS as SENDABLE
-from simcelery.board.to_publish import sendable
-from simcelery.board.transitions.finish import Finished, Guard
+from simcelery.board.states import UNSUCCESSFUL, Outcome, State
+from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
+from simcelery.board.transitions.finish import Guard
+from simcelery.board.values import FinishedJob, Registration
 from simcelery.errors import StateError
 
 
-def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = False) -> list[Finished]:
+def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = False) -> list[FinishedJob]:
     """failed | cancelled | upstream_failed → pending | blocked, with their upstream_failed descendants.
 
     Clears the cancel, the result, the error and both counters, and keeps the attempt number. A descendant
@@ -63,7 +63,7 @@ def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = Fa
 
 def hand_back(
     connection: Connection, task_ids: Iterable[uuid.UUID], me: Registration, limit: int = 1000
-) -> list[Finished]:
+) -> list[FinishedJob]:
     """failed | scheduled → pending for jobs that a worker in quarantine was the last to fail.
 
     The failure is not counted; the attempt is. What failed upstream because of it is revived as by a retry.
@@ -78,8 +78,8 @@ def hand_back(
         Job.worker_id == me.worker_id,
         Job.failures > 0,
         Job.cancel_requested_at.is_(None),
-        exists().where(ended.job_id == Job.id, ended.attempt == Job.attempt, ended.outcome == Ending.FAILED),
-        exists().where(me.row, Worker.quarantined_at.is_not(None)),
+        exists().where(ended.job_id == Job.id, ended.attempt == Job.attempt, ended.outcome == Outcome.FAILED),
+        exists().where(is_worker(me), Worker.quarantined_at.is_not(None)),
     )
     wanted: Any = literal(list(task_ids), ARRAY(Uuid))
     last = connection.scalars(
@@ -91,14 +91,14 @@ def hand_back(
     ).all()
     back = _send_back(connection, last, guard, {"failures": Job.failures - 1})
     pending = [job.id for job in back if job.state is State.PENDING]
-    rows = connection.execute(select(*SENDABLE).where(among(Job.id, pending)))
-    messages = {row.id: sendable(row) for row in rows}
+    rows = connection.execute(select(*TO_PUBLISH).where(among(Job.id, pending)))
+    messages = {row.id: job_to_publish(row) for row in rows}
     return [replace(job, again=messages.get(job.id)) for job in back]
 
 
 def _send_back(
     connection: Connection, ids: Iterable[int], guard: Guard, counters: dict[str, Any]
-) -> list[Finished]:
+) -> list[FinishedJob]:
     """Revive jobs, and then, level by level, their upstream_failed descendants."""
     level = sorted(ids)
     _lock_family(connection, level)
@@ -143,7 +143,7 @@ def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[i
 
 def _revive(
     connection: Connection, ids: Sequence[int], guard: Guard, counters: dict[str, Any]
-) -> list[Finished]:
+) -> list[FinishedJob]:
     """Send jobs back. Their parents are locked with them: none may finish while it is counted."""
     _lock(connection, select(Job.id).where(among(Job.id, ids)).union(select(up(ids).c.parent_id)))
     parent = aliased(Job)
@@ -180,7 +180,7 @@ def _revive(
         )
         .returning(Job.id, Job.task_id, Job.state, Job.attempt)
     )
-    return [Finished(row.id, row.task_id, State(row.state), row.attempt) for row in rows]
+    return [FinishedJob(row.id, row.task_id, State(row.state), row.attempt) for row in rows]
 
 
 def _fallen_children(connection: Connection, ids: Sequence[int]) -> list[int]:

@@ -31,8 +31,8 @@ from simcelery.board.dependencies import first_child, up
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among, by_index
 from simcelery.board.states import UNSUCCESSFUL, State
-from simcelery.board.to_publish import COLUMNS as SENDABLE
-from simcelery.board.to_publish import Sendable, sendable
+from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
+from simcelery.board.values import JobToPublish
 
 # As many as a finish unblocks itself, in about a tenth of a second; settle does the rest.
 AT_ONCE = 2000
@@ -52,11 +52,11 @@ class Settled(NamedTuple):
     """
 
     failed: list[int]
-    ready: list[Sendable]
+    ready: list[JobToPublish]
     more: bool
 
 
-def unblock(connection: Connection, parent: int, at_most: int = AT_ONCE) -> list[Sendable]:
+def unblock(connection: Connection, parent: int, at_most: int = AT_ONCE) -> list[JobToPublish]:
     """blocked → pending | scheduled for the children whose last parent has just succeeded.
 
     Its own statement after the parent's: a recorder that held the parent FOR SHARE has committed its
@@ -77,9 +77,9 @@ def unblock(connection: Connection, parent: int, at_most: int = AT_ONCE) -> list
         update(Job)
         .where(among(Job.id, found[:at_most]), Job.state == State.BLOCKED)
         .values(unmet=left, state=case((left > 0, State.BLOCKED), else_=ready()))
-        .returning(*SENDABLE, Job.state)
+        .returning(*TO_PUBLISH, Job.state)
     )
-    return [sendable(row) for row in rows if row.state == State.PENDING]
+    return [job_to_publish(row) for row in rows if row.state == State.PENDING]
 
 
 def ready() -> ColumnElement[str]:
@@ -193,7 +193,7 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
     return list(connection.scalars(left.having(or_(over, fallen))))
 
 
-def _tell(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[Sendable]]:
+def _tell(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[JobToPublish]]:
     """Count again how many parents of these blocked jobs have not succeeded, and act on it."""
     blocked = select(Job.id).where(among(Job.id, ids), Job.state == State.BLOCKED)
     children = list(connection.scalars(blocked))
@@ -204,7 +204,7 @@ def _tell(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[S
     held = connection.scalars(blocked.order_by(Job.id).with_for_update(skip_locked=True)).all()
     rows = connection.execute(_recount(held, culprits)).all()
     failed = [row.id for row in rows if row.state == State.UPSTREAM_FAILED]
-    return failed, [sendable(row) for row in rows if row.state == State.PENDING]
+    return failed, [job_to_publish(row) for row in rows if row.state == State.PENDING]
 
 
 _CULPRITS = sql("""
@@ -251,7 +251,7 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
             error_type=case((now.c.fallen, literal("UpstreamFailedError")), else_=null()),
             error_message=case((now.c.fallen, _why_fallen(now.c.culprit)), else_=null()),
         )
-        .returning(*SENDABLE, Job.state)
+        .returning(*TO_PUBLISH, Job.state)
     )
 
 

@@ -74,7 +74,7 @@ def _record(one: Spooled, ids: dict[uuid.UUID, int]) -> dict[str, Any]:
     return {
         "id": ids.get(one.task_id),
         "task_id": str(one.task_id),
-        "outcome": str(one.report.ending),
+        "outcome": str(one.report.outcome),
         "host": one.host,
         "board": one.board,
         "saved_at": dt.datetime.fromtimestamp(one.saved_at, dt.UTC).isoformat(),
@@ -94,7 +94,7 @@ def _show(found: Sequence[Spooled], ids: dict[uuid.UUID, int]) -> None:
     rows = [
         (
             ids.get(one.task_id, "unknown"),
-            one.report.ending,
+            one.report.outcome,
             one.host,
             ago(dt.datetime.fromtimestamp(one.saved_at, dt.UTC)),
             one.board,

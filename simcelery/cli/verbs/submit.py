@@ -22,7 +22,7 @@ from simcelery.errors import UsageError
 from simcelery.readable import short
 
 if TYPE_CHECKING:
-    from simcelery.board.transitions.record import NewJob
+    from simcelery.board.values import NewJob
     from simcelery.cli.sources import Items
     from simcelery.cli.targets import Target
     from simcelery.submission.handle import Jobs

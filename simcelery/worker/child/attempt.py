@@ -14,8 +14,8 @@ from typing import Any
 from celery.exceptions import SoftTimeLimitExceeded
 
 from simcelery.board import engine, reads
-from simcelery.board.states import Ending
-from simcelery.board.transitions.finish import Claim, Report
+from simcelery.board.states import Outcome
+from simcelery.board.values import Claim, EndedAttempt
 from simcelery.errors import EncodingError, ParametersError, TimeLimitError
 from simcelery.execution import clean, entropy, helpers, processes, workdir
 from simcelery.execution.capture import captured
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 _ABOUT_TO_END = 0.1  # seconds that processes get that are about to end
 
 
-def run(definition: Definition, claim: Claim) -> Report:
+def run(definition: Definition, claim: Claim) -> EndedAttempt:
     """Execute the workflow. Whatever it raises, `SystemExit` and `MemoryError` included, is only reported.
 
     Raises:
@@ -57,7 +57,7 @@ def run(definition: Definition, claim: Claim) -> Report:
     job, seed = CurrentJob(claim, folder), entropy.fresh()
     slots.mine.starting(claim.job_id, claim.attempt, claim.workflow)
     printed = ""
-    report: Report | None = None
+    report: EndedAttempt | None = None
     raised = False
     try:
         results = wait_out(
@@ -89,14 +89,14 @@ def run(definition: Definition, claim: Claim) -> Report:
         os._exit(0)  # the workflow forked, and let its copy of this process return as well
     assert report is not None
     if not raised:  # its work is done: nothing that it left is worth losing that
-        slots.mine.finishing(succeeded=report.ending is Ending.SUCCEEDED, failed=False)
+        slots.mine.finishing(succeeded=report.outcome is Outcome.SUCCEEDED, failed=False)
     if slots.mine.in_pool_child:
         lasting += _end_processes(claim, succeeded=not raised) + state.left()
         if lasting:
             leaving.after(claim.job_id, lasting)
     kept = folder.leave(alone=not lasting)
     if raised:
-        slots.mine.finishing(succeeded=False, failed=report.ending is Ending.FAILED)
+        slots.mine.finishing(succeeded=False, failed=report.outcome is Outcome.FAILED)
     failpoint("after_run")
     usage = meter.read()
     return replace(
@@ -168,7 +168,7 @@ def _inside(job: CurrentJob) -> Iterator[None]:
         entropy.current = None
 
 
-def _end_of(definition: Definition, claim: Claim, error: BaseException) -> Report:
+def _end_of(definition: Definition, claim: Claim, error: BaseException) -> EndedAttempt:
     order = slots.mine.order
     if order.ends:
         retry_in = _retry_after_limit(definition, claim)

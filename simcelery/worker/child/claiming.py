@@ -10,10 +10,8 @@ from contextlib import suppress
 
 from simcelery import broker
 from simcelery.board import engine, feed, transitions
-from simcelery.board.to_publish import Lane
-from simcelery.board.transitions.claim import Wanted
-from simcelery.board.transitions.finish import Claim
 from simcelery.board.unreadable.mending import despite_bad_rows
+from simcelery.board.values import Claim, ClaimRequest, Lane
 from simcelery.errors import RefusedByBoardError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
@@ -43,11 +41,11 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
     if not slots.mine.take_job():
         give_back(task_id)
         return []
-    wanted = Wanted(
+    wanted = ClaimRequest(
         task_id,
         lane.workflow,
         claim_id,
-        *belonging.me(),
+        belonging.me(),
         os.getpid(),
         lane.queue,
         lane.priority,
@@ -78,7 +76,7 @@ def _drop_stale(lane: Lane) -> None:
 class _Claim:
     """Makes a claim, again if need be."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: ClaimRequest) -> None:
         self._wanted = wanted
         self._in_doubt = False
 

@@ -6,8 +6,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions.finish import Report
+from simcelery.board.states import Cause, Outcome
+from simcelery.board.values import EndedAttempt
 from simcelery.errors import EncodingError
 from simcelery.execution import keeping
 from simcelery.execution.workdir import Folder
@@ -20,7 +20,7 @@ from simcelery.workflows.parameters import Parameters
 _REASON_LENGTH = 2000
 
 
-def report(parameters: Parameters, value: Any, folder: Folder) -> Report:
+def report(parameters: Parameters, value: Any, folder: Folder) -> EndedAttempt:
     """The report of an attempt whose function returned `value`.
 
     One that cannot be stored is a failure that no attempt mends: it is never tried again, and the value is
@@ -32,14 +32,14 @@ def report(parameters: Parameters, value: Any, folder: Folder) -> Report:
     except BaseException as error:  # of the value's own methods too: SystemExit, endless recursion
         slots.mine.keeping()
         return _failed(parameters.name, value, folder, error)
-    return Report(ending=Ending.SUCCEEDED, result=encoded)
+    return EndedAttempt(outcome=Outcome.SUCCEEDED, result=encoded)
 
 
-def _failed(workflow: str, value: Any, folder: Folder, error: BaseException) -> Report:
+def _failed(workflow: str, value: Any, folder: Folder, error: BaseException) -> EndedAttempt:
     ours = isinstance(error, EncodingError)
     reason = failure.text(error) if ours else f"{workflow}: result: it cannot be stored: {one_line(error)}"
-    return Report(
-        ending=Ending.FAILED,
+    return EndedAttempt(
+        outcome=Outcome.FAILED,
         cause=Cause.ERROR,
         error_type=type(error).__name__ if ours else EncodingError.__name__,
         error_message=failure.printable(f"{reason[:_REASON_LENGTH]}; {_kept(value, folder)}"),

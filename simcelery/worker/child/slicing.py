@@ -15,10 +15,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from simcelery.board import transitions
-from simcelery.board.states import Ending
-from simcelery.board.to_publish import Lane
-from simcelery.board.transitions.claim import Outcome
-from simcelery.board.transitions.finish import Claim, Report
+from simcelery.board.states import Outcome
+from simcelery.board.values import Claim, EndedAttempt, Lane
 from simcelery.errors import ServiceError
 from simcelery.execution.places import Unusable
 from simcelery.worker import slots
@@ -32,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def run(
     definition: Definition, task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane
-) -> tuple[Claim, Report] | None:
+) -> tuple[Claim, EndedAttempt] | None:
     """Claim, run and finish. The message's own job and how it ended, or None: others ran, or nothing.
 
     Parameters:
@@ -64,7 +62,7 @@ def _more(definition: Definition) -> int:
     return 0 if counted or not definition.slices else pace.fill(definition.name) - 1
 
 
-def _attempt(definition: Definition, claim: Claim, held: Slice) -> Report:
+def _attempt(definition: Definition, claim: Claim, held: Slice) -> EndedAttempt:
     if not slots.mine.tells_of(claim.claim_id):
         slots.mine.claiming(claim.task_id, claim.claim_id)
     begun = time.monotonic()
@@ -72,10 +70,8 @@ def _attempt(definition: Definition, claim: Claim, held: Slice) -> Report:
     ended = time.monotonic()
     took = ended - begun
     pace.note(definition.name, took)
-    outcome = Outcome(
-        claim.task_id, claim.claim_id, report, claim.job_id, begun - held.begun, ended, claim.workflow, took
-    )
-    if report.ending is Ending.SUCCEEDED:
+    outcome = report.of(claim, waited=begun - held.begun, ended=ended)
+    if report.outcome is Outcome.SUCCEEDED:
         held.keep(outcome)
     else:
         recording.record([outcome])  # its back-off begins now
@@ -101,7 +97,7 @@ class Slice:
         self.begun = time.monotonic()
         self._waiting = deque(claims)
         self._begun = 0
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[EndedAttempt] = []
         self._taking = threading.Lock()
         self._writing = threading.Lock()
 
@@ -127,7 +123,7 @@ class Slice:
         """Whether the quarter of a second has passed."""
         return time.monotonic() - self.begun > pace.SLICE
 
-    def keep(self, outcome: Outcome) -> None:
+    def keep(self, outcome: EndedAttempt) -> None:
         """An attempt has succeeded: to be written with others."""
         with self._taking:
             self._outcomes.append(outcome)
@@ -159,7 +155,7 @@ class Slice:
             if unbegun:
                 _put_back(unbegun)
 
-    def _take(self) -> tuple[list[Outcome], list[Claim]]:
+    def _take(self) -> tuple[list[EndedAttempt], list[Claim]]:
         with self._taking:
             taken = self._outcomes, list(self._waiting)
             self._outcomes = []

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from simcelery.board.states import State
-from simcelery.board.transitions.claim import Outcome
-from simcelery.board.transitions.finish import Finished, Report
+from simcelery.board.values import EndedAttempt, FinishedJob
 from simcelery.readable import line
 from simcelery.worker import slots
 from simcelery.worker.slots.layout import Phase
@@ -37,18 +36,12 @@ class _Many:
     last: Callable[[], str]
 
 
-def succeeded(one: Outcome) -> None:
-    """A success is on the board."""
-    if log.isEnabledFor(logging.INFO):
-        _told.tell(one.workflow, "succeeded", lambda: _success(one.job_id, one.workflow, one.took))
-
-
-def ended(job: Finished, report: Report) -> None:
+def ended(job: FinishedJob, report: EndedAttempt) -> None:
     """An attempt has ended so, and that is on the board."""
     if not log.isEnabledFor(logging.INFO):
         return
     if job.state is State.SUCCEEDED:
-        _told.tell(job.workflow, "succeeded", lambda: _success(job.id, job.workflow, job.took))
+        _told.tell(job.workflow, "succeeded", lambda: _success(job))
     else:
         _told.tell(job.workflow, _HOW[job.state][0], lambda: _other_end(job, report))
 
@@ -58,16 +51,16 @@ def flush(*, last: bool = False) -> None:
     _told.flush(last)
 
 
-def _success(job_id: int | None, workflow: str, took: float) -> str:
-    return f"job {job_id} {workflow} succeeded in {_duration(took)}"
+def _success(job: FinishedJob) -> str:
+    return f"job {job.id} {job.workflow} succeeded in {_duration(job.took)}"
 
 
-def _other_end(job: Finished, report: Report) -> str:
+def _other_end(job: FinishedJob, report: EndedAttempt) -> str:
     how, now = _HOW[job.state]
     return f"job {job.id} {job.workflow} {how} after {_duration(job.took)}{now}{_reason(report)}"
 
 
-def _reason(report: Report) -> str:
+def _reason(report: EndedAttempt) -> str:
     cause = report.cause.replace("_", " ") if report.cause else None
     words = line(": ".join(filter(None, (report.error_type, report.error_message))) or cause or "")
     if len(words) > _LONGEST:

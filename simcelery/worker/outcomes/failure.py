@@ -7,8 +7,8 @@ from types import TracebackType
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions.finish import Claim, Report
+from simcelery.board.states import Cause, Outcome
+from simcelery.board.values import Claim, EndedAttempt
 from simcelery.errors import SubmissionInterruptedError
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.outcomes import Fail, Retry
@@ -24,7 +24,7 @@ def is_meant(error: BaseException) -> bool:
     return isinstance(error, Fail | SoftTimeLimitExceeded)
 
 
-def describe(definition: Definition, claim: Claim, error: BaseException) -> Report:
+def describe(definition: Definition, claim: Claim, error: BaseException) -> EndedAttempt:
     """The report of a failed attempt."""
     if isinstance(error, SubmissionInterruptedError) and isinstance(error.__cause__, SoftTimeLimitExceeded):
         error = error.__cause__
@@ -32,8 +32,8 @@ def describe(definition: Definition, claim: Claim, error: BaseException) -> Repo
     message = text(error)
     if limit:
         message = f"it ran longer than its time limit of {claim.soft_time_limit or claim.time_limit or 0:g} s"
-    return Report(
-        ending=Ending.FAILED,
+    return EndedAttempt(
+        outcome=Outcome.FAILED,
         cause=Cause.TIME_LIMIT if limit else Cause.ERROR,
         error_type="TimeLimitError" if limit else printable(type(error).__name__)[:_NAME_LENGTH],
         error_message=message[:_MESSAGE_LENGTH],

@@ -14,11 +14,10 @@ from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine, transitions
-from simcelery.board.leases import Registration
-from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions.claim import Outcome
-from simcelery.board.transitions.finish import Finished, Guard, Report
+from simcelery.board.states import Cause, Outcome
+from simcelery.board.transitions.finish import Guard
 from simcelery.board.unreadable.mending import despite_bad_rows
+from simcelery.board.values import EndedAttempt, FinishedJob, Registration
 from simcelery.errors import SchemaError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
@@ -30,7 +29,7 @@ from simcelery.worker.waiting import wait_out, waiting_for_schema
 log = logging.getLogger(__name__)
 
 
-def record(outcomes: Sequence[Outcome]) -> None:
+def record(outcomes: Sequence[EndedAttempt]) -> None:
     """From the pool child that ran the attempts: wait as long as it takes, with a copy in the spool.
 
     When the worker must end first, the copy is what is left.
@@ -63,12 +62,12 @@ def record(outcomes: Sequence[Outcome]) -> None:
         spool.forget(get_settings(), outcome.task_id, outcome.claim_id)
 
 
-def _names(outcomes: Sequence[Outcome]) -> str:
+def _names(outcomes: Sequence[EndedAttempt]) -> str:
     more = f" and of {len(outcomes) - 1:,} more" if len(outcomes) > 1 else ""
     return f"the outcome of job {outcomes[0].task_id}{more}"
 
 
-def _spool(outcome: Outcome) -> bool:
+def _spool(outcome: EndedAttempt) -> bool:
     try:
         spool.save(get_settings(), outcome.task_id, outcome.claim_id, _report(outcome))
     except OSError as error:
@@ -79,39 +78,46 @@ def _spool(outcome: Outcome) -> bool:
     return True
 
 
-def write_all(outcomes: Sequence[Outcome]) -> None:
+def write_all(outcomes: Sequence[EndedAttempt]) -> None:
     """Finish attempts: successes that nobody waits for together, all others one by one.
 
     Raises:
         ServiceError: the board is away; some may be written, and to write them again does no harm.
     """
-    plain = [one for one in outcomes if one.job_id is not None and one.report.ending is Ending.SUCCEEDED]
-    done = _succeed(plain) if plain else set()
-    for one in plain:
-        if one.job_id in done:
-            endings.succeeded(one)
+    together = [one for one in outcomes if one.job_id and one.outcome is Outcome.SUCCEEDED]
+    done = _succeed(together) if together else set()
     for one in outcomes:
         if one.job_id not in done:
             write(transitions.by_claim(one.task_id, one.claim_id), _report(one), one.task_id, one.claim_id)
 
 
-def _report(outcome: Outcome) -> Report:
-    return replace(outcome.report, ago=outcome.ago(time.monotonic()))
+def _report(outcome: EndedAttempt) -> EndedAttempt:
+    return replace(outcome, ago=outcome.seconds_ago(time.monotonic()), ended=None)
 
 
-def _succeed(outcomes: Sequence[Outcome]) -> set[int]:
+def _succeed(outcomes: Sequence[EndedAttempt]) -> set[int]:
+    """Finish these successes in one round trip; the ids of the jobs that it hit."""
     try:
-        done = transitions.succeed(outcomes, time.monotonic())
+        finished = transitions.finish_at_once(outcomes)
     except (ServiceError, SchemaError):
         raise
     except Exception:
         log.exception("Postgres refuses %s; they are tried one by one", _names(outcomes))
         return set()
     failpoint("after_finish")
-    return done
+    reports = {one.job_id: one for one in outcomes}
+    for job in finished:
+        _tell(job, reports[job.id])
+    return {job.id for job in finished}
 
 
-def write(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
+def _tell(job: FinishedJob, report: EndedAttempt) -> None:
+    """An attempt's end is on the board: say so, and publish what that unblocks."""
+    endings.ended(job, report)
+    broker.publish_or_leave(job.unblocked, f"the jobs that waited for job {job.id}")
+
+
+def write(guard: Guard, report: EndedAttempt, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
     """Finish an attempt, and publish what that unblocks; what comes too late is noted beside the attempt.
 
     Raises:
@@ -128,11 +134,10 @@ def write(guard: Guard, report: Report, job: uuid.UUID, claim_id: uuid.UUID | No
     if finished is None:
         _note_late(job, claim_id, report)
         return
-    endings.ended(finished, report)
-    broker.publish_or_leave(finished.unblocked, f"the jobs that waited for job {finished.id}")
+    _tell(finished, report)
 
 
-def _write_less(guard: Guard, report: Report, job: uuid.UUID, error: Exception) -> Finished | None:
+def _write_less(guard: Guard, report: EndedAttempt, job: uuid.UUID, error: Exception) -> FinishedJob | None:
     """Postgres refuses what it was given. The job must not stay running."""
     less = replace(
         report,
@@ -154,8 +159,8 @@ def _ascii(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()
 
 
-def _kept(report: Report, job: uuid.UUID) -> str:
-    if report.ending is not Ending.SUCCEEDED:
+def _kept(report: EndedAttempt, job: uuid.UUID) -> str:
+    if report.outcome is not Outcome.SUCCEEDED:
         return ""
     host = socket.gethostname()
     path = Path(report.workdir or get_settings().workdirs) / f"result-{job}.json"
@@ -166,7 +171,7 @@ def _kept(report: Report, job: uuid.UUID) -> str:
     return f"; what it returned is kept in {host}:{path}"
 
 
-def _note_late(job: uuid.UUID, claim_id: uuid.UUID | None, report: Report) -> None:
+def _note_late(job: uuid.UUID, claim_id: uuid.UUID | None, report: EndedAttempt) -> None:
     noted = False
     if claim_id is not None:
         with engine.begin() as connection:
@@ -177,7 +182,7 @@ def _note_late(job: uuid.UUID, claim_id: uuid.UUID | None, report: Report) -> No
         log.info("job %s: there is nothing to record: this attempt had ended before", job)
 
 
-def _write(guard: Guard, report: Report) -> Finished | None:
+def _write(guard: Guard, report: EndedAttempt) -> FinishedJob | None:
     with engine.begin() as connection:
         failpoint("before_finish")
         finished = transitions.finish(connection, guard, report)
@@ -197,10 +202,10 @@ def release_siblings(me: Registration, pid: int, running: uuid.UUID) -> None:
         log.info("%s jobs of a slice go back: their pool child died", len(released))
 
 
-def unexpected(result: Any) -> Report:
+def unexpected(result: Any) -> EndedAttempt:
     """Our own code broke after the claim: the job must not stay running."""
-    return Report(
-        ending=Ending.FAILED,
+    return EndedAttempt(
+        outcome=Outcome.FAILED,
         cause=Cause.ERROR,
         error_type=type(result).__name__,
         error_message=printable(str(result)),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions.finish import Report
+from simcelery.board.states import Cause, Outcome
+from simcelery.board.values import EndedAttempt
 from simcelery.worker.slots.layout import Order
 
 
-def ended_by(order: Order, *, retry_in: float | None = None, processes: int = 0) -> Report:
+def ended_by(order: Order, *, retry_in: float | None = None, processes: int = 0) -> EndedAttempt:
     """The report of an attempt that ended by this order.
 
     Parameters:
@@ -20,39 +20,39 @@ def ended_by(order: Order, *, retry_in: float | None = None, processes: int = 0)
         started = (
             f"; {processes} process{'es' if processes > 1 else ''} that it had started" if processes else ""
         )
-        return Report(
-            ending=Ending.CANCELLED, cause=Cause.CANCELLED, error_message=f"ended by the cancel{started}"
+        return EndedAttempt(
+            outcome=Outcome.CANCELLED, cause=Cause.CANCELLED, error_message=f"ended by the cancel{started}"
         )
     if order is Order.TIME_LIMIT:
-        return Report(
-            ending=Ending.FAILED,
+        return EndedAttempt(
+            outcome=Outcome.FAILED,
             cause=Cause.TIME_LIMIT,
             error_type="TimeLimitError",
             error_message="it ran longer than its time limit and was killed",
             retry_in=retry_in,
         )
     if order is Order.WALLTIME:
-        return Report(
-            ending=Ending.LOST,
+        return EndedAttempt(
+            outcome=Outcome.LOST,
             cause=Cause.WALLTIME,
             error_type="LostWorkerError",
             error_message="the allocation ended while it ran",
         )
     if order is Order.GIVEN_UP:
-        return Report(
-            ending=Ending.RELEASED,
+        return EndedAttempt(
+            outcome=Outcome.RELEASED,
             cause=Cause.WORKER_LOST,
             error_message="ended here, because the job was no longer this attempt's",
         )
-    return Report(ending=Ending.RELEASED, cause=Cause.SHUTDOWN)
+    return EndedAttempt(outcome=Outcome.RELEASED, cause=Cause.SHUTDOWN)
 
 
-def lost_to_node(failed: Report, lacks: str) -> Report:
+def lost_to_node(failed: EndedAttempt, lacks: str) -> EndedAttempt:
     """The report of an attempt that failed on a node that takes no files: as a loss, which is tried again."""
     error = ": ".join(filter(None, (failed.error_type, failed.error_message)))
     return replace(
         failed,
-        ending=Ending.LOST,
+        outcome=Outcome.LOST,
         cause=Cause.WORKER_LOST,
         error_type="LostWorkerError",
         error_message=f"its node takes no files ({lacks}), and it ended with {error}",
@@ -60,12 +60,12 @@ def lost_to_node(failed: Report, lacks: str) -> Report:
     )
 
 
-def lost(message: str, *, out_of_memory: bool) -> Report:
+def lost(message: str, *, out_of_memory: bool) -> EndedAttempt:
     """The report of an attempt whose pool child died."""
     if out_of_memory:
         message = "the kernel killed it for want of memory: give its worker fewer slots or more memory"
-    return Report(
-        ending=Ending.LOST,
+    return EndedAttempt(
+        outcome=Outcome.LOST,
         cause=Cause.OUT_OF_MEMORY if out_of_memory else Cause.WORKER_LOST,
         error_type="LostWorkerError",
         error_message=message,

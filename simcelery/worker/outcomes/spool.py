@@ -13,14 +13,14 @@ import os
 import socket
 import time
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from simcelery import broker
 from simcelery.board import engine, reads, transitions
-from simcelery.board.states import Cause, Ending
-from simcelery.board.transitions.finish import Report
+from simcelery.board.states import Cause, Outcome
+from simcelery.board.values import EndedAttempt
 from simcelery.errors import SchemaError, ServiceError
 from simcelery.execution import durable
 from simcelery.failpoints import failpoint
@@ -46,7 +46,7 @@ class Spooled:
     saved_at: float
     task_id: uuid.UUID
     claim_id: uuid.UUID
-    report: Report
+    report: EndedAttempt
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Pushed:
     left: int = 0
 
 
-def save(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID, report: Report) -> Path:
+def save(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID, report: EndedAttempt) -> Path:
     """Write an outcome to the spool, durably; again: the same file.
 
     Raises:
@@ -72,7 +72,7 @@ def save(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID, report: Re
         "saved_at": time.time(),
         "task_id": str(task_id),
         "claim_id": str(claim_id),
-        "report": asdict(report),
+        "report": _written(report),
     }
     unfinished = path.with_suffix(f".{os.getpid()}{_UNFINISHED}")
     with unfinished.open("w", encoding="utf-8") as file:
@@ -173,6 +173,18 @@ def _path(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> Path:
     return settings.spool / f"{task_id}.{claim_id.hex}{_SUFFIX}"
 
 
+# What a file says of an attempt beside its outcome, under the name `ending`, and its cause.
+_KEPT = (
+    "result", "error_type", "error_message", "traceback", "retry_in", "waited", "ago", "cpu_seconds",
+    "peak_memory", "workdir", "code_version", "seed", "log",
+)  # fmt: skip
+
+
+def _written(report: EndedAttempt) -> dict[str, Any]:
+    kept = {name: getattr(report, name) for name in _KEPT}
+    return {"ending": report.outcome, "cause": report.cause, **kept}
+
+
 def _read(path: Path) -> Spooled:
     """The outcome in a file.
 
@@ -195,11 +207,9 @@ def _parse(path: Path, content: dict[str, Any]) -> Spooled:
         saved_at=float(content["saved_at"]),
         task_id=uuid.UUID(content["task_id"]),
         claim_id=uuid.UUID(content["claim_id"]),
-        report=Report(
-            **{
-                **report,
-                "ending": Ending(report["ending"]),
-                "cause": report["cause"] and Cause(report["cause"]),
-            }
+        report=EndedAttempt(
+            outcome=Outcome(report.pop("ending")),
+            cause=(cause := report.pop("cause")) and Cause(cause),
+            **report,
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from simcelery.board import engine, sources
-from simcelery.board.leases import Registration
+from simcelery.board.values import Registration
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
 from simcelery.workflows import registry

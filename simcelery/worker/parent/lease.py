@@ -13,9 +13,8 @@ from itertools import product
 from celery.worker import state as worker_state
 
 from simcelery.board import catalogue, engine, leases, transitions
-from simcelery.board.leases import Registration
 from simcelery.board.reads.identity import identity as identity_of_board
-from simcelery.board.to_publish import Lane
+from simcelery.board.values import Lane, Registration
 from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import ServiceError
 from simcelery.execution import allocation, identity

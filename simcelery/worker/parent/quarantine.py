@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from simcelery import broker
 from simcelery.board import engine, leases, reads, transitions
-from simcelery.board.leases import Registration
+from simcelery.board.values import Registration
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.parent.withdrawal import Withdrawal

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 import psutil
 
 from simcelery.board import transitions
-from simcelery.board.leases import Account, Registration
 from simcelery.board.states import State
-from simcelery.board.transitions.finish import Guard, Report
+from simcelery.board.transitions.finish import Guard
+from simcelery.board.values import Account, EndedAttempt, Registration
 from simcelery.execution import memory, processes
 from simcelery.execution.ending import Ended, end
 from simcelery.settings import Settings
@@ -47,7 +47,7 @@ class _Ending:
     """An attempt on its way out."""
 
     running: Running
-    report: Report  # what is recorded if the child cannot
+    report: EndedAttempt  # what is recorded if the child cannot
     guard: Guard
     since: float
     child_is_dead: bool = False
@@ -231,7 +231,9 @@ class Supervisor:
         self._closing.add(running.claim_id)
         self._later(ending.guard, report, running.task_id, running.claim_id)
 
-    def _record(self, guard: Guard, report: Report, task_id: uuid.UUID, claim_id: uuid.UUID | None) -> None:
+    def _record(
+        self, guard: Guard, report: EndedAttempt, task_id: uuid.UUID, claim_id: uuid.UUID | None
+    ) -> None:
         """An outcome of the attempt itself, in the spool, counts more than what became of its process."""
         if claim_id is None or not spool.deliver_claim(self._settings, task_id, claim_id):
             recording.write(guard, report, task_id, claim_id)
@@ -271,7 +273,9 @@ class Supervisor:
 
         outbox.add(("siblings", running), release)
 
-    def _later(self, guard: Guard, report: Report, task_id: uuid.UUID, claim_id: uuid.UUID | None) -> None:
+    def _later(
+        self, guard: Guard, report: EndedAttempt, task_id: uuid.UUID, claim_id: uuid.UUID | None
+    ) -> None:
         # Where no claim is known it is the death of a child, and each is another one.
         key = claim_id or uuid.uuid4()
         added = outbox.add(key, lambda: self._record(guard, report, task_id, claim_id))
@@ -292,7 +296,7 @@ class Supervisor:
         for process in self._processes(running):
             _signal(process.pid, signal.SIGTERM)
 
-    def _lost(self, message: str) -> Report:
+    def _lost(self, message: str) -> EndedAttempt:
         before, self._oom_kills = self._oom_kills, memory.oom_kills()
         out_of_memory = (
             before is not None

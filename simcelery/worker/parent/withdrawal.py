@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simcelery.board import engine, leases
-from simcelery.board.leases import Registration
+from simcelery.board.values import Registration
 from simcelery.settings import Settings
 from simcelery.worker.parent import outbox
 from simcelery.worker.slots.parent import Slots

@@ -1,4 +1,4 @@
-"""Lanes: the feed by queue, workflow and priority, and claims for which a message is a wake-up call."""
+"""Lanes: the feed by queue, workflow and priority."""
 
 from alembic import op
 
@@ -16,91 +16,7 @@ DROP INDEX jobs_published;
 CREATE INDEX jobs_published ON jobs (queue, workflow, priority DESC, published_at)
     WHERE state = 'pending' AND published_at IS NOT NULL;
 
-DROP FUNCTION claim_jobs;
-"""
-
-# As in 0004, and for the same reasons: the job that the message names; then others of its workflow and queue,
-# the condition being that of the index jobs_slice.
-# Where the named job is gone, any job of the same workflow and queue takes its place, as long as it is at
-# least as urgent as the message: what was sent longest ago, or never, so that no lost message starves behind
-# messages that slices have made stale. It may be one that never travels with others.
-# Of the others only as many are taken as their parameters fit together into a child's memory.
-CLAIM = """
-CREATE FUNCTION claim_jobs(
-    p_task_id uuid, p_workflow text, p_claim_id uuid, p_worker_id bigint, p_pid integer,
-    p_queue text, p_least integer, p_more integer
-) RETURNS SETOF jobs LANGUAGE plpgsql
-    SET plan_cache_mode = force_generic_plan
-    SET enable_seqscan = off
-    SET enable_bitmapscan = off
-    SET enable_hashjoin = off
-    SET enable_mergejoin = off
-    SET enable_sort = off
-    SET jit = off
-AS $$
-BEGIN
-    IF NOT EXISTS (
-        SELECT FROM workers WHERE id = p_worker_id AND ended_at IS NULL AND lease_expires_at > now()
-    ) THEN
-        RETURN;
-    END IF;
-    RETURN QUERY
-        UPDATE jobs
-        SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
-            claim_id = p_claim_id, started_at = now(), progress = NULL
-        WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
-            AND cancel_requested_at IS NULL
-        RETURNING jobs.*;
-    IF NOT FOUND THEN
-        RETURN QUERY
-            WITH sent AS MATERIALIZED (
-                SELECT id, priority, 1 AS rank FROM jobs
-                WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
-                    AND state = 'pending' AND published_at IS NOT NULL
-                ORDER BY priority DESC, published_at
-                LIMIT 1 FOR UPDATE SKIP LOCKED
-            ),
-            unsent AS MATERIALIZED (
-                SELECT id, priority, 2 AS rank FROM jobs
-                WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
-                    AND state = 'pending' AND published_at IS NULL
-                ORDER BY priority DESC, id
-                LIMIT 1 FOR UPDATE SKIP LOCKED
-            ),
-            chosen AS (
-                SELECT id FROM (TABLE sent UNION ALL TABLE unsent) AS found
-                ORDER BY priority DESC, rank LIMIT 1
-            )
-            UPDATE jobs
-            SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
-                claim_id = gen_random_uuid(), started_at = now(), progress = NULL
-            FROM chosen WHERE jobs.id = chosen.id AND state || '' = 'pending'
-            RETURNING jobs.*;
-    END IF;
-    IF FOUND AND p_more > 0 THEN
-        RETURN QUERY
-            WITH chosen AS MATERIALIZED (
-                SELECT id, pg_column_size(parameters) AS size FROM jobs
-                WHERE workflow = p_workflow AND queue = p_queue AND state = 'pending' AND losses = 0
-                    AND time_limit IS NULL AND soft_time_limit IS NULL
-                    AND NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id)
-                ORDER BY priority DESC, id
-                LIMIT p_more FOR UPDATE SKIP LOCKED
-            ),
-            fitting AS (
-                SELECT id FROM (
-                    SELECT id, sum(size) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM chosen
-                ) AS summed
-                WHERE total < 4194304
-            )
-            UPDATE jobs
-            SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
-                claim_id = gen_random_uuid(), started_at = now(), progress = NULL
-            FROM fitting WHERE jobs.id = fitting.id AND state || '' = 'pending'
-            RETURNING jobs.*;
-    END IF;
-END
-$$
+DROP FUNCTION IF EXISTS claim_jobs;
 """
 
 
@@ -108,4 +24,3 @@ def upgrade() -> None:
     for statement in INDEXES.split(";\n"):
         if statement.strip():
             op.execute(statement)
-    op.execute(CLAIM)

@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from simcelery.board import sql
+
 revision = "0008"
 down_revision = "0007"
 
@@ -64,136 +66,8 @@ CHECKS = {
 }
 
 
-def _sane(column: str, otherwise: str = "NULL") -> str:
-    return f"{column} = CASE WHEN {column} {_SANE} THEN {column} ELSE {otherwise} END"
-
-
-# One look at every row: called when a row was in the way of something, and once below. What is to run as a
-# job must be known beyond doubt, so a job fails where it is not; everything else is put right.
-MEND = f"""
-CREATE FUNCTION mend_rows() RETURNS SETOF text LANGUAGE plpgsql AS $$
-BEGIN
-    RETURN QUERY
-        WITH looked AS (
-            SELECT id, state, concat_ws(', ',
-                CASE WHEN jsonb_typeof(parameters) <> 'object' THEN 'its parameters are no JSON object' END,
-                CASE WHEN NOT ({_LIMITS}) THEN 'a time limit is no positive number' END,
-                CASE WHEN NOT (max_attempts > 0 AND max_losses >= 0) THEN 'it may never be tried' END,
-                CASE WHEN workflow = '' OR queue = '' THEN 'it has no workflow or no queue' END,
-                CASE WHEN state NOT IN ({_STATES}) THEN 'there is no such state' END,
-                CASE WHEN state = 'running' AND num_nulls(worker_id, pid, claim_id, started_at) > 0
-                    THEN 'it runs, and nobody has claimed it' END
-            ) AS fatal, concat_ws(', ',
-                CASE WHEN NOT ({_COUNTS}) THEN 'a count' END,
-                CASE WHEN NOT (priority BETWEEN 0 AND 9) THEN 'its priority' END,
-                CASE WHEN tags <> '{{}}' AND (
-                        array_ndims(tags) > 1 OR EXISTS (SELECT FROM unnest(tags) AS tag WHERE tag IS NULL)
-                    ) THEN 'its tags' END,
-                CASE WHEN NOT ({_JOB_TIMES}) THEN 'a time' END,
-                CASE WHEN jsonb_typeof(progress) <> 'object' THEN 'its progress' END,
-                CASE WHEN state = 'scheduled' AND run_at IS NULL THEN 'the time to run at' END,
-                CASE WHEN unmet < 0 OR (unmet = 0 AND state = 'blocked') THEN 'what it waits for' END,
-                CASE WHEN state IN ('pending', 'scheduled', 'blocked') AND cancel_requested_at IS NOT NULL
-                    THEN 'its cancel' END,
-                CASE WHEN (state IN ('succeeded', 'failed', 'cancelled', 'upstream_failed'))
-                    <> (finished_at IS NOT NULL) THEN 'its end' END
-            ) AS odd
-            FROM jobs
-        ),
-        bad AS (
-            SELECT id, state AS was, fatal, odd,
-                CASE
-                    WHEN state IN ('succeeded', 'failed', 'cancelled', 'upstream_failed') THEN state
-                    WHEN fatal <> '' AND (state <> 'running' OR fatal LIKE '%nobody has claimed%')
-                        THEN 'failed'
-                    WHEN odd LIKE '%its cancel%' THEN 'cancelled'
-                    WHEN odd LIKE '%waits for%' AND state = 'blocked'
-                        AND NOT EXISTS (SELECT FROM dependencies WHERE job_id = looked.id) THEN 'pending'
-                    ELSE state
-                END AS becomes
-            FROM looked WHERE fatal <> '' OR odd <> ''
-        )
-        UPDATE jobs SET
-            state = becomes,
-            finished_at = CASE
-                WHEN becomes NOT IN ('succeeded', 'failed', 'cancelled', 'upstream_failed') THEN NULL
-                WHEN finished_at {_SANE} THEN finished_at ELSE now() END,
-            error_type = CASE WHEN becomes = 'failed' AND was <> 'failed' THEN 'UnreadableRowError'
-                ELSE error_type END,
-            error_message = CASE WHEN becomes = 'failed' AND was <> 'failed'
-                THEN 'its row on the board cannot be read: ' || fatal ELSE error_message END,
-            parameters = CASE WHEN jsonb_typeof(parameters) = 'object' THEN parameters
-                ELSE jsonb_build_object('$unreadable', parameters) END,
-            workflow = CASE workflow WHEN '' THEN '?' ELSE workflow END,
-            queue = CASE queue WHEN '' THEN '?' ELSE queue END,
-            time_limit = CASE WHEN time_limit > 0 AND time_limit < 'Infinity' THEN time_limit END,
-            soft_time_limit =
-                CASE WHEN soft_time_limit > 0 AND soft_time_limit < 'Infinity' THEN soft_time_limit END,
-            max_attempts = greatest(max_attempts, 1), max_losses = greatest(max_losses, 0),
-            attempt = CASE WHEN attempt BETWEEN 0 AND 1000000000 THEN attempt ELSE coalesce(
-                (SELECT max(ended.attempt) FROM attempts AS ended
-                 WHERE job_id = jobs.id AND ended.attempt BETWEEN 0 AND 1000000000), 0) END,
-            failures = least(greatest(failures, 0), 1000000000),
-            losses = least(greatest(losses, 0), 1000000000),
-            priority = least(greatest(priority, 0), 9),
-            tags = ARRAY(SELECT tag FROM unnest(tags) AS tag WHERE tag IS NOT NULL),
-            publish_count = CASE WHEN becomes = 'pending' THEN 0
-                ELSE least(greatest(publish_count, 0), 1000000000) END,
-            published_at = CASE WHEN becomes <> 'pending' AND published_at {_SANE} THEN published_at END,
-            {_sane("submitted_at", "now()")},
-            {_sane("started_at", "CASE WHEN started_at IS NOT NULL THEN now() END")},
-            run_at = CASE WHEN run_at {_SANE} THEN run_at WHEN becomes = 'scheduled' THEN now() END,
-            cancel_requested_at = CASE
-                WHEN becomes IN ('pending', 'scheduled', 'blocked') THEN NULL
-                WHEN cancel_requested_at {_SANE} THEN cancel_requested_at
-                WHEN cancel_requested_at IS NOT NULL THEN now() END,
-            progress = CASE WHEN jsonb_typeof(progress) = 'object' THEN progress END,
-            unmet = greatest(unmet, CASE becomes WHEN 'blocked' THEN 1 ELSE 0 END)
-        FROM bad WHERE jobs.id = bad.id AND jobs.state = was
-        RETURNING format('job %s: %s', jobs.id, concat_ws('; ',
-            CASE WHEN becomes = 'failed' AND was <> 'failed' THEN 'it failed: ' || fatal
-                ELSE nullif(fatal, '') END,
-            'put right: ' || nullif(odd, '')));
-    RETURN QUERY
-        UPDATE attempts SET
-            error_message = CASE WHEN NOT ({_KNOWN})
-                THEN concat_ws('; ', error_message, format('it was called %s (%s)', outcome, cause))
-                ELSE error_message END,
-            outcome = CASE WHEN NOT ({_KNOWN}) THEN 'failed' ELSE outcome END,
-            cause = CASE WHEN NOT ({_KNOWN}) THEN 'error' ELSE cause END,
-            cpu_seconds = CASE WHEN cpu_seconds > '-Infinity' AND cpu_seconds < 'Infinity'
-                THEN cpu_seconds END,
-            peak_memory = CASE WHEN peak_memory >= 0 THEN peak_memory END,
-            {_sane("started_at", "now()")}, {_sane("finished_at", "now()")},
-            late_outcome = CASE WHEN jsonb_typeof(late_outcome) = 'object' THEN late_outcome
-                WHEN late_outcome IS NOT NULL THEN jsonb_build_object('$unreadable', late_outcome) END
-        WHERE NOT ({_KNOWN}) OR NOT ({_USAGE}) OR NOT ({_times("started_at", "finished_at")})
-            OR jsonb_typeof(late_outcome) <> 'object'
-        RETURNING format('attempt %s of job %s: put right: its outcome, numbers or times', attempt, job_id);
-    RETURN QUERY
-        UPDATE workers SET
-            pid = greatest(pid, 1), concurrency = greatest(concurrency, 0),
-            queues = array_remove(queues, NULL), workflows = array_remove(workflows, NULL),
-            succeeded = CASE WHEN jsonb_typeof(succeeded) = 'object' THEN succeeded ELSE '{{}}' END,
-            {_sane("started_at", "now()")}, {_sane("renewed_at", "now()")},
-            {_sane("steady_since", "now()")}, {_sane("lease_expires_at", "now()")},
-            ended_at = CASE WHEN ended_at {_SANE} THEN ended_at WHEN ended_at IS NOT NULL THEN now() END
-        WHERE pid <= 0 OR concurrency < 0 OR NOT ({_LISTS}) OR jsonb_typeof(succeeded) <> 'object'
-            OR NOT ({_times("started_at", "renewed_at", "lease_expires_at", "ended_at", "steady_since")})
-        RETURNING format('worker %s: put right: its numbers, lists or times', id);
-    RETURN QUERY
-        DELETE FROM workflows WHERE jsonb_typeof(parameters) <> 'object' OR jsonb_typeof(options) <> 'object'
-        RETURNING format('workflow %s: out of the catalogue until a worker enters it again', name);
-    RETURN QUERY
-        DELETE FROM dependencies WHERE job_id = parent_id
-        RETURNING format('job %s: it no longer waits for itself', job_id);
-END
-$$
-"""
-
-
 def upgrade() -> None:
-    op.execute(MEND)
+    sql.install(op.get_bind(), "mend_rows")
     op.execute("SELECT mend_rows()")
     for table, checks in CHECKS.items():
         # Not validated: every row has just been looked at, and this way nothing waits for another look.

@@ -1,0 +1,27 @@
+"""The statements that are more than an expression, one file each, named for what it does.
+
+Values go where it says ``%(name)s``, as psycopg writes them. The files of `functions` are installed in the
+schema by ``simcelery db upgrade``, so whoever changes one also adds a migration, if only an empty one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from sqlalchemy import Connection
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of one of the files here, such as ``claim``."""
+    return (resources.files(__package__) / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def install(connection: Connection, *names: str) -> None:
+    """Make functions of the schema, or make them anew: those with these names, else all."""
+    folder = resources.files(__package__) / "functions"
+    plain = connection.execution_options(no_parameters=True)  # a % in them is one
+    for file in folder.iterdir():
+        if file.name.endswith(".sql") and (not names or file.name.removesuffix(".sql") in names):
+            plain.exec_driver_sql(file.read_text(encoding="utf-8"))

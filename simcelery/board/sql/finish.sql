@@ -1,0 +1,1 @@
+SELECT * FROM finish_attempts(%(ended)s)

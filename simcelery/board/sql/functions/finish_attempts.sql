@@ -1,0 +1,116 @@
+-- running -> wherever state_after leads, for attempts that have ended, each with the row that it leaves.
+-- One that is ended alone also unblocks the jobs that waited for it. Of several, those that others wait for
+-- are left out: ended alone they lock their dependents in the order of their ids.
+--
+-- A success is accepted as long as no newer claim was made, even where the worker was thought dead and the
+-- job is already waiting to run again.
+--
+-- A plan may be made while the board is empty and live until it holds a million jobs. So only those that suit
+-- a large board are allowed: into an index, row by row; and no condition with `|| ''` is looked up in an
+-- index, which may seem as good as that of the ids while there is nothing in either. Nor are they compiled
+-- (jit): on a large board that would happen at every call, and last longer than the statement.
+CREATE OR REPLACE FUNCTION finish_attempts(p_ended jsonb) RETURNS TABLE (
+    id bigint, task_id uuid, workflow text, queue text, priority smallint, state text, attempt integer,
+    took float8, unblocked_by bigint
+) LANGUAGE plpgsql
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    SET enable_sort = off
+    SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_alone bigint := CASE jsonb_array_length(p_ended) WHEN 1 THEN (p_ended->0->>'id')::bigint END;
+BEGIN
+    -- In a statement of its own: the next one then sees every edge that somebody recorded meanwhile.
+    PERFORM FROM jobs
+        WHERE id = ANY (ARRAY(SELECT id FROM jsonb_to_recordset(p_ended) AS given(id bigint)))
+        ORDER BY id FOR UPDATE;
+    RETURN QUERY
+        WITH given AS (
+            SELECT * FROM jsonb_to_recordset(p_ended) AS given(
+                id bigint, claim_id uuid, outcome text, cause text, result jsonb, error_type text,
+                error_message text, traceback text, retry_in float8, waited float8, ago float8,
+                cpu_seconds float8, peak_memory bigint, workdir text, code_version text, seed bigint, log text
+            )
+        ),
+        done AS (
+            UPDATE jobs SET
+                state = state_after(
+                    outcome, cancel_requested_at IS NOT NULL, retry_in IS NOT NULL,
+                    failures + 1, max_attempts, losses + 1, max_losses
+                ),
+                result = CASE outcome WHEN 'succeeded' THEN given.result ELSE jobs.result END,
+                error_type = CASE WHEN outcome IN ('succeeded', 'failed', 'lost')
+                    THEN given.error_type ELSE jobs.error_type END,
+                error_message = CASE WHEN outcome IN ('succeeded', 'failed', 'lost')
+                    THEN given.error_message ELSE jobs.error_message END,
+                failures = failures + (outcome = 'failed')::integer,
+                losses = losses + (outcome = 'lost')::integer,
+                run_at = CASE WHEN outcome = 'failed' AND retry_in IS NOT NULL AND failures + 1 < max_attempts
+                    THEN now() + make_interval(secs => retry_in) ELSE run_at END,
+                published_at = CASE outcome WHEN 'succeeded' THEN published_at END,
+                publish_count = CASE outcome WHEN 'succeeded' THEN publish_count ELSE 0 END,
+                -- A node's clock tells only how long ago it was, and may be wrong; and Postgres' own may have
+                -- been set back meanwhile.
+                started_at = least(started_at + make_interval(secs => waited), now()),
+                finished_at = CASE WHEN state_after(
+                    outcome, cancel_requested_at IS NOT NULL, retry_in IS NOT NULL,
+                    failures + 1, max_attempts, losses + 1, max_losses
+                ) NOT IN ('scheduled', 'pending') THEN greatest(
+                    least(started_at + make_interval(secs => waited), now()),
+                    now() - make_interval(secs => ago)
+                ) END
+            FROM given
+            WHERE jobs.id = given.id AND jobs.claim_id IS NOT DISTINCT FROM given.claim_id
+                AND (
+                    state || '' = 'running' OR (outcome = 'succeeded' AND state || '' IN ('pending', 'scheduled'))
+                )
+                AND (
+                    outcome <> 'succeeded' OR v_alone IS NOT NULL
+                    OR NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id)
+                )
+            RETURNING jobs.id, task_id, workflow, queue, priority, state, attempt, jobs.claim_id, worker_id, pid,
+                started_at, outcome, cause, given.error_type, given.error_message, traceback, cpu_seconds,
+                peak_memory, workdir, code_version, seed, log,
+                greatest(jobs.started_at, now() - make_interval(secs => given.ago)) AS ended_at
+        ),
+        written AS (
+            -- Only a late success meets a row: the one that its rescue or release wrote.
+            INSERT INTO attempts AS earlier (job_id, attempt, claim_id, outcome, cause, error_type,
+                error_message, traceback, worker_id, nodename, host, pid, scheduler_job_id, started_at,
+                finished_at, cpu_seconds, peak_memory, workdir, code_version, seed)
+            SELECT done.id, attempt, claim_id, outcome, cause, error_type, error_message, traceback, worker_id, nodename, host,
+                done.pid, scheduler_job_id, done.started_at, done.ended_at, cpu_seconds, peak_memory, workdir,
+                code_version, seed
+            FROM done LEFT JOIN workers ON workers.id = worker_id
+            ON CONFLICT (job_id, attempt) DO UPDATE SET
+                outcome = excluded.outcome, cause = excluded.cause, error_type = excluded.error_type,
+                error_message = excluded.error_message, traceback = excluded.traceback,
+                finished_at = excluded.finished_at, cpu_seconds = excluded.cpu_seconds,
+                peak_memory = excluded.peak_memory, workdir = excluded.workdir,
+                code_version = excluded.code_version, seed = excluded.seed,
+                late_outcome = jsonb_build_object('accepted_after', earlier.outcome)
+        ),
+        logged AS (
+            INSERT INTO log_chunks (job_id, attempt, seq, text)
+            SELECT id, attempt, (SELECT coalesce(max(seq), 0) + 1 FROM log_chunks AS earlier
+                                 WHERE earlier.job_id = done.id AND earlier.attempt = done.attempt), log
+            FROM done WHERE log <> ''
+        )
+        SELECT id, task_id, workflow, queue, priority, state, attempt,
+            extract(epoch FROM done.ended_at - started_at)::float8, NULL::bigint
+        FROM done;
+    IF FOUND AND p_ended->0->>'outcome' = 'succeeded'
+        AND EXISTS (SELECT FROM dependencies WHERE parent_id = v_alone)
+    THEN
+        -- After that statement: it waited for whoever was recording an edge to this job.
+        RETURN QUERY
+            SELECT id, task_id, workflow, queue, priority, state, attempt, 0::float8, v_alone
+            FROM unblock_dependents(v_alone, 2000);
+    END IF;
+END
+$$

@@ -1,0 +1,37 @@
+"""blocked | scheduled | pending → cancelled, by hand; what runs is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, case, func, null, select, update
+
+from simcelery.board.clock import not_ahead
+from simcelery.board.models import Job
+from simcelery.board.sql_helpers import among, locked
+from simcelery.board.states import ACTIVE, WAITING, State
+
+
+def cancel(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[int]]:
+    """blocked | scheduled | pending → cancelled; a running job is stamped with the request.
+
+    Returns:
+        The ids cancelled at once, and those that run and will be told.
+    """
+    rows = connection.execute(
+        update(Job)
+        .where(
+            Job.id.in_(locked(select(Job.id).where(among(Job.id, ids)))),
+            Job.state.in_(ACTIVE),
+        )
+        .values(
+            state=case((Job.state.in_(WAITING), State.CANCELLED), else_=Job.state),
+            finished_at=case((Job.state.in_(WAITING), func.now()), else_=null()),
+            started_at=not_ahead(Job.started_at),
+            cancel_requested_at=func.coalesce(Job.cancel_requested_at, func.now()),
+        )
+        .returning(Job.id, Job.state)
+    ).all()
+    at_once = sorted(row.id for row in rows if row.state == State.CANCELLED)
+    requested = sorted(row.id for row in rows if row.state == State.RUNNING)
+    return at_once, requested

@@ -1,0 +1,76 @@
+"""running → pending for jobs of lost workers; failed, where no losses are left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, select
+from sqlalchemy.orm import aliased
+
+from simcelery.board import patience
+from simcelery.board.models import Job, Worker
+from simcelery.board.sql_helpers import among, seconds
+from simcelery.board.states import Cause, Outcome, State
+from simcelery.board.transitions.finish import finish_all
+from simcelery.board.values import EndedAttempt, FinishedJob
+
+
+def rescue(
+    connection: Connection,
+    *,
+    grace: float,
+    judge: int | None = None,
+    limit: int = 1000,
+) -> list[FinishedJob]:
+    """running → pending for jobs of lost workers (failed where no losses are left).
+
+    Parameters:
+        grace: seconds that every worker has to renew after Postgres started, and that the judge must have
+            been connected without a gap: one lease.
+        judge: the worker that judges the others; None: somebody by hand.
+        limit: rows at most in this transaction.
+    """
+    lost = (
+        select(Job.id, Job.claim_id)
+        .join(Worker, Worker.id == Job.worker_id)
+        .where(Job.state == State.RUNNING, patience.is_over(grace))
+        .limit(limit)
+    )
+    if judge is not None:
+        lost = lost.where(_may_judge(judge, grace))
+    return _rescue(connection, lost, "the worker's lease ended while it ran the job")
+
+
+def _may_judge(worker_id: int, grace: float) -> ColumnElement[bool]:
+    """Whoever was cut off from Postgres first sees everybody else as lost.
+
+    So does everybody when Postgres' clock is set forward: who judges has renewed since then.
+    """
+    judge = aliased(Worker)
+    return exists().where(
+        judge.id == worker_id,
+        judge.ended_at.is_(None),
+        judge.lease_expires_at > func.now(),
+        judge.renewed_at >= func.now() - seconds(grace / 2),
+        judge.steady_since <= func.now() - seconds(grace),
+    )
+
+
+def rescue_now(connection: Connection, worker_ids: Iterable[int], limit: int = 1000) -> list[FinishedJob]:
+    """The same at once for the jobs of workers that were buried (`leases.bury`): their death is certain."""
+    orphaned = (
+        select(Job.id, Job.claim_id)
+        .join(Worker, Worker.id == Job.worker_id)
+        .where(Job.state == State.RUNNING, among(Job.worker_id, worker_ids), Worker.ended_at.is_not(None))
+        .limit(limit)
+    )
+    return _rescue(connection, orphaned, "the worker died and was started again on the same host")
+
+
+def _rescue(connection: Connection, lost: Select[*tuple[Any, ...]], message: str) -> list[FinishedJob]:
+    ended = EndedAttempt(
+        outcome=Outcome.LOST, cause=Cause.WORKER_LOST, error_type="LostWorkerError", error_message=message
+    )
+    held = lost.order_by(Job.id).with_for_update(of=Job, skip_locked=True)
+    return finish_all(connection, [(row.id, row.claim_id) for row in connection.execute(held)], ended)

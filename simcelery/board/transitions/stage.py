@@ -1,0 +1,23 @@
+"""scheduled → pending when the time has come."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, func, select, update
+
+from simcelery.board.models import Job
+from simcelery.board.sql_helpers import locked
+from simcelery.board.states import State
+from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
+from simcelery.board.values import JobToPublish
+
+
+def stage(connection: Connection, limit: int = 1000) -> list[JobToPublish]:
+    """scheduled → pending for the jobs whose time has come."""
+    due = select(Job.id).where(Job.state == State.SCHEDULED, Job.run_at <= func.now()).limit(limit)
+    rows = connection.execute(
+        update(Job)
+        .where(Job.id.in_(locked(due, skip=True)), Job.state == State.SCHEDULED)
+        .values(state=State.PENDING)
+        .returning(*TO_PUBLISH)
+    )
+    return [job_to_publish(row) for row in rows]

@@ -1,0 +1,258 @@
+"""What travels between the board and the other rooms: plain values, without SQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, Self
+
+from simcelery.board.states import Cause, Outcome, State
+from simcelery.board.task_ids import new_task_id
+
+# --- record: a job that is submitted ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """A job to record. `parameters` are encoded; durations are seconds.
+
+    `run_at` is a moment; `delay` counts from the board's now. `parents` are ids of jobs to wait for,
+    recorded before or earlier in the same call. `version` is the workflow's. With `dedupe` any job that has
+    the same workflow, version and parameters is as good, and the key is made from these.
+    """
+
+    workflow: str
+    parameters: Mapping[str, Any]
+    queue: str
+    priority: int
+    max_attempts: int
+    max_losses: int
+    submitted_by: str
+    id: int | None = None
+    task_id: uuid.UUID = field(default_factory=new_task_id)
+    tags: Sequence[str] = ()
+    idempotency_key: str | None = None
+    version: str = "1"
+    dedupe: bool = False
+    parent_id: int | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    run_at: dt.datetime | None = None
+    delay: float | None = None
+    parents: frozenset[int] = frozenset()
+    parameters_json: str | None = None  # the same as text, where somebody had to write it anyway
+
+    @property
+    def size(self) -> int:
+        """Characters of its parameters, where they have been written as text."""
+        return len(self.parameters_json or "")
+
+    def alike(self, **different: Any) -> Self:
+        """A new job, like this one but for what is given; `dataclasses.replace` takes five times as long."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, task_id=new_task_id(), **different)
+        return made
+
+
+class Recorded(NamedTuple):
+    """What became of a job to record.
+
+    Attributes:
+        how: ``new``; ``existing``: a live or succeeded job holds the key, or is the same; ``retried``: such a
+            one had failed and was sent back to work.
+        state: of a new job: pending, scheduled or blocked.
+    """
+
+    id: int
+    task_id: uuid.UUID
+    how: Literal["new", "existing", "retried"]
+    state: State = State.PENDING
+
+
+# --- publish: what its message needs ---------------------------------------------------------------
+
+
+class Lane(NamedTuple):
+    """Where a pending job waits for its turn: behind those of the same queue, workflow and priority."""
+
+    queue: str
+    workflow: str
+    priority: int
+
+
+@dataclass(frozen=True)
+class JobToPublish:
+    """A pending job, with what its message needs: little, however large the job."""
+
+    id: int
+    task_id: uuid.UUID
+    workflow: str
+    queue: str
+    priority: int
+
+    @property
+    def lane(self) -> Lane:
+        """Where its message goes."""
+        return Lane(self.queue, self.workflow, self.priority)
+
+
+# --- claim: the right to run it --------------------------------------------------------------------
+
+
+class Registration(NamedTuple):
+    """What a worker is on the board: its id, and what tells it from another one that was given the same id.
+
+    A board that was restored, or that a replica took over, gives ids out again that live workers bear.
+    """
+
+    worker_id: int
+    key: uuid.UUID
+
+
+@dataclass(frozen=True)
+class ClaimRequest:
+    """What a pool child asks for.
+
+    Attributes:
+        task_id: the job that the message names.
+        claim_id: what its claim is to write: the child's own choice, noted before.
+        worker: who asks.
+        queue: where others of the same workflow are taken from.
+        least: how urgent a job must be to take the place of the named one, where that is gone.
+        more: how many others, at most.
+        durable: whether the claim must outlive a crash of Postgres.
+    """
+
+    task_id: uuid.UUID
+    workflow: str
+    claim_id: uuid.UUID
+    worker: Registration
+    pid: int
+    queue: str = ""
+    least: int = 0
+    more: int = 0
+    durable: bool = True
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this process may run, until somebody else holds a newer claim."""
+
+    job_id: int
+    task_id: uuid.UUID
+    claim_id: uuid.UUID
+    attempt: int
+    workflow: str
+    parameters: dict[str, Any]
+    queue: str
+    priority: int
+    tags: Sequence[str]
+    failures: int
+    max_attempts: int
+    time_limit: float | None
+    soft_time_limit: float | None
+    checkpoint: Any
+
+
+@dataclass(frozen=True)
+class Account:
+    """A job as the board sees it, for a worker that settles its accounts."""
+
+    id: int
+    task_id: uuid.UUID
+    claim_id: uuid.UUID
+    attempt: int
+    state: State
+    pid: int
+    worker_id: int
+    cancel_requested: bool
+
+
+class Predecessor(NamedTuple):
+    """A worker of the same host that has not ended, or still holds jobs, as far as the board knows."""
+
+    id: int
+    pid: int
+    identity: str
+    nodename: str
+
+
+# Of an attempt of which the board alone knows more.
+UNKNOWN = uuid.UUID(int=0)
+
+
+# --- finish: how an attempt ended, and what its job does now -----------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedAttempt:
+    """How an attempt ended, from the line that noticed it to the board.
+
+    Attributes:
+        job_id, task_id, claim_id: which attempt, as far as it is known; see `of`.
+        result: encoded; for a success.
+        retry_in: seconds until the next attempt if any is left; None: this error is final.
+        waited: seconds between the claim and the beginning of the attempt.
+        ended: when it ended, by the monotonic clock of this process; None: just now.
+        ago: seconds that had passed since, when this process first heard of it.
+        cpu_seconds, peak_memory: of the attempt, seconds and bytes.
+        seed: what its random numbers began with.
+        log: what the attempt printed.
+    """
+
+    outcome: Outcome
+    cause: Cause | None = None
+    job_id: int = 0
+    task_id: uuid.UUID = UNKNOWN
+    claim_id: uuid.UUID = UNKNOWN
+    result: Any = None
+    error_type: str | None = None
+    error_message: str | None = None
+    traceback: str | None = None
+    retry_in: float | None = None
+    waited: float = 0.0
+    ended: float | None = None
+    ago: float = 0.0
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    workdir: str | None = None
+    code_version: str | None = None
+    seed: int | None = None
+    log: str = ""
+
+    def of(self, claim: Claim, *, waited: float = 0.0, ended: float | None = None) -> Self:
+        """The same, of the attempt that began with this claim."""
+        return replace(
+            self,
+            job_id=claim.job_id,
+            task_id=claim.task_id,
+            claim_id=claim.claim_id,
+            waited=waited,
+            ended=ended,
+        )
+
+    def seconds_ago(self, now: float) -> float:
+        """How long ago it ended; `now` by the monotonic clock."""
+        return self.ago + (0.0 if self.ended is None else now - self.ended)
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A job whose attempt has just ended.
+
+    Attributes:
+        workflow, took: of the attempt; how long it took, in seconds.
+        unblocked: the jobs that waited for it and are pending now.
+        again: what the job's own message needs, where it is pending again.
+    """
+
+    id: int
+    task_id: uuid.UUID
+    state: State
+    attempt: int
+    workflow: str = ""
+    took: float = 0.0
+    unblocked: tuple[JobToPublish, ...] = ()
+    again: JobToPublish | None = None
