@@ -11,8 +11,9 @@ from simcelery.errors import ParametersError, SubmissionInterruptedError
 from simcelery.submission import collection
 from simcelery.submission.handle import Jobs
 from simcelery.submission.options import Options
+from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.records import Records
-from simcelery.submission.submit import preparation, publish_recorded, record
+from simcelery.submission.submit import preparation, record
 from simcelery.workflows.definition import Definition
 
 # Up to so many jobs, or characters of parameters, are recorded in one transaction: all or none of them.

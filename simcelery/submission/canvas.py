@@ -24,7 +24,8 @@ from simcelery.board import transitions
 from simcelery.board.task_ids import new_task_id
 from simcelery.errors import CanvasError
 from simcelery.submission.options import Options
-from simcelery.submission.submit import prepare, publish_recorded, recording
+from simcelery.submission.publishing import publish_recorded
+from simcelery.submission.submit import prepare, recording
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import JobRef

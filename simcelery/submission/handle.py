@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
 from simcelery.board import engine, reads
@@ -22,7 +22,8 @@ from simcelery.errors import (
 )
 from simcelery.pauses import growing
 from simcelery.readable import short
-from simcelery.submission import notebook
+from simcelery.submission import actions, notebook
+from simcelery.submission.presence import check_numbers, check_there, gone
 from simcelery.submission.records import Records
 from simcelery.workflows import registry
 from simcelery.workflows.encoding import JobRef, decode
@@ -71,7 +72,7 @@ class Job(JobRef):
         """
         with engine.begin() as connection:
             found = reads.job_by_task_id(connection, self.task_id)
-        _check_numbers([self], {found.task_id: found.id} if found else {})
+        check_numbers([self], {found.task_id: found.id} if found else {})
         assert found is not None
         return found
 
@@ -145,9 +146,7 @@ class Job(JobRef):
         Raises:
             JobNotFoundError: it is no longer on the board.
         """
-        from simcelery.submission import manage
-
-        at_once, requested = manage.cancel([self.id], handles=[self])
+        at_once, requested = actions.cancel([self.id], handles=[self])
         return bool(at_once or requested)
 
     def retry(self, *, with_parents: bool = False) -> None:
@@ -157,9 +156,7 @@ class Job(JobRef):
             StateError: it is in another state, or a parent did not succeed.
             JobNotFoundError: it is no longer on the board.
         """
-        from simcelery.submission import manage
-
-        manage.retry([self.id], with_parents=with_parents, strict=True, handles=[self])
+        actions.retry([self.id], with_parents=with_parents, strict=True, handles=[self])
 
     def log(self) -> str:
         """What the job wrote, all attempts in order.
@@ -312,31 +309,11 @@ def _finished(ids: list[int], handle: Callable[[int], Job]) -> list[int]:
             part = ids[start : start + _MANY]
             found = reads.states(connection, part)
             if missing := [number for number in part if number not in found]:
-                raise _gone(missing[0])
+                raise gone(missing[0])
             over = [number for number in part if found[number].is_terminal]
             check_there(connection, [handle(number) for number in over])
             finished += over
     return finished
-
-
-def check_there(connection: Any, handles: Sequence[Job]) -> None:
-    """Whether the jobs are on the board under their ids: a number may have been given out again.
-
-    Raises:
-        JobNotFoundError: one is not.
-    """
-    if handles:
-        _check_numbers(handles, reads.ids_by_task_id(connection, [job.task_id for job in handles]))
-
-
-def _check_numbers(handles: Sequence[Job], there: Mapping[uuid.UUID, int]) -> None:
-    for job in handles:
-        if there.get(job.task_id) != job.id:
-            raise _gone(job.id)
-
-
-def _gone(number: int) -> JobNotFoundError:
-    return JobNotFoundError(f"job {number} is no longer on the board")
 
 
 def get_job(job_id: int) -> Job:

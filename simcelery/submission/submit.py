@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import getpass
-import logging
-import socket
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from simcelery import broker
-from simcelery.board import engine, feed, fingerprints, transitions
-from simcelery.board.states import State
+from simcelery.board import engine, fingerprints, transitions
 from simcelery.board.transitions.record import OnFailed
-from simcelery.board.values import JobToPublish, Lane, NewJob, Recorded
-from simcelery.broker.lanes import MOST_URGENT
+from simcelery.board.values import NewJob, Recorded
 from simcelery.errors import BoardUnreachableError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.submission import lineage, plain, sources
+from simcelery.submission import lineage, plain
 from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, seconds
+from simcelery.submission.publishing import publish_recorded
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition, idempotency_key
 from simcelery.workflows.encoding import check_size, job_refs
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-log = logging.getLogger("simcelery")
 
 
 def submit(definition: Definition, given: Mapping[str, Any], options: Options | None = None) -> Job:
@@ -125,18 +116,8 @@ def assemble(
         run_at=options.run_at,
         delay=seconds(options.delay, "delay"),
         parents=frozenset(job_refs(encoded)) | options.parents,
-        submitted_by=submitter(),
+        submitted_by=lineage.submitter(),
     )
-
-
-@cache
-def submitter() -> str:
-    """``user@host`` of this process."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container's uid without a passwd entry
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
 
 
 def record(new: Sequence[NewJob], on_failed: OnFailed) -> list[Recorded]:
@@ -189,38 +170,3 @@ def _not_known(count: int, error: BoardUnreachableError) -> BoardUnreachableErro
         "'simcelery list', or submit with dedupe or a key, which may be repeated safely "
         f"({str(error).partition(';')[0]})"
     )
-
-
-def publish_recorded(new: Sequence[NewJob], recorded: Sequence[Recorded]) -> None:
-    """Publish what was recorded just now, as far as the window goes. Trouble is a warning."""
-    failpoint("after_record")
-    window = get_settings().publish_window
-    pending: list[JobToPublish] = []
-    lanes: Counter[Lane] = Counter()
-    for job, done in zip(new, recorded, strict=True):
-        lane = Lane(job.queue, job.workflow, job.priority)
-        # No lane takes more than a window.
-        if done.how == "new" and done.state is State.PENDING and lanes[lane] < window:
-            lanes[lane] += 1
-            pending.append(JobToPublish(done.id, done.task_id, job.workflow, job.queue, job.priority))
-    if pending:
-        broker.publish_or_leave(pending, _are_recorded([job.id for job in pending]))
-    publish([job.id for job in recorded if job.how == "retried"])
-    sources.note((job.workflow for job in new), submitter())
-
-
-def publish(ids: Sequence[int]) -> None:
-    """Publish those of the jobs that are pending and were never sent, as far as the window goes."""
-    if ids:
-        broker.publish_or_leave(_unsent(ids), _are_recorded(ids))
-
-
-def _unsent(ids: Sequence[int]) -> Iterator[JobToPublish]:
-    most = get_settings().publish_window * (MOST_URGENT + 1)
-    with engine.begin() as connection:
-        pending = feed.unsent(connection, ids, limit=most)
-    yield from pending
-
-
-def _are_recorded(ids: Sequence[int]) -> str:
-    return f"job {ids[0]} is recorded and" if len(ids) == 1 else f"{len(ids):,} jobs are recorded and"

@@ -23,7 +23,7 @@ class Workflow(Definition):
     """
 
     def _repr_html_(self) -> str:
-        from simcelery.submission import notebook
+        from simcelery.submission import notebook  # SQLAlchemy loads when the board is first needed
 
         title = f"workflow {self.name}"
         rows = self.parameters.describe()
@@ -42,7 +42,7 @@ class Workflow(Definition):
             ParametersError, EncodingError: before anything is written.
             BoardUnreachableError: nothing is recorded.
         """
-        from simcelery.submission import options, submit  # SQLAlchemy loads at the first submission
+        from simcelery.submission import options, submit  # as above
 
         values, chosen = options.split(self, given)
         return submit.submit(self, self.parameters.bind(args, values), chosen)
@@ -60,7 +60,7 @@ class Workflow(Definition):
         Raises:
             SubmissionInterruptedError: it stopped after some were recorded; the error knows their ids.
         """
-        from simcelery.submission import bulk, options
+        from simcelery.submission import bulk, options  # as above
 
         return bulk.submit_many(self, items, options.of(chosen))
 

@@ -11,7 +11,7 @@ import simcelery
 from simcelery import Job
 from simcelery.board import engine, reads
 from simcelery.errors import JobNotFoundError, StateError
-from simcelery.submission import manage
+from simcelery.submission import actions
 from simcelery.submission.handle import Jobs
 from tests.board_helpers import ERROR, finish, must_claim, record, row, sql, state, worker
 from tests.waiting import within
@@ -85,7 +85,7 @@ def test_a_retry_that_somebody_else_has_made_meanwhile_says_so(monkeypatch: pyte
     def and_retry(connection: Any, ids: Any) -> Any:
         found = look(connection, ids)
         monkeypatch.setattr(reads, "states", look)
-        manage.retry([job.id])
+        actions.retry([job.id])
         return found
 
     monkeypatch.setattr(reads, "states", and_retry)

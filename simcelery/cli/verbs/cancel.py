@@ -57,7 +57,7 @@ def cancel(
     """
     from simcelery.board.states import ACTIVE
     from simcelery.cli import stopped
-    from simcelery.submission import manage
+    from simcelery.submission import actions
 
     seconds = duration("--timeout", timeout)
     if timeout is not None and not wait:
@@ -66,7 +66,7 @@ def cancel(
     ids, counts = chosen(selection, filters, ACTIVE)
     if not confirmed("cancel", ids, counts, yes):
         return 0
-    at_once, requested = manage.cancel(ids)
+    at_once, requested = actions.cancel(ids)
     if wait:
         asked_for = stopped.asked_for(selection, filters, ids)
         return stopped.wait_for(asked_for, at_once, requested, seconds, output)

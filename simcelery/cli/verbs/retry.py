@@ -45,7 +45,7 @@ def retry(
     an error type. The numbers change as more jobs fail; a type does not.
     """
     from simcelery.board.states import UNSUCCESSFUL
-    from simcelery.submission import manage
+    from simcelery.submission import actions
 
     strict = selection is not None and selection.single and not filters.given and error is None
     if error is None:
@@ -57,7 +57,7 @@ def retry(
         return 0
     revived: list[int] = []
     for part in chunks(ids):  # ascending, so that a parent is retried before its children
-        revived += manage.retry(part, with_parents=with_parents, strict=strict)
+        revived += actions.retry(part, with_parents=with_parents, strict=strict)
     revived = sorted(set(revived))
     if output == "json":
         show_json({"retried": revived})

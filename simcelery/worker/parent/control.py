@@ -9,7 +9,7 @@ from typing import Any
 from celery.app.control import Control
 
 from simcelery.board import engine, reads
-from simcelery.submission import manage
+from simcelery.submission import actions
 
 
 class BoardControl(Control):  # type: ignore[misc]
@@ -40,5 +40,5 @@ def cancel(task_ids: Iterable[str]) -> set[str]:
                 continue
             if row is not None:
                 jobs[text] = row.id
-    manage.cancel(list(jobs.values()))
+    actions.cancel(list(jobs.values()))
     return set(jobs)

@@ -1,0 +1,100 @@
+"""Cancel and retry, for any number of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+from simcelery import broker
+from simcelery.board import engine, reads, transitions
+from simcelery.board.states import UNSUCCESSFUL, State
+from simcelery.board.unreadable.mending import despite_bad_rows
+from simcelery.errors import BrokerUnreachableError, JobNotFoundError, StateError
+from simcelery.submission.presence import Handle, check_there
+from simcelery.submission.publishing import publish
+
+_MANY = 5000  # ids per statement
+
+
+def retry(
+    ids: Sequence[int],
+    *,
+    with_parents: bool = False,
+    strict: bool = False,
+    handles: Sequence[Handle] = (),
+) -> list[int]:
+    """Send unsuccessful jobs back, and publish those that can run.
+
+    Parameters:
+        strict: a job in any other state is an error; otherwise it is left alone.
+        handles: these must be on the board under their ids at the end of the transaction; otherwise all of
+            it is undone.
+
+    Returns:
+        The ids that went back, descendants included.
+
+    Raises:
+        JobNotFoundError: `strict`, and an id is not on the board; or one of `handles` is not.
+        StateError: `strict`, and a job cannot be retried; or a parent has not succeeded.
+    """
+    revived = despite_bad_rows(lambda: _retry(ids, with_parents, strict, handles))
+    publish(revived)
+    return revived
+
+
+def _retry(ids: Sequence[int], with_parents: bool, strict: bool, handles: Sequence[Handle]) -> list[int]:
+    with engine.begin() as connection:
+        states = reads.states(connection, ids)
+        if strict:
+            _check_retryable(ids, states)
+        wanted = [number for number in ids if states.get(number) in UNSUCCESSFUL]
+        revived = [job.id for job in transitions.retry(connection, wanted, with_parents=with_parents)]
+        if strict and (missed := set(ids).difference(revived)):
+            # Pruned, or moved by somebody else, since we looked: a new statement sees what it is now.
+            _check_retryable(sorted(missed), reads.states(connection, missed))
+        check_there(connection, handles)
+    return revived
+
+
+def _check_retryable(ids: Sequence[int], states: dict[int, State]) -> None:
+    for number in ids:
+        if number not in states:
+            raise JobNotFoundError(f"there is no job {number}")
+        if states[number] not in UNSUCCESSFUL:
+            raise StateError(
+                f"job {number} is {states[number]}: "
+                "only failed, cancelled and upstream_failed jobs are retried"
+            )
+
+
+def cancel(ids: Sequence[int], *, handles: Sequence[Handle] = ()) -> tuple[list[int], list[int]]:
+    """Cancel jobs, a few thousand in a transaction; those that have ended are left alone.
+
+    The workers that run some of them are told at once, where Redis can be reached; they end all processes
+    of a job before it is cancelled.
+
+    Parameters:
+        handles: as for `retry`.
+
+    Returns:
+        The ids cancelled at once, and those that run and are asked to stop.
+    """
+    at_once: list[int] = []
+    requested: list[int] = []
+    for start in range(0, len(ids), _MANY):
+        cancel_some = partial(_cancel, ids[start : start + _MANY], handles)
+        cancelled, asked, workers = despite_bad_rows(cancel_some)
+        at_once += cancelled
+        requested += asked
+        with suppress(BrokerUnreachableError):  # they learn of it when they renew their leases
+            broker.tell_workers(workers)
+    return at_once, requested
+
+
+def _cancel(ids: Sequence[int], handles: Sequence[Handle]) -> tuple[list[int], list[int], list[str]]:
+    with engine.begin() as connection:
+        cancelled, asked = transitions.cancel(connection, ids)
+        workers = reads.nodenames(connection, asked)
+        check_there(connection, handles)
+    return cancelled, asked, workers
