@@ -67,6 +67,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'simcelery' has no attribute {name!r}")
+    if name in ("workflow", "Workflow"):
+        import_module("simcelery.submission.tasks").are_in(lambda: __getattr__("app"))
     return getattr(import_module(_HOMES[name]), name)
 
 

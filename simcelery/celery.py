@@ -23,6 +23,7 @@ from simcelery.execution import entropy
 from simcelery.quantities import parse_duration
 from simcelery.readable import ReadableRecords, line
 from simcelery.settings import get_settings
+from simcelery.submission import tasks
 from simcelery.worker import bootsteps
 from simcelery.worker.child import setup
 from simcelery.worker.child.threads import limit_threads
@@ -138,6 +139,7 @@ def _compose() -> None:
     app.task_cls = "simcelery.worker.task:PlainTask"
     app.control_cls = "simcelery.worker.parent.control:BoardControl"
     registry.subscribe(_add_task)
+    tasks.are_in(lambda: app)
     app.steps["worker"].update(bootsteps.STEPS)
     app.user_options["worker"].update(_worker_options())
     signals.import_modules.connect(_load_workflows, sender=app, weak=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from simcelery.submission import tasks
 from simcelery.workflows import registry
 from simcelery.workflows.definition import DEFAULT_PRIORITY, Definition
 
@@ -67,9 +68,7 @@ class Workflow(Definition):
     @property
     def task(self) -> Any:
         """The Celery task of this workflow."""
-        import simcelery
-
-        return simcelery.app.tasks[self.name]
+        return tasks.of(self.name)
 
     def delay(self, *args: Any, **kwargs: Any) -> AsyncResult:
         """Celery's ``delay``; the job is recorded first."""

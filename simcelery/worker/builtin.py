@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from simcelery import workflow
 from simcelery.execution import command as execution
 from simcelery.settings import SETTINGS_FILE, get_settings
-from simcelery.submission.workflow import workflow
 from simcelery.worker.context import CurrentJob, current_job
 from simcelery.worker.stopping import warned_by
 from simcelery.workflows.outcomes import Fail
