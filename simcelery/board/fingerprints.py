@@ -79,9 +79,10 @@ def same(connection: Connection, wanted: Mapping[str, NewJob]) -> dict[str, int]
     return {row.key: row.id for row in found}
 
 
-_BEHIND = (
-    f"SELECT count(*) FROM (SELECT FROM jobs WHERE id > {_UPTO} ORDER BY id LIMIT {_TAIL + 1}) AS recent"
-)
+_BEHIND = f"""
+SELECT count(*) AS behind
+FROM (SELECT FROM jobs WHERE id > {_UPTO} ORDER BY id LIMIT {_TAIL + 1}) AS recent
+"""
 
 # Who has taken an id holds this lock until its transaction ends.
 _RECORDING = """
