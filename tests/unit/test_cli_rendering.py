@@ -14,11 +14,11 @@ import pytest
 
 from simcelery.board.reads.jobs import JobRow
 from simcelery.board.states import State
+from simcelery.checks.servers import older
 from simcelery.cli import output
 from simcelery.cli.output import Column, show_table
 from simcelery.cli.verbs import workers
 from simcelery.describe import words
-from simcelery.describe.checks.servers import older
 from simcelery.describe.job import KEYS, as_json, in_brief, summary
 from simcelery.describe.plain import plain
 from simcelery.describe.workflow import schema_rows

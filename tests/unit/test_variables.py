@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simcelery.describe.checks.everything import examine
+from simcelery.checks.everything import examine
 from simcelery.variables import KNOWN, unknown
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ def doctor(output: Output) -> int:
 
     Exit code 0 if no check fails (warnings do not count), 3 if a service is unreachable, else 2.
     """
-    from simcelery.describe.checks.everything import examine
+    from simcelery.checks.everything import examine
 
     found = list(examine())
     failed = [check for check in found if check.verdict == "FAIL"]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from simcelery.describe.checks.check import Check
+from simcelery.checks.check import Check
 from simcelery.errors import SimceleryError
 from simcelery.urls import masked
 

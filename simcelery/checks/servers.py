@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from simcelery.describe.checks.check import Check, Verdict
-from simcelery.describe.checks.workers import of_workers
+from simcelery.checks.check import Check, Verdict
+from simcelery.checks.workers import of_workers
 from simcelery.describe.words import duration
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from simcelery.describe.checks.check import Check
+from simcelery.checks.check import Check
 from simcelery.describe.words import duration, many, named
 
 if TYPE_CHECKING:

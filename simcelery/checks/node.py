@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from simcelery.describe.checks.check import Check, Verdict
+from simcelery.checks.check import Check, Verdict
 from simcelery.describe.words import duration, many, size
 
 if TYPE_CHECKING:

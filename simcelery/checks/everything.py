@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from simcelery.describe.checks import node, servers
-from simcelery.describe.checks import settings as own
-from simcelery.describe.checks.check import Check
+from simcelery.checks import node, servers
+from simcelery.checks import settings as own
+from simcelery.checks.check import Check
 from simcelery.errors import ServiceError, SimceleryError
 
 

@@ -1,1 +1,0 @@
-"""The checks of ``doctor``: what may be wrong, and how to fix it."""
