@@ -20,7 +20,6 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from simcelery.errors import ServicesNotRunningError, SettingsError
-from simcelery.misfits import wanted
 from simcelery.quantities import parse_duration, parse_size
 from simcelery.urls import check_postgres, check_redis
 
@@ -253,6 +252,8 @@ def get_settings() -> Settings:
 
 def _first_error(error: ValidationError) -> str:
     """The first error in one line. It never quotes the value, which may be a secret."""
+    from simcelery.misfits import wanted  # few processes have a malformed setting
+
     first = error.errors(include_input=False, include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else "renew_every"
     reason = " ".join(first["msg"].removeprefix("Value error, ").split())

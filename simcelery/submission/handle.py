@@ -12,6 +12,8 @@ from simcelery.board import engine, reads
 from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.board.states import State
 from simcelery.board.values import Recorded
+from simcelery.describe import story
+from simcelery.describe.explanation import Explanation, explanation
 from simcelery.errors import (
     JobCancelledError,
     JobError,
@@ -136,6 +138,18 @@ class Job(JobRef):
         ended = self.attempts()
         text = ended[-1]["traceback"] if ended else None
         return JobFailedError(f"{what} failed: {row.error}", row.error_type or "", text)
+
+    def explain(self) -> Explanation:
+        """Why the job is not running, or where it runs, or how it ended, and what can be done.
+
+        Printed, it is what ``simcelery explain`` prints; its `reasons` have codes for programs.
+
+        Raises:
+            JobNotFoundError: it is no longer on the board.
+        """
+        found = story.read(self.id)
+        check_numbers([self], {found.job.task_id: found.job.id})
+        return explanation(found)
 
     def cancel(self) -> bool:
         """Cancel the job: at once if it does not run, else as soon as its worker hears of it.

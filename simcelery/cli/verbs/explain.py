@@ -7,7 +7,6 @@ from dataclasses import asdict
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import heading, say, show_ids, show_json
 from simcelery.cli.selectors import Selection, ids_argument, the_only
-from simcelery.describe.words import one_line
 
 
 @command("explain", "simcelery explain 42", "simcelery explain last", "simcelery explain 42 -o quiet")
@@ -18,20 +17,15 @@ def explain(selection: Selection, output: Output) -> None:
 
     With -o json each reason has a code, a text and advice; -o quiet prints only the codes.
     """
-    from simcelery.describe.reasons import reasons
+    from simcelery.describe.explanation import explanation
     from simcelery.describe.story import read
 
-    story = read(the_only(selection))
-    found = list(reasons(story))
-    job = story.job
+    found = explanation(read(the_only(selection)))
     if output == "json":
-        show_json({"id": job.id, "state": str(job.state), "reasons": [asdict(one) for one in found]})
+        show_json({"id": found.id, "state": found.state, "reasons": list(map(asdict, found.reasons))})
     elif output == "quiet":
-        show_ids(one.code for one in found)
+        show_ids(reason.code for reason in found.reasons)
     else:
-        heading(f"job {job.id}  {job.workflow}  {job.state}")
-        for one in found:
-            say(f"  {one_line(one.text)}")
-        for one in found:
-            if one.advice:
-                say(f"  → {one_line(one.advice)}")
+        heading(found.title)
+        for text in found.lines():
+            say(text)
