@@ -10,8 +10,8 @@ import datetime as dt
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, and_, case, func, select, update
-from sqlalchemy import text as sql
 
+from simcelery.board import sql
 from simcelery.board.models import Attempt, Job, Worker
 from simcelery.board.sql_helpers import seconds
 from simcelery.board.states import State
@@ -81,24 +81,5 @@ def _backoffs(connection: Connection) -> None:
 
 def ahead(connection: Connection) -> dict[str, dt.timedelta]:
     """What lies ahead of Postgres' clock, and how far: the latest of its kind. Nothing, where all is well."""
-    row = connection.execute(_LATEST, {"margin": MARGIN}).one()
+    row = sql.execute(connection, "ahead_of_clock", margin=MARGIN).one()
     return {name: value for name, value in row._mapping.items() if value is not None}
-
-
-# Each is found at the end of an index, or among few rows.
-_LATEST = sql("""
-SELECT max(found) FILTER (WHERE kind = 'turn') AS "turns of recovery",
-  max(found) FILTER (WHERE kind = 'lease') AS "renewals of leases",
-  max(found) FILTER (WHERE kind = 'submitted') AS "submissions",
-  max(found) FILTER (WHERE kind = 'finished') AS "ends of jobs"
-FROM (
-  SELECT 'turn' AS kind, next_at - now() AS found FROM recovery
-  WHERE isfinite(next_at) AND next_at > now() + interval '10 min'
-  UNION ALL SELECT 'lease', renewed_at - now() FROM workers WHERE ended_at IS NULL AND isfinite(renewed_at)
-  UNION ALL (SELECT 'submitted', submitted_at - now() FROM jobs WHERE isfinite(submitted_at)
-             ORDER BY id DESC LIMIT 1)
-  UNION ALL (SELECT 'finished', finished_at - now() FROM jobs
-             WHERE finished_at IS NOT NULL AND isfinite(finished_at) ORDER BY finished_at DESC LIMIT 1)
-) AS latest
-WHERE found > make_interval(secs => :margin)
-""")

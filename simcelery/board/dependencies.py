@@ -61,8 +61,8 @@ def add(connection: Connection, edges: Mapping[int, Iterable[int]]) -> None:
         connection.execute(insert(Dependency), rows)
 
 
-def first_child(parent: SQLColumnExpression[int]) -> ColumnElement[int | None]:
-    """The child of a job with the smallest id, or NULL: found in the index, whatever Postgres expects."""
+def first_dependent(parent: SQLColumnExpression[int]) -> ColumnElement[int | None]:
+    """The dependent of a job with the smallest id, or NULL: found in the index, whatever Postgres expects."""
     edges = select(Dependency.job_id).where(Dependency.parent_id == parent)
     return edges.order_by(Dependency.job_id).limit(1).scalar_subquery()
 
@@ -85,7 +85,7 @@ def parents_of(connection: Connection, job_id: int) -> list[int]:
     )
 
 
-def children_of(connection: Connection, job_id: int) -> list[int]:
+def dependents_of(connection: Connection, job_id: int) -> list[int]:
     """The ids of the jobs that wait or waited for this one."""
     return list(
         connection.scalars(

@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, or_, select, text, update
+from sqlalchemy import Connection, Select, and_, exists, func, or_, select, update
 
-from simcelery.board import engine
+from simcelery.board import engine, sql
 from simcelery.board.clock import is_ahead
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among, seconds
@@ -30,52 +30,8 @@ def lanes(connection: Connection, at_most: int) -> list[tuple[Lane, int, int]]:
 
     Neither number is counted further than `at_most`: a million may wait.
     """
-    rows = connection.execute(_LANES, {"at_most": at_most})
+    rows = sql.execute(connection, "lanes", at_most=at_most)
     return [(Lane(row.queue, row.workflow, row.priority), row.unpublished, row.published) for row in rows]
-
-
-# Each queue and workflow is found by one step into the index from the one before it.
-_LANES = text("""
-WITH RECURSIVE fresh (queue, workflow) AS (
-  (SELECT queue, workflow FROM jobs WHERE state = 'pending' AND published_at IS NULL
-   ORDER BY queue, workflow LIMIT 1)
-  UNION ALL
-  SELECT following.* FROM fresh CROSS JOIN LATERAL (
-    SELECT queue, workflow FROM jobs WHERE state = 'pending' AND published_at IS NULL
-      AND (jobs.queue, jobs.workflow) > (fresh.queue, fresh.workflow)
-    ORDER BY queue, workflow LIMIT 1
-  ) AS following
-),
-sent (queue, workflow) AS (
-  (SELECT queue, workflow FROM jobs WHERE state = 'pending' AND published_at IS NOT NULL
-   ORDER BY queue, workflow LIMIT 1)
-  UNION ALL
-  SELECT following.* FROM sent CROSS JOIN LATERAL (
-    SELECT queue, workflow FROM jobs WHERE state = 'pending' AND published_at IS NOT NULL
-      AND (jobs.queue, jobs.workflow) > (sent.queue, sent.workflow)
-    ORDER BY queue, workflow LIMIT 1
-  ) AS following
-)
-SELECT lane.queue, lane.workflow, lane.priority, fresh.number AS unpublished, sent.number AS published
-FROM (
-  SELECT queue, workflow, priority FROM (TABLE fresh UNION TABLE sent) AS known
-  CROSS JOIN generate_series(0, 9) AS priority
-) AS lane
-CROSS JOIN LATERAL (
-  SELECT count(*) AS number FROM (
-    SELECT FROM jobs WHERE state = 'pending' AND published_at IS NULL AND jobs.queue = lane.queue
-      AND jobs.workflow = lane.workflow AND jobs.priority = lane.priority LIMIT :at_most
-  ) AS found
-) AS fresh
-CROSS JOIN LATERAL (
-  SELECT count(*) AS number FROM (
-    SELECT FROM jobs WHERE state = 'pending' AND published_at IS NOT NULL AND jobs.queue = lane.queue
-      AND jobs.workflow = lane.workflow AND jobs.priority = lane.priority LIMIT :at_most
-  ) AS found
-) AS sent
-WHERE fresh.number + sent.number > 0
-ORDER BY lane.priority DESC, lane.queue, lane.workflow
-""")
 
 
 def unpublished(connection: Connection, lane: Lane, limit: int) -> list[JobToPublish]:
@@ -145,16 +101,7 @@ def mark_published(ids: Sequence[int]) -> None:
     Raises:
         BoardUnreachableError: Postgres cannot be reached; the mark is perhaps not made.
     """
-    engine.one_round_trip(_MARK, {"ids": list(ids)}, durable=False)
-
-
-_MARK = """
-UPDATE jobs SET published_at = now(), publish_count = least(publish_count, 1000000) + 1
-WHERE state = 'pending' AND id IN (
-  SELECT id FROM jobs WHERE id = ANY (%(ids)s) AND state = 'pending' ORDER BY id FOR UPDATE SKIP LOCKED
-)
-RETURNING id
-"""
+    engine.one_round_trip(sql.statement("mark_published"), {"ids": list(ids)}, durable=False)
 
 
 def forget_message(connection: Connection, task_id: uuid.UUID) -> None:

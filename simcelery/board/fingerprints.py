@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 
-from simcelery.board import engine
+from simcelery.board import engine, sql
 from simcelery.board.batches import batches
 
 if TYPE_CHECKING:
@@ -25,36 +25,6 @@ _TAIL = 1000  # so many jobs without a fingerprint are read at each look
 _STEP = 100_000  # fingerprints are written in a transaction
 _LONGEST_WAIT, _PAUSE = 5.0, 0.01  # with those who are recording, seconds
 _LOCK = 7_233_002
-
-_HASH = "hashtextextended({0}.workflow || ' ' || {0}.version, jsonb_hash_extended({0}.parameters, 0))"
-_UPTO = "(SELECT coalesce(max(job_id), 0) FROM fingerprints)"
-
-# Numbers may have the same hash and be written differently: 1 and 1.0 are not the same to a workflow.
-_SAME = text(f"""
-WITH given AS MATERIALIZED (
-  SELECT asked.*, {_HASH.format("asked")} AS fingerprint
-  FROM (SELECT key, workflow, version, CAST(parameters AS jsonb) AS parameters
-        FROM unnest(CAST(:keys AS text[]), CAST(:workflows AS text[]), CAST(:versions AS text[]),
-                    CAST(:parameters AS text[])) AS listed(key, workflow, version, parameters)) AS asked
-), near AS (
-  SELECT given.key, found.job_id FROM given CROSS JOIN LATERAL (
-    SELECT job_id FROM fingerprints WHERE fingerprint = given.fingerprint OFFSET 0
-  ) AS found
-  UNION ALL
-  SELECT given.key, recent.id FROM given JOIN (
-    SELECT id, {_HASH.format("jobs")} AS fingerprint FROM jobs WHERE id > {_UPTO} OFFSET 0
-  ) AS recent USING (fingerprint)
-)
-SELECT DISTINCT ON (given.key) given.key, found.id
-FROM near JOIN given USING (key) CROSS JOIN LATERAL (
-  SELECT id, state FROM jobs
-  WHERE id = near.job_id AND workflow = given.workflow AND version = given.version
-    AND CAST(parameters AS text) = CAST(given.parameters AS text)
-  OFFSET 0
-) AS found
-ORDER BY given.key, CASE WHEN state = 'succeeded' THEN 0
-  WHEN state IN ('failed', 'cancelled', 'upstream_failed') THEN 2 ELSE 1 END, found.id
-""")
 
 
 def same(connection: Connection, wanted: Mapping[str, NewJob]) -> dict[str, int]:
@@ -67,34 +37,15 @@ def same(connection: Connection, wanted: Mapping[str, NewJob]) -> dict[str, int]
     jobs = wanted.values()
     # Postgres takes the jobs without a fingerprint for a third of all.
     connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-    found = connection.execute(
-        _SAME,
-        {
-            "keys": list(wanted),
-            "workflows": [job.workflow for job in jobs],
-            "versions": [job.version for job in jobs],
-            "parameters": [job.parameters_json or engine.as_json(job.parameters) for job in jobs],
-        },
+    found = sql.execute(
+        connection,
+        "jobs_with_parameters",
+        keys=list(wanted),
+        workflows=[job.workflow for job in jobs],
+        versions=[job.version for job in jobs],
+        parameters=[job.parameters_json or engine.as_json(job.parameters) for job in jobs],
     )
     return {row.key: row.id for row in found}
-
-
-_BEHIND = f"""
-SELECT count(*) AS behind
-FROM (SELECT FROM jobs WHERE id > {_UPTO} ORDER BY id LIMIT {_TAIL + 1}) AS recent
-"""
-
-# Who has taken an id holds this lock until its transaction ends.
-_RECORDING = """
-SELECT virtualtransaction FROM pg_locks
-WHERE locktype = 'relation' AND relation = 'jobs_id_seq'::regclass AND mode = 'RowExclusiveLock'
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
-
-_FILL = text(f"""
-INSERT INTO fingerprints (job_id, fingerprint)
-SELECT id, {_HASH.format("jobs")} FROM jobs WHERE id > {_UPTO} AND id <= :newest ORDER BY id LIMIT {_STEP}
-""")
 
 
 def catch_up() -> None:
@@ -106,7 +57,7 @@ def catch_up() -> None:
     Raises:
         BoardUnreachableError: Postgres cannot be reached.
     """
-    [row] = engine.one_round_trip(_BEHIND, {})
+    [row] = engine.one_round_trip(sql.statement("fingerprints_behind"), {"most": _TAIL + 1})
     if row["behind"] <= _TAIL:
         return
     with engine.begin() as connection:
@@ -117,7 +68,7 @@ def catch_up() -> None:
     def write(_: int) -> int:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            return connection.execute(_FILL, {"newest": newest}).rowcount
+            return sql.execute(connection, "fill_fingerprints", newest=newest, most=_STEP).rowcount
 
     for _ in batches(write, rows=_STEP):
         pass
@@ -134,4 +85,4 @@ def _all_recorded() -> bool:
 
 
 def _recording() -> set[str]:
-    return {row["virtualtransaction"] for row in engine.one_round_trip(_RECORDING, {})}
+    return {row["virtualtransaction"] for row in engine.one_round_trip(sql.statement("recorders"), {})}

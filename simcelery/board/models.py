@@ -110,7 +110,7 @@ class Job(Base):
     submitted_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
     started_at: Mapped[dt.datetime | None]
     finished_at: Mapped[dt.datetime | None]
-    settled_at: Mapped[dt.datetime | None]  # when all its children had been told how it ended, by settle
+    settled_at: Mapped[dt.datetime | None]  # when all its dependents had been told how it ended, by settle
 
     __table_args__ = (
         CheckConstraint(_one_of("state", State), name="state_known"),
@@ -190,7 +190,7 @@ class Job(Base):
             "id",
             postgresql_where=text("state IN ('failed', 'cancelled', 'upstream_failed')"),
         ),
-        # Settle: jobs whose children have not all been told how they ended.
+        # Settle: jobs whose dependents have not all been told how they ended.
         Index(
             "jobs_unsettled",
             "id",
@@ -263,7 +263,7 @@ class Dependency(Base):
     __tablename__ = "dependencies"
 
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    # No cascade: a parent cannot be pruned while a child needs it.
+    # No cascade: a parent cannot be pruned while a dependent needs it.
     parent_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
 
     __table_args__ = (

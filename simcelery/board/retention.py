@@ -6,9 +6,10 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, text, true
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, true
 from sqlalchemy.orm import aliased
 
+from simcelery.board import sql
 from simcelery.board.models import Dependency, Job, Worker
 from simcelery.board.sql_helpers import among, by_index, seconds
 from simcelery.board.states import State
@@ -17,7 +18,7 @@ from simcelery.board.states import State
 def prune(connection: Connection, older_than: float, limit: int = 1000) -> int:
     """Delete jobs that finished more than `older_than` seconds ago, oldest first, with all that is theirs.
 
-    A job is kept while a child needs it: one that is not finished, or not as long ago.
+    A job is kept while a dependent needs it: one that is not finished, or not as long ago.
 
     Returns:
         How many were deleted, at most `limit`.
@@ -46,7 +47,7 @@ class Archived:
 def archived(connection: Connection, ids: Sequence[int]) -> list[Archived]:
     """What an archive holds of these jobs; those that are not finished are left out."""
     by_index(connection)
-    return [Archived(*row) for row in connection.execute(_WHOLE, {"ids": list(ids)})]
+    return [Archived(**row) for row in sql.execute(connection, "archived_jobs", ids=list(ids)).mappings()]
 
 
 def delete_archived(connection: Connection, jobs: Sequence[Archived], older_than: float) -> int:
@@ -66,28 +67,13 @@ def delete_archived(connection: Connection, jobs: Sequence[Archived], older_than
     return _delete(connection, same, older_than)
 
 
-# Put together by Postgres: through Python it would only be read and written once more.
-_WHOLE = text("""
-SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
-  'parents', (SELECT coalesce(jsonb_agg(parent_id ORDER BY parent_id), '[]')
-              FROM dependencies WHERE job_id = jobs.id),
-  'attempts', (SELECT coalesce(jsonb_agg(to_jsonb(attempts) - 'job_id' ORDER BY attempt), '[]')
-               FROM attempts WHERE job_id = jobs.id),
-  'steps', (SELECT coalesce(jsonb_object_agg(name, output), '{}') FROM steps WHERE job_id = jobs.id),
-  'log', (SELECT coalesce(string_agg(text, '' ORDER BY attempt, seq), '')
-          FROM log_chunks WHERE job_id = jobs.id)
-) AS text)
-FROM jobs WHERE id = ANY(:ids) AND finished_at IS NOT NULL ORDER BY id
-""")
-
-
 def _old(older_than: float) -> Select[int]:
     old = Job.finished_at < func.now() - seconds(older_than)
     return select(Job.id).where(old, ~_is_needed(older_than)).order_by(Job.finished_at)
 
 
 def _delete(connection: Connection, candidates: Sequence[int], older_than: float) -> int:
-    # Asked again now that nobody can add a child: one may have been recorded before the lock was taken.
+    # Asked again now that nobody can add a dependent: one may have been recorded before the lock was taken.
     over = connection.scalars(select(Job.id).where(among(Job.id, candidates), ~_is_needed(older_than))).all()
     _forget_edges(connection, list(over))
     return connection.execute(delete(Job).where(among(Job.id, over))).rowcount
@@ -96,30 +82,18 @@ def _delete(connection: Connection, candidates: Sequence[int], older_than: float
 def _is_needed(older_than: float) -> ColumnElement[bool]:
     edges = select(Dependency.job_id).where(Dependency.parent_id == Job.id).correlate(Job)
     edge = edges.order_by(Dependency.job_id).offset(0).lateral("edge")
-    child = aliased(Job)
-    recent = or_(child.finished_at.is_(None), child.finished_at >= func.now() - seconds(older_than))
-    found = select(child.id).where(child.id == edge.c.job_id, recent).offset(0).lateral("child")
+    dependent = aliased(Job)
+    recent = or_(dependent.finished_at.is_(None), dependent.finished_at >= func.now() - seconds(older_than))
+    found = select(dependent.id).where(dependent.id == edge.c.job_id, recent).offset(0).lateral("dependent")
     needing = select(found.c.id).join_from(edge, found, true()).limit(1).correlate(Job).scalar_subquery()
     return needing.is_not(None)
 
 
 def _forget_edges(connection: Connection, ids: list[int]) -> None:
     """Delete the edges to and from these jobs. In order: another prune may meet the same edges."""
-    connection.execute(_LOCK_EDGES, {"ids": ids})
+    sql.execute(connection, "lock_edges", ids=ids)
     for end in (Dependency.job_id, Dependency.parent_id):
         connection.execute(delete(Dependency).where(among(end, ids)))
-
-
-_LOCK_EDGES = text("""
-SELECT FROM (
-  SELECT job_id, parent_id FROM dependencies WHERE job_id = ANY(:ids)
-  UNION SELECT job_id, parent_id FROM dependencies WHERE parent_id = ANY(:ids)
-  ORDER BY job_id, parent_id
-) AS edge
-CROSS JOIN LATERAL (
-  SELECT FROM dependencies WHERE job_id = edge.job_id AND parent_id = edge.parent_id OFFSET 0 FOR UPDATE
-) AS held
-""")
 
 
 def forget_workers(connection: Connection, older_than: float, limit: int = 1000) -> int:

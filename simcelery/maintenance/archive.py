@@ -50,8 +50,8 @@ def prune(
 ) -> Iterator[Pruned]:
     """Delete all jobs that finished more than `older_than` seconds ago, oldest first, and the old workers.
 
-    A job is kept while a child needs it. Nothing happens until the iterator is read; each step that it gives
-    is committed. How many there are: ``len(retention.prunable(connection, older_than))``.
+    A job is kept while a dependent needs it. Nothing happens until the iterator is read; each step that it
+    gives is committed. How many there are: ``len(retention.prunable(connection, older_than))``.
 
     Parameters:
         folder: where the jobs are archived before; made if need be. None: nowhere.

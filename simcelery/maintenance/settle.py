@@ -17,7 +17,7 @@ def tick(effects: Effects = USUAL) -> int:
     """Walk down level by level, a thousand rows a transaction; how many jobs failed upstream.
 
     A job that was left blocked although all its parents succeeded is sent on its way: the finish of a job
-    with very many children unblocks the first of them only.
+    with very many dependents unblocks the first of them only.
 
     Raises:
         BoardUnreachableError: the walk is cut short; the next one goes on.

@@ -10,8 +10,8 @@ from celery import exceptions as celery_exceptions
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
 
-from simcelery.board.states import Outcome
-from simcelery.board.values import Lane
+from simcelery.board.states import Outcome, State
+from simcelery.board.values import Claim, EndedAttempt, FinishedJob, Lane
 from simcelery.broker.lanes import MOST_URGENT, priority_of, queue_and_workflow
 from simcelery.errors import CanvasError, JobFailedError
 from simcelery.settings import get_settings
@@ -90,19 +90,7 @@ class WorkflowTask(Task):  # type: ignore[misc]
         request.recorded = True
         if job is None:
             raise Ignore("the claim missed")
-        claim, report = job
-        if report.outcome is Outcome.SUCCEEDED:
-            return report.result
-        if report.outcome in (Outcome.RELEASED, Outcome.LOST):
-            raise celery_exceptions.Retry(report.error_message or "the worker is shutting down", when=0)
-        error = JobFailedError(
-            f"job {claim.job_id}, attempt {claim.attempt}: "
-            + ": ".join(filter(None, [report.error_type, report.error_message])),
-            report.error_type or "",
-        )
-        if report.retry_in is not None and claim.failures + 1 < claim.max_attempts:
-            raise celery_exceptions.Retry(str(error), error, report.retry_in)
-        raise error
+        return _as_celery_is_told(*job)
 
     def apply_async(
         self,
@@ -130,6 +118,21 @@ class WorkflowTask(Task):  # type: ignore[misc]
     def AsyncResult(self, task_id: str, **kwargs: Any) -> AsyncResult:
         """A handle that Celery's canvas recognises as a job's."""
         return canvas.JobResult(task_id, app=self.app, backend=self.backend, **kwargs)
+
+
+def _as_celery_is_told(claim: Claim, ended: EndedAttempt, finished: FinishedJob | None) -> Any:
+    """The result of an attempt that succeeded, or what the tracer makes events of."""
+    if ended.outcome is Outcome.SUCCEEDED:
+        return ended.result
+    if finished is None:
+        raise Ignore("how it ended is not on the board, or had been decided before")
+    reason = ": ".join(filter(None, [ended.error_type, ended.error_message]))
+    error = JobFailedError(f"job {claim.job_id}, attempt {claim.attempt}: {reason}", ended.error_type or "")
+    if finished.state is State.SCHEDULED:
+        raise celery_exceptions.Retry(str(error), error, ended.retry_in)
+    if finished.state is State.PENDING:
+        raise celery_exceptions.Retry(ended.error_message or "the worker is shutting down", when=0)
+    raise error
 
 
 def _lane(workflow: str, request: Any) -> Lane:

@@ -179,7 +179,7 @@ def archive(connection: Connection) -> None:
 
 
 def read(connection: Connection) -> None:
-    assert dependencies.children_of(connection, OLD) == []
+    assert dependencies.dependents_of(connection, OLD) == []
     assert dependencies.parents_of(connection, OLD) == []
 
 

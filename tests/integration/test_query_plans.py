@@ -148,7 +148,6 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         lambda c: transitions.finish(c, by_claim(CLAIM, CLAIM), ERROR),
         ("jobs_task_id_key",),
     ),
-    "unblock": (lambda c: transitions.unblock(c, LAST - 6), ("using dependencies_", "using jobs_")),
     # What recovery and leases ask again and again.
     "turns": (lambda c: turns.take_turns(c, {"stage": 1.0}, "me", 40), ("workers_live",)),
     "renew": (lambda c: leases.renew(c, ME, 20.0, succeeded=["w"]), ("using workers_",)),
@@ -161,7 +160,7 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         ("jobs_unpublished", "jobs_published"),
     ),
     "mark published": (
-        lambda c: c.exec_driver_sql(feed._MARK, {"ids": [LAST]}),
+        lambda c: sql.execute(c, "mark_published", ids=[LAST]),
         ("jobs_pkey",),
     ),
     "stage": (transitions.stage, ("jobs_scheduled",)),
@@ -178,7 +177,7 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         ("fingerprints_fingerprint", "fingerprints_pkey", "jobs_pkey"),
     ),
     "how far fingerprints are behind": (
-        lambda c: c.exec_driver_sql(fingerprints._BEHIND),
+        lambda c: sql.execute(c, "fingerprints_behind", most=1001),
         ("fingerprints_pkey", "Index Only Scan using jobs_pkey"),
     ),
     # What people ask.

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, CursorResult
 
 
 @cache
 def statement(name: str) -> str:
     """The text of one of the files here, such as ``claim``."""
     return (resources.files(__package__) / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def execute(connection: Connection, name: str, **values: Any) -> CursorResult[Any]:
+    """Execute one of the files here on an open connection."""
+    return connection.exec_driver_sql(statement(name), values)
 
 
 def install(connection: Connection, *names: str) -> None:

@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from simcelery.board import dependencies, engine, fingerprints, transitions
+from simcelery.board import dependencies, engine, fingerprints, sql, transitions
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among
 from simcelery.board.states import UNSUCCESSFUL, State
@@ -31,15 +31,7 @@ _TRIES = 3
 
 def allocate_ids(connection: Connection, count: int) -> list[int]:
     """Ids for jobs to record, in ascending order."""
-    # As one array: a row for each id would take longer to read than the id to make. The inner SELECT
-    # looks for the sequence once instead of once per id.
-    found = connection.scalar(
-        text(
-            "SELECT array_agg(nextval((SELECT pg_get_serial_sequence('jobs', 'id')::regclass))) "
-            "FROM generate_series(1, :count)"
-        ),
-        {"count": count},
-    )
+    found = sql.execute(connection, "allocate_ids", count=count).scalar()
     return sorted(found or [])
 
 
@@ -85,7 +77,7 @@ def record_alone(job: NewJob) -> Recorded:
     values = _values(_Row(job, 0, 0, State.PENDING, None)) | {
         "parameters": job.parameters_json or engine.as_json(job.parameters)
     }
-    [row] = engine.one_round_trip(_INSERT_ALONE, values)
+    [row] = engine.one_round_trip(sql.statement("record_alone"), values)
     return Recorded(row["id"], job.task_id, "new")
 
 
@@ -163,10 +155,6 @@ _SHARED = (
     "submitted_by",
 )
 _COLUMNS = ", ".join((*_OWN, *_SHARED))
-_INSERT_ALONE = (
-    f"INSERT INTO jobs ({', '.join((*_OWN[1:], *_SHARED))}) "
-    f"VALUES ({', '.join(f'%({name})s' for name in (*_OWN[1:], *_SHARED))}) RETURNING id"
-)
 
 
 def _values(row: _Row) -> dict[str, Any]:

@@ -19,13 +19,13 @@ from sqlalchemy import (
     literal,
     null,
     select,
-    text,
     true,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
+from simcelery.board import sql
 from simcelery.board.dependencies import up
 from simcelery.board.leases import is_worker
 from simcelery.board.models import Attempt, Dependency, Job, Worker
@@ -53,9 +53,9 @@ def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = Fa
         wanted.update(parent for _, parent in parents)
         parents = _unsuccessful_parents(connection, wanted)
     if parents:
-        child, culprit = parents[0]
+        dependent, culprit = parents[0]
         raise StateError(
-            f"job {child} waits for job {culprit}, which did not succeed: "
+            f"job {dependent} waits for job {culprit}, which did not succeed: "
             f"retry {culprit}, or add --with-parents"
         )
     return _send_back(connection, wanted, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
@@ -104,7 +104,7 @@ def _send_back(
     _lock_family(connection, level)
     revived = _revive(connection, level, guard, counters)
     found = revived
-    while level := _fallen_children(connection, [row.id for row in found]):
+    while level := _fallen_dependents(connection, [row.id for row in found]):
         found = _revive(connection, level, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
         revived = [*revived, *found]
     return revived
@@ -113,12 +113,14 @@ def _send_back(
 def _lock_family(connection: Connection, ids: Sequence[int]) -> None:
     """Lock the jobs, their fallen descendants and the parents of all, in the order of their ids.
 
-    A level at a time would not do: a child of one job may have a smaller id than the next job.
+    A level at a time would not do: a dependent of one job may have a smaller id than the next job.
     """
     family = select(Job.id).where(among(Job.id, ids)).cte("family", recursive=True)
     edge = select(Dependency.job_id).where(Dependency.parent_id == family.c.id).offset(0).lateral("edge")
-    child = _job(edge.c.job_id, Job.state == State.UPSTREAM_FAILED)
-    family = family.union(select(child.c.id).select_from(family.join(edge, true()).join(child, true())))
+    dependent = _job(edge.c.job_id, Job.state == State.UPSTREAM_FAILED)
+    family = family.union(
+        select(dependent.c.id).select_from(family.join(edge, true()).join(dependent, true()))
+    )
     members = select(family.c.id)
     _lock(connection, members.union(select(Dependency.parent_id).where(Dependency.job_id.in_(members))))
 
@@ -128,13 +130,13 @@ def _lock(connection: Connection, ids: Any) -> None:
 
 
 def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[int, int]]:
-    """Edges (child, parent) from a retried child to a parent that did not succeed and is not retried."""
+    """Edges (job, parent) from a job that is retried to a parent that did not succeed and is not retried."""
     edge = up(ids)
     parent = _job(edge.c.parent_id, Job.state.in_(UNSUCCESSFUL))
-    child = _job(edge.c.job_id, Job.state.in_(UNSUCCESSFUL))
+    dependent = _job(edge.c.job_id, Job.state.in_(UNSUCCESSFUL))
     rows = connection.execute(
         select(edge.c.job_id, edge.c.parent_id)
-        .select_from(edge.join(parent, true()).join(child, true()))
+        .select_from(edge.join(parent, true()).join(dependent, true()))
         .where(~among(edge.c.parent_id, ids))
         .order_by(edge.c.job_id, edge.c.parent_id)
     )
@@ -183,27 +185,9 @@ def _revive(
     return [FinishedJob(row.id, row.task_id, State(row.state), row.attempt) for row in rows]
 
 
-def _fallen_children(connection: Connection, ids: Sequence[int]) -> list[int]:
-    """The upstream_failed children of these jobs that no other parent holds back."""
-    return list(connection.scalars(_FALLEN, {"ids": list(ids)}))
-
-
-_FALLEN = text("""
-SELECT DISTINCT child.id FROM unnest(CAST(:ids AS bigint[])) AS parent (id)
-CROSS JOIN LATERAL (SELECT job_id FROM dependencies WHERE parent_id = parent.id OFFSET 0) AS edge
-CROSS JOIN LATERAL (
-  SELECT id FROM jobs WHERE id = edge.job_id AND state = 'upstream_failed' OFFSET 0
-) AS child
-WHERE (
-  SELECT other.id FROM (SELECT parent_id FROM dependencies WHERE job_id = child.id OFFSET 0) AS edge
-  CROSS JOIN LATERAL (
-    SELECT id FROM jobs WHERE id = edge.parent_id AND state IN ('failed', 'cancelled', 'upstream_failed')
-    OFFSET 0
-  ) AS other
-  LIMIT 1
-) IS NULL
-ORDER BY child.id
-""")
+def _fallen_dependents(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """The upstream_failed dependents of these jobs that no other parent holds back."""
+    return list(sql.execute(connection, "fallen_dependents", ids=list(ids)).scalars())
 
 
 def _job(number: ColumnElement[int], guard: Guard) -> Any:

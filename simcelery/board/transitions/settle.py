@@ -1,7 +1,7 @@
-"""What the end of a job means for its children: they may start, or they never will.
+"""What the end of a job means for its dependents: they may start, or they never will.
 
 Part of `transitions`: here, too, each change of a state is one guarded UPDATE. `settle` never waits for a
-lock, parents come before children, and each in the order of their ids, so it stands in nobody's way.
+lock, parents come before dependents, and each in the order of their ids, so it stands in nobody's way.
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    text,
     update,
 )
-from sqlalchemy import text as sql
 from sqlalchemy.orm import aliased
 
+from simcelery.board import sql
 from simcelery.board.clock import not_ahead
-from simcelery.board.dependencies import first_child, up
+from simcelery.board.dependencies import first_dependent, up
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among, by_index
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
 from simcelery.board.values import JobToPublish
 
-# As many as a finish unblocks itself, in about a tenth of a second; settle does the rest.
-AT_ONCE = 2000
 # Edges that one look for jobs that were left blocked by mistake reads at most.
 _EDGES = 10_000
 # Characters of a parent's error that its descendants repeat.
@@ -56,30 +55,12 @@ class Settled(NamedTuple):
     more: bool
 
 
-def unblock(connection: Connection, parent: int, at_most: int = AT_ONCE) -> list[JobToPublish]:
-    """blocked → pending | scheduled for the children whose last parent has just succeeded.
+def unblock(connection: Connection, parent: int, at_most: int) -> list[JobToPublish]:
+    """blocked → pending | scheduled for those jobs whose last parent has just succeeded.
 
-    Its own statement after the parent's: a recorder that held the parent FOR SHARE has committed its
-    edge by now, and only a new snapshot sees it.
-
-    Parameters:
-        at_most: beyond so many the children are left to `settle`.
+    As `finish_attempts` does it for the first 2,000. Beyond `at_most` they are left to `settle`.
     """
-    by_index(connection)
-    found = list(connection.scalars(_LOCKED_BLOCKED, {"parent": parent, "most": at_most + 1}))
-    if not found:
-        return []
-    if len(found) > at_most:
-        rest = update(Job).where(Job.id == parent).values(settled_at=sql("'epoch'"))
-        connection.execute(rest)
-    left = Job.unmet - 1
-    rows = connection.execute(
-        update(Job)
-        .where(among(Job.id, found[:at_most]), Job.state == State.BLOCKED)
-        .values(unmet=left, state=case((left > 0, State.BLOCKED), else_=ready()))
-        .returning(*TO_PUBLISH, Job.state)
-    )
-    return [job_to_publish(row) for row in rows if row.state == State.PENDING]
+    return [job_to_publish(row) for row in sql.execute(connection, "unblock", parent=parent, most=at_most)]
 
 
 def ready() -> ColumnElement[str]:
@@ -91,78 +72,59 @@ def settle(connection: Connection, limit: int = 1000) -> Settled:
     """blocked → upstream_failed where a parent did not succeed; and on their way with those left blocked.
 
     One level of descendants, at most `limit` rows: call again while there is more. Jobs are left blocked by
-    a parent with very many children, and by what should not happen.
+    a parent with very many dependents, and by what should not happen.
     """
     by_index(connection)
     found = connection.scalars(unsettled(limit)).all()
-    listed, children = _children_of(connection, found, limit)
-    if not children:
-        children = _perhaps_forgotten(connection, limit)
-    failed, pending = _tell(connection, children)
+    listed, dependents = _dependents_of(connection, found, limit)
+    if not dependents:
+        dependents = _perhaps_forgotten(connection, limit)
+    failed, pending = _tell(connection, dependents)
     told = _mark(connection, listed)
     return Settled(failed, pending, bool(failed or pending or (told and len(found) == limit)))
 
 
 def unsettled(limit: int) -> Select[int]:
-    """The first jobs that have ended and whose children do not all know; locked."""
+    """The first jobs that have ended and whose dependents do not all know; locked."""
     return (
         select(Job.id)
         .where(_is_unsettled())
         .order_by(Job.id)
         .limit(limit)
-        .with_for_update(key_share=True, skip_locked=True)  # a retry finds the children fallen, or not yet
+        .with_for_update(key_share=True, skip_locked=True)  # a retry finds the dependents fallen, or not yet
     )
 
 
 def _is_unsettled() -> ColumnElement[bool]:
     """The condition of the index jobs_unsettled."""
-    never = and_(Job.settled_at.is_(None), Job.state != sql("'succeeded'"))
+    never = and_(Job.settled_at.is_(None), Job.state != text("'succeeded'"))
     return and_(Job.finished_at.is_not(None), or_(Job.settled_at < Job.finished_at, never))
 
 
-def _children_of(
+def _dependents_of(
     connection: Connection, parents: Sequence[int], limit: int
 ) -> tuple[dict[int, list[int]], list[int]]:
-    """At most `limit` children to be told now; and the parents that have no others, each with its own."""
+    """At most `limit` dependents to be told now; and the parents that have no others, each with its own."""
     each: dict[int, list[int]] = {parent: [] for parent in parents}
     # Enough for those that are told now, and for the one with which there would be too many.
     most = 2 * limit + 2
     asked = {"parents": list(parents), "each": limit + 1, "most": most}
-    edges = connection.execute(_EACH, asked).all()
-    for parent, child in edges:
-        each[parent].append(child)
+    edges = sql.execute(connection, "dependents_of_each", **asked).all()
+    for edge in edges:
+        each[edge.id].append(edge.job_id)
     cut_at = edges[-1].id if len(edges) == most else None
     listed: dict[int, list[int]] = {}
-    children: list[int] = []
+    dependents: list[int] = []
     for parent, found in each.items():
-        if parent == cut_at or len(children) + min(len(found), limit) > limit:
+        if parent == cut_at or len(dependents) + min(len(found), limit) > limit:
             break
         if len(found) > limit:  # its first ones may have been told before
-            found = list(connection.scalars(_BLOCKED, {"parent": parent, "most": limit}))
+            found = list(sql.execute(connection, "blocked_dependents", parent=parent, most=limit).scalars())
             if found:
-                return listed, [*children, *found]
+                return listed, [*dependents, *found]
         listed[parent] = found
-        children += found
-    return listed, children
-
-
-_EACH = sql("""
-SELECT parent.id, child.job_id FROM unnest(CAST(:parents AS bigint[])) WITH ORDINALITY AS parent (id, place)
-CROSS JOIN LATERAL (
-  SELECT job_id FROM dependencies WHERE parent_id = parent.id ORDER BY job_id LIMIT :each
-) AS child
-ORDER BY parent.place LIMIT :most
-""")
-
-_BLOCKED_CHILDREN = """
-SELECT child.id FROM (SELECT job_id FROM dependencies WHERE parent_id = :parent ORDER BY job_id) AS edge
-CROSS JOIN LATERAL (
-  SELECT id FROM jobs WHERE id = edge.job_id AND state = 'blocked' OFFSET 0 {lock}
-) AS child
-LIMIT :most
-"""
-_BLOCKED = sql(_BLOCKED_CHILDREN.format(lock=""))
-_LOCKED_BLOCKED = sql(_BLOCKED_CHILDREN.format(lock="FOR UPDATE"))
+        dependents += found
+    return listed, dependents
 
 
 def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
@@ -196,28 +158,15 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
 def _tell(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[JobToPublish]]:
     """Count again how many parents of these blocked jobs have not succeeded, and act on it."""
     blocked = select(Job.id).where(among(Job.id, ids), Job.state == State.BLOCKED)
-    children = list(connection.scalars(blocked))
-    if not children:
+    dependents = list(connection.scalars(blocked))
+    if not dependents:
         return [], []
-    # Held, so that a retry of one finds its children fallen, or comes before them.
-    culprits = connection.scalars(_CULPRITS, {"children": children}).all()
+    # Held, so that a retry of one finds its dependents fallen, or comes before them.
+    culprits = sql.execute(connection, "unsuccessful_parents", ids=dependents).scalars().all()
     held = connection.scalars(blocked.order_by(Job.id).with_for_update(skip_locked=True)).all()
     rows = connection.execute(_recount(held, culprits)).all()
     failed = [row.id for row in rows if row.state == State.UPSTREAM_FAILED]
     return failed, [job_to_publish(row) for row in rows if row.state == State.PENDING]
-
-
-_CULPRITS = sql("""
-SELECT culprit.id FROM (
-  SELECT DISTINCT edge.parent_id FROM unnest(CAST(:children AS bigint[])) AS child (id)
-  CROSS JOIN LATERAL (SELECT parent_id FROM dependencies WHERE job_id = child.id OFFSET 0) AS edge
-  ORDER BY parent_id
-) AS parent
-CROSS JOIN LATERAL (
-  SELECT id FROM jobs WHERE id = parent.parent_id AND state IN ('failed', 'cancelled', 'upstream_failed')
-  OFFSET 0 FOR SHARE SKIP LOCKED
-) AS culprit
-""")
 
 
 def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
@@ -235,7 +184,7 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
         .subquery()
     )
     state = case((now.c.fallen, State.UPSTREAM_FAILED), (now.c.unmet > 0, State.BLOCKED), else_=ready())
-    childless = first_child(Job.id).is_(None)
+    without_dependents = first_dependent(Job.id).is_(None)
     # With `|| ''` it is not looked up in an index, which may seem to hold few: the ids are.
     still_blocked = Job.state.concat("") == State.BLOCKED
     return (
@@ -246,8 +195,8 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
             state=state,
             finished_at=case((now.c.fallen, func.now()), else_=null()),
             started_at=not_ahead(Job.started_at),
-            # They were locked before this statement began, so no child of theirs is unseen.
-            settled_at=case((and_(now.c.fallen, childless), func.now()), else_=null()),
+            # They were locked before this statement began, so no dependent of theirs is unseen.
+            settled_at=case((and_(now.c.fallen, without_dependents), func.now()), else_=null()),
             error_type=case((now.c.fallen, literal("UpstreamFailedError")), else_=null()),
             error_message=case((now.c.fallen, _why_fallen(now.c.culprit)), else_=null()),
         )
@@ -268,11 +217,11 @@ def _why_fallen(culprit: ColumnElement[int]) -> Any:
 
 
 def _mark(connection: Connection, listed: Mapping[int, Sequence[int]]) -> int:
-    """Note which of these parents have no blocked child any more; how many."""
-    theirs = [child for children in listed.values() for child in children]
+    """Note which of these parents have no blocked dependent any more; how many."""
+    theirs = [dependent for dependents in listed.values() for dependent in dependents]
     left = select(Job.id).where(among(Job.id, theirs), Job.state == State.BLOCKED)
     blocked = set(connection.scalars(left)) if theirs else set()
-    told = [parent for parent, children in listed.items() if blocked.isdisjoint(children)]
+    told = [parent for parent, dependents in listed.items() if blocked.isdisjoint(dependents)]
     return connection.execute(
         update(Job).where(among(Job.id, told)).values(settled_at=func.greatest(func.now(), Job.finished_at))
     ).rowcount

@@ -33,7 +33,7 @@ def show(selection: Selection, output: Output) -> None:
         row = reads.job(connection, number)
         attempts = reads.attempts(connection, number)
         parents = dependencies.parents_of(connection, number)
-        children = dependencies.children_of(connection, number)
+        children = dependencies.dependents_of(connection, number)
         printed = reads.log(connection, number)
     assert row is not None, "resolve has found it"
     traceback = attempts[-1]["traceback"] if attempts else None

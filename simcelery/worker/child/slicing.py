@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from simcelery.board import transitions
 from simcelery.board.states import Outcome
-from simcelery.board.values import Claim, EndedAttempt, Lane
+from simcelery.board.values import Claim, EndedAttempt, FinishedJob, Lane
 from simcelery.errors import ServiceError
 from simcelery.execution.places import Unusable
 from simcelery.worker import slots
@@ -30,8 +30,12 @@ log = logging.getLogger(__name__)
 
 def run(
     definition: Definition, task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane
-) -> tuple[Claim, EndedAttempt] | None:
-    """Claim, run and finish. The message's own job and how it ended, or None: others ran, or nothing.
+) -> tuple[Claim, EndedAttempt, FinishedJob | None] | None:
+    """Claim, run and finish.
+
+    Returns:
+        The message's own job, how its attempt ended, and what the finish says of a job that did not succeed:
+        nothing, where that is not on the board. None: others ran, or nothing.
 
     Parameters:
         lane: where the message was.
@@ -45,12 +49,12 @@ def run(
         flusher.watch(held)
         for claim in held:
             try:
-                report = _attempt(definition, claim, held)
+                ended, finished = _attempt(definition, claim, held)
             except Unusable as error:
                 _withdraw(claim, held, str(error))
                 break
             if claim.claim_id == claim_id:
-                own = claim, report
+                own = claim, ended, finished
         held.close()
     slots.mine.idle()
     return own
@@ -62,20 +66,18 @@ def _more(definition: Definition) -> int:
     return 0 if counted or not definition.slices else pace.fill(definition.name) - 1
 
 
-def _attempt(definition: Definition, claim: Claim, held: Slice) -> EndedAttempt:
+def _attempt(definition: Definition, claim: Claim, held: Slice) -> tuple[EndedAttempt, FinishedJob | None]:
     if not slots.mine.tells_of(claim.claim_id):
         slots.mine.claiming(claim.task_id, claim.claim_id)
     begun = time.monotonic()
     report = attempt.run(definition, claim)
-    ended = time.monotonic()
-    took = ended - begun
-    pace.note(definition.name, took)
-    outcome = report.of(claim, waited=begun - held.begun, ended=ended)
-    if report.outcome is Outcome.SUCCEEDED:
-        held.keep(outcome)
-    else:
-        recording.record([outcome])  # its back-off begins now
-    return report
+    now = time.monotonic()
+    pace.note(definition.name, now - begun)
+    ended = report.of(claim, waited=begun - held.begun, ended=now)
+    if ended.outcome is Outcome.SUCCEEDED:
+        held.keep(ended)
+        return ended, None
+    return ended, next(iter(recording.record([ended])), None)  # its back-off begins now
 
 
 def _withdraw(claim: Claim, held: Slice, reason: str) -> None:

@@ -29,37 +29,39 @@ from simcelery.worker.waiting import wait_out, waiting_for_schema
 log = logging.getLogger(__name__)
 
 
-def record(outcomes: Sequence[EndedAttempt]) -> None:
+def record(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
     """From the pool child that ran the attempts: wait as long as it takes, with a copy in the spool.
 
     When the worker must end first, the copy is what is left.
+
+    Returns:
+        The jobs whose attempts are on the board now; without those that had been given up before.
     """
 
-    def attempt() -> None:
+    def attempt() -> list[FinishedJob]:
         with stopping.recording():
-            write_all(outcomes)
+            return write_all(outcomes)
 
     jobs = _names(outcomes)
     try:
-        waiting_for_schema(attempt)
+        return waiting_for_schema(attempt)
     except ServiceError as error:
         log.warning("%s: kept until the board is back: %s", jobs, error)
-    else:
-        return
     spooled = [_spool(outcome) for outcome in outcomes]
     failpoint("after_spool")
     try:
-        wait_out(
+        finished = wait_out(
             attempt,
             f"{jobs}: kept until the board is back",
             give_up=lambda: all(spooled) and slots.mine.order.ends,
         )
     except ServiceError:
         log.warning("%s: it stays in the spool, for the next worker here to deliver", jobs)
-        return
+        return []
     failpoint("before_spool_removal")
     for outcome in outcomes:
         spool.forget(get_settings(), outcome.task_id, outcome.claim_id)
+    return finished
 
 
 def _names(outcomes: Sequence[EndedAttempt]) -> str:
@@ -78,37 +80,44 @@ def _spool(outcome: EndedAttempt) -> bool:
     return True
 
 
-def write_all(outcomes: Sequence[EndedAttempt]) -> None:
+def write_all(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
     """Finish attempts: successes that nobody waits for together, all others one by one.
+
+    Returns:
+        The finished jobs; without those whose attempt had been given up before.
 
     Raises:
         ServiceError: the board is away; some may be written, and to write them again does no harm.
     """
     together = [one for one in outcomes if one.job_id and one.outcome is Outcome.SUCCEEDED]
-    done = _succeed(together) if together else set()
+    finished = _succeed(together) if together else []
+    done = {job.id for job in finished}
     for one in outcomes:
         if one.job_id not in done:
-            write(transitions.by_claim(one.task_id, one.claim_id), _report(one), one.task_id, one.claim_id)
+            guard = transitions.by_claim(one.task_id, one.claim_id)
+            if job := write(guard, _report(one), one.task_id, one.claim_id):
+                finished.append(job)
+    return finished
 
 
 def _report(outcome: EndedAttempt) -> EndedAttempt:
     return replace(outcome, ago=outcome.seconds_ago(time.monotonic()), ended=None)
 
 
-def _succeed(outcomes: Sequence[EndedAttempt]) -> set[int]:
-    """Finish these successes in one round trip; the ids of the jobs that it hit."""
+def _succeed(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
+    """Finish these successes in one round trip; the jobs that it hit."""
     try:
         finished = transitions.finish_at_once(outcomes)
     except (ServiceError, SchemaError):
         raise
     except Exception:
         log.exception("Postgres refuses %s; they are tried one by one", _names(outcomes))
-        return set()
+        return []
     failpoint("after_finish")
     reports = {one.job_id: one for one in outcomes}
     for job in finished:
         _tell(job, reports[job.id])
-    return {job.id for job in finished}
+    return finished
 
 
 def _tell(job: FinishedJob, report: EndedAttempt) -> None:
@@ -117,8 +126,13 @@ def _tell(job: FinishedJob, report: EndedAttempt) -> None:
     broker.publish_or_leave(job.unblocked, f"the jobs that waited for job {job.id}")
 
 
-def write(guard: Guard, report: EndedAttempt, job: uuid.UUID, claim_id: uuid.UUID | None) -> None:
+def write(
+    guard: Guard, report: EndedAttempt, job: uuid.UUID, claim_id: uuid.UUID | None
+) -> FinishedJob | None:
     """Finish an attempt, and publish what that unblocks; what comes too late is noted beside the attempt.
+
+    Returns:
+        The finished job; None: it came too late.
 
     Raises:
         ServiceError: the board is away, and nothing is written.
@@ -133,8 +147,9 @@ def write(guard: Guard, report: EndedAttempt, job: uuid.UUID, claim_id: uuid.UUI
     failpoint("after_finish")
     if finished is None:
         _note_late(job, claim_id, report)
-        return
-    _tell(finished, report)
+    else:
+        _tell(finished, report)
+    return finished
 
 
 def _write_less(guard: Guard, report: EndedAttempt, job: uuid.UUID, error: Exception) -> FinishedJob | None:

@@ -1,0 +1,15 @@
+-- Put together by Postgres: through Python it would only be read and written once more.
+SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
+    'parents', (
+        SELECT coalesce(jsonb_agg(parent_id ORDER BY parent_id), '[]') FROM dependencies WHERE job_id = jobs.id
+    ),
+    'attempts', (
+        SELECT coalesce(jsonb_agg(to_jsonb(attempts) - 'job_id' ORDER BY attempt), '[]')
+        FROM attempts WHERE job_id = jobs.id
+    ),
+    'steps', (SELECT coalesce(jsonb_object_agg(name, output), '{}') FROM steps WHERE job_id = jobs.id),
+    'log', (
+        SELECT coalesce(string_agg(text, '' ORDER BY attempt, seq), '') FROM log_chunks WHERE job_id = jobs.id
+    )
+) AS text) AS line
+FROM jobs WHERE id = ANY(CAST(%(ids)s AS bigint[])) AND finished_at IS NOT NULL ORDER BY id
