@@ -8,6 +8,7 @@ from typing import Any
 
 from simcelery.misfits import MISSING, UNEXPECTED, Details, is_none_of, misfit, wanted
 from simcelery.readable import short
+from simcelery.workflows.encoding import contains_job
 
 _NOTHING = object()
 
@@ -57,6 +58,19 @@ def one_misfit(name: str, value: Any, errors: Sequence[Details]) -> str:
     if len(meant.path) == meant.union:
         return f"{where}: {_fits_no_type(rivals)}"
     return f"{where}: {misfit(meant.error, meant.what)}"
+
+
+def certain(value: Any, errors: Sequence[Details]) -> list[Details]:
+    """Those that stay, whatever results the jobs in a value will have.
+
+    Not one within a union: with these results another of its types may fit.
+    """
+    return [
+        error
+        for error in errors
+        if (error["type"] in MISSING or not contains_job(error["input"]))
+        and _place(error, value).union is None
+    ]
 
 
 def _fits_no_type(rivals: Sequence[_Place]) -> str:

@@ -30,12 +30,12 @@ from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.readable import short
 from simcelery.workflows.annotations import one_line, type_name
 from simcelery.workflows.encoding import JobRef, check_size, contains_job, decode, encode
-from simcelery.workflows.misplaced import one_misfit
+from simcelery.workflows.misplaced import certain, one_misfit
 from simcelery.workflows.paths import Finder
 from simcelery.workflows.reading import Misread, is_word, misread, strict
 from simcelery.workflows.restoring import restorable
 from simcelery.workflows.sameness import difference
-from simcelery.workflows.storable import is_open, unstorable
+from simcelery.workflows.storable import is_open, is_plain_data, unstorable
 
 # A dataclass does not check its own fields, so instances are checked here and not first on a worker.
 _CONFIG = ConfigDict(
@@ -77,6 +77,7 @@ class Parameters:
         for parameter in self.signature.parameters.values():
             self._fields[parameter.name] = self._field(parameter, hints)
         self._open = {name: is_open(annotation) for name, (annotation, _) in self._fields.items()}
+        self._plain = {name: is_plain_data(annotation) for name, (annotation, _) in self._fields.items()}
         self._settled = {name: _is_settled(annotation) for name, (annotation, _) in self._fields.items()}
         self._returns = self._returned(hints.get("return", Any))
         self._model = cache(self._build_model)
@@ -186,7 +187,8 @@ class Parameters:
     def validate(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters with the types that the signature declares, defaults filled in.
 
-        A parameter that is or holds a job is left as it is: its value is known only at the claim.
+        A parameter that is or holds a job is left as it is: its value is known only at the claim. `encode`
+        looks at the rest of it.
 
         Raises:
             ParametersError: a value does not fit; one line names the parameter and what was given.
@@ -229,6 +231,7 @@ class Parameters:
 
         Raises:
             EncodingError: a value cannot be stored; the message names the path to it.
+            ParametersError: what lies beside a job in a parameter does not fit.
         """
         try:
             encoded = {name: encode(value, name, job, limit=limit) for name, value in values.items()}
@@ -239,7 +242,21 @@ class Parameters:
                     raise EncodingError(f"{said}; {_INSTEAD}")
         except EncodingError as error:
             raise type(error)(f"{self.name}: parameter {error}") from None
+        for name, value in values.items():
+            if not isinstance(value, JobRef) and contains_job(value):
+                self._check_beside_jobs(name, encoded[name])
         return self._with_absolute_paths(encoded)
+
+    def _check_beside_jobs(self, name: str, encoded: Any) -> None:
+        """Refuse at the submission what would be refused at the claim, whatever results the jobs have."""
+        if not self._plain[name]:
+            return  # code of the user's own may make anything of a job's result
+        value = decode(encoded, job=lambda _: JobRef())
+        try:
+            _checked(self._model(frozenset(self._fields) - {name}), {name: value})
+        except ValidationError as error:
+            if found := certain(value, error.errors(include_url=False)):
+                raise ParametersError(f"{self.name}: {one_misfit(name, value, found)}") from None
 
     def _changed(self, values: Mapping[str, Any], encoded: Mapping[str, Any]) -> dict[str, str]:
         """What would come back as something else, and how; those that wait for jobs are not known yet."""

@@ -21,7 +21,9 @@ NOT_ONE_DTYPE = {
 }
 
 # Annotations that say nothing of the type of a value, or of its items.
-_OPEN = (Any, object, list, dict, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Mapping)
+_CONTAINERS = (list, dict, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Mapping)
+_OPEN = (Any, object, *_CONTAINERS)
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 def unstorable(annotation: Any) -> str | None:
@@ -72,6 +74,19 @@ def _is_storable(cls: type) -> bool:
     except Exception:
         return True  # something else is wrong with it, and is reported with its reason
     return True
+
+
+def is_plain_data(annotation: Any) -> bool:
+    """Whether it is of containers and plain values only: no code of a class or validator has a say."""
+    return all(map(_is_plain_part, walk(annotation, lambda here: here.inner, lambda here: ())))
+
+
+def _is_plain_part(here: Part) -> bool:
+    if here.kind in (Kind.CLASS, Kind.GENERIC):
+        return here.target in _CONTAINERS or here.target in _PLAIN
+    if here.kind is Kind.OTHER:
+        return here.annotation is Any or here.annotation is ...
+    return here.kind in (Kind.UNION, Kind.LITERAL) or not any(map(_validates, here.metadata))
 
 
 def is_open(annotation: Any) -> bool:

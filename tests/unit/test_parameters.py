@@ -643,6 +643,57 @@ def test_a_result_that_does_not_fit_is_found_at_the_claim_and_other_values_at_on
         known.restore(stored, job=lambda number: "no")
 
 
+@dataclasses.dataclass
+class Sum:
+    parts: list[float]
+
+
+def count(value: Any) -> Any:
+    return len(value)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "given", "words"),
+    [
+        (list[float], [Handle(1), 1.0, "many"], "'x'[2]: 'many' is not a number"),
+        (dict[str, list[int]], {"a": [1], "b": [Handle(1), 1.5]}, "'x'.b[1]: 1.5 is not an integer"),
+        (tuple[float, str], (Handle(1), 5), "'x'[1]: 5 is not a string"),
+        (tuple[float, str, int], (Handle(1), "a"), "'x'[2] is missing"),
+        (list[Annotated[float, Field(gt=0)]], [Handle(1), -1.0], "'x'[1]: -1.0 is not greater than 0"),
+        (list[Literal["a", "b"]], [Handle(1), "c"], "'x'[1]: 'c' is not 'a' or 'b'"),
+        (list[float] | None, [Handle(1), "many"], "'x'[1]: 'many' is not a number"),
+        (dict[int, float], {"k": Handle(1)}, "'x': the key 'k' is not an integer"),
+    ],
+    ids=stable,
+)
+def test_what_lies_beside_a_job_is_checked_at_the_submission(annotation: Any, given: Any, words: str) -> None:
+    known = parameters(annotation)
+    with pytest.raises(ParametersError) as caught:
+        known.encode(known.validate({"x": given}), lambda ref: ref.id)
+    assert str(caught.value) == f"w: parameter {words}"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "given"),
+    [
+        (list[float], [Handle(1), 1, np.float32(2.5), np.int64(3)]),
+        (list[float] | list[str], [Handle(1), "many"]),
+        (list[float | str], [Handle(1), "many"]),
+        (int | list[int], [Handle(1), 2]),
+        (Annotated[list[float], Field(max_length=2)], [Handle(1), 1.0]),
+        (Annotated[int, BeforeValidator(count)], [Handle(1), "many"]),
+        (Sum, {"parts": [Handle(1), 2.0]}),
+        (np.ndarray, [Handle(1), 2.0]),
+        (tuple[float, ...], [Handle(1), 2.0]),
+        (Any, {"a": [Handle(1), "many"]}),
+    ],
+    ids=stable,
+)
+def test_what_may_fit_with_a_jobs_result_is_not_refused(annotation: Any, given: Any) -> None:
+    known = parameters(annotation)
+    assert job_refs(known.encode(known.validate({"x": given}), lambda ref: ref.id)) == {1}
+
+
 def test_parameters_that_no_longer_fit_the_code_are_one_line() -> None:
     with pytest.raises(ParametersError, match=r"^relax: there is no parameter 'old'"):
         RELAX.restore({"structure": "a", "old": 1})
