@@ -1,29 +1,27 @@
-"""Connections and transactions. All faults of Postgres leave here as errors of simcelery."""
+"""Connections and transactions."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import psycopg
 from psycopg import ClientCursor
 from psycopg.rows import dict_row
 from pydantic_core import to_json
-from sqlalchemy import Connection, Engine, create_engine, event, exc, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from simcelery.board.schema import REVISION
+from simcelery.board.faults import translated
+from simcelery.board.schema import check_schema
 from simcelery.board.unreadable import loading
-from simcelery.errors import BoardUnreachableError, RefusedByBoardError, SchemaError, SettingsError
+from simcelery.errors import SettingsError
 from simcelery.settings import Settings, get_settings
 
 STATEMENT_TIMEOUT = 60.0
@@ -251,113 +249,6 @@ def one_round_trip(
 
 # For the transaction that the message is.
 _ASYNCHRONOUS = "SET LOCAL synchronous_commit = off;"
-
-
-@contextmanager
-def translated(made: Engine) -> Iterator[None]:
-    """Turn faults of Postgres into errors of simcelery."""
-    try:
-        yield
-    except (exc.DBAPIError, psycopg.Error) as error:
-        # psycopg's own: COPY and pipelines bypass SQLAlchemy.
-        cause = error.orig if isinstance(error, exc.DBAPIError) else error
-        if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
-            raise SchemaError(_no_schema(made)) from error
-        if isinstance(cause, psycopg.errors.UndefinedFunction):
-            raise SchemaError(_incomplete(made, cause)) from error
-        if is_unreachable(error):
-            raise BoardUnreachableError(unreachable(made, error)) from error
-        if isinstance(cause, psycopg.DataError | psycopg.errors.CheckViolation):
-            reason = str(cause).splitlines()[0]
-            raise RefusedByBoardError(f"the board cannot store this: {reason}") from error
-        if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None:
-            # The driver itself, before it connects: of what the URL says behind its question mark.
-            raise SettingsError(f"database_url: {str(cause).splitlines()[0]}") from error
-        raise
-    except UnicodeEncodeError as error:
-        raise RefusedByBoardError(
-            "the board cannot store this: it holds bytes that are not UTF-8 text"
-        ) from error
-    except exc.TimeoutError as error:
-        raise BoardUnreachableError(f"no connection to the board at {address(made.url)} is free") from error
-
-
-# Classes of SQLSTATE that pass: connection, transaction state (a standby is read-only), deadlock, resources,
-# locks, operator (shutdown, time-out), I/O, internal errors.
-_PASSING = ("08", "25", "40", "53", "55", "57", "58", "XX")
-
-
-def is_unreachable(error: exc.DBAPIError | psycopg.Error) -> bool:
-    """Whether Postgres could not answer now, as against refused what it was asked."""
-    cause = error.orig if isinstance(error, exc.DBAPIError) else error
-    state = getattr(cause, "sqlstate", None)
-    if state is not None:
-        return str(state).startswith(_PASSING)
-    broken = isinstance(error, exc.DBAPIError) and error.connection_invalidated
-    return broken or isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
-
-
-def unreachable(made: Engine, fault: exc.DBAPIError | psycopg.Error) -> str:
-    """One line about a board that does not answer."""
-    error = (isinstance(fault, exc.DBAPIError) and fault.orig) or fault
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    reason = re.sub(r"^.*(FATAL|failed): *", "", reason)
-    return (
-        f"the board at {address(made.url)} cannot be reached: {reason}; start it (simcelery up) or correct "
-        "SIMCELERY_DATABASE_URL"
-    )
-
-
-def address(url: Any) -> str:
-    """``host:port/name`` of a URL: enough to recognise it, nothing secret."""
-    url = make_url(url)
-    return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
-
-
-@lru_cache(maxsize=4)
-def check_schema(made: Engine) -> None:
-    """Refuse to work on a schema that this code does not fit. Checked once per engine.
-
-    Raises:
-        SchemaError: it is missing, older or newer.
-    """
-    current = current_revision(made)
-    if current is None:
-        raise SchemaError(_no_schema(made))
-    if current < REVISION:
-        raise SchemaError(
-            f"the board at {address(made.url)} has schema {current}, older than {REVISION} of "
-            "this simcelery: run 'simcelery db upgrade'"
-        )
-    if current > REVISION:
-        raise SchemaError(
-            f"the board at {address(made.url)} has schema {current}, newer than {REVISION} of "
-            "this simcelery: upgrade simcelery here"
-        )
-
-
-def current_revision(made: Engine) -> str | None:
-    """The revision of the board's schema, or None where there is no schema."""
-    with made.begin() as connection:
-        return revision_of(connection)
-
-
-def revision_of(connection: Connection) -> str | None:
-    """The same on an open connection."""
-    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-        return None
-    return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
-
-
-def _no_schema(made: Engine) -> str:
-    return f"the board at {address(made.url)} has no schema yet: run 'simcelery db upgrade'"
-
-
-def _incomplete(made: Engine, cause: psycopg.Error) -> str:
-    return (
-        f"the board at {address(made.url)} is not complete ({str(cause).splitlines()[0]}): restore it with "
-        "its functions, or have the search_path of its role reach them"
-    )
 
 
 def session() -> Session:

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from simcelery.board import engine, sql
+from simcelery.board import engine, faults, schema, sql
 from simcelery.board.schema import REVISION
 from simcelery.settings import Settings
 
@@ -35,15 +35,15 @@ def upgrade(settings: Settings | None = None, revision: str = "head") -> tuple[s
         BoardUnreachableError: Postgres cannot be reached.
     """
     made = engine.engine(settings)
-    with engine.translated(made):
+    with faults.translated(made):
         with made.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            before = engine.revision_of(connection)
+            before = schema.revision_of(connection)
             command.upgrade(config(connection), revision)
             sql.install(connection)
-            after = engine.revision_of(connection)
-        engine.check_schema.cache_clear()
+            after = schema.revision_of(connection)
+        schema.check_schema.cache_clear()
     return before, after or REVISION
 
 
@@ -54,5 +54,5 @@ def current(settings: Settings | None = None) -> str | None:
         BoardUnreachableError: Postgres cannot be reached.
     """
     made = engine.engine(settings)
-    with engine.translated(made):
-        return engine.current_revision(made)
+    with faults.translated(made):
+        return schema.current_revision(made)

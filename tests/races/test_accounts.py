@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simcelery.board import engine, leases
+from simcelery.board import engine, leases, quarantine
 from simcelery.board.values import Account
 from tests.board_helpers import cancel, finish, lapse, must_claim, record, registration, sql, worker
 
@@ -87,7 +87,7 @@ def test_others_succeeded_looks_at_live_workers_out_of_quarantine_that_are_not_m
 
     def others(*workflows: str) -> bool:
         with engine.begin() as connection:
-            return bool(leases.others_succeeded(connection, me, workflows, 60.0))
+            return bool(quarantine.others_succeeded(connection, me, workflows, 60.0))
 
     renew(me, "a")
     assert not others("a")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import engine, leases, transitions
+from simcelery.board import engine, quarantine, transitions
 from simcelery.board.values import EndedAttempt
 from tests.board_helpers import (
     AGAIN,
@@ -39,9 +39,9 @@ def worker(**changes: Any) -> int:
     return any_worker(**({"workflows": ["w"]} | changes))
 
 
-def quarantine(worker_id: int, *workflows: str) -> bool:
+def enter(worker_id: int, *workflows: str) -> bool:
     with engine.begin() as connection:
-        return leases.quarantine(
+        return quarantine.enter(
             connection, registration(worker_id), workflows or ["w"], "everything fails here"
         )
 
@@ -54,7 +54,7 @@ def hand_back(worker_id: int, *task_ids: uuid.UUID, limit: int = 1000) -> list[i
 def quarantined_worker() -> int:
     me = worker()
     worker()
-    assert quarantine(me)
+    assert enter(me)
     return me
 
 
@@ -65,17 +65,17 @@ def test_a_single_worker_is_never_quarantined() -> None:
     me = worker()
     lapse(worker(), ago=0.0)
     worker(queues=["other"])
-    assert not quarantine(me)
+    assert not enter(me)
     assert sql("SELECT count(*) FROM workers WHERE quarantined_at IS NOT NULL") == [(0,)]
 
 
 def test_at_most_half_of_the_workers_that_could_run_the_jobs_are_quarantined() -> None:
     ids = [worker() for _ in range(5)]
-    assert [quarantine(each) for each in ids] == [True, True, False, False, False]
-    assert quarantine(ids[0])  # it is in quarantine already
+    assert [enter(each) for each in ids] == [True, True, False, False, False]
+    assert enter(ids[0])  # it is in quarantine already
     assert sql("SELECT note FROM workers WHERE id = :id", id=ids[0]) == [("everything fails here",)]
     worker()
-    assert quarantine(ids[2])
+    assert enter(ids[2])
 
 
 def test_only_workers_that_share_a_queue_count() -> None:
@@ -83,28 +83,28 @@ def test_only_workers_that_share_a_queue_count() -> None:
     worker(queues=["b", "c"])
     for _ in range(3):
         sql("UPDATE workers SET quarantined_at = now() WHERE id = :id", id=worker(queues=["c"]))
-    assert quarantine(me)
+    assert enter(me)
 
 
 def test_only_workers_that_know_the_workflow_count() -> None:
     """Those of another project may share the queue: they can run none of these jobs."""
     ids = [worker() for _ in range(3)]
     others = [worker(workflows=["theirs"]) for _ in range(5)]
-    assert [quarantine(each) for each in ids] == [True, False, False]
+    assert [enter(each) for each in ids] == [True, False, False]
     for each in others:
         sql("UPDATE workers SET quarantined_at = now() WHERE id = :id", id=each)
     worker()
-    assert quarantine(ids[1])
+    assert enter(ids[1])
     lone = worker(workflows=["lone", "theirs"])
-    assert not quarantine(lone, "lone")
+    assert not enter(lone, "lone")
 
 
 def test_of_several_workflows_one_that_enough_others_know_is_enough() -> None:
     me = worker(workflows=["w", "mine"])
-    assert not quarantine(me, "mine", "w")
+    assert not enter(me, "mine", "w")
     worker()
-    assert not quarantine(me, "mine")
-    assert quarantine(me, "mine", "w")
+    assert not enter(me, "mine")
+    assert enter(me, "mine", "w")
 
 
 def test_a_worker_that_is_dead_or_unknown_is_not_quarantined() -> None:
@@ -112,8 +112,8 @@ def test_a_worker_that_is_dead_or_unknown_is_not_quarantined() -> None:
     worker()
     worker()
     lapse(me, ago=0.0)
-    assert not quarantine(me)
-    assert not quarantine(10**9)
+    assert not enter(me)
+    assert not enter(10**9)
 
 
 def test_workers_that_quarantine_themselves_at_once_leave_half() -> None:
@@ -124,7 +124,7 @@ def test_workers_that_quarantine_themselves_at_once_leave_half() -> None:
 
         def tries(me: int, start: threading.Barrier = start) -> bool:
             start.wait()
-            return quarantine(me)
+            return enter(me)
 
         with ThreadPoolExecutor(number) as pool:
             assert sum(pool.map(tries, ids)) == number // 2

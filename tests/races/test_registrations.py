@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection
 
-from simcelery.board import engine, leases, transitions
+from simcelery.board import engine, leases, quarantine, transitions
 from simcelery.board.values import Claim, ClaimRequest, Registration
 from tests.board_helpers import (
     ERROR,
@@ -67,8 +67,8 @@ ACTS: dict[str, Callable[[Connection, Registration, Claim], object]] = {
         c, transitions.by_child(claim.task_id, me, PID), LOST
     ),
     "its pool child dies with a slice": lambda c, me, _: transitions.release_child(c, me, PID, uuid.uuid4()),
-    "it goes into quarantine": lambda c, me, _: leases.quarantine(c, me, ["w"], "all fails here"),
-    "it withdraws": lambda c, me, _: leases.withdraw(c, me, "no room"),
+    "it goes into quarantine": lambda c, me, _: quarantine.enter(c, me, ["w"], "all fails here"),
+    "it withdraws": lambda c, me, _: quarantine.withdraw(c, me, "no room"),
 }
 
 
@@ -96,9 +96,9 @@ def test_a_quarantine_of_the_one_hands_back_no_failure_of_the_other(
     job = record()
     finish(must_claim(job.task_id, second.worker_id), ERROR)
     with engine.begin() as connection:
-        assert leases.quarantine(connection, second, ["w"], "all fails here")
+        assert quarantine.enter(connection, second, ["w"], "all fails here")
     with engine.begin() as connection:
-        leases.lift(connection, first)
+        quarantine.lift(connection, first)
         assert transitions.hand_back(connection, [job.task_id], first) == []
         assert [one.id for one in transitions.hand_back(connection, [job.task_id], second)] == [job.id]
     assert row(job.id).state == "pending"

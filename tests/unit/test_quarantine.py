@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import engine, leases, reads, transitions
+from simcelery.board import engine, quarantine, reads, transitions
 from simcelery.board.values import Registration
 from simcelery.errors import BoardUnreachableError
 from simcelery.settings import Settings
@@ -110,8 +110,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Played:
     """A worker whose failures are its own fault, as far as the board knows."""
     board = Board()
     monkeypatch.setattr(engine, "begin", board.begin)
-    monkeypatch.setattr(leases, "others_succeeded", board.others_succeeded)
-    monkeypatch.setattr(leases, "quarantine", board.quarantine)
+    monkeypatch.setattr(quarantine, "others_succeeded", board.others_succeeded)
+    monkeypatch.setattr(quarantine, "enter", board.quarantine)
     monkeypatch.setattr(transitions, "hand_back", board.hand_back)
     monkeypatch.setattr(reads, "failed_elsewhere", board.elsewhere)
     return Played(board)

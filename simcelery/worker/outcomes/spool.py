@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from simcelery import broker
-from simcelery.board import engine, reads, transitions
+from simcelery.board import engine, faults, reads, transitions
 from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import EndedAttempt
 from simcelery.errors import SchemaError, ServiceError
@@ -67,7 +67,7 @@ def save(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID, report: En
     path = _path(settings, task_id, claim_id)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     content = {
-        "board": engine.address(settings.board_url()),
+        "board": faults.address(settings.board_url()),
         "host": socket.gethostname(),
         "saved_at": time.time(),
         "task_id": str(task_id),

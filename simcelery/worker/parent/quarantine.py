@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 
 from simcelery import broker
-from simcelery.board import engine, leases, reads, transitions
+from simcelery.board import engine, quarantine, reads, transitions
 from simcelery.board.values import Registration
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
@@ -98,8 +98,8 @@ class Quarantine:
         note = f"in quarantine: its last {number} jobs failed within seconds, while others succeed"
         workflows = {one.workflow for one in histories}
         with engine.begin(self._settings) as connection:
-            known = leases.others_succeeded(connection, self._me.worker_id, workflows, LATELY)
-            alone = bool(known) and leases.quarantine(connection, self._me, known, note)
+            known = quarantine.others_succeeded(connection, self._me.worker_id, workflows, LATELY)
+            alone = bool(known) and quarantine.enter(connection, self._me, known, note)
         if alone:
             log.error("this worker is %s", note)
             self._withdrawal.begin(_REASON, note)

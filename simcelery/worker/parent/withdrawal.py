@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from simcelery.board import engine, leases
+from simcelery.board import engine, quarantine
 from simcelery.board.values import Registration
 from simcelery.settings import Settings
 from simcelery.worker.parent import outbox
@@ -71,6 +71,6 @@ class Withdrawal:
             note = "; ".join(self._notes.values())
         with engine.begin(self._settings) as connection:
             if note:
-                leases.withdraw(connection, self._me, note)
+                quarantine.withdraw(connection, self._me, note)
             else:
-                leases.lift(connection, self._me)
+                quarantine.lift(connection, self._me)
