@@ -81,22 +81,22 @@ class _Duration(click.ParamType):  # type: ignore[type-arg]
 
 
 def _worker_options() -> list[click.Option]:
-    """What ``celery -A simcelery worker`` understands beside Celery's own options."""
+    """What ``celery -A simcelery worker`` understands besides Celery's own options."""
     duration = _Duration()
     return [
-        click.Option(["--max-idle"], type=duration, help="End after this long without a job, such as 10m."),
-        click.Option(["--max-jobs"], type=click.IntRange(1), help="End after so many jobs."),
+        click.Option(["--max-idle"], type=duration, help="Exit after this long without a job, such as 10m."),
+        click.Option(["--max-jobs"], type=click.IntRange(1), help="Exit after this many jobs."),
         click.Option(
             ["--walltime"],
             type=duration,
             help="How long the worker may run, such as 2h; its jobs are warned in time. "
-            "Slurm and PBS tell it by themselves.",
+            "Under Slurm and PBS it finds out by itself.",
         ),
-        click.Option(["--drain"], is_flag=True, help="End when nothing is left that the worker can run."),
+        click.Option(["--drain"], is_flag=True, help="Exit when no jobs are left that the worker can run."),
         click.Option(
             ["--startup"],
             metavar="MODULE:FUNCTION",
-            help="Called once in each pool child before its first job: load a model, set up a device.",
+            help="Function to call once in each pool child before its first job, to load a model, say.",
         ),
         click.Option(
             ["--unsafe-pool"], is_flag=True, help="Allow a pool other than prefork (debugging only)."

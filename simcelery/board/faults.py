@@ -40,7 +40,7 @@ def translated(made: Engine) -> Iterator[None]:
             "the board cannot store this: it holds bytes that are not UTF-8 text"
         ) from error
     except exc.TimeoutError as error:
-        raise BoardUnreachableError(f"no connection to the board at {address(made.url)} is free") from error
+        raise BoardUnreachableError(f"all connections of this process to the board at {address(made.url)} are in use") from error
 
 
 # Classes of SQLSTATE that pass: connection, transaction state (a standby is read-only), deadlock, resources,
@@ -83,5 +83,5 @@ def no_schema(made: Engine) -> str:
 def _incomplete(made: Engine, cause: psycopg.Error) -> str:
     return (
         f"the board at {address(made.url)} is not complete ({str(cause).splitlines()[0]}): restore it with "
-        "its functions, or have the search_path of its role reach them"
+        "its functions, or put them on the search_path of its role"
     )

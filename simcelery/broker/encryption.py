@@ -33,11 +33,9 @@ def gap(connection: Connection) -> str:
     if not tls:
         return "" if _stays_here(connection) else "it is not encrypted: use rediss://"
     if tls.get("ssl_cert_reqs", ssl.CERT_REQUIRED) == ssl.CERT_NONE:
-        return (
-            "its certificate is not verified: leave out ssl_cert_reqs=none, and name its CA with ssl_ca_certs"
-        )
+        return "its certificate is not verified: remove ssl_cert_reqs=none, and name its CA with ssl_ca_certs"
     if not tls.get("ssl_check_hostname", True):
-        return "anybody's certificate of the same CA will do: leave out ssl_check_hostname=false"
+        return "any certificate from the same CA is accepted: remove ssl_check_hostname=false"
     return ""
 
 
@@ -73,13 +71,11 @@ def _in_words(error: ssl.SSLCertVerificationError) -> str:
     code, said = error.verify_code, error.verify_message
     if code in _UNKNOWN:
         return (
-            f"nobody known here vouches for its certificate ({said}): if it is yours, name the file of "
+            f"its certificate is not signed by a CA known here ({said}): if it is your own, give the file of "
             "its CA, as in broker_url = rediss://…?ssl_ca_certs=/path/ca.pem"
         )
     if code in _NOT_NOW:
-        return f"its certificate {_NOT_NOW[code]}: give the server another, or set this machine's clock"
+        return f"its certificate {_NOT_NOW[code]}: give the server a valid one, or set this machine's clock"
     if code in _OTHER_NAME:
-        return (
-            f"its certificate is somebody else's ({said}): write in broker_url the name that it is made for"
-        )
+        return f"its certificate is for another name ({said}): use the name on the certificate in broker_url"
     return f"its certificate is refused: {said}"

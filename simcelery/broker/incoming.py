@@ -59,9 +59,9 @@ def task(raw: bytes, queue: str, redis_priority: int, plain: Plain) -> dict[str,
     if not isinstance(name, str) or not name:
         raise Unusable("it names no workflow")
     if name not in plain.names and registry.find(name) is None:
-        raise Unusable("no workflow of its name is known here", f": {shown(name)!r}")
+        raise Unusable("there is no workflow of this name here", f": {shown(name)!r}")
     if name not in plain.names and name != workflow:
-        raise Unusable("it is not of the workflow of its lane", f", but of {name!r}")
+        raise Unusable("its workflow is not that of its lane", f", but of {name!r}")
     task_id = _task_id(headers.get("id"))
     kept: dict[str, Any] = {"kwargsrepr": shown(headers.get("kwargsrepr")), "retries": 0}
     args: Any = []

@@ -71,6 +71,6 @@ def _name(refused: dict[str, Any]) -> None:
     more = f" and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
     _sparing.warning(
         "key",
-        f"no messages go through the key {names}{more} in Redis, and its jobs wait: {reason}; "
-        "delete the key, or correct the rights of the account",
+        f"the key {names}{more} in Redis cannot be used, so its jobs wait: {reason}; "
+        "delete the key, or give the account access to it",
     )

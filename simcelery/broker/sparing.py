@@ -25,4 +25,4 @@ class Sparing:
             return
         self._said[kind] = now
         more = self._left_out.pop(kind, 0)
-        self._log.warning("%s%s", text, f" ({more} more of this kind before)" if more else "")
+        self._log.warning("%s%s", text, f" ({more} more like this before)" if more else "")

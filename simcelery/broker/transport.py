@@ -123,7 +123,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
             self.client.connection.disconnect()
             raise
         if self._said is not None:
-            log.warning("Redis serves again")
+            log.warning("Redis works again")
             self._said, self._pauses = None, _pauses()
         return popped  # type: ignore[no-any-return]
 
@@ -138,7 +138,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
             return
         text = in_words(error)
         if text != self._said:  # not at every try
-            log.warning("Redis answers with an error, and the worker waits: %s", text)
+            log.warning("Redis answers with an error, so the worker is waiting: %s", text)
         self._said = text
 
     def _unusable_keys(self) -> list[str]:
@@ -155,7 +155,10 @@ class Channel(redis.Channel):  # type: ignore[misc]
             self.connection._deliver(message, queue)
         except ANSWERS as error:
             # Nobody consumes the queue any more, and the message could not be put back.
-            sparing.warning("lost", f"a message is left to recovery, since Redis answers: {in_words(error)}")
+            sparing.warning(
+                "lost",
+                f"a message could not be put back and is left to recovery; Redis answers: {in_words(error)}",
+            )
 
     # --- remote commands ---
 
@@ -193,7 +196,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
     def _hear_nothing(self, error: Exception) -> None:
         self._in_listen = None
         self._not_listening_before = time.monotonic() + _DEAF_FOR
-        sparing.warning("deaf", f"no remote command reaches this worker: Redis answers {in_words(error)}")
+        sparing.warning("deaf", f"remote commands do not reach this worker: Redis answers {in_words(error)}")
 
 
 class Transport(redis.Transport):  # type: ignore[misc]

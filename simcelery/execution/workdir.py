@@ -154,7 +154,7 @@ def _make(path: str, mode: int) -> None:
             if spare is None:
                 raise
             spare = None
-    raise FileNotFoundError(errno.ENOENT, "it is removed again and again", path)
+    raise FileNotFoundError(errno.ENOENT, "something keeps removing it", path)
 
 
 def _remove_parent(former: str, path: str) -> None:

@@ -70,7 +70,7 @@ class Turns:
         except (ServiceError, RefusedByBoardError) as error:
             self._say_once(act.name, error)
         except Exception:
-            log.exception("%s failed; the others go on", act.name)
+            log.exception("%s failed; the other acts continue", act.name)
         finally:
             self._under_way.discard(act.name)
 
@@ -89,7 +89,7 @@ class Turns:
         self._waiting.discard("recovery")
         if taken.set_back:
             log.warning(
-                "Postgres' clock was set back; times on the board that lay ahead of it are set to now"
+                "Postgres's clock was set back; times on the board that are in the future are set to now"
             )
         self._next = time.monotonic() + self._pause(taken.live)
         return [act.name for act in free if act.name in taken.acts]
@@ -110,5 +110,5 @@ class Turns:
 
     def _say_once(self, name: str, error: SimceleryError) -> None:
         if name not in self._waiting:  # not twice a second
-            log.warning("%s waits: %s", name, error)
+            log.warning("%s is waiting: %s", name, error)
         self._waiting.add(name)

@@ -64,7 +64,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
             worker.pool_cls.Pool = BoardPool
         refuse_untrusted(worker.app)
         if lacks := folders.trouble(get_settings(), make=True):
-            refuse(f"no job could run here: {lacks}")
+            refuse(f"no job can run here: {lacks}")
         if not get_settings().preload:
             setup.beginning.append(
                 ("loading the workflows", lambda: not_preloaded.load(worker.app, worker.hostname))

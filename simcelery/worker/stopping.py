@@ -67,7 +67,7 @@ def _told_to_end(number: int, frame: FrameType | None) -> None:
         if _interruptible:
             raise JobStopped(slot.order)
         if _recording:
-            raise ServiceError("the worker ends, and the board does not answer")
+            raise ServiceError("the worker is stopping, and the board does not answer")
     else:
         if slot.order is Order.NONE:
             slot.note_warning()

@@ -80,7 +80,7 @@ class WorkflowTask(Task):  # type: ignore[misc]
         request = self.request
         if request.called_directly or request.is_eager:
             if slots.mine.in_pool_child:
-                raise CanvasError(f"{self.name}: inside a job call the workflow itself, or submit it")
+                raise CanvasError(f"{self.name}: inside a job, call the workflow itself or submit it")
             return self.definition(*args, **kwargs)
         task_id = uuid.UUID(request.id)
         # Chosen and noted before the claim: whatever interrupts us after its commit can still be fenced.

@@ -42,7 +42,7 @@ class Ticker(threading.Thread):
                 try:
                     self._action()
                 except Exception:
-                    log.exception("%s failed; it goes on", self.name)
+                    log.exception("%s failed; it continues", self.name)
 
     def _waits(self) -> bool:
         """Wait for the next turn; False: there is none."""

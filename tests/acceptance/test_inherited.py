@@ -29,12 +29,12 @@ def named(project: Project, code: str) -> list[str]:
     with (project.folder / "sims.py").open("a") as file:
         file.write(f"\n\n{code}\n")
     project.worker("-c", "1")
-    return [line for line in project.logs().splitlines() if "loading the workflows has begun" in line]
+    return [line for line in project.logs().splitlines() if "loading the workflows started" in line]
 
 
 def test_each_thing_that_does_not_survive_the_fork_is_named(project: Project) -> None:
     lines = "\n".join(named(project, OTHERS))
-    for part in ("1 thread that", "2 connections", "write (/", "all.log)", "all.db)"):
+    for part in ("1 thread that", "2 connections", "write to (/", "all.log)", "all.db)"):
         assert part in lines
 
 

@@ -254,6 +254,6 @@ def test_a_reaper_that_was_killed_is_replaced(project: Project) -> None:
     wait_for_command(f"sleep {seconds}")
     [reaper] = [one for one in psutil.Process(worker.pid).children() if "reaping" in " ".join(one.cmdline())]
     reaper.kill()
-    wait_until(lambda: "another one takes its place" in project.logs())
+    wait_until(lambda: "starting another one" in project.logs())
     worker.kill()
     wait_until(lambda: command_alive(f"sleep {seconds}") == 0, 15)

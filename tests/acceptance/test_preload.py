@@ -67,7 +67,7 @@ def test_each_pool_child_imports_the_workflows_and_the_worker_does_not(
     ran_in = first.result(timeout=within(30))
     assert psutil.Process(ran_in).ppid() == worker.pid
     assert ran_in in imported(tmp_path / "imported")
-    assert "loading the workflows has begun" not in project.logs()
+    assert "loading the workflows started" not in project.logs()
     # A child that takes the place of another one imports them as well.
     lost = submit(project, "threaded.submit(60.0)")
     wait_until(lambda: row(lost.id).pid)

@@ -103,7 +103,7 @@ def test_a_worker_that_starts_without_postgres_waits_for_it(
         stderr=subprocess.STDOUT,
     )
     project.processes.append(worker)
-    wait_until(lambda: "the worker waits: the board at" in log.read_text(), 30)
+    wait_until(lambda: "the worker is waiting: the board at" in log.read_text(), 30)
     services.up(settings)
     wait_until(lambda: all_succeeded(settings, 1), 40)
     assert worker.poll() is None

@@ -98,7 +98,9 @@ def test_a_worker_whose_home_cannot_be_written_says_so_and_waits_for_postgres(
         settings.spool.rmdir()
     settings.spool.write_text("in the way, also for root")
     kill_server(settings, "postgres")
-    wait_until(lambda: "its end cannot be spooled, and is lost if this worker is" in project.logs())
+    wait_until(
+        lambda: "its outcome cannot be spooled, and will be lost if this worker dies" in project.logs()
+    )
     services.up(settings)
     wait_until(lambda: all_succeeded(settings, 1), 40)
     assert (executions(count), living.poll()) == (1, None)
@@ -317,4 +319,4 @@ def test_a_corrupt_file_keeps_no_worker_from_its_work(project: Project, tmp_path
     [job] = simcelery.jobs()
     assert job.result(timeout=within(20)) == "ran"
     time.sleep(2.5)  # two renewals, with the files in their way
-    assert "failed; it goes on" not in project.logs()
+    assert "failed; it continues" not in project.logs()

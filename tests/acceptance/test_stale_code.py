@@ -59,7 +59,7 @@ def test_a_worker_notices_that_its_own_files_change(project: Project) -> None:
     elsewhere.mkdir()
     project.folder = elsewhere  # doctor has no file to compare with
     for command in ("doctor", "workers"):
-        assert "older sims.py: it, or what it imports, has changed" in said(project, command)
+        assert "older sims.py: that file, or one it imports, has changed" in said(project, command)
 
 
 def test_an_attempt_is_recorded_with_the_code_that_ran(project: Project) -> None:

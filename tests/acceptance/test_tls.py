@@ -53,8 +53,8 @@ def tls(
 WRONG = {
     "other name": "certificate is somebody else's (Hostname mismatch",
     "expired": "certificate has expired: give the server another",
-    "other CA": "nobody known here vouches for its certificate",
-    "self-signed": "nobody known here vouches for its certificate",
+    "other CA": "its certificate is not signed by a CA known here",
+    "self-signed": "its certificate is not signed by a CA known here",
 }
 
 
@@ -79,7 +79,7 @@ def test_without_parameters_the_systems_authorities_decide(
 ) -> None:
     refused = project.run("simcelery", "doctor", SIMCELERY_BROKER_URL=tls)
     assert refused.returncode == 3
-    assert "nobody known here vouches for its certificate" in refused.stdout
+    assert "its certificate is not signed by a CA known here" in refused.stdout
     trusting = {"SIMCELERY_BROKER_URL": tls, "SSL_CERT_FILE": str(authority.certificate)}
     assert project.run("simcelery", "doctor", **trusting).returncode == 0
 
@@ -88,7 +88,7 @@ def test_celerys_own_ways_to_name_a_broker_verify_as_well(tls: str, project: Pro
     for options, environment in ((("-b", tls), {}), ((), {"CELERY_BROKER_URL": tls})):
         done = project.run("celery", "-A", "simcelery", *options, "worker", "-c", "1", **environment)
         assert done.returncode == 3, done.stderr
-        assert "nobody known here vouches for its certificate" in done.stderr
+        assert "its certificate is not signed by a CA known here" in done.stderr
 
 
 def test_jobs_run_where_the_certificate_holds(tls: str, project: Project, authority: Authority) -> None:

@@ -122,7 +122,7 @@ def test_a_worker_that_could_run_nothing_does_not_start(project: Project, tmp_pa
     refused = start(project, **{which: str(tmp_path / "file" / "below")})
     assert refused.returncode == 2
     [line] = [line for line in refused.stderr.splitlines() if line.startswith("simcelery:")]
-    assert "no job could run here" in line
+    assert "no job can run here" in line
     assert str(tmp_path) in line
 
 

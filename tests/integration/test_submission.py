@@ -347,7 +347,7 @@ def test_a_malformed_option_is_one_line(messages: redis.Redis, options: dict[str
 def test_a_key_names_one_job_of_one_workflow(messages: redis.Redis) -> None:
     job = w.submit(x=1, key="mine")
     assert w.submit(x=1, key="mine") == job
-    with pytest.raises(StateError, match=f"job {job.id} of w has this key already"):
+    with pytest.raises(StateError, match=f"job {job.id} of w already has this key"):
         urgent.submit(1, key="mine")
     with pytest.raises(ParametersError, match="key names one job"):
         w.submit_many([{"x": 1}, {"x": 2}], key="many")

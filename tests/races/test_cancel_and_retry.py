@@ -153,7 +153,7 @@ def test_a_child_is_not_retried_without_its_failed_parent() -> None:
     child = record(parents=[parent.id])
     finish(must_claim(parent.task_id, me), ERROR)
     settle()
-    with pytest.raises(StateError, match=f"job {child.id} waits for job {parent.id}"):
+    with pytest.raises(StateError, match=f"job {child.id} depends on job {parent.id}"):
         retry(child.id)
     assert set(retry(child.id, with_parents=True)) == {parent.id, child.id}
     assert (state(parent.id), state(child.id)) == ("pending", "blocked")

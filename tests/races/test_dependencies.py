@@ -79,7 +79,7 @@ def test_what_fell_names_the_job_at_the_root_and_what_to_do() -> None:
     finish(must_claim(root.task_id, me), ERROR)
     cancel(cancelled.id)
     settle()
-    told = f"job {root.id} (w) failed: ValueError: boom; to run it again and all that waits for it: "
+    told = f"job {root.id} (w) failed: ValueError: boom; to run it again, with all jobs that depend on it: "
     told += f"simcelery retry {root.id}"
     for number in (child.id, grandchild.id):
         assert state(number) == "upstream_failed"

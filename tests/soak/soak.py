@@ -40,7 +40,8 @@ from tests.soak.load import Load
 # anew after ten minutes at most.
 DRAIN = 720.0
 ODD = re.compile(
-    r"Traceback|CRITICAL|failed; it goes on|is gone from the slots|is lost if this worker is|Unrecoverable"
+    r"Traceback|CRITICAL|failed; it continues|is gone from the slots|will be lost if this worker dies"
+    r"|Unrecoverable"
 )
 
 

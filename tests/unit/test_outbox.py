@@ -50,7 +50,7 @@ def test_no_more_than_so_many_wait(tmp_path: Path, caplog: pytest.LogCaptureFixt
     added = [outbox.add(number, lambda number=number: done.append(number)) for number in range(20_000)]
     assert added == [True] * outbox.MOST + [False] * (20_000 - outbox.MOST)
     assert [record.getMessage() for record in caplog.records] == [
-        "10,000 things wait to be written: what comes now is left to recovery"
+        "10,000 writes to the board are waiting: further ones are left to recovery"
     ]
     Outbox(Settings(home=tmp_path)).finish()
     assert done == list(range(outbox.MOST))

@@ -86,7 +86,8 @@ def test_an_error_on_a_node_that_takes_no_files_is_a_loss_and_keeps_what_it_was(
     assert (report.outcome, report.cause, report.retry_in) == (Outcome.LOST, Cause.WORKER_LOST, None)
     assert (report.error_type, report.traceback) == ("LostWorkerError", "where")
     assert (
-        report.error_message == "its node takes no files (/tmp is full), and it ended with OSError: no space"
+        report.error_message
+        == "its node could not write files (/tmp is full), and it ended with OSError: no space"
     )
 
 
@@ -196,7 +197,7 @@ class Unreadable(Exception):
         (ValueError("\udc80"), "\\udc80"),
         (ValueError("x" * 5000), "x" * 4000),
         (Unreadable(), "(its message cannot be read: KeyError)"),
-        (Retry(), "asked to be tried again"),
+        (Retry(), "asked for another attempt"),
         (ValueError(), ""),
     ],
     ids=["NUL", "surrogate", "long", "unreadable", "retry", "nothing"],

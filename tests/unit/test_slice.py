@@ -200,7 +200,7 @@ def test_unbegun_jobs_are_left_to_recovery_where_the_worker_ends_first(
     child_of(monkeypatch, Slots()).close()
     board.away = True
     held.close()
-    assert "4 jobs that were not begun are left to recovery" in caplog.text
+    assert "4 jobs that had not started are left to recovery" in caplog.text
 
 
 # --- how many others are asked for -----------------------------------------------------------------

@@ -97,7 +97,7 @@ def test_an_error_is_logged_and_it_goes_on(
     turns.also = fail
     started(turns, 0.001, "lease")
     turns.wait(3)
-    assert caplog.records[0].getMessage() == "lease failed; it goes on"
+    assert caplog.records[0].getMessage() == "lease failed; it continues"
 
 
 def test_one_that_rests_takes_no_turns_until_it_is_stirred(started: Callable[..., Ticker]) -> None:

@@ -29,5 +29,5 @@ def in_words(address: str, encrypted: bool, sslmode: str) -> str:
     if sslmode == "verify-full":
         return ""
     if sslmode == "verify-ca":
-        return "anybody's certificate of the same CA will do: use sslmode=verify-full in database_url"
+        return "any certificate from the same CA is accepted: use sslmode=verify-full in database_url"
     return f"its certificate is not verified: {_VERIFIED}"

@@ -248,7 +248,7 @@ def _holders(
     holders = {key: jobs[number] for key, number in ids.items() if number in jobs}
     for key, job in holders.items():
         if job.workflow != wanted[key].workflow:
-            raise StateError(f"job {job.id} of {job.workflow} has this key already: choose another key")
+            raise StateError(f"job {job.id} of {job.workflow} already has this key: choose another")
         if job.state in UNSUCCESSFUL and on_failed == "error":
             what = "parameters" if wanted[key].dedupe else "key"
             raise StateError(

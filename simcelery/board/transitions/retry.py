@@ -55,7 +55,7 @@ def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = Fa
     if parents:
         dependent, culprit = parents[0]
         raise StateError(
-            f"job {dependent} waits for job {culprit}, which did not succeed: "
+            f"job {dependent} depends on job {culprit}, which did not succeed: "
             f"retry {culprit}, or add --with-parents"
         )
     return _send_back(connection, wanted, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})

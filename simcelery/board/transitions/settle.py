@@ -210,7 +210,9 @@ def _why_fallen(culprit: ColumnElement[int]) -> Any:
     reason = func.concat_ws(": ", parent.error_type, func.left(parent.error_message, _REASON))
     ended = case((parent.state == State.CANCELLED, "was cancelled"), else_=func.concat("failed: ", reason))
     root = func.concat("job ", parent.id, " (", parent.workflow, ") ", ended)
-    told = func.concat(root, "; to run it again and all that waits for it: simcelery retry ", parent.id)
+    told = func.concat(
+        root, "; to run it again, with all jobs that depend on it: simcelery retry ", parent.id
+    )
     fell = parent.state == State.UPSTREAM_FAILED
     message = case((fell, parent.error_message), else_=told)
     return select(message).where(parent.id == culprit).scalar_subquery()

@@ -29,7 +29,7 @@ def name(found: Mapping[str, str]) -> None:
         _named.update(fresh)
     lines = [f"{which}: {found[which]}" for which in fresh[:_NAMED]]
     more = f"; and {len(fresh) - _NAMED:,} more" if len(fresh) > _NAMED else ""
-    log.warning("not all on the board can be read: %s%s", "; ".join(lines), more)
+    log.warning("some of the board cannot be read: %s%s", "; ".join(lines), more)
 
 
 def state(value: str) -> State | None:

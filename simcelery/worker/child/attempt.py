@@ -84,7 +84,7 @@ def run(definition: Definition, claim: Claim) -> EndedAttempt:
         if report is None:
             raised, report = True, _end_of(definition, claim, error)
         else:
-            log.exception("job %s: its function had returned, and that counts", claim.job_id)
+            log.exception("job %s: its function had already returned, so its result counts", claim.job_id)
     if os.getpid() != pid:
         os._exit(0)  # the workflow forked, and let its copy of this process return as well
     assert report is not None
@@ -133,9 +133,9 @@ class UnreadableRowError(Fail):
 def _parameters(definition: Definition, claim: Claim, results: Callable[[int], Any]) -> dict[str, Any]:
     for limit in (claim.time_limit, claim.soft_time_limit):
         if limit is not None and not 0 < limit < math.inf:
-            raise UnreadableRowError(f"a time limit of {limit:g} s on the board is none")
+            raise UnreadableRowError(f"the board has an invalid time limit of {limit:g} s")
     if not isinstance(claim.parameters, dict):
-        raise UnreadableRowError("its parameters on the board are no JSON object")
+        raise UnreadableRowError("its parameters on the board are not a JSON object")
     try:
         return definition.parameters.restore(claim.parameters, results)
     except EncodingError as error:

@@ -90,7 +90,7 @@ class _Claim:
             self._in_doubt = True
             raise
         if not claimed and not transitions.holds_lease(self._wanted):
-            raise ServiceError("this worker's lease has lapsed")
+            raise ServiceError("this worker's lease has expired")
         return claimed
 
 
@@ -114,4 +114,4 @@ def give_back(task_id: uuid.UUID) -> None:
         with engine.begin() as connection:
             feed.forget_message(connection, task_id)
     except ServiceError as error:
-        log.warning("job %s is sent again later: %s", task_id, error)
+        log.warning("the message of job %s will be sent again later: %s", task_id, error)

@@ -21,7 +21,7 @@ def after(job_id: int | None, reasons: list[str]) -> None:
     global _due
     _due = True
     log.info(
-        "job %s has changed its process in a way that is not undone (%s): another pool child takes its place",
+        "job %s changed its process in a way that cannot be undone (%s): a new pool child replaces it",
         job_id,
         "; ".join(reasons)[:500],
     )

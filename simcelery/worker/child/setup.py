@@ -34,7 +34,7 @@ def replace_dead_reaper(children: Iterable[int]) -> None:
     """Somebody may have killed it. `children`: the pids of the pool's children."""
     if reaper is None or reaper.alive:
         return
-    log.warning("the reaper is gone; another one takes its place")
+    log.warning("the reaper is gone; starting another one")
     start_reaper()
     for pid in children:
         reaper.watch(pid)
@@ -93,7 +93,7 @@ def _start_up() -> None:
             begin()
         except BaseException as error:
             kind = type(error).__name__
-            log.critical("%s failed: %s: %s; the worker ends", what, kind, error, exc_info=True)
+            log.critical("%s failed: %s: %s; the worker exits", what, kind, error, exc_info=True)
             slots.mine.report_broken()
             break
     slots.mine.idle()

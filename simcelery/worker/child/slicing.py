@@ -82,7 +82,7 @@ def _attempt(definition: Definition, claim: Claim, held: Slice) -> tuple[EndedAt
 
 def _withdraw(claim: Claim, held: Slice, reason: str) -> None:
     """The node takes no files: what this child holds goes back as if it had never been claimed."""
-    log.error("job %s goes back to the board: this node cannot run it: %s", claim.job_id, reason)
+    log.error("job %s is put back on the board, since this node cannot run it: %s", claim.job_id, reason)
     held.take_back(claim)
     slots.mine.report_unusable()
     slots.mine.return_job()
@@ -142,7 +142,7 @@ class Slice:
                     recording.write_all(outcomes)
                     outcomes = []
             except ServiceError as error:
-                log.warning("the outcomes of a slice wait for the board: %s", error)
+                log.warning("the outcomes of a slice are waiting for the board: %s", error)
             finally:
                 with self._taking:
                     self._outcomes += outcomes
@@ -169,8 +169,8 @@ def _put_back(claims: Sequence[Claim]) -> None:
     try:
         wait_out(
             lambda: transitions.put_back(claims),
-            "jobs that were not begun wait",
+            "jobs that had not started wait",
             give_up=slots.mine.is_closed,
         )
     except ServiceError:
-        log.warning("%s jobs that were not begun are left to recovery", len(claims))
+        log.warning("%s jobs that had not started are left to recovery", len(claims))

@@ -45,7 +45,7 @@ def describe(definition: Definition, claim: Claim, error: BaseException) -> Ende
 def text(error: BaseException) -> str:
     """The message of an exception, whatever its own code does."""
     try:
-        said = str(error) or ("" if not isinstance(error, Retry) else "asked to be tried again")
+        said = str(error) or ("" if not isinstance(error, Retry) else "asked for another attempt")
     except BaseException as problem:
         said = f"(its message cannot be read: {type(problem).__name__})"
     return printable(said)

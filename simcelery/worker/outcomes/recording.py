@@ -74,7 +74,9 @@ def _spool(outcome: EndedAttempt) -> bool:
         spool.save(get_settings(), outcome.task_id, outcome.claim_id, _report(outcome))
     except OSError as error:
         log.error(
-            "job %s: its end cannot be spooled, and is lost if this worker is: %s", outcome.task_id, error
+            "job %s: its outcome cannot be spooled, and will be lost if this worker dies: %s",
+            outcome.task_id,
+            error,
         )
         return False
     return True
@@ -111,7 +113,7 @@ def _succeed(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
     except (ServiceError, SchemaError):
         raise
     except Exception:
-        log.exception("Postgres refuses %s; they are tried one by one", _names(outcomes))
+        log.exception("Postgres refuses %s; trying them one by one", _names(outcomes))
         return []
     failpoint("after_finish")
     reports = {one.job_id: one for one in outcomes}
@@ -192,9 +194,11 @@ def _note_late(job: uuid.UUID, claim_id: uuid.UUID | None, report: EndedAttempt)
         with engine.begin() as connection:
             noted = transitions.note_late(connection, job, claim_id, report)
     if noted:
-        log.warning("job %s: this attempt had been given up; what it reported is noted beside it", job)
+        log.warning(
+            "job %s: this attempt had been given up; what it reported is only kept with the attempt", job
+        )
     else:
-        log.info("job %s: there is nothing to record: this attempt had ended before", job)
+        log.info("job %s: nothing to record: this attempt had already ended", job)
 
 
 def _write(guard: Guard, report: EndedAttempt) -> FinishedJob | None:
@@ -214,7 +218,7 @@ def release_siblings(me: Registration, pid: int, running: uuid.UUID) -> None:
     with engine.begin() as connection:
         released = transitions.release_child(connection, me, pid, running)
     if released:
-        log.info("%s jobs of a slice go back: their pool child died", len(released))
+        log.info("%s jobs of a slice are pending again: their pool child died", len(released))
 
 
 def unexpected(result: Any) -> EndedAttempt:

@@ -42,7 +42,7 @@ def ended_by(order: Order, *, retry_in: float | None = None, processes: int = 0)
         return EndedAttempt(
             outcome=Outcome.RELEASED,
             cause=Cause.WORKER_LOST,
-            error_message="ended here, because the job was no longer this attempt's",
+            error_message="ended, because the job no longer belonged to this attempt",
         )
     return EndedAttempt(outcome=Outcome.RELEASED, cause=Cause.SHUTDOWN)
 
@@ -55,7 +55,7 @@ def lost_to_node(failed: EndedAttempt, lacks: str) -> EndedAttempt:
         outcome=Outcome.LOST,
         cause=Cause.WORKER_LOST,
         error_type="LostWorkerError",
-        error_message=f"its node takes no files ({lacks}), and it ended with {error}",
+        error_message=f"its node could not write files ({lacks}), and it ended with {error}",
         retry_in=None,
     )
 
@@ -63,7 +63,7 @@ def lost_to_node(failed: EndedAttempt, lacks: str) -> EndedAttempt:
 def lost(message: str, *, out_of_memory: bool) -> EndedAttempt:
     """The report of an attempt whose pool child died."""
     if out_of_memory:
-        message = "the kernel killed it for want of memory: give its worker fewer slots or more memory"
+        message = "the kernel killed it because memory ran out: give its worker fewer slots or more memory"
     return EndedAttempt(
         outcome=Outcome.LOST,
         cause=Cause.OUT_OF_MEMORY if out_of_memory else Cause.WORKER_LOST,

@@ -124,7 +124,7 @@ def deliver_claim(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -
         log.error("%s cannot be read and is left there: %s", path, error)
         return False
     except (OSError, ServiceError) as error:
-        log.warning("the spooled outcome of job %s waits: %s", task_id, error)
+        log.warning("the spooled outcome of job %s is waiting: %s", task_id, error)
         return True
 
 

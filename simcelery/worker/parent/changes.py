@@ -35,8 +35,8 @@ class Changes:
             return  # at the next look
         if new := [file for file in changed if file not in self._told]:
             log.warning(
-                "%s, or what it imports, has changed since this worker started, which goes on with what it "
-                "has loaded: restart it",
+                "%s, or a file it imports, has changed since this worker started; the worker still uses the "
+                "old version: restart it",
                 ", ".join(new),
             )
         self._told = changed

@@ -64,7 +64,7 @@ class BoardConsumer(Consumer):  # type: ignore[misc]
 
 
 def _lose_connection() -> None:
-    raise ConnectionError("connecting to Redis anew")
+    raise ConnectionError("reconnecting to Redis")
 
 
 def _forget_closed_watches(pool: Any) -> None:

@@ -86,8 +86,10 @@ class ConsumerWatchdog:
     def _do_something(self) -> None:
         if self._tries < _TRIES:
             self._tries += 1
-            log.warning("messages wait, but none reaches this idle worker: it connects to Redis anew")
+            log.warning("messages are waiting, but none reaches this idle worker: reconnecting to Redis")
             self._reconnect()
         elif self._jobs_wait():
             self._failed_at = time.monotonic()
-            self._shutdown.fail("no message reaches this worker any more; it ends, to be started anew")
+            self._shutdown.fail(
+                "messages no longer reach this worker; exiting so that its supervisor can restart it"
+            )

@@ -46,8 +46,8 @@ def warn() -> None:
     """Name it in the worker's log."""
     for what in _found:
         log.warning(
-            "loading the workflows has begun %s: begin it inside the workflow, or in the function that "
-            "--startup names",
+            "loading the workflows started %s: start it inside the workflow instead, or in the "
+            "function given to --startup",
             what,
         )
 
@@ -71,7 +71,7 @@ def _other_threads() -> int:
 def _mpi() -> Iterator[str]:
     mpi: Any = sys.modules.get("mpi4py.MPI")
     if mpi is not None and mpi.Is_initialized():
-        yield "MPI (mpi4py), which works in one process only"
+        yield "MPI (mpi4py), which works only in one process"
 
 
 def _open_files(opened: Iterable[tuple[int, str]]) -> Iterator[str]:
@@ -83,9 +83,9 @@ def _open_files(opened: Iterable[tuple[int, str]]) -> Iterator[str]:
         elif target == "anon_inode:[eventpoll]":
             loops += 1
         elif _DEVICES.match(target):
-            yield f"a context of a GPU ({target})"
+            yield f"a GPU context ({target})"
         elif _is_written(descriptor):
-            yield f"a file that all children would write ({target})"
+            yield f"a file that all children would write to ({target})"
     if loops:
         yield f"{_number(loops, 'event loop')} that all children would share"
     elif sockets:  # a loop has two of its own

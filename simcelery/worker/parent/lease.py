@@ -76,7 +76,7 @@ class Lease:
                 predecessors.take_over(self.me.worker_id, self.settings.kill_grace)
                 return
             except ServiceError as error:
-                log.warning("the worker waits: %s", error)
+                log.warning("the worker is waiting: %s", error)
                 time.sleep(pause)
 
     def _register(self) -> Registration:
@@ -129,12 +129,12 @@ class Lease:
                 return
             self._supervisor.settle(running, accounts)
         except ServiceError as error:
-            log.warning("the lease is not renewed: %s", error)
+            log.warning("the lease could not be renewed: %s", error)
 
     def _leave(self) -> None:
         log.error(
-            "the board no longer knows this worker: it was given up, or the board was restored; it ends, for "
-            "its supervisor to start it anew"
+            "the board no longer knows this worker: it was given up, or the board was restored; "
+            "exiting so that its supervisor can restart it"
         )
         self._ticker.stop()
         assert self._supervisor is not None
@@ -151,4 +151,4 @@ class Lease:
                 transitions.release(connection, self.me)
                 leases.end(connection, self.me)
         except ServiceError as error:
-            log.warning("the end of this worker is not recorded: %s", error)
+            log.warning("the end of this worker could not be recorded: %s", error)

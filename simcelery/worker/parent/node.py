@@ -42,4 +42,4 @@ class Node:
             return
         self._slots.usable()
         if self._withdrawal.end(_REASON):
-            log.warning("files can be written again: this worker goes on")
+            log.warning("files can be written again: this worker takes jobs again")

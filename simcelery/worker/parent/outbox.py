@@ -68,7 +68,7 @@ def add(key: Hashable, action: Callable[[], object]) -> bool:
     """
     if _waiting.add(key, action):
         return True
-    _sparing.warning("full", f"{MOST:,} things wait to be written: what comes now is left to recovery")
+    _sparing.warning("full", f"{MOST:,} writes to the board are waiting: further ones are left to recovery")
     return False
 
 
@@ -91,7 +91,7 @@ class Outbox:
         self._ticker.stop()
         # Never two at once: each would do, and then forget, what the other has begun.
         if not self._doing.acquire(timeout=_LAST_ROUND):
-            log.warning("what is being written is left to recovery: the board does not answer")
+            log.warning("unfinished writes are left to recovery: the board does not answer")
             return
         try:
             self._spool_at = 0.0
@@ -114,7 +114,7 @@ class Outbox:
             self._waiting = False
         except ServiceError as error:
             if not self._waiting:  # said once, not four times a second
-                log.warning("what is to be written waits until the board is back: %s", error)
+                log.warning("writes wait until the board is back: %s", error)
             self._waiting = True
 
 
@@ -126,5 +126,5 @@ def _do_all() -> None:
         except ServiceError:
             raise
         except Exception:
-            log.exception("what was to be written fails, and is given up")
+            log.exception("a write to the board failed, and is given up")
         _waiting.done(key)

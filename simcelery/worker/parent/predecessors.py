@@ -34,7 +34,7 @@ def take_over(worker_id: int, grace: float) -> int:
         _end_processes(token_of(other.identity, other.pid), grace)
     total = sum(batches(partial(_take_back, [other.id for other in dead]))) if dead else 0
     if total:
-        log.warning("%s jobs of workers that died on this host are back at work", total)
+        log.warning("rescued %s jobs of workers that died on this host", total)
     return total
 
 
@@ -49,4 +49,4 @@ def _end_processes(token: str, grace: float) -> None:
     """The dead worker's reaper does so as well, if it lives."""
     ended = end(lambda: processes.members_of_worker([], token), grace)
     if ended.processes:
-        log.warning("of a worker that died on this host: %s", ended)
+        log.warning("processes left by a worker that died on this host: %s", ended)

@@ -78,7 +78,7 @@ class Quarantine:
                     self._hand_back(failed)
                 self._review(self._since)
         except ServiceError as error:
-            log.warning("whether this worker fails alone is not known yet: %s", error)
+            log.warning("cannot tell yet whether jobs fail only on this worker: %s", error)
 
     def _judge(self, histories: list[History], failed: frozenset[uuid.UUID]) -> None:
         """Children with too many failures wait for this; an acquittal holds for a while."""
@@ -115,9 +115,7 @@ class Quarantine:
             wrong = reads.failed_elsewhere(connection, self._handed_back, self._me.worker_id)
         if not wrong and now - since < LONGEST:
             return
-        log.warning(
-            "the quarantine ends: %s", "the jobs fail elsewhere too" if wrong else "it is tried again"
-        )
+        log.warning("the quarantine ends: %s", "the jobs fail elsewhere, too" if wrong else "trying again")
         self._since = None
         self._slots.acquit(now + (LONGEST if wrong else 0.0))
         self._withdrawal.end(_REASON)

@@ -86,9 +86,9 @@ def answer(state: Any, command: Command) -> dict[str, Any] | list[Any]:
 def _refusal(name: str) -> dict[str, str]:
     known = name in Panel.data
     text = f"remote command {name if known else repr(incoming.shown(name))} is refused: " + (
-        _INSTEAD.get(name, "workers take none that changes what they do")
+        _INSTEAD.get(name, "workers accept none that changes what they do")
         if known
-        else "workers know none of this name"
+        else "there is no such command"
     )
     sparing.warning(name if known else "unknown", text)
     return {"error": text}
@@ -122,7 +122,7 @@ class RemoteControl(Pidbox):  # type: ignore[misc]
             )
         except Exception as error:
             text = f"{type(error).__name__}: {incoming.shown(str(error))}"
-            sparing.warning("reply", f"the answer to a remote command is not sent: {text}")
+            sparing.warning("reply", f"could not answer a remote command: {text}")
 
 
 class RemoteControlStep(Control):  # type: ignore[misc]

@@ -250,7 +250,7 @@ class Supervisor:
         while self._deaths:
             death = self._deaths.popleft()
             if processes.living([death.pid]):
-                log.warning("pool child %s was reported dead, and lives", death.pid)
+                log.warning("pool child %s was reported dead, but is alive", death.pid)
                 continue
             self._release_siblings(death)
             if death.pid in self._killed:
@@ -363,4 +363,4 @@ def _signal(pid: int, number: signal.Signals) -> None:
     except ProcessLookupError:
         pass
     except PermissionError:
-        log.warning("process %s may not be signalled", pid)
+        log.warning("no permission to signal process %s", pid)
