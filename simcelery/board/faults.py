@@ -40,7 +40,9 @@ def translated(made: Engine) -> Iterator[None]:
             "the board cannot store this: it holds bytes that are not UTF-8 text"
         ) from error
     except exc.TimeoutError as error:
-        raise BoardUnreachableError(f"all connections of this process to the board at {address(made.url)} are in use") from error
+        raise BoardUnreachableError(
+            f"all connections of this process to the board at {address(made.url)} are in use"
+        ) from error
 
 
 # Classes of SQLSTATE that pass: connection, transaction state (a standby is read-only), deadlock, resources,
