@@ -1,4 +1,4 @@
-"""Pauses between one look and the next: they grow, and no two who wait for the same thing keep in step."""
+"""Growing pauses between retries, with jitter: those who wait for the same thing do not stay in step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many rows, a thousand at a time, so that no transaction is long."""
+"""Process many rows, a thousand at a time, so that no transaction is long."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Postgres' clock was set back: times that it wrote before lie ahead of it now.
+"""Postgres's clock was set back: times that it wrote before are now in the future.
 
-All times are Postgres' own, so a host whose clock ran ahead until somebody set it right leaves the board with
-moments that are still to come. Nothing waits for them. A time that the user wished for (``run_at``) stays.
+All times are Postgres's own, so if its host's clock ran ahead until somebody corrected it, the board holds
+times that are still to come. Nothing waits for them, except a time that the user asked for (``run_at``).
 """
 
 from __future__ import annotations

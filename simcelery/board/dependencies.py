@@ -1,4 +1,4 @@
-"""Edges between jobs: which one waits for which."""
+"""Dependencies between jobs: which one waits for which."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of Postgres become errors of simcelery, each in one line that says what to do."""
+"""Turn errors of Postgres into errors of simcelery, each in one line that says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the broker needs to know: which pending jobs to send, and which it was believed to hold."""
+"""What the broker needs to know: which pending jobs to send, and which messages it should already hold."""
 
 from __future__ import annotations
 

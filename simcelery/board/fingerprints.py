@@ -1,10 +1,10 @@
-"""Which job has these parameters already, whoever submitted it and however.
+"""Find an existing job with the same parameters, however it was submitted.
 
-It is found by a hash of its workflow, the workflow's declared version and its parameters. To keep such a hash
-in an index of `jobs` would cost each submission a quarter more of Postgres' time, and each claim and finish
-half as much again. So nobody writes one but who needs it: the first to look for jobs by their parameters
-computes those of all jobs recorded since the last time, into a table of their own. What little is not there
-yet is read as a whole at each look; that makes the table a matter of speed alone.
+It is found by a hash of its workflow, the workflow's declared version and its parameters. An index of this
+hash on `jobs` would cost each submission 25 % more of Postgres's time, and each claim and finish 50 %
+more. So hashes are written only when needed: the first search for jobs by their parameters computes those
+of all jobs recorded since the last one, and stores them in a separate table. The few jobs that are not
+there yet are read each time, so the table affects only the speed.
 """
 
 from __future__ import annotations

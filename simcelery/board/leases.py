@@ -1,4 +1,4 @@
-"""Workers and their leases: the right to hold jobs until a moment in time, by Postgres' clock."""
+"""Workers and their leases: the right to hold jobs until a certain time, by Postgres's clock."""
 
 from __future__ import annotations
 

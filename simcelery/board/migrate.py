@@ -1,4 +1,4 @@
-"""Bring the schema up to date. The migrations lie in `migrations`, inside the package."""
+"""Bring the schema up to date. The migrations are in `migrations`, inside the package."""
 
 from __future__ import annotations
 

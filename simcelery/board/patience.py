@@ -1,8 +1,8 @@
-"""Who is rescued when: a job is left to its worker for a while after that worker's lease has ended.
+"""When a job may be rescued: it is left to its worker for a while after that worker's lease has expired.
 
-The longer it had been running by then, the more would be thrown away. And a Postgres that has just started
-gives all workers a lease to renew. The rule stands here twice, side by side: as rescue asks it of all jobs,
-and as it is told of one.
+The longer it had been running, the more work would be lost, so the longer it is left. And after a start of
+Postgres, all workers have one lease to renew. The rule is given here twice, side by side: as SQL for all
+jobs, and in Python for one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a running job says of itself: progress and log."""
+"""What a running job reports: progress and log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workers know of each other, and which of them take no jobs for now."""
+"""What workers need to know about each other, and which of them take no jobs for now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prune: what is deleted from the board when it has been over for long enough."""
+"""Prune: delete from the board what finished long enough ago."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The revision of the schema that this code fits, and the check that a board has it."""
+"""The revision of the schema that this code needs, and the check that a board has it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which source of a workflow its last submitter had, and which live workers have another one.
+"""Which source of a workflow was last submitted with, and which live workers have a different one.
 
-One row for each workflow, not for each job, written when somebody submits with other files than the last.
+One row per workflow, not per job, written when somebody submits with files other than the last ones.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A job's Celery task id: a UUID of version 7 (RFC 9562), so that jobs recorded together are neighbours.
 
-The index on random ids would be written all over; on these it is written at its end, and so is what
-each later transition of the job adds to it.
+Random ids would be written all over their index; these are written at its end, and so is what each later
+transition of the job adds to it.
 """
 
 from __future__ import annotations

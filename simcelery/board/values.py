@@ -1,4 +1,4 @@
-"""What travels between the board and the other rooms: plain values, without SQL."""
+"""The values that travel between the board and the other packages: plain, without SQL."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """3 THE BROKER: wake-up calls through Redis, in Celery's own format, never more than a window of them.
 
-Owns the Celery app's broker configuration, the names of lanes, the publish window and the sending. A message
-holds a job's task id and its workflow's name, never the parameters. Submission, the worker and recovery call
-it; it reads and marks the board itself.
+Owns the Celery app's broker configuration, the names of lanes, the publish window and sending. A message
+holds a job's task id and its workflow's name, never its parameters. Submission, the worker and recovery
+call it; it reads and marks the board itself.
 """
 
 from __future__ import annotations

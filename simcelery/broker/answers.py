@@ -1,7 +1,7 @@
-"""Redis answers, but with an error: it is full, a replica, loading, or does not allow it.
+"""Redis answers, but with an error: it is full, a read-only replica, still loading, or denies access.
 
-Such an answer passes, as a lost connection does: somebody promotes a replica, frees memory, or corrects the
-rights of an account.
+Such an answer is temporary, like a lost connection: somebody promotes a replica, frees memory, or corrects
+the permissions of an account.
 """
 
 from __future__ import annotations

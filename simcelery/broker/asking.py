@@ -1,7 +1,8 @@
 """How a worker asks Redis for the next message of all its lanes: with one command that names every list.
 
-It does so for each message, and redis-py takes some 10 µs to write the name of a list: with the priorities of
-30 workflows longer than all else that Celery does for a message. Here each name is written once.
+It does this for each message, and redis-py takes about 10 µs to encode the name of a list: with the
+priorities of 30 workflows, more than everything else that Celery does for a message. Here each name is
+encoded only once.
 """
 
 from __future__ import annotations

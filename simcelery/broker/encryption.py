@@ -1,4 +1,4 @@
-"""TLS to Redis: a server is who it says it is, unless the URL says in words that nobody shall ask."""
+"""TLS to Redis: the server's identity is verified, unless the URL explicitly says that it should not be."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What a worker takes from a message: a task id and a name, and nothing else.
 
-Whoever has the password of Redis can write messages, and Celery acts on much of what stands in one:
-callbacks, time limits, compression, whom to reply to. So none of it reaches Celery. Each message is read
-here, and a clean one is written from the little that counts.
+Whoever has the password of Redis can write messages, and Celery acts on many parts of them: callbacks,
+time limits, compression, whom to reply to. So none of this reaches Celery. Each message is read here, and
+a clean one is made from the few parts that count.
 """
 
 from __future__ import annotations

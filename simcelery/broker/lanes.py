@@ -1,7 +1,7 @@
-"""The names of lanes: where in Redis the messages of a queue's jobs of one workflow wait.
+"""The names of lanes: where in Redis the messages of one queue, workflow and priority wait.
 
-A worker consumes the lanes of its queues and of the workflows that it knows, and no others, so it never takes
-a message of a job that it cannot run: several projects may share servers and a queue.
+A worker consumes only the lanes of its queues and of the workflows that it knows, so it never takes the
+message of a job that it cannot run: several projects may share servers and a queue.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The lists in Redis that lanes are. One that cannot be used is left out, and named; the others go on.
+"""The Redis lists that hold the lanes. One that cannot be used is left out, and named; the others still work.
 
-Somebody has put another value in its place, or an account may not touch it.
+A list cannot be used if somebody has put another value in its place, or if the account has no access to
+it.
 """
 
 from __future__ import annotations

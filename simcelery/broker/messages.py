@@ -1,7 +1,7 @@
 """Messages in Celery's own format, by the thousand.
 
-What Celery and kombu do for each message takes longer than sending it, and the messages of a lane differ in
-their ids only. So Celery writes one, into a transport in memory, and the others are copies of it.
+What Celery and kombu do for each message takes longer than sending it, yet the messages of a lane differ
+only in their ids. So Celery writes one, into a transport in memory, and the others are copies of it.
 """
 
 from __future__ import annotations

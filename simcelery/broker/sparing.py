@@ -1,4 +1,4 @@
-"""Log lines that somebody else can cause in any number: one of a kind now and then."""
+"""Log lines that others can cause in any number: at most one of each kind every few seconds."""
 
 from __future__ import annotations
 

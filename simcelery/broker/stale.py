@@ -1,7 +1,7 @@
-"""Stale messages: slices run jobs whose messages still lie in Redis, and leave them there.
+"""Stale messages: a slice runs jobs whose messages are still in Redis, and leaves these messages behind.
 
-While other jobs of their queue and workflow wait, each of them brings one. When none waits any more they
-would be claimed in vain, one by one, before the messages of lanes that are less urgent.
+While other jobs of their queue and workflow wait, each of these messages leads to one of them. When none
+is left, the messages would lead to futile claims, one by one, before the messages of less urgent lanes.
 """
 
 from __future__ import annotations

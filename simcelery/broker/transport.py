@@ -1,8 +1,8 @@
-"""The connection on which a worker consumes: kombu's to Redis, but it trusts no message and outlasts errors.
+"""The connection on which a worker consumes: kombu's for Redis, but it trusts no message and survives errors.
 
-kombu gives what it takes from Redis on to Celery as it is, and one item that is no message of Celery ends the
-worker; so does an error that Redis answers with. Here each item is read strictly and replaced by a clean one
-(`incoming`), and an error is waited out.
+kombu passes what it takes from Redis to Celery unchanged, and a single item that is not a valid message
+ends the worker; so does an error reply from Redis. Here each item is parsed strictly and replaced by a
+clean one (`incoming`), and after an error the worker waits and tries again.
 """
 
 from __future__ import annotations

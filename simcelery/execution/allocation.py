@@ -1,4 +1,4 @@
-"""The batch job of a scheduler inside which this worker runs, as its environment tells of it."""
+"""The batch job of a scheduler in which this worker runs, according to its environment."""
 
 from __future__ import annotations
 

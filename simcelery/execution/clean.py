@@ -1,7 +1,7 @@
-"""Each job begins in the same process state, whatever the jobs before it did.
+"""Each job starts in the same process state, whatever the jobs before it did.
 
-The state is read once, before a process runs its first job, and compared after each. What differs is put
-back. What cannot be put back is named, for the process to be given up after that job.
+The state is read once, before a process runs its first job, and compared after each. Differences are
+undone. Those that cannot be undone are named, so that the process can be replaced after that job.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run a command in a folder, keep what it printed, and leave nothing of it running."""
+"""Run a command in a folder, keep its output, and leave none of its processes running."""
 
 from __future__ import annotations
 

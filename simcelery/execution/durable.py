@@ -1,4 +1,4 @@
-"""Files that outlive a crash of the machine."""
+"""Files that survive a crash of the machine."""
 
 from __future__ import annotations
 

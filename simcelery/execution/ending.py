@@ -1,4 +1,4 @@
-"""End processes for certain: SIGTERM, a period of grace, then SIGKILL until none is found."""
+"""End processes reliably: SIGTERM, a grace period, then SIGKILL until none is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random numbers: every attempt starts with its own, and can be repeated with the seed that it used."""
+"""Random numbers: every attempt starts with its own seed, with which it can be repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python's `multiprocessing` inside a pool child: it works there as in any process, and ends with the job."""
+"""Python's `multiprocessing` inside a pool child: it works as in any process, and ends with the job."""
 
 from __future__ import annotations
 

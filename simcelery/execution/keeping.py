@@ -1,7 +1,7 @@
-"""Keep what a workflow returned where the board cannot: in a file, for the eyes of whoever computed it.
+"""Keep in a file what a workflow returned if the board cannot store it, for whoever computed it.
 
-It is a pickle, which holds almost anything; nothing here ever reads one. What cannot be pickled is replaced
-by its text, and where even that fails, the file holds the text of the whole value.
+The file is a pickle, which holds almost anything; nothing here ever reads one. What cannot be pickled is
+replaced by its text, and if even that fails, the file holds the text of the whole value.
 """
 
 from __future__ import annotations

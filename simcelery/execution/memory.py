@@ -1,4 +1,4 @@
-"""Whether the kernel has run out of memory: its count of the processes that it killed for that."""
+"""Whether the kernel ran out of memory: its count of the processes that it killed for that reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folders that a node needs for its jobs, and what is wrong with them: never the fault of a job."""
+"""The folders that a node needs for its jobs, and what is wrong with them; that is never a job's fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One small process per worker that ends the worker's jobs when the worker was killed."""
+"""One small process per worker, which ends the worker's jobs if the worker is killed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The reaper process itself: it waits for its worker's death, and then ends everything of it.
+"""The reaper process itself: it waits for its worker's death, and then ends all its processes.
 
-Started by `simcelery.execution.reaper`, as ``python -I reaping.py TOKEN GRACE FOLDER…`` with one end of a
-pair of sockets as its standard input. Lines arrive there: ``+PID`` a pool child began, ``-PID`` it ended in
-order, ``bye`` the worker ends in order. The end of the stream without a ``bye`` is the worker's death.
+Started by `simcelery.execution.reaper` as ``python -I reaping.py TOKEN GRACE FOLDER…`` with one end of a
+socket pair as its standard input. Lines arrive there: ``+PID`` when a pool child started, ``-PID`` when it
+exited normally, and ``bye`` when the worker exits normally. If the stream ends without a ``bye``, the
+worker has died.
 """
 
 from __future__ import annotations

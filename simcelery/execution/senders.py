@@ -1,9 +1,9 @@
-"""Who sent a signal. The kernel tells a handler, but Python does not pass it on to its own.
+"""Who sent a signal. The kernel tells the handler, but Python does not pass it on to its own.
 
-A few machine instructions stand between the kernel and Python's handler: they note what `siginfo_t` says of
-the sender, with its session, which cannot be asked later if the sender is gone, and jump on. (They are not
-written in Python, because Python may not run at that moment, nor in C, so that an installation needs no
-compiler.)
+A few machine instructions stand between the kernel and Python's handler: they note what `siginfo_t` says
+about the sender, and its session, which cannot be determined later if the sender is gone, then jump on.
+(They are not written in Python, because Python may not be running at that moment, nor in C, so that no
+compiler is needed to install.)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an attempt used of the node."""
+"""The resources of the node that an attempt used."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The folder of an attempt: at a path that no other attempt ever has, and gone again where it stayed empty.
+"""The folder of an attempt: at a path that no other attempt ever has, and removed if it stayed empty.
 
-To make a folder and to remove it costs half a millisecond on a disk, more than many a job takes. So a process
-keeps the last folder that stayed empty, and renames it for its next attempt: that is fifteen times cheaper.
+Creating and removing a folder takes half a millisecond on a disk, longer than many jobs. So a process
+keeps the last folder that stayed empty, and renames it for its next attempt, which is fifteen times
+cheaper.
 """
 
 from __future__ import annotations

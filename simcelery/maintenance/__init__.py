@@ -1,6 +1,6 @@
-"""5 MAINTENANCE: what brings lost things back, done by turns inside every worker: recovery.
+"""5 MAINTENANCE: recovery, which keeps jobs moving whatever is lost; all workers take turns in doing it.
 
-Each act is a plain ``tick(...)`` in a file of its own; `acts` lists them, and `loop` decides whose turn it
+Each act is a plain ``tick(...)`` in its own module; `acts` lists them, and `loop` decides whose turn it
 is. There is no leader: a turn is one committed UPDATE on the board. The worker runs the loop.
 """
 

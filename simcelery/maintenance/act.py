@@ -1,4 +1,4 @@
-"""What an act of recovery is: each file of an act ends with one, and `acts` lists them."""
+"""What an act of recovery is. The module of each act ends with its `Act`, and `acts` lists them all."""
 
 from __future__ import annotations
 

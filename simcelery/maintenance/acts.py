@@ -1,7 +1,7 @@
-"""All acts of recovery, in the order in which one makes work for the next.
+"""All acts of recovery, in an order in which each may make work for the next.
 
-The loop, ``simcelery recover``, ``doctor`` and the documentation know them from here. A new act is a file
-and a line: its row on the board is made by the first worker that knows it.
+The loop, ``simcelery recover``, ``doctor`` and the documentation use this list. A new act is a module and
+a line here: the first worker that knows it creates its row on the board.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Archive: jobs are written to files before they are deleted from the board.
+"""Archive: write jobs to files before they are deleted from the board.
 
-A job is deleted only after a file that holds it is complete on the disk, under its own name. Whatever is
-killed in between leaves the job in the file and on the board, and the next run archives it once more.
+A job is deleted only after a file that holds it is complete on disk, under its final name. If the process
+is killed in between, the job is both in the file and on the board, and the next run archives it once more.
 """
 
 from __future__ import annotations

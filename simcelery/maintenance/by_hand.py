@@ -1,6 +1,6 @@
-"""One round of recovery by hand, or its rehearsal.
+"""Run recovery once by hand, or as a dry run.
 
-No turns are taken: a worker may do the same act at the same moment, and each job is still moved once.
+No turns are taken: a worker may do the same act at the same time, and each job is still moved only once.
 """
 
 from __future__ import annotations

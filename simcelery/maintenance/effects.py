@@ -1,4 +1,4 @@
-"""What an act of recovery has an effect with: transactions and messages. A rehearsal gives it others."""
+"""The means by which an act of recovery has effects: transactions and messages. A dry run replaces them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns: which act of recovery is due, and who does it."""
+"""Turns: which act of recovery is due, and which worker does it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prune: jobs that finished longer ago than the setting ``retention`` are deleted, and so are old workers."""
+"""Prune: delete jobs that finished longer ago than the setting ``retention``, and old workers."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Republish: feed the window, and send again what Redis lost.
+"""Republish: send messages up to the window, and send lost messages again.
 
-For each lane the board knows how many messages it believes to be in Redis, and Redis knows how many there
-are. Room in the window is filled with jobs that were never sent. Where Redis has fewer than believed, that
-many jobs are sent again, those first that were sent longest ago. A message that was popped and is just being
-claimed looks lost as well, so each job is left alone for a while that doubles with every sending; and a
-second message for a job is harmless.
+For each lane the board knows how many messages should be in Redis, and Redis knows how many there are.
+Room in the window is filled with messages that were never sent. If Redis has fewer than expected, as many
+are sent again, those that were sent longest ago first. A message that was popped and is just being claimed
+also looks lost, so none is sent again before a delay, which doubles each time; a second message for a job
+is harmless.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Rescue: jobs of workers whose lease ended go back to work.
+"""Rescue: take back jobs from workers whose lease has expired.
 
-It takes jobs, not workers: each job has a patience of its own, and a worker that comes back in time
-keeps what it runs. Who judges must have been connected for a whole lease, and so must Postgres.
+It takes jobs, not workers: each job has its own patience, and a worker that comes back in time keeps its
+jobs. A worker may judge others only if it, and Postgres, have been running for a whole lease.
 """
 
 from __future__ import annotations

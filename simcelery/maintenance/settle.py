@@ -1,4 +1,4 @@
-"""Settle: the descendants of a job that did not succeed will not run."""
+"""Settle: mark the descendants of a job that did not succeed, since they will not run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage: scheduled jobs whose time has come become pending."""
+"""Stage: make scheduled jobs pending when their time has come."""
 
 from __future__ import annotations
 

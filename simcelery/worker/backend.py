@@ -1,6 +1,6 @@
-"""Finish: Celery's result backend, with the board behind it.
+"""Finish: Celery's result backend, on top of the board.
 
-Jobs are read from and finished on the board. Any other Celery task uses the stock tables in the same
+Jobs are read from the board and finished there. Other Celery tasks use Celery's stock tables in the same
 database. Nothing here unpickles.
 """
 

@@ -1,4 +1,4 @@
-"""Which worker a process belongs to: the parent notes it before it forks, and its pool children claim so."""
+"""Which worker a process belongs to: the parent notes it before it forks, and its pool children use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is added to every stock worker: a lease, a watch over its attempts, recovery by turns, and limits."""
+"""What is added to every stock worker: a lease, a watch over its attempts, turns at recovery, and limits."""
 
 from __future__ import annotations
 

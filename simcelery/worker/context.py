@@ -1,4 +1,4 @@
-"""`current_job()`: what a workflow may ask and say of the job that runs it."""
+"""`current_job()`: what a workflow may learn and report about the job that runs it."""
 
 from __future__ import annotations
 

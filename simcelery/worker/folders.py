@@ -1,4 +1,4 @@
-"""The folders on this node that jobs need: that of each attempt, and those that must have room for others."""
+"""The folders on this node that jobs need: that of each attempt, and those that must have free space."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How an attempt learns in its pool child that it is to end: SIGTERM, and the order in the child's slot.
+"""How an attempt in a pool child learns that it must stop: by SIGTERM, and an order in the child's slot.
 
-A job, or a library that it uses, may also send such a signal to its own process. It then ends as it would in
-any other process: a call that was to be cut short, and was not, must not give a result.
+A job, or a library that it uses, may also send such a signal to its own process. The process then ends as
+it would anywhere else: a call that should have been interrupted, but was not, must not give a result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A thread of a worker's process that does something again and again, and survives forks."""
+"""A thread of a worker's process that does something repeatedly, and survives forks."""
 
 from __future__ import annotations
 

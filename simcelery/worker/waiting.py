@@ -1,4 +1,4 @@
-"""Wait out a service that is away: a message, a result or a slot is worth more than the time."""
+"""Wait while a service is unreachable: a message, a result or a slot is worth the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people, handles and other rooms ask of the board; nothing here writes."""
+"""Queries for people, handles and other packages; nothing here writes."""
 
 from simcelery.board.reads.jobs import (
     Filter,

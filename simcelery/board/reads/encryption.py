@@ -1,4 +1,4 @@
-"""TLS to Postgres: libpq's default takes what the server offers, and verifies nothing."""
+"""TLS to Postgres: by default, libpq uses what the server offers, and verifies nothing."""
 
 from __future__ import annotations
 

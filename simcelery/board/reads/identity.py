@@ -1,4 +1,4 @@
-"""Which board this is: a short name for what belongs to it elsewhere, such as the folders of its attempts."""
+"""A short name for this board, for what belongs to it elsewhere, such as the folders of its attempts."""
 
 from __future__ import annotations
 

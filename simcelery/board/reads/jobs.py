@@ -1,4 +1,4 @@
-"""Reading the board: jobs for people and handles, counts, one job's whole story."""
+"""Read the board: jobs for people and handles, counts, and the whole story of one job."""
 
 from __future__ import annotations
 

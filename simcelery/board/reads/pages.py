@@ -1,4 +1,4 @@
-"""A filter with an edge, so that many jobs are read in pages: each is found by its ids, however far back."""
+"""A filter with an edge, to read many jobs in pages: each is found by its ids, however far back it is."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What many jobs have in common: how fast they finish, how long they take, why they fail.
+"""Summaries of many jobs: how fast they finish, how long they take, why they fail.
 
-Each statement reads a bounded part of the board through an index, however many jobs there are.
+Each statement reads a limited part of the board through an index, however many jobs there are.
 """
 
 from __future__ import annotations

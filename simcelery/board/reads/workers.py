@@ -1,4 +1,4 @@
-"""What is known of the workers and the servers, and which jobs no worker will start."""
+"""What is known about the workers and the servers, and which jobs no worker can start."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The statements that are more than an expression, one file each, named for what it does.
+"""The statements that are more than an expression, one file each, named after what it does.
 
-Values go where it says ``%(name)s``, as psycopg writes them. The files of `functions` are installed in the
-schema by ``simcelery db upgrade``, so whoever changes one also adds a migration, if only an empty one.
+Parameters are written as ``%(name)s``, as psycopg does. The files in `functions` are installed in the
+schema by ``simcelery db upgrade``, so whoever changes one must also add a migration, even if it is empty.
 """
 
 from __future__ import annotations

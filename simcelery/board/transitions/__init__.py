@@ -1,8 +1,8 @@
 """Every way in which a job changes its state: one guarded change each, in the caller's transaction.
 
-No row means that the race was lost: somebody else has moved the job, and there is nothing to do. Rows are
-locked in the order of their ids wherever several are touched, and a parent's id is always smaller than that
-of a job that waits for it, so that no two transitions wait for each other in a circle.
+No row means that the race was lost: somebody else has moved the job, and there is nothing to do. Where
+several rows are touched, they are locked in the order of their ids, and a parent's id is always smaller
+than that of a job that depends on it, so that transitions never wait for each other in a circle.
 """
 
 from simcelery.board.transitions.cancel import cancel

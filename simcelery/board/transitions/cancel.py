@@ -1,4 +1,4 @@
-"""blocked | scheduled | pending → cancelled, by hand; what runs is told."""
+"""blocked | scheduled | pending → cancelled, by hand; the worker of a running job is told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pending → running, in one round trip: one job, or with it the short jobs of a slice; and back unbegun."""
+"""pending → running, in one round trip: one job, or the short jobs of a slice; and back if not started."""
 
 from __future__ import annotations
 

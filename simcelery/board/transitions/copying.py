@@ -1,4 +1,4 @@
-"""COPY: how rows get onto the board by the thousand. SQLAlchemy has none, so this is psycopg's."""
+"""COPY: write rows to the board by the thousand. SQLAlchemy does not support it, so psycopg does it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""running → wherever the outcome leads, and what that means for the jobs that waited for it.
+"""running → the state that the outcome leads to, and what that means for the job's dependents.
 
 One rule for every outcome, alone or in a slice: the functions `finish_attempts` and `state_after` of the
-schema. All that ends an attempt comes through here.
+schema. Every end of an attempt comes through here.
 """
 
 from __future__ import annotations

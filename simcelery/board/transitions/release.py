@@ -1,4 +1,4 @@
-"""running → pending for what a worker gives back; counts neither as a failure nor as a loss."""
+"""running → pending for jobs that a worker gives back; counts neither as a failure nor as a loss."""
 
 from __future__ import annotations
 

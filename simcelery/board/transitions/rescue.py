@@ -1,4 +1,4 @@
-"""running → pending for jobs of lost workers; failed, where no losses are left."""
+"""running → pending for jobs of lost workers, or failed if no losses are left."""
 
 from __future__ import annotations
 

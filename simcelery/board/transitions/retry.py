@@ -1,4 +1,4 @@
-"""Back to work: what had failed or was cancelled, with the descendants that failed because of it."""
+"""Retry jobs that failed or were cancelled, with their descendants that became upstream_failed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What the end of a job means for its dependents: they may start, or they never will.
 
 Part of `transitions`: here, too, each change of a state is one guarded UPDATE. `settle` never waits for a
-lock, parents come before dependents, and each in the order of their ids, so it stands in nobody's way.
+lock, and locks parents before dependents, each in the order of their ids, so it never blocks others.
 """
 
 from __future__ import annotations

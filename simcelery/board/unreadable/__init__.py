@@ -1,1 +1,1 @@
-"""Rows that a client cannot read: shown as far as they can be, named once, and put right."""
+"""Rows that a client cannot read: shown as far as possible, named once, and repaired."""

@@ -1,4 +1,4 @@
-"""Rows of which something cannot be read are shown as far as they can, or left out, and named once."""
+"""Rows that cannot be read completely are shown as far as possible, or left out, and named once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What Postgres hands out as Python values, whatever is in a row: one that cannot be read stops no other.
+"""Turn what Postgres returns into Python values; a value that cannot be read does not affect the others.
 
-Postgres' JSON may be nested deeper than Python reads, and its times reach from before the year 1 to infinity.
-Where a value has no equal, another one stands for it: a dictionary with the key `UNREADABLE`, or the first or
-last moment that can be worked with.
+JSON in Postgres may be nested deeper than Python can read, and its times reach from before the year 1 to
+infinity. A value that Python does not have is replaced by another: a dictionary with the key `UNREADABLE`,
+or the first or last moment that can be worked with.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Rows that break what the CHECKs say, written by other hands or before there were CHECKs: put right.
+"""Repair rows that violate the CHECK constraints, written by other programs or before there were constraints.
 
-Such a row refuses every change, and with it the whole statement: the claim of a slice, a round of recovery.
+Such a row refuses every change, and with it the whole statement: the claim of a slice, a round of
+recovery.
 """
 
 from __future__ import annotations

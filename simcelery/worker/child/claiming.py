@@ -1,4 +1,4 @@
-"""Claim: the board decides who runs a job; the message only woke us up."""
+"""Claim: the board decides who runs a job; the message is only a wake-up call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thread of each pool child that looks after what a long job would hold up: a slice, and the connection."""
+"""A thread of each pool child for what must not wait for a long job: the slice, and the idle connection."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A pool child that a job has changed for good ends between two messages, and another one takes its place.
+"""A pool child that a job has changed for good exits between two messages, and a new one replaces it.
 
-It ends when the pool has been told how its message went, so nobody takes it for lost. A message that the
-pool had given to it meanwhile has not been accepted, and goes to another child.
+It exits after the pool has been told how its message ended, so it is not considered lost. A message that
+the pool gave it in the meantime has not been accepted, and goes to another child.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A pool child's loop over its messages: Celery's own; it asks itself before each one whether it is to go."""
+"""A pool child's loop over its messages: Celery's, except that before each it checks whether to exit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the jobs of each workflow take in this pool child: what proves short may travel in slices."""
+"""How long the jobs of each workflow take in this pool child: short ones may be claimed in slices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A workflow's function has returned: its work is done, and is kept, whether or not the board can hold it."""
+"""A workflow's function has returned: its work is done and is kept, whether or not the board can store it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pool child: how it is set up before its first job."""
+"""How a pool child is set up before its first job."""
 
 from __future__ import annotations
 

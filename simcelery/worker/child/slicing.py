@@ -1,8 +1,8 @@
-"""What a pool child does with one message: claim, run and finish its job, and with it a slice of others.
+"""What a pool child does with one message: claim, run and finish its job, possibly with a slice of others.
 
-A message is a wake-up call. Where the jobs of its workflow have proved short, the child claims as many of
-them as fill a quarter of a second, runs one after the other, and finishes them together: one round trip and
-one wait for the disk, instead of one each.
+A message is a wake-up call. If the jobs of its workflow have been short, the child claims as many of them
+as fill a quarter of a second, runs one after the other, and finishes them together: with one round trip
+and one wait for the disk instead of one each.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""How an attempt ended: what is recorded of it, kept while the board is away, and said in the log."""
+"""How an attempt ended: what is recorded, kept while the board is unreachable, and logged."""

@@ -1,4 +1,4 @@
-"""What a worker's log says of the ends of attempts: one line each, or one a second where many end."""
+"""What a worker's log says when attempts end: one line each, or one per second if many end."""
 
 from __future__ import annotations
 

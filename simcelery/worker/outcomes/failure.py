@@ -1,4 +1,4 @@
-"""What is recorded of an exception that ended an attempt."""
+"""What is recorded about an exception that ended an attempt."""
 
 from __future__ import annotations
 

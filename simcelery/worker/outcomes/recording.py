@@ -1,4 +1,4 @@
-"""Write an attempt's end on the board, however long Postgres is away: it may be days of work."""
+"""Write the end of an attempt to the board, however long Postgres is unreachable: it may be days of work."""
 
 from __future__ import annotations
 

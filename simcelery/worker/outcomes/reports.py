@@ -1,4 +1,4 @@
-"""What is recorded of an attempt that was ended from outside."""
+"""What is recorded about an attempt that was ended from outside."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Outcomes that could not reach Postgres, kept as files in the home folder until they can.
+"""Outcomes that could not reach Postgres, kept as files in the home folder until they can be delivered.
 
-A file is written as soon as an outcome cannot be recorded at once, so that neither the death of the worker
-nor its shutdown costs it. It is delivered by the child that wrote it, by any worker with the same home, or by
-``simcelery spool push``; the claim fences it, so that twice does no harm and too late changes nothing.
+A file is written as soon as an outcome cannot be recorded at once, so that it survives the death or
+shutdown of the worker. It is delivered by the child that wrote it, by any worker with the same home, or by
+``simcelery spool push``. The claim fences it, so delivering it twice or too late does no harm.
 """
 
 from __future__ import annotations

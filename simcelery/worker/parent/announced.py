@@ -1,4 +1,4 @@
-"""What a worker says of its workflows in the catalogue, whether or not it has imported their code."""
+"""What a worker registers in the catalogue about its workflows, whether or not it has imported their code."""
 
 from __future__ import annotations
 

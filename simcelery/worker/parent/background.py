@@ -1,4 +1,4 @@
-"""Something that is done now and then in a thread of its own, so that it holds up nothing but itself."""
+"""Something that is done now and then in its own thread, so that it holds up nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker loads its modules once: it says so when their files have changed since."""
+"""A worker loads its modules only once; it reports when their files have changed since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Celery's consumer, which may be told to take no messages for a while, or to connect anew."""
+"""Celery's consumer, which can also be told to take no messages for a while, or to reconnect."""
 
 from __future__ import annotations
 

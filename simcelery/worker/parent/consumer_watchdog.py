@@ -1,4 +1,4 @@
-"""A worker that has gone deaf: after a reconnect its consumer may wait for messages that never reach it."""
+"""Notice a deaf worker: after a reconnect, its consumer may wait for messages that never reach it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker takes messages of: for each of its queues, the lanes of the workflows that it knows."""
+"""What a worker consumes: for each of its queues, the lanes of the workflows that it knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Celery's revoke, from Flower's button or from code, becomes the board's cancel."""
+"""Celery's revoke, from Flower's button or from code, becomes a cancel on the board."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What loading the workflows has begun that does not survive a fork.
+"""What loading the workflows has started that does not survive a fork.
 
 Pool children are forked from the worker after the workflows are loaded, so that they start within
-milliseconds and share the memory of what is imported. Threads do not come along; a connection, an event loop
-or a file's position is then shared by all children; MPI and CUDA do not work in them at all.
+milliseconds and share the memory of what was imported. They do not inherit threads; they all share any
+connection, event loop or file position; and MPI and CUDA do not work in them at all.
 """
 
 from __future__ import annotations

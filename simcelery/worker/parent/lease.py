@@ -1,4 +1,4 @@
-"""The worker's entry on the board and its lease, renewed from a thread of its own."""
+"""The worker's row on the board and its lease, renewed from a thread of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a worker ends by itself: idle for long, enough jobs, the end of its allocation, nothing left to do."""
+"""When a worker exits by itself: long idle, enough jobs, the end of its allocation, or nothing left to do."""
 
 from __future__ import annotations
 

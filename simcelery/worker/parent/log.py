@@ -1,4 +1,4 @@
-"""A worker's log: when it is ready, and the lines of `endings`. Celery's own would say so twice."""
+"""A worker's log: a line when it is ready, and those of `endings`. Celery's own lines would repeat them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A worker whose node takes no files: its folders are full, read-only, gone. No job is to blame for that.
+"""A worker on whose node no files can be written: folders are full, read-only or gone. No job is to blame.
 
-What was claimed goes back to the board as if it had never been, the worker takes no jobs, and says so on the
-board and in its log. It looks again every few seconds, and goes on when files can be written.
+Jobs that were claimed but not started are put back as if never claimed. The worker takes no jobs, and says
+so on the board and in its log. It checks again regularly, and continues when files can be written.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Workflows that are imported in each pool child, and not in the worker that forks them (`preload = false`).
 
-For libraries that do not survive a fork. The worker learns what there is from a process of its own that
-imports the modules, tells, and ends.
+For libraries that do not survive a fork. The worker learns which workflows there are from a separate
+process that imports the modules, reports and exits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the worker's parent process writes to the board, in a thread that may wait for it.
+"""What the worker's parent process writes to the board, in a thread that may wait for Postgres.
 
-Neither the event loop, nor the lease, nor the watch over attempts waits for Postgres or for the home folder:
-they leave here what is to be written.
+Neither the event loop, nor the lease, nor the supervisor waits for Postgres or for the home folder: they
+leave here what has to be written.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pool of a worker's children: Celery's own; a child that leaves is replaced at once."""
+"""The pool of a worker's children: Celery's own, except that a child that exits is replaced at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that starts where another one was killed takes its jobs back at once: that death is certain."""
+"""A worker that starts where another one was killed rescues its jobs at once, since that death is certain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parent's side: it reads what its pool children do, and alone gives orders."""
+"""The parent's side: it reads what its pool children are doing; only it gives orders."""
 
 from __future__ import annotations
 
