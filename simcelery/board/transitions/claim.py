@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simcelery.board import engine, sql
-from simcelery.board.values import (
-    Claim,
-    ClaimRequest,
-)
+from simcelery.board.values import Claim, ClaimRequest, from_row
 from simcelery.failpoints import failpoint
 
 
@@ -60,5 +57,5 @@ def asked(request: ClaimRequest) -> dict[str, Any]:
 
 
 def _in_order(rows: list[dict[str, Any]], request: ClaimRequest) -> list[Claim]:
-    claims = [Claim(**row) for row in rows]
+    claims = [from_row(Claim, row) for row in rows]
     return sorted(claims, key=lambda one: (one.task_id != request.task_id, -one.priority, one.job_id))

@@ -76,25 +76,28 @@ def finish_at_once(ended: Sequence[EndedAttempt]) -> list[FinishedJob]:
     return _finished(engine.one_round_trip(sql.statement("finish"), {"ended": written}))
 
 
+# What the function reads of an attempt. The less is written the better: it is a good part of its work.
+_READ = (
+    "outcome",
+    "cause",
+    "result",
+    "error_type",
+    "error_message",
+    "traceback",
+    "retry_in",
+    "cpu_seconds",
+    "peak_memory",
+    "workdir",
+    "code_version",
+    "seed",
+    "log",
+)
+
+
 def _given(ended: EndedAttempt, now: float) -> dict[str, Any]:
     """What the function reads of an attempt; what is not said is NULL there."""
-    return {
-        "outcome": ended.outcome,
-        "cause": ended.cause,
-        "result": ended.result,
-        "error_type": ended.error_type,
-        "error_message": ended.error_message,
-        "traceback": ended.traceback,
-        "retry_in": ended.retry_in,
-        "waited": ended.waited,
-        "ago": max(ended.seconds_ago(now), 0.0),
-        "cpu_seconds": ended.cpu_seconds,
-        "peak_memory": ended.peak_memory,
-        "workdir": ended.workdir,
-        "code_version": ended.code_version,
-        "seed": ended.seed,
-        "log": ended.log,
-    }
+    told = {name: value for name in _READ if (value := getattr(ended, name)) is not None}
+    return told | {"waited": ended.waited, "ago": max(ended.seconds_ago(now), 0.0)}
 
 
 def _finished(rows: Sequence[Mapping[Any, Any]]) -> list[FinishedJob]:
