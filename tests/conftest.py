@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,10 +17,15 @@ import redis
 from simcelery import services, settings
 from simcelery.board import engine, migrate
 from simcelery.services import Services
-from tests import clients
+from tests import programs
+from tests.programs import BIN, Process
 from tests.waiting import wait_until, within
 
-BIN = Path(sys.executable).parent
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before the fixtures: whether this test wants the programs that a user starts."""
+    programs.installed_only = item.get_closest_marker("installed_programs") is not None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -82,63 +86,32 @@ class Project:
 
     folder: Path
     environment: dict[str, str]
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
 
     def run(
         self, *command: str, timeout: float = within(60), **extra: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of the package's environment to its end, `extra` added to its environment."""
-        return subprocess.run(
-            [str(BIN / command[0]), *command[1:]],
-            cwd=self.folder,
-            env={**self.environment, **extra},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return programs.run(list(command), self.folder, {**self.environment, **extra}, timeout)
 
     def python(
         self, code: str, timeout: float = within(60), **extra: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a client's Python code in a process of its own."""
-        return clients.run(textwrap.dedent(code), self.folder, {**self.environment, **extra}, timeout)
+        return self.run("python", "-c", textwrap.dedent(code), timeout=timeout, **extra)
 
-    def start_python(self, code: str) -> subprocess.Popen[bytes]:
+    def start_python(self, code: str) -> Process:
         """Start a client's Python code; whoever started it ends it."""
-        return subprocess.Popen(
-            [str(BIN / "python"), "-c", textwrap.dedent(code)],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        return programs.start(["python", "-c", textwrap.dedent(code)], self.folder, self.environment)
 
-    def worker(
-        self, *options: str, level: tuple[str, ...] = ("-l", "INFO"), **extra: str
-    ) -> subprocess.Popen[bytes]:
+    def worker(self, *options: str, level: tuple[str, ...] = ("-l", "INFO"), **extra: str) -> Process:
         """Start a real worker; returns when it consumes."""
         log = self.folder / f"worker{len(self.processes)}.log"
         slots = () if "-c" in options else ("-c", "2")
         nodename = f"w{len(self.processes)}@%h"
-        process = subprocess.Popen(
-            [
-                str(BIN / "celery"),
-                "-A",
-                "simcelery",
-                "worker",
-                *level,
-                "-n",
-                nodename,
-                *slots,
-                *options,
-            ],
-            cwd=self.folder,
-            env={**self.environment, **extra},
-            stdout=log.open("wb"),
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-        )
+        words = ["celery", "-A", "simcelery", "worker", *level, "-n", nodename, *slots, *options]
+        with log.open("wb") as output:
+            process = programs.start(words, self.folder, {**self.environment, **extra}, output)
         self.processes.append(process)
         wait_until(lambda: b" ready." in log.read_bytes() or process.poll() is not None, 30)
         assert process.poll() is None, log.read_text()

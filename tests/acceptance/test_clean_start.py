@@ -16,6 +16,8 @@ from tests.board_helpers import attempts, sql
 from tests.conftest import Project, empty, make_project
 from tests.waiting import wait_until, within
 
+pytestmark = pytest.mark.installed_programs
+
 PUT_BACK = [
     "alarm",
     "alarm that raises",

@@ -22,6 +22,8 @@ from tests.board_helpers import attempts, row
 from tests.conftest import Project
 from tests.waiting import wait_until, within
 
+pytestmark = pytest.mark.installed_programs
+
 
 @pytest.fixture(scope="module", autouse=True)
 def sims(shared_project: Project) -> Iterator[Any]:

@@ -7,10 +7,14 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.helpers import submit
 from tests.board_helpers import attempts, row, sql
 from tests.conftest import Project
 from tests.waiting import wait_until, within
+
+pytestmark = pytest.mark.installed_programs
 
 WAYS = ("kill", "raise", "library", "thread", "shell", "system", "group", "session")
 

@@ -34,6 +34,8 @@ def threaded(pause: float = 0.0) -> int:
 OPENMP = """
 
 import ctypes
+
+pytestmark = pytest.mark.installed_programs
 end = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)
 library = ctypes.CDLL("libgomp.so.1")
 library.GOMP_parallel(end, None, 2, 0)

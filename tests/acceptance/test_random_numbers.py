@@ -51,6 +51,8 @@ import random
 import numpy as np
 from simcelery import workflow
 
+pytestmark = pytest.mark.installed_programs
+
 GENERATOR, STATE, PYTHON = np.random.default_rng(), np.random.RandomState(), random.Random()
 
 @workflow

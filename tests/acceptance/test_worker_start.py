@@ -7,6 +7,8 @@ import pytest
 from tests.conftest import Project
 from tests.waiting import within
 
+pytestmark = pytest.mark.installed_programs
+
 WORKER = ("celery", "-A", "simcelery", "worker", "-c", "1")
 
 
