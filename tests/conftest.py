@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -121,6 +122,18 @@ class Project:
         """What all workers wrote."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("worker*.log")))
 
+    def end(self) -> None:
+        """End what was started here at once: nobody looks any more."""
+        living = [process for process in self.processes if process.poll() is None]
+        children = [child for process in living for child in _children(process.pid)]
+        for process in living:
+            process.kill()
+            process.wait()
+        # They go with it; its reaper stays until the jobs' own processes have gone too.
+        _, left = psutil.wait_procs(children, within(4))
+        for child in left:
+            child.kill()
+
     def stop(self) -> None:
         """End what was started here: politely, then not."""
         for process in self.processes:
@@ -132,6 +145,13 @@ class Project:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def make_project(servers: Services, folder: Path) -> Project:
@@ -158,7 +178,7 @@ def project(board: Services, tmp_path: Path) -> Iterator[Project]:
     """A project of this test's own, with an empty board; its workers end with the test."""
     made = make_project(board, tmp_path)
     yield made
-    made.stop()
+    made.end()
 
 
 @pytest.fixture(scope="module")
@@ -168,4 +188,4 @@ def shared_project(servers: Services, tmp_path_factory: pytest.TempPathFactory) 
     made = make_project(servers, tmp_path_factory.mktemp("project"))
     made.worker()
     yield made
-    made.stop()
+    made.end()

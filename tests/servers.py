@@ -56,7 +56,7 @@ def own_project(settings: Settings, folder: Path) -> Iterator[Project]:
     try:
         yield project
     finally:
-        project.stop()
+        project.end()
 
 
 def kill_server(settings: Settings, name: str) -> None:

@@ -27,7 +27,7 @@ def lone_worker(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> 
     made = make_project(servers, tmp_path_factory.mktemp("project"))
     made.worker("-c", "1")
     yield made
-    made.stop()
+    made.end()
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def lone(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     sys.path.insert(0, str(made.folder))
     yield made
     sys.path.remove(str(made.folder))
-    made.stop()
+    made.end()
 
 
 def run(name: str, *parameters: Any) -> tuple[Any, int]:

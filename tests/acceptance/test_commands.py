@@ -30,7 +30,7 @@ def project(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "-c", "1", **brokers, PGPASSWORD="secret", MINE="kept", PYTHONIOENCODING="latin-1", LC_ALL="C"
     )
     yield made
-    made.stop()
+    made.end()
 
 
 def submit_json(project: Project, **parameters: object) -> Job:

@@ -39,7 +39,7 @@ def shared_project(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> It
     (made.folder / "simcelery.toml").write_text('workflows = ["sims", "returns"]\n')
     made.worker()
     yield made
-    made.stop()
+    made.end()
 
 
 def failed_at_once(job: simcelery.Job) -> str:

@@ -41,7 +41,7 @@ def pair(board: Services, project: Project, tmp_path: Path) -> Iterator[tuple[Pr
     made = [another(project, tmp_path / name, name) for name in ("ours", "theirs")]
     yield made[0], made[1]
     for one in made:
-        one.stop()
+        one.end()
 
 
 def warnings(project: Project) -> list[str]:

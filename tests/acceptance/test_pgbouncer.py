@@ -48,7 +48,7 @@ def through_bouncer(board: Services, folder: Path, connections: int) -> Iterator
         try:
             yield project
         finally:
-            project.stop()
+            project.end()
             engine.dispose()
             settings.override({"database_url": board.database_url})
 

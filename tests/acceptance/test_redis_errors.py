@@ -59,7 +59,7 @@ def fleet(mortal: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             try:
                 yield Fleet(mortal, project, server, proxy, workers)
             finally:
-                project.stop()
+                project.end()
                 proxy.close()
 
 
