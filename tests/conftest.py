@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import signal
 import subprocess
@@ -15,12 +16,19 @@ import psycopg
 import pytest
 import redis
 
+import simcelery
 from simcelery import services, settings
 from simcelery.board import engine, migrate
 from simcelery.services import Services
 from tests import programs
 from tests.programs import BIN, Process
 from tests.waiting import wait_until, within
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the package once: a fresh clone is not compiled, and some environments forbid it."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(simcelery.__file__).parent, quiet=1)
 
 
 @pytest.hookimpl(tryfirst=True)
