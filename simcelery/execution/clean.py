@@ -409,6 +409,11 @@ def _put_back(part: Part) -> bool:
         return False
 
 
+def _frozen_since(before: int) -> Callable[[], bool]:
+    # What a module froze when it was imported may die: then there are fewer.
+    return lambda: gc.get_freeze_count() > before
+
+
 def _parts() -> list[Part]:
     root = logging.root
     return [
@@ -435,7 +440,7 @@ def _parts() -> list[Part]:
         _Value("gc", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
         _Value("gc threshold", gc.get_threshold, lambda three: gc.set_threshold(*three)),
         _Value("gc debug", gc.get_debug, gc.set_debug),
-        _Value("gc freeze", gc.get_freeze_count, lambda count: gc.unfreeze()),
+        _Value("gc freeze", _frozen_since(gc.get_freeze_count()), lambda frozen: gc.unfreeze()),
         _Value("locale", _locale, lambda name: locale.setlocale(locale.LC_ALL, name)),
         _Value("time zone", lambda: time.tzname, lambda name: time.tzset()),
         _Value("nice", _nice, lambda nice: os.setpriority(os.PRIO_PROCESS, 0, nice)),

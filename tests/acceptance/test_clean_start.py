@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -191,3 +192,16 @@ def test_multiprocessing_works_by_every_method(lone: Project, how: str, method: 
     assert {place["folder"] for place in places} == {"its own"}
     assert all(place["main"] in (None, "") and not place["of the worker"] for place in places)
     assert run("tidy")[0]["children"] == ""
+
+
+def test_a_module_that_freezes_what_it_imported_costs_no_child(project: Project) -> None:
+    """Some of it dies in a job; that is nothing that the job has changed."""
+    frozen = "import gc\n\nMINE = [[number] for number in range(1000)]\ngc.freeze()\n"
+    shrink = "\n\n@workflow\ndef shrink() -> int:\n    del MINE[:100]\n    return gc.get_freeze_count()\n"
+    sims = project.folder / "sims.py"
+    sims.write_text(sims.read_text() + frozen + shrink)
+    project.worker("-c", "1")
+    client = "import sims; print([sims.shrink.submit().result(timeout=60) for _ in range(3)])"
+    counts = json.loads(project.python(client).stdout)
+    assert counts == sorted(counts, reverse=True)
+    assert sql("SELECT count(DISTINCT pid) FROM attempts") == [(1,)]
