@@ -40,6 +40,7 @@ def test_what_waits_already_is_done_once(tmp_path: Path) -> None:
     for _ in range(20_000):
         assert outbox.add("the same", lambda: done.append("the same"))
     assert outbox.add("another", lambda: done.append("another"))
+    assert (outbox.holds("another"), outbox.holds("a third")) == (True, False)
     Outbox(Settings(home=tmp_path)).finish()
     assert done == ["the same", "another"]
 

@@ -24,7 +24,7 @@ from simcelery.execution.ending import Ended
 from simcelery.settings import Settings
 from simcelery.worker import folders
 from simcelery.worker.outcomes import recording, spool
-from simcelery.worker.parent import outbox, supervisor
+from simcelery.worker.parent import outbox, watched
 from simcelery.worker.parent.supervisor import Supervisor
 from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.layout import Order, Phase
@@ -317,6 +317,17 @@ def test_a_child_that_is_signalled_alone_gets_the_grace_and_the_worker_goes_on(
     assert (worker.children[1].told(), worker.children[1].order()) == (False, Order.NONE)
 
 
+def test_what_is_on_its_way_out_stays_so_when_its_worker_ends_meanwhile(worker: Worker, child: Child) -> None:
+    running = child.runs()
+    settle(worker, account(running, cancel_requested=True))
+    worker.at(0.0)
+    worker.supervisor.shut_down(GRACE)
+    worker.at(1.0)
+    assert child.order() is Order.CANCEL
+    [(_, report)] = worker.at(KILL_GRACE + SLACK + 1.0)
+    assert report.outcome is Outcome.CANCELLED
+
+
 @pytest.mark.parametrize("phase", [Phase.CLAIMING, Phase.FINISHING])
 def test_a_child_that_waits_for_postgres_is_hurried_at_the_end_and_never_killed(
     worker: Worker, child: Child, phase: Phase
@@ -496,7 +507,7 @@ def test_an_end_says_where_its_folder_is_and_what_could_not_be_ended(
 ) -> None:
     monkeypatch.setattr(folders, "left_by", lambda *attempt: f"the folder of {attempt}")
     monkeypatch.setattr(
-        supervisor, "end", lambda find, grace: Ended(processes=1, left=1, names=(("mpirun", 1),))
+        watched, "end", lambda find, grace: Ended(processes=1, left=1, names=(("mpirun", 1),))
     )
     running = child.runs(limit=60.0)
     worker.at(61.0)
@@ -520,6 +531,40 @@ def test_an_end_that_finds_no_room_to_wait_in_is_found_again_by_the_accounts(
         settle(worker, account(running))
         worker.at(seconds)
     assert [(job, report.outcome) for job, report in worker.written] == [(running.task_id, Outcome.LOST)]
+
+
+def test_an_end_that_is_given_up_is_found_again_by_the_accounts(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*what: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    running = child.runs(limit=60.0)
+    worker.at(61.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(recording, "write", breaks)
+        assert worker.at(100.0) == []
+    for seconds in (101.0, 102.0):
+        settle(worker, account(running))
+        worker.at(seconds)
+    assert [(job, report.outcome) for job, report in worker.written] == [(running.task_id, Outcome.LOST)]
+
+
+def test_what_is_over_is_watched_no_more(worker: Worker, child: Child) -> None:
+    """By itself, or killed: then until the pool has noticed."""
+    killed = child.runs(limit=60.0)
+    worker.children[1].runs()
+    worker.at(0.0)
+    assert len(worker.supervisor._watched) == 2
+    worker.children[1].leaves()
+    worker.at(61.0)
+    worker.at(100.0)
+    worker.at(101.0)
+    assert list(worker.supervisor._watched) == [killed.claim_id]
+    worker.supervisor.child_died(str(killed.task_id), child.pid, "SIGKILL")
+    worker.at(102.0)
+    assert worker.supervisor._watched == {}
+    assert len(worker.written) == 1
 
 
 # --- accounts with the board -----------------------------------------------------------------------

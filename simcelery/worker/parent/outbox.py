@@ -37,6 +37,9 @@ class _Waiting:
     def __len__(self) -> int:
         return len(self._actions)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._actions
+
     def add(self, key: Hashable, action: Callable[[], object]) -> bool:
         with self._lock:
             if key not in self._actions and len(self._actions) >= MOST:
@@ -70,6 +73,11 @@ def add(key: Hashable, action: Callable[[], object]) -> bool:
         return True
     _sparing.warning("full", f"{MOST:,} writes to the board are waiting: further ones are left to recovery")
     return False
+
+
+def holds(key: Hashable) -> bool:
+    """Whether something with this key waits, or is being done."""
+    return key in _waiting
 
 
 class Outbox:
