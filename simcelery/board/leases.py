@@ -92,7 +92,7 @@ def register(
         )
         .returning(Worker.id, Worker.registration)
     ).one()
-    return Registration(*row)
+    return Registration(worker_id=row.id, key=row.registration)
 
 
 def renew(
@@ -193,7 +193,7 @@ def predecessors(connection: Connection, host: str, worker_id: int) -> list[Pred
         .where(Worker.host == host, Worker.id.in_(union(unended, holding)), Worker.id != worker_id)
         .order_by(Worker.id)
     )
-    return [Predecessor(*row) for row in rows]
+    return [Predecessor(**row) for row in rows.mappings()]
 
 
 def bury(connection: Connection, worker_ids: Iterable[int]) -> list[int]:

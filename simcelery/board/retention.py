@@ -15,7 +15,7 @@ from simcelery.board.sql_helpers import among, by_index, seconds
 from simcelery.board.states import State
 
 
-def prune(connection: Connection, older_than: float, limit: int = 1000) -> int:
+def delete_finished(connection: Connection, older_than: float, limit: int = 1000) -> int:
     """Delete jobs that finished more than `older_than` seconds ago, oldest first, with all that is theirs.
 
     A job is kept while a dependent needs it: one that is not finished, or not as long ago.

@@ -57,7 +57,8 @@ def take_turns(connection: Connection, every: Mapping[str, float], by: str, coun
     number = select(func.count()).select_from(live).scalar_subquery()
     names = select(func.array_agg(due.c.name)).scalar_subquery()
     set_back = select(func.bool_or(ahead)).where(Recovery.name == acts.c.name).scalar_subquery()
-    taken = Taken(*connection.execute(select(names, number, set_back)).one())
-    if taken.set_back:
+    columns = names.label("acts"), number.label("live"), set_back.label("set_back")
+    row = connection.execute(select(*columns)).one()
+    if row.set_back:
         clock.set_right(connection)
-    return taken._replace(acts=frozenset(taken.acts or ()))
+    return Taken(acts=frozenset(row.acts or ()), live=row.live, set_back=bool(row.set_back))

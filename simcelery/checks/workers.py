@@ -101,7 +101,7 @@ def _recovery(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Ch
     if not any((worker["now"] - worker["started_at"]).total_seconds() > _LONG for worker in live):
         return  # they have just started, or there are none, which another check reports
     waiting: dict[str, list[str]] = defaultdict(list)
-    late = {turn["name"]: turn["due"] for turn in reads.turns(connection)}
+    late = {turn["name"]: turn["due"] for turn in reads.due_acts(connection)}
     for act in acts.ACTS:
         if (since := late.get(act.name, 0.0)) > _LONG:
             waiting[duration(since)].append(act.name)

@@ -45,7 +45,7 @@ class Pruned:
     file: Path | None = None
 
 
-def prune(
+def archive_and_delete(
     older_than: float, folder: Path | None = None, kind: Format = "jsonl", effects: Effects = BY_HAND
 ) -> Iterator[Pruned]:
     """Delete all jobs that finished more than `older_than` seconds ago, oldest first, and the old workers.
@@ -71,7 +71,9 @@ def prune(
 
 
 def _plainly(older_than: float, effects: Effects) -> Iterator[Pruned]:
-    yield from map(Pruned, batches(partial(_some, retention.prune, older_than, effects), rows=_ROWS))
+    yield from map(
+        Pruned, batches(partial(_some, retention.delete_finished, older_than, effects), rows=_ROWS)
+    )
 
 
 def _some(

@@ -1,4 +1,4 @@
-"""Turns: which act of recovery is due, and which worker does it."""
+"""Rounds: which act of recovery is due, and which worker does it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _ENOUGH = 4
 
 
-class Turns:
+class Rounds:
     """One worker's part in recovery.
 
     Parameters:

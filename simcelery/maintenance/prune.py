@@ -22,7 +22,7 @@ def tick(effects: Effects = USUAL) -> int:
 
     def some(rows: int) -> int:
         with effects.begin() as connection:
-            return retention.prune(connection, older_than, rows)
+            return retention.delete_finished(connection, older_than, rows)
 
     total = sum(batches(some, LONGEST_ACT))
     with effects.begin() as connection:

@@ -158,7 +158,7 @@ class RecoveryStep(_TickerStep):
         settings = get_settings()
         self.ticker = Ticker(
             "recovery",
-            loop.Turns(settings, worker.hostname, worker.lease.me.worker_id, Background).round,
+            loop.Rounds(settings, worker.hostname, worker.lease.me.worker_id, Background).round,
             # A little more often than a turn is due, so that nobody's turn waits for another worker.
             settings.tick_every / 2,
         )

@@ -212,7 +212,7 @@ def some_fingerprints(board: Services) -> None:
 def test_what_is_pruned_is_not_found_and_leaves_nothing() -> None:
     sql("UPDATE jobs SET state = 'succeeded', finished_at = now() - interval '2 d' WHERE id % 2 = 0")
     with engine.begin() as connection:
-        pruned = retention.prune(connection, 86400, limit=2000)
+        pruned = retention.delete_finished(connection, 86400, limit=2000)
     assert one("SELECT count(*) FROM fingerprints") == 1200 - pruned == 600
     assert spot.submit_many(items(1200), dedupe=True).summary()["existing"] == 600
 

@@ -151,7 +151,7 @@ def test_no_act_of_recovery_stops_and_all_rows_can_be_changed_afterwards(
         mending.despite_bad_rows(act.do)
     list(by_hand.recover())
     assert put.row(fresh.id).published_at is not None
-    done = list(archive.prune(0.0, tmp_path / "archive"))
+    done = list(archive.archive_and_delete(0.0, tmp_path / "archive"))
     assert sum(step.jobs for step in done) > 5
     with engine.begin() as connection:
         left = reads.jobs(connection, Filter())
@@ -167,7 +167,7 @@ def test_no_act_of_recovery_stops_and_all_rows_can_be_changed_afterwards(
 def test_a_parquet_archive_takes_every_row(honest: int, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     mending.mend()
-    steps = list(archive.prune(0.0, tmp_path / "archive", "parquet"))
+    steps = list(archive.archive_and_delete(0.0, tmp_path / "archive", "parquet"))
     assert sum(step.jobs for step in steps) > 5
 
 

@@ -222,9 +222,9 @@ ACTS: dict[str, tuple[Callable[[Connection], object], str, int]] = {
         "UPDATE jobs SET state = 'failed' WHERE id >= 300000 AND state = 'succeeded'",
         20_000,
     ),
-    "prune jobs without children": (lambda c: retention.prune(c, 86400.0), "SELECT", 60_000),
+    "prune jobs without children": (lambda c: retention.delete_finished(c, 86400.0), "SELECT", 60_000),
     "prune a parent and its children": (
-        lambda c: retention.prune(c, 86400.0, 4000),
+        lambda c: retention.delete_finished(c, 86400.0, 4000),
         a_third("upstream_failed"),
         150_000,
     ),

@@ -166,7 +166,7 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "stage": (transitions.stage, ("jobs_scheduled",)),
     "rescue": (lambda c: transitions.rescue(c, grace=0.0, judge=MINE), ("jobs_running",)),
     "settle": (transitions.settle, ("jobs_unsettled", "dependencies_p", "jobs_pkey")),
-    "prune": (lambda c: retention.prune(c, 6 * 86400.0), ("jobs_finished", "dependencies_parent")),
+    "prune": (lambda c: retention.delete_finished(c, 6 * 86400.0), ("jobs_finished", "dependencies_parent")),
     "archive": (
         lambda c: retention.archived(c, [1, 2, 3]),
         ("jobs_pkey", "attempts_pkey", "steps_pkey", "log_chunks_pkey", "dependencies_pkey"),

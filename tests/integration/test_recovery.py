@@ -14,7 +14,7 @@ from simcelery.cli.root import run
 from simcelery.maintenance import acts, prune, rescue
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.effects import USUAL, Effects
-from simcelery.maintenance.loop import Turns
+from simcelery.maintenance.loop import Rounds
 from simcelery.services import Services
 from tests.board_helpers import ERROR, finish, lane, lapse, must_claim, record, row, sql, state, worker
 from tests.conftest import Project
@@ -109,7 +109,7 @@ def test_prune_does_nothing_unless_a_retention_is_set(
 def test_a_worker_takes_all_turns_that_are_due(messages: redis.Redis) -> None:
     ids = something_for_every_act()
     sql("UPDATE recovery SET next_at = now() - interval '1 s'")
-    Turns(settings.get_settings(), "me").round()
+    Rounds(settings.get_settings(), "me").round()
     assert sql("SELECT name, last_by FROM recovery ORDER BY name") == [(name, "me") for name in ALL_ACTS]
     assert [state(ids[name]) for name in ("lost", "fatal", "child", "due")] == [
         "pending",
@@ -132,7 +132,7 @@ def test_in_a_large_fleet_each_worker_asks_rarely(
         SELECT 'w', 'h', 1, '{default}', 1, '0', now() + interval '1 h' FROM generate_series(2, :live)""",
         live=live,
     )
-    turns = Turns(settings.get_settings(), "me")
+    turns = Rounds(settings.get_settings(), "me")
     for asked in (True, asks_again):
         sql("UPDATE recovery SET next_at = now() - interval '1 s', last_by = NULL")
         turns.round()
@@ -142,7 +142,7 @@ def test_in_a_large_fleet_each_worker_asks_rarely(
 def test_a_worker_that_was_cut_off_judges_nobody_in_its_turn(messages: redis.Redis) -> None:
     ids = something_for_every_act()
     judge = worker()
-    turns = Turns(settings.get_settings(), "me", judge)
+    turns = Rounds(settings.get_settings(), "me", judge)
     sql("UPDATE workers SET steady_since = now() + interval '1 h'")
     turns.round()
     assert state(ids["lost"]) == "running"
@@ -167,7 +167,7 @@ def test_a_new_act_is_one_entry_in_the_list(
     me = worker(nodename="me@here")
     sql("UPDATE workers SET started_at = now() - interval '1 h'")
     try:
-        turns = Turns(settings.get_settings(), "me", me)
+        turns = Rounds(settings.get_settings(), "me", me)
         turns.round()
         assert done == [me]
         turns.round()

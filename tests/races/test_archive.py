@@ -51,7 +51,7 @@ def test_an_archive_holds_all_that_the_board_held(tmp_path: Path) -> None:
     child = record()
     sql("INSERT INTO log_chunks VALUES (:id, 1, 1, 'one '), (:id, 1, 2, 'two')", id=number)
     sql("INSERT INTO steps (job_id, name, output) VALUES (:id, 'scf', '3')", id=number)
-    [step] = archive.prune(HOUR, tmp_path / "new" / "folder")
+    [step] = archive.archive_and_delete(HOUR, tmp_path / "new" / "folder")
     assert (step.jobs, left()) == (1, [parent.id, child.id])
     [job] = lines(tmp_path / "new" / "folder")
     assert (job["id"], job["state"], job["tags"]) == (number, "failed", ["oxides"])
@@ -65,16 +65,16 @@ def test_files_are_bounded_and_each_job_is_in_one(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(archive, "_ROWS_TO_READ", 2)
     monkeypatch.setattr(archive, "_ROWS", 3)
     ids = finished(12)
-    steps = list(archive.prune(HOUR, tmp_path))
+    steps = list(archive.archive_and_delete(HOUR, tmp_path))
     assert [step.jobs for step in steps] == [5, 5, 2]
     assert sorted(job["id"] for job in lines(tmp_path)) == ids
     assert left() == []
-    assert list(archive.prune(HOUR, tmp_path)) == []
+    assert list(archive.archive_and_delete(HOUR, tmp_path)) == []
 
 
 def test_without_a_folder_jobs_are_deleted(tmp_path: Path) -> None:
     finished(3)
-    assert sum(step.jobs for step in archive.prune(HOUR)) == 3
+    assert sum(step.jobs for step in archive.archive_and_delete(HOUR)) == 3
     assert left() == []
 
 
@@ -86,7 +86,7 @@ def test_a_run_that_is_killed_loses_no_job(
     code = f"""
         from pathlib import Path
         from simcelery.maintenance import archive
-        list(archive.prune(3600.0, Path({str(tmp_path / "kept")!r})))
+        list(archive.archive_and_delete(3600.0, Path({str(tmp_path / "kept")!r})))
     """
     killed = project.python(code, SIMCELERY_FAILPOINTS=f"{point}=kill")
     assert killed.returncode == -9
@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_nothing_is_deleted(tmp_
     [number] = finished(1)
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be made"):
-        list(archive.prune(HOUR, tmp_path / "file" / "folder"))
+        list(archive.archive_and_delete(HOUR, tmp_path / "file" / "folder"))
     assert left() == [number]
 
 
@@ -135,14 +135,14 @@ def test_parquet_without_pyarrow_is_refused_in_one_line(
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
     [number] = finished(1)
     with pytest.raises(UsageError, match="pip install"):
-        list(archive.prune(HOUR, tmp_path, "parquet"))
+        list(archive.archive_and_delete(HOUR, tmp_path, "parquet"))
     assert left() == [number]
 
 
 def test_a_table_in_parquet_holds_the_same(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     [number] = finished(1, tags=["oxides"], parameters={"x": 1.5})
-    [step] = archive.prune(HOUR, tmp_path, "parquet")
+    [step] = archive.archive_and_delete(HOUR, tmp_path, "parquet")
     [job] = parquet.read_table(step.file).to_pylist()
     assert (job["id"], job["state"], job["tags"]) == (number, "failed", ["oxides"])
     assert json.loads(job["parameters"]) == {"x": 1.5}

@@ -164,7 +164,7 @@ def test_an_act_that_takes_long_holds_up_only_itself() -> None:
 
         return begin
 
-    mine = loop.Turns(settings.get_settings(), "me", None, background)  # type: ignore[arg-type]
+    mine = loop.Rounds(settings.get_settings(), "me", None, background)  # type: ignore[arg-type]
     mine.round()
     deadline = time.monotonic() + 10
     while begun.count("stage") < 3 and time.monotonic() < deadline:

@@ -36,7 +36,7 @@ HOUR = 3600.0
 
 def prune(older_than: float = HOUR, limit: int = 1000) -> int:
     with engine.begin() as connection:
-        return retention.prune(connection, older_than, limit)
+        return retention.delete_finished(connection, older_than, limit)
 
 
 def forget_workers(older_than: float = HOUR) -> int:

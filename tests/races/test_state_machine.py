@@ -227,7 +227,7 @@ class Board(RuleBasedStateMachine):
         )
         over = {job for job, state in self.before.items() if state in TERMINAL} - {one for (one,) in needed}
         with engine.begin() as connection:
-            deleted = retention.prune(connection, 0.0, limit)
+            deleted = retention.delete_finished(connection, 0.0, limit)
         left = {one for (one,) in sql("SELECT id FROM jobs")}
         gone = self.tasks.keys() - left
         assert gone <= over

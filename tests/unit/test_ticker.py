@@ -16,7 +16,7 @@ from tests.waiting import wait_until, within
 NEVER = 3600.0
 
 
-class Turns:
+class Rounds:
     """Counts them; what else a turn does is the test's."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def started() -> Iterator[Callable[..., Ticker]]:
 
 
 def test_it_takes_turns_until_it_is_stopped(started: Callable[..., Ticker]) -> None:
-    turns = Turns()
+    turns = Rounds()
     ticker = started(turns, 0.001)
     turns.wait(5)
     ticker.stop()
@@ -61,7 +61,7 @@ def test_it_takes_turns_until_it_is_stopped(started: Callable[..., Ticker]) -> N
 
 
 def test_it_can_be_woken_and_stopped_long_before_its_next_turn(started: Callable[..., Ticker]) -> None:
-    turns = Turns()
+    turns = Rounds()
     ticker = started(turns, NEVER)
     for number in range(1, 4):
         ticker.wake()
@@ -69,7 +69,7 @@ def test_it_can_be_woken_and_stopped_long_before_its_next_turn(started: Callable
 
 
 def test_a_wake_is_worth_one_turn(started: Callable[..., Ticker]) -> None:
-    turns, other = Turns(), Turns()
+    turns, other = Rounds(), Rounds()
     ticker = started(turns, NEVER)
     ticker.wake()
     turns.wait(1)
@@ -79,7 +79,7 @@ def test_a_wake_is_worth_one_turn(started: Callable[..., Ticker]) -> None:
 
 
 def test_it_does_not_begin_with_a_turn(started: Callable[..., Ticker]) -> None:
-    first, other = Turns(), Turns()
+    first, other = Rounds(), Rounds()
     started(first, NEVER)
     started(other, 0.001)
     other.wait(5)
@@ -89,7 +89,7 @@ def test_it_does_not_begin_with_a_turn(started: Callable[..., Ticker]) -> None:
 def test_an_error_is_logged_and_it_goes_on(
     started: Callable[..., Ticker], caplog: pytest.LogCaptureFixture
 ) -> None:
-    turns = Turns()
+    turns = Rounds()
 
     def fail() -> None:
         raise ValueError("broken")
@@ -101,7 +101,7 @@ def test_an_error_is_logged_and_it_goes_on(
 
 
 def test_one_that_rests_takes_no_turns_until_it_is_stirred(started: Callable[..., Ticker]) -> None:
-    turns, other = Turns(), Turns()
+    turns, other = Rounds(), Rounds()
     ticker = started(turns, 0.001)
     turns.also = ticker.rest
     turns.wait(1)
@@ -117,7 +117,7 @@ def test_one_that_rests_takes_no_turns_until_it_is_stirred(started: Callable[...
 
 def test_signals_are_left_to_the_main_thread(started: Callable[..., Ticker]) -> None:
     blocked: list[set[int]] = []
-    turns = Turns()
+    turns = Rounds()
     turns.also = lambda: blocked.append(set(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
     started(turns, 0.001)
     turns.wait(1)
@@ -130,7 +130,7 @@ def test_signals_are_left_to_the_main_thread(started: Callable[..., Ticker]) -> 
 
 def test_a_fork_waits_for_the_turn_under_way(started: Callable[..., Ticker]) -> None:
     begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
-    turns = Turns()
+    turns = Rounds()
 
     def turn() -> None:
         begun.set()
@@ -149,7 +149,7 @@ def test_a_fork_waits_for_the_turn_under_way(started: Callable[..., Ticker]) -> 
 
 
 def test_a_forked_process_forks_again_though_its_tickers_are_gone(started: Callable[..., Ticker]) -> None:
-    started(Turns(), NEVER)
+    started(Rounds(), NEVER)
     child = os.fork()
     if child == 0:
         signal.alarm(10)
@@ -161,7 +161,7 @@ def test_a_forked_process_forks_again_though_its_tickers_are_gone(started: Calla
 
 
 def test_after_a_fork_they_go_on(started: Callable[..., Ticker]) -> None:
-    turns = Turns()
+    turns = Rounds()
     started(turns, 0.001)
     child = os.fork()
     if child == 0:
@@ -185,7 +185,7 @@ def test_what_waits_for_others_is_held_first_and_lease_and_supervisor_last(
 
     tickers = set()
     for name in ("lease", "outbox", "supervisor", "recovery"):
-        ticker = Ticker(name, Turns(), NEVER)
+        ticker = Ticker(name, Rounds(), NEVER)
         ticker._acting = Acting(name)  # type: ignore[assignment]
         tickers.add(ticker)
     monkeypatch.setattr(module, "_tickers", tickers)

@@ -141,7 +141,7 @@ def why_unserved(
     return "quarantine" if all(worker["quarantined_at"] for worker in knowing) else None
 
 
-def turns(connection: Connection) -> list[dict[str, Any]]:
+def due_acts(connection: Connection) -> list[dict[str, Any]]:
     """The acts of recovery: ``name``, ``last_by``, and since how many seconds the turn has been ``due``."""
     due = extract("epoch", func.now() - Recovery.next_at).cast(Double).label("due")
     rows = connection.execute(select(Recovery.name, Recovery.last_by, due).order_by(Recovery.name))

@@ -76,7 +76,7 @@ def prune(
             about = f"delete {many(count)} that finished more than {in_words(seconds)} ago, {where}"
             if count and not agreed(about, yes):
                 return 0
-            with _counting(archives.prune(seconds, archive, format_), count) as steps:
+            with _counting(archives.archive_and_delete(seconds, archive, format_), count) as steps:
                 for step in steps:
                     pruned += step.jobs
                     files += [step.file] if step.file else []
