@@ -49,7 +49,7 @@ def app() -> Celery:
 
 
 def configuration() -> dict[str, Any]:
-    """What the app needs of Celery. Each value has its reason.
+    """The Celery configuration that simcelery needs. Each value has its reason.
 
     Raises:
         SettingsError: a setting is malformed.
@@ -179,7 +179,7 @@ def _by_lane(jobs: Iterable[JobToPublish]) -> dict[Lane, list[JobToPublish]]:
 def publish(jobs: Iterable[JobToPublish]) -> int:
     """Send as many of these pending jobs as the window has room for, and mark them on the board.
 
-    The rest stay on the board, unpublished, until recovery feeds them.
+    The rest stay on the board, unpublished, until recovery sends them.
 
     Returns:
         How many were sent.
@@ -201,13 +201,13 @@ def publish(jobs: Iterable[JobToPublish]) -> int:
 
 
 def publish_or_leave(jobs: Iterable[JobToPublish], what: str) -> None:
-    """Publish jobs after the commit that made them pending. Trouble is a warning, whatever it is.
+    """Publish jobs after the commit that made them pending. Any error becomes a warning.
 
-    The jobs are on the board, and republish sends what was not sent: nobody may fail, and no thread end,
-    because of it.
+    The jobs are on the board, and republish sends what was not sent, so an error here must not fail
+    anything or end a thread.
 
     Parameters:
-        jobs: read in here, so that one who asks the board for them needs no care of their own.
+        jobs: read inside this function, so that a caller who asks the board for them need not handle errors.
         what: the jobs, as the warning begins, such as ``job 42 is recorded and``.
     """
     try:
@@ -219,7 +219,7 @@ def publish_or_leave(jobs: Iterable[JobToPublish], what: str) -> None:
 
 
 def send_and_mark(jobs: Sequence[JobToPublish]) -> int:
-    """Send messages, then note so on the board: a death in between means a second, harmless message.
+    """Send messages, then mark them on the board: a crash in between causes a second, harmless message.
 
     Returns:
         How many were sent.
@@ -242,7 +242,7 @@ def drop_stale(of: Lane) -> None:
     """Drop the messages of a queue and workflow that are at least this urgent, if no such job is pending.
 
     Raises:
-        BrokerUnreachableError, BoardUnreachableError: they may be there still, which costs time only.
+        BrokerUnreachableError, BoardUnreachableError: they may still be there, which only costs time.
     """
 
     def needed() -> bool:
@@ -257,7 +257,7 @@ def drop_stale(of: Lane) -> None:
 
 
 def tell_workers(nodenames: Iterable[str]) -> None:
-    """Have these workers ask the board for news now; otherwise they do so when they renew their leases.
+    """Make these workers ask the board for news now, rather than when they next renew their leases.
 
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
@@ -271,7 +271,7 @@ def tell_workers(nodenames: Iterable[str]) -> None:
 
 
 def ping() -> dict[str, Any]:
-    """What doctor wants to know of Redis.
+    """What ``doctor`` wants to know about Redis.
 
     Raises:
         BrokerUnreachableError: Redis cannot be reached.

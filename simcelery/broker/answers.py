@@ -13,7 +13,7 @@ _LONGEST = 300
 
 
 def in_words(error: BaseException) -> str:
-    """What Redis answered, on one line, with the code it begins with."""
+    """What Redis answered, on one line, with its error code."""
     code = getattr(error, "status_code", None)
     text = " ".join(str(error).split())
     return (f"{code} {text}" if code and not text.startswith(code) else text)[:_LONGEST]

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 
 def written(text: str) -> bytes:
-    """A part of a command, in Redis' protocol."""
+    """A part of a command, in the Redis protocol."""
     raw = text.encode()
     return b"$%d\r\n%b\r\n" % (len(raw), raw)
 
 
 def brpop(keys: Sequence[bytes], timeout: float) -> bytes:
-    """The command that pops the oldest entry of the first list that has one; the keys are `written`."""
+    """The command that pops the oldest entry of the first list that has one; the keys come from `written`."""
     parts = (written("BRPOP"), *keys, written(str(timeout)))
     return b"*%d\r\n" % len(parts) + b"".join(parts)

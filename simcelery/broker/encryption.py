@@ -12,7 +12,7 @@ from kombu.connection import Connection
 
 
 class VerifiedConnection(Connection):
-    """kombu's own trusts whoever answers where a ``rediss://`` URL says nothing of it; this one asks."""
+    """Verifies the server unless a ``rediss://`` URL says otherwise; kombu's own connection does not."""
 
     def _init_params(self, *arguments: Any, **named: Any) -> None:
         if named.get("transport") == "rediss":
@@ -22,13 +22,13 @@ class VerifiedConnection(Connection):
 
 
 class VerifiedAMQP(AMQP):  # type: ignore[misc]
-    """Whatever connects through the app does so."""
+    """Makes every connection of the app a verified one."""
 
     Connection = VerifiedConnection
 
 
 def gap(connection: Connection) -> str:
-    """What an attacker in the network may do to this connection, in words; nothing where it is safe."""
+    """What an attacker in the network could exploit on this connection, in words; empty if it is safe."""
     tls = connection.ssl
     if not tls:
         return "" if _stays_here(connection) else "it is not encrypted: use rediss://"
@@ -48,7 +48,7 @@ def _stays_here(connection: Connection) -> bool:
 
 
 def distrust(error: BaseException) -> str:
-    """Why a server's certificate was refused and what to do, in words; nothing where it was not."""
+    """Why a server's certificate was refused, and what to do, in words; empty if it was not."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _in_words(cause)

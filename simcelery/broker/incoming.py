@@ -29,8 +29,8 @@ class Unusable(ValueError):
     """A message that is dropped.
 
     Attributes:
-        reason: why, in words that hold nothing of what the sender wrote.
-        detail: the little of it that helps to find where it comes from.
+        reason: why, in words that contain nothing the sender wrote.
+        detail: the little of it that helps to find out where it comes from.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -40,17 +40,17 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True)
 class Plain:
-    """The plain Celery tasks that a worker runs beside workflows: of their messages more is kept."""
+    """The plain Celery tasks that a worker runs besides workflows; more of their messages is kept."""
 
     names: Collection[str] = ()
     max_bytes: int = MAX_BYTES
 
 
 def task(raw: bytes, queue: str, redis_priority: int, plain: Plain) -> dict[str, Any]:
-    """The clean message behind one that was taken from a queue.
+    """A clean version of a message that was taken from a queue.
 
     Raises:
-        Unusable: it cannot be read, or is not of the workflow whose lane the queue is.
+        Unusable: it cannot be read, or its workflow is not that of the lane.
     """
     message = parsed(raw, max(MAX_BYTES, plain.max_bytes) if plain.names else MAX_BYTES)
     headers = _object(message.get("headers"), "its headers")
@@ -83,9 +83,9 @@ class Command:
     """A remote command.
 
     Attributes:
-        destination: the workers that are meant; None: all.
-        reply_to: whose queue of replies the answer goes to; None: nobody waits for one.
-        ticket: what the asker recognises the answer by.
+        destination: the workers it is meant for; None: all.
+        reply_to: the reply queue for the answer; None: nobody waits for one.
+        ticket: by which the asker recognises the answer.
     """
 
     method: str
@@ -96,10 +96,10 @@ class Command:
 
 
 def command(raw: bytes) -> dict[str, Any]:
-    """The clean message behind one of remote control, for `command_of`.
+    """A clean version of a remote-control message, for `command_of`.
 
     Raises:
-        Unusable: it is none.
+        Unusable: it is not a valid command.
     """
     message = parsed(raw, MAX_BYTES)
     given = _object(_body(message), "its body")
@@ -123,10 +123,10 @@ def command_of(body: bytes) -> Command:
 
 
 def parsed(raw: bytes, max_bytes: int) -> dict[str, Any]:
-    """A message as it lies in Redis.
+    """A message as Redis holds it, parsed.
 
     Raises:
-        Unusable: it is too large, or no JSON object.
+        Unusable: it is too large, or not a JSON object.
     """
     if len(raw) > max_bytes:
         raise Unusable("it is too large", f": {len(raw)} bytes")
@@ -134,7 +134,7 @@ def parsed(raw: bytes, max_bytes: int) -> dict[str, Any]:
 
 
 def shown(text: Any) -> str:
-    """A text for the monitor: printable, and not long."""
+    """A text for the monitor: printable and short."""
     if not isinstance(text, str):
         return ""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:_SHOWN])
@@ -182,7 +182,7 @@ def _arguments(message: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _timing(headers: dict[str, Any]) -> dict[str, Any]:
-    """When a plain task is to run, and how often it has been retried: it publishes its own retries."""
+    """When a plain task should run, and how often it has been retried: it publishes its own retries."""
     retries = headers.get("retries")
     return {
         "retries": retries if type(retries) is int and 0 <= retries < 10**6 else 0,
@@ -199,7 +199,7 @@ def _moment(text: Any) -> str | None:
 
 
 def _destination(given: dict[str, Any]) -> list[str] | None:
-    """The names of the workers that are meant. Patterns are for clients of other brokers."""
+    """The names of the workers it is meant for. Patterns are for clients of other brokers."""
     destination = given.get("destination")
     if given.get("pattern"):
         raise Unusable("it names workers by a pattern")
@@ -212,7 +212,7 @@ def _destination(given: dict[str, Any]) -> list[str] | None:
 
 
 def _reply_queue(reply_to: dict[str, Any]) -> str:
-    """Whose replies: an id that Celery has chosen. So no answer can be sent into a queue of jobs."""
+    """The reply queue, as an id chosen by Celery, so that no answer can be sent into a queue of jobs."""
     return _task_id(reply_to.get("routing_key"))
 
 

@@ -10,21 +10,21 @@ MOST_URGENT = 9
 
 
 def lane(queue: str, workflow: str) -> str:
-    """The name by which Celery and Redis know a lane; no other queue and workflow have the same."""
+    """The name by which Celery and Redis know a lane, unique to its queue and workflow."""
     return f"{queue.replace('%', '%25').replace(':', '%3A')}:{workflow}"
 
 
 def queue_and_workflow(name: str) -> tuple[str, str]:
-    """What a lane's name is made of."""
+    """The queue and workflow that a lane's name consists of."""
     queue, _, workflow = name.partition(":")
     return queue.replace("%3A", ":").replace("%25", "%"), workflow
 
 
 def redis_priority(priority: int) -> int:
-    """The priority in Redis, where 0 is the most urgent, of a job's, where 9 is."""
+    """The priority in Redis, where 0 is the most urgent, for a job's priority, where 9 is."""
     return MOST_URGENT - priority
 
 
 def priority_of(redis_priority: int) -> int:
-    """And back."""
+    """A job's priority for a priority in Redis."""
     return MOST_URGENT - redis_priority

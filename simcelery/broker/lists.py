@@ -21,10 +21,10 @@ _NAMED = 3  # keys that one line names
 
 
 def usable(keys: Sequence[str], answers: Sequence[Any]) -> list[Any]:
-    """What Redis answered for each key in a pipeline; None where that key cannot be used.
+    """What Redis answered for each key in a pipeline; None for a key that cannot be used.
 
     Raises:
-        What Redis answered, if that is an error which concerns more than single keys.
+        The error that Redis answered, if it concerns more than single keys.
     """
     refused = {key: one for key, one in zip(keys, answers, strict=True) if isinstance(one, Exception)}
     for error in refused.values():
@@ -35,7 +35,7 @@ def usable(keys: Sequence[str], answers: Sequence[Any]) -> list[Any]:
 
 
 def unusable(client: Any, keys: Iterable[str]) -> list[str]:
-    """Of these keys, those that cannot be used. Empty where Redis does not tell, or it concerns them all."""
+    """Those of these keys that cannot be used. Empty if Redis does not say, or if it concerns all of them."""
     asked = list(keys)
     with client.pipeline(transaction=False) as pipe:
         for key in asked:
@@ -56,7 +56,7 @@ def unusable(client: Any, keys: Iterable[str]) -> list[str]:
 
 
 def concerns_a_key(error: BaseException) -> bool:
-    """Whether an answer of Redis is about the keys of a command, not about the command or the server."""
+    """Whether an error from Redis is about the keys of a command, not about the command or the server."""
     text = in_words(error)
     return isinstance(error, ANSWERS) and (
         text.startswith("WRONGTYPE") or (isinstance(error, NoPermissionError) and "access" in text)

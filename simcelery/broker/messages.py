@@ -22,14 +22,14 @@ _TASK_ID = "00000000-0000-4000-8000-000000000000"
 
 
 def written(celery: Celery, job: JobToPublish) -> str:
-    """A job's message as it lies in Redis: its task id and its workflow. All else is on the board."""
+    """A job's message as Redis holds it: its task id and its workflow. Everything else is on the board."""
     text, tag = _template(celery, job.lane, os.getpid())
     return text.replace(_TASK_ID, str(job.task_id)).replace(tag, str(uuid.uuid4()))
 
 
 @lru_cache(maxsize=500)
 def _template(celery: Celery, of: Lane, pid: int) -> tuple[str, str]:
-    """One message, and the delivery tag in it. It also names the process, so it does not outlive a fork."""
+    """A message, and the delivery tag in it. It also names the process, so it is made again after a fork."""
     name = lane(of.queue, of.workflow)
     with Connection("memory://") as connection, connection.channel() as channel:
         celery.amqp.send_task_message(

@@ -9,7 +9,7 @@ EVERY = 10.0  # seconds between two lines of a kind, where nothing else is given
 
 
 class Sparing:
-    """A logger of warnings that writes at most one of each kind in `every` seconds, and counts the others."""
+    """Logs warnings, at most one of each kind in `every` seconds, and counts the others."""
 
     def __init__(self, log: logging.Logger, every: float = EVERY) -> None:
         self._log = log
@@ -18,7 +18,7 @@ class Sparing:
         self._left_out: dict[str, int] = {}
 
     def warning(self, kind: str, text: str) -> None:
-        """Write `text`, unless something of this kind was written just now. Kinds are few."""
+        """Log `text`, unless something of this kind was logged just now. There are only few kinds."""
         now = time.monotonic()
         if now < self._said.get(kind, -self._every) + self._every:
             self._left_out[kind] = self._left_out.get(kind, 0) + 1

@@ -17,11 +17,11 @@ _TRIES = 5  # others may take a message just then; whoever comes next tries agai
 
 
 def drop(client: Any, keys: Sequence[str], needed: Callable[[], bool]) -> None:
-    """Drop what the lists hold now, unless it is needed; what is added meanwhile stays.
+    """Drop what the lists hold now, unless it is needed; what is added meanwhile is kept.
 
     Parameters:
-        needed: asked after a look at the lists. A job is recorded before its message is sent, so if none is
-            pending then, all messages of this look are stale.
+        needed: called after the lists have been read. A job is recorded before its message is sent, so if
+            none is pending then, all messages that were read are stale.
     """
     with client.pipeline(transaction=False) as pipe:
         for key in keys:
@@ -34,7 +34,7 @@ def drop(client: Any, keys: Sequence[str], needed: Callable[[], bool]) -> None:
 
 
 def _drop_from(client: Any, key: str, message: bytes) -> None:
-    """Drop this message, and all that are older: they are behind it."""
+    """Drop this message and all older ones, which are behind it."""
     for _ in range(_TRIES):
         with client.pipeline() as pipe:
             pipe.watch(key)

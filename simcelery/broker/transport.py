@@ -56,7 +56,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
             self._fanout_queues[queue] = (exchange, routing_key)
 
     def maybe_refresh_binding_expiry(self) -> None:
-        """There are no bindings."""
+        """Do nothing, since there are no bindings."""
 
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
         self.auto_delete_queues.discard(queue)
@@ -86,7 +86,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
                 self._wait_out(error)
 
     def _written_keys(self, queue: str) -> list[bytes]:
-        """The keys of a queue, the most urgent first, as they stand in a command."""
+        """The encoded keys of a queue, the most urgent first."""
         if queue not in self._written:
             self._written[queue] = [
                 asking.written(self.global_keyprefix + self._q_for_pri(queue, rank))
@@ -128,7 +128,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
         return popped  # type: ignore[no-any-return]
 
     def _wait_out(self, error: Exception) -> None:
-        """Ask again later, and on a new connection: after a failover that may lead to another server."""
+        """Try again later, on a new connection, which after a failover may lead to another server."""
         self.client.connection.disconnect()
         self._not_before = time.monotonic() + next(self._pauses)
         if lists.concerns_a_key(error) and (spoilt := self._unusable_keys()):
@@ -142,7 +142,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
         self._said = text
 
     def _unusable_keys(self) -> list[str]:
-        """Of the keys that are consumed, those that spoil the command for all."""
+        """Those of the consumed keys that make the command fail for all."""
         keys = [self._q_for_pri(queue, rank) for queue in self.active_queues for rank in self.priority_steps]
         try:
             with self.conn_or_acquire() as client:
@@ -200,16 +200,16 @@ class Channel(redis.Channel):  # type: ignore[misc]
 
 
 class Transport(redis.Transport):  # type: ignore[misc]
-    """kombu's, with these channels."""
+    """kombu's transport, with this `Channel`."""
 
     Channel = Channel
 
 
 class WorkerConnection(Connection):
-    """To any kind of URL of Redis: through TCP, TLS, or a socket."""
+    """A connection to any kind of Redis URL: through TCP, TLS, or a socket."""
 
     def get_transport_cls(self) -> type[Transport]:
-        """Ours, whatever the URL says."""
+        """Always our transport, whatever the URL says."""
         return Transport
 
 

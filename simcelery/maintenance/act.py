@@ -11,14 +11,14 @@ from simcelery.maintenance.effects import USUAL, Effects
 
 
 class Tick(Protocol):
-    """Does an act once; how many of each thing that it counts."""
+    """Does an act once, and returns how many of each thing it counts."""
 
     def __call__(self, effects: Effects = ...) -> int | tuple[int, ...]:
-        """Once, now."""
+        """Do it once, now."""
 
 
 class Wait(NamedTuple):
-    """Since when Postgres runs, and until when an act holds back for that."""
+    """Since when Postgres has been running, and until when an act therefore waits."""
 
     started_at: dt.datetime
     until: dt.datetime
@@ -29,15 +29,15 @@ class Act:
     """One act of recovery.
 
     Attributes:
-        name: so it is called on the board, in logs and by the command line.
+        name: its name on the board, in logs and on the command line.
         every: its interval, in units of the setting ``tick_every``.
-        tick: does it once; how many of each of `counts`.
+        tick: does it once, and returns how many of each of `counts`.
         counts: what it counts, by the names in ``recover -o json``.
-        does: what it does: the line in the documentation.
+        does: what it does, for the documentation and the help.
         told: what it did, for people. In braces: a name of `counts`; ``jobs``: the first of them, such as
             "3 jobs"; the setting that it needs, as a duration.
         needs: the setting without which there is nothing to do.
-        wait: whether it holds back now; None: it never does.
+        wait: whether it must wait now; None: it never does.
     """
 
     name: str
@@ -50,6 +50,6 @@ class Act:
     wait: Callable[[Effects], Wait | None] | None = None
 
     def do(self, effects: Effects = USUAL) -> dict[str, int]:
-        """Do it once; name of what it counts → how many."""
+        """Do it once; return how many, by what it counts."""
         found = self.tick(effects)
         return dict(zip(self.counts, found if isinstance(found, tuple) else (found,), strict=True))

@@ -37,8 +37,8 @@ class Pruned:
     """What one step did.
 
     Attributes:
-        jobs: how many were deleted.
-        file: the archive that holds them; None: there is none.
+        jobs: how many jobs were deleted.
+        file: the archive that holds them, or None without an archive.
     """
 
     jobs: int
@@ -48,19 +48,19 @@ class Pruned:
 def archive_and_delete(
     older_than: float, folder: Path | None = None, kind: Format = "jsonl", effects: Effects = BY_HAND
 ) -> Iterator[Pruned]:
-    """Delete all jobs that finished more than `older_than` seconds ago, oldest first, and the old workers.
+    """Delete all jobs that finished more than `older_than` seconds ago, oldest first, and old workers.
 
     A job is kept while a dependent needs it. Nothing happens until the iterator is read; each step that it
-    gives is committed. How many there are: ``len(retention.prunable(connection, older_than))``.
+    yields is committed. How many there are: ``len(retention.prunable(connection, older_than))``.
 
     Parameters:
-        folder: where the jobs are archived before; made if need be. None: nowhere.
-        kind: ``jsonl``: a line of JSON for each job, gzip; ``parquet``: needs the package pyarrow.
+        folder: where the jobs are archived first; created if needed. None: they are not archived.
+        kind: ``jsonl``: gzipped, with a line of JSON for each job; ``parquet``: needs the package pyarrow.
 
     Raises:
-        UsageError: the folder cannot be written to, or pyarrow is missing. Nothing was deleted that is in no
-            archive.
-        BoardUnreachableError: what was given before has been done.
+        UsageError: the folder cannot be written to, or pyarrow is missing. Nothing was deleted that is not in
+            an archive.
+        BoardUnreachableError: the steps yielded before have been done.
     """
     if folder is None:
         yield from _plainly(older_than, effects)
@@ -102,7 +102,7 @@ def _archived(older_than: float, folder: Path, kind: Format, effects: Effects) -
 
 
 def _write(ids: list[int], folder: Path, kind: Format, effects: Effects) -> tuple[Path, list[Archived]]:
-    """Write the jobs to a new file; where it is, and which jobs are in it, without their lines."""
+    """Write the jobs to a new file; return its path, and the jobs in it without their lines."""
     stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%f")
     path = folder / f"jobs-{stamp}-{os.getpid()}.{suffix(kind)}"
     partial = path.with_name(f".{path.name}.partial")

@@ -20,8 +20,8 @@ class Done:
     """What an act did.
 
     Attributes:
-        counts: what → how many.
-        wait: the act holds back: Postgres has just started.
+        counts: how many, by what was counted.
+        wait: set if the act must wait because Postgres has just started.
     """
 
     act: Act
@@ -33,7 +33,7 @@ def recover(dry_run: bool = False) -> Iterator[Done]:
     """Do each act once, now. A dry run does the same in a transaction that is rolled back, and sends nothing.
 
     Raises:
-        BoardUnreachableError, BrokerUnreachableError: the acts before have been done.
+        BoardUnreachableError, BrokerUnreachableError: the acts before this one have been done.
     """
     how: AbstractContextManager[Effects] = rehearsal() if dry_run else nullcontext(BY_HAND)
     with how as effects:

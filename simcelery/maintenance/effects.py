@@ -17,9 +17,9 @@ class Effects:
     """How to open a transaction, publish what has just become pending, and send messages.
 
     Attributes:
-        publish: as far as the window goes.
-        send: all, and note so on the board.
-        judge: the id of the worker that judges whether others are lost; None: somebody by hand.
+        publish: sends messages as far as the window has room.
+        send: sends all messages, and marks them on the board.
+        judge: the id of the worker that judges whether others are lost; None: recovery by hand.
     """
 
     begin: Callable[[], AbstractContextManager[Any]]
@@ -29,7 +29,7 @@ class Effects:
 
 
 def _leave(jobs: Iterable[JobToPublish]) -> None:
-    """Nothing is sent here."""
+    """Send nothing."""
 
 
 # In a worker: what becomes pending is published at once.
@@ -40,7 +40,7 @@ BY_HAND = Effects(engine.begin, _leave, broker.send_and_mark)
 
 @contextmanager
 def rehearsal() -> Iterator[Effects]:
-    """All in one transaction, which is rolled back; nothing is sent."""
+    """Do everything in one transaction, which is rolled back; send nothing."""
     with engine.begin() as connection:
         yield Effects(lambda: nullcontext(connection), _leave, _leave)
         connection.rollback()

@@ -31,7 +31,7 @@ class Archive(Protocol):
     """An open archive."""
 
     def write(self, lines: Sequence[str]) -> None:
-        """Add jobs, a line of JSON each."""
+        """Add jobs, given as lines of JSON."""
 
 
 def check(kind: Format) -> None:
@@ -45,13 +45,13 @@ def check(kind: Format) -> None:
 
 
 def suffix(kind: Format) -> str:
-    """Of the file's name."""
+    """The suffix of the file's name."""
     return "jsonl.gz" if kind == "jsonl" else "parquet"
 
 
 @contextmanager
 def opened(file: IO[bytes], kind: Format) -> Iterator[Archive]:
-    """An archive in an open file; complete after the block, if that ends well."""
+    """An archive in an open file; it is complete after the block, unless that raises."""
     if kind == "jsonl":
         with gzip.open(file, "wb", compresslevel=6) as packed:
             yield _Lines(packed)
@@ -80,7 +80,7 @@ class _Table:
 
 
 def _row(line: str) -> dict[str, Any]:
-    """A job as cells; one that cannot be taken apart is kept whole, as text among the others."""
+    """A job as cells; one that cannot be parsed is kept whole, as text in the column ``others``."""
     try:
         return _cells(json.loads(line))
     except (ValueError, TypeError, RecursionError) as error:

@@ -28,9 +28,9 @@ class Rounds:
     """One worker's part in recovery.
 
     Parameters:
-        by: who this is, for the record.
-        worker_id: its id on the board; None: it is no worker, and rescue takes its word.
-        background: makes of an act, and its name, something that begins it and hardly waits for its end.
+        by: the name of this worker, for the record.
+        worker_id: its id on the board; None: it is no worker, and rescue trusts it.
+        background: turns an act and its name into a function that starts it and hardly waits for its end.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Rounds:
         self._next = 0.0
 
     def round(self) -> None:
-        """Take every turn that is due. A service that is away is no fault: a later round finds the work.
+        """Take every turn that is due. If a service is unreachable, a later round finds the work.
 
-        An act that takes long holds up only itself; meanwhile its turns are left to others.
+        An act that takes long holds up nothing else; meanwhile its turns are left to other workers.
 
-        Called twice in each ``tick_every``. Where many workers live it passes most calls over, so that all
-        of them together ask about as often as four would.
+        Called twice per ``tick_every``. In a large fleet most calls do nothing, so that all workers
+        together ask about as often as four would.
         """
         if time.monotonic() < self._next:
             return
@@ -97,7 +97,7 @@ class Rounds:
     def _pause(self, live: int) -> float:
         """Seconds until this worker asks again: never longer than between two renewals of its lease.
 
-        So the last worker of a fleet that has died does the acts alone in time.
+        So the last live worker of a fleet soon does all the acts alone.
         """
         if live <= _ENOUGH:
             return 0.0
@@ -105,7 +105,7 @@ class Rounds:
         return min(shared, self._settings.renew_every) * random.uniform(0.5, 1.0)
 
     def _countable(self) -> int:
-        """So many live workers and more make no difference."""
+        """The number of live workers beyond which more make no difference."""
         return 1 + math.ceil(_ENOUGH * self._settings.renew_every * 2 / self._settings.tick_every)
 
     def _say_once(self, name: str, error: SimceleryError) -> None:

@@ -11,7 +11,7 @@ from simcelery.settings import get_settings
 
 
 def tick(effects: Effects = USUAL) -> int:
-    """Delete what is old enough, oldest first; how many jobs were deleted. Without ``retention``: none.
+    """Delete what is old enough, oldest first; return how many jobs. Without ``retention``, delete nothing.
 
     Raises:
         BoardUnreachableError: the rest is deleted later.

@@ -18,7 +18,7 @@ from simcelery.settings import get_settings
 
 
 def tick(effects: Effects = USUAL) -> tuple[int, int]:
-    """One round over all lanes, most urgent first; how many were fed and sent again.
+    """Go through all lanes once, most urgent first; return how many messages were new and how many repeated.
 
     Raises:
         BoardUnreachableError, BrokerUnreachableError: the round is cut short.

@@ -18,11 +18,11 @@ from simcelery.settings import get_settings
 
 
 def tick(effects: Effects = USUAL) -> int:
-    """Rescue what is lost, and publish what is pending again; how many jobs were taken from lost workers.
+    """Rescue lost jobs, and publish those that are pending again; return how many were rescued.
 
     Raises:
         BoardUnreachableError: nothing more is rescued.
-        BrokerUnreachableError: what was rescued waits for republish.
+        BrokerUnreachableError: rescued jobs wait for republish.
     """
     return sum(batches(partial(_some, effects), LONGEST_ACT))
 
@@ -36,7 +36,7 @@ def _some(effects: Effects, rows: int) -> int:
 
 
 def wait(effects: Effects) -> Wait | None:
-    """While Postgres has not run for a whole lease, nobody is judged."""
+    """Until Postgres has been running for a whole lease, no worker is judged."""
     with effects.begin() as connection:
         started_at, now = reads.started(connection)
     until = started_at + dt.timedelta(seconds=get_settings().lease)

@@ -14,14 +14,14 @@ from simcelery.maintenance.effects import USUAL, Effects
 
 
 def tick(effects: Effects = USUAL) -> int:
-    """Walk down level by level, a thousand rows a transaction; how many jobs failed upstream.
+    """Walk down level by level, a thousand rows per transaction; return how many became upstream_failed.
 
-    A job that was left blocked although all its parents succeeded is sent on its way: the finish of a job
-    with very many dependents unblocks the first of them only.
+    A job that is still blocked although all its parents have succeeded becomes pending: the finish of a job
+    with very many dependents unblocks only the first of them.
 
     Raises:
-        BoardUnreachableError: the walk is cut short; the next one goes on.
-        BrokerUnreachableError: what was repaired waits for republish.
+        BoardUnreachableError: the walk is cut short; the next one continues.
+        BrokerUnreachableError: jobs that became pending wait for republish.
     """
     steps = batches(partial(_level, effects), LONGEST_ACT, more=attrgetter("more"))
     return sum(len(step.failed) for step in steps)

@@ -12,11 +12,11 @@ from simcelery.maintenance.effects import USUAL, Effects
 
 
 def tick(effects: Effects = USUAL) -> int:
-    """Stage what is due, and publish it as far as the window goes; how many were staged.
+    """Stage the jobs that are due, and publish them as far as the window has room; return how many.
 
     Raises:
         BoardUnreachableError: nothing more is staged.
-        BrokerUnreachableError: what was staged waits for republish.
+        BrokerUnreachableError: staged jobs wait for republish.
     """
     return sum(batches(partial(_some, effects), LONGEST_ACT))
 

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class BoardBackend(DatabaseBackend):  # type: ignore[misc]
-    """``AsyncResult`` reads from here, and the tracer's outcomes arrive here."""
+    """Celery's ``AsyncResult`` reads from it, and the tracer stores outcomes in it."""
 
     supports_native_join = False
     persistent = True
@@ -42,7 +42,7 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
 
     def ResultSession(self, session_manager: Any = None) -> Any:
-        """The stock tables through the board's engine: one pool per process instead of one per call."""
+        """A session for the stock tables on the board's engine: one pool per process, not one per call."""
         return engine.session()
 
     def _decode_stored_result(self, payload: Any) -> Any:
@@ -95,10 +95,10 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         no_ack: bool = True,
         on_interval: Any = None,
     ) -> dict[str, Any]:
-        """Wait for a task; asks often at first and ever less often, up to `interval` (and at least 1 s).
+        """Wait for a task; polls often at first, then less and less often, up to `interval` (at least 1 s).
 
         Raises:
-            TimeoutError: it is not finished after `timeout` seconds.
+            TimeoutError: it has not finished after `timeout` seconds.
         """
         until = math.inf if timeout is None else time.monotonic() + timeout
         pauses = growing(0.02, max(interval, 1.0), until)
@@ -115,7 +115,7 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
     # --- canvas ---
 
     def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
-        """Called before the header of a chord is sent: see `canvas`."""
+        """Called before the header of a chord is sent; see `canvas`."""
         if not canvas.open_chord(header_result_args, body):
             super().apply_chord(header_result_args, body, **kwargs)
 
@@ -133,7 +133,7 @@ _CELERY_STATES = {
 
 
 def celery_state(state: State, attempt: int) -> str:
-    """What ``AsyncResult.state`` says of a job."""
+    """The ``AsyncResult.state`` of a job."""
     found: str = _CELERY_STATES[state]
     return str(celery_states.RETRY) if found == celery_states.PENDING and attempt > 0 else found
 

@@ -11,7 +11,7 @@ _WORKER_ID, _REGISTRATION = "SIMCELERY_WORKER_ID", "SIMCELERY_REGISTRATION"
 
 
 def belong_to(worker: Registration) -> None:
-    """This process and those that it forks from now on claim for that worker."""
+    """Make this process, and those that it forks from now on, claim for that worker."""
     os.environ[_WORKER_ID] = str(worker.worker_id)
     os.environ[_REGISTRATION] = str(worker.key)
 

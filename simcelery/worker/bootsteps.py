@@ -73,7 +73,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
             setup.beginning.append(("--startup", named(startup)))
 
     def create(self, worker: Any) -> None:
-        """Steps are created before any is started, and the pool forks when it is started."""
+        """Take the lease: steps are created before any is started, and the pool forks when it is started."""
         if is_prefork(worker):
             inherited.warn()
         if misspelt := "; ".join(variables.unknown()):
@@ -97,7 +97,7 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._max_jobs = max_jobs
 
     def create(self, worker: Any) -> None:
-        """Before the pool forks: what its children inherit."""
+        """Create what the pool's children inherit, before the pool forks."""
         settings = get_settings()
         worker.slots = Slots(self._max_jobs)
         slots.share(worker.slots)
@@ -111,7 +111,7 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.shutdown = Shutdown(worker.hostname, worker.supervisor, settings.shutdown_grace)
 
     def start(self, worker: Any) -> None:
-        """From now on."""
+        """Start the threads."""
         worker.shutdown.listen()
         worker.supervisor.start()
         worker.outbox.start()
@@ -129,32 +129,32 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def _children(worker: Any) -> list[int]:
-    """The pids of the pool's children; none before it is started, which may be after the supervisor is."""
+    """The pids of the pool's children; none before the pool starts, perhaps after the supervisor."""
     started = worker.pool._pool
     return [] if started is None else [process.pid for process in list(started._pool)]
 
 
 class _TickerStep(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Looks at something again and again, until the worker ends."""
+    """Checks something repeatedly, until the worker exits."""
 
     ticker: Ticker
 
     def start(self, worker: Any) -> None:
-        """From now on."""
+        """Start the ticker."""
         self.ticker.start()
 
     def stop(self, worker: Any) -> None:
-        """No more; a look under way ends."""
+        """Stop the ticker; a check under way is finished."""
         self.ticker.stop()
 
 
 class RecoveryStep(_TickerStep):
-    """Takes its turns in recovery."""
+    """Takes turns at recovery."""
 
     requires = (LeaseStep,)
 
     def create(self, worker: Any) -> None:
-        """Nothing runs yet."""
+        """Create the ticker."""
         settings = get_settings()
         self.ticker = Ticker(
             "recovery",
@@ -165,23 +165,23 @@ class RecoveryStep(_TickerStep):
 
 
 class ChangesStep(_TickerStep):
-    """Notices when files change that the worker has loaded."""
+    """Notices when files that the worker has loaded change."""
 
     requires = (LeaseStep,)
 
     def create(self, worker: Any) -> None:
-        """Nothing has changed yet."""
+        """Create the ticker."""
         watch = Changes(get_settings(), worker.lease.me)
         self.ticker = Ticker("changes", watch.look, changes.EVERY)
 
 
 class ConsumerWatchdogStep(_TickerStep):
-    """Notices when no message reaches the worker any more."""
+    """Notices when messages no longer reach the worker."""
 
     requires = (SupervisorStep,)
 
     def create(self, worker: Any) -> None:
-        """Nothing is consumed yet."""
+        """Create the ticker."""
         watchdog = ConsumerWatchdog(
             worker.slots,
             worker.shutdown,
@@ -192,7 +192,7 @@ class ConsumerWatchdogStep(_TickerStep):
 
 
 class LimitsStep(_TickerStep):
-    """Ends the worker when one of its own limits is reached."""
+    """Makes the worker exit when one of its own limits is reached."""
 
     requires = (SupervisorStep,)
 
@@ -209,13 +209,13 @@ class LimitsStep(_TickerStep):
         self._limits = Limits(max_idle, max_jobs, walltime or allocation.seconds_left(), drain)
 
     def create(self, worker: Any) -> None:
-        """Nothing is counted yet."""
+        """Create the ticker."""
         watch = Watch(self._limits, worker.slots, worker.shutdown, get_settings(), worker.lease)
         self.ticker = Ticker("limits", watch.look, limits.EVERY)
 
 
 def worker_ended(sender: Any = None, **_: Any) -> None:
-    """The pool is gone: note so on the board, and let the reaper go, unless something is left for it."""
+    """The pool is gone: note this on the board, and let the reaper exit unless it is still needed."""
     lease = getattr(sender, "lease", None)
     if lease is None:
         return

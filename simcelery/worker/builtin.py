@@ -38,8 +38,8 @@ class CommandResult:
 
     Attributes:
         exit_code: 0.
-        output: the last 200 lines that it printed, both streams together, and 64 KiB at most.
-        workdir: the folder in which it ran; its whole output is in ``output.txt`` there.
+        output: the last 200 lines of stdout and stderr together, at most 64 KiB.
+        workdir: the folder in which it ran; its complete output is in ``output.txt`` there.
     """
 
     exit_code: int
@@ -51,17 +51,17 @@ class CommandResult:
 def command(argv: list[str], env: dict[str, str] | None = None, keep_urls: bool = False) -> CommandResult:
     """Run a command in the job's own folder. An exit code other than 0 is a failure.
 
-    When its worker is about to end, the command gets SIGTERM and the grace period to save its work; however
-    it ends then, short of an exit code of 0, it is released and runs again elsewhere.
+    If its worker is about to shut down, the command gets SIGTERM and has the grace period to save its work.
+    Unless it then exits with 0, it is released and runs again elsewhere.
 
     Parameters:
-        argv: the program and its arguments. No shell is involved; ask for one with ``["sh", "-c", "…"]``.
-        env: variables added to the worker's environment.
-        keep_urls: leave it the variables that say where board and broker are, with their passwords: for a
+        argv: the program and its arguments. No shell is involved; to use one, write ``["sh", "-c", "…"]``.
+        env: variables to add to the worker's environment.
+        keep_urls: also pass on the variables with the URLs of board and broker, and their passwords: for a
             command that itself submits jobs.
 
     Raises:
-        CommandError: the exit code is not 0; the message holds the end of the output, and where all of it is.
+        CommandError: the exit code is not 0; the message quotes the end of the output and says where it is.
         Fail: there is no such program on this node.
     """
     job = current_job()
@@ -88,18 +88,18 @@ def command(argv: list[str], env: dict[str, str] | None = None, keep_urls: bool 
 
 
 class CommandError(Exception):
-    """A command ended with an exit code other than 0."""
+    """A command exited with a code other than 0."""
 
 
 def environment(job: CurrentJob, added: dict[str, str], keep_urls: bool) -> dict[str, str]:
-    """The worker's environment without its passwords, and with what is added for this command."""
+    """The worker's environment without its passwords, and with the variables added for this command."""
     inherited = {name: value for name, value in os.environ.items() if keep_urls or name not in SECRETS}
     return {**inherited, "SIMCELERY_JOB_ID": str(job.id or ""), "PWD": str(job.workdir), **added}
 
 
 @contextmanager
 def _output_in_log(job: CurrentJob, most: int) -> Iterator[None]:
-    """However the command ends, the end of what it printed is in the log of its attempt."""
+    """However the command ends, put the end of its output into the log of its attempt."""
     try:
         yield
     finally:
@@ -108,7 +108,7 @@ def _output_in_log(job: CurrentJob, most: int) -> Iterator[None]:
 
 
 def _failure(completed: execution.Completed, folder: Path) -> str:
-    """Its first line says what happened, for those who read only that."""
+    """The error message; its first line says what happened, for those who read only that."""
     lines = completed.output.rstrip().splitlines()
     last = f": {lines[-1].strip()[-_LINE_LENGTH:]}" if lines else ""
     where = f"its output is in {folder / execution.OUTPUT}"

@@ -27,8 +27,8 @@ _PROGRESS_EVERY = 1.0  # seconds between two writes to the board
 class CurrentJob:
     """The job that is running here.
 
-    Outside a job (a plain call of the workflow, a test) `id` is None, `attempt` 0, `workdir` the current
-    folder, and progress goes nowhere: the same code runs in both places.
+    Outside a job (in a plain call of the workflow, in a test) `id` is None, `attempt` is 0, `workdir` is
+    the current folder, and progress is ignored: the same code runs in both places.
 
     Attributes:
         id: the job's id, or None.
@@ -61,36 +61,36 @@ class CurrentJob:
 
     @property
     def workdir(self) -> Path:
-        """A folder of this attempt's own, where the workflow runs. Where it stays empty, it is removed at the
-        end, unless it was asked for here.
+        """This attempt's own folder, in which the workflow runs. If it stays empty, it is removed at the end,
+        unless you have asked for it here.
         """
         return Path.cwd() if self._folder is None else self._folder.ask()
 
     @property
     def seed(self) -> int | None:
-        """What the random numbers of this attempt began with, or those of ``simcelery run --seed``; or None.
+        """The seed of this attempt's random numbers, or of ``simcelery run --seed``; or None.
 
-        For generators of your own: ``numpy.random.default_rng(current_job().seed)``.
+        For your own generators: ``numpy.random.default_rng(current_job().seed)``.
         """
         return entropy.current
 
     def should_stop(self) -> bool:
-        """Whether this attempt should save what it can and end, because its worker is about to.
+        """Whether this attempt should save its work and exit, because its worker is about to.
 
-        The worker was told to shut down, or its allocation is about to end. The attempt has
-        ``shutdown_grace`` seconds from then. However it leaves by then, short of succeeding or raising
-        `Fail`, it is released: the job runs again elsewhere, and no failure is counted.
+        The worker was told to shut down, or its allocation is about to end. From then on, the attempt has
+        ``shutdown_grace`` seconds. Unless it succeeds or raises `Fail` within them, it is released however
+        it exits: the job runs again elsewhere, and no failure is counted.
         """
         return self._claim is not None and slots.mine.should_stop()
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Say how far the job is. Call it as often as you like: the board is told once a second at most.
+        """Report the job's progress. Call it as often as you like: the board is told at most once a second.
 
-        Nothing that is wrong with it ends the job: what cannot be stored is a line in the worker's log.
+        No error in it ever ends the job: if it cannot be stored, the worker's log says so.
 
         Parameters:
-            done: how much is done, in units of your own.
-            total: of how much, if that is known.
+            done: how much is done, in any unit.
+            total: the total amount, if it is known.
             message: a few words.
         """
         if self._claim is None:
@@ -126,11 +126,11 @@ _current = _OUTSIDE
 
 
 def current_job() -> CurrentJob:
-    """The job that is running here, in whatever thread; outside a job, one without an id."""
+    """The job that is running here, whatever the thread; outside a job, one without an id."""
     return _current
 
 
 def enter(job: CurrentJob | None) -> None:
-    """Say which job this process runs: a pool child runs one at a time."""
+    """Set the job that this process runs: a pool child runs one at a time."""
     global _current
     _current = job or _OUTSIDE

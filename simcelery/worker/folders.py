@@ -20,7 +20,7 @@ _looked_at = float("-inf")
 
 
 def of_attempt(job_id: int, attempt: int, claim_id: uuid.UUID) -> Folder:
-    """The folder of an attempt that this worker runs, which need not be there yet."""
+    """The folder of an attempt that this worker runs, which may not exist yet."""
     settings = get_settings()
     path = path_of(settings.workdirs, os.environ.get(BOARD, "board"), job_id, attempt, claim_id)
     return Folder(path, settings.mode_of_workdirs)
@@ -32,7 +32,7 @@ def left_by(job_id: int, attempt: int, claim_id: uuid.UUID) -> str | None:
 
 
 def needed(settings: Settings) -> list[Path]:
-    """For the attempts' own folders, for outcomes that cannot reach the board, and for what jobs print.
+    """The folders for attempts, for outcomes that cannot reach the board, and for what jobs print.
 
     Raises:
         Unusable: there is no folder for temporary files.
@@ -44,10 +44,10 @@ def needed(settings: Settings) -> list[Path]:
 
 
 def check() -> None:
-    """From a pool child, before each attempt; it looks once a second.
+    """Check the folders; called in a pool child before each attempt, but effective only once a second.
 
     Raises:
-        Unusable: a folder has no room.
+        Unusable: no files can be written in a folder.
     """
     global _looked_at
     now = time.monotonic()
@@ -59,7 +59,7 @@ def check() -> None:
 
 
 def trouble(settings: Settings, *, make: bool = False) -> str | None:
-    """One line about what a worker on this node lacks, or None."""
+    """One line about what prevents a worker on this node from running jobs, or None."""
     try:
         return places.trouble(needed(settings), mode=settings.mode_of_workdirs if make else None)
     except Unusable as error:

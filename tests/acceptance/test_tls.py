@@ -51,8 +51,8 @@ def tls(
 
 
 WRONG = {
-    "other name": "certificate is somebody else's (Hostname mismatch",
-    "expired": "certificate has expired: give the server another",
+    "other name": "certificate is for another name (Hostname mismatch",
+    "expired": "certificate has expired: give the server a valid one",
     "other CA": "its certificate is not signed by a CA known here",
     "self-signed": "its certificate is not signed by a CA known here",
 }
@@ -106,7 +106,7 @@ def test_none_must_be_said_and_is_warned_of(tls: str, project: Project) -> None:
     wait_until(lambda: "its certificate is not verified" in project.logs())
     doctor = project.run("simcelery", "doctor")
     assert doctor.returncode == 0
-    assert "Redis: its certificate is not verified: leave out ssl_cert_reqs=none" in doctor.stdout
+    assert "Redis: its certificate is not verified: remove ssl_cert_reqs=none" in doctor.stdout
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_parameter_that_is_wrong_is_one_line(query: str, message: str, project
         ("redis://redis.example.org/0", "it is not encrypted"),
         ("rediss://redis.example.org/0", ""),
         ("rediss://redis.example.org/0?ssl_cert_reqs=none", "its certificate is not verified"),
-        ("rediss://redis.example.org/0?ssl_check_hostname=false", "anybody's certificate of the same CA"),
+        ("rediss://redis.example.org/0?ssl_check_hostname=false", "any certificate from the same CA"),
         ("redis://redis.example.org/0?ssl_cert_reqs=none", "its certificate is not verified"),
     ],
 )
@@ -155,7 +155,7 @@ def test_what_is_wrong_with_a_line_to_redis(url: str, words: str) -> None:
         ("192.0.2.1", False, "prefer", "it is not encrypted"),
         ("192.0.2.1", True, "prefer", "its certificate is not verified"),
         ("192.0.2.1", True, "require", "its certificate is not verified"),
-        ("192.0.2.1", True, "verify-ca", "anybody's certificate of the same CA"),
+        ("192.0.2.1", True, "verify-ca", "any certificate from the same CA"),
         ("192.0.2.1", True, "verify-full", ""),
     ],
 )

@@ -43,10 +43,10 @@ _ABOUT_TO_END = 0.1  # seconds that processes get that are about to end
 
 
 def run(definition: Definition, claim: Claim) -> EndedAttempt:
-    """Execute the workflow. Whatever it raises, `SystemExit` and `MemoryError` included, is only reported.
+    """Execute the workflow. Whatever it raises, including `SystemExit` and `MemoryError`, is only reported.
 
     Raises:
-        Unusable: this node takes no files; the workflow has not begun.
+        Unusable: no files can be written on this node; the workflow has not started.
     """
     folders.check()
     stopping.listen()
@@ -127,7 +127,7 @@ def _call(
 
 
 class UnreadableRowError(Fail):
-    """The row of a job does not say what is to be run, or for how long: others than we wrote it."""
+    """The row of a job does not say what to run, or for how long: it was not written by simcelery."""
 
 
 def _parameters(definition: Definition, claim: Claim, results: Callable[[int], Any]) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _parameters(definition: Definition, claim: Claim, results: Callable[[int], A
 
 
 def _hard_limit(claim: Claim) -> float | None:
-    """Seconds until the attempt is ended from outside: where only one limit is set, a grace after it."""
+    """Seconds until the attempt is ended from outside; with only one limit set, a grace period after it."""
     if claim.time_limit is None or claim.soft_time_limit is not None:
         return claim.time_limit
     return claim.time_limit + get_settings().kill_grace
@@ -155,7 +155,7 @@ def _retry_after_limit(definition: Definition, claim: Claim) -> float | None:
 
 @contextmanager
 def _inside(job: CurrentJob) -> Iterator[None]:
-    """Everything that the job starts carries its mark, so that it is found again."""
+    """Mark everything that the job starts, so that it can be found."""
     context.enter(job)
     lineage.submitting_job = job.id
     os.environ[processes.MARK] = slots.mine.mark(job.id or 0, job.attempt)
@@ -184,12 +184,12 @@ def _end_of(definition: Definition, claim: Claim, error: BaseException) -> Ended
 
 
 def _end_processes(claim: Claim, succeeded: bool) -> list[str]:
-    """When an attempt is reported to have ended, nothing of it may be left.
+    """When an attempt is reported to have ended, none of its processes may be left.
 
-    All that it started descends from this process, so without a child nothing is searched for.
+    All of them descend from this process, so if it has no child process nothing is searched for.
 
     Returns:
-        What it left, in words: the modules of this process may count on what is now gone.
+        What it left, in words: modules in this process may rely on processes that are now gone.
     """
     if processes.childless() and (succeeded or processes.is_subreaper()):
         return []
@@ -202,7 +202,7 @@ def _end_processes(claim: Claim, succeeded: bool) -> list[str]:
 
 
 def _end_all(claim: Claim) -> bool:
-    """Whether a process that the attempt started was still there."""
+    """End all processes of the attempt; return whether there was any."""
     known = helpers.of_the_worker() | helpers.of_libraries()
     left = processes.living(processes.children() - known)
     until = time.monotonic() + _ABOUT_TO_END
@@ -221,7 +221,7 @@ def _end_all(claim: Claim) -> bool:
 
 
 def _results_of(claim: Claim) -> Callable[[int], Any]:
-    """Gives the results of the jobs that parameters refer to; they are never copied to the row."""
+    """Returns the results of the jobs that parameters refer to; they are never copied to the row."""
     wanted = job_refs(claim.parameters)
     found = {}
     if wanted:

@@ -25,17 +25,18 @@ _LONGEST_JUDGEMENT = 10.0  # seconds; Postgres may be away
 
 
 def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> list[Claim]:
-    """Claim a job, and up to so many others of its workflow and queue; most often just that one.
+    """Claim a job, and up to this many others of its workflow and queue; most often just the one.
 
-    Where the message's own job is gone, since a slice took it, another one takes its place. So each message
-    of a lane brings a job, while there are any.
+    If the message's own job is gone, because a slice took it, another one takes its place. So each message
+    of a lane leads to a job, as long as there are any.
 
-    Nothing, if there is nothing to be run. While Postgres is away, or our own lease has lapsed, it waits: the
-    message is kept from others, but one that is given up would be lost until recovery sends it again, and a
-    fleet would eat the whole window. A worker that is about to end gives it back instead.
+    Returns nothing if there is nothing to run. While Postgres is unreachable, or our own lease has
+    expired, it waits: this keeps the message from others, but a message that is given up would be lost
+    until recovery sends it again, and a fleet would soon use up the whole window. A worker that is about
+    to exit gives it back instead.
 
     Parameters:
-        lane: where the message was.
+        lane: the lane of the message.
     """
     _await_judgement()
     if not slots.mine.take_job():
@@ -68,13 +69,13 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
 
 
 def _drop_stale(lane: Lane) -> None:
-    """A message brought nothing: those behind it would not either, and keep us from other lanes."""
+    """A message led to no job: those behind it would not either, and would keep us from other lanes."""
     with suppress(ServiceError):
         broker.drop_stale(lane)
 
 
 class _Claim:
-    """Makes a claim, again if need be."""
+    """Makes a claim, repeatedly if needed."""
 
     def __init__(self, wanted: ClaimRequest) -> None:
         self._wanted = wanted
@@ -100,7 +101,7 @@ def is_suspicious() -> bool:
 
 
 def _await_judgement() -> None:
-    """After too many failures in a row: whether this node eats jobs is decided before it takes the next."""
+    """After too many failures in a row, wait for the verdict on this node before claiming the next job."""
     deadline = time.monotonic() + _LONGEST_JUDGEMENT
     while is_suspicious() and not slots.mine.is_closed():
         if time.monotonic() > deadline:
@@ -109,7 +110,7 @@ def _await_judgement() -> None:
 
 
 def give_back(task_id: uuid.UUID) -> None:
-    """Have a job's message sent anew, at once: this worker has taken it and cannot use it."""
+    """Have a job's message sent again at once: this worker has taken it and cannot use it."""
     try:
         with engine.begin() as connection:
             feed.forget_message(connection, task_id)

@@ -24,7 +24,7 @@ class Flushable(Protocol):
     begun: float
 
     def flush(self) -> None:
-        """Write what is ready, and put back what is not begun."""
+        """Write what is ready, and put back what has not started."""
 
 
 _watched: Flushable | None = None
@@ -32,7 +32,7 @@ _ticker: Ticker | None = None
 
 
 def watch(slice_: Flushable) -> None:
-    """Flush this slice when its time is up, and no other one."""
+    """Flush this slice, instead of any earlier one, when its time is up."""
     global _watched, _ticker
     _watched = slice_
     if not slots.mine.in_pool_child:

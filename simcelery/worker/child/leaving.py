@@ -17,7 +17,7 @@ _due = False
 
 
 def after(job_id: int | None, reasons: list[str]) -> None:
-    """This child runs no other job after that one."""
+    """Run no further job in this child after the current one."""
     global _due
     _due = True
     log.info(
@@ -28,7 +28,7 @@ def after(job_id: int | None, reasons: list[str]) -> None:
 
 
 def is_due() -> bool:
-    """Whether this child runs no other job."""
+    """Whether this child should run no further job."""
     return _due
 
 
@@ -36,7 +36,7 @@ def end(on_exit: Callable[[int, int], object] | None, status: int) -> NoReturn:
     """End this process.
 
     Parameters:
-        on_exit: what the pool calls in a child that ends, with its pid and status.
+        on_exit: what the pool calls in a child that exits, with its pid and status.
     """
     try:
         if on_exit is not None:

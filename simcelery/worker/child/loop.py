@@ -15,7 +15,7 @@ _LONGEST_WAIT = 1.0  # seconds until the parent has read how the last message we
 
 
 class BoardWorker(Worker):  # type: ignore[misc]
-    """Called by the pool in each child that it forks."""
+    """The object that the pool calls in each child that it forks."""
 
     wait_for_job: Callable[[], Any]
     on_ready_counter: Any

@@ -21,7 +21,7 @@ _measured: dict[str, _Measured] = {}
 
 
 def note(workflow: str, seconds: float) -> None:
-    """A job of this workflow took so long, all that this child does for it included."""
+    """Note how long a job of this workflow took, including everything that this child does for it."""
     known = _measured.get(workflow)
     if known is None:
         _measured[workflow] = _Measured(seconds)
@@ -32,13 +32,13 @@ def note(workflow: str, seconds: float) -> None:
 
 
 def is_short(workflow: str) -> bool:
-    """Whether its jobs have proved short here."""
+    """Whether the jobs of this workflow have been short here."""
     known = _measured.get(workflow)
     return known is not None and known.mean < _SHORT
 
 
 def fill(workflow: str) -> int:
-    """How many of its jobs fill a slice, as far as is known: at least 1."""
+    """How many of its jobs would fill a slice, as far as is known; at least 1."""
     known = _measured.get(workflow)
     if known is None or known.mean >= _SHORT:
         return 1

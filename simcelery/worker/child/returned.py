@@ -23,8 +23,8 @@ _REASON_LENGTH = 2000
 def report(parameters: Parameters, value: Any, folder: Folder) -> EndedAttempt:
     """The report of an attempt whose function returned `value`.
 
-    One that cannot be stored is a failure that no attempt mends: it is never tried again, and the value is
-    kept in a file of the attempt's folder.
+    A value that cannot be stored is a failure that no further attempt can fix: the job is never tried
+    again, and the value is kept in a file in the attempt's folder.
     """
     slots.mine.returned()
     try:

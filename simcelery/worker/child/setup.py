@@ -25,13 +25,13 @@ beginning: list[tuple[str, Callable[[], object]]] = []
 
 
 def start_reaper() -> None:
-    """Start the process that ends what a killed worker leaves. In the worker's parent process."""
+    """Start the process that ends what a killed worker leaves. Called in the worker's parent process."""
     global reaper
     reaper = Reaper.start(slots.mine.memory.token, get_settings().kill_grace)
 
 
 def replace_dead_reaper(children: Iterable[int]) -> None:
-    """Somebody may have killed it. `children`: the pids of the pool's children."""
+    """Start another reaper if it was killed. `children`: the pids of the pool's children."""
     if reaper is None or reaper.alive:
         return
     log.warning("the reaper is gone; starting another one")
@@ -56,7 +56,7 @@ def prepare(**_: Any) -> None:
 
 
 def _speak_utf8() -> None:
-    """What a job prints is read as UTF-8, and whatever the worker's locale, to print never fails."""
+    """Read what a job prints as UTF-8, whatever the worker's locale, and never let printing fail."""
     for stream in {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -64,7 +64,7 @@ def _speak_utf8() -> None:
 
 
 def _keep_what_the_folder_told() -> None:
-    """Jobs run in folders of their own, and find modules and settings as the worker did in its own."""
+    """Jobs run in their own folders, but must find modules and settings as the worker did in its folder."""
     sys.path[:] = map(os.path.abspath, sys.path)
     if file := find_settings_file():
         os.environ[SETTINGS_FILE] = str(file)
@@ -78,7 +78,7 @@ def _allow_children() -> None:
 
 
 def _lead_a_session() -> None:
-    """Whatever this child starts stays together, and is found again after its death."""
+    """Keep together whatever this child starts, so that it can be found after the child's death."""
     os.setsid()
     processes.become_subreaper()
     if reaper is not None:

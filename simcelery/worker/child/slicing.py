@@ -34,11 +34,11 @@ def run(
     """Claim, run and finish.
 
     Returns:
-        The message's own job, how its attempt ended, and what the finish says of a job that did not succeed:
-        nothing, where that is not on the board. None: others ran, or nothing.
+        The message's own job, how its attempt ended, and what the finish says about a job that did not
+        succeed (nothing if that is not on the board). None if other jobs ran, or none.
 
     Parameters:
-        lane: where the message was.
+        lane: the lane of the message.
     """
     slots.mine.holding()
     slots.mine.claiming(task_id, claim_id)
@@ -81,7 +81,7 @@ def _attempt(definition: Definition, claim: Claim, held: Slice) -> tuple[EndedAt
 
 
 def _withdraw(claim: Claim, held: Slice, reason: str) -> None:
-    """The node takes no files: what this child holds goes back as if it had never been claimed."""
+    """No files can be written on this node: put back what this child holds as if never claimed."""
     log.error("job %s is put back on the board, since this node cannot run it: %s", claim.job_id, reason)
     held.take_back(claim)
     slots.mine.report_unusable()
@@ -89,10 +89,10 @@ def _withdraw(claim: Claim, held: Slice, reason: str) -> None:
 
 
 class Slice:
-    """Claims that this child holds: those not begun yet, the one that runs, and outcomes to be written.
+    """Claims that this child holds: jobs not started yet, the running one, and outcomes to be written.
 
     The child's own thread goes through them. When the quarter of a second is over, `flush` may be called
-    from another one: what is ready is written, and what has not begun goes back to the board.
+    from another thread: outcomes are written, and jobs that have not started are put back on the board.
     """
 
     def __init__(self, claims: Sequence[Claim]) -> None:
@@ -107,7 +107,7 @@ class Slice:
         return self
 
     def __next__(self) -> Claim:
-        """The next to begin; none when time is up, worker or child ends, or its node seems to eat jobs."""
+        """The next job; none if time is up, worker or child is exiting, or the node seems to be at fault."""
         with self._taking:
             eats = self._begun > 0 and claiming.is_suspicious()
             if not self._waiting or self.is_over or slots.mine.is_closed() or eats or leaving.is_due():
@@ -116,7 +116,7 @@ class Slice:
             return self._waiting.popleft()
 
     def take_back(self, claim: Claim) -> None:
-        """It was not begun after all."""
+        """Put a job back, since it was not started after all."""
         with self._taking:
             self._waiting.appendleft(claim)
 
@@ -126,12 +126,12 @@ class Slice:
         return time.monotonic() - self.begun > pace.SLICE
 
     def keep(self, outcome: EndedAttempt) -> None:
-        """An attempt has succeeded: to be written with others."""
+        """Keep the outcome of a job that succeeded, to be written with others."""
         with self._taking:
             self._outcomes.append(outcome)
 
     def flush(self) -> None:
-        """Write what is ready, while the child's own thread runs a job that takes long."""
+        """Write what is ready, while the child's own thread runs a long job."""
         with self._writing:
             outcomes, unbegun = self._take()
             try:
@@ -149,7 +149,7 @@ class Slice:
                     self._waiting.extend(unbegun)
 
     def close(self) -> None:
-        """Write the rest, however long Postgres is away."""
+        """Write the rest, however long Postgres is unreachable."""
         with self._writing:
             outcomes, unbegun = self._take()
             if outcomes:

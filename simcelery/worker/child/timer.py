@@ -13,10 +13,10 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 @contextmanager
 def soft_limit(seconds: float | None) -> Iterator[None]:
-    """Raise `SoftTimeLimitExceeded` in the block when it has lasted `seconds`; None: never.
+    """Raise `SoftTimeLimitExceeded` in the block after `seconds`; None: never.
 
-    It uses the alarm signal, so time spent waiting for a claim, or to record a result, does not count.
-    A workflow that uses that signal for itself gives up its soft limit; the kill comes all the same.
+    It uses the alarm signal. Time spent waiting for a claim, or recording a result, does not count. A
+    workflow that uses that signal itself gets no soft limit; it is still killed at the hard limit.
     """
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield

@@ -37,7 +37,7 @@ class _Many:
 
 
 def ended(job: FinishedJob, report: EndedAttempt) -> None:
-    """An attempt has ended so, and that is on the board."""
+    """Log that an attempt has ended, once that is on the board."""
     if not log.isEnabledFor(logging.INFO):
         return
     if job.state is State.SUCCEEDED:
@@ -47,7 +47,7 @@ def ended(job: FinishedJob, report: EndedAttempt) -> None:
 
 
 def flush(*, last: bool = False) -> None:
-    """Say what was counted, if its second is over or, at the `last`, whatever was."""
+    """Log what was counted, if its second is over or, at the `last` call, in any case."""
     _told.flush(last)
 
 
@@ -75,7 +75,7 @@ def _duration(seconds: float) -> str:
 
 
 class _Told:
-    """What this process has told. A second in which jobs had to be counted leaves none for single lines."""
+    """What this process has logged. In a second in which jobs were counted, single lines are left out."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -84,7 +84,7 @@ class _Told:
         self._many: dict[tuple[str, str], _Many] = {}
 
     def tell(self, workflow: str, how: str, words: Callable[[], str]) -> None:
-        """Say it now, or count it. Beside a job that runs it is counted: the line would be in its output."""
+        """Log it now, or count it: while a job runs, the line would be in the job's output."""
         kind = workflow, how
         beside = slots.mine.phase in (Phase.STARTING, Phase.RUNNING)
         with self._lock:
@@ -100,7 +100,7 @@ class _Told:
                 self._many[kind] = _Many(1, words)
 
     def flush(self, last: bool) -> None:
-        """See the function."""
+        """See the function `flush`."""
         if self._many:
             with self._lock:
                 self._turn(last)

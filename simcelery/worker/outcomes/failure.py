@@ -20,7 +20,7 @@ _OURS = ("simcelery.worker.child.attempt", "simcelery.execution.clean")
 
 
 def is_meant(error: BaseException) -> bool:
-    """Whether the attempt failed whatever else was going on: it said so, or its time was up."""
+    """Whether the attempt failed whatever else was going on: it raised `Fail`, or reached its time limit."""
     return isinstance(error, Fail | SoftTimeLimitExceeded)
 
 
@@ -43,7 +43,7 @@ def describe(definition: Definition, claim: Claim, error: BaseException) -> Ende
 
 
 def text(error: BaseException) -> str:
-    """The message of an exception, whatever its own code does."""
+    """The message of an exception, even if the exception's own code fails."""
     try:
         said = str(error) or ("" if not isinstance(error, Retry) else "asked for another attempt")
     except BaseException as problem:
@@ -52,12 +52,12 @@ def text(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """Text that Postgres takes: no NUL, no lone surrogates."""
+    """Text that Postgres accepts: without NUL and lone surrogates."""
     return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 
 def traceback_of(error: BaseException) -> str:
-    """The traceback from the workflow's own frame on; its end, where it is very long."""
+    """The traceback from the workflow's own frame on; only its end, if it is very long."""
     frames: TracebackType | None = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__") in _OURS:
         frames = frames.tb_next

@@ -30,12 +30,12 @@ log = logging.getLogger(__name__)
 
 
 def record(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
-    """From the pool child that ran the attempts: wait as long as it takes, with a copy in the spool.
+    """Record outcomes in the pool child that ran them: wait as long as it takes, with a copy in the spool.
 
-    When the worker must end first, the copy is what is left.
+    If the worker must exit first, the copy remains.
 
     Returns:
-        The jobs whose attempts are on the board now; without those that had been given up before.
+        The jobs whose attempts are now on the board, without those that had been given up before.
     """
 
     def attempt() -> list[FinishedJob]:
@@ -83,13 +83,13 @@ def _spool(outcome: EndedAttempt) -> bool:
 
 
 def write_all(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
-    """Finish attempts: successes that nobody waits for together, all others one by one.
+    """Finish attempts: successes on which no job depends together, all others one by one.
 
     Returns:
-        The finished jobs; without those whose attempt had been given up before.
+        The finished jobs, without those whose attempt had been given up before.
 
     Raises:
-        ServiceError: the board is away; some may be written, and to write them again does no harm.
+        ServiceError: the board is unreachable; some may be written, and writing them again does no harm.
     """
     together = [one for one in outcomes if one.job_id and one.outcome is Outcome.SUCCEEDED]
     finished = _succeed(together) if together else []
@@ -107,7 +107,7 @@ def _report(outcome: EndedAttempt) -> EndedAttempt:
 
 
 def _succeed(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
-    """Finish these successes in one round trip; the jobs that it hit."""
+    """Finish these successes in one round trip; return the jobs that were finished."""
     try:
         finished = transitions.finish_at_once(outcomes)
     except (ServiceError, SchemaError):
@@ -123,7 +123,7 @@ def _succeed(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
 
 
 def _tell(job: FinishedJob, report: EndedAttempt) -> None:
-    """An attempt's end is on the board: say so, and publish what that unblocks."""
+    """The end of an attempt is on the board: log it, and publish the jobs that it unblocks."""
     endings.ended(job, report)
     broker.publish_or_leave(job.unblocked, f"the jobs that waited for job {job.id}")
 
@@ -131,13 +131,13 @@ def _tell(job: FinishedJob, report: EndedAttempt) -> None:
 def write(
     guard: Guard, report: EndedAttempt, job: uuid.UUID, claim_id: uuid.UUID | None
 ) -> FinishedJob | None:
-    """Finish an attempt, and publish what that unblocks; what comes too late is noted beside the attempt.
+    """Finish an attempt, and publish the jobs that it unblocks; a late outcome is kept with the attempt.
 
     Returns:
         The finished job; None: it came too late.
 
     Raises:
-        ServiceError: the board is away, and nothing is written.
+        ServiceError: the board is unreachable, and nothing was written.
     """
     try:
         finished = despite_bad_rows(lambda: _write(guard, report))
@@ -155,7 +155,7 @@ def write(
 
 
 def _write_less(guard: Guard, report: EndedAttempt, job: uuid.UUID, error: Exception) -> FinishedJob | None:
-    """Postgres refuses what it was given. The job must not stay running."""
+    """Postgres refuses what it was given; write less, since the job must not stay running."""
     less = replace(
         report,
         log=_ascii(report.log),
@@ -210,10 +210,10 @@ def _write(guard: Guard, report: EndedAttempt) -> FinishedJob | None:
 
 
 def release_siblings(me: Registration, pid: int, running: uuid.UUID) -> None:
-    """A pool child died with a slice: all of it goes back but the claim that ran.
+    """A pool child died with a slice: release all its jobs but the one that ran.
 
     Raises:
-        ServiceError: the board is away.
+        ServiceError: the board is unreachable.
     """
     with engine.begin() as connection:
         released = transitions.release_child(connection, me, pid, running)
@@ -222,7 +222,7 @@ def release_siblings(me: Registration, pid: int, running: uuid.UUID) -> None:
 
 
 def unexpected(result: Any) -> EndedAttempt:
-    """Our own code broke after the claim: the job must not stay running."""
+    """Our own code failed after the claim; record that, since the job must not stay running."""
     return EndedAttempt(
         outcome=Outcome.FAILED,
         cause=Cause.ERROR,

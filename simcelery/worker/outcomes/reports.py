@@ -10,10 +10,10 @@ from simcelery.worker.slots.layout import Order
 
 
 def ended_by(order: Order, *, retry_in: float | None = None, processes: int = 0) -> EndedAttempt:
-    """The report of an attempt that ended by this order.
+    """The report of an attempt that was ended by this order.
 
     Parameters:
-        retry_in: for a time limit, seconds until the next attempt; None: it is final.
+        retry_in: for a time limit, seconds until the next attempt; None: there is none.
         processes: how many processes that the attempt had started were ended with it.
     """
     if order is Order.CANCEL:
@@ -48,7 +48,7 @@ def ended_by(order: Order, *, retry_in: float | None = None, processes: int = 0)
 
 
 def lost_to_node(failed: EndedAttempt, lacks: str) -> EndedAttempt:
-    """The report of an attempt that failed on a node that takes no files: as a loss, which is tried again."""
+    """The report of an attempt that failed because its node could not write files: it counts as a loss."""
     error = ": ".join(filter(None, (failed.error_type, failed.error_message)))
     return replace(
         failed,

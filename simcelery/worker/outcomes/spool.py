@@ -33,10 +33,10 @@ _SUFFIX, _UNFINISHED = ".json", ".part"
 
 @dataclass(frozen=True)
 class Spooled:
-    """One outcome that waits.
+    """One outcome in the spool.
 
     Attributes:
-        board: the address of its board as its worker knew it; only to be shown.
+        board: the address of its board as its worker knew it, only for display.
         saved_at: Unix time, seconds, by the clock of the node that wrote it.
     """
 
@@ -51,7 +51,7 @@ class Spooled:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a delivery did: recorded; too late, and kept beside the attempt; of no job on this board."""
+    """What a delivery did: recorded; too late, and kept with the attempt; not a job of this board."""
 
     recorded: int = 0
     late: int = 0
@@ -59,10 +59,10 @@ class Pushed:
 
 
 def save(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID, report: EndedAttempt) -> Path:
-    """Write an outcome to the spool, durably; again: the same file.
+    """Write an outcome to the spool, durably; saving it again writes the same file.
 
     Raises:
-        OSError: the home folder cannot be written.
+        OSError: the home folder cannot be written to.
     """
     path = _path(settings, task_id, claim_id)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -85,7 +85,7 @@ def save(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID, report: En
 
 
 def waiting(settings: Settings) -> list[Spooled]:
-    """What lies in the spool, oldest first. A file that cannot be read is named in the log and left."""
+    """The outcomes in the spool, oldest first. An unreadable file is named in the log and left there."""
     found = []
     for path in settings.spool.glob(f"*{_SUFFIX}"):
         try:
@@ -98,17 +98,17 @@ def waiting(settings: Settings) -> list[Spooled]:
 
 
 def deliver(settings: Settings) -> Pushed:
-    """Record all that waits for this board. What it refuses is named in the log and left.
+    """Record all outcomes for this board. Those that it refuses are named in the log and left there.
 
     Raises:
-        BoardUnreachableError: the rest waits on.
+        BoardUnreachableError: the rest keeps waiting.
     """
     outcomes = [_deliver_or_leave(one) for one in waiting(settings)]
     return Pushed(outcomes.count(True), outcomes.count(False), outcomes.count(None))
 
 
 def deliver_claim(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> bool:
-    """Record the outcome of one claim whose child is dead, if it lies here and the board can be reached.
+    """Record the outcome of one claim whose child is dead, if it is here and the board can be reached.
 
     Returns:
         Whether it is here. False: the caller must say how the attempt ended.
@@ -129,7 +129,7 @@ def deliver_claim(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -
 
 
 def forget(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> None:
-    """It is on the board."""
+    """Remove an outcome that is on the board."""
     _remove(_path(settings, task_id, claim_id))
 
 
