@@ -69,6 +69,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'simcelery' has no attribute {name!r}")
     if name in ("workflow", "Workflow"):
         import_module("simcelery.submission.tasks").are_in(lambda: __getattr__("app"))
+    import_module("simcelery.log_records").install()
     return getattr(import_module(_HOMES[name]), name)
 
 

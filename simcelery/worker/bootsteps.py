@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import bootsteps
 
-from simcelery import variables
+from simcelery import log_records, variables
 from simcelery.errors import SimceleryError
 from simcelery.execution import allocation
 from simcelery.maintenance import loop
@@ -52,6 +52,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self, worker: Any, unsafe_pool: bool = False, startup: str | None = None, **options: Any
     ) -> None:
         super().__init__(worker, **options)
+        log_records.of_worker(worker.hostname, lambda: slots.mine.about())
         # Workers learn nothing from each other: what they need to know is on the board.
         worker.options["without_gossip"] = worker.options["without_mingle"] = True
         refuse_unsafe(worker, unsafe_pool)

@@ -60,6 +60,70 @@ def test_a_misspelt_setting_is_named_in_one_line(project: Project) -> None:
     assert project.logs().count("is not a setting") == 2
 
 
+FIELDS = """
+import logging, os, threading
+from celery.signals import after_setup_logger
+from simcelery import app, current_job, workflow
+
+app.conf.worker_log_format = "<%(job)s %(attempt)s %(claim)s %(worker)s> %(message)s"
+log = logging.getLogger("mine")
+
+@after_setup_logger.connect
+def to_a_file(logger, **_):
+    handler = logging.FileHandler("fields.log")
+    handler.setFormatter(logging.Formatter("%(job)s|%(attempt)s|%(claim)s|%(worker)s|%(message)s"))
+    logger.addHandler(handler)
+
+@workflow
+def speaks() -> None:
+    log.error("from the workflow", extra={"job": "mine"} if current_job().tags else None)
+    thread = threading.Thread(target=log.error, args=("from a thread",))
+    thread.start()
+    thread.join()
+
+@workflow(max_losses=1)
+def dies() -> None:
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_records_say_of_which_attempt_they_tell(project: Project) -> None:
+    """In a format of the user's own, from parent, pool child and thread; and in no process do they fail."""
+    (project.folder / "spoken.py").write_text(FIELDS)
+    (project.folder / "simcelery.toml").write_text('workflows = ["spoken"]\n')
+    project.worker("-c", "1")
+    done = project.python(
+        "import logging, spoken; logging.basicConfig(format='%(job)s %(worker)s %(message)s'); "
+        "jobs = [spoken.speaks.submit(), spoken.dies.submit(), spoken.speaks.submit(tags=['t'])]; "
+        "[job.wait(timeout=60) for job in jobs]; logging.warning('in a client'); print(*jobs)"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == ["None None in a client"]
+    told = {
+        (job, attempt, claim, message)
+        for job, attempt, claim, worker, message in (
+            line.split("|", 4)
+            for line in (project.folder / "fields.log").read_text().splitlines()
+            if line.count("|") >= 4
+        )
+        if worker.startswith("w0@")
+    }
+    claims = {
+        (str(job), str(attempt)): str(claim)
+        for job, attempt, claim in sql("SELECT job_id, attempt, claim_id FROM attempts")
+    }
+    spoke, died, _ = (str(one) for [one] in sql("SELECT id FROM jobs ORDER BY id"))
+    own = (spoke, "1", claims[spoke, "1"])
+    assert {(*own, "from the workflow"), (*own, "from a thread")} <= told
+    assert [one[:3] for one in told if one[3].startswith(f"job {spoke} spoken.speaks succeeded")] == [own]
+    lost = [one[:3] for one in told if one[3].startswith(f"job {died} spoken.dies ")]
+    assert sorted(lost) == [(died, number, claims[died, number]) for number in ("1", "2")]
+    assert [one[0] for one in told if one[3] == "from the workflow" and one[0] != spoke] == ["mine"]
+    assert {one[:3] for one in told if " ready. " in one[3]} == {("None", "None", "None")}
+    assert f"<{spoke} 1 {own[2]} w0@" in project.logs()
+    assert "Logging error" not in project.logs()
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_end_has_one_line_with_its_reason_in_short(project: Project, level: tuple[str, ...]) -> None:
     project.worker(level=level)

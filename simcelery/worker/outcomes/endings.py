@@ -6,11 +6,14 @@ import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from simcelery.board.states import State
 from simcelery.board.values import EndedAttempt, FinishedJob
+from simcelery.log_records import about
 from simcelery.readable import line
 from simcelery.worker import slots
 from simcelery.worker.slots.layout import Phase
@@ -33,17 +36,23 @@ _HOW = {
 @dataclass
 class _Many:
     count: int
-    last: Callable[[], str]
+    say_last: Callable[[], None]
 
 
-def ended(job: FinishedJob, report: EndedAttempt) -> None:
+def ended(job: FinishedJob, report: EndedAttempt, claim_id: uuid.UUID | None = None) -> None:
     """Log that an attempt has ended, once that is on the board."""
     if not log.isEnabledFor(logging.INFO):
         return
     if job.state is State.SUCCEEDED:
-        _told.tell(job.workflow, "succeeded", lambda: _success(job))
+        words, how = partial(_success, job), "succeeded"
     else:
-        _told.tell(job.workflow, _HOW[job.state][0], lambda: _other_end(job, report))
+        words, how = partial(_other_end, job, report), _HOW[job.state][0]
+
+    def say() -> None:
+        with about(job.id, job.attempt, claim_id):
+            log.info("%s", words())
+
+    _told.tell(job.workflow, how, say)
 
 
 def flush(*, last: bool = False) -> None:
@@ -83,7 +92,7 @@ class _Told:
         self._single = _SINGLE
         self._many: dict[tuple[str, str], _Many] = {}
 
-    def tell(self, workflow: str, how: str, words: Callable[[], str]) -> None:
+    def tell(self, workflow: str, how: str, say: Callable[[], None]) -> None:
         """Log it now, or count it: while a job runs, the line would be in the job's output."""
         kind = workflow, how
         beside = slots.mine.phase in (Phase.STARTING, Phase.RUNNING)
@@ -92,12 +101,12 @@ class _Told:
                 self._turn()
             if self._single and not beside:
                 self._single -= 1
-                log.info("%s", words())
+                say()
             elif many := self._many.get(kind):
                 many.count += 1
-                many.last = words
+                many.say_last = say
             else:
-                self._many[kind] = _Many(1, words)
+                self._many[kind] = _Many(1, say)
 
     def flush(self, last: bool) -> None:
         """See the function `flush`."""
@@ -111,9 +120,10 @@ class _Told:
             return
         for (workflow, how), many in self._many.items():
             if many.count == 1:
-                log.info("%s", many.last())
+                many.say_last()
             else:
-                log.info("%s %s jobs %s in %s", f"{many.count:,}", workflow, how, f"{passed:.1f} s")
+                with about():
+                    log.info("%s %s jobs %s in %s", f"{many.count:,}", workflow, how, f"{passed:.1f} s")
         self._single = 0 if self._many else _SINGLE
         self._many.clear()
         self._since += passed

@@ -8,6 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.board.values import EndedAttempt, FinishedJob, Registration
 from simcelery.errors import SchemaError, ServiceError
 from simcelery.failpoints import failpoint
+from simcelery.log_records import about
 from simcelery.settings import get_settings
 from simcelery.worker import slots, stopping
 from simcelery.worker.outcomes import endings, spool
@@ -97,9 +99,17 @@ def write_all(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
     for one in outcomes:
         if one.job_id not in done:
             guard = transitions.by_claim(one.task_id, one.claim_id)
-            if job := write(guard, _report(one), one.task_id, one.claim_id):
-                finished.append(job)
+            with _in_log(one):
+                if job := write(guard, _report(one), one.task_id, one.claim_id):
+                    finished.append(job)
     return finished
+
+
+def _in_log(one: EndedAttempt) -> AbstractContextManager[None]:
+    """What is logged in the block tells of this attempt: of a slice, another one may have run last."""
+    if slots.mine.tells_of(one.claim_id):
+        return nullcontext()
+    return about(one.job_id, claim=one.claim_id)
 
 
 def _report(outcome: EndedAttempt) -> EndedAttempt:
@@ -118,13 +128,13 @@ def _succeed(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
     failpoint("after_finish")
     reports = {one.job_id: one for one in outcomes}
     for job in finished:
-        _tell(job, reports[job.id])
+        _tell(job, reports[job.id], reports[job.id].claim_id)
     return finished
 
 
-def _tell(job: FinishedJob, report: EndedAttempt) -> None:
+def _tell(job: FinishedJob, report: EndedAttempt, claim_id: uuid.UUID | None) -> None:
     """The end of an attempt is on the board: log it, and publish the jobs that it unblocks."""
-    endings.ended(job, report)
+    endings.ended(job, report, claim_id)
     broker.publish_or_leave(job.unblocked, f"the jobs that waited for job {job.id}")
 
 
@@ -150,7 +160,7 @@ def write(
     if finished is None:
         _note_late(job, claim_id, report)
     else:
-        _tell(finished, report)
+        _tell(finished, report, claim_id)
     return finished
 
 

@@ -24,6 +24,7 @@ from simcelery.board.values import EndedAttempt
 from simcelery.errors import SchemaError, ServiceError
 from simcelery.execution import durable
 from simcelery.failpoints import failpoint
+from simcelery.log_records import about
 from simcelery.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -156,10 +157,14 @@ def _deliver(one: Spooled) -> bool | None:
             transitions.note_late(connection, one.task_id, one.claim_id, one.report)
     failpoint("after_spool_delivery")
     _remove(one.path)
-    log.info("the spooled outcome of job %s is %s", one.task_id, "recorded" if finished else "too late")
-    if finished is not None:
+    if finished is None:
+        with about(claim=one.claim_id):
+            log.info("the spooled outcome of job %s is too late", one.task_id)
+        return False
+    with about(finished.id, finished.attempt, one.claim_id):
+        log.info("the spooled outcome of job %s is recorded", one.task_id)
         broker.publish_or_leave(finished.unblocked, f"the jobs that waited for job {finished.id}")
-    return finished is not None
+    return True
 
 
 def _remove(path: Path) -> None:

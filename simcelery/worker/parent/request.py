@@ -30,4 +30,7 @@ class JobRequest(Request):  # type: ignore[misc]
         supervisor = getattr(self.app, "supervisor", None)
         if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and supervisor is not None:
             supervisor.child_died(self.id, self._child_pid, printable(str(error)))
+            if (died := supervisor.attempt_of(self._child_pid)) is not None:
+                with died.in_log():
+                    return super().on_failure(exc_info, *args, **kwargs)
         return super().on_failure(exc_info, *args, **kwargs)

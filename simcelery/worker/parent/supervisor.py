@@ -105,7 +105,11 @@ class Supervisor:
     def child_died(self, task_id: str, pid: int, message: str) -> None:
         """The pool lost a child with a message. Called from the worker's event loop, which must not wait."""
         with suppress(ValueError):  # no job of ours
-            self._deaths.append(_Death(uuid.UUID(task_id), pid, message, self._slots.of_pid(pid)))
+            self._deaths.append(_Death(uuid.UUID(task_id), pid, message, self.attempt_of(pid)))
+
+    def attempt_of(self, pid: int) -> Running | None:
+        """What a pool child runs, or ran when it died."""
+        return self._slots.of_pid(pid)
 
     def attempts(self) -> dict[uuid.UUID, Running]:
         """What runs here, by claim; to be taken before the board is asked."""
@@ -193,7 +197,8 @@ class Supervisor:
         for running in (now[claim_id] for claim_id in before.keys() & now.keys()):
             order = order_for(running, row_of.get(running.job_id)) if running.job_id else Order.NONE
             if order is not Order.NONE:
-                self._watch(running).stop(order, self._clock())
+                with running.in_log():
+                    self._watch(running).stop(order, self._clock())
         stopping = {claim_id for claim_id, one in self._watched.items() if one.is_stopping}
         waiting = {row.claim_id for row in rows if outbox.holds(row.claim_id)}
         here = {*before, *now, *stopping, *waiting}
@@ -202,9 +207,10 @@ class Supervisor:
 
     def _give_up(self, row: Account) -> None:
         """Nobody here runs a job that the board says runs here."""
-        log.warning("job %s: no pool child runs it any more", row.id)
         report = self._lost("the pool child that ran it is gone")
         gone = Running.gone(row.pid, row.claim_id, row.task_id, row.id, row.attempt)
+        with gone.in_log():
+            log.warning("job %s: no pool child runs it any more", row.id)
         if row.pid < 1 or processes.living([row.pid]):
             self._write_end(gone, report)
         else:
@@ -219,5 +225,6 @@ class Supervisor:
 
     def _write(self, guard: Guard, report: EndedAttempt, running: Running) -> None:
         """An outcome of the attempt itself, in the spool, counts more than what became of its process."""
-        if not spool.deliver_claim(self._settings, running.task_id, running.claim_id):
-            recording.write(guard, report, running.task_id, running.claim_id)
+        with running.in_log():
+            if not spool.deliver_claim(self._settings, running.task_id, running.claim_id):
+                recording.write(guard, report, running.task_id, running.claim_id)

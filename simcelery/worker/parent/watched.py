@@ -92,10 +92,11 @@ class Watched:
             runs: whether a slot tells of it now.
             wind_down: of the whole worker.
         """
-        if self._stop is not None:
-            self._go_on_stopping(self._stop, now)
-        elif runs:
-            self._end_if_due(now, wind_down)
+        with self.running.in_log():
+            if self._stop is not None:
+                self._go_on_stopping(self._stop, now)
+            elif runs:
+                self._end_if_due(now, wind_down)
         return runs or self.is_stopping or self.kill_unseen
 
     # --- what is due ---

@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 
+from simcelery.log_records import NOTHING, About
 from simcelery.worker.slots.layout import CAPACITY, FAILURES_KEPT, Fields, Memory, Order, Phase
 from simcelery.worker.slots.permits import Permits
 
@@ -118,6 +119,13 @@ class Slot:
     def phase(self) -> Phase:
         """How far this child is."""
         return Phase(self._fields.phase)
+
+    def about(self) -> About:
+        """What this child runs, for the fields of log records."""
+        fields = self._fields
+        if fields.phase not in (Phase.STARTING, Phase.RUNNING, Phase.FINISHING):
+            return NOTHING
+        return About(fields.job_id, fields.attempt, str(uuid.UUID(fields.claim_id.decode())))
 
     def tells_of(self, claim_id: uuid.UUID) -> bool:
         """Whether this is the claim that the slot tells of."""

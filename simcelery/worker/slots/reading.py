@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import uuid
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from simcelery.log_records import about
 from simcelery.worker.slots.layout import FAILURES_KEPT, Fields, Phase
 
 
@@ -30,6 +32,10 @@ class Running:
     retry_in: float | None
     warned: bool
     seed: int | None = None
+
+    def in_log(self) -> AbstractContextManager[None]:
+        """What is logged in the block tells of this attempt."""
+        return about(self.job_id, self.attempt, self.claim_id)
 
     @classmethod
     def gone(cls, pid: int, claim_id: uuid.UUID, task_id: uuid.UUID, job_id: int, attempt: int) -> Running:
