@@ -18,11 +18,11 @@ def batches(
     more: Callable[[T], bool] | None = None,
     rows: int = ROWS,
 ) -> Iterator[T]:
-    """What each step found, until there is nothing more to do or `longest` seconds are over.
+    """What each step returned, until there is nothing more to do or `longest` seconds have passed.
 
     Parameters:
-        step: does at most so many rows, in a transaction of its own, and returns how many it did.
-        more: whether there may be more after what a step found; None: while it is as many as it may be.
+        step: does at most this many rows, in a transaction of its own, and returns how many it did.
+        more: whether there may be more to do after what a step returned; None: while a step did all it could.
     """
     until = time.monotonic() + longest
     while time.monotonic() < until:

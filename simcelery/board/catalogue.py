@@ -35,7 +35,7 @@ class Entry:
 
 
 def write(connection: Connection, entries: Iterable[Entry]) -> None:
-    """Enter or refresh workflows, in the order of their names: workers start together."""
+    """Insert or update workflows, in the order of their names, since several workers may start at once."""
     rows = [
         {
             **vars(entry),
@@ -69,7 +69,7 @@ def read(connection: Connection) -> list[Entry]:
 
 
 def _is_whole(schema: Any, options: Any) -> bool:
-    """Whether an entry's schema and options are made as `write` makes them."""
+    """Whether an entry's schema and options look as `write` makes them."""
     if not isinstance(schema, dict) or not isinstance(options, dict):
         return False
     properties, required = schema.get("properties", {}), schema.get("required", [])
@@ -101,7 +101,7 @@ def _in_order(entry: Entry) -> Entry:
 
 
 def ordered(values: Any, names: Any) -> Any:
-    """The values by name, those with a place among the names first; what is not like that stays as it is."""
+    """The values by name, those listed in the names first; anything else is returned unchanged."""
     if not (isinstance(values, dict) and isinstance(names, list)):
         return values
     return {name: values[name] for name in names if isinstance(name, str) and name in values} | values

@@ -24,21 +24,21 @@ def is_ahead(moment: SQLColumnExpression[Any], by: float | ColumnElement[float] 
     """Whether a moment that Postgres wrote is later than it can be.
 
     Parameters:
-        by: how many seconds after the writing it may lie.
+        by: how many seconds after it was written it may lie.
     """
     return moment > func.now() + seconds(by + MARGIN)
 
 
 def not_ahead(moment: SQLColumnExpression[Any]) -> ColumnElement[Any]:
-    """A moment of the past, or now where it lies ahead: nothing ends before it began."""
+    """A past moment, or now if it lies in the future: nothing ends before it began."""
     return case((moment > func.now(), func.now()), else_=moment)
 
 
 def set_right(connection: Connection) -> None:
-    """Bring to now what lies ahead: leases, what runs, what was sent, and back-offs.
+    """Set times that lie in the future to now: those of leases, running jobs, sent messages, and back-offs.
 
-    A worker that lives renews anyway; a dead one loses its jobs a lease later. What somebody holds locked is
-    left out: it is being written anew.
+    A live worker renews anyway; a dead one loses its jobs a lease later. Rows that somebody holds locked
+    are left out, since they are just being written.
     """
     _workers(connection)
     for state, column in ((State.RUNNING, Job.started_at), (State.PENDING, Job.published_at)):
@@ -80,6 +80,6 @@ def _backoffs(connection: Connection) -> None:
 
 
 def ahead(connection: Connection) -> dict[str, dt.timedelta]:
-    """What lies ahead of Postgres' clock, and how far: the latest of its kind. Nothing, where all is well."""
+    """The times that lie ahead of Postgres's clock, and how far: the latest of each kind."""
     row = sql.execute(connection, "ahead_of_clock", margin=MARGIN).one()
     return {name: value for name, value in row._mapping.items() if value is not None}

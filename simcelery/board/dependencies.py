@@ -30,8 +30,8 @@ def count_unmet(
 ) -> dict[int, int]:
     """How many parents of each new job have not succeeded.
 
-    Parents already on the board are locked FOR SHARE in the order of their ids: until the caller
-    commits none of them can finish, so none can miss the edge that is about to be recorded.
+    Parents already on the board are locked FOR SHARE in the order of their ids: until the caller commits,
+    none of them can finish, so none can miss the dependency that is about to be recorded.
 
     Raises:
         JobNotFoundError: a parent is neither on the board nor among `ids`.
@@ -55,14 +55,14 @@ def count_unmet(
 
 
 def add(connection: Connection, edges: Mapping[int, Iterable[int]]) -> None:
-    """Record the edges of new jobs: job id → ids of its parents."""
+    """Record the dependencies of new jobs: job id → ids of its parents."""
     rows = [{"job_id": job, "parent_id": parent} for job, group in edges.items() for parent in sorted(group)]
     if rows:
         connection.execute(insert(Dependency), rows)
 
 
 def first_dependent(parent: SQLColumnExpression[int]) -> ColumnElement[int | None]:
-    """The dependent of a job with the smallest id, or NULL: found in the index, whatever Postgres expects."""
+    """A job's dependent with the smallest id, or NULL, found in the index whatever Postgres estimates."""
     edges = select(Dependency.job_id).where(Dependency.parent_id == parent)
     return edges.order_by(Dependency.job_id).limit(1).scalar_subquery()
 
@@ -77,7 +77,7 @@ def up(jobs: Iterable[int]) -> Subquery:
 
 
 def parents_of(connection: Connection, job_id: int) -> list[int]:
-    """The ids of the jobs that this one waits or waited for."""
+    """The ids of the jobs that this one depends on."""
     return list(
         connection.scalars(
             select(Dependency.parent_id).where(Dependency.job_id == job_id).order_by(Dependency.parent_id)
@@ -86,7 +86,7 @@ def parents_of(connection: Connection, job_id: int) -> list[int]:
 
 
 def dependents_of(connection: Connection, job_id: int) -> list[int]:
-    """The ids of the jobs that wait or waited for this one."""
+    """The ids of the jobs that depend on this one."""
     return list(
         connection.scalars(
             select(Dependency.job_id).where(Dependency.parent_id == job_id).order_by(Dependency.job_id)

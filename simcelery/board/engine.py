@@ -43,7 +43,7 @@ _REST = 1.0
 
 
 def engine(settings: Settings | None = None) -> Engine:
-    """This process's engine for the board. A forked child gets one of its own.
+    """This process's engine for the board. A forked child gets its own.
 
     Raises:
         ServicesNotRunningError: no URL is set and the embedded servers are not running.
@@ -60,7 +60,7 @@ _used_at = 0.0  # when a connection of this process was last given back
 
 
 def as_json(encoded: Any) -> str:
-    """Encoded values as the text of a JSON column, mostly in an eighth of the standard library's time."""
+    """Encoded values as the text of a JSON column, in about an eighth of the standard library's time."""
     try:
         return to_json(encoded).decode()
     except ValueError:  # it goes 255 levels deep; dictionaries with odd keys take three for one of Python's
@@ -102,7 +102,7 @@ def _note_use(driver: Any, record: Any) -> None:
 
 
 def _ping_if_rested(driver: psycopg.Connection[Any], record: Any, proxy: Any) -> None:
-    """An idle process outlives a restart of Postgres; a busy one does not pay for that each time."""
+    """An idle process must survive a restart of Postgres; a busy one should not pay for a ping each time."""
     if time.monotonic() - record.info.get("used_at", math.inf) < _REST:
         return
     try:
@@ -114,10 +114,10 @@ def _ping_if_rested(driver: psycopg.Connection[Any], record: Any, proxy: Any) ->
 
 
 class _BoundedConnection(psycopg.Connection[Any]):
-    """Does not wait for an answer for ever."""
+    """A connection that does not wait for ever for an answer."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """As its parent's, with a time limit where none is given."""
+        """As in the base class, but always with a time limit."""
         try:
             return super().wait(gen, interval, LONGEST_SILENCE if timeout is None else timeout)
         except psycopg.errors._WaitTimeout:
@@ -144,7 +144,7 @@ def _set_locally(connection: Connection) -> None:
 
 
 def limit(connection: Connection, longest: float) -> None:
-    """Have the statements of a transaction end after so many seconds."""
+    """Let the statements of a transaction end after this many seconds."""
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(longest * 1000)}")
 
 
@@ -162,7 +162,7 @@ def is_connected() -> bool:
 
 
 def release_rested(rest: float) -> None:
-    """Close this process's idle connections if none was used for `rest` seconds."""
+    """Close this process's idle connections if none has been used for `rest` seconds."""
     if time.monotonic() - _used_at > rest:
         for made in _mine():
             if _idle(made):
@@ -183,7 +183,7 @@ def begin(settings: Settings | None = None) -> Iterator[Connection]:
     """A transaction on the board: committed at the end of the block, rolled back by an exception.
 
     Raises:
-        BoardUnreachableError: Postgres cannot be reached or went away; nothing is known to be committed.
+        BoardUnreachableError: Postgres could not be reached or went away; a commit is uncertain.
         SchemaError: the schema is missing, older or newer than this code.
     """
     made = engine(settings)
@@ -210,14 +210,14 @@ def one_round_trip(
 ) -> list[dict[str, Any]]:
     """Execute a statement as one transaction, in one round trip: for what every single job needs.
 
-    It goes to Postgres in one message, with the values written into it by the driver. No time limit is set on
-    the server, where one set in a message does not hold for it: this process gives up after
+    It goes to Postgres in one message, with the values written into it by the driver. No time limit is set
+    on the server, where one set in the same message would have no effect: this process gives up after
     `LONGEST_SILENCE`.
 
     Parameters:
-        statement: one that returns rows, with ``%(name)s`` where values go.
-        durable: whether the commit waits for the disk. What is not durable may be gone after a crash of
-            Postgres, never in part.
+        statement: one that returns rows, with ``%(name)s`` for values.
+        durable: whether the commit waits for the disk. If not, it may be lost in a crash of Postgres, but
+            never in part.
 
     Returns:
         Its rows, each as a dictionary of its columns.

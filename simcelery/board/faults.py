@@ -16,7 +16,7 @@ from simcelery.errors import BoardUnreachableError, RefusedByBoardError, SchemaE
 
 @contextmanager
 def translated(made: Engine) -> Iterator[None]:
-    """Turn faults of Postgres into errors of simcelery."""
+    """Turn errors of Postgres into errors of simcelery."""
     try:
         yield
     except (exc.DBAPIError, psycopg.Error) as error:
@@ -51,7 +51,7 @@ _PASSING = ("08", "25", "40", "53", "55", "57", "58", "XX")
 
 
 def is_unreachable(error: exc.DBAPIError | psycopg.Error) -> bool:
-    """Whether Postgres could not answer now, as against refused what it was asked."""
+    """Whether Postgres could not answer at the moment, rather than refused the statement."""
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
     state = getattr(cause, "sqlstate", None)
     if state is not None:
@@ -72,7 +72,7 @@ def unreachable(made: Engine, fault: exc.DBAPIError | psycopg.Error) -> str:
 
 
 def address(url: Any) -> str:
-    """``host:port/name`` of a URL: enough to recognise it, nothing secret."""
+    """``host:port/name`` of a URL: enough to recognise it, and nothing secret."""
     url = make_url(url)
     return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
 

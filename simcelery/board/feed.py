@@ -28,14 +28,14 @@ RESEND_AFTER_IF_EMPTY = 15.0
 def lanes(connection: Connection, at_most: int) -> list[tuple[Lane, int, int]]:
     """The lanes with pending jobs: (lane, unpublished, published), most urgent first.
 
-    Neither number is counted further than `at_most`: a million may wait.
+    Neither number is counted beyond `at_most`, since a million may be waiting.
     """
     rows = sql.execute(connection, "lanes", at_most=at_most)
     return [(Lane(row.queue, row.workflow, row.priority), row.unpublished, row.published) for row in rows]
 
 
 def unpublished(connection: Connection, lane: Lane, limit: int) -> list[JobToPublish]:
-    """The next jobs of a lane that were never sent, oldest first; what a client is about to send left out."""
+    """The next jobs of a lane that were never sent, oldest first; not those a client is about to send."""
     fresh = Job.submitted_at + seconds(CLIENTS_OWN) > func.now()
     left_to_client = and_(fresh, ~is_ahead(Job.submitted_at))
     waiting = _pending(lane).where(Job.published_at.is_(None), ~left_to_client)
@@ -48,7 +48,7 @@ def overdue(
     """The jobs of a lane that were sent, were not claimed, and may be sent again; longest ago first.
 
     Parameters:
-        at_most: how long at most a job is left alone after it was sent; seconds.
+        at_most: the longest time, in seconds, before a message is sent again.
     """
     doubled = func.power(2, func.least(Job.publish_count, 30) - 1)  # from 1,025 on it would overflow
     wait = func.least(RESEND_AFTER * doubled, at_most)
@@ -93,19 +93,19 @@ def unsent(connection: Connection, ids: Iterable[int], limit: int) -> list[JobTo
 
 
 def mark_published(ids: Sequence[int]) -> None:
-    """Note that messages for these jobs were sent. One that is being claimed meanwhile needs no note.
+    """Note that messages for these jobs were sent. A job that is being claimed meanwhile needs no note.
 
-    A transaction of its own, in one round trip: every single job needs it. A mark that a crash of Postgres
-    loses means a second, harmless message, so it does not wait for the disk.
+    A transaction of its own, in one round trip, since every single job needs it. If a crash of Postgres
+    loses the mark, a second, harmless message is sent, so it does not wait for the disk.
 
     Raises:
-        BoardUnreachableError: Postgres cannot be reached; the mark is perhaps not made.
+        BoardUnreachableError: Postgres cannot be reached; the mark may not have been made.
     """
     engine.one_round_trip(sql.statement("mark_published"), {"ids": list(ids)}, durable=False)
 
 
 def forget_message(connection: Connection, task_id: uuid.UUID) -> None:
-    """The message of a pending job was taken by somebody who cannot use it: send it again at once."""
+    """A worker that cannot use the message of a pending job has taken it: send it again at once."""
     connection.execute(
         update(Job)
         .where(Job.task_id == task_id, Job.state == State.PENDING)

@@ -28,9 +28,10 @@ _LOCK = 7_233_002
 
 
 def same(connection: Connection, wanted: Mapping[str, NewJob]) -> dict[str, int]:
-    """The jobs that have the workflow, version and parameters of these, by the same keys.
+    """Existing jobs with the same workflow, version and parameters as these, by the same keys.
 
-    Of several it is one that succeeded; else one that may yet; else one that did not. Then the oldest.
+    If there are several, one that succeeded is preferred, then one that may still succeed, then one that
+    did not; among these, the oldest.
     """
     if not wanted:
         return {}
@@ -49,10 +50,11 @@ def same(connection: Connection, wanted: Mapping[str, NewJob]) -> dict[str, int]
 
 
 def catch_up() -> None:
-    """Write the fingerprints of jobs that were recorded since the last time, where these are many.
+    """Write the fingerprints of jobs recorded since the last time, if there are many.
 
-    All ids up to the largest in the table must be there. A transaction may have taken an id and not yet
-    recorded its job: so those that are recording now are waited for, and what begins after them is left.
+    The table must hold all ids up to its largest. A transaction may have taken an id without having
+    recorded its job yet, so this waits for those that are recording now, and leaves out what begins after
+    them.
 
     Raises:
         BoardUnreachableError: Postgres cannot be reached.
@@ -75,7 +77,7 @@ def catch_up() -> None:
 
 
 def _all_recorded() -> bool:
-    """Wait for those that are recording now; False: one takes too long."""
+    """Wait for those that are recording now; False if one takes too long."""
     recording = _recording()
     deadline = time.monotonic() + _LONGEST_WAIT
     while recording and time.monotonic() < deadline:

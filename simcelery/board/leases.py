@@ -35,7 +35,7 @@ from simcelery.board.values import (
 
 
 def is_worker(me: Registration) -> ColumnElement[bool]:
-    """The worker's own row, if it still is."""
+    """The worker's own row, if it still is its own."""
     return and_(Worker.id == me.worker_id, Worker.registration == me.key)
 
 
@@ -45,7 +45,7 @@ def is_known(me: Registration) -> ColumnElement[bool]:
 
 
 def is_live() -> ColumnElement[bool]:
-    """The worker has not ended and its lease holds."""
+    """Whether the worker has not ended and its lease holds."""
     return and_(Worker.ended_at.is_(None), Worker.lease_expires_at > func.now())
 
 
@@ -67,13 +67,13 @@ def register(
     workflows: Sequence[str] = (),
     sources: Mapping[str, str] | None = None,
 ) -> Registration:
-    """Enter a new worker.
+    """Register a new worker.
 
     Parameters:
         lease: seconds.
-        identity: what tells this process from any other that ever has its pid; the board only keeps it.
-        workflows: the names of those that it knows.
-        sources: of these, the fingerprint of each that has one.
+        identity: distinguishes this process from any other that ever has its pid; the board only stores it.
+        workflows: the names of the workflows that it knows.
+        sources: the fingerprints of those that have one.
     """
     row = connection.execute(
         insert(Worker)
@@ -103,8 +103,9 @@ def renew(
     every: float | None = None,
     succeeded: Iterable[str] = (),
 ) -> bool:
-    """Extend a worker's lease, lapsed or not. False: the board no longer knows the worker, or buried it, or
-    has given its id to another one.
+    """Extend a worker's lease, even an expired one.
+
+    False: the board no longer knows the worker, or considers it dead, or has given its id to another one.
 
     Parameters:
         lease: seconds.
@@ -134,7 +135,7 @@ def renew(
 
 
 def _now_for(names: Iterable[str]) -> ColumnElement[Any]:
-    """An object: name → now, by Postgres' clock."""
+    """A JSON object that maps each name to now, by Postgres's clock."""
     name = func.unnest(literal(list(names), ARRAY(Text))).column_valued("name")
     found = func.coalesce(func.jsonb_object_agg(name, func.now()), literal({}, JSONB))
     return select(found).scalar_subquery()
@@ -146,7 +147,7 @@ def end(connection: Connection, me: Registration) -> None:
 
 
 def accounts(connection: Connection, worker_id: int, job_ids: Iterable[int]) -> list[Account]:
-    """The jobs that run in this worker as far as the board knows, and those that it asks for, by id.
+    """The jobs that run in this worker according to the board, and those that it asks about, by id.
 
     A job that was never claimed is left out.
     """
@@ -182,9 +183,9 @@ _ENDED = {"ended_at": func.now(), "lease_expires_at": func.least(Worker.lease_ex
 
 
 def predecessors(connection: Connection, host: str, worker_id: int) -> list[Predecessor]:
-    """The other workers of this host that have not ended. Whether they live, only the host knows.
+    """The other workers of this host that have not ended. Whether they are alive, only the host knows.
 
-    Those that were buried are among them for as long as they hold jobs: who buried them got no further.
+    Workers noted as dead are included as long as they hold jobs, since their rescue was interrupted.
     """
     unended = select(Worker.id).where(Worker.ended_at.is_(None))
     holding = select(Job.worker_id).where(Job.state == State.RUNNING)
@@ -197,7 +198,7 @@ def predecessors(connection: Connection, host: str, worker_id: int) -> list[Pred
 
 
 def bury(connection: Connection, worker_ids: Iterable[int]) -> list[int]:
-    """Note that workers have ended; the ids of those that had not. One that lives after all cannot renew."""
+    """Note that workers have ended; return the ids of those that had not. If alive, they cannot renew."""
     unended = (
         select(Worker.id)
         .where(among(Worker.id, worker_ids), Worker.ended_at.is_(None))

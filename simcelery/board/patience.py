@@ -19,10 +19,10 @@ MOST = 900.0  # seconds
 
 
 def is_over(grace: float) -> ColumnElement[bool]:
-    """Whether a job is due to be taken from its worker.
+    """Whether a job may be rescued from its worker.
 
     Parameters:
-        grace: seconds that every worker has to renew after Postgres started: one lease.
+        grace: seconds that every worker has to renew after a start of Postgres: one lease.
     """
     # Not below zero, where the clock was set back in between.
     had_run = func.greatest(extract("epoch", Worker.lease_expires_at - Job.started_at), 0)
@@ -40,7 +40,7 @@ def over_at(
     postgres_started_at: dt.datetime,
     grace: float,
 ) -> dt.datetime:
-    """When that is so."""
+    """The time from which it may be rescued."""
     had_run = max((lease_expires_at - started_at).total_seconds(), 0.0) if started_at else 0.0
     overdue = lease_expires_at + dt.timedelta(seconds=min(had_run * SHARE, MOST))
     return max(overdue, postgres_started_at + dt.timedelta(seconds=grace))

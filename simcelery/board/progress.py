@@ -12,7 +12,7 @@ from simcelery.board.states import State
 
 
 def save_progress(connection: Connection, job_id: int, claim_id: uuid.UUID, progress: dict[str, Any]) -> bool:
-    """Store what the job reports, while the claim is still the newest."""
+    """Store what the job reports, as long as its claim is the newest."""
     saved = connection.execute(
         update(Job)
         .where(Job.id == job_id, Job.claim_id == claim_id, Job.state == State.RUNNING)

@@ -18,7 +18,7 @@ from simcelery.board.values import Registration
 def others_succeeded(
     connection: Connection, worker_id: int, workflows: Iterable[str], within_seconds: float
 ) -> list[str]:
-    """Those of the workflows with which another live worker, not in quarantine, has just succeeded."""
+    """Those of the workflows with which another live worker, not in quarantine, has recently succeeded."""
     others = connection.execute(
         select(Worker.succeeded, func.now().label("now")).where(
             is_live(), Worker.quarantined_at.is_(None), Worker.id != worker_id
@@ -33,7 +33,7 @@ def others_succeeded(
 
 
 def _moment(text: Any) -> dt.datetime | None:
-    """A time that Postgres wrote into JSON; None: it is none."""
+    """A time that Postgres wrote into JSON; None if it is not a time."""
     try:
         found = dt.datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -42,13 +42,14 @@ def _moment(text: Any) -> dt.datetime | None:
 
 
 def enter(connection: Connection, me: Registration, workflows: Sequence[str], note: str) -> bool:
-    """Keep a worker from taking jobs, unless too many are kept from it already.
+    """Put a worker in quarantine, unless too many are there already.
 
-    Of the live workers that could run these jobs instead, itself included, at most half may be in quarantine:
-    if all fail, the fault is not the workers'. They share a queue with it and know the workflow.
+    Of the live workers that could run these jobs instead, itself included, at most half may be in
+    quarantine: if all fail, the fault is not the workers'. Those are the workers that share a queue with it
+    and know the workflow.
 
     Parameters:
-        workflows: with which it fails and others succeed; for one of them enough workers must be left.
+        workflows: those with which it fails and others succeed; for one of them enough workers must be left.
 
     Returns:
         Whether it is in quarantine now.
@@ -84,7 +85,7 @@ def lift(connection: Connection, me: Registration) -> None:
 def _lock_peers(connection: Connection, me: Registration, workflows: Sequence[str]) -> Sequence[Any]:
     """The live workers that share a queue with this one, and know one of these workflows.
 
-    Locked: of two workers that would be quarantined at once, the second sees the first one's.
+    They are locked, so that of two workers put in quarantine at the same time, the second sees the first.
     """
     queues = connection.scalar(select(Worker.queues).where(is_worker(me)))
     shares = and_(Worker.queues.overlap(queues or []), Worker.workflows.overlap(list(workflows)))

@@ -18,7 +18,7 @@ from simcelery.board.states import State
 def delete_finished(connection: Connection, older_than: float, limit: int = 1000) -> int:
     """Delete jobs that finished more than `older_than` seconds ago, oldest first, with all that is theirs.
 
-    A job is kept while a dependent needs it: one that is not finished, or not as long ago.
+    A job is kept while a dependent needs it: one that is unfinished, or finished more recently.
 
     Returns:
         How many were deleted, at most `limit`.
@@ -45,15 +45,15 @@ class Archived:
 
 
 def archived(connection: Connection, ids: Sequence[int]) -> list[Archived]:
-    """What an archive holds of these jobs; those that are not finished are left out."""
+    """What an archive holds of these jobs; unfinished ones are left out."""
     by_index(connection)
     return [Archived(**row) for row in sql.execute(connection, "archived_jobs", ids=list(ids)).mappings()]
 
 
 def delete_archived(connection: Connection, jobs: Sequence[Archived], older_than: float) -> int:
-    """Delete jobs that are still as they were archived, as `prune` does; how many.
+    """Delete jobs that are still as they were archived, as `prune` does; return how many.
 
-    One that has run again since then is not in the archive as it is now, and stays.
+    One that has run again since then differs from the archive, and is kept.
     """
     by_index(connection)
     finished = {job.id: job.finished_at for job in jobs}
@@ -90,17 +90,17 @@ def _is_needed(older_than: float) -> ColumnElement[bool]:
 
 
 def _forget_edges(connection: Connection, ids: list[int]) -> None:
-    """Delete the edges to and from these jobs. In order: another prune may meet the same edges."""
+    """Delete the dependencies of these jobs, in order, since another prune may delete the same ones."""
     sql.execute(connection, "lock_edges", ids=ids)
     for end in (Dependency.job_id, Dependency.parent_id):
         connection.execute(delete(Dependency).where(among(end, ids)))
 
 
 def forget_workers(connection: Connection, older_than: float, limit: int = 1000) -> int:
-    """Delete workers that ended, or whose lease did, more than `older_than` seconds ago; how many.
+    """Delete workers that ended, or whose lease expired, more than `older_than` seconds ago; return how many.
 
-    A finished or waiting job may still bear such a worker's number: to look for one would mean to read
-    all jobs. Nothing is lost, since every attempt bears the worker's name and host itself.
+    A finished or waiting job may still refer to such a worker; finding it would mean reading all jobs.
+    Nothing is lost, since every attempt holds the worker's name and host itself.
     """
     gone = func.coalesce(Worker.ended_at, Worker.lease_expires_at) < func.now() - seconds(older_than)
     runs = exists().where(Job.worker_id == Worker.id, Job.state == State.RUNNING)

@@ -20,10 +20,10 @@ from simcelery.board.values import Registration
 
 @dataclass(frozen=True)
 class Submitted:
-    """The source that a workflow is, or was last, submitted with.
+    """The source that a workflow was last submitted with, or is about to be.
 
     Attributes:
-        since: when the first of these jobs was submitted, by Postgres' clock; None: it is not submitted yet.
+        since: when the first of these jobs was submitted, by Postgres's clock; None: none has been yet.
     """
 
     source: str
@@ -33,13 +33,13 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Differing:
-    """Live workers that have loaded another source of a workflow than they should.
+    """Live workers that have loaded a different source of a workflow than they should.
 
     Attributes:
-        file: that of the workflow's module; it may also be a module that it imports.
-        how: ``changed``: it was changed on their nodes since; ``older``: others submit with another one, and
-            have done so only since these workers started; ``other``: which one is older is not known.
-        submitted_by: by whom.
+        file: the file of the workflow's module; the change may also be in a module that it imports.
+        how: ``changed``: it has changed on their nodes since; ``older``: others submit with a newer one,
+            and have done so only since these workers started; ``other``: which one is older is not known.
+        submitted_by: who submitted with the other source.
     """
 
     file: str
@@ -49,7 +49,7 @@ class Differing:
 
 
 def note(connection: Connection, workflow: str, source: str, submitted_by: str) -> None:
-    """The workflow is submitted with this source. Writes nothing if it was so the last time."""
+    """Note that the workflow is submitted with this source. Writes nothing if it was the same last time."""
     if submitted(connection, [workflow]).get(workflow, Submitted("")).source == source:
         return
     values = {"source": source, "submitted_by": submitted_by, "since": func.now()}
@@ -60,7 +60,7 @@ def note(connection: Connection, workflow: str, source: str, submitted_by: str) 
 
 
 def note_changed(connection: Connection, me: Registration, files: Sequence[str]) -> None:
-    """These files of a live worker are no longer those that it has loaded."""
+    """Note that these files of a live worker are no longer those that it has loaded."""
     connection.execute(update(Worker).where(is_worker(me)).values(changed_files=list(files)))
 
 
@@ -77,12 +77,12 @@ def submitted(connection: Connection, workflows: Iterable[str] | None = None) ->
 def differing(
     live: Iterable[Mapping[str, Any]], wanted: Mapping[str, Submitted], only: str | None = None
 ) -> list[Differing]:
-    """Those of the workers whose source of a workflow differs from what is wanted, or from their own disk.
+    """The workers whose source of a workflow differs from the wanted one, or from their own disk.
 
     Parameters:
-        live: from `reads.workers`; one that tells of no sources is left out.
+        live: from `reads.workers`; a worker without sources is left out.
         wanted: by workflow.
-        only: look at this workflow alone.
+        only: check only this workflow.
     """
     found: dict[tuple[str, Any, str], dict[str, None]] = {}
     for worker in live:

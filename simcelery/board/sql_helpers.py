@@ -33,7 +33,7 @@ SET LOCAL plan_cache_mode = force_custom_plan
 def among(
     column: SQLColumnExpression[int] | SQLColumnExpression[int | None], ids: Iterable[int]
 ) -> ColumnElement[bool]:
-    """``column = ANY(ids)``: one array parameter, since a statement takes 65,535 parameters at most."""
+    """``column = ANY(ids)``: one array parameter, since a statement takes at most 65,535 parameters."""
     wanted: Any = literal(list(ids), ARRAY(BigInteger))
     return column == any_(wanted)
 
@@ -44,21 +44,21 @@ def seconds(number: float | ColumnElement[float]) -> ColumnElement[dt.timedelta]
 
 
 def locked(ids: Select[Any], *, skip: bool = False) -> Select[Any]:
-    """The ids of jobs, their rows locked in ascending order; `skip` leaves out what others hold.
+    """The ids of jobs, with their rows locked in ascending order; `skip` leaves out rows that others hold.
 
-    A CTE: as a plain subquery Postgres may run it once per row, and its LIMIT would limit nothing.
+    A CTE: Postgres may run a plain subquery once per row, and its LIMIT would then have no effect.
     """
     chosen = ids.order_by(Job.id).with_for_update(of=Job, skip_locked=skip).cte("chosen")
     return select(chosen.c.id)
 
 
 def by_index(connection: Connection) -> None:
-    """To the end of the transaction read no table as a whole, whatever Postgres estimates.
+    """Until the end of the transaction, read no table as a whole, whatever Postgres estimates.
 
-    A job that very many wait for leads the estimates astray: where few parents have all the edges, each job
-    is thought to have very many dependents, so that one is soon found by reading the table from its
-    beginning; and for a job that has none the whole table is read. What goes through the edges of many jobs
-    therefore allows nothing else in its transaction, and says the order of its joins itself (LATERAL, and
-    OFFSET 0, into which Postgres does not look).
+    A job with very many dependents misleads the estimates: if few parents have all the dependencies, each
+    job is expected to have very many dependents, so that reading the table from its beginning would soon
+    find one; but for a job that has none the whole table is read. So whatever follows the dependencies of
+    many jobs allows nothing else in its transaction, and fixes the order of its joins itself (with LATERAL,
+    and OFFSET 0, which stops Postgres from reordering).
     """
     connection.exec_driver_sql(_SETTINGS)

@@ -21,7 +21,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a job is."""
+    """The state of a job."""
 
     BLOCKED = "blocked"  # waits for parents
     SCHEDULED = "scheduled"  # waits for its time; with attempt > 0: between two attempts
@@ -34,7 +34,7 @@ class State(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing but a retry by hand changes it any more."""
+        """Whether only a retry by hand can change it."""
         return self in TERMINAL
 
 

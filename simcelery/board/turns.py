@@ -18,8 +18,8 @@ class Taken(NamedTuple):
     """The acts whose turn was taken.
 
     Attributes:
-        live: how many workers live: counted no further than was asked for.
-        set_back: whether Postgres' clock was set back, so that times on the board lay ahead of it.
+        live: the number of live workers, counted no further than was asked for.
+        set_back: whether Postgres's clock was set back, so that times on the board were in the future.
     """
 
     acts: frozenset[str]
@@ -28,19 +28,19 @@ class Taken(NamedTuple):
 
 
 def add(connection: Connection, names: Iterable[str]) -> None:
-    """Acts that the board does not know yet are due now."""
+    """Add acts that the board does not know yet; they are due now."""
     rows = [{"name": name} for name in sorted(names)]
     connection.execute(insert(Recovery).on_conflict_do_nothing(), rows)
 
 
 def take_turns(connection: Connection, every: Mapping[str, float], by: str, count_to: int = 0) -> Taken:
-    """Claim the next round of those acts that are due; the one after it is due so many seconds later.
+    """Claim the next round of the acts that are due; the one after it is due this many seconds later.
 
-    Commit before acting: the turn is a schedule, not a lock. A turn that lies further ahead than its interval
-    was written before Postgres' clock was set back: it is due, and the board's other times are set right.
+    Commit before acting: the turn is a schedule, not a lock. A turn further in the future than its interval
+    was written before Postgres's clock was set back: it is due, and the board's other times are corrected.
 
     Parameters:
-        every: name of the act → seconds between its rounds.
+        every: seconds between two rounds, by name of the act.
         count_to: how far live workers are counted.
     """
     acts = values(column("name", Text), column("every", Double), name="acts").data(list(every.items()))

@@ -28,7 +28,7 @@ _watches: dict[int, Watch] = {number: Watch(number) for number in (signal.SIGTER
 
 
 class JobStopped(BaseException):
-    """Raised inside a workflow that is to end. Not an `Exception`: it is no fault that one handles."""
+    """Raised inside a workflow that must stop. Not an `Exception`, since it is not an error to be handled."""
 
     def __init__(self, order: Order) -> None:
         super().__init__(f"this attempt is ended: {order.name.lower().replace('_', ' ')}")
@@ -38,8 +38,8 @@ class JobStopped(BaseException):
 def listen() -> None:
     """Take SIGTERM over from the pool, which would end the child wherever it is, even while it records.
 
-    Also SIGINT, which the pool ignores. To be called before each job: the pool sets its own handlers after
-    the child's initialisation, and a library may have set others behind Python's back.
+    Also SIGINT, which the pool ignores. Must be called before each job: the pool sets its own handlers
+    after the child's initialisation, and a library may have set others without Python's knowledge.
     """
     global _former, _listener
     if not slots.mine.in_pool_child:
@@ -54,7 +54,7 @@ def listen() -> None:
 
 
 def _told_to_end(number: int, frame: FrameType | None) -> None:
-    """SIGTERM: with an order from the parent, or from a scheduler that ends the whole allocation."""
+    """Handle SIGTERM: with an order from the parent, or from a scheduler that ends the whole allocation."""
     if os.getpid() != _listener or _is_from_the_job(number):
         # Also a process that the workflow forked, and that was signalled before `_unlisten`.
         signal.signal(number, signal.SIG_DFL)
@@ -76,13 +76,13 @@ def _told_to_end(number: int, frame: FrameType | None) -> None:
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    """SIGINT: Ctrl+C is for the worker; but what a job sends itself interrupts it."""
+    """Handle SIGINT: Ctrl+C is for the worker, but what a job sends to itself interrupts it."""
     if os.getpid() != _listener or _is_from_the_job(number):
         signal.default_int_handler(number, frame)
 
 
 def _is_from_the_job(number: int) -> bool:
-    """Whether the job that runs sent one of the signals that just came. In doubt it did."""
+    """Whether the running job sent one of the signals that just came. If in doubt, it did."""
     watch = _watches[number]
     senders = watch.senders()
     if slots.mine.phase not in (Phase.STARTING, Phase.RUNNING):
@@ -99,10 +99,10 @@ def _is_from_the_job(number: int) -> bool:
 
 
 def _unlisten() -> None:
-    """A process that the workflow forks ends like any other.
+    """Let a process that the workflow forks end like any other.
 
-    Not only in the handlers: Python runs them after the call which the signal came just before, and a worker
-    of a `multiprocessing.Pool` about to wait for work would then never end.
+    Not only in the handlers: Python runs them after the call that the signal preceded, and a worker of a
+    `multiprocessing.Pool` that is about to wait for work would then never end.
     """
     if signal.getsignal(signal.SIGTERM) is _told_to_end:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -115,10 +115,10 @@ os.register_at_fork(after_in_child=_unlisten)
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """A block that an order to end interrupts with `JobStopped`. Nothing else is ever interrupted.
+    """A block that an order to stop interrupts with `JobStopped`. Nothing else is ever interrupted.
 
     Raises:
-        JobStopped: also when the order came before the block.
+        JobStopped: also if the order came before the block.
     """
     global _interruptible
     main = threading.current_thread() is threading.main_thread()
@@ -133,7 +133,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def recording() -> Iterator[None]:
-    """A block that waits for the board, and leaves with `ServiceError` when the worker must end first."""
+    """A block that waits for the board, and raises `ServiceError` if the worker must exit first."""
     global _recording
     _recording = threading.current_thread() is threading.main_thread()
     try:
@@ -144,9 +144,9 @@ def recording() -> Iterator[None]:
 
 @contextmanager
 def warned_by(action: Callable[[], None]) -> Iterator[None]:
-    """For the length of the block `action` is called when the worker warns that it will end.
+    """Within the block, call `action` when the worker warns that it is about to exit.
 
-    It is called from a signal handler, and at once if the warning has come already.
+    It is called from a signal handler, and at once if the warning has already come.
     """
     _on_warning.append(action)
     try:

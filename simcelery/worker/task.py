@@ -22,13 +22,16 @@ from simcelery.workflows.definition import Definition
 
 
 class PlainTask(Task):  # type: ignore[misc]
-    """Any other task of the app. Workers run it only if the setting ``plain_tasks`` names it, and then alone:
-    what is attached to a message they drop, and a workflow attached to it nobody would record."""
+    """Any other task of the app, which workers run only if the setting ``plain_tasks`` names it.
+
+    They run it only by itself: they drop what is attached to its message, and nobody would record a workflow
+    attached to it.
+    """
 
     def apply_async(
         self, args: Any = None, kwargs: Any = None, link: Any = None, link_error: Any = None, **options: Any
     ) -> Any:
-        """As Celery's.
+        """As in Celery.
 
         Raises:
             CanvasError: a workflow is attached, or mapped over; or no worker would run it as it is.
@@ -53,7 +56,7 @@ def forget_plain_tasks(app: Celery) -> None:
 
 
 class WorkflowTask(Task):  # type: ignore[misc]
-    """One per workflow; made by the composition root."""
+    """The Celery task of one workflow; made by the composition root."""
 
     Request = "simcelery.worker.parent.request:JobRequest"
     typing = False  # pydantic checks the parameters, with better messages
@@ -121,7 +124,7 @@ class WorkflowTask(Task):  # type: ignore[misc]
 
 
 def _as_celery_is_told(claim: Claim, ended: EndedAttempt, finished: FinishedJob | None) -> Any:
-    """The result of an attempt that succeeded, or what the tracer makes events of."""
+    """The result of an attempt that succeeded, or the exception from which the tracer makes events."""
     if ended.outcome is Outcome.SUCCEEDED:
         return ended.result
     if finished is None:
@@ -136,7 +139,7 @@ def _as_celery_is_told(claim: Claim, ended: EndedAttempt, finished: FinishedJob 
 
 
 def _lane(workflow: str, request: Any) -> Lane:
-    """Where the message came from: Redis' routing keys are the names of lanes."""
+    """The lane that the message came from: routing keys in Redis are the names of lanes."""
     info = request.delivery_info or {}
     queue, _ = queue_and_workflow(str(info.get("routing_key") or ""))
     rank = info.get("priority")

@@ -19,7 +19,7 @@ _tickers: weakref.WeakSet[Ticker] = weakref.WeakSet()
 class Ticker(threading.Thread):
     """Calls `action` every `every` seconds until it is stopped. Errors are logged, never fatal.
 
-    A fork copies only the thread that forks, and all locks as they are. So a fork waits until no
+    A fork copies only the thread that forks, but all locks in their current state. So a fork waits until no
     ticker is in the middle of its action, where it may hold locks of libraries.
     """
 
@@ -45,7 +45,7 @@ class Ticker(threading.Thread):
                     log.exception("%s failed; it continues", self.name)
 
     def _waits(self) -> bool:
-        """Wait for the next turn; False: there is none."""
+        """Wait for the next turn; False if there is none."""
         self._woken.wait(None if self._resting else self._every)
         self._woken.clear()
         return not self._stopped
@@ -60,11 +60,11 @@ class Ticker(threading.Thread):
         self._woken.set()
 
     def rest(self) -> None:
-        """From its own action: there is nothing to do until somebody calls `stir`."""
+        """Called from its own action: pause until somebody calls `stir`."""
         self._resting = True
 
     def stir(self) -> None:
-        """Take turns again. Costs next to nothing where it does so already."""
+        """Resume. Costs next to nothing if it is not paused."""
         if self._resting:
             self._resting = False
             self._woken.set()

@@ -22,15 +22,15 @@ def wait_out(
     tries: int | None = None,
     give_up: Callable[[], bool] = lambda: False,
 ) -> T:
-    """The result of `action`, repeated with growing pauses while it raises `ServiceError`.
+    """The result of `action`, which is repeated with growing pauses while it raises `ServiceError`.
 
     Parameters:
         waiting: what the log says while it waits, such as ``job 42 waits``.
-        tries: how often at most; None for ever.
-        give_up: asked several times a second while it waits; True ends the waiting.
+        tries: the largest number of calls; None: no limit.
+        give_up: called several times a second while it waits; True ends the waiting.
 
     Raises:
-        ServiceError: the last one, after `tries` or when `give_up` said so.
+        ServiceError: the last one, after `tries` calls or when `give_up` said so.
     """
     done, pauses = 0, growing(_FIRST_PAUSE, _LONGEST_PAUSE, factor=2)
     while True:
@@ -49,10 +49,10 @@ def wait_out(
 
 
 def waiting_for_schema(action: Callable[[], T]) -> T:
-    """The result of `action`; a schema that is being upgraded under a running worker passes like an outage.
+    """The result of `action`; a schema that is being upgraded under a running worker counts as an outage.
 
     Raises:
-        ServiceError: as `action`, or the schema does not fit now.
+        ServiceError: as `action`, or the schema does not fit at the moment.
     """
     try:
         return action()

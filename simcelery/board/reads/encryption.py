@@ -12,7 +12,7 @@ _VERIFIED = "use sslmode=verify-full, and sslrootcert=/path/ca.pem (or system) i
 
 
 def gap(connection: Connection) -> str:
-    """What an attacker in the network may do to this connection, in words; nothing where it is safe."""
+    """What an attacker in the network could exploit on this connection, in words; empty if it is safe."""
     driver: Any = connection.connection.driver_connection
     libpq = driver.pgconn
     options = {option.keyword: option.val or b"" for option in libpq.info}
@@ -20,7 +20,7 @@ def gap(connection: Connection) -> str:
 
 
 def in_words(address: str, encrypted: bool, sslmode: str) -> str:
-    """The same of an address (empty: a socket of this machine), and of what libpq was told."""
+    """The same for an address (empty: a socket of this machine), and for what libpq was told."""
     with suppress(ValueError):
         if not address or ip_address(address).is_loopback:
             return ""

@@ -19,6 +19,6 @@ _ELSE = text(
 
 
 def identity(connection: Connection) -> str:
-    """Eight hexadecimal digits, from the server's own identifier and the database."""
+    """Eight hexadecimal digits, made from the server's own identifier and the database."""
     asked = _ASK if connection.scalar(_MAY_ASK) else _ELSE
     return hashlib.sha256(str(connection.scalar(asked)).encode()).hexdigest()[:8]

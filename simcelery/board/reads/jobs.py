@@ -75,7 +75,7 @@ class JobRow:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which jobs. Everything given must hold; `tags` are all wanted; `since` counts seconds back."""
+    """Which jobs. A job must match everything given, and have all `tags`; `since` counts seconds back."""
 
     ids: Sequence[int] | None = None
     states: Sequence[str] = ()
@@ -149,7 +149,7 @@ def _select_jobs() -> Select[Any]:
 
 
 def _jobs(rows: Iterable[Any]) -> list[JobRow]:
-    """What can be read of the rows; what cannot is named. One in a state that is none is left out."""
+    """What can be read of the rows; what cannot is named. A row with an unknown state is left out."""
     bad: dict[str, str] = {}
     found = [made for row in rows if (made := _job(row, bad))]
     bad_rows.name(bad)
@@ -218,7 +218,7 @@ def last_id(connection: Connection) -> int | None:
 
 
 def any_between(connection: Connection, first: int, last: int) -> bool:
-    """Whether a job with a number from `first` to `last` is on the board."""
+    """Whether a job with an id from `first` to `last` is on the board."""
     return bool(connection.scalar(select(select(Job.id).where(Job.id.between(first, last)).exists())))
 
 
@@ -229,7 +229,7 @@ def counts(connection: Connection, which: Filter) -> dict[State, int]:
 
 
 def count(connection: Connection, which: Filter, most: int) -> int:
-    """How many jobs pass the filter; `most` stands for all that are more."""
+    """How many jobs pass the filter, counted no further than `most`."""
     some = select(Job.id).where(*which.conditions()).limit(most).subquery()
     return connection.scalar(select(func.count()).select_from(some)) or 0
 
@@ -270,7 +270,7 @@ def finished_among(connection: Connection, job_ids: Iterable[int]) -> dict[int, 
 
 
 def results(connection: Connection, job_ids: Iterable[int]) -> dict[int, tuple[str, Any]]:
-    """Workflow and encoded result of those of the jobs that succeeded."""
+    """Workflow and encoded result of those jobs that succeeded."""
     rows = connection.execute(
         select(Job.id, Job.workflow, Job.result).where(among(Job.id, job_ids), Job.state == State.SUCCEEDED)
     )
@@ -295,7 +295,7 @@ def _attempt(row: Any) -> dict[str, Any]:
 
 
 def log(connection: Connection, job_id: int) -> str:
-    """The text that a job wrote, all attempts in order."""
+    """The text that a job printed, all attempts in order."""
     rows = connection.scalars(
         select(LogChunk.text).where(LogChunk.job_id == job_id).order_by(LogChunk.attempt, LogChunk.seq)
     )

@@ -19,7 +19,7 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Page(Filter):
-    """Those of a filter's jobs that were recorded before a job, or after one."""
+    """Those jobs of a filter that were recorded before or after a certain job."""
 
     before: int | None = None
     after: int | None = None
@@ -40,7 +40,7 @@ class Page(Filter):
 
     @property
     def follows(self) -> bool:
-        """Whether it is the jobs next to `after` that are wanted first, not the newest."""
+        """Whether the jobs next to `after` come first, rather than the newest."""
         return self.after is not None and self.before is None
 
 
@@ -88,7 +88,7 @@ def walk(
 
 
 def _parts(page: Page, limit: int | None, newest: bool) -> Iterator[Page]:
-    """The page; where it has ids, which ascend, then for some of them after the other: not all each time."""
+    """The page; if it lists ids, which ascend, then in parts, so that not all are sent each time."""
     if page.ids is None and page.tags:
         # No index has tags in the order of the ids: they are sorted once, not for every thousand.
         with engine.begin() as connection:

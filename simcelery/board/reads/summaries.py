@@ -38,7 +38,7 @@ _NUMBERS = r"0x[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+(\.[0-9
 
 @dataclass(frozen=True)
 class Interval:
-    """How many jobs finished from `start` on."""
+    """How many jobs finished in the interval that begins at `start`."""
 
     start: dt.datetime
     finished: int
@@ -46,10 +46,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Period:
-    """The time in which the jobs of a window ended: from the first start to the last end.
+    """The time during which the jobs that ended in a window ran: from the first start to the last end.
 
     Attributes:
-        until: the last end, or now where others of the jobs are `running`.
+        until: the last end, or now if other jobs are still `running`.
     """
 
     start: dt.datetime
@@ -58,13 +58,13 @@ class Period:
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """Its length."""
         return (self.until - self.start).total_seconds()
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Seconds: the median, what nine in ten stay below, and the longest."""
+    """Median, 90th percentile and maximum, in seconds."""
 
     median: float
     p90: float
@@ -73,13 +73,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class Times:
-    """How the newest finished jobs of a workflow fared.
+    """The times of the newest finished jobs of a workflow.
 
     Attributes:
-        ended: state → how many.
-        waiting: from the submission, or the time that was asked for, to the start, of those that were
-            attempted once; None: there are none.
-        running: the last attempt of those that succeeded or failed.
+        ended: how many, by state.
+        waiting: from the submission, or the requested time, to the start, of jobs with a single attempt;
+            None: there are none.
+        running: the last attempt of jobs that succeeded or failed.
     """
 
     workflow: str
@@ -95,9 +95,9 @@ class Times:
 
 @dataclass(frozen=True)
 class ErrorGroup:
-    """Failures of one type whose messages differ in paths and numbers only, shown as ``<path>`` and ``#``.
+    """Failures of one type whose messages differ only in paths and numbers, shown as ``<path>`` and ``#``.
 
-    `hosts` are those of the last workers; one that was pruned is left out.
+    `hosts` are those of the last workers; a worker that was pruned is left out.
     """
 
     error_type: str
@@ -128,9 +128,9 @@ def throughput(connection: Connection, which: Filter, window: float, number: int
 
 
 def period(connection: Connection, which: Filter, window: float) -> Period | None:
-    """When the jobs that ended in the last `window` seconds did so; None: there are none.
+    """When the jobs that ended in the last `window` seconds ran; None if there are none.
 
-    Of many, the first start is that of the first 5,000 that ended.
+    If there are many, the first start is that of the first 5,000 that ended.
     """
     begin = func.now() - seconds(window)
     ended = (Job.finished_at > begin, Job.finished_at <= func.now(), *which.conditions())
@@ -159,7 +159,7 @@ _FIRST = 5000
 
 
 def _lasted(start: SQLColumnExpression[Any], end: SQLColumnExpression[Any]) -> ColumnElement[float]:
-    """Seconds; none, where Postgres' clock was set back in between."""
+    """Seconds, or none if Postgres's clock was set back in between."""
     return case((end < start, 0.0), else_=extract("epoch", end - start).cast(Double))
 
 
@@ -253,7 +253,7 @@ def ids_with_error(connection: Connection, which: Filter, error_type: str, messa
 
 
 def _failed(which: Filter) -> list[ColumnElement[bool]]:
-    """What is a failure: by default what failed; what was cancelled, or failed upstream, if asked for."""
+    """What counts as a failure: jobs that failed, or cancelled or upstream_failed ones if asked for."""
     states = UNSUCCESSFUL.intersection(which.states) if which.states else {State.FAILED}
     return replace(which, states=sorted(states)).conditions() + ([] if states else [false()])
 

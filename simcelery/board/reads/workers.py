@@ -53,14 +53,14 @@ def _select_workers() -> Select[Any]:
 def workers(
     connection: Connection, *, live_only: bool = False, gone_within: float | None = None
 ) -> list[dict[str, Any]]:
-    """Workers, the newest first: all columns, ``state``, the ids of the ``running`` jobs, and ``now``.
+    """Workers, newest first: all columns, ``state``, the ids of the ``running`` jobs, and ``now``.
 
-    ``state`` is live, quarantined (it lives, and takes no jobs), overdue (its lease ended, it has not) or
-    ended.
+    ``state`` is live, quarantined (alive, but takes no jobs), overdue (its lease has expired, but it has
+    not ended) or ended.
 
     Parameters:
-        gone_within: of those that ended, or whose lease did, only those of the last so many seconds, and
-            those that still hold jobs.
+        gone_within: of the workers that ended, or whose lease expired, only those of the last so many
+            seconds, and those that still hold jobs.
     """
     statement = _select_workers().order_by(Worker.id.desc())
     if live_only:
@@ -78,13 +78,13 @@ def _worker(row: Any) -> dict[str, Any]:
 
 
 def lost(connection: Connection) -> list[dict[str, Any]]:
-    """The workers that ended, or whose lease did, and that still hold running jobs; see `workers`."""
+    """The workers that ended, or whose lease expired, and that still hold running jobs; see `workers`."""
     found = workers(connection, gone_within=0.0)
     return [one for one in found if one["running"] and one["state"] in ("overdue", "ended")]
 
 
 def worker_of(connection: Connection, job_id: int) -> dict[str, Any] | None:
-    """The worker that was the last to claim a job, as `workers` shows it; None: there is none, or no more."""
+    """The worker that last claimed a job, as `workers` returns it; None: there is none, or no more."""
     last = select(Job.worker_id).where(Job.id == job_id).scalar_subquery()
     statement = _select_workers().where(Worker.id == last)
     row = connection.execute(statement).one_or_none()
@@ -93,10 +93,10 @@ def worker_of(connection: Connection, job_id: int) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class Unserved:
-    """Pending jobs that no live worker starts.
+    """Pending jobs that no live worker can start.
 
     Attributes:
-        why: ``queue``: none consumes their queue; ``workflow``: none of those that do knows their workflow;
+        why: ``queue``: none serves their queue; ``workflow``: none of those that do knows their workflow;
             ``quarantine``: all that know it are in quarantine.
     """
 
@@ -107,7 +107,7 @@ class Unserved:
 
 
 def unserved(connection: Connection, job_ids: Iterable[int] | None = None) -> list[Unserved]:
-    """The pending jobs (of these, if ids are given) that no live worker starts, by queue and workflow."""
+    """The pending jobs (of these, if ids are given) that no live worker can start, by queue and workflow."""
     live = workers(connection, live_only=True)
     pending = (
         select(Job.queue, Job.workflow, func.count())
@@ -127,7 +127,7 @@ def unserved(connection: Connection, job_ids: Iterable[int] | None = None) -> li
 def why_unserved(
     live: Iterable[dict[str, Any]], queue: str, workflow: str
 ) -> Literal["queue", "workflow", "quarantine"] | None:
-    """Why none of the live workers starts the jobs of a workflow in a queue; None: one does.
+    """Why no live worker can start the jobs of a workflow in a queue; None if one can.
 
     Parameters:
         live: from `workers`.
@@ -142,20 +142,20 @@ def why_unserved(
 
 
 def due_acts(connection: Connection) -> list[dict[str, Any]]:
-    """The acts of recovery: ``name``, ``last_by``, and since how many seconds the turn has been ``due``."""
+    """The acts of recovery: ``name``, ``last_by``, and for how many seconds the turn has been ``due``."""
     due = extract("epoch", func.now() - Recovery.next_at).cast(Double).label("due")
     rows = connection.execute(select(Recovery.name, Recovery.last_by, due).order_by(Recovery.name))
     return [dict(row._mapping) for row in rows]
 
 
 def started(connection: Connection) -> tuple[dt.datetime, dt.datetime]:
-    """When Postgres started, and its now."""
+    """When Postgres was started, and its current time."""
     row = connection.execute(select(func.pg_postmaster_start_time(), func.now())).one()
     return row[0], row[1]
 
 
 def server(connection: Connection) -> dict[str, Any]:
-    """What doctor wants to know of Postgres: version, clock in UTC, and what is wrong with the line."""
+    """What ``doctor`` wants to know about Postgres: version, clock in UTC, encryption."""
     row = connection.execute(
         select(
             func.current_setting("server_version").label("version"),
@@ -169,7 +169,7 @@ def server(connection: Connection) -> dict[str, Any]:
 def anything_left(connection: Connection, queues: Sequence[str], workflows: Sequence[str]) -> bool:
     """Whether these queues have jobs of these workflows: pending, running anywhere, or between two attempts.
 
-    What is blocked follows from these; what is scheduled for the first time is not waited for.
+    Blocked jobs follow from these; jobs scheduled for their first attempt are not waited for.
     """
     between = and_(Job.state == State.SCHEDULED, Job.attempt > 0)
     return _any(
@@ -196,7 +196,7 @@ def nodenames(connection: Connection, job_ids: Iterable[int]) -> list[str]:
 
 
 def failed_elsewhere(connection: Connection, task_ids: Iterable[uuid.UUID], worker_id: int) -> bool:
-    """Whether an attempt of one of these jobs has failed on another worker than this one."""
+    """Whether an attempt of one of these jobs has failed on a worker other than this one."""
     jobs = select(Job.id).where(Job.task_id.in_(list(task_ids)))
     failed = exists().where(
         Attempt.job_id.in_(jobs), Attempt.worker_id != worker_id, Attempt.outcome == Outcome.FAILED

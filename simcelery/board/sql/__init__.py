@@ -25,7 +25,7 @@ def execute(connection: Connection, name: str, **values: Any) -> CursorResult[An
 
 
 def install(connection: Connection, *names: str) -> None:
-    """Make functions of the schema, or make them anew: those with these names, else all."""
+    """Create or replace functions of the schema: those with these names, or all."""
     folder = resources.files(__package__) / "functions"
     plain = connection.execution_options(no_parameters=True)  # a % in them is one
     for file in folder.iterdir():

@@ -13,10 +13,10 @@ from simcelery.board.states import ACTIVE, WAITING, State
 
 
 def cancel(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[int]]:
-    """blocked | scheduled | pending → cancelled; a running job is stamped with the request.
+    """blocked | scheduled | pending → cancelled; for a running job, the request is noted.
 
     Returns:
-        The ids cancelled at once, and those that run and will be told.
+        The ids cancelled at once, and those that are running and will be told.
     """
     rows = connection.execute(
         update(Job)

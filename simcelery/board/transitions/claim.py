@@ -26,23 +26,23 @@ def claim(request: ClaimRequest) -> list[Claim]:
 
 
 def holds_lease(request: ClaimRequest) -> bool:
-    """Whether the worker may claim anything: its lease has not lapsed."""
+    """Whether the worker may claim anything: its lease has not expired."""
     return bool(engine.one_round_trip(sql.statement("holds_lease"), asked(request)))
 
 
 def forgotten(request: ClaimRequest) -> list[Claim]:
-    """What this process has claimed without ever hearing of it: the answer to an earlier try was lost."""
+    """What this process has claimed without knowing it, because the answer to an earlier call was lost."""
     return _in_order(engine.one_round_trip(sql.statement("forgotten_claims"), asked(request)), request)
 
 
 def put_back(claims: Sequence[Claim]) -> None:
-    """running → pending (cancelled, where that was asked for) for claims that were never begun."""
+    """running → pending (or cancelled, if that was requested) for claims whose jobs were never started."""
     given = {"ids": [one.job_id for one in claims], "claims": [one.claim_id for one in claims]}
     engine.one_round_trip(sql.statement("put_back"), given)
 
 
 def asked(request: ClaimRequest) -> dict[str, Any]:
-    """What the statements about a claim take."""
+    """The parameters of the statements about a claim."""
     return {
         "task_id": request.task_id,
         "workflow": request.workflow,

@@ -31,7 +31,7 @@ def copy(connection: Connection, into: str, lines: Iterable[str]) -> None:
 
 
 def cell(value: Any) -> str:
-    """A value as COPY reads it."""
+    """A value in the format that COPY reads."""
     if value is None:
         return r"\N"
     if isinstance(value, list | tuple):
@@ -40,7 +40,7 @@ def cell(value: Any) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text without what separates cells and lines."""
+    """Text with the characters escaped that separate cells and lines."""
     if "\\" in text:
         text = text.replace("\\", "\\\\")
     if text.isprintable():

@@ -25,20 +25,20 @@ Guard = ColumnElement[bool]
 
 
 def by_claim(task_id: uuid.UUID, claim_id: uuid.UUID) -> Guard:
-    """The job, while nobody has made a newer claim: for who claimed it."""
+    """The job, as long as nobody has made a newer claim; for the process that claimed it."""
     return and_(Job.task_id == task_id, Job.claim_id == claim_id)
 
 
 def by_child(task_id: uuid.UUID, me: Registration, pid: int) -> Guard:
-    """The job, while it runs in this pool child: for its parent process, which knows no claim."""
+    """The job, while it runs in this pool child; for its parent process, which does not know the claim."""
     return and_(Job.task_id == task_id, Job.worker_id == me.worker_id, Job.pid == pid, is_known(me))
 
 
 def finish(connection: Connection, guard: Guard, ended: EndedAttempt) -> FinishedJob | None:
     """Finish the attempt of the job that the guard lets through; None: it is no longer that attempt's.
 
-    A success is accepted as long as no newer claim was made, even where the worker was thought dead
-    and the job is already waiting to run again.
+    A success is accepted as long as no newer claim was made, even if the worker was thought dead and the
+    job is already waiting to run again.
     """
     row = connection.execute(select(Job.id, Job.claim_id).where(guard)).one_or_none()
     if row is None:
@@ -50,7 +50,7 @@ def finish(connection: Connection, guard: Guard, ended: EndedAttempt) -> Finishe
 def finish_all(
     connection: Connection, attempts: Sequence[tuple[int, uuid.UUID | None]], ended: EndedAttempt
 ) -> list[FinishedJob]:
-    """The same for attempts that have all ended so.
+    """The same for attempts that all ended in the same way.
 
     Parameters:
         attempts: the id of each job and of its claim.
@@ -66,8 +66,8 @@ def finish_all(
 def finish_at_once(ended: Sequence[EndedAttempt]) -> list[FinishedJob]:
     """Finish attempts of jobs whose ids are known, as one transaction and in one round trip.
 
-    Of several successes, those of jobs that others wait for are left out, as is what is no longer the
-    attempt's: `finish` knows.
+    Of several successes, those of jobs with dependents are left out, and those whose job no longer belongs
+    to the attempt: `finish` handles them.
     """
     now = time.monotonic()
     given = [{**_given(one, now), "id": one.job_id, "claim_id": one.claim_id.hex} for one in ended]
@@ -95,7 +95,7 @@ _READ = (
 
 
 def _given(ended: EndedAttempt, now: float) -> dict[str, Any]:
-    """What the function reads of an attempt; what is not said is NULL there."""
+    """What the function reads about an attempt; what is left out is NULL there."""
     told = {name: value for name in _READ if (value := getattr(ended, name)) is not None}
     return told | {"waited": ended.waited, "ago": max(ended.seconds_ago(now), 0.0)}
 
@@ -125,10 +125,10 @@ def _to_publish(row: Mapping[Any, Any]) -> JobToPublish:
 
 
 def note_late(connection: Connection, task_id: uuid.UUID, claim_id: uuid.UUID, report: EndedAttempt) -> bool:
-    """Keep what a worker that was thought dead reports of an attempt, where it can no longer count.
+    """Keep what a worker that was thought dead reports about an attempt, if it can no longer count.
 
-    Only the first report about an attempt that was lost or released is kept; one that is delivered twice
-    is not late.
+    Only the first report about an attempt that was lost or released is kept; one that is delivered twice is
+    not late.
     """
     late: dict[str, Any] = {"outcome": str(report.outcome)}
     if report.outcome is Outcome.SUCCEEDED:

@@ -38,16 +38,17 @@ def allocate_ids(connection: Connection, count: int) -> list[int]:
 def record(
     connection: Connection, jobs: Sequence[NewJob], *, on_failed: OnFailed = "retry"
 ) -> list[Recorded]:
-    """Record jobs. One with the idempotency key of another job gives that job instead, and so does one with
-    `dedupe` that another job is the same as, whatever its key.
+    """Record jobs, or find existing ones.
+
+    A job with the same idempotency key is reused; with `dedupe`, so is any job that is the same.
 
     Parameters:
         jobs: in the order of their ids; those without an id are given one.
-        on_failed: what to do where the key's holder failed, was cancelled or has a failed parent.
+        on_failed: what to do if the existing job failed, was cancelled or has a failed parent.
 
     Raises:
         JobNotFoundError: a parent is not on the board.
-        StateError: a holder has failed and `on_failed` is ``error``.
+        StateError: an existing job has failed, and `on_failed` is ``error``.
     """
     unnumbered = [job for job in jobs if job.id is None]
     fresh_ids = iter(allocate_ids(connection, len(unnumbered)) if unnumbered else [])
@@ -69,7 +70,7 @@ def record(
 
 
 def record_alone(job: NewJob) -> Recorded:
-    """Record a job that waits for nothing and has no key: a transaction of its own, in one round trip.
+    """Record a job that depends on nothing and has no key: a transaction of its own, in one round trip.
 
     Raises:
         BoardUnreachableError: Postgres cannot be reached; see `perhaps_recorded`.
@@ -87,12 +88,12 @@ def may_be_alone(job: NewJob) -> bool:
 
 
 def perhaps_recorded(error: BoardUnreachableError) -> bool:
-    """Whether `record_alone` lost the board after it had sent the job, so that nobody knows."""
+    """Whether `record_alone` lost the board after sending the job, so that nobody knows."""
     return isinstance(error.__cause__, psycopg.Error)  # while connecting it is SQLAlchemy's
 
 
 class _Row(NamedTuple):
-    """A job to record, with what only the board knows of it."""
+    """A job to record, with what only the board knows about it."""
 
     job: NewJob
     id: int
@@ -104,7 +105,7 @@ class _Row(NamedTuple):
 def _insert_or_find(
     connection: Connection, rows: list[_Row], on_failed: OnFailed
 ) -> tuple[set[int], dict[str, Recorded]]:
-    """The ids that went in, and the holders of the other rows' keys."""
+    """The ids that were inserted, and the jobs that hold the other rows' keys."""
     taken: set[int] = set()
     holders: dict[str, Recorded] = {}
     for _ in range(_TRIES):
@@ -173,7 +174,7 @@ def _values(row: _Row) -> dict[str, Any]:
 
 
 def _insert(connection: Connection, rows: list[_Row]) -> set[int]:
-    """Insert what no key forbids; the ids that went in."""
+    """Insert the rows whose key is free; return the ids that were inserted."""
     keyed = any(row.job.idempotency_key is not None for row in rows)
     if len(rows) >= _COPY_FROM:
         return _copy_keyed(connection, rows) if keyed else _copy(connection, "jobs", rows)
@@ -193,7 +194,7 @@ def _copy(connection: Connection, table: str, rows: list[_Row]) -> set[int]:
 
 
 def _lines(rows: list[_Row]) -> Iterator[str]:
-    """Rows as COPY reads them; what neighbours share is written once."""
+    """Rows as COPY reads them; values shared by neighbours are encoded once."""
     shared: tuple[Any, ...] | None = None
     end = ""
     for job, number, unmet, state, run_at in rows:
@@ -211,7 +212,7 @@ _shared = operator.attrgetter(*_SHARED)
 
 
 def _copy_keyed(connection: Connection, rows: list[_Row]) -> set[int]:
-    """COPY beside the table, then insert what no key forbids."""
+    """COPY into a temporary table, then insert the rows whose key is free."""
     connection.execute(
         text(
             "CREATE TEMPORARY TABLE new_jobs (LIKE jobs INCLUDING DEFAULTS EXCLUDING IDENTITY) ON COMMIT DROP"

@@ -14,14 +14,14 @@ from simcelery.board.values import EndedAttempt, FinishedJob, Registration
 
 
 def release(connection: Connection, me: Registration, cause: Cause = Cause.SHUTDOWN) -> list[FinishedJob]:
-    """All jobs of a worker that shuts down."""
+    """Release all jobs of a worker that shuts down."""
     return _release(connection, _held_by(me), EndedAttempt(outcome=Outcome.RELEASED, cause=cause))
 
 
 def release_child(
     connection: Connection, me: Registration, pid: int, running: uuid.UUID
 ) -> list[FinishedJob]:
-    """All that a dead pool child held, but for the claim that it was running."""
+    """Release all jobs that a dead pool child held, except the claim that it was running."""
     released = EndedAttempt(
         outcome=Outcome.RELEASED,
         cause=Cause.WORKER_LOST,

@@ -23,13 +23,13 @@ def rescue(
     judge: int | None = None,
     limit: int = 1000,
 ) -> list[FinishedJob]:
-    """running → pending for jobs of lost workers (failed where no losses are left).
+    """running → pending for jobs of lost workers (failed if no losses are left).
 
     Parameters:
-        grace: seconds that every worker has to renew after Postgres started, and that the judge must have
-            been connected without a gap: one lease.
-        judge: the worker that judges the others; None: somebody by hand.
-        limit: rows at most in this transaction.
+        grace: seconds that every worker has to renew after a start of Postgres, and for which the judge
+            must have been connected without a gap: one lease.
+        judge: the worker that judges the others; None: recovery by hand.
+        limit: most rows in this transaction.
     """
     lost = (
         select(Job.id, Job.claim_id)
@@ -43,9 +43,9 @@ def rescue(
 
 
 def _may_judge(worker_id: int, grace: float) -> ColumnElement[bool]:
-    """Whoever was cut off from Postgres first sees everybody else as lost.
+    """A worker that was cut off from Postgres at first sees all others as lost.
 
-    So does everybody when Postgres' clock is set forward: who judges has renewed since then.
+    So does every worker when Postgres's clock is set forward; a judge must have renewed since then.
     """
     judge = aliased(Worker)
     return exists().where(
@@ -58,7 +58,7 @@ def _may_judge(worker_id: int, grace: float) -> ColumnElement[bool]:
 
 
 def rescue_now(connection: Connection, worker_ids: Iterable[int], limit: int = 1000) -> list[FinishedJob]:
-    """The same at once for the jobs of workers that were buried (`leases.bury`): their death is certain."""
+    """The same at once for jobs of workers noted as dead (`leases.bury`), whose death is certain."""
     orphaned = (
         select(Job.id, Job.claim_id)
         .join(Worker, Worker.id == Job.worker_id)

@@ -41,7 +41,7 @@ def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = Fa
     """failed | cancelled | upstream_failed → pending | blocked, with their upstream_failed descendants.
 
     Clears the cancel, the result, the error and both counters, and keeps the attempt number. A descendant
-    that has another parent which did not succeed stays where it is.
+    with another parent that did not succeed keeps its state.
 
     Raises:
         StateError: a parent has not succeeded and is not retried with it; the message names the parent.
@@ -64,12 +64,13 @@ def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = Fa
 def hand_back(
     connection: Connection, task_ids: Iterable[uuid.UUID], me: Registration, limit: int = 1000
 ) -> list[FinishedJob]:
-    """failed | scheduled → pending for jobs that a worker in quarantine was the last to fail.
+    """failed | scheduled → pending for jobs that failed last on a worker in quarantine.
 
-    The failure is not counted; the attempt is. What failed upstream because of it is revived as by a retry.
+    The failure is not counted, but the attempt is. Descendants that became upstream_failed are retried as
+    well.
 
     Parameters:
-        limit: at most so many, those that failed last.
+        limit: at most this many jobs, those that failed last.
     """
     by_index(connection)
     ended = aliased(Attempt)
@@ -99,7 +100,7 @@ def hand_back(
 def _send_back(
     connection: Connection, ids: Iterable[int], guard: Guard, counters: dict[str, Any]
 ) -> list[FinishedJob]:
-    """Revive jobs, and then, level by level, their upstream_failed descendants."""
+    """Retry jobs, and then, level by level, their upstream_failed descendants."""
     level = sorted(ids)
     _lock_family(connection, level)
     revived = _revive(connection, level, guard, counters)
@@ -111,9 +112,9 @@ def _send_back(
 
 
 def _lock_family(connection: Connection, ids: Sequence[int]) -> None:
-    """Lock the jobs, their fallen descendants and the parents of all, in the order of their ids.
+    """Lock the jobs, their upstream_failed descendants and the parents of all, in the order of their ids.
 
-    A level at a time would not do: a dependent of one job may have a smaller id than the next job.
+    Locking level by level would not do: a dependent of one job may have a smaller id than the next job.
     """
     family = select(Job.id).where(among(Job.id, ids)).cte("family", recursive=True)
     edge = select(Dependency.job_id).where(Dependency.parent_id == family.c.id).offset(0).lateral("edge")
@@ -130,7 +131,7 @@ def _lock(connection: Connection, ids: Any) -> None:
 
 
 def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[int, int]]:
-    """Edges (job, parent) from a job that is retried to a parent that did not succeed and is not retried."""
+    """Pairs (job, parent) of a job that is retried and a parent that did not succeed and is not retried."""
     edge = up(ids)
     parent = _job(edge.c.parent_id, Job.state.in_(UNSUCCESSFUL))
     dependent = _job(edge.c.job_id, Job.state.in_(UNSUCCESSFUL))
@@ -146,7 +147,7 @@ def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[i
 def _revive(
     connection: Connection, ids: Sequence[int], guard: Guard, counters: dict[str, Any]
 ) -> list[FinishedJob]:
-    """Send jobs back. Their parents are locked with them: none may finish while it is counted."""
+    """Retry jobs. Their parents are locked with them, so that none can finish while they are counted."""
     _lock(connection, select(Job.id).where(among(Job.id, ids)).union(select(up(ids).c.parent_id)))
     parent = aliased(Job)
     unmet = (

@@ -45,7 +45,7 @@ class Settled(NamedTuple):
     """What one step of `settle` did.
 
     Attributes:
-        failed: the ids that failed upstream.
+        failed: the ids that became upstream_failed.
         ready: the jobs that are pending now.
         more: whether there may be more to do.
     """
@@ -56,9 +56,9 @@ class Settled(NamedTuple):
 
 
 def unblock(connection: Connection, parent: int, at_most: int) -> list[JobToPublish]:
-    """blocked → pending | scheduled for those jobs whose last parent has just succeeded.
+    """blocked → pending | scheduled for jobs whose last parent has just succeeded.
 
-    As `finish_attempts` does it for the first 2,000. Beyond `at_most` they are left to `settle`.
+    As `finish_attempts` does for the first 2,000. Those beyond `at_most` are left to `settle`.
     """
     return [job_to_publish(row) for row in sql.execute(connection, "unblock", parent=parent, most=at_most)]
 
@@ -69,10 +69,10 @@ def ready() -> ColumnElement[str]:
 
 
 def settle(connection: Connection, limit: int = 1000) -> Settled:
-    """blocked → upstream_failed where a parent did not succeed; and on their way with those left blocked.
+    """blocked → upstream_failed if a parent did not succeed; and pending | scheduled for those left blocked.
 
-    One level of descendants, at most `limit` rows: call again while there is more. Jobs are left blocked by
-    a parent with very many dependents, and by what should not happen.
+    One level of descendants, at most `limit` rows; call it again while there is more. Jobs are left blocked
+    by a parent with very many dependents, and by what should not happen.
     """
     by_index(connection)
     found = connection.scalars(unsettled(limit)).all()
@@ -85,7 +85,7 @@ def settle(connection: Connection, limit: int = 1000) -> Settled:
 
 
 def unsettled(limit: int) -> Select[int]:
-    """The first jobs that have ended and whose dependents do not all know; locked."""
+    """The first jobs that have ended and whose dependents have not all been told; locked."""
     return (
         select(Job.id)
         .where(_is_unsettled())
@@ -128,9 +128,9 @@ def _dependents_of(
 
 
 def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
-    """Blocked jobs none of whose parents is still to end: recorded after a parent had failed, or by mistake.
+    """Blocked jobs without an unfinished parent: recorded after a parent had failed, or by mistake.
 
-    Looks at some of all that are blocked, others each time: reading all of them would take too long.
+    Looks at some of the blocked jobs, others each time, since reading all of them would take too long.
     """
     last = connection.scalar(select(func.max(Job.id)).where(Job.state == State.BLOCKED))
     if last is None:
@@ -156,7 +156,7 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
 
 
 def _tell(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[JobToPublish]]:
-    """Count again how many parents of these blocked jobs have not succeeded, and act on it."""
+    """Count again how many parents of these blocked jobs have not succeeded, and act accordingly."""
     blocked = select(Job.id).where(among(Job.id, ids), Job.state == State.BLOCKED)
     dependents = list(connection.scalars(blocked))
     if not dependents:
@@ -205,7 +205,7 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
 
 
 def _why_fallen(culprit: ColumnElement[int]) -> Any:
-    """What went wrong at the root and what to do: a parent that fell itself has been told so already."""
+    """What went wrong at the original job, and what to do; an upstream_failed parent already has it."""
     parent = aliased(Job)
     reason = func.concat_ws(": ", parent.error_type, func.left(parent.error_message, _REASON))
     ended = case((parent.state == State.CANCELLED, "was cancelled"), else_=func.concat("failed: ", reason))
@@ -219,7 +219,7 @@ def _why_fallen(culprit: ColumnElement[int]) -> Any:
 
 
 def _mark(connection: Connection, listed: Mapping[int, Sequence[int]]) -> int:
-    """Note which of these parents have no blocked dependent any more; how many."""
+    """Note which of these parents have no blocked dependent left; return how many."""
     theirs = [dependent for dependents in listed.values() for dependent in dependents]
     left = select(Job.id).where(among(Job.id, theirs), Job.state == State.BLOCKED)
     blocked = set(connection.scalars(left)) if theirs else set()

@@ -8,7 +8,7 @@ from simcelery.workflows.definition import Definition
 
 
 class Told(Definition):
-    """What the worker knows of a workflow whose code it has not imported."""
+    """What the worker knows about a workflow whose code it has not imported."""
 
     def __init__(self, entry: Entry, source: str) -> None:
         self.entry = entry
@@ -17,12 +17,12 @@ class Told(Definition):
         self.queue = entry.queue
 
     def source_now(self) -> str:
-        """Each pool child loads what it finds."""
+        """The same as `source`: each pool child loads whatever it finds."""
         return self.source
 
     @property
     def description(self) -> str:
-        """As the code has it."""
+        """The description, as the code has it."""
         return self.entry.description
 
 

@@ -12,7 +12,7 @@ _LONGEST_WAIT = 1.0
 
 
 class Background:
-    """Calls `action` once for each call of its own. Not to be called while the last one is under way."""
+    """Calls `action` once for each call of its own. Must not be called while the last call is under way."""
 
     def __init__(self, name: str, action: Callable[[], None]) -> None:
         self._action = action
@@ -22,7 +22,7 @@ class Background:
         self._ticker.start()
 
     def __call__(self) -> None:
-        """Begin, and wait a little for the end."""
+        """Start the action, and wait a little for it to end."""
         self._ended.clear()
         self._ticker.stir()
         self._ended.wait(_LONGEST_WAIT)

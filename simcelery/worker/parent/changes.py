@@ -16,7 +16,7 @@ EVERY = 20.0  # seconds between two looks at the files
 
 
 class Changes:
-    """Compares what was loaded with what lies on the disk, and tells log and board of each change once."""
+    """Compares what was loaded with the files on disk, and reports each change once, to log and board."""
 
     def __init__(self, settings: Settings, me: Registration) -> None:
         self._settings = settings
@@ -24,7 +24,7 @@ class Changes:
         self._told: list[str] = []
 
     def look(self) -> None:
-        """One look. Files that did not change since the last one are not read."""
+        """Check once. Files that have not changed since the last check are not read."""
         changed = changed_files()
         if changed == self._told:
             return

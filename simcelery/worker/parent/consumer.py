@@ -13,10 +13,10 @@ _REMOTE = "simcelery.worker.parent.remote:RemoteControlStep"
 
 
 class BoardConsumer(Consumer):  # type: ignore[misc]
-    """Celery's consumer, for what messages and the rest of the worker may do to it."""
+    """Celery's consumer, made robust against messages, and controllable by the rest of the worker."""
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
-        """Celery's steps, with a remote control of ours."""
+        """Celery's steps, with our remote control."""
 
         default_steps = tuple(
             _REMOTE if step == "celery.worker.consumer.control:Control" else step
@@ -35,7 +35,7 @@ class BoardConsumer(Consumer):  # type: ignore[misc]
         return super().loop_args()
 
     def leave_all_queues(self) -> None:
-        """Consume nothing until `return_to_queues`. To be called from any thread."""
+        """Consume nothing until `return_to_queues`. May be called from any thread."""
         self.call_soon(self._leave_all_queues)
 
     def _leave_all_queues(self) -> None:
@@ -47,7 +47,7 @@ class BoardConsumer(Consumer):  # type: ignore[misc]
                 self.task_consumer.cancel_by_queue(name)
 
     def return_to_queues(self) -> None:
-        """Consume again what it consumed before. To be called from any thread."""
+        """Consume again what was consumed before. May be called from any thread."""
         self.call_soon(self._return_to_queues)
 
     def _return_to_queues(self) -> None:
@@ -59,7 +59,7 @@ class BoardConsumer(Consumer):  # type: ignore[misc]
             self.task_consumer.consume()
 
     def reconnect(self) -> None:
-        """Connect to Redis anew. To be called from any thread."""
+        """Reconnect to Redis. May be called from any thread."""
         self.call_soon(_lose_connection)
 
 
@@ -68,11 +68,11 @@ def _lose_connection() -> None:
 
 
 def _forget_closed_watches(pool: Any) -> None:
-    """Have the event loop watch all pool children again.
+    """Make the event loop watch all pool children again.
 
-    When children die together Celery may take the death of one, whose file descriptor has just been given to
-    another's successor, for the successor's, and closes the watch over a live child; at the next reconnection
-    it would stumble over that and end the worker with all its jobs.
+    When children die together, Celery may take the death of one, whose file descriptor has just been given
+    to another's successor, for the successor's, and closes the watch over a live child; at the next
+    reconnection it would fail on that, and the worker would end with all its jobs.
     """
     for process in getattr(getattr(pool, "_pool", None), "_pool", None) or ():
         if getattr(process, "_sentinel_poll", 0) is None:

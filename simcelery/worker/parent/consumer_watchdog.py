@@ -26,11 +26,11 @@ _EXIT_AFTER = 15.0  # seconds that the event loop gets to end by itself
 
 
 class ConsumerWatchdog:
-    """Notices that messages wait while this worker is idle; first reconnects, then ends the worker.
+    """Notices that messages wait while this worker is idle; first reconnects, then makes the worker exit.
 
     Parameters:
-        lease: knows the lanes of this worker: what waits elsewhere is not its concern.
-        reconnect: has the consumer connect anew.
+        lease: knows the lanes of this worker; messages elsewhere do not matter.
+        reconnect: makes the consumer reconnect.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ConsumerWatchdog:
         self._failed_at: float | None = None
 
     def look(self) -> None:
-        """One look."""
+        """Check once."""
         if self._failed_at is not None:
             if time.monotonic() - self._failed_at > _EXIT_AFTER:
                 os._exit(1)  # the event loop hangs; nothing runs here

@@ -10,7 +10,7 @@ from simcelery.workflows import registry
 
 
 def consume_lanes(app: Any) -> list[str]:
-    """Turn the queues that the worker was told to consume into lanes; the queues."""
+    """Replace the queues that the worker was told to consume by their lanes; return the queues."""
     queues = list(app.amqp.queues.consume_from)
     lanes = [lane(queue, known.name) for queue in queues for known in registry.definitions()]
     # Plain Celery tasks know no lanes.

@@ -13,13 +13,13 @@ from simcelery.submission import actions
 
 
 class BoardControl(Control):  # type: ignore[misc]
-    """The app's remote control. Other tasks are revoked as Celery does."""
+    """The app's remote control. Tasks that are not jobs are revoked as Celery does it."""
 
     def revoke(self, task_id: str | Iterable[str], *args: Any, **kwargs: Any) -> Any:
         """Cancel the jobs among the task ids on the board, and revoke the rest.
 
-        A worker that is told to revoke remembers the id for ever, and would ignore the job also after a
-        retry by hand. So workers are not told of jobs: they learn of a cancel from the board.
+        A worker that is told to revoke an id remembers it for ever, and would ignore the job even after a
+        retry by hand. So workers are not told about jobs: they learn of a cancel from the board.
 
         Raises:
             BoardUnreachableError: Postgres cannot be reached; nothing is cancelled or revoked.
@@ -30,7 +30,7 @@ class BoardControl(Control):  # type: ignore[misc]
 
 
 def cancel(task_ids: Iterable[str]) -> set[str]:
-    """Cancel the jobs with these task ids; the ids that belong to jobs."""
+    """Cancel the jobs with these task ids; return the ids that belong to jobs."""
     with engine.begin() as connection:
         jobs = {}
         for text in task_ids:

@@ -29,7 +29,7 @@ _found: list[str] = []
 
 @contextmanager
 def noticed() -> Iterator[None]:
-    """A block that loads the workflows: what it begins and leaves open is remembered."""
+    """Within the block, workflows are loaded; what they start and leave open is remembered."""
     threads, descriptors = set(threading.enumerate()), _descriptors()
     others = _other_threads()
     try:
@@ -43,7 +43,7 @@ def noticed() -> Iterator[None]:
 
 
 def warn() -> None:
-    """Name it in the worker's log."""
+    """Log a warning for everything found."""
     for what in _found:
         log.warning(
             "loading the workflows started %s: start it inside the workflow instead, or in the "
@@ -53,7 +53,7 @@ def warn() -> None:
 
 
 def _threads(python: Collection[threading.Thread], others: int) -> Iterator[str]:
-    """Those of Python by name, and those of libraries by number."""
+    """Python's threads by name, and those of libraries by number."""
     if python:
         names = ", ".join(sorted(thread.name for thread in python)[:5])
         yield f"{_number(len(python), 'thread')} that children will not have ({names})"
@@ -75,7 +75,7 @@ def _mpi() -> Iterator[str]:
 
 
 def _open_files(opened: Iterable[tuple[int, str]]) -> Iterator[str]:
-    """Sockets, event loops, devices, and files that are written: what processes may not share."""
+    """Sockets, event loops, devices, and files open for writing: what processes must not share."""
     sockets = loops = 0
     for descriptor, target in opened:
         if target.startswith("socket:"):
@@ -100,7 +100,7 @@ def _is_written(descriptor: int) -> bool:
 
 
 def _descriptors() -> set[tuple[int, str]]:
-    """What is open, with what it leads to."""
+    """The open descriptors, with what they lead to."""
     found = set()
     for descriptor in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
         with suppress(OSError):  # the one that reads this list is closed by now

@@ -58,12 +58,12 @@ class Lease:
         self._ticker = Ticker("lease", self.renew, self.settings.renew_every)
 
     def lanes(self) -> list[Lane]:
-        """Where jobs wait that this worker can run."""
+        """The lanes with jobs that this worker can run."""
         every = product(self.queues, self.workflows, range(MOST_URGENT + 1))
         return [Lane(*one) for one in every]
 
     def take(self) -> None:
-        """Register the worker and its workflows; waits while Postgres is away.
+        """Register the worker and its workflows; waits while Postgres is unreachable.
 
         Raises:
             SchemaError: the schema does not fit this code.
@@ -99,16 +99,16 @@ class Lease:
             )
 
     def keep(self, supervisor: Supervisor, quarantine: Quarantine) -> None:
-        """Start to renew, and to settle accounts with the board at each renewal."""
+        """Start renewing, and comparing with the board at each renewal."""
         self._supervisor, self._quarantine = supervisor, quarantine
         self._ticker.start()
 
     def hurry(self) -> None:
-        """Renew now: the board has news for this worker."""
+        """Renew now, since the board has news for this worker."""
         self._ticker.wake()
 
     def renew(self) -> None:
-        """Renew once. While Postgres is away the lease may lapse: then no job is claimed until it is back."""
+        """Renew once. If the lease expires because Postgres is unreachable, nothing is claimed meanwhile."""
         assert self.me is not None
         assert self._supervisor is not None
         assert self._quarantine is not None

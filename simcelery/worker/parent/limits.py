@@ -22,13 +22,13 @@ _MARGIN = 10.0  # seconds for the last writes before an allocation ends
 
 @dataclass(frozen=True)
 class Limits:
-    """What the worker's options say; durations in seconds, None: no limit.
+    """The worker's options for its own end; durations in seconds, None: no limit.
 
     Attributes:
-        max_idle: end after this long without a job.
-        max_jobs: end after this many jobs.
-        walltime: end before this long after the start, warning the jobs in time.
-        drain: end when nothing is left in the worker's queues of the workflows that it knows.
+        max_idle: exit after this long without a job.
+        max_jobs: exit after this many jobs.
+        walltime: exit before this much time has passed since the start, warning the jobs in time.
+        drain: exit when the worker's queues hold no more jobs of the workflows that it knows.
     """
 
     max_idle: float | None = None
@@ -38,10 +38,10 @@ class Limits:
 
 
 class Watch:
-    """Looks once a second whether a limit is reached.
+    """Checks once a second whether a limit is reached.
 
     Parameters:
-        clock: tells the time, in seconds.
+        clock: returns the time, in seconds.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Watch:
         self._done = False
 
     def look(self) -> None:
-        """One round."""
+        """Check once."""
         if self._done:
             return
         now = self._clock()
@@ -101,6 +101,6 @@ class Watch:
 
 
 def _before(walltime: float, settings: Settings) -> float:
-    """Seconds from the start until the jobs must be warned; at least half of the time is theirs."""
+    """Seconds from the start until the jobs must be warned; at least half of the walltime."""
     needed = settings.shutdown_grace + settings.kill_grace + _MARGIN
     return max(walltime - needed, walltime / 2)

@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 
 
 def set_up(level: int, *, chosen: bool) -> None:
-    """Once Celery has set up its own.
+    """Set up our log, once Celery has set up its own.
 
     Parameters:
-        level: the worker's.
-        chosen: whether somebody asked for it. If not, our own lines are shown all the same: there are few.
+        level: the worker's log level.
+        chosen: whether the user chose it. If not, our own lines are shown anyway: there are few.
     """
     if not chosen:
         logging.getLogger("simcelery").setLevel(logging.INFO)
@@ -27,7 +27,7 @@ def set_up(level: int, *, chosen: bool) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """False for what Celery says of a workflow's message at INFO, and of being ready."""
+    """False for what Celery logs at INFO about a workflow's message, and about being ready."""
     if record.levelno != logging.INFO:
         return True
     about = record.args.get("name") if isinstance(record.args, dict) else None
@@ -35,7 +35,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def ready(consumer: Any) -> None:
-    """It consumes; again after each loss of its connection."""
+    """Log that the worker consumes; again after each loss of its connection."""
     lease, settings = consumer.controller.lease, get_settings()
     log.info(
         "%s ready. Queues: %s; workflows: %s; jobs at once: %s; board: %s; broker: %s",

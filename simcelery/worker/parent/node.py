@@ -31,7 +31,7 @@ class Node:
         self._look_at = float("-inf")
 
     def look(self) -> None:
-        """One look; does nothing unless a child has said that it cannot work."""
+        """Check once; does nothing unless a child has reported that it cannot work."""
         if not self._slots.unusable or time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + _LOOK_EVERY

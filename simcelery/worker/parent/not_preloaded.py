@@ -25,10 +25,10 @@ from simcelery.workflows import registry
 
 
 def learn() -> list[str]:
-    """Register what the modules define, without importing them here.
+    """Register the workflows that the modules define, without importing them here.
 
     Returns:
-        The modules that do not import, one line each.
+        The modules that cannot be imported, one line each.
     """
     # Its own line: what modules print while they are imported goes where the worker's own goes.
     answer, ours = os.pipe()
@@ -48,7 +48,7 @@ def learn() -> list[str]:
 
 
 def _tell(descriptor: int) -> None:
-    """What there is, for `learn`."""
+    """Report the workflows, for `learn`."""
     errors = [str(error) for error in registry.load(get_settings()).values()]
     known = [(asdict(entry(one, get_settings())), one.source) for one in registry.definitions()]
     with open(descriptor, "w", encoding="utf-8") as stream:
@@ -56,10 +56,10 @@ def _tell(descriptor: int) -> None:
 
 
 def load(app: Celery, hostname: Any) -> None:
-    """Import them, in a pool child.
+    """Import the modules, in a pool child.
 
     Raises:
-        DefinitionError: a module does not import any more.
+        DefinitionError: a module cannot be imported any more.
     """
     registry.forget(Told)
     for error in registry.load(get_settings()).values():

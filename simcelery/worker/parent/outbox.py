@@ -61,13 +61,13 @@ _sparing = Sparing(log)
 
 
 def add(key: Hashable, action: Callable[[], object]) -> bool:
-    """Have it done soon; while it raises `ServiceError`, again later. From any thread.
+    """Do this soon, and again later as long as it raises `ServiceError`. May be called from any thread.
 
     Parameters:
-        key: what is done. While something with this key waits, nothing is added: once is enough.
+        key: identifies it. While something with this key is waiting, nothing is added: once is enough.
 
     Returns:
-        False: too much waits already, and it is not done.
+        False: too much is waiting already, and it will not be done.
     """
     if _waiting.add(key, action):
         return True
@@ -81,7 +81,7 @@ def holds(key: Hashable) -> bool:
 
 
 class Outbox:
-    """Does them, and delivers what lies in the spool."""
+    """Does the actions, and delivers the outcomes in the spool."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -91,11 +91,11 @@ class Outbox:
         self._ticker = Ticker("outbox", self.round, EVERY)
 
     def start(self) -> None:
-        """From now on."""
+        """Start the thread."""
         self._ticker.start()
 
     def finish(self) -> None:
-        """Do the last of them; what cannot be done now is not done by this worker."""
+        """Do the remaining actions; what cannot be done now will not be done by this worker."""
         self._ticker.stop()
         # Never two at once: each would do, and then forget, what the other has begun.
         if not self._doing.acquire(timeout=_LAST_ROUND):
@@ -108,7 +108,7 @@ class Outbox:
             self._doing.release()
 
     def round(self) -> None:
-        """One round. The first that the board does not let through ends it."""
+        """Do what can be done. The first action that fails because of the board ends the round."""
         with self._doing:
             self._round()
 

@@ -11,7 +11,7 @@ _LONGEST_END = 1.0  # seconds from the last descriptor that a child closes to it
 
 
 class BoardPool(AsynPool):  # type: ignore[misc]
-    """The parent's side."""
+    """The parent's side of the pool."""
 
     Worker: type  # what each child does
 

@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 
 def take_over(worker_id: int, grace: float) -> int:
-    """Rescue the jobs of the dead workers of this host, when their processes are gone; how many jobs.
+    """End the processes of this host's dead workers, then rescue their jobs; return how many jobs.
 
     Parameters:
-        grace: seconds between SIGTERM and SIGKILL for what is left of them.
+        grace: seconds between SIGTERM and SIGKILL for processes that they left.
 
     Raises:
-        BoardUnreachableError: the next call, by this worker or another one of this host, takes what is left.
+        BoardUnreachableError: the next call, by this or another worker on this host, does the rest.
     """
     with engine.begin() as connection:
         others = leases.predecessors(connection, socket.gethostname(), worker_id)
@@ -46,7 +46,7 @@ def _take_back(worker_ids: list[int], rows: int) -> int:
 
 
 def _end_processes(token: str, grace: float) -> None:
-    """The dead worker's reaper does so as well, if it lives."""
+    """End the dead worker's processes; its reaper does so as well, if it is alive."""
     ended = end(lambda: processes.members_of_worker([], token), grace)
     if ended.processes:
         log.warning("processes left by a worker that died on this host: %s", ended)

@@ -33,11 +33,11 @@ LONGEST = 600.0  # seconds in quarantine, until it is tried again; and seconds o
 
 
 class Quarantine:
-    """Judges one worker by its own one.
+    """Judges the worker that it runs in.
 
     Parameters:
         me: the worker that is judged.
-        clock: tells the monotonic time, in seconds.
+        clock: returns the monotonic time, in seconds.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Quarantine:
         return sorted({one.workflow for one in histories if (one.succeeded_at or 0) > told})
 
     def look(self) -> None:
-        """One look; does nothing while no failures pile up, nor while the worker takes no jobs anyway."""
+        """Check once; does nothing unless failures pile up, or while the worker takes no jobs anyway."""
         if self._slots.unusable:
             return
         histories = [one for one in self._slots.histories() if one.failures or one.succeeded_at]
@@ -81,7 +81,7 @@ class Quarantine:
             log.warning("cannot tell yet whether jobs fail only on this worker: %s", error)
 
     def _judge(self, histories: list[History], failed: frozenset[uuid.UUID]) -> None:
-        """Children with too many failures wait for this; an acquittal holds for a while."""
+        """Decide on failures: children with too many wait for this; an acquittal holds for a while."""
         now = self._clock()
         wanted = self._settings.quarantine_after
         if wanted == 0 or self._slots.acquitted_until > now:

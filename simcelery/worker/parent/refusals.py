@@ -10,7 +10,7 @@ from simcelery.settings import get_settings
 
 
 def refuse_unsafe(worker: Any, unsafe_pool: bool) -> None:
-    """Refuse a configuration that would break a promise; whoever sets it should learn so at the start.
+    """Refuse a configuration that would break a guarantee, so that whoever set it learns of it at the start.
 
     Raises:
         SystemExit: with one line that says what to change.
@@ -43,7 +43,7 @@ def refuse_unsafe(worker: Any, unsafe_pool: bool) -> None:
 
 
 def is_prefork(worker: Any) -> bool:
-    """Whether jobs run in child processes, which can be ended and survived."""
+    """Whether jobs run in child processes, which can be ended, and whose crash the worker survives."""
     return getattr(worker.pool_cls, "__module__", "").endswith("prefork")
 
 

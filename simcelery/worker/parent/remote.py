@@ -59,7 +59,7 @@ _ALIASES = {meta.alias: name for name, meta in Panel.meta.items() if meta.alias}
 
 
 def answer(state: Any, command: Command) -> dict[str, Any] | list[Any]:
-    """What a worker answers. Errors are answers as well, and stand in its log."""
+    """What a worker answers. Errors are answers, too, and are logged."""
     name = _ALIASES.get(command.method, command.method)
     controller = state.consumer.controller
     if name == NEWS:
@@ -95,7 +95,7 @@ def _refusal(name: str) -> dict[str, str]:
 
 
 class RemoteControl(Pidbox):  # type: ignore[misc]
-    """Celery's mailbox of a worker. Commands reach it as `incoming` has cleaned them."""
+    """Celery's mailbox of a worker. Commands reach it only after `incoming` has cleaned them."""
 
     def start(self, c: Any) -> None:
         """Listen on this connection."""

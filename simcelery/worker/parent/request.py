@@ -21,10 +21,10 @@ class JobRequest(Request):  # type: ignore[misc]
         return super().on_accepted(pid, time_accepted)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """The job's end, already on the board; or the child's death.
+        """Handle the job's end, which is already on the board, or the child's death.
 
-        Of a death Celery tells the backend only where the message's own job had not succeeded. But a child
-        may hold others.
+        Celery reports a death to the backend only if the message's own job had not succeeded. But the child
+        may hold other jobs.
         """
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         supervisor = getattr(self.app, "supervisor", None)

@@ -20,10 +20,10 @@ EX_OK, EX_FAILURE = 0, 1
 
 
 class Shutdown:
-    """Ends one worker. Its methods are called from signal handlers, so they only set attributes.
+    """Shuts down one worker. Its methods are called from signal handlers, so they only set attributes.
 
     Parameters:
-        grace: seconds that running jobs get.
+        grace: seconds that running jobs have to end.
     """
 
     def __init__(self, nodename: str, supervisor: Supervisor, grace: float) -> None:
@@ -39,19 +39,19 @@ class Shutdown:
         platforms.signals["SIGINT"] = self._on_interrupt
 
     def finish_up(self) -> None:
-        """Claim nothing more, and end when what runs has ended, however long that takes."""
+        """Claim no more jobs, and exit when the running ones have ended, however long that takes."""
         self._supervisor.close()
         self._tell("Warm", "", EX_OK)
 
     def wind_up(self, order: Order = Order.SHUTDOWN, reason: str = "") -> None:
-        """Claim nothing more; warn what runs, and release it after the grace period."""
+        """Claim no more jobs; warn the running ones, and release them after the grace period."""
         if reason:
             _say(reason)
         self._supervisor.shut_down(self._grace, order)
         self._tell("Warm", "SIGTERM", EX_OK)
 
     def fail(self, reason: str) -> None:
-        """End at once with a line and a status that makes a supervisor start the worker anew."""
+        """Exit at once, with a line and a status that make a supervisor restart the worker."""
         _say(reason)
         self._supervisor.shut_down(0.0)
         self._tell("Cold", "", EX_FAILURE)
@@ -87,5 +87,5 @@ class Shutdown:
 
 
 def _say(text: str) -> None:
-    """One line, without the locks of buffered streams: this runs in signal handlers."""
+    """Print one line without the locks of buffered streams, since this runs in signal handlers."""
     os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"simcelery: {text}\n".encode())

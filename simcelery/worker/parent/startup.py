@@ -15,8 +15,9 @@ LONGEST = 3600
 
 
 def named(text: str) -> Callable[[], object]:
-    """What calls the function that `text` names. It is imported in the child only: what it sets up, such as a
-    device, may not survive a fork.
+    """A function that calls the one named by `text`, which is imported only in the child.
+
+    What it sets up, such as a device, may not survive a fork.
 
     Raises:
         SystemExit: `text` is not ``module:function``, or there is no such module.

@@ -44,12 +44,12 @@ class _Death:
 
 
 class Supervisor:
-    """Watches from a thread of its own. Whoever else has something to say to it leaves it in a queue.
+    """Watches over the attempts from its own thread. Others leave what they have to tell it in a queue.
 
     Parameters:
-        me: whose attempts these are.
+        me: the worker that the attempts belong to.
         prefork: whether jobs run in children; in the worker's own process nothing can be ended.
-        clock: tells the monotonic time, in seconds.
+        clock: returns the monotonic time, in seconds.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Supervisor:
     # --- what it is told ---
 
     def start(self) -> None:
-        """Watch from now on."""
+        """Start watching."""
         self._ticker.start()
 
     def finish(self) -> None:
@@ -90,20 +90,20 @@ class Supervisor:
             self.look()
 
     def shut_down(self, grace: float, order: Order = Order.SHUTDOWN) -> None:
-        """Claim nothing more, warn what runs, and end it in `grace` seconds. Again: the earlier end counts.
+        """Claim nothing more, warn running jobs, and end them in `grace` seconds; the earliest end counts.
 
-        Called from signal handlers: it only sets attributes.
+        Called from signal handlers, so it only sets attributes.
         """
         at, former = self._clock() + grace, self._wind_down
         self._wind_down = WindDown(at if former is None else min(at, former.at), order)
         self._slots.drain()
 
     def close(self) -> None:
-        """Claim nothing more; what runs goes on."""
+        """Claim no more jobs; running ones continue."""
         self._slots.close()
 
     def child_died(self, task_id: str, pid: int, message: str) -> None:
-        """The pool lost a child with a message. Called from the worker's event loop, which must not wait."""
+        """The pool lost a child that had a message. Called from the event loop, which must not wait."""
         with suppress(ValueError):  # no job of ours
             self._deaths.append(_Death(uuid.UUID(task_id), pid, message, self.attempt_of(pid)))
 
@@ -112,18 +112,18 @@ class Supervisor:
         return self._slots.of_pid(pid)
 
     def attempts(self) -> dict[uuid.UUID, Running]:
-        """What runs here, by claim; to be taken before the board is asked."""
+        """The attempts that run here, by claim; to be read before the board is asked."""
         return {running.claim_id: running for running in self._slots.busy()}
 
     def settle(self, before: dict[uuid.UUID, Running], rows: list[Account]) -> None:
-        """Compare what the board says of this worker with what runs here, and put both right."""
+        """Compare what the board says about this worker with what runs here, and correct both."""
         if self._prefork:
             self._answers.append((before, rows))
 
     # --- the watch ---
 
     def look(self) -> None:
-        """One round."""
+        """Check all attempts once."""
         while self._deaths:
             self._note(self._deaths.popleft())
         while self._answers:
@@ -171,7 +171,7 @@ class Supervisor:
             outbox.add(uuid.uuid4(), lambda: recording.write(guard, report, death.task_id, None))
 
     def _release_siblings(self, pid: int, running: uuid.UUID) -> None:
-        """Of the jobs of a slice, only the one that ran has lost anything by the death of its child."""
+        """Of a slice, only the job that was running has lost anything by the death of its child."""
 
         def release() -> None:
             recording.release_siblings(self._me, pid, running)
@@ -206,7 +206,7 @@ class Supervisor:
             self._give_up(row)
 
     def _give_up(self, row: Account) -> None:
-        """Nobody here runs a job that the board says runs here."""
+        """A job runs here according to the board, but in no pool child."""
         report = self._lost("the pool child that ran it is gone")
         gone = Running.gone(row.pid, row.claim_id, row.task_id, row.id, row.attempt)
         with gone.in_log():

@@ -14,10 +14,10 @@ log = logging.getLogger(__name__)
 
 
 def refuse_untrusted(app: Any) -> None:
-    """Refuse a certificate that does not hold; one that may not be asked for is worth a warning.
+    """Refuse a server whose certificate is not valid; warn if certificates are not to be verified.
 
     Raises:
-        SystemExit: with one line that says what to do. A Redis that is away is waited for later.
+        SystemExit: with one line that says what to do. An unreachable Redis is waited for later.
     """
     connection = app.connection_for_read()
     if not connection.ssl:

@@ -17,10 +17,10 @@ from simcelery.worker.slots.parent import Slots
 
 
 class Withdrawal:
-    """Of one worker. Postgres may be away: the board is told when it is back.
+    """The withdrawal of one worker. If Postgres is unreachable, the board is told when it is back.
 
     Parameters:
-        consumer: gives the worker's consumer, which takes the messages.
+        consumer: returns the worker's consumer, which takes the messages.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class Withdrawal:
         self._changing = threading.Lock()
 
     def begin(self, reason: str, note: str) -> bool:
-        """Take no jobs from now on. Whether this reason is new; with another note it is told anew.
+        """Take no jobs from now on. Returns whether this reason is new; a different note is written again.
 
         Parameters:
-            note: what the board says of it.
+            note: what the board says about it.
         """
         with self._changing:
             is_new, alone = reason not in self._notes, not self._notes
@@ -51,7 +51,7 @@ class Withdrawal:
         return is_new
 
     def end(self, reason: str) -> bool:
-        """This reason has gone: without any other, jobs are taken again. Whether it was one."""
+        """This reason is gone; without any other, take jobs again. Returns whether it was one."""
         with self._changing:
             was_one = self._notes.pop(reason, None) is not None
             if not self._notes:

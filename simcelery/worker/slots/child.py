@@ -38,7 +38,7 @@ class Slot:
 
     @classmethod
     def taken(cls, memory: Memory, index: int) -> Slot:
-        """The slot of the pool child with this index, which takes it over from its predecessor."""
+        """The slot of the pool child with this index, taken over from its predecessor."""
         index %= CAPACITY
         fields = memory.fields[index]
         if fields.pid != os.getpid():
@@ -51,11 +51,11 @@ class Slot:
     # --- what holds for the whole worker ---
 
     def is_closed(self) -> bool:
-        """Whether this worker claims nothing any more."""
+        """Whether this worker claims no more jobs."""
         return bool(self._header.closed)
 
     def should_stop(self) -> bool:
-        """Whether the attempt that runs here should save what it can and end."""
+        """Whether the attempt that runs here should save its work and exit."""
         return bool(self._header.draining) or self.warned or self.order is not Order.NONE
 
     @property
@@ -64,28 +64,28 @@ class Slot:
         return bool(self._header.acquitted_until > time.monotonic())
 
     def report_unusable(self) -> None:
-        """The node takes no files: nothing is claimed any more."""
+        """Report that no files can be written on this node: nothing is claimed any more."""
         self._header.unusable = self._header.closed = 1
 
     def report_broken(self) -> None:
-        """This child could not start, and none of its successors will: nothing is claimed any more."""
+        """Report that this child could not start, and no successor will: nothing is claimed any more."""
         self._header.broken = self._header.closed = 1
 
     @property
     def counts_jobs(self) -> bool:
-        """Whether only so many jobs may be claimed."""
+        """Whether the number of jobs that may be claimed is limited."""
         return self.memory.max_jobs is not None
 
     def take_job(self) -> bool:
-        """Whether one more job may be claimed; then it counts."""
+        """Whether one more job may be claimed; if so, it counts."""
         return not self.is_closed() and self._permits.take()
 
     def return_job(self) -> None:
-        """The claim missed, and does not count."""
+        """The claim failed, and does not count."""
         self._permits.give_back()
 
     def mark(self, job_id: int, attempt: int) -> str:
-        """What the environment of every process of an attempt carries."""
+        """The mark in the environment of every process of an attempt."""
         return self.memory.mark(job_id, attempt)
 
     # --- what it is told ---
@@ -103,11 +103,11 @@ class Slot:
 
     @property
     def warned(self) -> bool:
-        """Whether somebody else told this child to end: a scheduler signals all processes of a job."""
+        """Whether not the parent told this child to end: a scheduler signals all processes of a job."""
         return bool(self._fields.warned)
 
     def note_warning(self) -> None:
-        """Say so to the parent, unless the signal belongs to an order for an earlier attempt."""
+        """Tell the parent, unless the signal belongs to an order for an earlier attempt."""
         fields = self._fields
         just_ordered = time.monotonic() - fields.order_at < _SIGNAL_ARRIVES
         if fields.order_claim == fields.claim_id or not just_ordered:
@@ -117,7 +117,7 @@ class Slot:
 
     @property
     def phase(self) -> Phase:
-        """How far this child is."""
+        """What this child is doing."""
         return Phase(self._fields.phase)
 
     def about(self) -> About:
@@ -137,12 +137,12 @@ class Slot:
         return int(self._fields.failures)
 
     def holding(self) -> None:
-        """From now until it is idle, this child may hold more jobs than the one that its slot tells of."""
+        """From now until it is idle, this child may hold more jobs than the one in its slot."""
         self._fields.pid = os.getpid()
         self._fields.holding = 1
 
     def claiming(self, task_id: uuid.UUID, claim_id: uuid.UUID) -> None:
-        """A claim is about to be made, or the next one of a slice to be begun."""
+        """A claim is about to be made, or the next job of a slice to be started."""
         fields = self._fields
         fields.phase = Phase.IDLE  # while the rest is written
         fields.pid = os.getpid()
@@ -155,7 +155,7 @@ class Slot:
         fields.phase = Phase.CLAIMING
 
     def warming(self) -> None:
-        """The function that --startup names runs."""
+        """The function given to --startup is running."""
         self.claiming(_NOBODY, _NOBODY)
         self._fields.phase = Phase.WARMING
 
@@ -169,26 +169,27 @@ class Slot:
         fields.phase = Phase.STARTING
 
     def running(self, limit: float | None, retry_in: float | None, seed: int) -> None:
-        """The workflow begins. It may run for `limit` seconds."""
+        """The workflow starts. It may run for `limit` seconds."""
         self._fields.seed = seed
         self._fields.retry_in = math.nan if retry_in is None else retry_in
         self._fields.deadline = math.inf if limit is None else time.monotonic() + limit
         self._fields.phase = Phase.RUNNING
 
     def returned(self) -> None:
-        """The workflow's function has returned. Whatever ends the attempt now, its work is not done again.
+        """The workflow's function has returned. Whatever ends the attempt now, its work is not repeated.
 
-        The limit was the function's: there is time to encode what it returned, whatever is left of it.
+        The limit was the function's: there is time to encode what it returned, whatever is left of the
+        limit.
         """
         self._fields.retry_in = math.nan
         self._fields.deadline = max(self._fields.deadline, time.monotonic() + _TO_ENCODE)
 
     def keeping(self) -> None:
-        """What it returned is written to a file, which takes as long as it takes."""
+        """What the function returned is being written to a file, however long that takes."""
         self._fields.deadline = math.inf
 
     def finishing(self, *, succeeded: bool, failed: bool) -> None:
-        """The outcome is known. From now on nobody ends this attempt."""
+        """The outcome is known. From now on this attempt is not ended any more."""
         fields = self._fields
         now = time.monotonic()
         if succeeded:
@@ -208,7 +209,7 @@ class Slot:
 
 
 class Outside(Slot):
-    """Of a process that is no pool child: nobody reads it or gives it orders.
+    """The slot of a process that is not a pool child: nobody reads it or gives it orders.
 
     In a worker's own process, where jobs run with ``--unsafe-pool``, it heeds what holds for the worker.
     """

@@ -14,7 +14,7 @@ FAILURES_KEPT = 16  # task ids, per child
 
 
 class Phase(IntEnum):
-    """How far a child is with its job."""
+    """What a child is doing with its job."""
 
     IDLE = 0
     WARMING = 5  # --startup runs
@@ -25,7 +25,7 @@ class Phase(IntEnum):
 
 
 class Order(IntEnum):
-    """What the parent tells an attempt. All but the first two end it, and say why."""
+    """What the parent tells an attempt. All orders but the first two end it, and say why."""
 
     NONE = 0
     WARN = 1  # the worker will end soon: save what you can
@@ -37,12 +37,12 @@ class Order(IntEnum):
 
     @property
     def ends(self) -> bool:
-        """Whether the attempt is to end."""
+        """Whether the attempt must end."""
         return self > Order.WARN
 
 
 class Fields(ctypes.Structure):
-    """One child's. It alone writes here, but for the orders, which the parent alone writes."""
+    """The fields of one child. Only the child writes them, and only the parent its orders."""
 
     _fields_ = [
         ("pid", ctypes.c_int64),
@@ -71,7 +71,7 @@ class Fields(ctypes.Structure):
 
 
 class Header(ctypes.Structure):
-    """What holds for all of a worker."""
+    """What holds for a whole worker."""
 
     _fields_ = [
         ("acquitted_until", ctypes.c_double),
@@ -124,18 +124,18 @@ class Memory:
         return bytes(self.header.taken).rfind(1) + 1
 
     def claims(self) -> int:
-        """How many jobs were claimed so far."""
+        """How many jobs have been claimed so far."""
         return sum(fields.claims for fields in (self.own, *self.used()))
 
     def spoken_for(self) -> int:
-        """How many jobs were claimed, or are about to be."""
+        """How many jobs have been claimed, or are about to be."""
         return sum(fields.claims + fields.permits for fields in (self.own, *self.used()))
 
     def mark(self, job_id: int, attempt: int) -> str:
-        """What the environment of every process of an attempt carries."""
+        """The mark in the environment of every process of an attempt."""
         return f"{job_id}.{attempt}@{self.token}"
 
 
 def token_of(process: str, pid: int) -> str:
-    """What marks all processes of a worker's jobs, from what identifies the worker's own process."""
+    """The mark of all processes of a worker's jobs, made from the identity of the worker's own process."""
     return hashlib.sha256(f"{process}|{pid}".encode()).hexdigest()[:16]

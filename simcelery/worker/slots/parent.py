@@ -33,15 +33,15 @@ class Slots:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing may be claimed any more."""
+        """Whether no more jobs may be claimed."""
         return bool(self._header.closed)
 
     def close(self) -> None:
-        """Let nothing be claimed from now on; what runs goes on."""
+        """Let no more jobs be claimed; running ones continue."""
         self._header.closed = 1
 
     def reopen(self) -> None:
-        """Let jobs be claimed again, unless the worker ends; failures are counted anew."""
+        """Let jobs be claimed again, unless the worker is exiting; failures are counted from 0 again."""
         for fields in self.memory.used():
             fields.failures = 0
         header = self._header
@@ -49,20 +49,20 @@ class Slots:
 
     @property
     def unusable(self) -> bool:
-        """Whether a child has found that the node takes no files."""
+        """Whether a child has found that no files can be written on this node."""
         return bool(self._header.unusable)
 
     def usable(self) -> None:
-        """It does again; `reopen` lets jobs be claimed."""
+        """Files can be written again; `reopen` lets jobs be claimed."""
         self._header.unusable = 0
 
     @property
     def draining(self) -> bool:
-        """Whether the worker is about to end, and what runs should save what it can."""
+        """Whether the worker is about to exit, so that attempts should save their work."""
         return bool(self._header.draining)
 
     def drain(self) -> None:
-        """Let nothing be claimed from now on, and what runs be told."""
+        """Let no more jobs be claimed, and tell the running ones."""
         self._header.closed = self._header.draining = 1
 
     @property
@@ -81,7 +81,7 @@ class Slots:
 
     @property
     def claims(self) -> int:
-        """How many jobs were claimed here so far."""
+        """How many jobs have been claimed here so far."""
         return self.memory.claims()
 
     @property
@@ -92,7 +92,7 @@ class Slots:
     # --- what the children do ---
 
     def busy(self) -> Iterator[Running]:
-        """All attempts that run here now."""
+        """All attempts that are running here now."""
         read = (running_in(index, fields) for index, fields in enumerate(self.memory.used()))
         return (running for running in read if running is not None)
 
@@ -117,7 +117,7 @@ class Slots:
     # --- what it does about them ---
 
     def give(self, running: Running, order: Order, processes: int = 0) -> None:
-        """Give an order to an attempt. It is void if the child has moved on.
+        """Give an order to an attempt. It has no effect if the child has moved on.
 
         Parameters:
             processes: how many processes of the attempt, besides the child, are ended with it.
@@ -138,11 +138,11 @@ class Slots:
             fields.permits = 0
 
     def bury(self, pid: int) -> None:
-        """Its death is known, and what it held is seen to."""
+        """Forget a dead child, once everything that it held has been taken care of."""
         for fields in (*self.memory.used(), *self.memory.used_wills()):
             if fields.pid == pid:
                 fields.holding = 0
 
     def mark(self, job_id: int, attempt: int) -> str:
-        """What the environment of every process of an attempt carries."""
+        """The mark in the environment of every process of an attempt."""
         return self.memory.mark(job_id, attempt)

@@ -17,14 +17,14 @@ _threads = threading.Lock()  # of the worker's own process, where jobs may run i
 
 
 class Permits:
-    """Of one child."""
+    """The permits of one child."""
 
     def __init__(self, memory: Memory, fields: Fields) -> None:
         self._memory = memory
         self._fields = fields
 
     def take(self) -> bool:
-        """Whether one more job may be claimed; until it is used or given back, it counts."""
+        """Whether one more job may be claimed; it counts until it is used or given back."""
         most = self._memory.max_jobs
         if most is None:
             return True
@@ -34,7 +34,7 @@ class Permits:
         return may
 
     def use(self) -> None:
-        """A job is claimed: it counts for good. For a moment it counts twice, and never not at all."""
+        """A job has been claimed: it counts for good. For a moment it counts twice, but never not at all."""
         self._fields.claims += 1
         self.give_back()
 
@@ -44,7 +44,7 @@ class Permits:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """While no other child counts."""
+        """Within the block, no other child counts."""
         with _threads:
             self._lock(fcntl.LOCK_EX)
             try:

@@ -39,7 +39,7 @@ class Running:
 
     @classmethod
     def gone(cls, pid: int, claim_id: uuid.UUID, task_id: uuid.UUID, job_id: int, attempt: int) -> Running:
-        """An attempt of which only the board still tells."""
+        """An attempt that only the board still knows."""
         return cls(0, pid, Phase.RUNNING, claim_id, task_id, job_id, attempt, math.inf, None, False)
 
 
