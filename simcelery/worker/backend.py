@@ -25,7 +25,7 @@ from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
 from simcelery.worker import slots
-from simcelery.worker.outcomes import recording
+from simcelery.worker.outcomes import finish
 from simcelery.workflows import registry
 
 log = logging.getLogger(__name__)
@@ -68,10 +68,10 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
         except ValueError:
             return
         claim_id = getattr(request, "claim_id", None)
-        if getattr(request, "recorded", False):
+        if getattr(request, "finished", False):
             return  # in the pool child, as soon as the attempt had ended
         if claim_id is not None:
-            recording.record([replace(recording.unexpected(result), task_id=job, claim_id=claim_id)])
+            finish.finish([replace(finish.unexpected(result), task_id=job, claim_id=claim_id)])
             slots.mine.idle()
 
     # --- reading ---

@@ -20,7 +20,7 @@ from simcelery.execution.senders import Watch
 from simcelery.worker import slots
 from simcelery.worker.slots.layout import Order, Phase
 
-_interruptible = _recording = False
+_interruptible = _finishing = False
 _listener = 0  # the process that listens
 _former: Any = signal.SIG_DFL
 _on_warning: list[Callable[[], None]] = []
@@ -36,7 +36,7 @@ class JobStopped(BaseException):
 
 
 def listen() -> None:
-    """Take SIGTERM over from the pool, which would end the child wherever it is, even while it records.
+    """Take SIGTERM over from the pool, which would end the child wherever it is, even during a finish.
 
     Also SIGINT, which the pool ignores. Must be called before each job: the pool sets its own handlers
     after the child's initialisation, and a library may have set others without Python's knowledge.
@@ -66,7 +66,7 @@ def _told_to_end(number: int, frame: FrameType | None) -> None:
     elif slot.order.ends:
         if _interruptible:
             raise JobStopped(slot.order)
-        if _recording:
+        if _finishing:
             raise ServiceError("the worker is stopping, and the board does not answer")
     else:
         if slot.order is Order.NONE:
@@ -132,14 +132,14 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def recording() -> Iterator[None]:
+def finishing() -> Iterator[None]:
     """A block that waits for the board, and raises `ServiceError` if the worker must exit first."""
-    global _recording
-    _recording = threading.current_thread() is threading.main_thread()
+    global _finishing
+    _finishing = threading.current_thread() is threading.main_thread()
     try:
         yield
     finally:
-        _recording = False
+        _finishing = False
 
 
 @contextmanager

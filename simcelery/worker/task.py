@@ -90,7 +90,7 @@ class WorkflowTask(Task):  # type: ignore[misc]
         request.claim_id = uuid.uuid4()
         stopping.listen()
         job = slicing.run(self.definition, task_id, request.claim_id, _lane(self.name, request))
-        request.recorded = True
+        request.finished = True
         if job is None:
             raise Ignore("the claim missed")
         return _as_celery_is_told(*job)

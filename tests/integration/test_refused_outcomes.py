@@ -16,7 +16,7 @@ from simcelery import settings
 from simcelery.board import engine, migrate, transitions
 from simcelery.board.values import EndedAttempt
 from simcelery.services import Services
-from simcelery.worker.outcomes import recording
+from simcelery.worker.outcomes import finish
 from tests import board_helpers as on_board
 from tests.board_helpers import SUCCESS
 
@@ -39,7 +39,7 @@ def end(report: EndedAttempt) -> int:
     """Finish a job so; its id."""
     job = on_board.record()
     claim = on_board.must_claim(job.task_id, on_board.worker())
-    recording.write(transitions.by_claim(job.task_id, claim.claim_id), report, job.task_id, claim.claim_id)
+    finish.write(transitions.by_claim(job.task_id, claim.claim_id), report, job.task_id, claim.claim_id)
     return job.id
 
 

@@ -16,7 +16,7 @@ from simcelery.errors import BoardUnreachableError
 from simcelery.worker import slots as module_of_slots
 from simcelery.worker.child import claiming, leaving, pace, slicing
 from simcelery.worker.child.slicing import Slice
-from simcelery.worker.outcomes import recording
+from simcelery.worker.outcomes import finish
 from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.parent import Slots
 from simcelery.workflows.definition import Definition
@@ -47,8 +47,8 @@ class Board:
 def board(monkeypatch: pytest.MonkeyPatch) -> Board:
     made = Board()
     monkeypatch.setattr(transitions, "put_back", made.put_back)
-    monkeypatch.setattr(recording, "write_all", made.write)
-    monkeypatch.setattr(recording, "record", made.write)
+    monkeypatch.setattr(finish, "write_all", made.write)
+    monkeypatch.setattr(finish, "finish", made.write)
     return made
 
 
@@ -140,7 +140,7 @@ def test_what_succeeds_while_a_flush_fails_is_kept_beside_what_it_could_not_writ
         raise BoardUnreachableError("away")
 
     with monkeypatch.context() as during:
-        during.setattr(recording, "write_all", fails_slowly)
+        during.setattr(finish, "write_all", fails_slowly)
         held.flush()
     held.close()
     assert sorted(number for some in board.written for number in some if number) == [1, 2]

@@ -23,7 +23,7 @@ from simcelery.execution import memory, processes
 from simcelery.execution.ending import Ended
 from simcelery.settings import Settings
 from simcelery.worker import folders
-from simcelery.worker.outcomes import recording, spool
+from simcelery.worker.outcomes import finish, spool
 from simcelery.worker.parent import outbox, watched
 from simcelery.worker.parent.supervisor import Supervisor
 from simcelery.worker.slots.child import Slot
@@ -154,8 +154,8 @@ class Worker:
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
     made = Worker(tmp_path)
-    monkeypatch.setattr(recording, "write", made.write)
-    monkeypatch.setattr(recording, "release_siblings", made.release)
+    monkeypatch.setattr(finish, "write", made.write)
+    monkeypatch.setattr(finish, "release_siblings", made.release)
     yield made
     for child in made.children:
         with suppress(ProcessLookupError, ChildProcessError):
@@ -542,7 +542,7 @@ def test_an_end_that_is_given_up_is_found_again_by_the_accounts(
     running = child.runs(limit=60.0)
     worker.at(61.0)
     with monkeypatch.context() as broken:
-        broken.setattr(recording, "write", breaks)
+        broken.setattr(finish, "write", breaks)
         assert worker.at(100.0) == []
     for seconds in (101.0, 102.0):
         settle(worker, account(running))

@@ -21,7 +21,7 @@ from simcelery.errors import ServiceError
 from simcelery.execution.places import Unusable
 from simcelery.worker import slots
 from simcelery.worker.child import attempt, claiming, flusher, leaving, pace
-from simcelery.worker.outcomes import recording
+from simcelery.worker.outcomes import finish
 from simcelery.worker.waiting import wait_out
 from simcelery.workflows.definition import Definition
 
@@ -77,7 +77,7 @@ def _attempt(definition: Definition, claim: Claim, held: Slice) -> tuple[EndedAt
     if ended.outcome is Outcome.SUCCEEDED:
         held.keep(ended)
         return ended, None
-    return ended, next(iter(recording.record([ended])), None)  # its back-off begins now
+    return ended, next(iter(finish.finish([ended])), None)  # its back-off begins now
 
 
 def _withdraw(claim: Claim, held: Slice, reason: str) -> None:
@@ -139,7 +139,7 @@ class Slice:
                     transitions.put_back(unbegun)
                     unbegun = []
                 if outcomes:
-                    recording.write_all(outcomes)
+                    finish.write_all(outcomes)
                     outcomes = []
             except ServiceError as error:
                 log.warning("the outcomes of a slice are waiting for the board: %s", error)
@@ -153,7 +153,7 @@ class Slice:
         with self._writing:
             outcomes, unbegun = self._take()
             if outcomes:
-                recording.record(outcomes)
+                finish.finish(outcomes)
             if unbegun:
                 _put_back(unbegun)
 

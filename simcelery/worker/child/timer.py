@@ -15,8 +15,8 @@ from celery.exceptions import SoftTimeLimitExceeded
 def soft_limit(seconds: float | None) -> Iterator[None]:
     """Raise `SoftTimeLimitExceeded` in the block after `seconds`; None: never.
 
-    It uses the alarm signal. Time spent waiting for a claim, or recording a result, does not count. A
-    workflow that uses that signal itself gets no soft limit; it is still killed at the hard limit.
+    It uses the alarm signal. Time spent waiting for a claim, or for the board to take a result, does not
+    count. A workflow that uses that signal itself gets no soft limit; it is still killed at the hard limit.
     """
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield

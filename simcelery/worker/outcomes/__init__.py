@@ -1,1 +1,1 @@
-"""How an attempt ended: what is recorded, kept while the board is unreachable, and logged."""
+"""How an attempt ended: what is written to the board, kept while the board is unreachable, and logged."""

@@ -1,4 +1,4 @@
-"""What is recorded about an exception that ended an attempt."""
+"""What the board is told of an exception that ended an attempt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is recorded about an attempt that was ended from outside."""
+"""What the board is told of an attempt that was ended from outside."""
 
 from __future__ import annotations
 

@@ -151,4 +151,4 @@ class Lease:
                 transitions.release(connection, self.me)
                 leases.end(connection, self.me)
         except ServiceError as error:
-            log.warning("the end of this worker could not be recorded: %s", error)
+            log.warning("the end of this worker could not be written to the board: %s", error)

@@ -20,7 +20,7 @@ from simcelery.board.transitions.finish import Guard
 from simcelery.board.values import Account, EndedAttempt, Registration
 from simcelery.execution import memory, processes
 from simcelery.settings import Settings
-from simcelery.worker.outcomes import recording, reports, spool
+from simcelery.worker.outcomes import finish, reports, spool
 from simcelery.worker.parent import outbox
 from simcelery.worker.parent.accounts import Accounts, order_for
 from simcelery.worker.parent.watched import Watched, WindDown, send
@@ -168,13 +168,13 @@ class Supervisor:
         else:
             guard = transitions.by_child(death.task_id, self._me, death.pid)
             report = self._lost(death.message)
-            outbox.add(uuid.uuid4(), lambda: recording.write(guard, report, death.task_id, None))
+            outbox.add(uuid.uuid4(), lambda: finish.write(guard, report, death.task_id, None))
 
     def _release_siblings(self, pid: int, running: uuid.UUID) -> None:
         """Of a slice, only the job that was running has lost anything by the death of its child."""
 
         def release() -> None:
-            recording.release_siblings(self._me, pid, running)
+            finish.release_siblings(self._me, pid, running)
             self._slots.bury(pid)
 
         outbox.add(("siblings", running), release)
@@ -227,4 +227,4 @@ class Supervisor:
         """An outcome of the attempt itself, in the spool, counts more than what became of its process."""
         with running.in_log():
             if not spool.deliver_claim(self._settings, running.task_id, running.claim_id):
-                recording.write(guard, report, running.task_id, running.claim_id)
+                finish.write(guard, report, running.task_id, running.claim_id)

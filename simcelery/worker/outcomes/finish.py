@@ -31,7 +31,7 @@ from simcelery.worker.waiting import wait_out, waiting_for_schema
 log = logging.getLogger(__name__)
 
 
-def record(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
+def finish(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
     """Record outcomes in the pool child that ran them: wait as long as it takes, with a copy in the spool.
 
     If the worker must exit first, the copy remains.
@@ -41,7 +41,7 @@ def record(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
     """
 
     def attempt() -> list[FinishedJob]:
-        with stopping.recording():
+        with stopping.finishing():
             return write_all(outcomes)
 
     jobs = _names(outcomes)
