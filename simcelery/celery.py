@@ -17,7 +17,7 @@ from celery import signals
 from celery.app.base import Celery
 from kombu.entity import Queue
 
-from simcelery import broker
+from simcelery import broker, log_records
 from simcelery.errors import SimceleryError
 from simcelery.execution import entropy
 from simcelery.quantities import parse_duration
@@ -136,6 +136,7 @@ def _say_last_ends(**_: Any) -> None:
 
 
 def _compose() -> None:
+    log_records.install()
     app.task_cls = "simcelery.worker.task:PlainTask"
     app.control_cls = "simcelery.worker.parent.control:BoardControl"
     registry.subscribe(_add_task)
