@@ -322,7 +322,7 @@ class Worker(Base):
     workflows: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))  # those that it knows
     quarantined_at: Mapped[dt.datetime | None]
     registration: Mapped[uuid.UUID] = mapped_column(server_default=text("gen_random_uuid()"))
-    # Workflow → Postgres' time at the renewal after this worker's last success with it.
+    # Workflow → Postgres's time at the renewal after this worker's last success with it.
     succeeded: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     # Workflow → the fingerprint of its source at the start; and files that have changed on its node since.
     sources: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))

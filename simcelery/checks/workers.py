@@ -34,7 +34,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
     for found, advice in lacking:
         yield Check("queues", "warn", found, advice)
     if not lacking:
-        yield Check("queues", "ok", "live workers can run all pending jobs")
+        yield Check("queues", "ok", "no pending job lacks a live worker that can run it")
     yield from _leases(connection, live)
     yield from _recovery(connection, live)
 
@@ -90,7 +90,7 @@ def _leases(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Chec
             advice = "no live worker is left to rescue them: start one, or run 'simcelery recover'"
         yield Check("leases", "warn", found, advice)
     if not lost:
-        yield Check("leases", "ok", "all running jobs are in live workers")
+        yield Check("leases", "ok", "no running job is in a lost worker")
 
 
 def _recovery(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Check]:

@@ -62,5 +62,5 @@ ACT = Act(
     tick=tick,
     counts=("fed", "sent_again"),
     does="sends the messages of pending jobs, up to `publish_window`, and again those that Redis lost",
-    told="{fed:,} fed, {sent_again:,} sent again",
+    told="{fed:,} new messages, {sent_again:,} sent again",
 )

@@ -224,7 +224,7 @@ def test_the_acts_are_told_in_a_table(messages: redis.Redis, capsys: pytest.Capt
         "stage 1 job whose time has come",
         "settle 1 job whose parents did not succeed",
         "prune nothing: the setting retention is not set",
-        "republish 3 fed, 1 sent again",
+        "republish 3 new messages, 1 sent again",
     ]
     assert run(["recover", "-o", "quiet"]) == 0
     assert capsys.readouterr().out == ""
