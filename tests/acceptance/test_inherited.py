@@ -8,6 +8,8 @@ import pytest
 
 from tests.conftest import Project
 
+pytestmark = pytest.mark.installed_programs
+
 OPENMP = """
 import ctypes
 end = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)
@@ -16,8 +18,6 @@ ctypes.CDLL("libgomp.so.1").GOMP_parallel(end, None, 2, 0)
 OTHERS = """
 import socket, sqlite3
 from concurrent import futures
-
-pytestmark = pytest.mark.installed_programs
 kept = [socket.socketpair(), open("all.log", "w"), futures.ThreadPoolExecutor(1), sqlite3.connect("all.db")]
 kept[2].submit(int)
 kept[3].execute("CREATE TABLE IF NOT EXISTS t (i)")

@@ -15,6 +15,8 @@ from tests.board_helpers import row
 from tests.conftest import BIN, Project
 from tests.waiting import wait_until, within
 
+pytestmark = pytest.mark.installed_programs
+
 FRESH = {"SIMCELERY_PRELOAD": "false"}
 
 THREADS = """
@@ -34,8 +36,6 @@ def threaded(pause: float = 0.0) -> int:
 OPENMP = """
 
 import ctypes
-
-pytestmark = pytest.mark.installed_programs
 end = ctypes.cast(ctypes.CDLL(None).free, ctypes.c_void_p)
 library = ctypes.CDLL("libgomp.so.1")
 library.GOMP_parallel(end, None, 2, 0)

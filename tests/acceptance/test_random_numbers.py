@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import Project
 from tests.waiting import wait_until, within
 
+pytestmark = pytest.mark.installed_programs
+
 pytest.importorskip("numpy")
 
 # What loads numpy's global generator before the pool forks, or not.
@@ -50,8 +52,6 @@ KEPT = """
 import random
 import numpy as np
 from simcelery import workflow
-
-pytestmark = pytest.mark.installed_programs
 
 GENERATOR, STATE, PYTHON = np.random.default_rng(), np.random.RandomState(), random.Random()
 
