@@ -604,6 +604,19 @@ def test_an_attempt_that_began_after_the_question_is_not_judged_by_the_answer(
     assert not child.told()
 
 
+def test_nor_is_one_that_was_only_being_claimed_at_the_question(worker: Worker, child: Child) -> None:
+    """The board is asked about jobs by their ids, and this one's was not known yet."""
+    child.claims()
+    before = worker.supervisor.attempts()
+    assert len(before) == 1
+    child.slot.starting(child.job_id, 1, "w")
+    child.slot.running(None, None, seed=3)
+    child.now()
+    worker.supervisor.settle(before, [])
+    worker.at(0.0)
+    assert (child.told(), child.order()) == (False, Order.NONE)
+
+
 def test_an_outcome_that_is_being_recorded_is_not_ended_by_a_cancel(worker: Worker, child: Child) -> None:
     running = child.runs()
     child.leaves(Phase.FINISHING)

@@ -194,8 +194,10 @@ class Supervisor:
     def _settle(self, before: dict[uuid.UUID, Running], rows: list[Account]) -> None:
         now = self.attempts()
         row_of = {row.id: row for row in rows}
-        for running in (now[claim_id] for claim_id in before.keys() & now.keys()):
-            order = order_for(running, row_of.get(running.job_id)) if running.job_id else Order.NONE
+        # Of what was only being claimed then, the board was not asked.
+        asked = [claim_id for claim_id, running in before.items() if running.job_id and claim_id in now]
+        for running in map(now.__getitem__, asked):
+            order = order_for(running, row_of.get(running.job_id))
             if order is not Order.NONE:
                 with running.in_log():
                     self._watch(running).stop(order, self._clock())
