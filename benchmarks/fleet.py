@@ -36,7 +36,7 @@ from simcelery.board import engine, leases, transitions
 from simcelery.board.states import Outcome
 from simcelery.board.values import Claim, ClaimRequest, EndedAttempt, Registration
 from simcelery.broker.lanes import lane
-from simcelery.maintenance.loop import Turns
+from simcelery.maintenance.loop import Rounds
 from simcelery.settings import get_settings
 
 EVERY = 10.0  # seconds between two jobs of a worker: a hundred jobs a second for a thousand workers
@@ -55,7 +55,7 @@ class Player:
     redis: redis.Redis
     took: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     running: dict[int, Claim] = field(default_factory=dict)
-    turns: dict[int, Turns] = field(default_factory=dict)
+    turns: dict[int, Rounds] = field(default_factory=dict)
     registrations: dict[int, Registration] = field(default_factory=dict)
 
     def renew(self, worker: int) -> None:
@@ -92,7 +92,7 @@ class Player:
     def play(self, workers: list[int], began: float, seconds: float) -> None:
         """Do what is due, until the time is up."""
         settings = get_settings()
-        self.turns = {worker: Turns(settings, f"w{worker}", worker) for worker in workers}
+        self.turns = {worker: Rounds(settings, f"w{worker}", worker) for worker in workers}
         every: dict[str, float] = {
             "renew": settings.renew_every,
             "tick": settings.tick_every / 2,
