@@ -50,64 +50,87 @@ def run(definition: Definition, claim: Claim) -> EndedAttempt:
     """
     folders.check()
     stopping.listen()
-    meter, pid = Meter(), os.getpid()
-    state, lasting = clean.known(connections.is_ours), []
-    state.begin()
-    folder = folders.of_attempt(claim.job_id, claim.attempt, claim.claim_id)
-    job, seed = CurrentJob(claim, folder), entropy.fresh()
-    slots.mine.starting(claim.job_id, claim.attempt, claim.workflow)
-    printed = ""
-    report: EndedAttempt | None = None
-    raised = False
-    try:
+    meter = Meter()
+    report = _Attempt(definition, claim).execute()
+    failpoint("after_run")
+    usage = meter.read()
+    return replace(report, cpu_seconds=usage.cpu_seconds, peak_memory=usage.peak_memory)
+
+
+class _Attempt:
+    """What an attempt has come to so far, whatever interrupts it."""
+
+    def __init__(self, definition: Definition, claim: Claim) -> None:
+        self._definition = definition
+        self._claim = claim
+        self._pid = os.getpid()
+        self._state = clean.known(connections.is_ours)
+        self._state.begin()
+        self._folder = folders.of_attempt(claim.job_id, claim.attempt, claim.claim_id)
+        self._seed = entropy.fresh()
+        self._returned: EndedAttempt | None = None  # once its function has
+        self._printed = ""
+        self._lasting: list[str] = []  # what it has changed for good, in words
+
+    def execute(self) -> EndedAttempt:
+        """Call the function and clean up after it; how the attempt ended."""
+        claim = self._claim
+        slots.mine.starting(claim.job_id, claim.attempt, claim.workflow)
+        raised: EndedAttempt | None = None
+        try:
+            self._call_function()
+        except Unusable:
+            raise
+        except BaseException as error:
+            if self._returned is None:
+                raised = _end_of(self._definition, claim, error)
+            else:
+                log.exception("job %s: its function had already returned, so its result counts", claim.job_id)
+        if os.getpid() != self._pid:
+            os._exit(0)  # the workflow forked, and let its copy of this process return as well
+        report = self._returned or raised
+        assert report is not None
+        if raised is None:  # its work is done: nothing that it left is worth losing that
+            slots.mine.finishing(succeeded=report.outcome is Outcome.SUCCEEDED, failed=False)
+        kept = self._clean_up(succeeded=raised is None)
+        if raised is not None:
+            slots.mine.finishing(succeeded=False, failed=report.outcome is Outcome.FAILED)
+        return replace(
+            report,
+            log=failure.printable(self._printed),
+            workdir=kept,
+            code_version=self._definition.code_version,
+            seed=self._seed,
+        )
+
+    def _call_function(self) -> None:
+        claim, definition = self._claim, self._definition
         results = wait_out(
             lambda: _results_of(claim), f"job {claim.job_id} waits", give_up=slots.mine.should_stop
         )
         failpoint("before_run")
         own = definition.cwd == "workdir" and slots.mine.in_pool_child
-        inside = folder.entered() if own else nullcontext()
+        inside = self._folder.entered() if own else nullcontext()
         with workdir.put_back():
             try:
-                with _inside(job), inside, captured() as text:
+                with _inside(CurrentJob(claim, self._folder)), inside, captured() as text:
                     try:
-                        value = _call(definition, claim, results, seed, state)
-                        if os.getpid() == pid:
-                            report = returned.report(definition.parameters, value, folder)
+                        value = _call(definition, claim, results, self._seed, self._state)
+                        if os.getpid() == self._pid:
+                            self._returned = returned.report(definition.parameters, value, self._folder)
                         del value
                     finally:
-                        printed = text()
+                        self._printed = text()
             finally:
-                lasting = state.put_back()
-    except Unusable:
-        raise
-    except BaseException as error:
-        if report is None:
-            raised, report = True, _end_of(definition, claim, error)
-        else:
-            log.exception("job %s: its function had already returned, so its result counts", claim.job_id)
-    if os.getpid() != pid:
-        os._exit(0)  # the workflow forked, and let its copy of this process return as well
-    assert report is not None
-    if not raised:  # its work is done: nothing that it left is worth losing that
-        slots.mine.finishing(succeeded=report.outcome is Outcome.SUCCEEDED, failed=False)
-    if slots.mine.in_pool_child:
-        lasting += _end_processes(claim, succeeded=not raised) + state.left()
-        if lasting:
-            leaving.after(claim.job_id, lasting)
-    kept = folder.leave(alone=not lasting)
-    if raised:
-        slots.mine.finishing(succeeded=False, failed=report.outcome is Outcome.FAILED)
-    failpoint("after_run")
-    usage = meter.read()
-    return replace(
-        report,
-        log=failure.printable(printed),
-        cpu_seconds=usage.cpu_seconds,
-        peak_memory=usage.peak_memory,
-        workdir=kept,
-        code_version=definition.code_version,
-        seed=seed,
-    )
+                self._lasting = self._state.put_back()
+
+    def _clean_up(self, succeeded: bool) -> str | None:
+        """End what it has started, and leave its folder, if there is anything in it; where that is."""
+        if slots.mine.in_pool_child:
+            self._lasting += _end_processes(self._claim, succeeded) + self._state.left()
+            if self._lasting:
+                leaving.after(self._claim.job_id, self._lasting)
+        return self._folder.leave(alone=not self._lasting)
 
 
 def _call(
