@@ -227,6 +227,14 @@ def test_max_jobs_is_exact(project: Project, tmp_path: Path) -> None:
     assert simcelery.jobs().counts() == {"succeeded": 5, "pending": 4}
 
 
+def test_max_jobs_also_ends_a_worker_that_runs_jobs_in_its_own_process(project: Project) -> None:
+    done = project.python("import sims; list(sims.add.submit_many({'a': i} for i in range(4)))")
+    assert done.returncode == 0, done.stderr
+    worker = project.worker("-c", "1", "--pool", "solo", "--unsafe-pool", "--max-jobs", "3")
+    assert worker.wait(within(30)) == 0
+    assert simcelery.jobs().counts() == {"succeeded": 3, "pending": 1}
+
+
 @pytest.mark.parametrize("line", ["before_claim", "after_claim"])
 def test_a_child_killed_at_its_claim_takes_no_job_of_max_jobs_with_it(
     project: Project, tmp_path: Path, line: str
