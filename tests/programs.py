@@ -21,6 +21,8 @@ from typing import IO, Any, TypeAlias
 
 BIN = Path(sys.executable).parent
 PROGRAMS = ("simcelery", "celery")
+# What is read when something runs, and not when it is imported.
+READ_LATER = ("SIMCELERY_", "PYTEST_", "PATH", "TERM", "COLUMNS", "LINES", "BROKEN_NODE", "STARTED", "DEAF")
 
 installed_only = False  # set for each test
 
@@ -100,10 +102,7 @@ class _Server:
 
 
 def _without_settings(environment: dict[str, str]) -> dict[str, str]:
-    ours = ("SIMCELERY_", "PYTEST_")
-    return {
-        name: value for name, value in environment.items() if not name.startswith(ours) and name != "PATH"
-    }
+    return {name: value for name, value in environment.items() if not name.startswith(READ_LATER)}
 
 
 _server = lru_cache(_Server)
