@@ -65,10 +65,10 @@ def write(tmp_path: Path, name: str, raw: bytes) -> Path:
 
 
 REFUSED = {
-    "quote never closed": (b'structure,fmax\nCu,"0.1\nAg,0.2\nAu,0.3\n', "line 2: not a table"),
-    "text after a quote": (b'structure,fmax\n"Cu"x,0.1\n', "line 2: not a table"),
+    "quote never closed": (b'structure,fmax\nCu,"0.1\nAg,0.2\nAu,0.3\n', "line 2: not a valid table"),
+    "text after a quote": (b'structure,fmax\n"Cu"x,0.1\n', "line 2: not a valid table"),
     "NUL": (b"structure,fmax\nC\0u,0.1\n", "NUL character"),
-    "huge cell": (b"structure\n" + b"x" * 200_000 + b"\n", "line 2: not a table"),
+    "huge cell": (b"structure\n" + b"x" * 200_000 + b"\n", "line 2: not a valid table"),
     "semicolons": (b"structure;fmax\nCu;0.1\n", "separated by ';'"),
     "tabs in a .csv": (b"structure\tfmax\nCu\t0.1\n", r"separated by '\\t'"),
     "too many cells": (b"structure,fmax\nCu,0.1,2\n", "3 cells, but the header has 2"),
@@ -101,7 +101,7 @@ def test_a_table_is_read_as_its_name_says(target: Here, tmp_path: Path, name: st
 @pytest.mark.parametrize("name", ["t.txt", "t.dat"])
 def test_a_file_that_may_be_a_table_is_asked_about(target: Here, tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name, b"structure fmax\nCu 0.1\n")
-    with pytest.raises(UsageError, match=r"is it a table\? Then call it .csv"):
+    with pytest.raises(UsageError, match=r"if it is a table, rename it to .csv"):
         rows(target, path)
     [named] = sources.read_each(target, f"structure={path}")
     assert named.values == {"structure": str(path)}
