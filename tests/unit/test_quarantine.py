@@ -6,10 +6,12 @@ import uuid
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from simcelery import broker
 from simcelery.board import engine, quarantine, reads, transitions
 from simcelery.board.values import Registration
 from simcelery.errors import BoardUnreachableError
@@ -21,6 +23,8 @@ from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.parent import Slots
 
 ME = Registration(1, uuid.uuid4())
+SETTINGS = Settings(quarantine_after=4)
+CONNECTION = object()
 
 
 @dataclass
@@ -32,29 +36,35 @@ class Board:
     failed_elsewhere: bool = False
     away: bool = False
     handed_back: list[set[uuid.UUID]] = field(default_factory=list)
+    published: list[set[uuid.UUID]] = field(default_factory=list)
     asked: int = 0
 
-    def begin(self, settings: Settings) -> nullcontext[None]:
+    def begin(self, settings: Settings) -> nullcontext[object]:
+        assert settings is SETTINGS
         self.asked += 1
         if self.away:
             raise BoardUnreachableError("away")
-        return nullcontext()
+        return nullcontext(CONNECTION)
 
-    def others_succeeded(self, _: None, worker_id: int, names: Iterable[str], within: float) -> list[str]:
-        assert (worker_id, within) == (1, LATELY)
+    def others_succeeded(self, on: object, worker_id: int, names: Iterable[str], within: float) -> list[str]:
+        assert (on, worker_id, within) == (CONNECTION, 1, LATELY)
         return sorted(self.succeed_elsewhere & set(names))
 
-    def quarantine(self, _: None, me: Registration, workflows: list[str], note: str) -> bool:
-        assert (me, workflows, note[:14]) == (ME, ["w"], "in quarantine:")
+    def quarantine(self, on: object, me: Registration, workflows: list[str], note: str) -> bool:
+        assert (on, me, workflows, note[:14]) == (CONNECTION, ME, ["w"], "in quarantine:")
         return self.may_spare
 
-    def hand_back(self, _: None, failed: frozenset[uuid.UUID], me: Registration) -> list[object]:
-        assert me == ME
+    def hand_back(self, on: object, failed: frozenset[uuid.UUID], me: Registration) -> list[Any]:
+        assert (on, me) == (CONNECTION, ME)
         self.handed_back.append(set(failed))
-        return []
+        return [SimpleNamespace(again=again) for again in (*sorted(failed), None)]
 
-    def elsewhere(self, _: None, failed: frozenset[uuid.UUID], worker_id: int) -> bool:
-        assert (set(failed), worker_id) == (self.handed_back[-1], 1)
+    def publish(self, jobs: Iterable[uuid.UUID], what: str) -> None:
+        assert what == "what was handed back"
+        self.published.append(set(jobs))
+
+    def elsewhere(self, on: object, failed: frozenset[uuid.UUID], worker_id: int) -> bool:
+        assert (on, set(failed), worker_id) == (CONNECTION, self.handed_back[-1], 1)
         return self.failed_elsewhere
 
 
@@ -78,9 +88,7 @@ class Played:
         self.board, self.slots, self.withdrawn, self.now = board, Slots(), Withdrawn(), 1000.0
         self.children = [Slot.taken(self.slots.memory, 0), Slot.taken(self.slots.memory, 1)]
         withdrawal: Any = self.withdrawn
-        self.judge = Quarantine(
-            self.slots, Settings(quarantine_after=4), ME, withdrawal, clock=lambda: self.now
-        )
+        self.judge = Quarantine(self.slots, SETTINGS, ME, withdrawal, clock=lambda: self.now)
 
     @property
     def quarantined(self) -> bool:
@@ -114,6 +122,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setattr(quarantine, "enter", board.quarantine)
     monkeypatch.setattr(transitions, "hand_back", board.hand_back)
     monkeypatch.setattr(reads, "failed_elsewhere", board.elsewhere)
+    monkeypatch.setattr(broker, "publish_or_leave", board.publish)
     return Played(board)
 
 
@@ -205,6 +214,7 @@ def test_what_fails_after_the_judgement_is_handed_back_too_and_once(worker: Play
     worker.look(after=1.0)
     worker.look(after=1.0)
     assert worker.board.handed_back == [failed, failed | late]
+    assert worker.board.published == worker.board.handed_back  # what is pending again is sent again
 
 
 def test_a_quarantine_ends_when_the_jobs_fail_elsewhere_too(worker: Played) -> None:

@@ -5,21 +5,30 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from simcelery.board import transitions
 from simcelery.board.states import Outcome
-from simcelery.board.values import Claim, EndedAttempt
+from simcelery.board.values import Claim, EndedAttempt, Lane
 from simcelery.errors import BoardUnreachableError
+from simcelery.execution.places import Unusable
 from simcelery.worker import slots as module_of_slots
-from simcelery.worker.child import claiming, leaving, pace, slicing
+from simcelery.worker.child import attempt, claiming, leaving, pace, slicing
 from simcelery.worker.child.slicing import Slice
 from simcelery.worker.outcomes import finish
 from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.parent import Slots
 from simcelery.workflows.definition import Definition
+
+
+def simulate() -> None:
+    """A workflow."""
+
+
+DEFINITION, LANE = Definition(simulate), Lane("default", "w", 4)
 
 
 @dataclass
@@ -203,11 +212,96 @@ def test_unbegun_jobs_are_left_to_recovery_where_the_worker_ends_first(
     assert "4 jobs that had not started are left to recovery" in caplog.text
 
 
+# --- from the message to the outcomes --------------------------------------------------------------
+
+
+@dataclass
+class Played:
+    """What the child was asked to run, how it goes, and what it then says; each attempt takes a second."""
+
+    claims: list[Claim]
+    slots: Slots
+    ends: dict[int, Outcome | Unusable] = field(default_factory=dict)
+    now: float = 1000.0
+    told: list[tuple[uuid.UUID, int]] = field(default_factory=list)
+    finished: list[EndedAttempt] = field(default_factory=list)
+    asked: list[object] = field(default_factory=list)
+
+    def claim(self, *asked: object) -> list[Claim]:
+        self.asked = [*asked]
+        return self.claims
+
+    def attempt(self, definition: Definition, claim: Claim) -> EndedAttempt:
+        [running] = self.slots.busy()
+        self.told.append((running.claim_id, claim.job_id))
+        self.now += 0.1
+        end = self.ends.get(claim.job_id, Outcome.SUCCEEDED)
+        if isinstance(end, Unusable):
+            raise end
+        return EndedAttempt(outcome=end)
+
+    def finish(self, ended: Sequence[EndedAttempt]) -> list[str]:
+        self.finished += ended
+        return [f"finished {one.job_id}" for one in ended]
+
+    def run(self, of: int) -> tuple[Claim, EndedAttempt, object] | None:
+        """The message of this one comes."""
+        own = self.claims[of] if of < len(self.claims) else claim(99)
+        return slicing.run(DEFINITION, own.task_id, own.claim_id, LANE)
+
+
+@pytest.fixture
+def played(board: Board, monkeypatch: pytest.MonkeyPatch) -> Played:
+    made = Played([claim(1), claim(2)], child_of(monkeypatch, Slots()))
+    monkeypatch.setattr(pace, "_measured", {})
+    monkeypatch.setattr(claiming, "claim", made.claim)
+    monkeypatch.setattr(attempt, "run", made.attempt)
+    monkeypatch.setattr(finish, "finish", made.finish)
+    monkeypatch.setattr(slicing, "time", SimpleNamespace(monotonic=lambda: made.now))
+    return made
+
+
+def test_each_attempt_has_its_own_times_and_the_message_learns_of_its_own_job(played: Played) -> None:
+    assert played.run(of=0) == (played.claims[0], played.finished[0], None)
+    assert [one.job_id for one in played.finished] == [1, 2]
+    assert [round(one.waited, 3) for one in played.finished] == [0.0, 0.1]
+    assert [one.ended for one in played.finished] == [1000.1, 1000.2]
+    assert pace._measured[DEFINITION.name].mean == pytest.approx(0.1)
+    own = played.claims[0]
+    assert played.asked == [own.task_id, own.claim_id, LANE, 0]
+    assert played.told == [(one.claim_id, one.job_id) for one in played.claims]  # the parent sees which one
+    assert list(played.slots.busy()) == []
+
+
+def test_the_message_learns_nothing_of_the_jobs_of_others(played: Played) -> None:
+    assert played.run(of=2) is None
+    assert [one.job_id for one in played.finished] == [1, 2]
+
+
+def test_without_a_claim_nothing_runs(played: Played) -> None:
+    played.claims = []
+    assert played.run(of=0) is None
+    assert (played.told, list(played.slots.busy())) == ([], [])
+
+
+def test_what_did_not_succeed_is_written_at_once_and_what_the_board_says_is_told(played: Played) -> None:
+    played.ends = {1: Outcome.FAILED}
+    told = played.run(of=0)
+    assert told == (played.claims[0], played.finished[0], "finished 1")
+    assert [one.outcome for one in played.finished] == [Outcome.FAILED, Outcome.SUCCEEDED]
+
+
+def test_where_no_files_can_be_written_all_goes_back_and_nothing_more_is_claimed(
+    board: Board, played: Played, caplog: pytest.LogCaptureFixture
+) -> None:
+    played.ends = {1: Unusable("the disk is full")}
+    assert played.run(of=0) is None
+    assert (board.back, played.finished) == ([[1, 2]], [])
+    assert (played.slots.unusable, played.slots.closed) == (True, True)
+    assert "job 1 is put back on the board, since this node cannot run it: the disk is full" in caplog.text
+
+
 # --- how many others are asked for -----------------------------------------------------------------
-
-
-def simulate() -> None:
-    """A workflow."""
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -24,8 +25,8 @@ from simcelery.execution.ending import Ended
 from simcelery.settings import Settings
 from simcelery.worker import folders
 from simcelery.worker.outcomes import finish, spool
-from simcelery.worker.parent import outbox, watched
-from simcelery.worker.parent.supervisor import Supervisor
+from simcelery.worker.parent import outbox, supervisor, watched
+from simcelery.worker.parent.supervisor import EVERY, Supervisor
 from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.layout import Order, Phase
 from simcelery.worker.slots.parent import Slots
@@ -265,8 +266,9 @@ def test_a_worker_that_ends_warns_what_runs_and_ends_it_after_the_grace(worker: 
     assert worker.slots.draining  # so that `should_stop` is true
     worker.at(0.0)
     assert (child.told(), child.order()) == (True, Order.WARN)
+    worker.slots.give(child.now(), Order.NONE)
     worker.at(GRACE - 1.0)
-    assert child.order() is Order.WARN
+    assert child.order() is Order.NONE  # it is warned once
     worker.at(GRACE)
     assert child.order() is Order.SHUTDOWN
     [(job, report)] = worker.at(GRACE + KILL_GRACE + SLACK + 1.0)
@@ -343,7 +345,9 @@ def test_a_child_that_waits_for_postgres_is_hurried_at_the_end_and_never_killed(
     assert not child.told()
     worker.at(GRACE)
     assert (child.told(), child.order()) == (True, Order.SHUTDOWN)
+    worker.slots.give(child.now(), Order.NONE)
     assert worker.at(1e6) == []
+    assert child.order() is Order.NONE  # it is hurried once
     assert not child.killed()
 
 
@@ -625,7 +629,11 @@ def test_an_outcome_that_is_being_recorded_is_not_ended_by_a_cancel(worker: Work
     assert not child.told()
 
 
-def test_a_job_that_nobody_here_runs_is_lost_when_two_renewals_say_so(worker: Worker, child: Child) -> None:
+def test_a_job_that_nobody_here_runs_is_lost_when_two_renewals_say_so(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []
+    monkeypatch.setattr(processes, "members", lambda pid, mark: searched.append(pid) or [])
     running = child.runs()
     child.leaves()
     row = account(running)
@@ -639,7 +647,7 @@ def test_a_job_that_nobody_here_runs_is_lost_when_two_renewals_say_so(worker: Wo
     [(job, report)] = worker.at(3.0)
     assert (job, report.outcome) == (running.task_id, Outcome.LOST)
     assert report.error_message == "the pool child that ran it is gone"
-    assert not child.told()  # it does something else by now
+    assert (child.told(), searched) == (False, [])  # it does something else by now
 
 
 @pytest.mark.parametrize("why", ["another worker's", "a slice of a child"])
@@ -693,6 +701,24 @@ def test_at_the_end_what_the_pool_left_is_ended(worker: Worker, child: Child) ->
     outbox.Outbox(worker.settings).finish()
     [(job, report)] = worker.written
     assert (job, report.cause) == (running.task_id, Cause.TIME_LIMIT)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_at_the_end_what_does_not_end_is_waited_for_only_so_long(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """By the clock of the attempts no time passes, so that it is never killed."""
+    child.runs(limit=0.0)
+    worker.at(1.0)
+    if ends:
+        child.leaves()
+    slept: list[float] = []
+    played = SimpleNamespace(monotonic=lambda: 1000.0 + sum(slept), sleep=slept.append)
+    monkeypatch.setattr(supervisor, "time", played)
+    worker.supervisor.start()
+    worker.supervisor.finish()
+    assert set(slept) == (set() if ends else {EVERY})
+    assert sum(slept) == (0.0 if ends else KILL_GRACE + 10.0)
 
 
 def started_by(worker: Worker, running: Running) -> int:

@@ -98,7 +98,7 @@ class Slice:
     def __init__(self, claims: Sequence[Claim]) -> None:
         self.begun = time.monotonic()
         self._waiting = deque(claims)
-        self._begun = 0
+        self._any_begun = False
         self._outcomes: list[EndedAttempt] = []
         self._taking = threading.Lock()
         self._writing = threading.Lock()
@@ -109,10 +109,10 @@ class Slice:
     def __next__(self) -> Claim:
         """The next job; none if time is up, worker or child is exiting, or the node seems to be at fault."""
         with self._taking:
-            eats = self._begun > 0 and claiming.is_suspicious()
+            eats = self._any_begun and claiming.is_suspicious()
             if not self._waiting or self.is_over or slots.mine.is_closed() or eats or leaving.is_due():
                 raise StopIteration
-            self._begun += 1
+            self._any_begun = True
             return self._waiting.popleft()
 
     def take_back(self, claim: Claim) -> None:
