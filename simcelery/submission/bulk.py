@@ -28,7 +28,7 @@ def submit_many(
     """Record many jobs of one workflow, in transactions of up to 10,000 or 16 MB, and publish them.
 
     Parameters:
-        items: one mapping of parameters per job; consumed as it comes, so it may be a generator of millions.
+        items: one mapping of parameters per job; read piece by piece, so it may be a generator of millions.
 
     Raises:
         SubmissionInterruptedError: it stopped after some chunks were recorded and `dedupe` is off; the error
@@ -37,7 +37,7 @@ def submit_many(
     """
     options = options or Options()
     if options.key is not None:
-        raise ParametersError("key names one job: submit many with dedupe=True, which makes a key for each")
+        raise ParametersError("key names one job: use dedupe=True instead, which makes a key for each")
     return submit_all(map(preparation(definition, options), items), options)
 
 
@@ -73,8 +73,8 @@ def submit_all(
         ids = list(done.ids)
         raise SubmissionInterruptedError(
             f"the submission stopped ({_in_words(error)}); {len(ids):,} jobs are recorded "
-            f"(ids {ids[0]} to {ids[-1]}); submit again with dedupe, which finds them and goes on where it "
-            "stopped, or cancel them first",
+            f"(ids {ids[0]} to {ids[-1]}); submit again with dedupe, which finds them and continues where "
+            "this stopped, or cancel them first",
             ids,
         ) from error
     return Jobs(done, workflow)

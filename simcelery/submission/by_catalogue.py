@@ -15,6 +15,7 @@ from simcelery.submission.options import Options
 from simcelery.submission.submit import assemble
 from simcelery.workflows.definition import idempotency_key
 from simcelery.workflows.encoding import check_size, encode
+from simcelery.workflows.misplaced import missing_parameters, unknown_parameter
 from simcelery.workflows.paths import Finder
 
 
@@ -29,10 +30,9 @@ def prepare_entry(entry: Entry, given: Mapping[str, Any], options: Options) -> N
     properties = entry.parameters.get("properties", {})
     for name in given:
         if name not in properties:
-            known = ", ".join(properties) or "none"
-            raise ParametersError(f"{entry.name}: there is no parameter {name!r}; it takes: {known}")
+            raise ParametersError(unknown_parameter(entry.name, name, properties))
     if missing := [name for name in entry.parameters.get("required", ()) if name not in given]:
-        raise ParametersError(f"{entry.name}: missing parameter {', '.join(map(repr, missing))}")
+        raise ParametersError(missing_parameters(entry.name, missing))
     # Defaults and numbers are stored as a client with the code stores them, so that `dedupe` agrees.
     encoded = {
         name: encode(_as_declared(about, given[name], f"{entry.name}: parameter {name!r}"), name)
@@ -54,4 +54,6 @@ def _as_declared(about: Mapping[str, Any], value: Any, what: str) -> Any:
     try:
         return float(value)
     except OverflowError:
-        raise ParametersError(f"{what}: {short(value)} is too large for double precision") from None
+        raise ParametersError(
+            f"{what}: {short(value)} is too large for a number of double precision"
+        ) from None

@@ -117,7 +117,7 @@ class Plan:
             name for name, value in signature.options.items() if value is not None
         }:
             raise CanvasError(
-                f"options of a {signature.subtask_type} as a whole: set them on its tasks instead"
+                f"options of a {signature.subtask_type} as a whole cannot be recorded: set them on its tasks"
             )
         match signature.subtask_type:
             case "group":
@@ -346,7 +346,8 @@ def _pending_chord(chain: Any, chord: Any, group_id: str | None) -> _PendingChor
     pending = _chords().get(group_id or "")
     if pending is None:
         raise CanvasError(
-            "this form of chord cannot be recorded as jobs: submit the last one with the others as parameters"
+            "a chord of this form cannot be recorded as jobs: submit its body with the jobs of its "
+            "header as parameters"
         )
     return pending
 
@@ -391,5 +392,5 @@ def _uuid(text: str | None) -> uuid.UUID:
         return uuid.UUID(text)
     except ValueError:
         raise CanvasError(
-            f"task_id must be a UUID, not {text!r}: leave it out, or use key=… to dedupe"
+            f"task_id must be a UUID, not {text!r}: leave it out, or use key=… to find an existing job"
         ) from None

@@ -39,7 +39,7 @@ class Job(JobRef):
     """One job on the board. Passed as a parameter to another workflow it stands for its result.
 
     Attributes:
-        id: what people type.
+        id: the number that people use.
         task_id: Celery's id, a UUID.
         workflow: the workflow's name.
         how: for a fresh submission: ``new``, ``existing`` or ``retried`` (see ``dedupe``).
@@ -100,7 +100,7 @@ class Job(JobRef):
         """Block until the job is in a terminal state.
 
         Parameters:
-            timeout: seconds; None waits for ever.
+            timeout: seconds; None waits forever.
 
         Raises:
             WaitTimeoutError: it is not finished by then.
@@ -115,7 +115,7 @@ class Job(JobRef):
         Where the workflow is not importable here, the plain decoded value.
 
         Parameters:
-            timeout: seconds; None waits for ever.
+            timeout: seconds; None waits forever.
 
         Raises:
             JobFailedError, JobCancelledError, UpstreamFailedError: it did not succeed.
@@ -128,7 +128,7 @@ class Job(JobRef):
         return restore(row.workflow, row.result)
 
     def failure(self, row: JobRow) -> JobError:
-        """The error that stands for an unsuccessful end."""
+        """The error to raise for a job that did not succeed."""
         what = f"job {row.id} ({row.workflow})"
         if row.state is State.CANCELLED:
             return JobCancelledError(f"{what} was cancelled")
@@ -194,7 +194,7 @@ class Job(JobRef):
 
 
 class Jobs(Sequence[Job]):
-    """A sequence of handles, made as they are looked at.
+    """A sequence of handles; each is made when it is asked for.
 
     Attributes:
         records: what they are made from, 25 bytes for each job.
@@ -284,11 +284,11 @@ def as_completed(
     timeout: float | None = None,
     on_poll: Callable[[], None] | None = None,
 ) -> Iterator[Job]:
-    """The jobs, each as soon as it is in a terminal state, whatever state that is.
+    """The jobs, each as soon as it is in a terminal state, whichever that is.
 
     Parameters:
-        timeout: seconds for all of them; None waits for ever.
-        on_poll: called after each look at the board, say to draw a progress bar.
+        timeout: seconds for all of them; None waits forever.
+        on_poll: called each time after the board was asked, for example to draw a progress bar.
 
     Raises:
         WaitTimeoutError: some are not finished by then.
@@ -311,9 +311,13 @@ def as_completed(
             pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until)
         if (pause := next(pauses, None)) is None:
             raise WaitTimeoutError(
-                f"{len(waiting):,} jobs are not finished after {timeout:g} s, the first is job {min(waiting)}"
+                f"{_jobs(len(waiting))} not finished after {timeout:g} s; the first is job {min(waiting)}"
             )
         time.sleep(pause)
+
+
+def _jobs(count: int) -> str:
+    return "1 job is" if count == 1 else f"{count:,} jobs are"
 
 
 def _finished(ids: list[int], handle: Callable[[int], Job]) -> list[int]:
@@ -337,7 +341,7 @@ def get_job(job_id: int) -> Job:
         JobNotFoundError: there is none.
     """
     if not isinstance(job_id, int) or not 0 < job_id < 2**63:
-        raise JobNotFoundError(f"{short(job_id)} is no job's id: ids are numbers")
+        raise JobNotFoundError(f"{short(job_id)} is not a job id: ids are whole numbers from 1 on")
     with engine.begin() as connection:
         found = reads.job(connection, job_id)
     if found is None:

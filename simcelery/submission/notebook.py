@@ -1,7 +1,7 @@
 """How handles show themselves in notebooks: small tables without scripts, in which everything is escaped.
 
-Whoever looks at an object wants to see it, whatever the board does: it is asked briefly, and what it does not
-say at once is left out.
+An object must show itself whatever the board does: the board is asked briefly, and what it does not answer at
+once is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from simcelery.board.reads.jobs import JobRow
 from simcelery.readable import json_text, line
 
 T = TypeVar("T")
-SILENT = "the board does not say"
+SILENT = "the board does not answer"
 ROWS = 10  # of a table
 _LONGEST_WAIT = 2.0  # seconds
 _LONGEST = 100  # characters in a cell
@@ -67,7 +67,7 @@ def brief(value: object) -> str:
         try:
             value = json_text(value)
         except (RecursionError, TypeError, ValueError):
-            value = "(not to be shown in a line)"
+            value = "(too complex to show here)"
     text = line(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 

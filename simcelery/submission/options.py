@@ -71,9 +71,7 @@ class Options:
                     "run_at must be timezone-aware: add tzinfo, such as datetime.timezone.utc"
                 )
             if not 1 < self.run_at.year <= dt.datetime.now().year + 100:
-                raise ParametersError(
-                    f"run_at: {self.run_at} is more than a hundred years ahead, or never was"
-                )
+                raise ParametersError(f"run_at: {self.run_at} is not a time within the next hundred years")
         if self.on_failed not in ("retry", "keep", "error"):
             raise ParametersError(f"on_failed must be retry, keep or error, not {short(self.on_failed)}")
         seconds(self.delay, "delay")
@@ -102,16 +100,16 @@ def _check_word(name: str, word: Any) -> None:
     if word is None and name != "tags":
         return
     if not isinstance(word, str) or not word or "\0" in word or not word.isprintable():
-        raise ParametersError(f"{name}: {short(word)} is no word: use printable text")
+        raise ParametersError(f"{name}: {short(word)} is not printable text")
     if len(word) > _LONGEST_KEY:
-        raise ParametersError(f"{name}: at most {_LONGEST_KEY} characters, not {len(word):,}")
+        raise ParametersError(f"{name} may have at most {_LONGEST_KEY:,} characters, not {len(word):,}")
 
 
 def _check_number(name: str, value: Any, low: int, high: int) -> None:
     if value is None:
         return
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ParametersError(f"{name} must be a number from {low} to {high}, not {short(value)}")
+        raise ParametersError(f"{name} must be a whole number from {low} to {high}, not {short(value)}")
 
 
 NAMES = frozenset(field.name for field in fields(Options))

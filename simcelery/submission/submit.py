@@ -166,7 +166,7 @@ def _record_alone(new: NewJob) -> Recorded:
 def _not_known(count: int, error: BoardUnreachableError) -> BoardUnreachableError:
     what = "the job was" if count == 1 else f"the last {count:,} jobs were"
     return BoardUnreachableError(
-        f"the board was lost during the commit: it is not known whether {what} recorded; look with "
-        "'simcelery list', or submit with dedupe or a key, which may be repeated safely "
+        f"the board was lost during the commit: it is not known whether {what} "
+        "recorded; look with 'simcelery list', or submit with dedupe or a key, which may be repeated safely "
         f"({str(error).partition(';')[0]})"
     )

@@ -56,7 +56,7 @@ class Workflow(Definition):
             chosen: options for all of them, as in `submit`.
 
         Returns:
-            A sequence of handles, made as they are looked at.
+            A sequence of handles; each is made when it is asked for.
 
         Raises:
             SubmissionInterruptedError: it stopped after some were recorded; the error knows their ids.

@@ -33,24 +33,24 @@ class Definition:
         name: default ``module.function``; also the Celery task name.
         queue: default: the setting ``default_queue``.
         priority: 0 to 9, higher runs first.
-        max_attempts: how often the workflow's own errors are tried; 1 means once.
+        max_attempts: how many attempts a job has if the workflow itself fails; 1 means no retry.
         max_losses: how many lost workers, walltime ends and out-of-memory kills a job survives.
-        time_limit: seconds, ``"24h"`` or a timedelta, after which the job is stopped.
-        soft_time_limit: the same, after which `SoftTimeLimitExceeded` is raised inside the workflow,
-            which may save what it has; below ``time_limit``. Default: ``time_limit``, with the setting
+        time_limit: seconds, ``"24h"`` or a timedelta, after which a job is stopped.
+        soft_time_limit: the time after which `SoftTimeLimitExceeded` is raised inside the workflow, so that
+            it can save what it has; shorter than ``time_limit``. Default: ``time_limit``, with the setting
             ``kill_grace`` before the kill.
         retry_on: exceptions worth another attempt; default: all.
-        retry_delay: seconds before the second attempt; it doubles each time up to an hour. Up to a tenth
-            is added.
-        cwd: where it runs: in the ``workdir`` of the attempt, or in the folder of its ``worker``.
+        retry_delay: seconds before the second attempt; doubled before each further one, up to an hour. A
+            random tenth at most is added.
+        cwd: the folder it runs in: the attempt's own (``workdir``) or the ``worker``'s.
         slices: whether short jobs of this workflow may be claimed and finished together.
-        version: declare a new one when old results should no longer be reused by ``dedupe``.
+        version: change it when ``dedupe`` should no longer reuse old results.
 
     Attributes:
-        source: the fingerprint of the source that it was made from; see `source.fingerprint`.
+        source: the fingerprint of its source when it was defined; see `source.fingerprint`.
 
     Raises:
-        DefinitionError: the function or an option is not usable; one line says why.
+        DefinitionError: the function or an option cannot be used; one line says why.
     """
 
     def __init__(

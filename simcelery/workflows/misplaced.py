@@ -1,9 +1,10 @@
-"""Which part of a parameter does not fit, and why: what pydantic found, in one line."""
+"""What is wrong with the parameters of a call, in one line: which, which part of it, and why."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from simcelery.misfits import MISSING, UNEXPECTED, Details, is_none_of, misfit, wanted
@@ -11,6 +12,18 @@ from simcelery.readable import short
 from simcelery.workflows.encoding import contains_job
 
 _NOTHING = object()
+
+
+def unknown_parameter(workflow: str, name: str, known: Collection[str]) -> str:
+    """One line about a parameter that a workflow does not have."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{workflow}: there is no parameter {name!r}; {hint}it takes: {', '.join(known) or 'none'}"
+
+
+def missing_parameters(workflow: str, names: Sequence[str]) -> str:
+    """One line about parameters that are not given and have no default."""
+    return f"{workflow}: missing parameter{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
 
 
 @dataclasses.dataclass

@@ -8,17 +8,16 @@ from simcelery.quantities import parse_duration
 
 
 class Retry(Exception):
-    """Raised by a workflow: end this attempt as an error, and try again if attempts are left.
+    """Raised by a workflow: this attempt has failed; try again if attempts are left.
 
-    It overrides ``retry_on``: the job is tried again whatever that lists. Attempts are bounded by
-    ``max_attempts`` all the same.
+    The job is tried again whatever ``retry_on`` lists, but never more often than ``max_attempts`` says.
 
     Parameters:
         message: why, for the record.
-        delay: seconds, ``"1h30m"`` or a timedelta until the next attempt; default: the workflow's back-off.
+        delay: seconds, ``"1h30m"`` or a timedelta until the next attempt. By default ``retry_delay`` decides.
 
     Raises:
-        ValueError: the delay is no duration.
+        ValueError: the delay is not a duration.
     """
 
     def __init__(self, message: str = "", *, delay: float | str | timedelta | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
 import json
 import math
@@ -30,7 +29,7 @@ from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.readable import short
 from simcelery.workflows.annotations import one_line, type_name
 from simcelery.workflows.encoding import JobRef, check_size, contains_job, decode, encode
-from simcelery.workflows.misplaced import certain, one_misfit
+from simcelery.workflows.misplaced import certain, missing_parameters, one_misfit, unknown_parameter
 from simcelery.workflows.paths import Finder
 from simcelery.workflows.reading import Misread, is_word, misread, strict
 from simcelery.workflows.restoring import restorable
@@ -170,19 +169,12 @@ class Parameters:
             if name in given:
                 raise ParametersError(f"{self.name}: parameter {name!r} is given twice")
             if name not in self._fields:
-                raise ParametersError(self._unknown(name))
+                raise ParametersError(unknown_parameter(self.name, name, self._fields))
         given.update(kwargs)
         missing = [n for n, (_, default) in self._fields.items() if default is ... and n not in given]
         if missing:
-            plural = "s" if len(missing) > 1 else ""
-            raise ParametersError(f"{self.name}: missing parameter{plural} {', '.join(map(repr, missing))}")
+            raise ParametersError(missing_parameters(self.name, missing))
         return given
-
-    def _unknown(self, name: str) -> str:
-        close = difflib.get_close_matches(name, self._fields, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        known = ", ".join(self._fields) or "none"
-        return f"{self.name}: there is no parameter {name!r}; {hint}it takes: {known}"
 
     def validate(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters with the types that the signature declares, defaults filled in.
@@ -269,9 +261,9 @@ class Parameters:
             read = _checked(self._model(deferred), {name: decode(encoded[name]) for name in known})
         except ValidationError as error:
             name = next(name for name in known if error.errors()[0]["loc"][0] in (name, _field_name(name)))
-            return {name: f"{name} cannot be read again: {self._first_error(error, values)}"}
+            return {name: f"{name} cannot be read back: {self._first_error(error, values)}"}
         except Exception as error:  # a validator or from_dict() of the user's own
-            return {unsettled[0]: f"{unsettled[0]} cannot be read again: {one_line(error)}"}
+            return {unsettled[0]: f"{unsettled[0]} cannot be read back: {one_line(error)}"}
         found = {}
         for name in unsettled:
             back = getattr(read, _field_name(name))
@@ -346,7 +338,7 @@ class Parameters:
         parsed: dict[str, Any] = {}
         for name, text in texts:
             if name not in self._fields:
-                raise ParametersError(self._unknown(name))
+                raise ParametersError(unknown_parameter(self.name, name, self._fields))
             parsed[name] = self._parse_one(name, text)
         return parsed
 

@@ -86,7 +86,7 @@ class Finder:
             self._followed(choice) for kind in ("anyOf", "oneOf", "allOf") for choice in about.get(kind, ())
         ]
         if any(value in choice.get("enum", ()) or value == choice.get("const", choice) for choice in choices):
-            return value  # a word that is no path, whatever files there are
+            return value  # a word and not a path, whatever files there are
         for choice in choices:
             value = self._made_absolute(value, choice, depth + 1)
         return value

@@ -52,7 +52,7 @@ def _origin(definition: Definition) -> str:
 
 
 def subscribe(listener: Callable[[Definition], None]) -> None:
-    """Call `listener` with every workflow, those of now and those to come."""
+    """Call `listener` with every workflow: those that are registered now, and each later one."""
     _listeners.append(listener)
     for definition in list(_definitions.values()):
         listener(definition)
@@ -76,7 +76,7 @@ def find(name: str) -> Definition | None:
 
 
 def unknown(name: str) -> str:
-    """One line about a name that no workflow has."""
+    """One line for a name that no workflow has: what was probably meant, or what to do."""
     for module, failure in _failures.items():
         if name.startswith(f"{module}."):
             return f"no workflow is called {name!r}; {failure}"
@@ -112,11 +112,11 @@ def keep_code_versions() -> None:
 
 
 def refuse_while_loading() -> None:
-    """Called before a job is recorded: what stands at the top of a module would be, at every import.
+    """Refuse to record a job from the top of a module: each import would record another one.
 
     Raises:
-        DefinitionError: workflows load just now, or a child of multiprocessing imports the main module; it
-            names the line.
+        DefinitionError: workflows are being loaded, or a child of multiprocessing is importing the main
+            module; it names the line.
     """
     inheriting = getattr(multiprocessing.current_process(), "_inheriting", False)
     if not (inheriting or getattr(_loading, "now", False)):
@@ -126,8 +126,8 @@ def refuse_while_loading() -> None:
         frame = frame.f_back
     where = f"{frame.f_code.co_filename}, line {frame.f_lineno}" if frame else "a module"
     raise DefinitionError(
-        f"{where} submits a job while it is imported, as every worker and client does again: put it into a "
-        "function, or below if __name__ == '__main__':"
+        f"{where} submits a job while it is imported, and every worker and client would submit it again: "
+        "put it into a function, or below if __name__ == '__main__':"
     )
 
 

@@ -162,7 +162,7 @@ def test_a_stranger_under_the_same_number_is_not_shown(board: Services) -> None:
     sql("UPDATE jobs SET task_id = gen_random_uuid(), workflow = 'stranger'")
     for name in ("Job", "Jobs"):
         text = html(found[name]).text
-        assert "the board does not say" in text
+        assert "the board does not answer" in text
         assert "stranger" not in text
 
 
@@ -188,7 +188,7 @@ def test_without_the_board_nothing_is_raised(board: Services, silent: str, away:
             began = time.monotonic()
             text = show()
             assert time.monotonic() - began < 10
-            assert ("the board does not say" in text) == (name in asking)
+            assert ("the board does not answer" in text) == (name in asking)
             assert "secret" not in text
     finally:
         settings.override({"database_url": before.get_secret_value() if before else None})

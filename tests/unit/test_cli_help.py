@@ -157,7 +157,7 @@ def test_an_unknown_verb_is_answered_with_the_one_that_was_meant() -> None:
         (("submit", "-p", "10", "--", "true"), "10 is not in the range"),
         (("submit", "--run-at", "noon", "--", "true"), "'noon' is not a time"),
         (("submit", "--time-limit", "long", "--", "true"), "--time-limit: 'long' is not a duration"),
-        (("submit", "--tag", "", "--", "true"), "tags: '' is no word"),
+        (("submit", "--tag", "", "--", "true"), "tags: '' is not printable text"),
         (("run", "command", "nosuch=1"), "there is no parameter 'nosuch'"),
         (("run", "command"), "missing parameter 'argv'"),
         (("run", "comand"), "did you mean 'command'?"),

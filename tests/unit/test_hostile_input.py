@@ -569,7 +569,7 @@ WORST: list[tuple[tuple[str, ...], str]] = [
     (("submit", "--run-at", "9999-12-31T23:59:59-23:59", "--", "true"), "is not a time"),
     (("submit", "--run-at", "0001-01-01", "--", "true"), "--run-at"),
     (("submit", "--run-at", "+999999999d", "--", "true"), "longer than a hundred years"),
-    (("submit", "-t", os.fsdecode(b"\xff"), "--", "true"), "is no word"),
+    (("submit", "-t", os.fsdecode(b"\xff"), "--", "true"), "is not printable text"),
     (("submit", "-q", NINES, "--", "true"), "queue"),
     (("submit", "--key", "a\nb", "--", "true"), "key"),
     (("submit", "--", os.fsdecode(b"\xff")), "parameter argv"),
@@ -681,7 +681,7 @@ def test_a_filter_of_the_wrong_type_is_one_line(filters: dict[str, Any], said: s
 def test_what_is_no_id_names_no_job(number: Any) -> None:
     from simcelery.submission.handle import get_job
 
-    with pytest.raises(UsageError, match="is no job's id") as caught:
+    with pytest.raises(UsageError, match="is not a job id") as caught:
         get_job(number)
     assert len(str(caught.value)) < 200
 
