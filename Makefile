@@ -38,7 +38,7 @@ bench: .venv/.bench ## Measure everything beside plain Celery, in 20 minutes (AR
 soak: .venv/.test ## Break things at random for half an hour, then audit every job (ARGS='--minutes 2 --seed 7')
 	$(BIN)/python -m tests.soak.soak $(ARGS)
 
-mutants: .venv/.mutants ## Break lines on purpose and name those that no test notices, in 20 minutes at most
+mutants: .venv/.mutants ## Break lines on purpose and name those that no test notices, 20 minutes at a time (ARGS=sql)
 	$(BIN)/python -m tests.mutants $(ARGS)
 
 clean: ## Remove .venv, caches and builds; servers and their data in the home folder stay

@@ -20,7 +20,7 @@ import simcelery
 from simcelery import services, settings
 from simcelery.board import engine, migrate
 from simcelery.services import Services
-from tests import programs
+from tests import kept_servers, programs
 from tests.programs import BIN, Process
 from tests.waiting import wait_until, within
 
@@ -63,8 +63,14 @@ def _interruptible() -> None:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Embedded Postgres and Redis, with the schema, and this process's settings pointing to them."""
-    home = tmp_path_factory.mktemp("home")
-    settings.override({"home": home, "lease": 5.0, "renew_every": 1.0, "tick_every": 0.5})
+    settings.override({"lease": 5.0, "renew_every": 1.0, "tick_every": 0.5})
+    if home := os.environ.get(kept_servers.HOME):
+        with kept_servers.taken(Path(home)) as running:
+            migrate.upgrade()
+            yield running
+            engine.dispose()
+        return
+    settings.override({"home": tmp_path_factory.mktemp("home")})
     running = services.up(settings.get_settings())
     settings.override({"database_url": running.database_url, "broker_url": running.broker_url})
     migrate.upgrade()

@@ -1,7 +1,9 @@
 """Break lines on purpose, one at a time, and name the changes that no test notices: `make mutants`.
 
-What is broken, and the tests that have to notice, stand in pyproject.toml (tool.mutmut). A run ends after
-twenty minutes at the latest, and the next one goes on from there.
+What is broken, and the tests that have to notice, stand in pyproject.toml (tool.mutmut); the changes of
+the statements stand in `sql_mutants`. A run ends after twenty minutes at the latest, and the next one goes
+on from there.
+`ARGS=sql` tries only the statements, `ARGS='simcelery.worker.*'` only the lines of these modules.
 """
 
 from __future__ import annotations
@@ -10,41 +12,107 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 
+from tests import kept_servers, sql_mutants
+
 LIMIT = 20 * 60.0
 MUTMUT = [str(Path(sys.executable).parent / "mutmut")]
+EXPLAINED = Path("tests/mutants_that_live.toml")
 WORDS = re.compile(r"f?\"[^\"]*\"|f?'[^']*'")
+CHILDREN = ["--max-children", "2"]
+# Of what mutmut says about a change, that no test has failed.
+UNNOTICED = ("survived", "no tests")
 
 
 def main() -> int:
-    """Run, and name the survivors; 2: something that is to be broken, or a test, is not there."""
+    """Run, and name the survivors; 1: one that is not explained; 2: what is to be broken is not there."""
     config = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
     named = config["only_mutate"] + config["pytest_add_cli_args_test_selection"]
-    if missing := [path for path in named if not Path(path).exists()]:
+    if missing := [path for path in named if not list(Path().glob(path))]:
         print(f"tool.mutmut in pyproject.toml names what is not there: {', '.join(missing)}")
         return 2
-    with subprocess.Popen([*MUTMUT, "run", *sys.argv[1:]]) as run:
+    wanted = sys.argv[1:]
+    began = time.monotonic()
+    unexplained = 0
+    with tempfile.TemporaryDirectory() as folder, kept_servers.kept(Path(folder) / "home"):
+        if not wanted or "sql" in wanted:
+            unexplained += statements()
+        if wanted != ["sql"]:
+            lines([one for one in wanted if one != "sql"], LIMIT - (time.monotonic() - began))
+    if wanted != ["sql"]:
+        unexplained += report()
+    return 1 if unexplained else 0
+
+
+def statements() -> int:
+    """Change the statements, and name the changes that no test noticed; their number."""
+    survived = sql_mutants.survivors()
+    for change in survived:
+        print(f"{change.path}: {change.breaks}\n  - {change.old}\n  + {change.new}")
+    print(f"{len(sql_mutants.CHANGES):,} changes of statements, {len(survived):,} survived")
+    return len(survived)
+
+
+def lines(patterns: list[str], longest: float) -> None:
+    """Let mutmut change lines of Python until it is through, or the time is over."""
+    with subprocess.Popen([*MUTMUT, "run", *CHILDREN, *patterns]) as run:
         try:
-            run.wait(LIMIT)
+            run.wait(longest)
         except subprocess.TimeoutExpired:
             run.send_signal(signal.SIGINT)
             print(f"\n{LIMIT / 60:g} minutes are over; the next run goes on from here")
-    names = survivors()
-    changes = {name: change for name in names if not is_only_words(*(change := replaced(name)))}
-    for name, (before, after) in changes.items():
-        print(f"{name}\n  - {before}\n  + {after}")
-    print(f"{len(names):,} survived; {len(names) - len(changes):,} of them change only words")
-    return 0
 
 
-def survivors() -> list[str]:
-    """The changes that no test has noticed."""
-    results = subprocess.run([*MUTMUT, "results"], capture_output=True, text=True, check=True).stdout
-    return [line.split(":")[0].strip() for line in results.splitlines() if line.endswith(": survived")]
+def report() -> int:
+    """Name the changes of lines that no test noticed and nobody has explained; their number."""
+    found = results()
+    unnoticed = [name for name, said in found.items() if said in UNNOTICED]
+    changes = {
+        described(name): change for name in unnoticed if not is_only_words(*(change := replaced(name)))
+    }
+    known = explained()
+    for words, (before, after) in changes.items():
+        if words not in known:
+            print(f"{words.partition(': ')[0]}\n  - {before}\n  + {after}")
+    noticed = {described(name) for name, said in found.items() if said not in (*UNNOTICED, "not checked")}
+    for words in sorted(known & noticed - changes.keys()):
+        print(f"{EXPLAINED} explains what a test notices by now: {words}")
+    unexplained = len(changes.keys() - known)
+    told = ", ".join(f"{number:,} {said}" for said, number in Counter(found.values()).most_common())
+    print(
+        f"{len(found):,} changes of lines: {told}; of those that no test noticed "
+        f"{len(unnoticed) - len(changes):,} change only words, {len(changes) - unexplained:,} are explained, "
+        f"and {unexplained:,} are not"
+    )
+    return unexplained
+
+
+def results() -> dict[str, str]:
+    """What came of each change, by its name."""
+    told = subprocess.run([*MUTMUT, "results", "--all", "true"], capture_output=True, text=True, check=True)
+    pairs = (line.strip().split(": ", 1) for line in told.stdout.splitlines() if ": " in line)
+    return dict(pairs)
+
+
+def explained() -> set[str]:
+    """The changes that nothing can notice."""
+    entries = tomllib.loads(EXPLAINED.read_text())["explained"]
+    return {change for entry in entries for change in entry["changes"]}
+
+
+def described(name: str) -> str:
+    """A change in words that stay when others are added: where it is, and what it replaces by what."""
+    where = re.sub(r"__mutmut_\d+$", "", name).removeprefix("simcelery.")
+    where = re.sub(r"\.x(?:ǁ|_)", ".", where).replace("ǁ", ".")
+    before, after = replaced(name)
+    return f"{where}: {before} → {after}"
 
 
 def replaced(name: str) -> tuple[str, str]:

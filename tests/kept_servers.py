@@ -1,0 +1,70 @@
+"""Servers that outlive one run of the tests: `make mutants` runs them thousands of times.
+
+Each run takes a number of its own, and so a database and a Redis of its own in them. Postgres takes the
+number back when the run ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+
+from simcelery import services, settings
+from simcelery.board import engine, migrate
+from simcelery.services import Services
+
+HOME = "KEPT_SERVERS"
+_TEMPLATE = "migrated"
+_NUMBERS = range(1, 16)  # as many databases as Redis has, but for its first
+
+
+@contextmanager
+def kept(home: Path) -> Iterator[None]:
+    """Start servers there, for all runs of the tests that this process starts; erase them at the end."""
+    settings.override({"home": home})
+    running = services.up(settings.get_settings())
+    try:
+        _execute(running.database_url, f"CREATE DATABASE {_TEMPLATE}")
+        settings.override({"database_url": _sibling(running.database_url, _TEMPLATE)})
+        migrate.upgrade()
+        engine.dispose()
+        os.environ[HOME] = str(home)
+        yield
+    finally:
+        os.environ.pop(HOME, None)
+        services.erase(settings.get_settings())
+
+
+@contextmanager
+def taken(home: Path) -> Iterator[Services]:
+    """A database and a Redis of this run's own in servers that somebody keeps."""
+    settings.override({"home": home})
+    running = services.up(settings.get_settings())
+    with psycopg.connect(running.database_url, autocommit=True) as holder:
+        number = next(number for number in _NUMBERS if _is_free(holder, number))
+        name = f"run_{number}"
+        holder.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        holder.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        database, broker = _sibling(running.database_url, name), _sibling(running.broker_url, str(number))
+        settings.override({"database_url": database, "broker_url": broker})
+        yield replace(running, database_url=database, broker_url=broker)
+
+
+def _is_free(holder: psycopg.Connection[tuple[bool]], number: int) -> bool:
+    row = holder.execute("SELECT pg_try_advisory_lock(%s)", [number]).fetchone()
+    return bool(row and row[0])
+
+
+def _sibling(url: str, name: str) -> str:
+    """The address of another database of the same server."""
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
+def _execute(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
