@@ -16,6 +16,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from mutmut.mutation.diff_apply import get_diff_for_mutant
@@ -67,6 +68,9 @@ def lines(patterns: list[str], longest: float) -> None:
             run.wait(longest)
         except subprocess.TimeoutExpired:
             run.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(10.0)
+            run.kill()  # in the background of a shell it does not hear of an interrupt
             print(f"\n{LIMIT / 60:g} minutes are over; the next run goes on from here")
 
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from simcelery.log_records import NOTHING, About
 from simcelery.worker import slots as module
 from simcelery.worker.slots import child as child_side
 from simcelery.worker.slots.child import QUICK, Slot
@@ -55,6 +56,17 @@ def in_another_process(act: Callable[[], object]) -> int:
             os._exit(0)
     os.waitpid(child, 0)
     return child
+
+
+def test_a_childs_log_records_name_the_attempt_that_it_runs(slots: Slots) -> None:
+    slot, claim_id = Slot.taken(slots.memory, 0), uuid.uuid4()
+    assert slot.about() == NOTHING
+    slot.claiming(uuid.uuid4(), claim_id)
+    assert slot.about() == NOTHING  # it may not get one
+    slot.starting(7, 2, "w")
+    assert slot.about() == About(7, 2, str(claim_id))
+    slot.idle()
+    assert slot.about() == NOTHING
 
 
 def test_the_parent_reads_what_a_child_of_its_pool_does(slots: Slots) -> None:
