@@ -95,8 +95,8 @@ def test_what_is_kept_can_be_looked_at_and_ended_as_it_says(place: Project) -> N
     assert is_untouched(place)
     [home] = homes(place)
     assert len(servers_of(home)) >= 2
-    look = re.search(r"look with: (.*)", done.stderr)
-    end = re.search(r"end them with: (.*)", done.stderr)
+    look = re.search(r"look at them with: (.*)", done.stderr)
+    end = re.search(r"remove them with: (.*)", done.stderr)
     assert look
     assert end
     listed = shell(place, f"{look[1]} -n 200 -o quiet")

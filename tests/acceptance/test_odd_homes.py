@@ -94,7 +94,7 @@ def test_a_folder_that_no_line_can_show_is_refused(name: str, variable: str, tmp
     project = Project(tmp_path, environment | {"SIMCELERY_HOME": str(tmp_path / "home")})
     for verb in ("up", "down", "list"):
         done = project.run("simcelery", verb, **{variable: str(tmp_path / name)})
-        assert "must be the path of a folder without line breaks" in done.stderr
+        assert "in UTF-8, without line breaks" in done.stderr
         assert done.stderr.count("\n") == 1
         assert done.returncode == 2
     assert not (tmp_path / name).exists()

@@ -44,7 +44,7 @@ def test_a_worker_whose_id_another_one_has_ends_and_no_job_is_lost(project: Proj
     wait_until(lambda: first.poll() is not None, 90)
     assert first.returncode == 1
     log = (project.folder / "worker0.log").read_text()
-    assert len(re.findall("the board no longer knows this worker.*start it anew", log)) == 1
+    assert len(re.findall("the board no longer knows this worker.*restart it", log)) == 1
     for job in jobs:
         assert job.result(timeout=within(90)) == "ran"
     for job in jobs:

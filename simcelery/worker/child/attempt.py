@@ -156,7 +156,7 @@ class UnreadableRowError(Fail):
 def _parameters(definition: Definition, claim: Claim, results: Callable[[int], Any]) -> dict[str, Any]:
     for limit in (claim.time_limit, claim.soft_time_limit):
         if limit is not None and not 0 < limit < math.inf:
-            raise UnreadableRowError(f"the board has an invalid time limit of {limit:g} s")
+            raise UnreadableRowError(f"its time limit on the board, {limit:g} s, is not valid")
     if not isinstance(claim.parameters, dict):
         raise UnreadableRowError("its parameters on the board are not a JSON object")
     try:
