@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from simcelery.describe.job import KEYS
@@ -466,8 +467,9 @@ def test_waiting_and_watching_outlive_a_restart_of_the_servers(cli: Cli) -> None
     assert watching.stdout.readline().endswith("0/1 finished: 1 pending\n")
     number = cli("submit", "sims.trace", "path=trace.txt", "pause=4", "-o", "quiet").stdout.strip()
     process = cli.start("wait", number)
+    wait_until(lambda: psutil.Process(process.pid).net_connections("tcp"))  # it has asked the board
     wait_until(lambda: cli.json("status", number)[0]["state"] == "running")
-    time.sleep(2)  # by now it waits
+    time.sleep(1)  # by now it waits
     cli("down")
     while "cannot be reached" not in (line := watching.stderr.readline()):
         assert line  # what came before is the hint that nobody serves the queue

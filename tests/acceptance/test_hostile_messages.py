@@ -137,7 +137,7 @@ def test_twenty_thousand_messages_of_unknown_tasks_hold_up_no_shutdown(
     assert len(logs.splitlines()) - before < 20
     # What is left brings nothing either, and an honest job behind it is found.
     project.worker()
-    assert submit(project, "add.submit(2)").result(timeout=within(60)) == 3
+    assert submit(project, "add.submit(2)").result(timeout=within(120)) == 3
     wait_until(lambda: not broker.exists(lane), 120)
 
 

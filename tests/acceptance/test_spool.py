@@ -123,7 +123,7 @@ def cut_off(project: Project, job: int) -> None:
 
 def spooled_job(project: Project, count: Path) -> simcelery.Job:
     """A job whose child could not record at once how it ended, and so has spooled it."""
-    submit_traces(project, [count], pause=2.0)
+    submit_traces(project, [count], pause=5.0)
     job = next(iter(simcelery.jobs()))  # the newest
     wait_until(lambda: executions(count) == 1)
     cut_off(project, job.id)
