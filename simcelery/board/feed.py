@@ -39,7 +39,7 @@ def unpublished(connection: Connection, lane: Lane, limit: int) -> list[JobToPub
     fresh = Job.submitted_at + seconds(CLIENTS_OWN) > func.now()
     left_to_client = and_(fresh, ~is_ahead(Job.submitted_at))
     waiting = _pending(lane).where(Job.published_at.is_(None), ~left_to_client)
-    return [job_to_publish(row) for row in connection.execute(waiting.order_by(Job.id).limit(limit))]
+    return [job_to_publish(row._mapping) for row in connection.execute(waiting.order_by(Job.id).limit(limit))]
 
 
 def overdue(
@@ -53,7 +53,10 @@ def overdue(
     doubled = func.power(2, func.least(Job.publish_count, 30) - 1)  # from 1,025 on it would overflow
     wait = func.least(RESEND_AFTER * doubled, at_most)
     sent = _pending(lane).where(Job.published_at < func.now() - seconds(wait))
-    return [job_to_publish(row) for row in connection.execute(sent.order_by(Job.published_at).limit(limit))]
+    return [
+        job_to_publish(row._mapping)
+        for row in connection.execute(sent.order_by(Job.published_at).limit(limit))
+    ]
 
 
 def _pending(lane: Lane) -> Select[*tuple[Any, ...]]:
@@ -89,7 +92,7 @@ def unsent(connection: Connection, ids: Iterable[int], limit: int) -> list[JobTo
         .order_by(Job.id)
         .limit(limit)
     )
-    return [job_to_publish(row) for row in rows]
+    return [job_to_publish(row._mapping) for row in rows]
 
 
 def mark_published(ids: Sequence[int]) -> None:

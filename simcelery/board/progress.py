@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, update
 
-from simcelery.board.models import Job, LogChunk
+from simcelery.board.models import Job
 from simcelery.board.states import State
 
 
@@ -19,13 +19,3 @@ def save_progress(connection: Connection, job_id: int, claim_id: uuid.UUID, prog
         .values(progress=progress)
     )
     return saved.rowcount == 1
-
-
-def append_log(connection: Connection, job_id: int, attempt: int, text: str) -> None:
-    """Add a piece to an attempt's log. Only the process that runs the attempt writes it."""
-    following = select(func.coalesce(func.max(LogChunk.seq), 0) + 1).where(
-        LogChunk.job_id == job_id, LogChunk.attempt == attempt
-    )
-    connection.execute(
-        insert(LogChunk).values(job_id=job_id, attempt=attempt, seq=following.scalar_subquery(), text=text)
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from simcelery.board.models import Job
@@ -10,6 +11,6 @@ from simcelery.board.values import JobToPublish
 TO_PUBLISH = (Job.id, Job.task_id, Job.workflow, Job.queue, Job.priority)
 
 
-def job_to_publish(row: Any) -> JobToPublish:
+def job_to_publish(row: Mapping[Any, Any]) -> JobToPublish:
     """From a row with these columns, and perhaps others."""
-    return JobToPublish(*(getattr(row, column.key) for column in TO_PUBLISH))
+    return JobToPublish(*(row[column.key] for column in TO_PUBLISH))

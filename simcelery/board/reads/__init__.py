@@ -2,7 +2,6 @@
 
 from simcelery.board.reads.jobs import (
     Filter,
-    JobRow,
     any_between,
     attempts,
     count,
@@ -37,7 +36,6 @@ from simcelery.board.reads.workers import (
 
 __all__ = [
     "Filter",
-    "JobRow",
     "any_between",
     "anything_left",
     "anything_pending",

@@ -7,7 +7,7 @@ than that of a job that depends on it, so that transitions never wait for each o
 
 from simcelery.board.transitions.cancel import cancel
 from simcelery.board.transitions.claim import claim, forgotten, holds_lease, put_back
-from simcelery.board.transitions.finish import Guard, by_child, by_claim, finish, finish_at_once, note_late
+from simcelery.board.transitions.finish import by_child, by_claim, finish, finish_at_once, note_late
 from simcelery.board.transitions.record import (
     allocate_ids,
     may_be_alone,
@@ -18,11 +18,10 @@ from simcelery.board.transitions.record import (
 from simcelery.board.transitions.release import release, release_child
 from simcelery.board.transitions.rescue import rescue, rescue_now
 from simcelery.board.transitions.retry import hand_back, retry
-from simcelery.board.transitions.settle import Settled, settle, unblock, unsettled
+from simcelery.board.transitions.settle import Settled, settle, unsettled
 from simcelery.board.transitions.stage import stage
 
 __all__ = [
-    "Guard",
     "Settled",
     "allocate_ids",
     "by_child",
@@ -47,6 +46,5 @@ __all__ = [
     "retry",
     "settle",
     "stage",
-    "unblock",
     "unsettled",
 ]

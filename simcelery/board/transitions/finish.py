@@ -18,6 +18,7 @@ from simcelery.board import engine, sql
 from simcelery.board.leases import is_known
 from simcelery.board.models import Attempt, Job
 from simcelery.board.states import Outcome, State
+from simcelery.board.to_publish import job_to_publish
 from simcelery.board.values import EndedAttempt, FinishedJob, JobToPublish, Registration
 from simcelery.failpoints import failpoint
 
@@ -59,7 +60,7 @@ def finish_all(
         return []
     alike = _given(ended, time.monotonic())
     given = [{**alike, "id": number, "claim_id": claim and claim.hex} for number, claim in attempts]
-    rows = connection.exec_driver_sql(sql.statement("finish"), {"ended": engine.as_json(given)})
+    rows = sql.execute(connection, "finish", ended=engine.as_json(given))
     return _finished(rows.mappings().all())
 
 
@@ -102,7 +103,7 @@ def _given(ended: EndedAttempt, now: float) -> dict[str, Any]:
 
 def _finished(rows: Sequence[Mapping[Any, Any]]) -> list[FinishedJob]:
     """From rows of `finish_attempts`: the finished jobs, and those that each of them unblocked."""
-    unblocked = tuple(_to_publish(row) for row in rows if row["unblocked_by"] is not None)
+    unblocked = tuple(job_to_publish(row) for row in rows if row["unblocked_by"] is not None)
     return [_finished_job(row, unblocked) for row in rows if row["unblocked_by"] is None]
 
 
@@ -116,12 +117,8 @@ def _finished_job(row: Mapping[Any, Any], unblocked: tuple[JobToPublish, ...]) -
         workflow=row["workflow"],
         took=row["took"],
         unblocked=unblocked,
-        again=_to_publish(row) if state is State.PENDING else None,
+        again=job_to_publish(row) if state is State.PENDING else None,
     )
-
-
-def _to_publish(row: Mapping[Any, Any]) -> JobToPublish:
-    return JobToPublish(row["id"], row["task_id"], row["workflow"], row["queue"], row["priority"])
 
 
 def note_late(connection: Connection, task_id: uuid.UUID, claim_id: uuid.UUID, report: EndedAttempt) -> bool:

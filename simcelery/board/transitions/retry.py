@@ -93,7 +93,7 @@ def hand_back(
     back = _send_back(connection, last, guard, {"failures": Job.failures - 1})
     pending = [job.id for job in back if job.state is State.PENDING]
     rows = connection.execute(select(*TO_PUBLISH).where(among(Job.id, pending)))
-    messages = {row.id: job_to_publish(row) for row in rows}
+    messages = {row.id: job_to_publish(row._mapping) for row in rows}
     return [replace(job, again=messages.get(job.id)) for job in back]
 
 

@@ -55,14 +55,6 @@ class Settled(NamedTuple):
     more: bool
 
 
-def unblock(connection: Connection, parent: int, at_most: int) -> list[JobToPublish]:
-    """blocked → pending | scheduled for jobs whose last parent has just succeeded.
-
-    As `finish_attempts` does for the first 2,000. Those beyond `at_most` are left to `settle`.
-    """
-    return [job_to_publish(row) for row in sql.execute(connection, "unblock", parent=parent, most=at_most)]
-
-
 def ready() -> ColumnElement[str]:
     """The state of a job that waits for no parent."""
     return case((Job.run_at > func.now(), State.SCHEDULED), else_=State.PENDING)
@@ -166,7 +158,7 @@ def _tell(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[J
     held = connection.scalars(blocked.order_by(Job.id).with_for_update(skip_locked=True)).all()
     rows = connection.execute(_recount(held, culprits)).all()
     failed = [row.id for row in rows if row.state == State.UPSTREAM_FAILED]
-    return failed, [job_to_publish(row) for row in rows if row.state == State.PENDING]
+    return failed, [job_to_publish(row._mapping) for row in rows if row.state == State.PENDING]
 
 
 def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:

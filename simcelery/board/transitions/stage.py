@@ -20,4 +20,4 @@ def stage(connection: Connection, limit: int = 1000) -> list[JobToPublish]:
         .values(state=State.PENDING)
         .returning(*TO_PUBLISH)
     )
-    return [job_to_publish(row) for row in rows]
+    return [job_to_publish(row._mapping) for row in rows]

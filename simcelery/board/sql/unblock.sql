@@ -1,1 +1,0 @@
-SELECT id, task_id, workflow, queue, priority FROM unblock_dependents(%(parent)s, %(most)s)
