@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import random
 import time
-from itertools import islice, pairwise
+from itertools import islice
 
 from simcelery.pauses import growing
 
@@ -26,10 +26,8 @@ def test_the_last_one_ends_with_the_time() -> None:
 
 
 def test_a_fleet_that_waited_together_does_not_come_back_together() -> None:
-    fleet = [sum(islice(growing(0.1, 5.0, factor=2), 8)) for _ in range(100)]
-    assert max(fleet) - min(fleet) > 1.0
-    seconds = sorted(fleet)
-    assert max(later - before for before, later in pairwise(seconds)) < 0.5
+    fleet = sorted(sum(islice(growing(0.1, 5.0, factor=2), 8)) for _ in range(100))
+    assert fleet[75] - fleet[25] > 0.4  # 0.93 s is to be expected, give or take 0.1
 
 
 def test_forks_of_one_process_do_not_keep_in_step() -> None:
