@@ -19,6 +19,7 @@ from simcelery.worker.slots.layout import Order
 from simcelery.worker.slots.parent import Slots
 
 SETTINGS = Settings(shutdown_grace=30.0, kill_grace=5.0)
+CONNECTION = object()
 
 
 @dataclass
@@ -64,14 +65,18 @@ def left(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the board says of whether anything is left, and how often it was asked."""
     board: dict[str, Any] = {"anything": True, "asked": 0}
 
-    def anything_left(connection: None, queues: list[str], workflows: list[str]) -> bool:
-        assert (queues, workflows) == (["default"], ["w"])
+    def begin(settings: Settings) -> nullcontext[object]:
+        assert settings is SETTINGS
+        return nullcontext(CONNECTION)
+
+    def anything_left(connection: object, queues: list[str], workflows: list[str]) -> bool:
+        assert (connection, queues, workflows) == (CONNECTION, ["default"], ["w"])
         board["asked"] += 1
         if board["anything"] is None:
             raise BoardUnreachableError("away")
         return bool(board["anything"])
 
-    monkeypatch.setattr(engine, "begin", lambda settings: nullcontext())
+    monkeypatch.setattr(engine, "begin", begin)
     monkeypatch.setattr(reads, "anything_left", anything_left)
     return board
 

@@ -144,6 +144,7 @@ def test_a_factory_of_the_users_own_stays(log: logging.Logger, extra: dict[str, 
     logging.setLogRecordFactory(factory)
     for _ in range(2):
         log_records.install()
+    assert logging.getLogRecordFactory()("mine", logging.INFO, "", 1, "", (), None, func="f").funcName == "f"
     runs(7)
     log.handlers = [Lines("%(job)s %(claim)s %(color)s %(message)s")]
     log.info("a line", extra=extra)

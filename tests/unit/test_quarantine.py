@@ -231,7 +231,9 @@ def test_it_ends_after_ten_minutes_as_a_trial(worker: Played) -> None:
     worker.look()
     assert worker.look(after=LONGEST - 1.0)
     assert not worker.look(after=6.0)
-    assert worker.slots.acquitted_until == worker.now  # what fails now is judged at once
+    assert worker.slots.acquitted_until == worker.now
+    worker.fails(0, 1)
+    assert worker.look()  # what fails now is judged at once
 
 
 def test_a_board_that_is_away_leaves_it_in_quarantine(worker: Played) -> None:
@@ -264,6 +266,7 @@ def test_a_child_waits_for_the_judgement_only_as_long_as_it_may_be_the_node(
 
 
 def test_a_worker_tells_once_with_which_workflows_it_has_succeeded(worker: Played) -> None:
+    worker.fails(0, workflow="relax")
     assert worker.judge.successes() == []
     ends(worker.children[0], "relax")
     ends(worker.children[1], "eos")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -284,6 +286,13 @@ def test_where_no_words_are_the_cause_is_said(log: Log) -> None:
     assert log.lines()[0].endswith(": worker lost")
 
 
+def test_where_nothing_is_known_nothing_is_said_of_it(log: Log) -> None:
+    endings.ended(
+        FinishedJob(7, uuid.uuid4(), State.PENDING, 1, "w", 2.0), EndedAttempt(outcome=Outcome.RELEASED)
+    )
+    assert log.lines() == ["job 7 w was interrupted after 2.0 s and is pending again"]
+
+
 def test_many_ends_within_a_second_are_counted(log: Log) -> None:
     for number in range(1500):
         success(number)
@@ -347,3 +356,16 @@ def test_beside_a_job_that_runs_nothing_is_said_into_its_output(
     slot.idle()
     endings.flush(last=True)
     assert log.lines() == ["job 7 w succeeded in 0.500 s"]
+
+
+def test_a_pool_child_counts_its_own_ends_from_the_start(log: Log) -> None:
+    for number in range(30):
+        success(number)
+    log.lines()
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            success(99)
+            os._exit(0 if log.lines() == ["job 99 w succeeded in 0.500 s"] else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

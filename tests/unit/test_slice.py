@@ -16,7 +16,7 @@ from simcelery.board.values import Claim, EndedAttempt, Lane
 from simcelery.errors import BoardUnreachableError
 from simcelery.execution.places import Unusable
 from simcelery.worker import slots as module_of_slots
-from simcelery.worker.child import attempt, claiming, leaving, pace, slicing
+from simcelery.worker.child import attempt, claiming, flusher, leaving, pace, slicing
 from simcelery.worker.child.slicing import Slice
 from simcelery.worker.outcomes import finish
 from simcelery.worker.slots.child import Slot
@@ -209,6 +209,7 @@ def test_unbegun_jobs_are_left_to_recovery_where_the_worker_ends_first(
     child_of(monkeypatch, Slots()).close()
     board.away = True
     held.close()
+    assert "jobs that had not started wait: away" in caplog.text
     assert "4 jobs that had not started are left to recovery" in caplog.text
 
 
@@ -232,6 +233,7 @@ class Played:
         return self.claims
 
     def attempt(self, definition: Definition, claim: Claim) -> EndedAttempt:
+        assert definition is DEFINITION
         [running] = self.slots.busy()
         self.told.append((running.claim_id, claim.job_id))
         self.now += 0.1
@@ -289,6 +291,51 @@ def test_what_did_not_succeed_is_written_at_once_and_what_the_board_says_is_told
     told = played.run(of=0)
     assert told == (played.claims[0], played.finished[0], "finished 1")
     assert [one.outcome for one in played.finished] == [Outcome.FAILED, Outcome.SUCCEEDED]
+
+
+def test_of_an_attempt_that_the_board_gave_to_another_nothing_is_told(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played.ends = {1: Outcome.FAILED}
+    monkeypatch.setattr(finish, "finish", lambda ended: [])
+    own = played.run(of=0)
+    assert own is not None
+    assert own[2] is None
+
+
+def test_a_warning_that_comes_while_it_claims_is_not_forgotten(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[bool] = []
+
+    def claims(*asked: object) -> list[Claim]:
+        module_of_slots.mine.note_warning()
+        return played.claims
+
+    def attempts(definition: Definition, claim: Claim) -> EndedAttempt:
+        warned.append(module_of_slots.mine.warned)
+        return played.attempt(definition, claim)
+
+    monkeypatch.setattr(claiming, "claim", claims)
+    monkeypatch.setattr(attempt, "run", attempts)
+    played.run(of=0)
+    assert warned == [True, False]  # it was for the first
+
+
+def test_outcomes_do_not_wait_for_a_long_job_of_the_same_slice(
+    board: Board, played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attempts(definition: Definition, claim: Claim) -> EndedAttempt:
+        if claim.job_id == 2:
+            assert flusher._watched is not None
+            flusher._watched.flush()
+        return played.attempt(definition, claim)
+
+    monkeypatch.setattr(attempt, "run", attempts)
+    monkeypatch.setattr(flusher.slots.mine, "in_pool_child", False)  # no thread of its own
+    played.run(of=0)
+    assert board.written == [[1]]
+    assert [one.job_id for one in played.finished] == [2]
 
 
 def test_where_no_files_can_be_written_all_goes_back_and_nothing_more_is_claimed(
