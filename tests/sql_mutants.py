@@ -128,20 +128,20 @@ CHANGES = (
     Change(_FINISH, "THEN now() + make_interval(secs => retry_in)", "THEN now()", "no pause before a retry"),
     Change(
         _FINISH,
-        "least(started_at + make_interval(secs => waited), now())",
-        "started_at",
+        "least(started_at + make_interval(secs => waited), now()) AS began",
+        "started_at AS began",
         "a job of a slice began when another did",
     ),
     Change(
         _FINISH,
-        "                    now() - make_interval(secs => ago)\n",
-        "                    now()\n",
+        "THEN greatest(began, now() - make_interval(secs => ago))",
+        "THEN now()",
         "it ended when it was reported",
     ),
     Change(
         _FINISH,
-        "NOT IN ('scheduled', 'pending') THEN greatest",
-        "NOT IN ('scheduled') THEN greatest",
+        "after NOT IN ('scheduled', 'pending')",
+        "after <> 'scheduled'",
         "a waiting job has ended",
     ),
     Change(

@@ -39,10 +39,6 @@ BEGIN
         ),
         done AS (
             UPDATE jobs SET
-                state = state_after(
-                    outcome, cancel_requested_at IS NOT NULL, retry_in IS NOT NULL,
-                    failures + 1, max_attempts, losses + 1, max_losses
-                ),
                 result = CASE outcome WHEN 'succeeded' THEN given.result ELSE jobs.result END,
                 error_type = CASE WHEN outcome IN ('succeeded', 'failed', 'lost')
                     THEN given.error_type ELSE jobs.error_type END,
@@ -50,20 +46,26 @@ BEGIN
                     THEN given.error_message ELSE jobs.error_message END,
                 failures = failures + (outcome = 'failed')::integer,
                 losses = losses + (outcome = 'lost')::integer,
-                run_at = CASE WHEN outcome = 'failed' AND retry_in IS NOT NULL AND failures + 1 < max_attempts
-                    THEN now() + make_interval(secs => retry_in) ELSE run_at END,
                 published_at = CASE outcome WHEN 'succeeded' THEN published_at END,
                 publish_count = CASE outcome WHEN 'succeeded' THEN publish_count ELSE 0 END,
-                -- A node's clock tells only how long ago it was, and may be wrong; and Postgres' own may have
-                -- been set back meanwhile.
-                started_at = least(started_at + make_interval(secs => waited), now()),
-                finished_at = CASE WHEN state_after(
-                    outcome, cancel_requested_at IS NOT NULL, retry_in IS NOT NULL,
-                    failures + 1, max_attempts, losses + 1, max_losses
-                ) NOT IN ('scheduled', 'pending') THEN greatest(
-                    least(started_at + make_interval(secs => waited), now()),
-                    now() - make_interval(secs => ago)
-                ) END
+                (state, run_at, started_at, finished_at) = (
+                    SELECT after,
+                        CASE after WHEN 'scheduled' THEN now() + make_interval(secs => retry_in) ELSE run_at END,
+                        began,
+                        CASE WHEN after NOT IN ('scheduled', 'pending')
+                            THEN greatest(began, now() - make_interval(secs => ago)) END
+                    FROM (
+                        SELECT
+                            state_after(
+                                outcome, cancel_requested_at IS NOT NULL, retry_in IS NOT NULL,
+                                failures + 1, max_attempts, losses + 1, max_losses
+                            ) AS after,
+                            -- A node's clock tells only how long ago it was, and may be wrong; and Postgres' own
+                            -- may have been set back meanwhile.
+                            least(started_at + make_interval(secs => waited), now()) AS began
+                        OFFSET 0 -- each of them is computed once
+                    ) AS its
+                )
             FROM given
             WHERE jobs.id = given.id AND jobs.claim_id IS NOT DISTINCT FROM given.claim_id
                 AND (
