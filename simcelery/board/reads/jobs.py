@@ -25,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import aliased
 
 from simcelery.board.catalogue import ORDER, ordered
 from simcelery.board.models import Attempt, Job, LogChunk, Worker, Workflow
@@ -317,11 +318,10 @@ def number_before(connection: Connection, job: JobRow) -> int:
 
 def last_attempts(connection: Connection, job_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     """The newest ended attempt of each of these jobs that has one; see `attempts`."""
+    other = aliased(Attempt)
+    newest = select(func.max(other.attempt)).where(other.job_id == Attempt.job_id).scalar_subquery()
     rows = connection.execute(
-        select(Attempt.__table__)
-        .where(among(Attempt.job_id, job_ids))
-        .order_by(Attempt.job_id, Attempt.attempt.desc())
-        .distinct(Attempt.job_id)
+        select(Attempt.__table__).where(among(Attempt.job_id, job_ids), Attempt.attempt == newest)
     )
     return {row.job_id: _attempt(row) for row in rows}
 
