@@ -66,7 +66,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     settings.override({"lease": 5.0, "renew_every": 1.0, "tick_every": 0.5})
     if home := os.environ.get(kept_servers.HOME):
         with kept_servers.taken(Path(home)) as running:
-            migrate.upgrade()
             yield running
             engine.dispose()
         return
