@@ -249,6 +249,7 @@ def test_rescue_by_hand_holds_back_after_a_start_of_postgres_and_says_so(
     assert state(ids["lost"]) == "running"
 
 
+@pytest.mark.slow
 def test_without_redis_the_rest_is_done_and_said(project: Project) -> None:
     ids = something_for_every_act()
     short = {"SIMCELERY_LEASE": "0.2", "SIMCELERY_RENEW_EVERY": "0.1"}

@@ -66,6 +66,7 @@ def test_a_turn_further_ahead_than_its_interval_is_due(until: str) -> None:
     assert take(rescue=1.0, prune=60.0) == turns.Taken(frozenset(), 0, False)
 
 
+@pytest.mark.slow
 def test_the_job_of_a_dead_worker_is_rescued_a_lease_after_the_clock_was_set_back() -> None:
     job = record()
     must_claim(job.task_id, worker(lease=1.0))

@@ -31,6 +31,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.usefixtures("board")
 
 
+@pytest.mark.slow
 def test_two_parents_that_finish_at_once_unblock_their_child_once() -> None:
     me = worker()
     for _ in range(10):
@@ -113,6 +114,7 @@ def test_a_child_recorded_after_its_parent_failed_fails_upstream() -> None:
     assert state(child.id) == "upstream_failed"
 
 
+@pytest.mark.slow
 def test_settle_and_retry_at_once_leave_no_child_behind() -> None:
     me = worker()
     for _ in range(5):

@@ -168,6 +168,7 @@ def test_a_child_cannot_be_recorded_for_a_parent_that_was_just_deleted() -> None
         record(parents=[parent.id])
 
 
+@pytest.mark.slow
 def test_two_prunes_at_once_delete_each_job_once() -> None:
     for _ in range(5):
         parents = [finished(2) for _ in range(6)]
@@ -203,6 +204,7 @@ def test_two_prunes_meet_the_same_edges_in_the_same_order() -> None:
         assert pruned.result() == 4
 
 
+@pytest.mark.slow
 def test_a_retry_and_a_prune_at_once_leave_the_job_whole_or_gone() -> None:
     for _ in range(10):
         job = record()

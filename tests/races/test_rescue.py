@@ -49,7 +49,7 @@ def renew(worker_id: int, lease: float = 20.0, **options: object) -> bool:
 def bury(*worker_ids: int) -> list[FinishedJob]:
     with engine.begin() as connection:
         leases.bury(connection, worker_ids)
-        return transitions.rescue_now(connection, worker_ids)
+        return transitions.rescue_now(connection, worker_ids, 1000)
 
 
 def note_late(claimed: Claim, report: EndedAttempt) -> bool:
@@ -83,6 +83,7 @@ def test_only_jobs_of_workers_whose_lease_ended_are_rescued_and_once() -> None:
     assert (state(lost.job_id), state(kept.job_id)) == ("pending", "running")
     [ended] = attempts(lost.job_id)
     assert (ended["outcome"], ended["cause"], ended["claim_id"]) == ("lost", "worker_lost", lost.claim_id)
+    assert ended["error_type"] == "LostWorkerError"
 
 
 def test_what_is_needed_to_send_a_rescued_job_again_comes_with_it() -> None:
@@ -165,6 +166,7 @@ def test_a_job_that_somebody_else_is_moving_is_left_to_them() -> None:
     assert [job.id for job in rescue()] == [first.job_id]
 
 
+@pytest.mark.slow
 def test_two_judges_at_once_rescue_each_job_once() -> None:
     me = worker()
     ids = {must_claim(record().task_id, me).job_id for _ in range(40)}
@@ -186,6 +188,7 @@ def test_two_judges_at_once_rescue_each_job_once() -> None:
     assert sql("SELECT DISTINCT losses FROM jobs") == [(1,)]
 
 
+@pytest.mark.slow
 def test_a_rescue_and_the_finish_at_once_end_the_attempt_once() -> None:
     for _ in range(10):
         claimed, me = running()
@@ -247,6 +250,32 @@ def test_a_judge_whose_own_lease_has_lapsed_does_not_judge() -> None:
     assert rescue(judge=judge) == []
     assert rescue(judge=judge + 1) == []  # nobody at all
     assert len(rescue()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "may"),
+    [
+        ("", True),
+        ("steady_since = now() - interval '0.19 s'", False),
+        ("renewed_at = now() - interval '0.11 s'", False),
+        ("lease_expires_at = now()", False),
+        ("ended_at = now()", False),
+    ],
+)
+def test_a_judge_has_been_steady_for_a_lease_and_renewed_in_its_last_half(changes: str, may: bool) -> None:
+    claimed, me = running()
+    lapse(me)
+    judge = worker()
+    with engine.begin() as connection:  # one transaction, so that no time passes in between
+        connection.exec_driver_sql(
+            "UPDATE workers SET steady_since = now() - interval '0.2 s', "
+            "renewed_at = now() - interval '0.1 s', "
+            f"lease_expires_at = now() + interval '1 ms' WHERE id = {judge}"
+        )
+        if changes:
+            connection.exec_driver_sql(f"UPDATE workers SET {changes} WHERE id = {judge}")
+        rescued = transitions.rescue(connection, grace=GRACE, judge=judge)
+    assert [job.id for job in rescued] == ([claimed.job_id] if may else [])
 
 
 @pytest.mark.parametrize(
@@ -340,8 +369,17 @@ def test_the_jobs_of_a_worker_that_was_not_buried_are_not_rescued_at_once() -> N
     claimed, me = running()
     lapse(me, ago=1.0)
     with engine.begin() as connection:
-        assert transitions.rescue_now(connection, [me]) == []
+        assert transitions.rescue_now(connection, [me], 1000) == []
     assert state(claimed.job_id) == "running"
+
+
+def test_a_buried_workers_jobs_too_are_rescued_in_bounded_steps() -> None:
+    me = worker()
+    held = [must_claim(record().task_id, me).job_id for _ in range(5)]
+    with engine.begin() as connection:
+        leases.bury(connection, [me])
+        steps = [transitions.rescue_now(connection, [me], 2) for _ in range(4)]
+    assert [[job.id for job in step] for step in steps] == [held[:2], held[2:4], held[4:], []]
 
 
 def test_a_buried_worker_that_lives_cannot_renew_or_claim_but_may_finish() -> None:

@@ -134,6 +134,7 @@ def test_two_messages_at_once_bring_two_jobs() -> None:
     assert sorted(filter(None, found)) == [job.id for job in jobs_there]
 
 
+@pytest.mark.slow
 def test_a_slice_holds_no_more_parameters_than_fit_into_memory() -> None:
     me, message = worker(), record()
     large = {"text": random.randbytes(400_000).hex()}
@@ -149,6 +150,7 @@ def test_without_a_lease_nothing_is_claimed() -> None:
     assert [state(message.id), state(other.id)] == ["pending", "pending"]
 
 
+@pytest.mark.slow
 def test_two_children_never_claim_the_same_job() -> None:
     me = worker()
     with engine.begin() as connection:
@@ -270,3 +272,6 @@ def test_of_a_dead_child_all_goes_back_but_the_job_that_ran() -> None:
         "running",
     ]
     assert sql("SELECT sum(losses) FROM jobs") == [(0,)]
+    [ended] = attempts(other.id)
+    assert (ended["outcome"], ended["cause"]) == ("released", "worker_lost")
+    assert ended["error_message"] == "its pool child died while it ran another job of the slice"

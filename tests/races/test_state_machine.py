@@ -190,7 +190,7 @@ class Board(RuleBasedStateMachine):
                 assert leases.renew(connection, registration(me), 3600.0)
             else:
                 leases.bury(connection, [me])
-                transitions.rescue_now(connection, [me])
+                transitions.rescue_now(connection, [me], 1000)
                 assert not leases.renew(connection, registration(me), 3600.0)
         assert not sql("SELECT id FROM jobs WHERE state = 'running' AND worker_id = :id", id=me)
         if how == "dead":

@@ -25,6 +25,7 @@ def test_of_many_workers_one_takes_each_turn() -> None:
         assert sum(pool.map(take, range(5))) == 1
 
 
+@pytest.mark.slow
 def test_two_stagings_at_once_stage_each_job_once() -> None:
     recorded = [record(delay=0.05) for _ in range(50)]
     start = threading.Barrier(2)

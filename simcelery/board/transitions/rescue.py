@@ -57,7 +57,7 @@ def _may_judge(worker_id: int, grace: float) -> ColumnElement[bool]:
     )
 
 
-def rescue_now(connection: Connection, worker_ids: Iterable[int], limit: int = 1000) -> list[FinishedJob]:
+def rescue_now(connection: Connection, worker_ids: Iterable[int], limit: int) -> list[FinishedJob]:
     """The same at once for jobs of workers noted as dead (`leases.bury`), whose death is certain."""
     orphaned = (
         select(Job.id, Job.claim_id)
