@@ -79,7 +79,7 @@ class JobRecord(logging.LogRecord):
 
     def __getattr__(self, name: str) -> Any:
         if name in FIELDS:
-            return self.__dict__.get("_about", {}).get(name)
+            return self._about[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def getMessage(self) -> str:

@@ -142,9 +142,7 @@ def test_a_factory_of_the_users_own_stays(log: logging.Logger, extra: dict[str, 
         return record
 
     logging.setLogRecordFactory(factory)
-    for _ in range(2):
-        log_records.install()
-    assert logging.getLogRecordFactory()("mine", logging.INFO, "", 1, "", (), None, func="f").funcName == "f"
+    log_records.install()
     runs(7)
     log.handlers = [Lines("%(job)s %(claim)s %(color)s %(message)s")]
     log.info("a line", extra=extra)
@@ -152,6 +150,16 @@ def test_a_factory_of_the_users_own_stays(log: logging.Logger, extra: dict[str, 
     [handler] = log.handlers
     assert isinstance(handler, Lines)
     assert isinstance(handler.records[0], Custom)
+
+
+@pytest.mark.parametrize("former", [logging.LogRecord, lambda *args, **options: Custom(*args, **options)])
+def test_a_factory_is_set_once_and_hands_on_all_that_it_is_given(former: type[logging.LogRecord]) -> None:
+    logging.setLogRecordFactory(former)
+    log_records.install()
+    ours = logging.getLogRecordFactory()
+    log_records.install()
+    assert logging.getLogRecordFactory() is ours
+    assert ours("mine", logging.INFO, "", 1, "a line", (), None, func="f").funcName == "f"
 
 
 def test_records_travel(log: logging.Logger) -> None:
@@ -177,7 +185,8 @@ def test_readable_records_keep_the_fields(log: logging.Logger) -> None:
 
 def test_a_record_has_no_attribute_that_it_has_not() -> None:
     record = JobRecord("mine", logging.INFO, "", 1, "a line", (), None)
-    assert not hasattr(record, "jobs")
+    with pytest.raises(AttributeError, match="'JobRecord' object has no attribute 'jobs'"):
+        record.jobs  # noqa: B018
     assert json.loads(json.dumps({name: getattr(record, name) for name in FIELDS})) == dict.fromkeys(FIELDS)
 
 

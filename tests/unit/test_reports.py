@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from simcelery import Fail, Retry
+from simcelery import Fail, Retry, log_records
 from simcelery.board.states import Cause, Outcome, State
 from simcelery.board.values import Claim, EndedAttempt, FinishedJob
 from simcelery.errors import SubmissionInterruptedError
@@ -293,6 +293,16 @@ def test_where_nothing_is_known_nothing_is_said_of_it(log: Log) -> None:
     assert log.lines() == ["job 7 w was interrupted after 2.0 s and is pending again"]
 
 
+def test_a_line_tells_of_its_attempt_whatever_this_process_runs(
+    log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    log_records.install()
+    job, claim_id = FinishedJob(7, uuid.uuid4(), State.SUCCEEDED, 2, "w", 0.5), uuid.uuid4()
+    endings.ended(job, EndedAttempt(outcome=Outcome.SUCCEEDED), claim_id)
+    [record] = caplog.records
+    assert [getattr(record, name) for name in ("job", "attempt", "claim")] == [7, 2, str(claim_id)]
+
+
 def test_many_ends_within_a_second_are_counted(log: Log) -> None:
     for number in range(1500):
         success(number)
@@ -334,6 +344,15 @@ def test_after_a_crowded_second_the_next_is_counted_from_its_first_job(log: Log)
     log.now += 1.0
     success(101)
     assert [line.split()[1] for line in log.lines()] == ["100", "101"]
+
+
+def test_a_crowded_second_after_quiet_ones_is_counted_too(log: Log) -> None:
+    for number in range(3):
+        success(number)
+        log.now += 5.0
+    for number in range(30):
+        success(number)
+    assert len(log.lines()) == 3 + 20
 
 
 def test_the_last_flush_says_what_was_counted_at_once(log: Log) -> None:

@@ -130,6 +130,12 @@ def test_what_the_last_job_left_in_a_slot_is_not_the_next_ones(slots: Slots) -> 
     assert running.seed is None
 
 
+def test_what_only_the_board_knows_has_no_limit_here() -> None:
+    gone = Running.gone(10, uuid.uuid4(), uuid.uuid4(), 7, 2)
+    assert (gone.phase, gone.job_id, gone.attempt, gone.pid) == (Phase.RUNNING, 7, 2, 10)
+    assert (gone.deadline, gone.retry_in, gone.warned) == (math.inf, None, False)
+
+
 def test_startup_holds_a_slot_and_no_job(slots: Slots) -> None:
     Slot.taken(slots.memory, 0).warming()
     [warming] = slots.busy()
@@ -453,6 +459,21 @@ def test_a_child_that_dies_while_it_counts_holds_up_nobody() -> None:
     lock = limited.memory.lock
     in_another_process(lambda: fcntl.lockf(lock, fcntl.LOCK_EX))
     assert Slot.taken(limited.memory, 0).take_job()
+
+
+def test_a_job_that_closes_every_file_keeps_its_child_from_no_other() -> None:
+    limited = Slots(max_jobs=1)
+    assert limited.memory.lock is not None
+    lock = limited.memory.lock.fileno()
+
+    def work() -> None:
+        os.close(lock)
+        slot = Slot.taken(limited.memory, 0)
+        if slot.take_job():
+            claims(slot)
+
+    in_another_process(work)
+    assert limited.claims == 1
 
 
 def test_as_many_jobs_are_used_up_as_were_claimed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.layout import Order, Phase
 from simcelery.worker.slots.parent import Slots
 from simcelery.worker.slots.reading import Running
-from tests.waiting import wait_until
+from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -397,8 +398,9 @@ def test_what_a_dead_child_held_is_seen_to_though_another_has_its_slot(worker: W
 
 @pytest.mark.parametrize("to", [Phase.IDLE, Phase.FINISHING])
 def test_a_child_that_died_before_its_outcome_was_on_the_board_has_lost_its_job(
-    worker: Worker, child: Child, to: Phase
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch, to: Phase
 ) -> None:
+    monkeypatch.setattr(folders, "left_by", lambda *attempt: f"the folder of {attempt}")
     running = child.runs()
     child.leaves(to)
     row = account(running)
@@ -408,7 +410,9 @@ def test_a_child_that_died_before_its_outcome_was_on_the_board_has_lost_its_job(
     for seconds in range(2):
         settle(worker, row)
         worker.at(float(seconds))
-    assert [(job, report.outcome) for job, report in worker.written] == [(running.task_id, Outcome.LOST)]
+    [(job, report)] = worker.written
+    assert (job, report.outcome) == (running.task_id, Outcome.LOST)
+    assert report.workdir == f"the folder of {(running.job_id, 1, running.claim_id)}"
 
 
 def test_a_death_during_a_cancel_is_the_cancel(worker: Worker, child: Child) -> None:
@@ -719,6 +723,27 @@ def test_at_the_end_what_does_not_end_is_waited_for_only_so_long(
     worker.supervisor.finish()
     assert set(slept) == (set() if ends else {EVERY})
     assert sum(slept) == (0.0 if ends else KILL_GRACE + 10.0)
+
+
+def test_a_look_that_does_not_come_back_does_not_keep_the_worker(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, go_on = threading.Event(), threading.Event()
+    looked = worker.slots.busy
+
+    def busy() -> Iterator[Running]:
+        if threading.current_thread() is not threading.main_thread():
+            stuck.set()
+            go_on.wait(within(5))
+        return looked()
+
+    monkeypatch.setattr(worker.slots, "busy", busy)
+    monkeypatch.setattr(supervisor, "_LAST_LOOKS", 0.1)
+    worker.supervisor.start()
+    assert stuck.wait(within(10))
+    worker.supervisor.finish()
+    assert worker.supervisor._ticker.is_alive()
+    go_on.set()
 
 
 def started_by(worker: Worker, running: Running) -> int:

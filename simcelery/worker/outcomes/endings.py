@@ -36,7 +36,7 @@ _HOW = {
 @dataclass
 class _Many:
     count: int
-    say_last: Callable[[], None]
+    say: Callable[[], None]
 
 
 def ended(job: FinishedJob, report: EndedAttempt, claim_id: uuid.UUID | None = None) -> None:
@@ -104,7 +104,6 @@ class _Told:
                 say()
             elif many := self._many.get(kind):
                 many.count += 1
-                many.say_last = say
             else:
                 self._many[kind] = _Many(1, say)
 
@@ -120,7 +119,7 @@ class _Told:
             return
         for (workflow, how), many in self._many.items():
             if many.count == 1:
-                many.say_last()
+                many.say()
             else:
                 with about():
                     log.info("%s %s jobs %s in %s", f"{many.count:,}", workflow, how, f"{passed:.1f} s")
