@@ -227,6 +227,7 @@ class Played:
     told: list[tuple[uuid.UUID, int]] = field(default_factory=list)
     finished: list[EndedAttempt] = field(default_factory=list)
     asked: list[object] = field(default_factory=list)
+    watched: list[Slice] = field(default_factory=list)
 
     def claim(self, *asked: object) -> list[Claim]:
         self.asked = [*asked]
@@ -257,6 +258,7 @@ def played(board: Board, monkeypatch: pytest.MonkeyPatch) -> Played:
     made = Played([claim(1), claim(2)], child_of(monkeypatch, Slots()))
     monkeypatch.setattr(pace, "_measured", {})
     monkeypatch.setattr(claiming, "claim", made.claim)
+    monkeypatch.setattr(flusher, "watch", made.watched.append)  # its thread goes by a clock of its own
     monkeypatch.setattr(attempt, "run", made.attempt)
     monkeypatch.setattr(finish, "finish", made.finish)
     monkeypatch.setattr(slicing, "time", SimpleNamespace(monotonic=lambda: made.now))
@@ -327,12 +329,10 @@ def test_outcomes_do_not_wait_for_a_long_job_of_the_same_slice(
 ) -> None:
     def attempts(definition: Definition, claim: Claim) -> EndedAttempt:
         if claim.job_id == 2:
-            assert flusher._watched is not None
-            flusher._watched.flush()
+            played.watched[0].flush()
         return played.attempt(definition, claim)
 
     monkeypatch.setattr(attempt, "run", attempts)
-    monkeypatch.setattr(flusher.slots.mine, "in_pool_child", False)  # no thread of its own
     played.run(of=0)
     assert board.written == [[1]]
     assert [one.job_id for one in played.finished] == [2]
