@@ -473,13 +473,14 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_others(
 
 def test_of_several_deaths_at_once_each_is_written(worker: Worker) -> None:
     attempts = [child.runs() for child in worker.children]
-    unknown = uuid.uuid4()
+    unknown = [uuid.uuid4(), uuid.uuid4()]
     worker.supervisor.child_died(str(uuid.uuid4()), os.getpid(), "lives")
     for child, running in zip(worker.children, attempts, strict=True):
         worker.supervisor.child_died(str(running.task_id), child.dies(), "exited")
-    worker.supervisor.child_died(str(unknown), Child(worker.slots, 2).dies(), "exited")
+    for index, one in enumerate(unknown, 2):
+        worker.supervisor.child_died(str(one), Child(worker.slots, index).dies(), "exited")
     written = worker.at(0.0)
-    assert {job for job, _ in written} == {unknown, *(running.task_id for running in attempts)}
+    assert {job for job, _ in written} == {*unknown, *(running.task_id for running in attempts)}
     assert {report.error_message for _, report in written} == {"exited"}
     assert {running for _, running in worker.released} >= {running.claim_id for running in attempts}
 

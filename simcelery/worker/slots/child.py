@@ -8,7 +8,16 @@ import time
 import uuid
 
 from simcelery.log_records import NOTHING, About
-from simcelery.worker.slots.layout import CAPACITY, FAILURES_KEPT, Fields, Memory, Order, Phase
+from simcelery.worker.slots.layout import (
+    CAPACITY,
+    FAILURES_KEPT,
+    NAME_BYTES,
+    NO_SEED,
+    Fields,
+    Memory,
+    Order,
+    Phase,
+)
 from simcelery.worker.slots.permits import Permits
 
 _NOBODY = uuid.UUID(int=0)
@@ -147,7 +156,7 @@ class Slot:
         fields.phase = Phase.IDLE  # while the rest is written
         fields.pid = os.getpid()
         fields.job_id = fields.attempt = 0
-        fields.seed = -1
+        fields.seed = NO_SEED
         fields.deadline, fields.retry_in = math.inf, math.nan
         fields.warned = 0
         fields.task_id = task_id.hex.encode()
@@ -163,7 +172,7 @@ class Slot:
         """The claim was granted."""
         fields = self._fields
         fields.job_id, fields.attempt = job_id, attempt
-        fields.workflow = workflow.encode()[:199]
+        fields.workflow = workflow.encode()[:NAME_BYTES]
         self._permits.use()
         fields.started = time.monotonic()
         fields.phase = Phase.STARTING

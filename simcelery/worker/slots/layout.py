@@ -11,6 +11,8 @@ from enum import IntEnum
 
 CAPACITY = 1024  # pool children; more than any worker has
 FAILURES_KEPT = 16  # task ids, per child
+NAME_BYTES = 200  # of a workflow's name
+NO_SEED = -1
 
 
 class Phase(IntEnum):
@@ -58,7 +60,7 @@ class Fields(ctypes.Structure):
         ("claim_id", ctypes.c_char * 33),
         ("task_id", ctypes.c_char * 33),
         ("order_claim", ctypes.c_char * 33),
-        ("workflow", ctypes.c_char * 200),
+        ("workflow", ctypes.c_char * NAME_BYTES),
         ("claims", ctypes.c_uint64),
         ("permits", ctypes.c_int64),
         ("succeeded_at", ctypes.c_double),

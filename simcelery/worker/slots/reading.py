@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from simcelery.log_records import about
-from simcelery.worker.slots.layout import FAILURES_KEPT, Fields, Phase
+from simcelery.worker.slots.layout import FAILURES_KEPT, NO_SEED, Fields, Phase
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def running_in(index: int, fields: Fields) -> Running | None:
         deadline=fields.deadline,
         retry_in=None if math.isnan(fields.retry_in) else fields.retry_in,
         warned=bool(fields.warned),
-        seed=None if fields.seed < 0 else fields.seed,
+        seed=None if fields.seed == NO_SEED else fields.seed,
     )
     unchanged = fields.claim_id == claim and fields.phase == running.phase != Phase.IDLE
     return running if unchanged else None
