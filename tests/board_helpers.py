@@ -125,7 +125,7 @@ def cancel(*ids: int) -> tuple[list[int], list[int]]:
 def settle() -> None:
     """Settle until nothing moves."""
     with engine.begin() as connection:
-        while transitions.settle(connection).more:
+        while transitions.settle(connection, 1000).more:
             pass
 
 

@@ -15,7 +15,7 @@ from simcelery.board.sql_helpers import among, by_index, seconds
 from simcelery.board.states import State
 
 
-def delete_finished(connection: Connection, older_than: float, limit: int = 1000) -> int:
+def delete_finished(connection: Connection, older_than: float, limit: int) -> int:
     """Delete jobs that finished more than `older_than` seconds ago, oldest first, with all that is theirs.
 
     A job is kept while a dependent needs it: one that is unfinished, or finished more recently.
@@ -96,7 +96,7 @@ def _forget_edges(connection: Connection, ids: list[int]) -> None:
         connection.execute(delete(Dependency).where(among(end, ids)))
 
 
-def forget_workers(connection: Connection, older_than: float, limit: int = 1000) -> int:
+def forget_workers(connection: Connection, older_than: float, limit: int) -> int:
     """Delete workers that ended, or whose lease expired, more than `older_than` seconds ago; return how many.
 
     A finished or waiting job may still refer to such a worker; finding it would mean reading all jobs.

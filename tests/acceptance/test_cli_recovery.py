@@ -59,7 +59,7 @@ def quarantined(worker_id: int, note: str) -> None:
 
 def rescue() -> None:
     with engine.begin() as connection:
-        transitions.rescue(connection, grace=0.0)
+        transitions.rescue(connection, grace=0.0, limit=1000)
 
 
 # --- cancel --wait ---

@@ -196,7 +196,7 @@ def taken_over(claimed: Claim) -> Claim:
 
     lapse(holder(claimed))
     with engine.begin() as connection:
-        assert transitions.rescue(connection, grace=0.0)
+        assert transitions.rescue(connection, grace=0.0, limit=1000)
     return must_claim(claimed.task_id, worker())
 
 
@@ -241,7 +241,7 @@ def test_a_success_whose_job_waits_to_run_again_still_counts(board: Services) ->
     claimed, _ = lost_and_spooled()
     lapse(holder(claimed))
     with engine.begin() as connection:
-        transitions.rescue(connection, grace=0.0)
+        transitions.rescue(connection, grace=0.0, limit=1000)
     assert state(claimed.job_id) == "pending"
     assert spool.deliver(get_settings()) == Pushed(recorded=1)
     assert state(claimed.job_id) == "succeeded"

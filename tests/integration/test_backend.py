@@ -32,7 +32,7 @@ def test_async_result_tells_the_jobs_state_in_celerys_words() -> None:
     finish(claimed, AGAIN)
     assert result_of(job.task_id).state == "RETRY"
     with engine.begin() as connection:
-        transitions.stage(connection)
+        transitions.stage(connection, 1000)
     finish(must_claim(job.task_id, me), SUCCESS)
     assert (result_of(job.task_id).state, result_of(job.task_id).result) == ("SUCCESS", 1)
     child = record(parents=[record().id])

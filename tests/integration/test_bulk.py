@@ -226,7 +226,6 @@ def test_an_interruption_with_dedupe_goes_on_where_it_stopped(
         point.submit_many(items(250))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dedupe", [False, True])
 def test_large_parameters_are_recorded_in_more_transactions(
     messages: redis.Redis, monkeypatch: pytest.MonkeyPatch, dedupe: bool
@@ -245,7 +244,6 @@ def test_large_parameters_are_recorded_in_more_transactions(
     assert len(jobs) == 1000
 
 
-@pytest.mark.slow
 def test_handles_are_small() -> None:
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()

@@ -140,7 +140,7 @@ def executed(board: Settings, act: Callable[[Connection], object], before: str =
 
 def settle(steps: int) -> Callable[[Connection], object]:
     def act(connection: Connection) -> int:
-        done = [transitions.settle(connection) for _ in range(steps)]
+        done = [transitions.settle(connection, 1000) for _ in range(steps)]
         return sum(len(step.failed) + len(step.ready) for step in done)
 
     return act
@@ -222,7 +222,7 @@ ACTS: dict[str, tuple[Callable[[Connection], object], str, int]] = {
         "UPDATE jobs SET state = 'failed' WHERE id >= 300000 AND state = 'succeeded'",
         20_000,
     ),
-    "prune jobs without children": (lambda c: retention.delete_finished(c, 86400.0), "SELECT", 60_000),
+    "prune jobs without children": (lambda c: retention.delete_finished(c, 86400.0, 1000), "SELECT", 60_000),
     "prune a parent and its children": (
         lambda c: retention.delete_finished(c, 86400.0, 4000),
         a_third("upstream_failed"),

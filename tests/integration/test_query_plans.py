@@ -163,10 +163,13 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         lambda c: sql.execute(c, "mark_published", ids=[LAST]),
         ("jobs_pkey",),
     ),
-    "stage": (transitions.stage, ("jobs_scheduled",)),
-    "rescue": (lambda c: transitions.rescue(c, grace=0.0, judge=MINE), ("jobs_running",)),
-    "settle": (transitions.settle, ("jobs_unsettled", "dependencies_p", "jobs_pkey")),
-    "prune": (lambda c: retention.delete_finished(c, 6 * 86400.0), ("jobs_finished", "dependencies_parent")),
+    "stage": (lambda c: transitions.stage(c, 1000), ("jobs_scheduled",)),
+    "rescue": (lambda c: transitions.rescue(c, grace=0.0, limit=1000, judge=MINE), ("jobs_running",)),
+    "settle": (lambda c: transitions.settle(c, 1000), ("jobs_unsettled", "dependencies_p", "jobs_pkey")),
+    "prune": (
+        lambda c: retention.delete_finished(c, 6 * 86400.0, 1000),
+        ("jobs_finished", "dependencies_parent"),
+    ),
     "archive": (
         lambda c: retention.archived(c, [1, 2, 3]),
         ("jobs_pkey", "attempts_pkey", "steps_pkey", "log_chunks_pkey", "dependencies_pkey"),
@@ -275,7 +278,7 @@ def test_a_step_of_settle_ends_when_there_is_nothing_to_do(filled: Settings) -> 
     """The children of all old failures are told within a few steps, and then none is looked at again."""
     for _ in range(100):
         with engine.begin(filled) as connection:
-            if not transitions.settle(connection).more:
+            if not transitions.settle(connection, 1000).more:
                 break
     plan = plans(filled, lambda connection: connection.execute(transitions.unsettled(10)))
     assert "jobs_unsettled" in plan

@@ -39,9 +39,9 @@ def test_what_failed_before_is_settled_once_and_for_all(
     migrate.upgrade(board)
     assert query(board, "SELECT id FROM jobs WHERE settled_at IS NOT NULL") == []
     with engine.begin(board) as connection:
-        assert transitions.settle(connection).failed == [4]
+        assert transitions.settle(connection, 1000).failed == [4]
     with engine.begin(board) as connection:
-        assert not transitions.settle(connection).more
+        assert not transitions.settle(connection, 1000).more
     assert query(board, "SELECT id, state FROM jobs WHERE settled_at IS NOT NULL ORDER BY id") == [
         (3, "failed"),
         (4, "upstream_failed"),

@@ -171,7 +171,7 @@ def test_errors_are_tried_again_until_the_attempts_are_used_up() -> None:
     finish(must_claim(job.task_id, me), AGAIN)
     assert state(job.id) == "scheduled"
     with engine.begin() as connection:
-        assert [staged.id for staged in transitions.stage(connection)] == [job.id]
+        assert [staged.id for staged in transitions.stage(connection, 1000)] == [job.id]
     finish(must_claim(job.task_id, me), AGAIN)
     assert (state(job.id), row(job.id).failures, row(job.id).attempt) == ("failed", 2, 2)
 

@@ -55,7 +55,7 @@ def set_back() -> None:
 
 def rescued(judge: int | None = None) -> list[int]:
     with engine.begin() as connection:
-        return [job.id for job in transitions.rescue(connection, grace=0.0, judge=judge)]
+        return [job.id for job in transitions.rescue(connection, grace=0.0, limit=1000, judge=judge)]
 
 
 @pytest.mark.parametrize("until", ["now() + interval '3 h'", "'infinity'"])
@@ -135,9 +135,9 @@ def test_nobody_judges_with_a_renewal_of_before_the_clock_was_set_forward() -> N
     sql("UPDATE workers SET lease_expires_at = now() + interval '4 s' WHERE id = :id", id=judge)
     sql("UPDATE workers SET lease_expires_at = now() - interval '1 s' WHERE id = :id", id=holder)
     with engine.begin() as connection:
-        assert transitions.rescue(connection, grace=20.0, judge=judge) == []
+        assert transitions.rescue(connection, grace=20.0, limit=1000, judge=judge) == []
         assert leases.renew(connection, registration(judge), 20.0)
-        assert transitions.rescue(connection, grace=20.0, judge=judge) == []
+        assert transitions.rescue(connection, grace=20.0, limit=1000, judge=judge) == []
 
 
 def test_the_board_says_what_lies_ahead_of_its_clock() -> None:

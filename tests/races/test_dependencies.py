@@ -110,7 +110,7 @@ def test_a_child_recorded_after_its_parent_failed_fails_upstream() -> None:
     child = record(parents=[parent.id])
     assert state(child.id) == "blocked"
     with engine.begin() as connection:
-        transitions.settle(connection)
+        transitions.settle(connection, 1000)
     assert state(child.id) == "upstream_failed"
 
 
@@ -127,7 +127,7 @@ def test_settle_and_retry_at_once_leave_no_child_behind() -> None:
         def settle(start: threading.Barrier = start) -> None:
             start.wait()
             with engine.begin() as connection:
-                transitions.settle(connection)
+                transitions.settle(connection, 1000)
 
         def retry(start: threading.Barrier = start, parent: int = parent.id) -> None:
             start.wait()
@@ -170,7 +170,7 @@ def test_settle_repairs_a_job_that_was_left_blocked() -> None:
         connection.execute(
             text("UPDATE jobs SET state = 'blocked', unmet = 1 WHERE id = :id"), {"id": child.id}
         )
-        repaired = transitions.settle(connection)
+        repaired = transitions.settle(connection, 1000)
     assert [job.id for job in repaired.ready] == [child.id]
     assert (state(child.id), row(child.id).unmet) == ("pending", 0)
 

@@ -41,7 +41,7 @@ def prune(older_than: float = HOUR, limit: int = 1000) -> int:
 
 def forget_workers(older_than: float = HOUR) -> int:
     with engine.begin() as connection:
-        return retention.forget_workers(connection, older_than)
+        return retention.forget_workers(connection, older_than, 1000)
 
 
 def finished(hours_ago: float, **changes: Any) -> Recorded:

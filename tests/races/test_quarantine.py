@@ -155,7 +155,7 @@ def test_earlier_failures_and_losses_still_count() -> None:
     finish(must_claim(job.task_id, other), LOST)
     finish(must_claim(job.task_id, other), AGAIN)
     with engine.begin() as connection:
-        transitions.stage(connection)
+        transitions.stage(connection, 1000)
     finish(must_claim(job.task_id, me), AGAIN)
     assert (state(job.id), row(job.id).failures) == ("failed", 2)
     assert hand_back(me, job.task_id) == [job.id]
@@ -175,7 +175,7 @@ def test_only_the_last_failures_of_that_worker_in_quarantine_are_handed_back() -
     finish(claimed, ERROR)
     finish(must_claim(moved_on.task_id, me), AGAIN)
     with engine.begin() as connection:
-        transitions.stage(connection)
+        transitions.stage(connection, 1000)
     finish(must_claim(moved_on.task_id, healthy), ERROR)
     named = (of_healthy, lost, cancelled, waits, delayed, moved_on)
     before = [row(job.id) for job in named]
@@ -189,7 +189,7 @@ def test_a_failure_before_a_loss_is_not_handed_back() -> None:
     job = record(max_attempts=2, max_losses=0)
     finish(must_claim(job.task_id, me), AGAIN)
     with engine.begin() as connection:
-        transitions.stage(connection)
+        transitions.stage(connection, 1000)
     finish(must_claim(job.task_id, me), LOST)
     assert (state(job.id), row(job.id).failures) == ("failed", 1)
     assert hand_back(me, job.task_id) == []
@@ -200,7 +200,7 @@ def test_a_failure_whose_next_attempt_is_due_is_not_handed_back() -> None:
     job = record(max_attempts=3)
     finish(must_claim(job.task_id, me), AGAIN)
     with engine.begin() as connection:
-        transitions.stage(connection)
+        transitions.stage(connection, 1000)
     assert hand_back(me, job.task_id) == []
     assert (state(job.id), row(job.id).failures) == ("pending", 1)
 

@@ -38,7 +38,7 @@ RESULT = EndedAttempt(outcome=Outcome.SUCCEEDED, result="late")
 
 def rescue(**options: float) -> list[FinishedJob]:
     with engine.begin() as connection:
-        return transitions.rescue(connection, **({"grace": GRACE} | options))  # type: ignore[arg-type]
+        return transitions.rescue(connection, **({"grace": GRACE, "limit": 1000} | options))  # type: ignore[arg-type]
 
 
 def renew(worker_id: int, lease: float = 20.0, **options: object) -> bool:
@@ -123,7 +123,7 @@ def test_patience_grows_with_what_would_be_thrown_away(had_run: float, overdue: 
             f"UPDATE jobs SET started_at = now() - make_interval(secs => {had_run + overdue})"
         )
         told = told_of(connection, claimed.job_id)
-        found = transitions.rescue(connection, grace=GRACE)
+        found = transitions.rescue(connection, grace=GRACE, limit=1000)
     assert [job.id for job in found] == ([claimed.job_id] if rescued else [])
     assert told is rescued
 
@@ -230,11 +230,11 @@ def test_a_judge_with_a_recent_gap_does_not_judge() -> None:
         assert leases.renew(
             connection, registration(judge), 20.0
         )  # it was cut off for more than half of its lease
-        assert transitions.rescue(connection, grace=GRACE, judge=judge) == []
+        assert transitions.rescue(connection, grace=GRACE, limit=1000, judge=judge) == []
     with engine.begin() as connection:
         assert leases.renew(connection, registration(judge), 20.0)
         connection.exec_driver_sql("UPDATE workers SET steady_since = now() - interval '1 s'")
-        rescued = transitions.rescue(connection, grace=GRACE, judge=judge)
+        rescued = transitions.rescue(connection, grace=GRACE, limit=1000, judge=judge)
     assert [job.id for job in rescued] == [claimed.job_id]
 
 
@@ -274,7 +274,7 @@ def test_a_judge_has_been_steady_for_a_lease_and_renewed_in_its_last_half(change
         )
         if changes:
             connection.exec_driver_sql(f"UPDATE workers SET {changes} WHERE id = {judge}")
-        rescued = transitions.rescue(connection, grace=GRACE, judge=judge)
+        rescued = transitions.rescue(connection, grace=GRACE, limit=1000, judge=judge)
     assert [job.id for job in rescued] == ([claimed.job_id] if may else [])
 
 

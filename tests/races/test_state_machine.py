@@ -173,8 +173,8 @@ class Board(RuleBasedStateMachine):
         """The time of scheduled jobs comes, and one level of descendants is settled."""
         with engine.begin() as connection:
             connection.execute(text("UPDATE jobs SET run_at = now() WHERE state = 'scheduled'"))
-            transitions.stage(connection)
-            transitions.settle(connection)
+            transitions.stage(connection, 1000)
+            transitions.settle(connection, 1000)
 
     @rule(who=st.integers(0, 1), how=st.sampled_from(["gracefully", "lapsed", "dead"]))
     def stop(self, who: int, how: str) -> None:
@@ -186,7 +186,7 @@ class Board(RuleBasedStateMachine):
             if how == "gracefully":
                 transitions.release(connection, registration(me))
             elif how == "lapsed":
-                transitions.rescue(connection, grace=0.0)
+                transitions.rescue(connection, grace=0.0, limit=1000)
                 assert leases.renew(connection, registration(me), 3600.0)
             else:
                 leases.bury(connection, [me])

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from simcelery.cli.verbs.recover import recover
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.acts import ACTS
+from simcelery.maintenance.loop import Rounds
+from simcelery.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -43,3 +45,28 @@ def test_names_and_counts_are_each_used_once() -> None:
     counts = [name for act in ACTS for name in act.counts]
     assert len({*names}) == len(names)
     assert len({*counts}) == len(counts)
+
+
+@pytest.mark.parametrize(
+    ("live", "least", "most"),
+    [
+        (1, 0.0, 0.0),
+        (4, 0.0, 0.0),
+        (8, 1.0, 2.0),  # two calls in so many seconds, each by one of four
+        (20, 2.5, 5.0),
+        (10_000, 5.0, 10.0),  # the last that lives asks again when it renews its lease
+    ],
+)
+def test_all_workers_of_a_fleet_ask_together_as_often_as_four(live: int, least: float, most: float) -> None:
+    mine = Rounds(Settings(tick_every=2.0, renew_every=10.0, lease=30.0), "me")
+    pauses = [mine._pause(live) for _ in range(400)]
+    assert least <= min(pauses) <= max(pauses) <= most
+    assert min(pauses) <= least * 1.1
+    assert max(pauses) >= most * 0.9
+
+
+@pytest.mark.parametrize(("tick", "number"), [(2.0, 41), (3.0, 28)])
+def test_workers_are_counted_only_as_far_as_it_matters(tick: float, number: int) -> None:
+    """With more of them nobody pauses longer."""
+    mine = Rounds(Settings(tick_every=tick, renew_every=10.0, lease=30.0), "me")
+    assert mine._countable() == number

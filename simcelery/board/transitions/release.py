@@ -35,5 +35,5 @@ def _held_by(me: Registration) -> ColumnElement[bool]:
 
 
 def _release(connection: Connection, guard: ColumnElement[bool], ended: EndedAttempt) -> list[FinishedJob]:
-    held = select(Job.id, Job.claim_id).where(guard).order_by(Job.id).with_for_update(of=Job)
+    held = select(Job.id, Job.claim_id).where(guard).order_by(Job.id).with_for_update()
     return finish_all(connection, [(row.id, row.claim_id) for row in connection.execute(held)], ended)

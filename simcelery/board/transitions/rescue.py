@@ -20,16 +20,16 @@ def rescue(
     connection: Connection,
     *,
     grace: float,
+    limit: int,
     judge: int | None = None,
-    limit: int = 1000,
 ) -> list[FinishedJob]:
     """running → pending for jobs of lost workers (failed if no losses are left).
 
     Parameters:
         grace: seconds that every worker has to renew after a start of Postgres, and for which the judge
             must have been connected without a gap: one lease.
-        judge: the worker that judges the others; None: recovery by hand.
         limit: most rows in this transaction.
+        judge: the worker that judges the others; None: recovery by hand.
     """
     lost = (
         select(Job.id, Job.claim_id)

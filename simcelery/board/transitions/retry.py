@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
 from simcelery.board import sql
+from simcelery.board.batches import ROWS
 from simcelery.board.dependencies import up
 from simcelery.board.leases import is_worker
 from simcelery.board.models import Attempt, Dependency, Job, Worker
@@ -62,7 +63,7 @@ def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = Fa
 
 
 def hand_back(
-    connection: Connection, task_ids: Iterable[uuid.UUID], me: Registration, limit: int = 1000
+    connection: Connection, task_ids: Iterable[uuid.UUID], me: Registration, limit: int = ROWS
 ) -> list[FinishedJob]:
     """failed | scheduled → pending for jobs that failed last on a worker in quarantine.
 

@@ -60,7 +60,7 @@ def ready() -> ColumnElement[str]:
     return case((Job.run_at > func.now(), State.SCHEDULED), else_=State.PENDING)
 
 
-def settle(connection: Connection, limit: int = 1000) -> Settled:
+def settle(connection: Connection, limit: int) -> Settled:
     """blocked → upstream_failed if a parent did not succeed; and pending | scheduled for those left blocked.
 
     One level of descendants, at most `limit` rows; call it again while there is more. Jobs are left blocked

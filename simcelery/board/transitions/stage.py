@@ -11,7 +11,7 @@ from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
 from simcelery.board.values import JobToPublish
 
 
-def stage(connection: Connection, limit: int = 1000) -> list[JobToPublish]:
+def stage(connection: Connection, limit: int) -> list[JobToPublish]:
     """scheduled → pending for the jobs whose time has come."""
     due = select(Job.id).where(Job.state == State.SCHEDULED, Job.run_at <= func.now()).limit(limit)
     rows = connection.execute(
