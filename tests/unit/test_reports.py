@@ -40,6 +40,21 @@ def test_each_order_ends_an_attempt_in_its_own_way(order: Order, ending: Outcome
     assert report.retry_in == (5.0 if order is Order.TIME_LIMIT else None)
 
 
+@pytest.mark.parametrize(
+    ("order", "kind", "said"),
+    [
+        (Order.CANCEL, None, "ended by the cancel"),
+        (Order.TIME_LIMIT, "TimeLimitError", "it ran longer than its time limit and was killed"),
+        (Order.WALLTIME, "LostWorkerError", "the allocation ended while it ran"),
+        (Order.GIVEN_UP, None, "ended, because the job no longer belonged to this attempt"),
+        (Order.SHUTDOWN, None, None),  # it is pending again, and nothing went wrong
+    ],
+)
+def test_each_order_says_what_happened(order: Order, kind: str | None, said: str | None) -> None:
+    report = reports.ended_by(order)
+    assert (report.error_type, report.error_message) == (kind, said)
+
+
 def test_a_time_limit_without_another_attempt_is_final() -> None:
     report = reports.ended_by(Order.TIME_LIMIT)
     assert (report.error_type, report.retry_in) == ("TimeLimitError", None)

@@ -515,9 +515,12 @@ def test_an_end_says_where_its_folder_is_and_what_could_not_be_ended(
     worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folders, "left_by", lambda *attempt: f"the folder of {attempt}")
-    monkeypatch.setattr(
-        watched, "end", lambda find, grace: Ended(processes=1, left=1, names=(("mpirun", 1),))
-    )
+
+    def end(find: Callable[[], list[psutil.Process]], grace: float) -> Ended:
+        assert grace == 0.0  # it has had its time
+        return Ended(processes=1, left=1, names=(("mpirun", 1),))
+
+    monkeypatch.setattr(watched, "end", end)
     running = child.runs(limit=60.0)
     worker.at(61.0)
     [(_, report)] = worker.at(100.0)
