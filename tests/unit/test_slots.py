@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import math
 import multiprocessing
 import os
@@ -10,16 +11,18 @@ import time
 import uuid
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from simcelery import log_records
 from simcelery.log_records import NOTHING, About
 from simcelery.worker import slots as module
 from simcelery.worker.slots import child as child_side
 from simcelery.worker.slots.child import QUICK, Slot
-from simcelery.worker.slots.layout import FAILURES_KEPT, Order, Phase, token_of
+from simcelery.worker.slots.layout import FAILURES_KEPT, Fields, Order, Phase, token_of
 from simcelery.worker.slots.parent import Slots
-from simcelery.worker.slots.reading import Running
+from simcelery.worker.slots.reading import Running, running_in
 from tests.waiting import within
 
 
@@ -116,6 +119,60 @@ def test_an_attempt_goes_from_claiming_to_idle(slots: Slots) -> None:
     assert [one.seed for one in seen] == [None, None, 0, 0]
     assert [one.deadline for one in seen] == [math.inf] * 4
     assert list(slots.busy()) == []
+
+
+class Moving:
+    """The fields of a child that goes on just after the parent has read one of them."""
+
+    def __init__(self, fields: Fields, name: str, goes_on: Callable[[], object]) -> None:
+        self._fields, self._name, self._goes_on = fields, name, goes_on
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._fields, name)
+        if name == self._name:
+            self._name = ""
+            self._goes_on()
+        return value
+
+
+@pytest.mark.parametrize("after", ["claim_id", "task_id", "pid", "deadline", "seed"])
+@pytest.mark.parametrize("becomes", ["idle", "the next job", "an outcome"])
+def test_a_parent_never_reads_half_of_one_moment_and_half_of_the_next(
+    slots: Slots, after: str, becomes: str
+) -> None:
+    slot = Slot.taken(slots.memory, 0)
+
+    def goes_on() -> None:
+        match becomes:
+            case "idle":
+                slot.idle()
+            case "the next job":
+                runs(slots, slot)
+            case _:
+                slot.finishing(succeeded=True, failed=False)
+
+    former = runs(slots, slot)
+    moving: Any = Moving(slots.memory.fields[0], after, goes_on)
+    read = running_in(0, moving)
+    if becomes == "an outcome" and read is not None:  # all of it is of the later moment
+        assert (read.claim_id, read.phase, read.deadline) == (former.claim_id, Phase.FINISHING, math.inf)
+    else:
+        assert read is None
+
+
+@pytest.mark.parametrize("after", ["claim_id", "task_id"])
+def test_nor_half_of_the_first_job(slots: Slots, after: str) -> None:
+    slot = Slot.taken(slots.memory, 0)
+    moving: Any = Moving(slots.memory.fields[0], after, lambda: claims(slot))
+    assert running_in(0, moving) is None
+
+
+def test_what_is_logged_of_an_attempt_says_so(slots: Slots) -> None:
+    log_records.install()
+    running = runs(slots, Slot.taken(slots.memory, 0))
+    with running.in_log():
+        record: Any = logging.makeLogRecord({})
+    assert (record.job, record.attempt, record.claim) == (7, 1, str(running.claim_id))
 
 
 def test_what_the_last_job_left_in_a_slot_is_not_the_next_ones(slots: Slots) -> None:

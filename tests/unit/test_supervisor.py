@@ -464,7 +464,8 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_others(
     message: str,
     cause: Cause,
 ) -> None:
-    worker.supervisor._oom_kills = before
+    monkeypatch.setattr(memory, "oom_kills", lambda: before)
+    worker.supervisor = Supervisor(worker.slots, worker.settings, ME)
     monkeypatch.setattr(memory, "oom_kills", lambda: after)
     worker.supervisor.child_died(str(child.runs().task_id), child.dies(), message)
     [(_, report)] = worker.at(0.0)

@@ -68,6 +68,10 @@ def test_it_can_be_woken_and_stopped_long_before_its_next_turn(started: Callable
         turns.wait(number)
 
 
+def test_it_does_not_keep_its_process() -> None:
+    assert Ticker("test", Rounds(), NEVER).daemon
+
+
 def test_a_wake_is_worth_one_turn(started: Callable[..., Ticker]) -> None:
     turns, other = Rounds(), Rounds()
     ticker = started(turns, NEVER)
@@ -183,11 +187,11 @@ def test_what_waits_for_others_is_held_first_and_lease_and_supervisor_last(
         def acquire(self) -> None:
             held.append(self._name)
 
-    tickers = set()
-    for name in ("lease", "outbox", "supervisor", "recovery"):
+    tickers = []
+    for name in ("lease", "supervisor", "outbox", "recovery"):
         ticker = Ticker(name, Rounds(), NEVER)
         ticker._acting = Acting(name)  # type: ignore[assignment]
-        tickers.add(ticker)
+        tickers.append(ticker)
     monkeypatch.setattr(module, "_tickers", tickers)
     module._hold()
     assert held == ["recovery", "outbox", "supervisor", "lease"]

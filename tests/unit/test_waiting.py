@@ -60,8 +60,11 @@ def test_pauses_grow_to_five_seconds_and_no_further(away: Callable[..., Away]) -
     assert sum(pauses[10:]) > 4.0 * len(pauses[10:]) / 2
 
 
-def test_a_schema_that_is_being_upgraded_passes_like_an_outage(away: Callable[..., Away]) -> None:
-    assert wait_out(away(3, lambda: SchemaError("old")), "it waits") == "an answer"
+def test_a_schema_that_is_being_upgraded_passes_like_an_outage(
+    away: Callable[..., Away], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert wait_out(away(1, lambda: SchemaError("old")), "it waits") == "an answer"
+    assert [record.getMessage() for record in caplog.records] == ["it waits: old"]
 
 
 def test_other_errors_are_not_waited_out(away: Callable[..., Away]) -> None:

@@ -196,8 +196,7 @@ class Watched:
     def _processes(self) -> list[psutil.Process]:
         """All that the attempt has started."""
         running = self.running
-        mark = self._slots.mark(running.job_id, running.attempt) if running.job_id else None
-        return processes.members(running.pid, mark)
+        return processes.members(running.pid, self._slots.mark(running.job_id, running.attempt))
 
 
 def send(pid: int, number: signal.Signals) -> None:
