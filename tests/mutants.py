@@ -1,13 +1,14 @@
 """Break lines on purpose, one at a time, and name the changes that no test notices: `make mutants`.
 
 What is broken, and the tests that have to notice, stand in pyproject.toml (tool.mutmut); the changes of
-the statements stand in `sql_mutants`. A run ends after twenty minutes at the latest, and the next one goes
+the statements stand in `sql_changes`. A run ends after twenty minutes at the latest, and the next one goes
 on from there.
 `ARGS=sql` tries only the statements, `ARGS='simcelery.worker.*'` only the lines of these modules.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -23,12 +24,18 @@ from pathlib import Path
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 
 from tests import kept_servers, mutant_types, sql_mutants
+from tests.sql_changes import CHANGES
 
 LIMIT = 20 * 60.0
 MUTMUT = [str(Path(sys.executable).parent / "mutmut")]
 EXPLAINED = Path("tests/mutants_that_live.toml")
 WORDS = re.compile(r"f?\"[^\"]*\"|f?'[^']*'")
 CHILDREN = ["--max-children", "2"]
+# Of pytest's plugins only what the tests need: hypothesis' own, for one, takes longer than most tests.
+PLUGINS = {
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "PYTEST_ADDOPTS": "-p pytest_timeout -p no:unraisableexception",
+}
 # Of what mutmut says about a change, that no test has failed.
 UNNOTICED = ("survived", "no tests")
 
@@ -42,6 +49,7 @@ def main() -> int:
         return 2
     wanted = sys.argv[1:]
     began = time.monotonic()
+    os.environ |= PLUGINS
     unexplained = 0
     with tempfile.TemporaryDirectory() as folder, kept_servers.kept(Path(folder) / "home"):
         if not wanted or "sql" in wanted:
@@ -58,7 +66,7 @@ def statements() -> int:
     survived = sql_mutants.survivors()
     for change in survived:
         print(f"{change.path}: {change.breaks}\n  - {change.old}\n  + {change.new}")
-    print(f"{len(sql_mutants.CHANGES):,} changes of statements, {len(survived):,} survived")
+    print(f"{len(CHANGES):,} changes of statements, {len(survived):,} survived")
     return len(survived)
 
 

@@ -115,6 +115,15 @@ def test_a_late_error_does_not_count() -> None:
     assert state(job.id) == "pending"
 
 
+def test_a_late_success_does_not_count_after_the_job_has_failed() -> None:
+    job, me = record(max_losses=0), worker()
+    presumed_dead = must_claim(job.task_id, me)
+    finish(presumed_dead, LOST)
+    assert state(job.id) == "failed"
+    assert finish(presumed_dead, SUCCESS) is None
+    assert state(job.id) == "failed"
+
+
 def test_a_second_report_of_the_same_attempt_changes_nothing() -> None:
     job, me = record(), worker()
     claimed = must_claim(job.task_id, me)

@@ -52,6 +52,15 @@ def test_two_parents_that_finish_at_once_unblock_their_child_once() -> None:
         assert (state(child.id), row(child.id).unmet) == ("pending", 0)
 
 
+def test_a_success_that_is_reported_twice_is_counted_once() -> None:
+    me = worker()
+    parents = [record(), record()]
+    child = record(parents=[parent.id for parent in parents])
+    success = SUCCESS.of(must_claim(parents[0].task_id, me))
+    assert [len(transitions.finish_at_once([success])) for _ in range(2)] == [1, 0]
+    assert (state(child.id), row(child.id).unmet) == ("blocked", 1)
+
+
 def test_a_parent_cannot_finish_unseen_while_its_child_is_recorded() -> None:
     me = worker()
     parent = record()

@@ -100,6 +100,19 @@ def test_the_times_of_an_attempt_that_waited_in_a_slice_are_its_own(ended: Ended
     assert row(claim.job_id).started_at == attempts(claim.job_id)[0]["started_at"]
 
 
+@pytest.mark.parametrize(
+    ("failures", "cancelled", "pause"),
+    [(0, False, 60.0), (1, False, None), (0, True, None)],
+    ids=["tried again", "no attempt left", "cancelled"],
+)
+def test_a_job_gets_a_time_to_run_at_only_if_it_is_tried_again(
+    failures: int, cancelled: bool, pause: float | None
+) -> None:
+    transitions.finish_at_once([replace(AGAIN, retry_in=60.0).of(claimed(failures, 0, cancelled))])
+    [(left,)] = sql("SELECT extract(epoch FROM run_at - now())::float8 FROM jobs")
+    assert left == (pause and pytest.approx(pause, abs=10.0))
+
+
 def test_what_is_not_known_when_it_ends_is_kept_as_it_was() -> None:
     """A release says nothing of the error before it, and a success ends it."""
     job = record(max_attempts=3)

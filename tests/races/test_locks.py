@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import psycopg
 import pytest
 
-from simcelery.board import engine, leases, transitions
+from simcelery.board import engine, feed, leases, transitions
 from simcelery.board.sql import statement
 from simcelery.board.transitions.claim import asked
 from simcelery.board.values import Claim, ClaimRequest
@@ -55,6 +55,13 @@ def test_who_waits_for_a_row_holds_none_with_a_greater_id(board: Services, name:
     assert_locks_in_order(board, "jobs", lowest, greater, lambda: TRANSITIONS[name](me, held))
 
 
+def test_a_success_unblocks_its_dependents_in_the_order_of_their_ids(board: Services) -> None:
+    parent = record()
+    lowest, *greater = [record(parents=[parent.id]).id for _ in range(5)]
+    success = SUCCESS.of(must_claim(parent.task_id, worker()))
+    assert_locks_in_order(board, "jobs", lowest, greater, lambda: transitions.finish_at_once([success]))
+
+
 def test_workers_are_buried_in_the_order_of_their_ids(board: Services) -> None:
     lowest, *greater = [worker() for _ in range(5)]
     sql("UPDATE workers SET note = 'its row comes last' WHERE id = :id", id=lowest)
@@ -92,6 +99,19 @@ def is_waited_for(holder: psycopg.Connection) -> bool:
     return bool(sql("SELECT FROM pg_stat_activity WHERE :mine = ANY (pg_blocking_pids(pid))", mine=mine))
 
 
+def test_the_note_that_a_message_was_sent_passes_over_a_job_that_is_being_claimed(board: Services) -> None:
+    claimed, waits = record().id, record().id
+    with psycopg.connect(board.database_url) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute(f"SELECT FROM jobs WHERE id = {claimed} FOR UPDATE")
+        done = pool.submit(feed.mark_published, [claimed, waits])
+        try:
+            wait_until(lambda: done.done() or is_waited_for(holder), every=0.01)
+            assert done.done(), "it waits for whoever claims"
+        finally:
+            holder.rollback()
+    assert sql("SELECT id FROM jobs WHERE published_at IS NOT NULL") == [(waits,)]
+
+
 # --- one backlog, many children --------------------------------------------------------------------
 
 
@@ -113,7 +133,9 @@ def test_children_on_one_backlog_do_not_wait_for_each_other(board: Services, sen
         ]
         second: Future[list[Claim]] = pool.submit(transitions.claim, wanted(me, more=more))
         try:  # while the first has not committed
-            found = [one.job_id for one in second.result(within(10))]
+            wait_until(lambda: second.done() or is_waited_for(first), every=0.01)
+            assert second.done(), "it waits for the first"
         finally:
             first.commit()
+        found = [one.job_id for one in second.result()]
     assert sorted(taken) + sorted(found) == backlog[: 2 * (1 + more)]

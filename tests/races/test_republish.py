@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from simcelery import settings
-from simcelery.board import engine, transitions
+from simcelery.board import engine, feed, transitions
 from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import EndedAttempt
 from simcelery.maintenance import republish
@@ -107,6 +107,18 @@ def test_more_lost_jobs_than_the_window_holds_fill_it_alone(
     assert messages.llen(lane()) == 5
 
 
+def test_of_all_lanes_the_most_urgent_are_sent_first(board: Services) -> None:
+    """However many queues and workflows there are, never sent or sent and lost."""
+    kinds = [(queue, workflow) for queue in ("q", "r") for workflow in ("a", "b", "c")]
+    lanes = [(priority, kind) for priority in (2, 7) for kind in kinds]
+    jobs = {lane: record(priority=lane[0], queue=lane[1][0], workflow=lane[1][1]).id for lane in lanes}
+    sql("UPDATE jobs SET submitted_at = now() - interval '1 min'")
+    in_order = [jobs[priority, kind] for priority in (7, 2) for kind in kinds]
+    assert rehearsed() == in_order
+    sql("UPDATE jobs SET published_at = now() - interval '1 h', publish_count = 1")
+    assert rehearsed() == in_order
+
+
 # --- messages that were lost -----------------------------------------------------------------------
 
 
@@ -152,6 +164,13 @@ def test_a_job_whose_lane_holds_some_messages_is_left_alone_for_10_minutes_at_mo
     published(ago=0.0)  # the message that is there may be its own
     messages.rpush(lane(), "a message")
     assert rehearsed() == ([sent] if again else [])
+
+
+def test_every_sending_of_a_message_is_counted(board: Services) -> None:
+    job = record()
+    for times in (1, 2, 3):
+        feed.mark_published([job.id])
+        assert sql("SELECT publish_count, published_at IS NOT NULL FROM jobs") == [(times, True)]
 
 
 def test_as_many_are_sent_again_as_are_missing_those_first_that_were_sent_longest_ago(

@@ -391,6 +391,13 @@ def test_a_buried_worker_that_lives_cannot_renew_or_claim_but_may_finish() -> No
     assert state(claimed.job_id) == "succeeded"
 
 
+def test_a_buried_worker_claims_nothing_where_the_clock_was_set_back_before_the_end_of_its_lease() -> None:
+    job, me = record(), worker()
+    bury(me)
+    sql("UPDATE workers SET lease_expires_at = now() + interval '1 min'")
+    assert claim(job.task_id, me) is None
+
+
 def test_a_burial_does_not_make_a_lapsed_lease_longer() -> None:
     claimed, me = running()
     has_run(claimed, 4000.0)

@@ -6,12 +6,13 @@ import random
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from simcelery.board import engine, transitions
-from simcelery.board.values import Claim, ClaimRequest, FinishedJob, Recorded
+from simcelery.board.values import Claim, ClaimRequest, Recorded
 from tests.board_helpers import (
     SUCCESS,
     attempts,
@@ -25,6 +26,7 @@ from tests.board_helpers import (
     state,
     worker,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -52,6 +54,17 @@ def test_a_slice_holds_the_most_urgent_of_the_same_workflow_and_queue() -> None:
     assert [one.job_id for one in found] == [message.id, high.id, low.id]
     assert len({one.claim_id for one in found}) == 3
     assert [one.attempt for one in found] == [1, 1, 1]
+
+
+def test_where_not_all_fit_into_a_slice_the_most_urgent_do() -> None:
+    me, message = worker(), record()
+    low, high, middle = record(priority=2), record(priority=8), record(priority=5)
+    assert [one.job_id for one in claim_slice(message.task_id, me, more=2)] == [
+        message.id,
+        high.id,
+        middle.id,
+    ]
+    assert state(low.id) == "pending"
 
 
 def test_what_does_not_travel_in_a_slice() -> None:
@@ -228,21 +241,22 @@ def test_of_a_slice_a_job_that_others_wait_for_is_left_out_and_alone_it_unblocks
     assert state(child.id) == "pending"
 
 
-def test_a_child_recorded_while_its_parent_ends_is_seen() -> None:
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "in a slice"])
+def test_a_child_recorded_while_its_parent_ends_is_seen(others: int) -> None:
     """The recorder holds the parent; the finish waits for it, and then must not overlook the new edge."""
-    me, parent = worker(), record()
-    claimed = must_claim(parent.task_id, me)
-    done: list[FinishedJob] = []
-    with engine.begin() as connection:
-        [child] = transitions.record(connection, [new_job(parents=[parent.id])])
-        thread = threading.Thread(
-            target=lambda: done.extend(transitions.finish_at_once([SUCCESS.of(claimed)]))
-        )
-        thread.start()
-        time.sleep(0.3)
-        assert done == []
-    thread.join()
-    assert [job.id for job in done[0].unblocked] == [child.id]
+    me, parent, *beside = worker(), *(record() for _ in range(1 + others))
+    claims = [must_claim(job.task_id, me) for job in (parent, *beside)]
+    with ThreadPoolExecutor(1) as pool:
+        with engine.begin() as connection:
+            [child] = transitions.record(connection, [new_job(parents=[parent.id])])
+            done = pool.submit(transitions.finish_at_once, [SUCCESS.of(one) for one in claims])
+            wait_until(lambda: sql("SELECT FROM pg_locks WHERE NOT granted"))
+            assert not done.done()
+        finished = done.result()
+    if beside:  # it is left out, for a finish that also unblocks
+        assert [job.id for job in finished] == [job.id for job in beside]
+        finished = transitions.finish_at_once([SUCCESS.of(claims[0])])
+    assert [job.id for job in finished[0].unblocked] == [child.id]
 
 
 def test_what_was_not_begun_goes_back_without_an_attempt() -> None:

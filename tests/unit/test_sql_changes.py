@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sql_mutants import CHANGES, Change
+from tests.sql_changes import CHANGES, Change
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda one: f"{one.file}: {one.breaks}")

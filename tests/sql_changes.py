@@ -1,0 +1,452 @@
+"""The statements that decide, and what `make mutants` changes in them, one change at a time.
+
+Each change makes a promise of the board false, and names the test that has to notice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_STATE = "functions/state_after"
+_FINISH = "functions/finish_attempts"
+_CLAIM = "functions/claim_jobs"
+_UNBLOCK = "functions/unblock_dependents"
+_RULE = "finish::test_the_rule_is_the_same_for_every_attempt"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file of `simcelery/board/sql`, a text in it, what takes its place, what that breaks, and who notices.
+
+    `test` is one of `tests/races`, as in ``finish::test_what_is_not_known``.
+    """
+
+    file: str
+    old: str
+    new: str
+    breaks: str
+    test: str
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return Path("simcelery/board/sql") / f"{self.file}.sql"
+
+    @property
+    def node(self) -> str:
+        """What pytest calls the test."""
+        file, name = self.test.split("::")
+        return f"tests/races/test_{file}.py::{name}"
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it is one of the schema's functions."""
+        return self.file.startswith("functions/")
+
+    def changed(self) -> str:
+        """The text of the file with the change."""
+        return self.path.read_text().replace(self.old, self.new)
+
+
+CHANGES = (
+    Change(
+        _STATE,
+        "p_failures < p_max_attempts",
+        "p_failures <= p_max_attempts",
+        "one attempt too many",
+        _RULE,
+    ),
+    Change(
+        _STATE,
+        "p_losses <= p_max_losses",
+        "p_losses < p_max_losses",
+        "one loss too few",
+        _RULE,
+    ),
+    Change(
+        _STATE,
+        "AND p_may_retry ",
+        "",
+        "an error that no attempt mends is tried again",
+        _RULE,
+    ),
+    Change(
+        _STATE,
+        "p_outcome = 'cancelled' OR p_cancelled",
+        "p_outcome = 'cancelled'",
+        "a cancel is forgotten",
+        _RULE,
+    ),
+    Change(
+        _STATE,
+        "p_outcome = 'cancelled' OR p_cancelled",
+        "p_cancelled",
+        "a cancelled attempt has no state",
+        _RULE,
+    ),
+    Change(
+        _STATE,
+        "WHEN p_outcome = 'succeeded'  ",
+        "WHEN p_outcome = 'succeeded' AND NOT p_cancelled",
+        "a success is thrown away",
+        _RULE,
+    ),
+    Change(
+        _STATE,
+        "WHEN p_outcome = 'released'                                                  THEN 'pending'",
+        "WHEN p_outcome = 'released' THEN 'failed'",
+        "a shutdown fails a job",
+        _RULE,
+    ),
+    Change(
+        _FINISH,
+        "jobs.claim_id IS NOT DISTINCT FROM given.claim_id",
+        "TRUE",
+        "a zombie ends a newer attempt",
+        "slices::test_each_job_of_a_slice_is_fenced_by_its_own_claim",
+    ),
+    Change(
+        _FINISH,
+        "ORDER BY id FOR UPDATE",
+        "ORDER BY id DESC FOR UPDATE",
+        "two finishes wait in a circle",
+        "locks::test_who_waits_for_a_row_holds_none_with_a_greater_id",
+    ),
+    Change(
+        _FINISH,
+        "ORDER BY id FOR UPDATE",
+        "ORDER BY id",
+        "an edge recorded meanwhile is not seen",
+        "slices::test_a_child_recorded_while_its_parent_ends_is_seen",
+    ),
+    Change(
+        _FINISH,
+        "state || '' IN ('pending', 'scheduled')",
+        "state || '' IN ('pending', 'scheduled', 'failed')",
+        "a success comes after the job has failed",
+        "claim_and_finish::test_a_late_success_does_not_count_after_the_job_has_failed",
+    ),
+    Change(
+        _FINISH,
+        "outcome = 'succeeded' AND state || '' IN ('pending', 'scheduled')",
+        "state || '' IN ('pending', 'scheduled')",
+        "a late error counts",
+        "claim_and_finish::test_a_late_error_does_not_count",
+    ),
+    Change(
+        _FINISH,
+        " OR (outcome = 'succeeded' AND state || '' IN ('pending', 'scheduled'))",
+        "",
+        "a late success is thrown away",
+        "claim_and_finish::test_a_late_success_counts_while_no_newer_claim_was_made",
+    ),
+    Change(
+        _FINISH,
+        "failures = failures + (outcome = 'failed')::integer",
+        "failures = failures",
+        "a job fails for ever",
+        _RULE,
+    ),
+    Change(
+        _FINISH,
+        "losses = losses + (outcome = 'lost')::integer",
+        "losses = losses + 2 * (outcome = 'lost')::integer",
+        "a loss counts twice",
+        _RULE,
+    ),
+    Change(
+        _FINISH,
+        "losses = losses + (outcome = 'lost')::integer",
+        "losses = losses + (outcome IN ('lost', 'released'))::integer",
+        "a release counts as a loss",
+        _RULE,
+    ),
+    Change(
+        _FINISH,
+        "published_at = CASE outcome WHEN 'succeeded' THEN published_at END",
+        "published_at = published_at",
+        "no message is sent for the next attempt",
+        "republish::test_the_message_of_an_ended_attempt_is_no_message_of_the_next",
+    ),
+    Change(
+        _FINISH,
+        "publish_count = CASE outcome WHEN 'succeeded' THEN publish_count ELSE 0 END",
+        "publish_count = publish_count",
+        "the next attempt's message is sent again too late",
+        "republish::test_the_message_of_an_ended_attempt_is_no_message_of_the_next",
+    ),
+    Change(
+        _FINISH,
+        "THEN now() + make_interval(secs => retry_in)",
+        "THEN now()",
+        "no pause before a retry",
+        "finish::test_a_job_gets_a_time_to_run_at_only_if_it_is_tried_again",
+    ),
+    Change(
+        _FINISH,
+        "least(started_at + make_interval(secs => waited), now()) AS began",
+        "started_at AS began",
+        "a job of a slice began when another did",
+        "finish::test_the_times_of_an_attempt_that_waited_in_a_slice_are_its_own",
+    ),
+    Change(
+        _FINISH,
+        "THEN greatest(began, now() - make_interval(secs => ago))",
+        "THEN now()",
+        "it ended when it was reported",
+        "slices::test_a_slice_succeeds_in_one_statement_each_job_with_its_own_times",
+    ),
+    Change(
+        _FINISH,
+        "after NOT IN ('scheduled', 'pending')",
+        "after <> 'scheduled'",
+        "a waiting job has ended",
+        _RULE,
+    ),
+    Change(
+        _FINISH,
+        "OR NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id)",
+        "OR TRUE",
+        "dependents of a job in a slice wait for settle",
+        "slices::test_of_a_slice_a_job_that_others_wait_for_is_left_out_and_alone_it_unblocks_them",
+    ),
+    Change(
+        _FINISH,
+        "IF FOUND AND p_ended->0->>'outcome' = 'succeeded'",
+        "IF FOUND",
+        "dependents run after a failed parent",
+        _RULE,
+    ),
+    Change(
+        _FINISH,
+        "IF FOUND AND ",
+        "IF ",
+        "a report that came twice unblocks twice",
+        "dependencies::test_a_success_that_is_reported_twice_is_counted_once",
+    ),
+    Change(
+        _FINISH,
+        "result = CASE outcome WHEN 'succeeded' THEN given.result ELSE jobs.result END",
+        "result = jobs.result",
+        "the result is lost",
+        "finish::test_what_is_not_known_when_it_ends_is_kept_as_it_was",
+    ),
+    Change(
+        _FINISH,
+        "late_outcome = jsonb_build_object('accepted_after', earlier.outcome)",
+        "late_outcome = earlier.late_outcome",
+        "nobody sees that a success came late",
+        "claim_and_finish::test_a_late_success_counts_while_no_newer_claim_was_made",
+    ),
+    Change(
+        _FINISH,
+        "outcome = excluded.outcome, cause",
+        "outcome = earlier.outcome, cause",
+        "the attempt stays lost although its success counts",
+        "claim_and_finish::test_a_late_success_counts_while_no_newer_claim_was_made",
+    ),
+    Change(
+        _CLAIM,
+        "AND ended_at IS NULL AND lease_expires_at > now()",
+        "AND ended_at IS NULL",
+        "a worker whose lease is over claims",
+        "claim_and_finish::test_a_worker_whose_lease_has_lapsed_cannot_claim",
+    ),
+    Change(
+        _CLAIM,
+        "AND ended_at IS NULL AND lease",
+        "AND lease",
+        "a buried worker claims",
+        "rescue::test_a_buried_worker_claims_nothing_where_the_clock_was_set_back_before_the_end_of_its_lease",
+    ),
+    Change(
+        _CLAIM,
+        " AND registration = p_registration",
+        "",
+        "another worker with the same number claims",
+        "registrations::test_only_the_one_that_is_on_the_board_claims",
+    ),
+    Change(
+        _CLAIM,
+        "AND state || '' = 'pending'\n            AND cancel",
+        "\n            AND cancel",
+        "a job runs twice",
+        "claim_and_finish::test_a_duplicate_message_misses_while_the_job_runs_and_after_it_finished",
+    ),
+    Change(
+        _CLAIM,
+        " AND workflow || '' = p_workflow",
+        "",
+        "a forged message runs a job as another workflow",
+        "claim_and_finish::test_a_forged_message_cannot_run_a_job_as_another_workflow",
+    ),
+    Change(
+        _CLAIM,
+        "LIMIT 1 FOR UPDATE SKIP LOCKED",
+        "LIMIT 1 FOR UPDATE",
+        "children on one backlog wait",
+        "locks::test_children_on_one_backlog_do_not_wait_for_each_other",
+    ),
+    Change(
+        _CLAIM,
+        "LIMIT p_more FOR UPDATE SKIP LOCKED",
+        "LIMIT p_more FOR UPDATE",
+        "slices wait for each other",
+        "locks::test_children_on_one_backlog_do_not_wait_for_each_other",
+    ),
+    Change(
+        _CLAIM,
+        "ORDER BY priority DESC, published_at",
+        "ORDER BY priority DESC, published_at DESC",
+        "what was lost longest ago starves",
+        "slices::test_it_brings_the_most_urgent_first_and_of_these_what_was_sent_longest_ago",
+    ),
+    Change(
+        _CLAIM,
+        "priority >= p_least",
+        "priority >= 0",
+        "an urgent message brings a job that is not",
+        "slices::test_a_message_of_an_urgent_lane_brings_nothing_less_urgent_before_the_jobs_of_others",
+    ),
+    Change(
+        _CLAIM,
+        "AND losses = 0\n",
+        "\n",
+        "a job that kills its child takes others with it",
+        "slices::test_what_does_not_travel_in_a_slice",
+    ),
+    Change(
+        _CLAIM,
+        "AND time_limit IS NULL AND",
+        "AND",
+        "a time limit falls on a slice",
+        "slices::test_what_does_not_travel_in_a_slice",
+    ),
+    Change(
+        _CLAIM,
+        "AND NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id)",
+        "",
+        "a parent travels in a slice",
+        "slices::test_what_does_not_travel_in_a_slice",
+    ),
+    Change(
+        _CLAIM,
+        "ORDER BY priority DESC, id\n                LIMIT p_more",
+        "ORDER BY priority, id\n                LIMIT p_more",
+        "the least urgent go first",
+        "slices::test_where_not_all_fit_into_a_slice_the_most_urgent_do",
+    ),
+    Change(
+        _CLAIM,
+        "total < 4194304",
+        "TRUE",
+        "a slice fills the memory",
+        "slices::test_a_slice_holds_no_more_parameters_than_fit_into_memory",
+    ),
+    Change(
+        _UNBLOCK,
+        "unmet > 1",
+        "unmet > 2",
+        "a job runs before its last parent",
+        "dependencies::test_two_parents_that_finish_at_once_unblock_their_child_once",
+    ),
+    Change(
+        _UNBLOCK,
+        "unmet = unmet - 1",
+        "unmet = unmet",
+        "no job with two parents ever runs",
+        "dependencies::test_two_parents_that_finish_at_once_unblock_their_child_once",
+    ),
+    Change(
+        _UNBLOCK,
+        "WHEN run_at > now() THEN 'scheduled' ",
+        "",
+        "a job runs before its time",
+        "dependencies::test_a_blocked_job_with_a_time_is_scheduled_when_its_parents_are_done",
+    ),
+    Change(
+        _UNBLOCK,
+        "UPDATE jobs SET settled_at = 'epoch' WHERE id = p_parent",
+        "NULL",
+        "beyond 2,000 dependents the others wait for ever",
+        "dependencies::test_a_parent_that_is_left_to_settle_is_counted_once",
+    ),
+    Change(
+        _UNBLOCK,
+        "WHERE parent_id = p_parent ORDER BY job_id",
+        "WHERE parent_id = p_parent ORDER BY job_id DESC",
+        "two parents that finish wait in a circle",
+        "locks::test_a_success_unblocks_its_dependents_in_the_order_of_their_ids",
+    ),
+    Change(
+        "put_back",
+        "        USING (id, claim_id)\n",
+        "        USING (id)\n",
+        "a newer claim is put back",
+        "slices::test_what_was_not_begun_goes_back_without_an_attempt",
+    ),
+    Change(
+        "put_back",
+        "WHERE state = 'running' ORDER BY id FOR UPDATE OF jobs",
+        "WHERE state = 'running' ORDER BY id DESC FOR UPDATE OF jobs",
+        "two that put back wait in a circle",
+        "locks::test_who_waits_for_a_row_holds_none_with_a_greater_id",
+    ),
+    Change(
+        "put_back",
+        "attempt = attempt - 1, ",
+        "",
+        "a job that was never begun has used an attempt",
+        "slices::test_what_was_not_begun_goes_back_without_an_attempt",
+    ),
+    Change(
+        "put_back",
+        "published_at = NULL, publish_count = 0",
+        "publish_count = 0",
+        "no message is sent anew",
+        "republish::test_nor_is_that_of_a_claim_that_was_never_begun",
+    ),
+    Change(
+        "put_back",
+        "CASE WHEN cancel_requested_at IS NULL THEN 'pending' ELSE 'cancelled' END",
+        "'pending'",
+        "a cancel is forgotten",
+        "slices::test_what_was_not_begun_goes_back_without_an_attempt",
+    ),
+    Change(
+        "mark_published",
+        "FOR UPDATE SKIP LOCKED",
+        "FOR UPDATE",
+        "a mark waits for whoever claims",
+        "locks::test_the_note_that_a_message_was_sent_passes_over_a_job_that_is_being_claimed",
+    ),
+    Change(
+        "mark_published",
+        "+ 1\n",
+        "\n",
+        "a lost message is sent again as often as the first time",
+        "republish::test_every_sending_of_a_message_is_counted",
+    ),
+    Change(
+        "lanes",
+        "(jobs.queue, jobs.workflow) > (fresh.queue, fresh.workflow)",
+        "jobs.queue > fresh.queue",
+        "the second workflow of a queue starves",
+        "republish::test_of_all_lanes_the_most_urgent_are_sent_first",
+    ),
+    Change(
+        "lanes",
+        "ORDER BY lane.priority DESC",
+        "ORDER BY lane.priority",
+        "the least urgent are sent first",
+        "republish::test_of_all_lanes_the_most_urgent_are_sent_first",
+    ),
+    Change(
+        "lanes",
+        "published_at IS NOT NULL AND jobs.queue = lane.queue",
+        "jobs.queue = lane.queue",
+        "unsent jobs count as sent",
+        "republish::test_lost_and_unpublished_jobs_together_fill_the_window_and_no_more",
+    ),
+)
