@@ -36,6 +36,7 @@ class Board:
     """What was written on it, in that order."""
 
     away: bool = False
+    missed: int = 0
     back: list[list[int]] = field(default_factory=list)
     written: list[list[int | None]] = field(default_factory=list)
 
@@ -49,6 +50,8 @@ class Board:
 
     def _reach(self) -> None:
         if self.away:
+            self.missed += 1
+            assert self.missed < 4  # else somebody tries for ever
             raise BoardUnreachableError("away")
 
 

@@ -722,7 +722,12 @@ def test_at_the_end_what_does_not_end_is_waited_for_only_so_long(
     if ends:
         child.leaves()
     slept: list[float] = []
-    played = SimpleNamespace(monotonic=lambda: 1000.0 + sum(slept), sleep=slept.append)
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        assert len(slept) < 1000  # else it waits for ever
+
+    played = SimpleNamespace(monotonic=lambda: 1000.0 + sum(slept), sleep=sleep)
     monkeypatch.setattr(supervisor, "time", played)
     worker.supervisor.start()
     worker.supervisor.finish()

@@ -23,6 +23,7 @@ class Away:
     def sleep(self, seconds: float) -> None:
         assert 0.0 < seconds <= 0.25  # nobody is deaf for longer
         self.now += seconds
+        assert self.now < 1000.0  # else it waits for ever
 
     def __call__(self) -> str:
         self.tried_at.append(self.now)
