@@ -291,6 +291,9 @@ def test_a_reason_is_short_and_one_line(log: Log) -> None:
     assert "\n" not in line
     assert line.endswith("x…")
     assert len(line) < 250
+    report = EndedAttempt(outcome=Outcome.FAILED, error_message="x" * 200)
+    endings.ended(FinishedJob(7, uuid.uuid4(), State.FAILED, 1, "w", 2.0), report)
+    assert log.lines()[0].endswith(": " + "x" * 200)
 
 
 def test_where_no_words_are_the_cause_is_said(log: Log) -> None:
