@@ -153,13 +153,20 @@ def left_running(home: Path) -> Iterator[str]:
             continue
 
 
+def task_ids(url: str) -> set[str]:
+    """Of all jobs on the board."""
+    with psycopg.connect(url) as connection:
+        return {str(task_id) for (task_id,) in connection.execute("SELECT task_id FROM jobs")}
+
+
 def in_spool(spool: Path, undone: Set[str]) -> list[str]:
-    """Files in the spool, but for those of jobs that the board has not known since a backup was restored."""
-    return [
-        f"{path} is left in the spool"
-        for path in sorted(spool.glob("*"))
-        if not any(token in path.read_text() for token in undone)
-    ]
+    """Files in the spool, but for those of jobs that the board has not known since a backup was restored.
+
+    Parameters:
+        undone: the task ids of these jobs.
+    """
+    files = sorted(spool.glob("*"))
+    return [f"{path} is left in the spool" for path in files if path.name.partition(".")[0] not in undone]
 
 
 def slowest_rescue(

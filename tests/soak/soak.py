@@ -112,6 +112,7 @@ class Soak:
         self.url = (self.settings.database_url or SecretStr("")).get_secret_value()
         self.fleets: list[Fleet] = []
         self.load = Load(self._sims(), self.executions, random.Random(seed))
+        self.undone: set[str] = set()  # the task ids of jobs that a restored backup does not know
         self.log: list[str] = []
 
     def _start_servers(self, lease: float) -> Settings:
@@ -188,9 +189,9 @@ class Soak:
 
     def _back_up(self, fleet: Fleet, folder: Path) -> set[str]:
         """Keep the state of the board; the tokens of all jobs that were submitted so far."""
+        fleet.stop_faults_of_servers()  # or the load never ends its turn: it insists on an answer
         with self.load.turn:
             since = time.time()
-            fleet.stop_faults_of_servers()
             postgres.back_up(self.settings, folder)
             fleet.note_outage(since)
             self._note("the board is backed up")
@@ -198,10 +199,12 @@ class Soak:
 
     def _restore(self, fleet: Fleet, folder: Path, known: set[str]) -> set[str]:
         """The board is as it was then, and the workers live."""
+        fleet.stop_faults_of_servers()  # or the load never ends its turn: it insists on an answer
         with self.load.turn:
             since = time.time()
-            fleet.stop_faults_of_servers()
+            recorded = audit.task_ids(self.url)  # of all that the load has submitted: it rests
             postgres.restore(self.settings, folder)
+            self.undone |= recorded - audit.task_ids(self.url)
             fleet.note_outage(since)
             self.load.restored(known)
             self._note(f"the backup is restored: {len(self.load.undone)} jobs were never submitted")
@@ -230,7 +233,7 @@ class Soak:
         found += [line for line in audit.left_running(self.settings.home) if "of attempt" in line]
         fleet.shut_down()
         found += audit.left_running(self.settings.home)
-        found += audit.in_spool(self.settings.spool, self.load.undone)
+        found += audit.in_spool(self.settings.spool, self.undone)
         if fleet.trap.exists():
             found.append("a message was executed that named no job")
         board = audit.Board.read(self.url, self.project)
