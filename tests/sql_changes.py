@@ -415,6 +415,13 @@ CHANGES = (
         "slices::test_what_was_not_begun_goes_back_without_an_attempt",
     ),
     Change(
+        "forgotten_claims",
+        "    AND workflow || '' = %(workflow)s\n",
+        "",
+        "after a restore a job runs as another workflow",
+        "claim_and_finish::test_a_job_of_another_workflow_is_not_taken_for_the_claim_whose_answer_was_lost",
+    ),
+    Change(
         "mark_published",
         "FOR UPDATE SKIP LOCKED",
         "FOR UPDATE",

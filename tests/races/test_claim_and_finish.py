@@ -67,6 +67,17 @@ def test_a_claim_whose_answer_was_lost_is_still_ours() -> None:
     assert state(job.id) == "succeeded"
 
 
+def test_a_job_of_another_workflow_is_not_taken_for_the_claim_whose_answer_was_lost() -> None:
+    """A board that was restored believes that this child still runs what it has ended long ago."""
+    job, me = record(), worker()
+    must_claim(record(workflow="other").task_id, me, workflow="other", pid=1)
+    wanted = ClaimRequest(job.task_id, "w", uuid.uuid4(), registration(me), pid=1)
+    assert transitions.forgotten(wanted) == []
+    claimed = transitions.claim(wanted)
+    assert [one.job_id for one in claimed] == [job.id]
+    assert transitions.forgotten(wanted) == claimed
+
+
 def test_a_forged_message_cannot_run_a_job_as_another_workflow() -> None:
     job, me = record(workflow="w"), worker()
     assert claim(job.task_id, me, workflow="other") is None
