@@ -9,13 +9,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ase import Atoms
-from ase.data import chemical_symbols
 from pydantic import BeforeValidator, WithJsonSchema
 
 from simcelery.demo.reference import FCC_METALS, MEASURED
+
+if TYPE_CHECKING:
+    from ase import Atoms  # elsewhere in functions: every worker and every `submit` imports this module
 
 EMT_ELEMENTS = (*FCC_METALS, "H", "C", "N", "O")
 
@@ -47,6 +48,8 @@ class Geometry:
 
     def atoms(self) -> Atoms:
         """The structure as `ase.Atoms`."""
+        from ase import Atoms
+
         return Atoms(**asdict(self))
 
 
@@ -70,6 +73,8 @@ def read_structure(given: Any) -> Atoms:
     Raises:
         ValueError: it cannot be read, or EMT has no parameters for it. One line says what to do.
     """
+    from ase import Atoms
+
     given = getattr(given, "structure", given)
     if isinstance(given, str | os.PathLike):
         atoms = _from_name(os.fspath(given))
@@ -84,8 +89,9 @@ def read_structure(given: Any) -> Atoms:
     return _checked(atoms)
 
 
+# `Any` stands for `ase.Atoms`, which is what `read_structure` makes of whatever is given.
 Structure = Annotated[
-    Atoms,
+    Any,
     BeforeValidator(read_structure),
     WithJsonSchema(
         {
@@ -97,6 +103,8 @@ Structure = Annotated[
 
 
 def _from_name(name: str) -> Atoms:
+    from ase.data import chemical_symbols
+
     if name in FCC_METALS:
         from ase.build import bulk
 
@@ -114,6 +122,7 @@ def _from_name(name: str) -> Atoms:
 
 
 def _from_file(path: Path) -> Atoms:
+    from ase import Atoms
     from ase.io import read
 
     vasp = any(word in path.name.upper() for word in ("POSCAR", "CONTCAR"))
@@ -133,6 +142,8 @@ def _from_file(path: Path) -> Atoms:
 
 
 def _from_dict(given: Mapping[str, Any]) -> Atoms:
+    from ase import Atoms
+
     try:
         if "symbols" in given:
             return Geometry(**given).atoms()
@@ -147,6 +158,7 @@ def _from_dict(given: Mapping[str, Any]) -> Atoms:
 
 def _checked(atoms: Atoms) -> Atoms:
     import numpy as np
+    from ase import Atoms
 
     if len(atoms) == 0:
         raise ValueError("the structure has no atoms")

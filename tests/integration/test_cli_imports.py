@@ -72,3 +72,9 @@ def test_looking_at_the_board(servers: Services, verb: str) -> None:
     assert own == {"cli", "describe", "board", "settings", "quantities", "urls", "errors", "readable"}
     assert not {"sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.mysql"} & modules
     assert "simcelery.board.migrate" not in modules
+
+
+def test_workflows_are_loaded_without_what_only_their_jobs_want(servers: Services) -> None:
+    modules = simcelery(servers, "workflows", "emt.relax")
+    assert "simcelery.demo.workflows" in modules
+    assert not {"numpy", "ase"} & packages(modules)
