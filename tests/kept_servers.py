@@ -25,19 +25,6 @@ from simcelery.services import Services
 HOME = "KEPT_SERVERS"
 _TEMPLATE = "migrated"
 _NUMBERS = range(1, 16)  # as many databases as Redis has, but for its first
-_TABLES = (
-    "attempts",
-    "dependencies",
-    "steps",
-    "log_chunks",
-    "fingerprints",
-    "jobs",
-    "workers",
-    "workflows",
-    "submitted_sources",
-    "celery_taskmeta",
-    "celery_tasksetmeta",
-)
 
 
 @contextmanager
@@ -75,15 +62,6 @@ def taken(home: Path) -> Iterator[Services]:
         holder.execute(f"COMMENT ON DATABASE {name} IS 'in use, or its run was killed'")
         yield replace(running, database_url=database, broker_url=broker)
         holder.execute(f"COMMENT ON DATABASE {name} IS '{_statements()}'")
-
-
-def emptied(connection: psycopg.Connection[Any]) -> bool:
-    """Empty a board that is small: TRUNCATE takes 40 ms, since each index has a file, and this takes 1."""
-    row = connection.execute("SELECT pg_relation_size('jobs') < 262144").fetchone()
-    is_small = bool(row and row[0])
-    if is_small:
-        connection.execute("; ".join(f"DELETE FROM {table}" for table in _TABLES))
-    return is_small
 
 
 def _is_left_by_a_run(holder: psycopg.Connection[tuple[Any]], name: str) -> bool:
