@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import simcelery
@@ -31,6 +32,14 @@ def submit(project: Project, code: str, **environment: str) -> Job:
     done = project.python(f"import sims; print(sims.{code}.id)", **environment)
     assert done.returncode == 0, done.stderr
     return simcelery.get_job(int(done.stdout))
+
+
+def submit_each(project: Project, code: str, values: Iterable[object]) -> list[Job]:
+    """Submit one job after the other from one client, such as ``add.submit({})`` for each of the values."""
+    lines = "".join(f"print(sims.{code.format(value)}.id)\n" for value in values)
+    done = project.python(f"import sims\n{lines}")
+    assert done.returncode == 0, done.stderr
+    return [simcelery.get_job(int(line)) for line in done.stdout.split()]
 
 
 def submit_command(project: Project, *argv: str) -> Job:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import simcelery
-from tests.acceptance.helpers import submit
+from tests.acceptance.helpers import submit, submit_each
 from tests.board_helpers import attempts, row
 from tests.conftest import Project
 from tests.waiting import wait_until, within
@@ -25,13 +24,7 @@ def test_a_worker_on_which_everything_fails_is_quarantined_and_its_failures_are_
     assert jobs[0].result(timeout=within(20)) == "fine"
     wait_until(lambda: worker_rows()["w0"]["succeeded"])
     project.worker("-c", "1", BROKEN_NODE="yes")
-    code = """
-        import sims
-        for job in sims.node_dependent.submit_many({"number": i} for i in range(60)):
-            print(job.id)
-    """
-    done = project.python(code)
-    jobs = [simcelery.get_job(int(line)) for line in done.stdout.split()]
+    jobs = submit_each(project, "node_dependent.submit({})", range(60))
     wait_until(lambda: worker_rows()["w1"]["quarantined_at"], 30)
     for job in jobs:
         assert job.result(timeout=within(60)) == "fine"
@@ -45,7 +38,7 @@ def test_a_worker_on_which_everything_fails_is_quarantined_and_its_failures_are_
 
 def test_a_worker_that_is_alone_is_never_quarantined(project: Project) -> None:
     project.worker("-c", "1", BROKEN_NODE="yes")
-    jobs = [submit(project, f"node_dependent.submit({i})") for i in range(8)]
+    jobs = submit_each(project, "node_dependent.submit({})", range(8))
     for job in jobs:
         job.wait(timeout=within(20))
     assert {job.state for job in jobs} == {"failed"}
@@ -55,7 +48,7 @@ def test_a_worker_that_is_alone_is_never_quarantined(project: Project) -> None:
 def test_jobs_that_fail_everywhere_quarantine_nobody(project: Project) -> None:
     project.worker("-c", "1")
     project.worker("-c", "1")
-    jobs = [submit(project, "picky.submit('fail')") for i in range(12)]
+    jobs = submit_each(project, "picky.submit('fail')", range(12))
     for job in jobs:
         job.wait(timeout=within(20))
     assert {job.state for job in jobs} == {"failed"}
@@ -65,10 +58,10 @@ def test_jobs_that_fail_everywhere_quarantine_nobody(project: Project) -> None:
 def test_a_batch_of_bad_jobs_puts_nobody_in_quarantine_for_long(project: Project) -> None:
     project.worker("-c", "1")
     project.worker("-c", "1")
-    for number in range(0, 8, 2):
-        assert submit(project, f"only_even.submit({number})").result(timeout=within(20)) == number
+    for job in submit_each(project, "only_even.submit({})", range(0, 8, 2)):
+        job.result(timeout=within(20))
     wait_until(lambda: any(one["succeeded"] for one in worker_rows().values()))
-    jobs = [submit(project, f"only_even.submit({number})") for number in range(1, 41, 2)]
+    jobs = submit_each(project, "only_even.submit({})", range(1, 41, 2))
     for job in jobs:
         job.wait(timeout=within(60))
     wait_until(lambda: not any(one["quarantined_at"] for one in worker_rows().values()), 40)
