@@ -8,6 +8,7 @@ import signal
 import subprocess
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import redis
 import simcelery
 from simcelery import services, settings
 from simcelery.board import engine, migrate
+from simcelery.execution.processes import is_over
 from simcelery.services import Services
 from tests import kept_servers, programs
 from tests.programs import BIN, Process
@@ -155,14 +157,17 @@ class Project:
     def end(self) -> None:
         """End what was started here at once: nobody looks any more."""
         living = [process for process in self.processes if process.poll() is None]
-        children = [child for process in living for child in _children(process.pid)]
+        for process in living:
+            process.send_signal(signal.SIGSTOP)  # it starts nothing more
+        # Its reaper goes with them: it would give them a grace that nobody waits for.
+        left = [one for process in living for one in _descendants(process.pid)]
+        for one in left:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         for process in living:
             process.kill()
             process.wait()
-        # They go with it; its reaper stays until the jobs' own processes have gone too.
-        _, left = psutil.wait_procs(children, within(4))
-        for child in left:
-            child.kill()
+        wait_until(lambda: all(map(is_over, left)))  # init may take seconds to collect them
 
     def stop(self) -> None:
         """End what was started here: politely, then not."""
@@ -177,9 +182,9 @@ class Project:
                 process.wait()
 
 
-def _children(pid: int) -> list[psutil.Process]:
+def _descendants(pid: int) -> list[psutil.Process]:
     try:
-        return psutil.Process(pid).children()
+        return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
 
