@@ -24,9 +24,11 @@ from tests.board_helpers import (
     record,
     registration,
     row,
+    sql,
     state,
     worker,
 )
+from tests.waiting import within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -151,10 +153,9 @@ def test_the_parent_reports_a_dead_child_only_while_that_child_has_the_job() -> 
     with engine.begin() as connection:
         guard = transitions.by_child(job.task_id, registration(me), 999)
         assert transitions.finish(connection, guard, LOST) is None
-        assert (
-            transitions.finish(connection, transitions.by_child(job.task_id, registration(me + 1), 100), LOST)
-            is None
-        )
+        for other in (worker(), me + 100):
+            guard = transitions.by_child(job.task_id, registration(other), 100)
+            assert transitions.finish(connection, guard, LOST) is None
     finish(claimed, SUCCESS)
     with engine.begin() as connection:  # the child stored its result and died afterwards
         assert (
@@ -162,6 +163,19 @@ def test_the_parent_reports_a_dead_child_only_while_that_child_has_the_job() -> 
             is None
         )
     assert state(job.id) == "succeeded"
+
+
+def test_a_dead_childs_parent_names_the_job_of_several_that_the_child_had() -> None:
+    me = worker()
+    ran, waited = record(), record()
+    for job in (ran, waited):
+        must_claim(job.task_id, me, pid=100)
+    with engine.begin() as connection:
+        guard = transitions.by_child(ran.task_id, registration(me), 100)
+        finished = transitions.finish(connection, guard, LOST)
+    assert finished is not None
+    assert (finished.id, finished.again is not None) == (ran.id, True)
+    assert (state(ran.id), state(waited.id)) == ("pending", "running")
 
 
 def test_child_and_parent_report_at_once_and_one_of_them_counts() -> None:
@@ -205,6 +219,23 @@ def test_losses_are_counted_apart_from_failures() -> None:
     job_row = row(job.id)
     assert (job_row.state, job_row.losses, job_row.failures) == ("failed", 3, 0)
     assert job_row.error_type == "LostWorkerError"
+
+
+def test_whoever_shuts_down_releases_what_it_runs_and_nothing_else() -> None:
+    me, other = worker(), worker()
+    mine, ended, theirs = record(), record(), record()
+    for job, holder in ((mine, me), (ended, me), (theirs, other)):
+        must_claim(job.task_id, holder)
+    sql("UPDATE jobs SET state = 'succeeded', finished_at = now() WHERE id = :id", id=ended.id)
+    with ThreadPoolExecutor(1) as pool, engine.begin() as busy:
+        busy.exec_driver_sql(f"SELECT FROM jobs WHERE id = {ended.id} FOR UPDATE")
+
+        def release() -> list[int]:
+            with engine.begin() as connection:
+                return [job.id for job in transitions.release(connection, registration(me))]
+
+        assert pool.submit(release).result(within(2)) == [mine.id]  # and waits for no job that has ended
+    assert [state(job.id) for job in (mine, ended, theirs)] == ["pending", "succeeded", "running"]
 
 
 def test_a_release_counts_as_neither() -> None:

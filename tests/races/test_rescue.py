@@ -210,6 +210,21 @@ def test_a_rescue_and_the_finish_at_once_end_the_attempt_once() -> None:
         assert [ended["outcome"] for ended in attempts(claimed.job_id)] == ["succeeded"]
 
 
+def test_a_worker_that_is_renewing_its_lease_holds_up_no_rescue_and_no_rescue_holds_it_up() -> None:
+    claimed, me = running()
+    lapse(me)
+    with engine.begin() as renewing:
+        renewing.exec_driver_sql(f"SELECT FROM workers WHERE id = {me} FOR UPDATE")
+        with engine.begin() as connection:
+            rescued = transitions.rescue(connection, grace=GRACE, limit=1000)
+            assert [job.id for job in rescued] == [claimed.job_id]
+    must_claim(claimed.task_id, worker())
+    sql("UPDATE jobs SET worker_id = :id", id=me)
+    with engine.begin() as connection:
+        transitions.rescue(connection, grace=GRACE, limit=1000)
+        sql("SELECT FROM workers WHERE id = :id FOR UPDATE NOWAIT", id=me)
+
+
 # --- who may judge ---------------------------------------------------------------------------------
 
 
@@ -265,12 +280,12 @@ def test_a_judge_whose_own_lease_has_lapsed_does_not_judge() -> None:
 def test_a_judge_has_been_steady_for_a_lease_and_renewed_in_its_last_half(changes: str, may: bool) -> None:
     claimed, me = running()
     lapse(me)
-    judge = worker()
+    judge, _ = worker(), worker()  # that another one may judge is no matter
     with engine.begin() as connection:  # one transaction, so that no time passes in between
         connection.exec_driver_sql(
             "UPDATE workers SET steady_since = now() - interval '0.2 s', "
             "renewed_at = now() - interval '0.1 s', "
-            f"lease_expires_at = now() + interval '1 ms' WHERE id = {judge}"
+            f"lease_expires_at = now() + interval '1 ms' WHERE id <> {me}"
         )
         if changes:
             connection.exec_driver_sql(f"UPDATE workers SET {changes} WHERE id = {judge}")
@@ -354,7 +369,9 @@ def test_every_kind_of_loss_counts_as_a_loss(cause: Cause) -> None:
 def test_a_buried_workers_jobs_are_rescued_at_once() -> None:
     claimed, me = running()
     has_run(claimed, 36_000.0)
-    other, _ = running()
+    other, dead = running()
+    with engine.begin() as connection:
+        leases.bury(connection, [dead])  # by another worker, which takes its jobs
     [rescued] = bury(me)
     assert (rescued.id, rescued.state) == (claimed.job_id, "pending")
     assert state(other.job_id) == "running"
