@@ -22,7 +22,7 @@ from simcelery import services, settings
 from simcelery.board import engine, migrate
 from simcelery.execution.processes import is_over
 from simcelery.services import Services
-from tests import kept_servers, programs
+from tests import kept_servers, mutant_tests, programs
 from tests.programs import BIN, Process
 from tests.waiting import wait_until, within
 
@@ -31,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compile the package once: a fresh clone is not compiled, and some environments forbid it."""
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(simcelery.__file__).parent, quiet=1)
+    mutant_tests.choose(config.args, os.environ.get("MUTANT_UNDER_TEST", ""))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,0 +1,32 @@
+"""Which tests have to notice a change of a transition: those of files that are about it, the quickest first.
+
+Every test puts jobs on the board, so hundreds of tests reach some of the lines. What only they would notice
+is not what they are for, and to run them all for each change takes minutes.
+"""
+
+from __future__ import annotations
+
+_TRANSITIONS = "simcelery.board.transitions"
+# By the module; a module that is not named is everybody's.
+TESTS = {
+    f"{_TRANSITIONS}.cancel": ("cancel_and_retry", "clock", "dependencies", "locks"),
+    f"{_TRANSITIONS}.claim": ("claim_and_finish", "slices", "registrations", "locks"),
+    f"{_TRANSITIONS}.copying": ("record", "dedupe"),
+    f"{_TRANSITIONS}.finish": ("finish", "claim_and_finish", "slices", "rescue", "clock", "dependencies"),
+    f"{_TRANSITIONS}.record": ("record", "dedupe", "dependencies", "prune"),
+    f"{_TRANSITIONS}.release": ("claim_and_finish", "slices", "locks", "registrations", "cancel_and_retry"),
+    f"{_TRANSITIONS}.rescue": ("rescue", "clock"),
+    f"{_TRANSITIONS}.retry": ("cancel_and_retry", "quarantine", "registrations", "gone", "dependencies"),
+    f"{_TRANSITIONS}.settle": ("dependencies", "clock", "cancel_and_retry", "turns"),
+    f"{_TRANSITIONS}.stage": ("turns", "claim_and_finish"),
+}
+
+
+def choose(tests: list[str], mutant: str) -> None:
+    """Leave of these tests only those that have to notice this change."""
+    if files := TESTS.get(mutant.rpartition(".")[0]):
+        tests[:] = [test for test in tests if test.partition("::")[0] in _paths(files)] or tests
+
+
+def _paths(files: tuple[str, ...]) -> set[str]:
+    return {f"tests/races/test_{name}.py" for name in files}
