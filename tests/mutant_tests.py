@@ -12,7 +12,7 @@ TESTS = {
     f"{_TRANSITIONS}.cancel": ("cancel_and_retry", "clock", "dependencies", "locks"),
     f"{_TRANSITIONS}.claim": ("claim_and_finish", "slices", "registrations", "locks"),
     f"{_TRANSITIONS}.copying": ("record", "dedupe"),
-    f"{_TRANSITIONS}.finish": ("finish", "claim_and_finish", "slices", "rescue", "clock", "dependencies"),
+    f"{_TRANSITIONS}.finish": ("finish", "claim_and_finish", "slices", "rescue", "registrations", "clock"),
     f"{_TRANSITIONS}.record": ("record", "dedupe", "dependencies", "prune"),
     f"{_TRANSITIONS}.release": ("claim_and_finish", "slices", "locks", "registrations", "cancel_and_retry"),
     f"{_TRANSITIONS}.rescue": ("rescue", "clock"),
