@@ -30,9 +30,9 @@ from tests.board_helpers import (
 pytestmark = pytest.mark.usefixtures("board")
 
 
-def retry(*ids: int, with_parents: bool = False) -> list[int]:
+def retry(*ids: int, **options: bool) -> list[int]:
     with engine.begin() as connection:
-        return [job.id for job in transitions.retry(connection, ids, with_parents=with_parents)]
+        return [job.id for job in transitions.retry(connection, ids, **options)]
 
 
 def test_a_cancelled_job_cannot_be_claimed() -> None:

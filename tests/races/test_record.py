@@ -62,6 +62,12 @@ def test_a_row_is_the_same_whichever_way_it_came() -> None:
     assert filled(record_all(*many)) == alone
 
 
+@pytest.mark.parametrize("text", ["\n", "\r", "\t", "\r\n", "\\", r"\n", r"\\N", "é\u2028"])
+def test_no_character_ends_a_cell_or_a_line(text: str) -> None:
+    many = [new_job(tags=(f"a{text}b",)) for _ in range(COPIED)]
+    assert list(row(record_all(*many)[-1].id).tags) == [f"a{text}b"]
+
+
 def test_parameters_that_were_written_as_text_are_not_written_again() -> None:
     job = new_job(parameters={"x": 1}, parameters_json='{"x": 2}')
     assert row(transitions.record_alone(job).id).parameters == {"x": 2}

@@ -89,7 +89,7 @@ def test_a_slurm_that_does_not_say_is_asked(
     squeue(monkeypatch, tmp_path, f'echo "$@" > {tmp_path}/asked; echo "{says}"')
     monkeypatch.setenv("SLURM_JOB_ID", "41")
     assert allocation.seconds_left() == seconds
-    assert "--jobs 41 " in (tmp_path / "asked").read_text()
+    assert (tmp_path / "asked").read_text() == "--noheader --jobs 41 --format %L\n"
 
 
 def test_a_slurm_that_cannot_be_asked_says_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

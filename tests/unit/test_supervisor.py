@@ -706,6 +706,8 @@ def test_at_the_end_what_the_pool_left_is_ended(worker: Worker, child: Child) ->
     worker.at(1.0)
     worker.supervisor.child_died(str(running.task_id), child.dies(), "exited")
     worker.supervisor.start()
+    # A fork waits for it in its turn, and knows it by this name.
+    assert "supervisor" in {thread.name for thread in threading.enumerate()}
     worker.supervisor.finish()
     outbox.Outbox(worker.settings).finish()
     [(job, report)] = worker.written
