@@ -465,10 +465,12 @@ def test_waiting_and_watching_outlive_a_restart_of_the_servers(cli: Cli) -> None
     assert watching.stdout is not None
     assert watching.stderr is not None
     assert watching.stdout.readline().endswith("0/1 finished: 1 pending\n")
-    number = cli("submit", "sims.trace", "path=trace.txt", "pause=4", "-o", "quiet").stdout.strip()
+    trace = cli.project.folder / "trace.txt"
+    given = (f"path={trace}", f"pause={within(4)}")
+    number = cli("submit", "sims.trace", *given, "-o", "quiet").stdout.strip()
     process = cli.start("wait", number)
     wait_until(lambda: psutil.Process(process.pid).net_connections("tcp"))  # it has asked the board
-    wait_until(lambda: cli.json("status", number)[0]["state"] == "running")
+    wait_until(trace.exists)
     time.sleep(1)  # by now it waits
     cli("down")
     while "cannot be reached" not in (line := watching.stderr.readline()):

@@ -16,7 +16,7 @@ from simcelery.settings import Settings
 from tests.acceptance.helpers import LINES
 from tests.board_helpers import attempts, lane, row
 from tests.conftest import Project
-from tests.servers import executions, kill_server
+from tests.servers import ask, executions, kill_server
 from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.installed_programs
@@ -167,9 +167,9 @@ def test_a_child_that_dies_while_postgres_is_away_is_reported_when_it_is_back(
     project.worker("-c", "1")
     assert project.python(f"import sims; sims.trace.submit({str(count)!r}, pause=5.0)").returncode == 0
     wait_until(lambda: executions(count) == 1)
-    pid = int(project.python("import simcelery; print(simcelery.get_job(1).row().pid)").stdout)
+    [job] = ask(settings, "SELECT pid FROM jobs")
     kill_server(settings, "postgres")
-    os.kill(pid, signal.SIGKILL)
+    os.kill(job["pid"], signal.SIGKILL)
     time.sleep(3)
     services.up(settings)
     wait_until(lambda: states(project) == "succeeded", 60, every=0.5)

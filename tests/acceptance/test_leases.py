@@ -63,7 +63,7 @@ def test_a_worker_that_starts_where_one_was_killed_takes_its_jobs_back_at_once(
     count = tmp_path / "count"
     project.environment["SIMCELERY_LEASE"] = "600"  # so that it is not the lease
     doomed = project.worker("-c", "1")
-    job = submit(project, f"trace.submit({str(count)!r}, pause=2.0)")
+    job = submit(project, f"trace.submit({str(count)!r}, pause={within(2.0)})")
     wait_until(lambda: executions(count) == 1)
     doomed.kill()
     doomed.wait()

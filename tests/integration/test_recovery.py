@@ -143,10 +143,12 @@ def test_a_worker_that_was_cut_off_judges_nobody_in_its_turn(messages: redis.Red
     ids = something_for_every_act()
     judge = worker()
     turns = Rounds(settings.get_settings(), "me", judge)
-    sql("UPDATE workers SET steady_since = now() + interval '1 h'")
+    # As one that renews all the time, however long this test takes.
+    steady = "lease_expires_at = now() + interval '1 h', renewed_at = now() + interval '1 h'"
+    sql(f"UPDATE workers SET {steady}, steady_since = now() + interval '1 h' WHERE id = :id", id=judge)
     turns.round()
     assert state(ids["lost"]) == "running"
-    sql("UPDATE workers SET steady_since = now() - interval '1 min', renewed_at = now()")
+    sql("UPDATE workers SET steady_since = now() - interval '1 min' WHERE id = :id", id=judge)
     sql("UPDATE recovery SET next_at = now()")
     turns.round()
     assert state(ids["lost"]) == "pending"
