@@ -23,6 +23,7 @@ from tests.board_helpers import (
     registration,
     row,
     settle,
+    sql,
     state,
     worker,
 )
@@ -157,3 +158,28 @@ def test_a_child_is_not_retried_without_its_failed_parent() -> None:
         retry(child.id)
     assert set(retry(child.id, with_parents=True)) == {parent.id, child.id}
     assert (state(parent.id), state(child.id)) == ("pending", "blocked")
+
+
+def test_what_goes_back_with_its_parent_begins_anew() -> None:
+    me = worker()
+    parent = record()
+    child = record(parents=[parent.id])
+    finish(must_claim(parent.task_id, me), ERROR)
+    settle()
+    sql("UPDATE jobs SET failures = 2, losses = 1, publish_count = 3, unmet = 0 WHERE id = :id", id=child.id)
+    assert retry(parent.id) == [parent.id, child.id]
+    [found] = sql(
+        "SELECT state, failures, losses, publish_count, unmet FROM jobs WHERE id = :id", id=child.id
+    )
+    assert tuple(found) == ("blocked", 0, 0, 0, 1)
+
+
+def test_a_second_cancel_leaves_the_time_of_the_first() -> None:
+    job, me = record(), worker()
+    must_claim(job.task_id, me)
+    cancel(job.id)
+    [first] = sql("SELECT cancel_requested_at, finished_at FROM jobs WHERE id = :id", id=job.id)
+    assert first.cancel_requested_at is not None
+    assert first.finished_at is None
+    cancel(job.id)
+    assert sql("SELECT cancel_requested_at, finished_at FROM jobs WHERE id = :id", id=job.id) == [first]
