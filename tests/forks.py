@@ -6,6 +6,7 @@ and where to answer with its pid and, when it has ended, with its exit code.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -128,6 +129,9 @@ def main_module(order: dict[str, Any]) -> CodeType:
 
 if __name__ == "__main__":
     load(sys.argv[1])
+    # No fork looks through all this for garbage, which takes as long as the whole start of a worker.
+    gc.collect()
+    gc.freeze()
     # Not in a function: what the program leaves ends as it does at the end of an interpreter of its own.
     if (order := serve(socket.socket(fileno=os.dup(0)))) is not None:
         exec(main_module(order), vars(sys.modules["__main__"]))
