@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, case, func, null, select, update
+from sqlalchemy import Connection, case, func, select, update
 
 from simcelery.board.clock import not_ahead
 from simcelery.board.models import Job
@@ -26,7 +26,7 @@ def cancel(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[
         )
         .values(
             state=case((Job.state.in_(WAITING), State.CANCELLED), else_=Job.state),
-            finished_at=case((Job.state.in_(WAITING), func.now()), else_=null()),
+            finished_at=case((Job.state.in_(WAITING), func.now())),
             started_at=not_ahead(Job.started_at),
             cancel_requested_at=func.coalesce(Job.cancel_requested_at, func.now()),
         )

@@ -17,7 +17,6 @@ from sqlalchemy import (
     exists,
     func,
     literal,
-    null,
     select,
     true,
     update,
@@ -36,6 +35,18 @@ from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
 from simcelery.board.transitions.finish import Guard
 from simcelery.board.values import FinishedJob, Registration
 from simcelery.errors import StateError
+
+# What the end of a job wrote, and what was done to bring it there.
+_CLEARED = (
+    "finished_at",
+    "cancel_requested_at",
+    "result",
+    "error_type",
+    "error_message",
+    "published_at",
+    "run_at",
+    "settled_at",
+)
 
 
 def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = False) -> list[FinishedJob]:
@@ -78,8 +89,6 @@ def hand_back(
     guard = and_(
         Job.state.in_([State.FAILED, State.SCHEDULED]),
         Job.worker_id == me.worker_id,
-        Job.failures > 0,
-        Job.cancel_requested_at.is_(None),
         exists().where(ended.job_id == Job.id, ended.attempt == Job.attempt, ended.outcome == Outcome.FAILED),
         exists().where(is_worker(me), Worker.quarantined_at.is_not(None)),
     )
@@ -159,25 +168,12 @@ def _revive(
         .correlate(Job)
         .scalar_subquery()
     )
-    cleared = dict.fromkeys(
-        (
-            "finished_at",
-            "cancel_requested_at",
-            "result",
-            "error_type",
-            "error_message",
-            "published_at",
-            "run_at",
-            "settled_at",
-        ),
-        null(),
-    )
     rows = connection.execute(
         update(Job)
         .where(among(Job.id, ids), guard)
         .values(
-            **cleared,
             **counters,
+            **dict.fromkeys(_CLEARED),
             publish_count=0,
             unmet=unmet,
             state=case((unmet > 0, State.BLOCKED), else_=State.PENDING),

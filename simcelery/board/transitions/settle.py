@@ -18,7 +18,6 @@ from sqlalchemy import (
     case,
     func,
     literal,
-    null,
     or_,
     select,
     text,
@@ -27,7 +26,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from simcelery.board import sql
-from simcelery.board.clock import not_ahead
 from simcelery.board.dependencies import first_dependent, up
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among, by_index
@@ -185,12 +183,11 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
         .values(
             unmet=now.c.unmet,
             state=state,
-            finished_at=case((now.c.fallen, func.now()), else_=null()),
-            started_at=not_ahead(Job.started_at),
+            finished_at=case((now.c.fallen, func.now())),
             # They were locked before this statement began, so no dependent of theirs is unseen.
-            settled_at=case((and_(now.c.fallen, without_dependents), func.now()), else_=null()),
-            error_type=case((now.c.fallen, literal("UpstreamFailedError")), else_=null()),
-            error_message=case((now.c.fallen, _why_fallen(now.c.culprit)), else_=null()),
+            settled_at=case((and_(now.c.fallen, without_dependents), func.now())),
+            error_type=case((now.c.fallen, literal("UpstreamFailedError"))),
+            error_message=case((now.c.fallen, _why_fallen(now.c.culprit))),
         )
         .returning(*TO_PUBLISH, Job.state)
     )
