@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from simcelery.board import engine, transitions
 from simcelery.errors import StateError
+from simcelery.services import Services
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -27,6 +29,7 @@ from tests.board_helpers import (
     state,
     worker,
 )
+from tests.waiting import within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -158,6 +161,57 @@ def test_a_child_is_not_retried_without_its_failed_parent() -> None:
         retry(child.id)
     assert set(retry(child.id, with_parents=True)) == {parent.id, child.id}
     assert (state(parent.id), state(child.id)) == ("pending", "blocked")
+
+
+def test_a_retry_waits_only_for_the_parents_that_have_not_succeeded() -> None:
+    me = worker()
+    parents = [record(), record()]
+    child = record(parents=[parent.id for parent in parents])
+    finish(must_claim(parents[0].task_id, me), SUCCESS)
+    finish(must_claim(parents[1].task_id, me), ERROR)
+    settle()
+    assert set(retry(parents[1].id)) == {parents[1].id, child.id}
+    assert (state(child.id), row(child.id).unmet) == ("blocked", 1)
+
+
+def test_only_its_own_parents_hold_back_what_is_retried() -> None:
+    me = worker()
+    parent, stranger = record(), record()
+    child = record(parents=[parent.id])
+    finish(must_claim(parent.task_id, me), SUCCESS)
+    for job in (child, stranger):
+        finish(must_claim(job.task_id, me), ERROR)
+    assert retry(child.id) == [child.id]
+
+
+def test_of_several_that_cannot_be_retried_the_first_is_named() -> None:
+    me = worker()
+    first, second = record(), record()
+    waits_for_second, waits_for_first = record(parents=[second.id]), record(parents=[first.id])
+    for job in (first, second):
+        finish(must_claim(job.task_id, me), ERROR)
+    settle()
+    with pytest.raises(StateError, match=f"job {waits_for_second.id} depends on job {second.id}"):
+        retry(waits_for_first.id, waits_for_second.id)
+
+
+def test_a_retry_waits_for_nobody_who_holds_a_job_that_it_does_not_touch(board: Services) -> None:
+    me = worker()
+    top, other = record(), record()
+    child, cancelled = record(parents=[top.id]), record(parents=[top.id])
+    strange = record(parents=[other.id])
+    for job in (top, other):
+        finish(must_claim(job.task_id, me), ERROR)
+    cancel(cancelled.id)
+    settle()
+    with psycopg.connect(board.database_url) as holder, ThreadPoolExecutor(1) as pool:
+        held = [cancelled.id, strange.id]
+        holder.execute("SELECT FROM jobs WHERE id = ANY (%s) FOR UPDATE", [held])
+        done = pool.submit(retry, top.id)
+        try:
+            assert set(done.result(within(20))) == {top.id, child.id}
+        finally:
+            holder.rollback()
 
 
 def test_what_goes_back_with_its_parent_begins_anew() -> None:

@@ -190,6 +190,7 @@ ENDS: dict[str, Callable[[Claim], object]] = {
     "to be tried again": lambda claimed: finish(claimed, AGAIN),
     "lost": lambda claimed: finish(claimed, LOST),
     "cancelled while it waits": lambda claimed: (finish(claimed, AGAIN), cancel(claimed.job_id)),
+    "cancelled while it runs": lambda claimed: (cancel(claimed.job_id), finish(claimed, ERROR)),
 }
 
 
@@ -207,3 +208,14 @@ def test_nothing_ends_before_it_began(how: str) -> None:
     assert len(times) == 2
     for started, finished, now in times:
         assert started <= (finished or now) <= now
+
+
+def test_nor_does_a_cancel_come_before_the_start_of_what_was_given_back() -> None:
+    job, me = record(), worker()
+    must_claim(job.task_id, me)
+    with engine.begin() as connection:
+        transitions.release(connection, registration(me))
+    set_back()
+    assert cancel(job.id) == ([job.id], [])
+    [(started, finished)] = sql("SELECT started_at, finished_at FROM jobs WHERE id = :id", id=job.id)
+    assert started <= finished

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from simcelery.board import engine, transitions
 from simcelery.board.values import Claim
 from simcelery.errors import JobNotFoundError
+from simcelery.maintenance.settle import tick as walk
 from tests.board_helpers import (
     ERROR,
     SUCCESS,
@@ -23,6 +24,7 @@ from tests.board_helpers import (
     record,
     row,
     settle,
+    sql,
     state,
     worker,
 )
@@ -95,13 +97,36 @@ def test_what_fell_names_the_job_at_the_root_and_what_to_do() -> None:
     told += f"simcelery retry {root.id}"
     for number in (child.id, grandchild.id):
         assert state(number) == "upstream_failed"
-        assert row(number).error_message == told
+        assert (row(number).error_type, row(number).error_message) == ("UpstreamFailedError", told)
+        assert row(number).finished_at is not None
     assert f"job {cancelled.id} (w) was cancelled; " in (row(other.id).error_message or "")
 
 
 def _somebody_waits_for_a_lock() -> bool:
     with engine.begin() as connection:
         return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+
+def test_what_falls_has_told_its_dependents_only_if_it_has_none() -> None:
+    """So that a worker that dies here leaves them to the next walk."""
+    parent = record()
+    child = record(parents=[parent.id])
+    grandchild = record(parents=[child.id])
+    finish(must_claim(parent.task_id, worker()), ERROR)
+    for fallen, told in ((child, False), (grandchild, True)):
+        with engine.begin() as connection:
+            assert transitions.settle(connection, 1000).failed == [fallen.id]
+        [found] = sql("SELECT settled_at IS NOT NULL AS told FROM jobs WHERE id = :id", id=fallen.id)
+        assert found.told == told
+
+
+def test_a_walk_of_recovery_goes_down_to_the_last_descendant() -> None:
+    family = [record()]
+    for _ in range(3):
+        family.append(record(parents=[family[-1].id]))
+    finish(must_claim(family[0].task_id, worker()), ERROR)
+    assert walk() == 3
+    assert {state(job.id) for job in family[1:]} == {"upstream_failed"}
 
 
 def test_a_child_of_finished_parents_is_pending_at_once() -> None:
@@ -182,6 +207,8 @@ def test_settle_repairs_a_job_that_was_left_blocked() -> None:
         repaired = transitions.settle(connection, 1000)
     assert [job.id for job in repaired.ready] == [child.id]
     assert (state(child.id), row(child.id).unmet) == ("pending", 0)
+    ended = "finished_at, settled_at, error_type, error_message"
+    assert sql(f"SELECT {ended} FROM jobs WHERE id = :id", id=child.id) == [(None, None, None, None)]
 
 
 def unblock(connection: Connection, parent: int, at_most: int) -> Sequence[Any]:

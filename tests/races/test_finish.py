@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from simcelery import failpoints
 from simcelery.board import transitions
 from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import Claim, EndedAttempt
@@ -123,3 +124,13 @@ def test_what_is_not_known_when_it_ends_is_kept_as_it_was() -> None:
     assert row(job.id).error_message == "boom"
     transitions.finish_at_once([replace(SUCCESS, result={"energy": -1.5}).of(must_claim(job.task_id, me))])
     assert (row(job.id).error_message, row(job.id).result) == (None, {"energy": -1.5})
+
+
+def test_a_child_that_dies_before_the_finish_has_written_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(failpoints._ARMED, "before_finish", "raise")
+    success = SUCCESS.of(claimed())
+    with pytest.raises(failpoints.FailpointError):
+        transitions.finish_at_once([success])
+    assert attempts(success.job_id) == []
+    monkeypatch.undo()
+    assert [job.id for job in transitions.finish_at_once([success])] == [success.job_id]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from simcelery.board import engine, quarantine, transitions
-from simcelery.board.values import EndedAttempt
+from simcelery.board.values import EndedAttempt, Recorded
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -184,14 +184,21 @@ def test_only_the_last_failures_of_that_worker_in_quarantine_are_handed_back() -
     assert hand_back(healthy, of_healthy.task_id) == []  # it is not in quarantine
 
 
+def tries_again(me: int, *ends: EndedAttempt, **options: Any) -> Recorded:
+    """A job whose attempts on this worker ended so, one after the other."""
+    job = record(**options)
+    for end in ends:
+        finish(must_claim(job.task_id, me), end)
+        with engine.begin() as connection:
+            transitions.stage(connection, 1000)
+    return job
+
+
 def test_a_failure_before_a_loss_is_not_handed_back() -> None:
     me = quarantined_worker()
-    job = record(max_attempts=2, max_losses=0)
-    finish(must_claim(job.task_id, me), AGAIN)
-    with engine.begin() as connection:
-        transitions.stage(connection, 1000)
-    finish(must_claim(job.task_id, me), LOST)
+    job = tries_again(me, AGAIN, LOST, max_attempts=2, max_losses=0)
     assert (state(job.id), row(job.id).failures) == ("failed", 1)
+    tries_again(me, AGAIN, ERROR, max_attempts=2)  # the second attempt of another job has failed
     assert hand_back(me, job.task_id) == []
 
 
@@ -208,9 +215,18 @@ def test_a_failure_whose_next_attempt_is_due_is_not_handed_back() -> None:
 def test_the_failures_of_last_are_handed_back_first() -> None:
     me = quarantined_worker()
     jobs = [record() for _ in range(4)]
-    for job in reversed(jobs):
-        finish(must_claim(job.task_id, me), ERROR)
-    assert sorted(hand_back(me, *(job.task_id for job in jobs), limit=2)) == [jobs[0].id, jobs[1].id]
+    for number in (2, 1, 0, 3):
+        finish(must_claim(jobs[number].task_id, me), ERROR)
+    assert sorted(hand_back(me, *(job.task_id for job in jobs), limit=2)) == [jobs[0].id, jobs[3].id]
+
+
+def test_of_a_job_only_the_last_failure_takes_a_place_of_those_that_are_handed_back() -> None:
+    me, healthy = quarantined_worker(), worker()
+    earlier = tries_again(me, ERROR)
+    later = tries_again(me, AGAIN, AGAIN, AGAIN, max_attempts=3)
+    elsewhere = tries_again(healthy, ERROR)
+    named = [job.task_id for job in (earlier, later, elsewhere)]
+    assert sorted(hand_back(me, *named, limit=2)) == [earlier.id, later.id]
 
 
 def test_what_failed_upstream_is_revived_with_what_is_handed_back() -> None:

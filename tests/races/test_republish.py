@@ -95,6 +95,10 @@ def test_lost_and_unpublished_jobs_together_fill_the_window_and_no_more(
     assert messages.llen(lane()) == max(10, there)
 
 
+def test_where_nothing_waits_nothing_is_sent(messages: redis.Redis) -> None:
+    assert republish.tick() == (0, 0)
+
+
 def test_more_lost_jobs_than_the_window_holds_fill_it_alone(
     window: Callable[[int], None], messages: redis.Redis
 ) -> None:

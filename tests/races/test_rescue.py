@@ -86,6 +86,14 @@ def test_only_jobs_of_workers_whose_lease_ended_are_rescued_and_once() -> None:
     assert ended["error_type"] == "LostWorkerError"
 
 
+def test_what_was_submitted_first_is_rescued_first() -> None:
+    me = worker()
+    first, second = (must_claim(record().task_id, me) for _ in range(2))
+    sql("UPDATE jobs SET priority = priority WHERE id = :id", id=first.job_id)  # its row comes last
+    lapse(me)
+    assert [job.id for _ in range(2) for job in rescue(limit=1)] == [first.job_id, second.job_id]
+
+
 def test_what_is_needed_to_send_a_rescued_job_again_comes_with_it() -> None:
     me = worker()
     job = record(parameters={"x": [1, None]}, priority=7, queue="default", time_limit=60.0)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
+import psycopg
 import pytest
 
 from simcelery import settings
@@ -16,7 +17,9 @@ from simcelery.errors import BoardUnreachableError
 from simcelery.maintenance import acts, loop, prune, rescue, settle, stage
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.effects import USUAL, Effects
+from simcelery.services import Services
 from tests.board_helpers import ERROR, finish, lapse, must_claim, record, sql, state, worker
+from tests.waiting import within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -50,6 +53,35 @@ def test_two_stagings_at_once_stage_each_job_once() -> None:
         staged = [number for one in (pool.submit(stages), pool.submit(stages)) for number in one.result()]
     assert sorted(staged) == sorted(job.id for job in recorded)
     assert {state(job.id) for job in recorded} == {"pending"}
+
+
+def staged(limit: int = 1000) -> list[int]:
+    with engine.begin() as connection:
+        return [job.id for job in transitions.stage(connection, limit)]
+
+
+def test_only_what_is_due_is_staged_and_no_more_than_asked_for() -> None:
+    later, *due = [record(delay=3600.0) for _ in range(4)]
+    sql("UPDATE jobs SET run_at = now() - interval '1 s' WHERE id <> :id", id=later.id)
+    found = staged(limit=2)
+    assert len(found) == 2
+    assert sorted(found + staged()) == [job.id for job in due]
+    assert [state(job.id) for job in (later, *due)] == ["scheduled", "pending", "pending", "pending"]
+    # What waits with a time that has come is staged already, and takes no place of others.
+    sql("UPDATE jobs SET run_at = now() - interval '1 s' WHERE id = :id", id=later.id)
+    assert staged(limit=1) == [later.id]
+
+
+def test_a_job_that_somebody_holds_does_not_hold_up_the_others_that_are_due(board: Services) -> None:
+    held, due = record(delay=3600.0), record(delay=3600.0)
+    sql("UPDATE jobs SET run_at = now() - interval '1 s'")
+    with psycopg.connect(board.database_url) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [held.id])
+        done = pool.submit(staged)
+        try:
+            assert done.result(within(20)) == [due.id]
+        finally:
+            holder.rollback()
 
 
 # --- what is left to the next turn -------------------------------------------------------------------
@@ -125,6 +157,15 @@ def rounds(number: int) -> None:
     for _ in range(number):
         mine.round()
         sql("UPDATE recovery SET next_at = now()")
+
+
+def test_which_acts_there_are_is_told_to_the_board_once(sweeps: list[Exception | None]) -> None:
+    sweeps.append(None)
+    mine = loop.Rounds(settings.get_settings(), "me")
+    mine.round()
+    sql("DELETE FROM recovery WHERE name = 'sweep'")
+    mine.round()
+    assert sql("SELECT FROM recovery WHERE name = 'sweep'") == []
 
 
 GONE = BoardUnreachableError("the board is gone")
