@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Double, Text, column, func, or_, select, update, values
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Double, Text, column, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from simcelery.board import clock
 from simcelery.board.leases import is_live
@@ -43,7 +43,7 @@ def take_turns(connection: Connection, every: Mapping[str, float], by: str, coun
         every: seconds between two rounds, by name of the act.
         count_to: how far live workers are counted.
     """
-    acts = values(column("name", Text), column("every", Double), name="acts").data(list(every.items()))
+    acts = _acts(every)
     ahead = clock.is_ahead(Recovery.next_at, acts.c.every)
     due = (
         update(Recovery)
@@ -62,3 +62,10 @@ def take_turns(connection: Connection, every: Mapping[str, float], by: str, coun
     if row.set_back:
         clock.set_right(connection)
     return Taken(acts=frozenset(row.acts or ()), live=row.live, set_back=bool(row.set_back))
+
+
+def _acts(every: Mapping[str, float]) -> Any:
+    """The acts and their intervals as a table. Two arrays: SQLAlchemy would compile VALUES anew each time."""
+    names, intervals = literal(list(every), ARRAY(Text)), literal(list(every.values()), ARRAY(Double))
+    columns = column("name", Text), column("every", Double)
+    return func.unnest(names, intervals).table_valued(*columns, name="acts").render_derived()
