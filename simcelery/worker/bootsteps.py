@@ -103,6 +103,7 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.slots = Slots(self._max_jobs)
         slots.share(worker.slots)
         setup.start_reaper()
+        setup.freeze()
         if setup.beginning:
             worker.app.conf.worker_proc_alive_timeout = LONGEST
         worker.supervisor = worker.app.supervisor = Supervisor(
