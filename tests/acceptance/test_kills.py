@@ -19,8 +19,6 @@ from tests.conftest import Project
 from tests.servers import ask, executions, kill_server
 from tests.waiting import wait_until, within
 
-pytestmark = pytest.mark.installed_programs
-
 
 def submit_trace(project: Project, path: Path, **environment: str) -> int:
     """Submit one job from a client process of its own; its exit code."""

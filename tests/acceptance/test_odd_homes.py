@@ -14,8 +14,6 @@ import pytest
 from tests.conftest import Project
 from tests.waiting import wait_until, within
 
-pytestmark = pytest.mark.installed_programs
-
 # What a shell, a configuration file, a pattern of files, a format or a log might take for its own.
 ODD = {
     "everybody's": "sp ace$HOME`touch pwned`$(touch pwned)\"quo'te;&|<>!#~{a,b}"

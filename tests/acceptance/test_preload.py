@@ -15,8 +15,6 @@ from tests.board_helpers import row
 from tests.conftest import BIN, Project
 from tests.waiting import wait_until, within
 
-pytestmark = pytest.mark.installed_programs
-
 FRESH = {"SIMCELERY_PRELOAD": "false"}
 
 THREADS = """

@@ -14,8 +14,6 @@ from tests.board_helpers import attempts, row
 from tests.conftest import Project
 from tests.waiting import wait_until, within
 
-pytestmark = pytest.mark.installed_programs
-
 pytest.importorskip("numpy")
 
 # What loads numpy's global generator before the pool forks, or not.
