@@ -130,7 +130,9 @@ def main_module(order: dict[str, Any]) -> CodeType:
 if __name__ == "__main__":
     load(sys.argv[1])
     gc.collect()
-    if sys.argv[1:] != ["celery"]:  # a worker freezes its own, and how many they are tells its children something
+    if sys.argv[1:] != [
+        "celery"
+    ]:  # a worker freezes its own, and how many they are tells its children something
         gc.freeze()  # whoever ends looks through all that is left for garbage
     # Not in a function: what the program leaves ends as it does at the end of an interpreter of its own.
     if (order := serve(socket.socket(fileno=os.dup(0)))) is not None:

@@ -15,23 +15,15 @@ from simcelery import errors
 from simcelery.board.states import State
 from simcelery.cli import root
 from simcelery.cli.root import SECTIONS, VERBS
+from tests import programs
 from tests.waiting import within
 
 HEAVY = ("sqlalchemy", "celery", "pydantic", "rich", "psycopg", "alembic", "kombu", "redis", "numpy")
 
 
-def simcelery(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+def simcelery(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The real thing, in a process of its own."""
-    code = "import sys; from simcelery.cli.root import run; sys.exit(run(sys.argv[1:]))"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={**os.environ, **environment},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=within(60),
-        check=False,
-    )
+    return programs.run(["simcelery", *arguments], Path.cwd(), {**os.environ, **environment}, within(60))
 
 
 def loaded_after(*arguments: str) -> set[str]:

@@ -32,6 +32,7 @@ from simcelery.workflows.definition import Definition
 from simcelery.workflows.outcomes import Retry
 from simcelery.workflows.parameters import readings
 from simcelery.workflows.reading import strict
+from tests import programs
 from tests.waiting import within
 
 
@@ -599,16 +600,8 @@ WORST: list[tuple[tuple[str, ...], str]] = [
 def test_the_command_line_says_it_in_one_line(
     arguments: tuple[str, ...], expected: str, tmp_path: Path
 ) -> None:
-    code = "import sys; from simcelery.cli.root import run; sys.exit(run(sys.argv[1:]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "SIMCELERY_HOME": str(tmp_path)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=within(60),
-        check=False,
-    )
+    environment = {**os.environ, "SIMCELERY_HOME": str(tmp_path)}
+    done = programs.run(["simcelery", *arguments], tmp_path, environment, within(60))
     assert expected in done.stderr
     assert done.stderr.startswith("simcelery: ")
     assert done.stderr.count("\n") == 1
