@@ -11,6 +11,8 @@ from typing import Any
 from simcelery.board import engine, reads
 from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.board.states import State
+from simcelery.describe import sweep
+from simcelery.describe.sweep import SweepExplanation
 from simcelery.errors import EncodingError, UsageError
 from simcelery.quantities import LARGEST, parse_duration
 from simcelery.readable import short
@@ -67,6 +69,13 @@ class JobQuery:
         """How many are in each state."""
         with engine.begin() as connection:
             return reads.counts(connection, self.which)
+
+    def explain(self) -> SweepExplanation:
+        """Why they are not running, or what became of them: each reason with the number of jobs.
+
+        Printed, it is what ``simcelery explain`` prints; its `reasons` have codes for programs.
+        """
+        return sweep.explanation(sweep.read(self.which))
 
     def results(self) -> list[Any]:
         """The results of those that succeeded, oldest first, with the types their workflows declare.

@@ -1,28 +1,68 @@
-"""``explain``: say why a job is not running."""
+"""``explain``: say why a job, or many jobs, are not running."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.options import Filters, Output, command, filter_options, output_option
 from simcelery.cli.output import heading, say, show_ids, show_json
-from simcelery.cli.selectors import Selection, ids_argument, the_only
+from simcelery.cli.selectors import Selection, chosen, ids_argument, require, the_only, which
+
+if TYPE_CHECKING:
+    from simcelery.describe.explanation import Explanation
+    from simcelery.describe.sweep import SweepExplanation
 
 
-@command("explain", "simcelery explain 42", "simcelery explain last", "simcelery explain 42 -o quiet")
-@ids_argument(required=True)
+@command(
+    "explain",
+    "simcelery explain 42",
+    "simcelery explain last",
+    "simcelery explain -t oxides                # why is this sweep not done?",
+    "simcelery explain 1-5000 -o json | jq '.reasons[] | [.jobs, .text]'",
+)
+@ids_argument()
+@filter_options
 @output_option
-def explain(selection: Selection, output: Output) -> None:
-    """Explain why a job is not running: what it waits for, which workers could run it, and what to do.
+def explain(selection: Selection | None, filters: Filters, output: Output) -> None:
+    """Explain why jobs are not running: what they wait for, which workers could run them, and what to do.
+
+    Of a single job, everything that keeps it from running; of more, each reason with the number of jobs that
+    it is about. IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
+
+    How long jobs will wait for a slot is estimated from those of them that finished in the last hour.
 
     With -o json each reason has a code, a text and advice; -o quiet prints only the codes.
     """
+    require(selection, filters, "explain")
+    if selection is not None and selection.single and not filters.given:
+        _explain_one(the_only(selection), output)
+    else:
+        _explain_many(selection, filters, output)
+
+
+def _explain_one(number: int, output: Output) -> None:
     from simcelery.describe.explanation import explanation
     from simcelery.describe.story import read
 
-    found = explanation(read(the_only(selection)))
+    found = explanation(read(number))
+    _show(found, {"id": found.id, "state": found.state}, output)
+
+
+def _explain_many(selection: Selection | None, filters: Filters, output: Output) -> None:
+    from simcelery.board.reads.jobs import Filter
+    from simcelery.describe.sweep import explanation, read
+
+    wanted = which(selection, filters)
+    if filters.limit:
+        wanted = Filter(ids=chosen(selection, filters, None)[0])
+    found = explanation(read(wanted))
+    _show(found, {"jobs": found.jobs, "states": found.states}, output)
+
+
+def _show(found: Explanation | SweepExplanation, facts: dict[str, Any], output: Output) -> None:
     if output == "json":
-        show_json({"id": found.id, "state": found.state, "reasons": list(map(asdict, found.reasons))})
+        show_json({**facts, "reasons": list(map(asdict, found.reasons))})
     elif output == "quiet":
         show_ids(reason.code for reason in found.reasons)
     else:

@@ -1,0 +1,241 @@
+"""Why many jobs are not running: a sentence for each reason, with the number of jobs that it is about."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from simcelery.describe.words import ago, compact, duration, many, one_line
+
+if TYPE_CHECKING:
+    from simcelery.board.reads.jobs import Filter
+    from simcelery.board.reads.sweeps import Alike, HeldUp
+    from simcelery.board.reads.workers import Unserved
+
+_HOUR = 3600.0
+_NAMED = 5  # ids in a sentence
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One reason, and how many jobs it is about: a code for scripts, a sentence, advice if there is any."""
+
+    code: str
+    jobs: int
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Many jobs and what affects them.
+
+    Attributes:
+        groups: the jobs by state, workflow and queue.
+        held_up: what the blocked and the upstream_failed ones wait for, or have waited for.
+        workers: the live workers, as `reads.workers` returns them.
+        rate: how many of these jobs finished per second of the last hour in which any ran.
+        now: the time by Postgres's clock.
+    """
+
+    groups: Sequence[Alike]
+    held_up: HeldUp
+    workers: list[dict[str, Any]]
+    rate: float
+    now: dt.datetime
+    states: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        states: dict[str, int] = {}
+        for group in self.groups:
+            states[str(group.state)] = states.get(str(group.state), 0) + group.count
+        object.__setattr__(self, "states", states)
+
+    @property
+    def total(self) -> int:
+        """How many jobs this is about."""
+        return sum(self.states.values())
+
+
+def read(which: Filter) -> Sweep:
+    """Read from the board what its explanation is made from."""
+    from simcelery.board import engine, reads
+    from simcelery.board.reads import summaries, sweeps
+
+    with engine.begin() as connection:
+        _, now = reads.started(connection)
+        period = summaries.period(connection, which, _HOUR)
+        [hour] = summaries.throughput(connection, which, _HOUR, 1)
+        return Sweep(
+            groups=sweeps.alike(connection, which),
+            held_up=sweeps.held_up(connection, which),
+            workers=reads.workers(connection, live_only=True),
+            rate=hour.finished / period.seconds if period and period.seconds > 0 else 0.0,
+            now=now,
+        )
+
+
+@dataclass(frozen=True)
+class SweepExplanation:
+    """What `simcelery explain` says of many jobs; as text it is what that prints.
+
+    Attributes:
+        jobs: how many they are.
+        states: the number in each state.
+        reasons: the most numerous first, then what became of those that have ended.
+    """
+
+    jobs: int
+    states: dict[str, int]
+    reasons: tuple[Cause, ...]
+
+    def __str__(self) -> str:
+        return "\n".join((self.title, *self.lines()))
+
+    @property
+    def title(self) -> str:
+        """How many they are, and in which states."""
+        states = ", ".join(f"{number:,} {state}" for state, number in self.states.items())
+        return f"{many(self.jobs)}: {states}" if states else "no job matches"
+
+    def lines(self) -> Iterator[str]:
+        """The reasons in words, each with what can be done."""
+        for cause in self.reasons:
+            yield f"  {one_line(cause.text)}"
+            if cause.advice:
+                yield f"    → {one_line(cause.advice)}"
+
+
+def explanation(sweep: Sweep) -> SweepExplanation:
+    """Everything that keeps them from running, or what became of them. Asks nobody."""
+    found = [
+        *_running(sweep),
+        *_pending(sweep),
+        *_scheduled(sweep),
+        *_held_up(sweep),
+        *_over(sweep),
+    ]
+    found.sort(key=lambda cause: (cause.code in _ENDED, -cause.jobs))
+    return SweepExplanation(sweep.total, sweep.states, tuple(found))
+
+
+_ENDED = ("succeeded", "failed", "cancelled")
+
+
+def _running(sweep: Sweep) -> Iterator[Cause]:
+    if number := sweep.states.get("running", 0):
+        yield Cause("running", number, f"{many(number)} {_verb(number, 'runs', 'run')} now")
+
+
+def _pending(sweep: Sweep) -> Iterator[Cause]:
+    from simcelery.board.reads.workers import Unserved, why_unserved
+
+    nobody: list[Unserved] = []
+    served: dict[str, list[Alike]] = {}
+    for group in sweep.groups:
+        if str(group.state) != "pending":
+            continue
+        if why := why_unserved(sweep.workers, group.queue, group.workflow):
+            nobody.append(Unserved(why, group.queue, group.workflow, group.count))
+        else:
+            served.setdefault(group.queue, []).append(group)
+    for queue, groups in served.items():
+        yield _queued(sweep, queue, groups)
+    yield from _nobody(nobody)
+
+
+def _queued(sweep: Sweep, queue: str, groups: Sequence[Alike]) -> Cause:
+    """Live workers can run them: it is a matter of time."""
+    number, workflows = sum(group.count for group in groups), {group.workflow for group in groups}
+    able = [
+        worker
+        for worker in sweep.workers
+        if queue in worker["queues"]
+        and workflows.intersection(worker["workflows"])
+        and not worker["quarantined_at"]
+    ]
+    slots = sum(worker["concurrency"] for worker in able)
+    said = f"{many(number)} {_verb(number, 'waits', 'wait')} for {many(slots, 'slot')} on queue {queue!r}"
+    pending = sweep.states["pending"]
+    if sweep.rate:
+        said += f" (about {duration(pending / sweep.rate)} at the last hour's rate)"
+    else:
+        said += " (none of them finished in the last hour, so nobody knows for how long)"
+    free = slots - sum(len(worker["running"]) for worker in able)
+    if free > 0:
+        said += f"; {many(free, 'slot')} {_verb(free, 'is', 'are')} free"
+    return Cause("queue", number, said, f"more workers: celery -A simcelery worker -Q {quote(queue)}")
+
+
+def _nobody(found: Sequence[Unserved]) -> Iterator[Cause]:
+    """No live worker can run them: a sentence for each queue, or for each workflow in one."""
+    from simcelery.describe.unserved import in_sentences
+
+    together: dict[tuple[str, ...], list[Unserved]] = {}
+    for one in found:
+        about = (one.queue,) if one.why == "queue" else (one.queue, one.workflow)
+        together.setdefault((one.why, *about), []).append(one)
+    for (why, *_), alike in together.items():
+        [(text, advice)] = in_sentences(alike)
+        yield Cause(_NOBODY[why], sum(one.count for one in alike), text, advice)
+
+
+_NOBODY = {"queue": "no_worker", "workflow": "unknown_workflow", "quarantine": "quarantine"}
+
+
+def _scheduled(sweep: Sweep) -> Iterator[Cause]:
+    for again, code in ((True, "backoff"), (False, "run_at")):
+        groups = [one for one in sweep.groups if str(one.state) == "scheduled" and one.again == again]
+        if not groups:
+            continue
+        number = sum(group.count for group in groups)
+        waits = _verb(number, "waits", "wait")
+        what = (
+            f"failed and {waits} for the next attempt"
+            if again
+            else f"{waits} for the time that was asked for"
+        )
+        first = min(group.next_at for group in groups if group.next_at is not None)
+        yield Cause(code, number, f"{many(number)} {what}; the first is due {ago(first, sweep.now)}")
+
+
+def _held_up(sweep: Sweep) -> Iterator[Cause]:
+    held = sweep.held_up
+    waiting = sweep.states.get("blocked", 0) + sweep.states.get("upstream_failed", 0)
+    of = "" if held.looked_at == waiting else f"of the first {held.looked_at:,} that depend on others, "
+    if held.fallen:
+        why = f"{_jobs(held.culprits)} did not succeed"
+        will = _verb(held.fallen, "depends on what failed", "depend on what failed")
+        advice = f"simcelery retry {_selector(held.culprits)}" if held.culprits else ""
+        yield Cause("parent_failed", held.fallen, f"{of}{many(held.fallen)} {will}: {why}", advice)
+    if held.open:
+        waits = _verb(held.open, "waits", "wait")
+        advice = f"simcelery explain {_selector(held.parents)}"
+        yield Cause("parents", held.open, f"{of}{many(held.open)} {waits} for {_jobs(held.parents)}", advice)
+
+
+def _over(sweep: Sweep) -> Iterator[Cause]:
+    for state, advice in (("succeeded", ""), ("failed", "simcelery errors"), ("cancelled", "")):
+        if number := sweep.states.get(state, 0):
+            said = f"{_verb(number, 'was', 'were')} cancelled" if state == "cancelled" else state
+            yield Cause(state, number, f"{many(number)} {said}", advice)
+
+
+def _jobs(ids: Sequence[int]) -> str:
+    """``job 3``, ``3 jobs (17,20,31)``; of very many only the first are known."""
+    from simcelery.board.reads.sweeps import NAMED
+
+    if len(ids) == 1:
+        return f"job {ids[0]}"
+    return f"{many(len(ids))}{' or more' if len(ids) == NAMED else ''} ({compact(ids, _NAMED)})"
+
+
+def _selector(ids: Sequence[int]) -> str:
+    return compact(ids, _NAMED).removesuffix(",…")
+
+
+def _verb(number: int, one: str, several: str) -> str:
+    return one if number == 1 else several
