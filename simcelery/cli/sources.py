@@ -17,7 +17,8 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from simcelery.errors import ParametersError, UsageError
+from simcelery.cli import references
+from simcelery.errors import JobNotFoundError, ParametersError, UsageError
 from simcelery.readable import short
 from simcelery.workflows.reading import Misread, strict
 
@@ -110,7 +111,13 @@ def items(target: Target, parameters: Sequence[str], each: str | None, grid: Seq
     Raises:
         UsageError, ParametersError: something on the command line cannot be read or is invalid.
     """
-    return Items(target, target.parse(pairs(parameters)), each, grid_axes(target, grid))
+    return Items(target, _values(target, pairs(parameters)), each, grid_axes(target, grid))
+
+
+def _values(target: Target, texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Values as the workflow's parameters want them, and jobs whose results are wanted."""
+    plain, jobs = references.split(texts)
+    return target.parse(plain) | jobs
 
 
 # --- --each ----------------------------------------------------------------------------------------
@@ -197,7 +204,16 @@ def _json_lines(where: str, lines: Iterable[str]) -> Iterator[Item]:
             raise UsageError(f"{place}: not JSON: {error}") from None
         if not isinstance(values, dict):
             raise UsageError(f"{place}: not a JSON object with parameters")
-        yield Item(values, place)
+        yield Item({name: _value(place, value) for name, value in values.items()}, place)
+
+
+def _value(where: str, value: Any) -> Any:
+    if not references.is_reference(value):
+        return references.unescaped(value)
+    try:
+        return references.resolved(value)
+    except JobNotFoundError as error:
+        raise JobNotFoundError(f"{where}: {error}") from None
 
 
 def _table(target: Target, where: str, lines: Iterable[str], separator: str) -> Iterator[Item]:
@@ -259,9 +275,9 @@ def _without_empty_end(cells: list[str], at_least: int) -> list[str]:
 
 def _parsed(target: Target, where: str, texts: list[tuple[str, str]]) -> Item:
     try:
-        return Item(target.parse(texts), where)
-    except ParametersError as error:
-        raise ParametersError(f"{where}: {error}") from None
+        return Item(_values(target, texts), where)
+    except (ParametersError, JobNotFoundError) as error:
+        raise type(error)(f"{where}: {error}") from None
 
 
 # --- --grid ----------------------------------------------------------------------------------------
@@ -275,7 +291,7 @@ def grid_axes(target: Target, grid: Sequence[str]) -> list[list[tuple[str, Any]]
     """
     axes = []
     for name, text in pairs(grid):
-        values = [target.parse([(name, value)])[name] for value in grid_values(text)]
+        values = [_values(target, [(name, value)])[name] for value in grid_values(text)]
         if not values:
             raise UsageError(f"--grid {name}: {short(text)} holds no values")
         axes.append([(name, value) for value in values])

@@ -15,6 +15,7 @@ from simcelery.cli.options import COUNT, Command, Number, Output, command, durat
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.recording import interruptible, prepared, record_all
 from simcelery.cli.selectors import chunks
+from simcelery.cli.templates import Template
 from simcelery.describe.job import KEYS, as_json, summary
 from simcelery.describe.plain import plain
 from simcelery.describe.words import compact, many
@@ -45,7 +46,7 @@ class SubmitCommand(Command):
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Both forms of the usage line."""
-        return ["[OPTIONS] WORKFLOW [NAME=VALUE]...  |  [OPTIONS] -- COMMAND..."]
+        return ["[OPTIONS] WORKFLOW [NAME=VALUE]...  |  [OPTIONS] [NAME=VALUE]... -- COMMAND..."]
 
 
 @command(
@@ -53,7 +54,9 @@ class SubmitCommand(Command):
     "simcelery submit emt.relax structure=NaCl.cif fmax=0.01 --priority 8",
     "simcelery submit emt.relax --each '*.cif' --grid fmax=0.05,0.01 -t oxides --dedupe",
     "simcelery submit my_project.scan --each points.csv --dry-run",
+    "simcelery submit my_project.fit energies=@1178-1187      # the results of these jobs",
     "simcelery submit --queue cpu --wait -- mpirun -n 4 ~/bin/solve $PWD/input.txt",
+    "simcelery submit --each points.csv -- lmp -var T {T} -var P {P} -in $PWD/in.melt",
     cls=SubmitCommand,
 )
 @click.argument("workflow", required=False, shell_complete=workflow_names)
@@ -114,7 +117,9 @@ def submit(
 ) -> int:
     """Submit one job; or one for each row, file or point of a grid; or a command.
 
-    Values are read as JSON if that fits the parameter, else as text. Everything is validated before
+    Values are read as JSON if that fits the parameter, else as text; @42 is the result of job 42, and @1-5,8
+    the list of the results of these jobs (@@42 is text). In a command, {NAME} stands for a value of
+    NAME=VALUE, --each or --grid, and {{NAME}} for itself. Everything is validated before
     anything is written, except that more than 10,000 jobs from stdin are validated and written 10,000 at a
     time. With --dedupe, repeating an interrupted submission continues where it stopped.
     """
@@ -150,14 +155,7 @@ def _what(
 ) -> tuple[Target, Items]:
     """The workflow, and the parameters of each of its jobs."""
     if argv is not None:
-        if workflow or each or grid:
-            raise UsageError(
-                "before '--' only options may stand; a command takes no NAME=VALUE, --each or --grid"
-            )
-        if not argv:
-            raise UsageError("there is no command after '--'")
-        shell = find("command")
-        return shell, sources.Items(shell, {"argv": [_program(argv[0]), *argv[1:]]}, None, [])
+        return _command(argv, [*filter(None, [workflow]), *parameters], each, grid, find)
     if not workflow:
         raise UsageError("which workflow? Give its name ('simcelery workflows' lists them), or '-- COMMAND'")
     if "=" in workflow:
@@ -166,6 +164,20 @@ def _what(
         )
     target = find(workflow)
     return target, sources.items(target, parameters, each, grid)
+
+
+def _command(
+    argv: list[str], parameters: list[str], each: str | None, grid: tuple[str, ...], find: Any
+) -> tuple[Target, Items]:
+    """A command; with parameters it is a template, and without any its braces are nothing special."""
+    if not argv:
+        raise UsageError("there is no command after '--'")
+    words = [_program(argv[0]), *argv[1:]]
+    shell = find("command")
+    if not (parameters or each or grid):
+        return shell, sources.Items(shell, {"argv": words}, None, [])
+    template = Template(shell, words)
+    return template, sources.items(template, parameters, each, grid)
 
 
 def _program(name: str) -> str:

@@ -1,0 +1,74 @@
+"""Results of other jobs as values on the command line and in files: `energies=@17-20`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.board_helpers import row, settle
+from tests.conftest import Project
+
+
+def submit(project: Project, *arguments: str) -> list[int]:
+    done = project.run("simcelery", "submit", *arguments, "-o", "quiet")
+    assert done.returncode == 0, done.stderr
+    return list(map(int, done.stdout.split()))
+
+
+@pytest.fixture
+def numbers(project: Project) -> list[int]:
+    return submit(project, "sims.add", "--grid", "a=1:4:1")
+
+
+def test_a_range_is_the_list_of_its_results_and_a_dependency(project: Project, numbers: list[int]) -> None:
+    [total] = submit(project, "sims.total", f"values=@{numbers[0]}-{numbers[2]},{numbers[3]}")
+    assert row(total).parameters == {"values": [{"$job": number} for number in numbers]}
+    assert (row(total).state, row(total).unmet) == ("blocked", 4)
+    project.worker()
+    assert project.run("simcelery", "wait", str(total)).returncode == 0
+    assert json.loads(project.run("simcelery", "result", str(total)).stdout) == 2 + 3 + 4 + 5
+
+
+def test_one_job_is_its_result(project: Project, numbers: list[int]) -> None:
+    [added] = submit(project, "sims.add", "a=@last", f"b=@{numbers[0]}")
+    assert row(added).parameters == {"a": {"$job": numbers[3]}, "b": {"$job": numbers[0]}}
+
+
+def test_references_stand_in_tables_json_lines_and_grids(project: Project, numbers: list[int]) -> None:
+    first, second, *_ = numbers
+    Path(project.folder, "t.csv").write_text(f"a,b\n@{first},1\n2,@{second}\n")
+    Path(project.folder, "t.jsonl").write_text(f'{{"values": "@{first}-{second}"}}\n')
+    expected = [{"a": {"$job": first}, "b": 1}, {"a": 2, "b": {"$job": second}}]
+    assert [row(n).parameters for n in submit(project, "sims.add", "--each", "t.csv")] == expected
+    [total] = submit(project, "sims.total", "--each", "t.jsonl")
+    assert row(total).parameters == {"values": [{"$job": first}, {"$job": second}]}
+    ids = submit(project, "sims.add", "--grid", f"a=@{first},@{second}")
+    assert [row(n).parameters["a"] for n in ids] == [{"$job": first}, {"$job": second}]
+
+
+def test_a_doubled_sign_is_text_and_so_is_what_names_no_job(project: Project, numbers: list[int]) -> None:
+    for given, recorded in (("@@1", "@1"), ("@home", "@home"), ("@@home", "@@home"), ("a@1", "a@1")):
+        [number] = submit(project, "sims.complains", f"text={given}")
+        assert row(number).parameters == {"text": recorded}
+
+
+def test_a_job_that_is_not_there_is_one_line_and_nothing_is_recorded(
+    project: Project, numbers: list[int]
+) -> None:
+    Path(project.folder, "t.csv").write_text("a\n1\n@999999\n")
+    for arguments in (("sims.add", "a=@999999"), ("sims.add", "--each", "t.csv")):
+        done = project.run("simcelery", "submit", *arguments)
+        assert done.returncode == 2, done.stderr
+        assert "there is no job 999999" in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert "t.csv line 3: " in done.stderr
+    settle()
+    assert len(project.run("simcelery", "list", "-o", "quiet").stdout.split()) == 4
+
+
+def test_a_command_takes_no_results(project: Project, numbers: list[int]) -> None:
+    done = project.run("simcelery", "submit", f"a=@{numbers[0]}", "--", "echo", "{a}")
+    assert done.returncode == 2
+    assert "a: its value is the result of a job, which cannot be part of a command" in done.stderr
