@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simcelery.describe.words import many
-from simcelery.errors import UsageError
+from simcelery.errors import RefusedByBoardError, UsageError
 from simcelery.readable import short
 
 if TYPE_CHECKING:
@@ -29,14 +29,16 @@ def in_group(wanted: Filter, error: str) -> tuple[str, list[int]]:
     """The error that ``--error`` stands for, in words, and the ids of all jobs with it.
 
     Parameters:
-        error: a number from ``simcelery errors`` with the same filters, or an error type.
+        error: a number from ``simcelery errors`` with the same filters, an error type, or ``/pattern/``.
 
     Raises:
-        UsageError: there is no such group.
+        UsageError: there is no such group, or the pattern is none.
     """
     from simcelery.board import engine
     from simcelery.board.reads import summaries
 
+    if len(error) > 1 and error.startswith("/") and error.endswith("/"):
+        return f"an error like {short(error)}", _like(wanted, error[1:-1])
     if not error.isdecimal():
         with engine.begin() as connection:
             ids = summaries.ids_with_error(connection, wanted, error, None)
@@ -52,6 +54,18 @@ def in_group(wanted: Filter, error: str) -> tuple[str, list[int]]:
     with engine.begin() as connection:
         ids = summaries.ids_with_error(connection, wanted, group.error_type, group.message)
     return in_words(group), ids
+
+
+def _like(wanted: Filter, pattern: str) -> list[int]:
+    from simcelery.board import engine
+    from simcelery.board.reads import summaries
+
+    try:
+        with engine.begin() as connection:
+            return summaries.ids_with_error_like(connection, wanted, pattern)
+    except RefusedByBoardError as error:
+        why = str(error).rpartition(": ")[2]
+        raise UsageError(f"--error: {short(pattern)} is not a regular expression: {why}") from None
 
 
 def in_words(group: ErrorGroup) -> str:

@@ -320,6 +320,18 @@ def test_errors_in_groups_are_retried_by_number_or_type(cli: Cli) -> None:
     assert "this would retry 3 jobs (3 with ValueError: attempt # diverged; ids " in done.stderr
     assert "the list has 2 groups" in cli("retry", "--error", "3", "-t", "err", code=2).stderr
     assert "nothing to retry" in cli("retry", "--error", "OSError", "-t", "err").stdout
+    for error in ("1", "ValueError", "/^ValueError: attempt [0-9]+ diver/", "/1 DIVERGED$|diverged/"):
+        found = cli.json("retry", "--error", error, "-t", "err", "--dry-run")
+        assert (
+            found["would_retry"] == cli.json("retry", "--error", "1", "-t", "err", "--dry-run")["would_retry"]
+        )
+        assert len(found["would_retry"]) == 3
+    assert "would retry 3 jobs" in cli("retry", "--error", "/diverged/", "-t", "err", "--dry-run").stdout
+    assert cli.json("retry", "--error", "/no such/", "-t", "err", "--dry-run") == {"would_retry": []}
+    refused = cli("retry", "--error", "/(/", "-t", "err", code=2).stderr
+    assert "'(' is not a regular expression" in refused
+    assert refused.count("\n") == 1
+    assert len(cli.json("errors", "-t", "err")) == 2  # nothing has been retried
     done = cli("retry", "--error", "1", "-t", "err", "-y")
     assert "retried 3 jobs" in done.stdout
     assert "3 jobs with ValueError: attempt # diverged" in done.stderr

@@ -252,6 +252,20 @@ def ids_with_error(connection: Connection, which: Filter, error_type: str, messa
     return list(connection.scalars(statement))
 
 
+def ids_with_error_like(connection: Connection, which: Filter, pattern: str) -> list[int]:
+    """All failures with this somewhere in ``type: message``: their ids, ascending.
+
+    Parameters:
+        pattern: a regular expression, as Postgres writes them.
+
+    Raises:
+        RefusedByBoardError: it is not one.
+    """
+    told = func.concat_ws(": ", Job.error_type, Job.error_message)
+    statement = select(Job.id).where(*_failed(which), told.regexp_match(pattern)).order_by(Job.id)
+    return list(connection.scalars(statement))
+
+
 def _failed(which: Filter) -> list[ColumnElement[bool]]:
     """What counts as a failure: jobs that failed, or cancelled or upstream_failed ones if asked for."""
     states = UNSUCCESSFUL.intersection(which.states) if which.states else {State.FAILED}

@@ -19,13 +19,17 @@ from simcelery.describe.words import many, named
     "simcelery retry 57 --with-parents",
     "simcelery retry --error 2 --since 1d",
     "simcelery retry --error LostWorkerError -y",
+    "simcelery retry --error '/SCF .*not converged/' -t oxides --dry-run",
 )
 @ids_argument()
 @filter_options
 @click.option("--with-parents", is_flag=True, help="Also retry the parents that did not succeed.")
 @click.option(
-    "--error", metavar="N|TYPE", help="Only jobs that failed with this error; see 'simcelery errors'."
+    "--error",
+    metavar="N|TYPE|/REGEX/",
+    help="Only jobs that failed with this error; see 'simcelery errors'.",
 )
+@click.option("--dry-run", is_flag=True, help="Only say which jobs would be retried.")
 @yes_option
 @output_option
 def retry(
@@ -33,6 +37,7 @@ def retry(
     filters: Filters,
     with_parents: bool,
     error: str | None,
+    dry_run: bool,
     yes: bool,
     output: Output,
 ) -> int:
@@ -42,7 +47,8 @@ def retry(
 
     Asks for confirmation before retrying more than one. Attempts keep counting up; failures and losses
     start again at 0. --error takes a number from 'simcelery errors' with the same filters (except -n), or
-    an error type. The numbers change as more jobs fail; a type does not.
+    an error type, or a regular expression between slashes, which is looked for in 'type: message'. The
+    numbers change as more jobs fail; a type does not.
     """
     from simcelery.board.states import UNSUCCESSFUL
     from simcelery.submission import actions
@@ -52,7 +58,10 @@ def retry(
         require(selection, filters, "retry")
         ids, counts = chosen(selection, filters, None if strict else UNSUCCESSFUL)
     else:
-        ids, counts = _with_error(selection, filters, error, yes)
+        ids, counts = _with_error(selection, filters, error, yes or dry_run)
+    if dry_run:
+        _show_dry(ids, output)
+        return 0
     if not confirmed("retry", ids, counts, yes):
         return 0
     revived: list[int] = []
@@ -66,6 +75,16 @@ def retry(
     else:
         say(f"retried {named(revived)}" if revived else "nothing to retry: no matching job was unsuccessful")
     return 0
+
+
+def _show_dry(ids: list[int], output: Output) -> None:
+    """The jobs that match; jobs that are upstream_failed because of them would follow."""
+    if output == "json":
+        show_json({"would_retry": ids})
+    elif output == "quiet":
+        show_ids(ids)
+    else:
+        say(f"would retry {named(ids)}; nothing was changed" if ids else "nothing to retry")
 
 
 def _with_error(
