@@ -6,7 +6,9 @@ import sys
 
 import click
 
-from simcelery.describe.words import compact, many
+from simcelery.cli.options import Output
+from simcelery.cli.output import say, show_ids, show_json
+from simcelery.describe.words import compact, many, named
 from simcelery.errors import UsageError
 
 
@@ -36,3 +38,13 @@ def confirmed(verb: str, ids: list[int], counts: dict[str, int], yes: bool) -> b
     if sum(counts.values()) == len(ids):
         about = f"{verb} {many(len(ids))} ({parts}; ids {compact(ids, 6)})"
     return agreed(about, yes=False)
+
+
+def show_dry(verb: str, ids: list[int], output: Output) -> None:
+    """What a verb would be done to, instead of doing it."""
+    if output == "json":
+        show_json({f"would_{verb}": ids})
+    elif output == "quiet":
+        show_ids(ids)
+    else:
+        say(f"would {verb} {named(ids)}; nothing was changed" if ids else f"nothing to {verb}")

@@ -25,6 +25,21 @@ def groups(wanted: Filter, newest: int) -> list[ErrorGroup]:
         return summaries.errors(connection, wanted, newest)
 
 
+def of_ids(ids: list[int]) -> list[tuple[ErrorGroup, list[int]]]:
+    """The groups of those of these jobs that failed, the largest first, each with its jobs."""
+    from simcelery.board import engine
+    from simcelery.board.reads import summaries
+    from simcelery.board.reads.jobs import Filter
+
+    which = Filter(ids=ids)
+    with engine.begin() as connection:
+        found = summaries.errors(connection, which, len(ids)) if ids else []
+        return [
+            (group, summaries.ids_with_error(connection, which, group.error_type, group.message))
+            for group in found
+        ]
+
+
 def in_group(wanted: Filter, error: str) -> tuple[str, list[int]]:
     """The error that ``--error`` stands for, in words, and the ids of all jobs with it.
 

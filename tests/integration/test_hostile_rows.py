@@ -34,6 +34,7 @@ READS: dict[str, list[list[str]]] = {
     "status": [["status"], ["status", "1-9999"]],
     "watch": [["watch", "{honest}"]],
     "show": [["show", "{each}"]],
+    "logs": [["logs", "1-9999"], ["logs", "{honest}"], ["logs", "-s", "failed"]],
     "explain": [["explain", "{each}"]],
     "wait": [["wait", "{honest}"], ["wait", "{each}", "--timeout", "0.1"]],
     "result": [["result", "{honest}"], ["result", "{each}"]],
@@ -48,7 +49,7 @@ READS: dict[str, list[list[str]]] = {
     "spool": [["spool"]],
     "completion": [["completion", "bash"]],
 }
-SHOW_NOTHING = {"up", "down", "demo", "logs"}
+SHOW_NOTHING = {"up", "down", "demo"}
 
 
 @pytest.fixture

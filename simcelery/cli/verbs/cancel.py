@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from simcelery.cli.asking import confirmed
+from simcelery.cli.asking import confirmed, show_dry
 from simcelery.cli.options import (
     Filters,
     Output,
@@ -23,7 +23,7 @@ from simcelery.errors import UsageError
 @command(
     "cancel",
     "simcelery cancel 42",
-    "simcelery cancel -w emt.relax -s pending -y",
+    "simcelery cancel -w emt.relax -s pending --dry-run",
     "simcelery list -t oxides -o quiet | simcelery cancel - -y",
     "simcelery cancel 42 --wait --timeout 1m",
 )
@@ -37,6 +37,7 @@ from simcelery.errors import UsageError
     metavar="DURATION",
     help="With --wait: wait at most this long: 90 (seconds), 1h30m or HH:MM:SS.",
 )
+@click.option("--dry-run", is_flag=True, help="Only say which jobs would be cancelled.")
 @yes_option
 @output_option
 def cancel(
@@ -44,6 +45,7 @@ def cancel(
     filters: Filters,
     wait: bool,
     timeout: str | None,
+    dry_run: bool,
     yes: bool,
     output: Output,
 ) -> int:
@@ -64,6 +66,9 @@ def cancel(
         raise UsageError("--timeout needs --wait")
     require(selection, filters, "cancel")
     ids, counts = chosen(selection, filters, ACTIVE)
+    if dry_run:
+        show_dry("cancel", ids, output)
+        return 0
     if not confirmed("cancel", ids, counts, yes):
         return 0
     at_once, requested = actions.cancel(ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from simcelery.cli.asking import confirmed
+from simcelery.cli.asking import confirmed, show_dry
 from simcelery.cli.error_groups import in_group
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option, yes_option
 from simcelery.cli.output import note, say, show_ids, show_json
@@ -60,7 +60,7 @@ def retry(
     else:
         ids, counts = _with_error(selection, filters, error, yes or dry_run)
     if dry_run:
-        _show_dry(ids, output)
+        show_dry("retry", ids, output)
         return 0
     if not confirmed("retry", ids, counts, yes):
         return 0
@@ -75,16 +75,6 @@ def retry(
     else:
         say(f"retried {named(revived)}" if revived else "nothing to retry: no matching job was unsuccessful")
     return 0
-
-
-def _show_dry(ids: list[int], output: Output) -> None:
-    """The jobs that match; jobs that are upstream_failed because of them would follow."""
-    if output == "json":
-        show_json({"would_retry": ids})
-    elif output == "quiet":
-        show_ids(ids)
-    else:
-        say(f"would retry {named(ids)}; nothing was changed" if ids else "nothing to retry")
 
 
 def _with_error(

@@ -75,7 +75,7 @@ def _show_end_of(printed: str, number: int) -> None:
     for line in lines[-_LOG_LINES:]:
         say(f"  {line}")
     if len(lines) > _LOG_LINES:
-        say(f"  for all {len(lines):,} lines, in Python: simcelery.get_job({number}).log()")
+        say(f"  all {len(lines):,} lines: simcelery logs {number}")
 
 
 def _facts(row: JobRow, parents: list[int], children: list[int]) -> list[tuple[str, object]]:
