@@ -76,21 +76,21 @@ def test_of_several_the_last_lines_of_the_last_attempt_are_shown_by_error(
     alone, silent = ran(other, tags=["t"]), ran(SUCCESS, tags=["t"])
     shown = printed(capsys, "-t", "t", "--tail", 2)
     assert shown.splitlines() == [
-        "ValueError: boom  (2 jobs)",
-        f"job {alike[0]}  w  failed  attempt 2  on test",
+        "ValueError: boom (2 jobs)",
+        f"job {alike[0]} w failed, attempt 2 on test",
         "  line 19",
         "  line 20",
         "",
-        f"job {alike[1]}  w  failed  attempt 1  on test",
+        f"job {alike[1]} w failed, attempt 1 on test",
         "  line 1",
         "  line 2",
         "",
-        "OSError: disk # is full  (1 job)",
-        f"job {alone}  w  failed  attempt 1  on test",
+        "OSError: disk # is full (1 job)",
+        f"job {alone} w failed, attempt 1 on test",
         "  one",
         "  two",
         "",
-        f"job {silent}  w  succeeded",
+        f"job {silent} w succeeded",
         f"  (job {silent} has printed nothing)",
         "",
     ]

@@ -129,7 +129,7 @@ def test_an_unknown_verb_is_answered_with_the_one_that_was_meant() -> None:
         (("cancel",), "which jobs to cancel? Give ids"),
         (("cancel", "42", "--timeout", "1m"), "--timeout needs --wait"),
         (("cancel", "42", "--wait", "--timeout", "x"), "--timeout: 'x' is not a duration"),
-        (("explain",), "missing argument 'IDS'"),
+        (("explain",), "which jobs to explain? Give ids"),
         (("spool", "pull"), "no such command 'pull'"),
         (("retry",), "which jobs to retry? Give ids"),
         (("wait",), "which jobs to wait for? Give ids"),

@@ -94,11 +94,11 @@ def _show_many(
 def _show_groups(found: Sequence[tuple[JobRow, list[AttemptLog]]], tail: int) -> None:
     for title, jobs in _grouped(found):
         if title:
-            heading(one_line(f"{title}  ({many(len(jobs))})"))
+            heading(one_line(f"{title} ({many(len(jobs))})"))
         for row, logs in jobs:
             last = logs[-1] if logs else None
-            where = f"  attempt {last.attempt}" + (f"  on {last.host}" if last.host else "") if last else ""
-            heading(one_line(f"job {row.id}  {row.workflow}  {row.state}{where}"))
+            where = f", attempt {last.attempt}" + (f" on {last.host}" if last.host else "") if last else ""
+            heading(one_line(f"job {row.id} {row.workflow} {row.state}{where}"))
             for text in _last(last.text, tail) if last else [f"({_nothing(row, None)})"]:
                 say(f"  {text}")
             say()
