@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -37,22 +39,23 @@ class Sweep:
         groups: the jobs by state, workflow and queue.
         held_up: what the blocked and the upstream_failed ones wait for, or have waited for.
         workers: the live workers, as `reads.workers` returns them.
-        rate: how many of these jobs finished per second of the last hour in which any ran.
+        rates: by queue, how many of these jobs finished per second of the last hour in which any ran.
         now: the time by Postgres's clock.
     """
 
     groups: Sequence[Alike]
     held_up: HeldUp
     workers: list[dict[str, Any]]
-    rate: float
+    rates: dict[str, float]
     now: dt.datetime
-    states: dict[str, int] = field(init=False)
 
-    def __post_init__(self) -> None:
-        states: dict[str, int] = {}
+    @cached_property
+    def states(self) -> dict[str, int]:
+        """The number in each state."""
+        found: Counter[str] = Counter()
         for group in self.groups:
-            states[str(group.state)] = states.get(str(group.state), 0) + group.count
-        object.__setattr__(self, "states", states)
+            found[str(group.state)] += group.count
+        return dict(found)
 
     @property
     def total(self) -> int:
@@ -63,19 +66,27 @@ class Sweep:
 def read(which: Filter) -> Sweep:
     """Read from the board what its explanation is made from."""
     from simcelery.board import engine, reads
-    from simcelery.board.reads import summaries, sweeps
+    from simcelery.board.reads import sweeps
 
     with engine.begin() as connection:
         _, now = reads.started(connection)
-        period = summaries.period(connection, which, _HOUR)
-        [hour] = summaries.throughput(connection, which, _HOUR, 1)
+        groups = sweeps.alike(connection, which)
+        queues = dict.fromkeys(group.queue for group in groups if str(group.state) == "pending")
         return Sweep(
-            groups=sweeps.alike(connection, which),
+            groups=groups,
             held_up=sweeps.held_up(connection, which),
             workers=reads.workers(connection, live_only=True),
-            rate=hour.finished / period.seconds if period and period.seconds > 0 else 0.0,
+            rates={queue: _rate(connection, replace(which, queue=queue)) for queue in queues},
             now=now,
         )
+
+
+def _rate(connection: Any, which: Filter) -> float:
+    from simcelery.board.reads import summaries
+
+    period = summaries.period(connection, which, _HOUR)
+    [hour] = summaries.throughput(connection, which, _HOUR, 1)
+    return hour.finished / period.seconds if period and period.seconds > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -159,9 +170,8 @@ def _queued(sweep: Sweep, queue: str, groups: Sequence[Alike]) -> Cause:
     ]
     slots = sum(worker["concurrency"] for worker in able)
     said = f"{many(number)} {_verb(number, 'waits', 'wait')} for {many(slots, 'slot')} on queue {queue!r}"
-    pending = sweep.states["pending"]
-    if sweep.rate:
-        said += f" (about {duration(pending / sweep.rate)} at the last hour's rate)"
+    if rate := sweep.rates[queue]:
+        said += f" (about {duration(number / rate)} at the last hour's rate)"
     else:
         said += " (none of them finished in the last hour, so nobody knows for how long)"
     free = slots - sum(len(worker["running"]) for worker in able)

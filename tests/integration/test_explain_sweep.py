@@ -57,6 +57,21 @@ def test_who_waits_for_a_slot_hears_how_many_there_are_and_for_how_long() -> Non
     assert "(about 8m51s at the last hour's rate)" in found["queue"].text  # 30 in 59 s
 
 
+def test_each_queue_has_its_own_rate() -> None:
+    worker(concurrency=1, queues=["cpu"])
+    worker(concurrency=2, queues=["gpu"])
+    many(3, queue="cpu")
+    done = many(9, queue="gpu")
+    sql(
+        "UPDATE jobs SET state = 'succeeded', started_at = now() - interval '60 s',"
+        " finished_at = now() - interval '30 s' WHERE id = ANY (:ids)",
+        ids=done[:6],
+    )
+    texts = [reason.text for reason in simcelery.jobs(tags=["oxides"]).explain().reasons]
+    assert any("3 jobs wait for 1 slot on queue 'cpu' (none of them finished" in text for text in texts)
+    assert any("3 jobs wait for 2 slots on queue 'gpu' (about 15s at" in text for text in texts)
+
+
 def test_what_no_live_worker_can_run_is_told_by_queue_and_workflow() -> None:
     many(200, queue="gpu")
     many(3, queue="gpu", workflow="other")
