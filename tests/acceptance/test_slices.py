@@ -82,7 +82,7 @@ def test_a_process_killed_at_any_line_inside_a_slice_costs_no_job(
     once = tmp_path / "once"
     once.mkdir()
     (once / line).touch()
-    submit(project, tmp_path / "ran", 3000)
+    submit(project, tmp_path / "ran", 1500)
     worker = project.worker(
         "-c",
         "1",
@@ -96,11 +96,11 @@ def test_a_process_killed_at_any_line_inside_a_slice_costs_no_job(
     if action == "kill-parent":
         assert worker.wait(within(20)) == -signal.SIGKILL
         project.worker("-c", "1", **NARROW)
-    wait_until(lambda: settled(3000), 60)
+    wait_until(lambda: settled(1500), 60)
     ran = runs(tmp_path / "ran")
-    assert set(ran) == set(range(3000))
+    assert set(ran) == set(range(1500))
     assert max(ran.values()) <= 2
-    assert sql("SELECT count(*) FROM attempts WHERE outcome = 'succeeded'") == [(3000,)]
+    assert sql("SELECT count(*) FROM attempts WHERE outcome = 'succeeded'") == [(1500,)]
     if action == "kill":  # only the job that ran has lost anything
         assert count("losses > 0") <= 1
 
