@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
 from simcelery.board import engine, transitions
-from simcelery.board.values import Claim
+from simcelery.board.values import Claim, Recorded
 from simcelery.errors import JobNotFoundError
 from simcelery.maintenance.settle import tick as walk
+from simcelery.services import Services
 from tests.board_helpers import (
     ERROR,
     SUCCESS,
@@ -28,7 +30,7 @@ from tests.board_helpers import (
     state,
     worker,
 )
-from tests.waiting import wait_until
+from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -268,6 +270,118 @@ def test_a_parent_that_is_left_to_settle_is_counted_once() -> None:
     assert {state(first.id), state(second.id)} == {"blocked"}
     finish(must_claim(other.task_id, me))
     assert {state(first.id), state(second.id)} == {"pending"}
+
+
+# --- in steps ---------------------------------------------------------------------------------------
+
+
+def fail(*jobs: Recorded) -> None:
+    me = worker()
+    for job in jobs:
+        finish(must_claim(job.task_id, me), ERROR)
+
+
+def in_steps(limit: int) -> list[int]:
+    """How many fell at each step, until there is nothing more to do."""
+    fell = []
+    while True:
+        with engine.begin() as connection:
+            step = transitions.settle(connection, limit)
+        fell.append(len(step.failed))
+        assert len(fell) < 40
+        if not step.more:
+            return fell
+
+
+def unsettled() -> list[int]:
+    """Jobs that did not succeed, and are not noted as having told their dependents."""
+    rows = sql(
+        "SELECT id FROM jobs WHERE finished_at IS NOT NULL AND settled_at IS NULL AND state <> 'succeeded'"
+    )
+    return [number for (number,) in rows]
+
+
+@pytest.mark.parametrize("limit", range(1, 13))
+def test_whatever_the_steps_are_every_dependent_is_told_and_no_parent_is_left(limit: int) -> None:
+    parents = [record() for _ in range(4)]
+    for parent, number in zip(parents, (3, 1, 5, 2), strict=True):
+        for _ in range(number):
+            record(parents=[parent.id])
+    fail(*parents)
+    fell = in_steps(limit)
+    assert sum(fell) == 11
+    assert max(fell) <= limit
+    assert unsettled() == []
+    assert in_steps(limit) == [0]
+
+
+def test_dependents_that_two_parents_share_hide_nobody_elses() -> None:
+    first, second, third = (record() for _ in range(3))
+    for _ in range(3):
+        record(parents=[first.id, second.id])
+    others = [record(parents=[third.id]) for _ in range(5)]
+    fail(first, second, third)
+    assert sum(in_steps(1)) == 8
+    assert {state(job.id) for job in others} == {"upstream_failed"}
+    assert unsettled() == []
+
+
+def test_parents_without_dependents_are_noted_however_many_they_are() -> None:
+    fail(*(record() for _ in range(5)))
+    sql("UPDATE jobs SET settled_at = NULL")
+    in_steps(2)
+    assert unsettled() == []
+
+
+def test_what_succeeded_is_not_looked_at() -> None:
+    job = record()
+    finish(must_claim(job.task_id, worker()), SUCCESS)
+    sql("UPDATE jobs SET settled_at = NULL")
+    in_steps(10)
+    assert sql("SELECT settled_at FROM jobs") == [(None,)]
+
+
+@pytest.mark.parametrize("at", ["first", "last"])
+def test_who_was_forgotten_is_found_wherever_the_look_begins(
+    at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = record()
+    children = [record(parents=[parent.id]) for _ in range(3)]
+    fail(parent)
+    sql("UPDATE jobs SET settled_at = now() + interval '1 s' WHERE id = :id", id=parent.id)
+    monkeypatch.setattr("random.randint", lambda low, high: low if at == "first" else high)
+    assert sum(in_steps(10)) == 3
+    assert {state(job.id) for job in children} == {"upstream_failed"}
+
+
+@pytest.mark.parametrize("held", ["parent", "child"])
+def test_it_waits_for_nobody_and_comes_back_to_what_was_held(board: Services, held: str) -> None:
+    parent, other = record(), record()
+    child, others = record(parents=[parent.id]), record(parents=[other.id])
+    fail(parent, other)
+    with psycopg.connect(board.database_url) as holder, ThreadPoolExecutor(1) as pool:
+        number = parent.id if held == "parent" else child.id
+        holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [number])
+        done = pool.submit(in_steps, 10)
+        try:
+            assert sum(done.result(within(20))) == 1
+        finally:
+            holder.rollback()
+    assert (state(child.id), state(others.id)) == ("blocked", "upstream_failed")
+    assert unsettled() == [parent.id]
+    assert sum(in_steps(10)) == 1
+    assert (state(child.id), unsettled()) == ("upstream_failed", [])
+
+
+def test_a_parent_to_which_a_dependent_is_being_added_is_not_passed_over(board: Services) -> None:
+    parent = record()
+    child = record(parents=[parent.id])
+    fail(parent)
+    with psycopg.connect(board.database_url) as holder:
+        holder.execute("SELECT FROM jobs WHERE id = %s FOR KEY SHARE", [parent.id])
+        assert sum(in_steps(10)) == 1
+        holder.rollback()
+    assert state(child.id) == "upstream_failed"
 
 
 def test_what_failed_again_after_a_retry_is_settled_again() -> None:

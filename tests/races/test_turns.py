@@ -61,12 +61,12 @@ def staged(limit: int = 1000) -> list[int]:
 
 
 def test_only_what_is_due_is_staged_and_no_more_than_asked_for() -> None:
-    later, *due = [record(delay=3600.0) for _ in range(4)]
+    *due, later = [record(delay=3600.0) for _ in range(4)]
     sql("UPDATE jobs SET run_at = now() - interval '1 s' WHERE id <> :id", id=later.id)
     found = staged(limit=2)
     assert len(found) == 2
     assert sorted(found + staged()) == [job.id for job in due]
-    assert [state(job.id) for job in (later, *due)] == ["scheduled", "pending", "pending", "pending"]
+    assert [state(job.id) for job in (*due, later)] == ["pending", "pending", "pending", "scheduled"]
     # What waits with a time that has come is staged already, and takes no place of others.
     sql("UPDATE jobs SET run_at = now() - interval '1 s' WHERE id = :id", id=later.id)
     assert staged(limit=1) == [later.id]
