@@ -154,7 +154,7 @@ def test_nothing_of_others_steers_the_terminal(verb: str, project: Project, ids:
             shown = output(project, arguments, terminal)
             left = OWN.sub("", shown) if terminal else shown.replace("\n", "")
             assert left.isprintable(), f"{call}, {terminal=}: {left!r}"
-            # Each line that claims to be ours begins where a line of ours does; a log is what the job printed.
+            # Each line that claims to be ours begins where ours do; a log is what the job printed.
             assert verb == "logs" or not re.search(r"^simcelery: EVIL", shown, re.MULTILINE), shown
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from simcelery import failpoints
 from simcelery.board import engine, transitions
 from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import ClaimRequest, EndedAttempt
@@ -247,3 +248,12 @@ def test_a_release_counts_as_neither() -> None:
     assert (job_row.state, job_row.losses, job_row.failures) == ("pending", 0, 0)
     [ended] = attempts(job.id)
     assert (ended["outcome"], ended["cause"]) == ("released", Cause.SHUTDOWN)
+
+
+def test_a_child_that_dies_before_the_claim_has_claimed_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, me = record(), worker()
+    monkeypatch.setitem(failpoints._ARMED, "before_claim", "raise")
+    with pytest.raises(failpoints.FailpointError):
+        claim(job.task_id, me)
+    monkeypatch.undo()
+    assert (state(job.id), row(job.id).attempt) == ("pending", 0)
