@@ -29,7 +29,7 @@ from tests.board_helpers import (
     state,
     worker,
 )
-from tests.waiting import within
+from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -212,6 +212,25 @@ def test_a_retry_waits_for_nobody_who_holds_a_job_that_it_does_not_touch(board: 
             assert set(done.result(within(20))) == {top.id, child.id}
         finally:
             holder.rollback()
+
+
+def test_a_retry_that_waits_for_a_fallen_dependent_holds_no_job_with_a_greater_id(board: Services) -> None:
+    """So two retries of one family wait for each other in one direction only."""
+    me = worker()
+    top = record()
+    child, last = record(parents=[top.id]), record()
+    for job in (top, last):
+        finish(must_claim(job.task_id, me), ERROR)
+    settle()
+    with psycopg.connect(board.database_url) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [child.id])
+        done = pool.submit(retry, top.id, last.id)
+        try:
+            wait_until(lambda: bool(sql("SELECT FROM pg_locks WHERE NOT granted")), every=0.01)
+            holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE NOWAIT", [last.id])
+        finally:
+            holder.rollback()
+        assert set(done.result(within(20))) == {top.id, child.id, last.id}
 
 
 def test_what_goes_back_with_its_parent_begins_anew() -> None:

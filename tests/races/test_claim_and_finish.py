@@ -6,7 +6,9 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
+import psycopg
 import pytest
 
 from simcelery import failpoints
@@ -257,3 +259,21 @@ def test_a_child_that_dies_before_the_claim_has_claimed_nothing(monkeypatch: pyt
         claim(job.task_id, me)
     monkeypatch.undo()
     assert (state(job.id), row(job.id).attempt) == ("pending", 0)
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "not durable"])
+def test_only_a_claim_that_need_not_outlive_a_crash_does_not_wait_for_the_disk(
+    durable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    execute = psycopg.ClientCursor.execute
+
+    def spy(cursor: Any, words: Any, *rest: Any) -> Any:
+        sent.append(words)
+        return execute(cursor, words, *rest)
+
+    job, me = record(), registration(worker())
+    monkeypatch.setattr(psycopg.ClientCursor, "execute", spy)
+    wanted = ClaimRequest(job.task_id, "w", uuid.uuid4(), me, pid=1, durable=durable)
+    assert [one.job_id for one in transitions.claim(wanted)] == [job.id]
+    assert ["synchronous_commit = off" in words for words in sent] == [not durable]

@@ -126,6 +126,15 @@ def test_what_is_not_known_when_it_ends_is_kept_as_it_was() -> None:
     assert (row(job.id).error_message, row(job.id).result) == (None, {"energy": -1.5})
 
 
+def test_what_ended_just_now_ended_now_and_is_told_with_its_workflow() -> None:
+    claim = claimed()
+    sql("UPDATE jobs SET started_at = now() - interval '10 s'")
+    [(now,)] = sql("SELECT clock_timestamp()")
+    [finished] = transitions.finish_at_once([SUCCESS.of(claim)])
+    assert row(claim.job_id).finished_at >= now
+    assert finished.workflow == "w"
+
+
 def test_a_child_that_dies_before_the_finish_has_written_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(failpoints._ARMED, "before_finish", "raise")
     success = SUCCESS.of(claimed())

@@ -202,6 +202,31 @@ def test_only_one_that_did_not_succeed_is_refused() -> None:
     assert (found.id, found.how) == (good.id, "existing")
 
 
+@pytest.mark.parametrize(("dedupe", "what"), [(False, "key"), (True, "parameters")])
+def test_who_is_refused_is_told_what_is_the_same(dedupe: bool, what: str) -> None:
+    first = record(idempotency_key="k", parameters={"x": 1})
+    finish(must_claim(first.task_id, worker()), ERROR)
+    again = new_job(idempotency_key="l" if dedupe else "k", parameters={"x": 1}, dedupe=dedupe)
+    with pytest.raises(StateError, match=f"^job {first.id} has the same {what} and is failed: retry it"):
+        record_all(again, on_failed="error")
+
+
+def test_a_holder_that_is_pruned_while_it_is_looked_up_leaves_its_key_and_the_others_stay_found() -> None:
+    stays, goes = record(idempotency_key="k"), record(idempotency_key="l")
+
+    def prune(_: object, __: object, words: str, *___: object) -> None:
+        if words.startswith("SELECT jobs.idempotency_key"):
+            sql("DELETE FROM jobs WHERE id = :id", id=goes.id)
+
+    with engine.begin() as connection:
+        event.listen(connection, "before_cursor_execute", prune)
+        found, fresh = transitions.record(
+            connection, [new_job(idempotency_key="k"), new_job(idempotency_key="l")]
+        )
+    assert (found.id, found.how, fresh.how) == (stays.id, "existing", "new")
+    assert sql("SELECT id, idempotency_key FROM jobs ORDER BY id") == [(stays.id, "k"), (fresh.id, "l")]
+
+
 @pytest.mark.parametrize("many", [3, COPIED], ids=["insert", "copy"])
 def test_keys_are_taken_in_their_order_whatever_the_order_of_the_jobs(many: int) -> None:
     """So two submissions of the same keys wait for each other in one direction only."""

@@ -123,6 +123,15 @@ def test_of_all_lanes_the_most_urgent_are_sent_first(board: Services) -> None:
     assert rehearsed() == in_order
 
 
+def test_a_lane_whose_list_cannot_be_used_does_not_stop_the_less_urgent_ones(messages: redis.Redis) -> None:
+    record(priority=9)
+    record(priority=2)
+    sql("UPDATE jobs SET submitted_at = now() - interval '1 min'")
+    messages.set(lane(priority=9), "no list")
+    assert republish.tick() == (1, 0)
+    assert messages.llen(lane(priority=2)) == 1
+
+
 # --- messages that were lost -----------------------------------------------------------------------
 
 
