@@ -47,7 +47,8 @@ def trouble(places: Iterable[str | Path], *, mode: int | None = None) -> str | N
     for place in places:
         try:
             if mode is not None and not Path(place).is_dir():
-                Path(place).mkdir(mode=0o700, parents=True)
+                # Another worker that starts on this node may make it at the same moment.
+                Path(place).mkdir(mode=0o700, parents=True, exist_ok=True)
                 os.chmod(place, mode)  # whatever the umask takes
             found = _trouble(Path(place))
         except OSError as error:

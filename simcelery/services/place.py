@@ -47,7 +47,7 @@ def ensure_home(home: Path) -> None:
     """
     try:
         if not home.exists():
-            home.mkdir(parents=True, mode=0o700)
+            home.mkdir(parents=True, mode=0o700, exist_ok=True)  # another process may make it meanwhile
             if os.geteuid() == 0:
                 home.chmod(0o711)
         if not os.access(home, os.W_OK | os.X_OK):

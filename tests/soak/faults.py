@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -34,6 +35,8 @@ GAVE_WAY = (
 )
 LONGEST_START = 60.0
 LONGEST_STOP = 60.0  # seconds from SIGTERM to the end of a worker, grace included
+
+_starts = itertools.count(1)  # of the workers of all fleets: each start has a log of its own
 
 
 @dataclass
@@ -98,7 +101,6 @@ class Fleet:
             None  # until (monotonic), since (Unix)
         )
         self._answer: tuple[float, str] | None = None  # until when (monotonic) Redis answers with which error
-        self._started = 0
         self.members = [self._member(number) for number in range(size)]
 
     def _member(self, number: int) -> Member:
@@ -106,10 +108,9 @@ class Fleet:
         return Member(number, process, log)
 
     def _start(self, number: int) -> tuple[subprocess.Popen[bytes], Path]:
-        self._started += 1
-        log = self.folder / f"worker{number}.{self._started}.log"
+        log = self.folder / f"worker{number}.{next(_starts)}.log"
         options = ["-l", "INFO", "-n", f"w{number}@%h", "-c", str(self.slots)]
-        with log.open("wb") as file:
+        with log.open("xb") as file:
             process = subprocess.Popen(
                 [str(BIN / "celery"), "-A", "simcelery", "worker", *options],
                 cwd=self.folder,
