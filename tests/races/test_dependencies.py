@@ -386,6 +386,16 @@ def test_it_waits_for_nobody_and_comes_back_to_what_was_held(board: Services, he
     assert (state(child.id), unsettled()) == ("upstream_failed", [])
 
 
+def test_a_step_full_of_parents_whose_dependents_are_held_is_the_last(board: Services) -> None:
+    """Or it would come again and again until they are let go."""
+    parent = record()
+    child = record(parents=[parent.id])
+    fail(parent)
+    with psycopg.connect(board.database_url) as holder, engine.begin() as connection:
+        holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [child.id])
+        assert transitions.settle(connection, 1) == ([], [], False)
+
+
 def test_a_parent_to_which_a_dependent_is_being_added_is_not_passed_over(board: Services) -> None:
     parent = record()
     child = record(parents=[parent.id])
