@@ -10,24 +10,32 @@ there yet are read each time, so the table affects only the speed.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
 
 from simcelery.board import engine, sql
 from simcelery.board.batches import batches
 
-if TYPE_CHECKING:
-    from simcelery.board.values import NewJob
-
 _TAIL = 1000  # so many jobs without a fingerprint are read at each look
 _STEP = 100_000  # fingerprints are written in a transaction
 _LONGEST_WAIT, _PAUSE = 5.0, 0.01  # with those who are recording, seconds
-_LOCK = 7_233_002
+_LOCK, _REVISION = 7_233_002, 7_233_003
 
 
-def same(connection: Connection, wanted: Mapping[str, NewJob]) -> dict[str, int]:
+class Alike(Protocol):
+    """What a job is to do."""
+
+    @property
+    def workflow(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+
+def same(connection: Connection, wanted: Mapping[str, Alike]) -> dict[str, int]:
     """Existing jobs with the same workflow, version and parameters as these, by the same keys.
 
     If there are several, one that succeeded is preferred, then one that may still succeed, then one that
@@ -44,9 +52,34 @@ def same(connection: Connection, wanted: Mapping[str, NewJob]) -> dict[str, int]
         keys=list(wanted),
         workflows=[job.workflow for job in jobs],
         versions=[job.version for job in jobs],
-        parameters=[job.parameters_json or engine.as_json(job.parameters) for job in jobs],
+        parameters=[getattr(job, "parameters_json", None) or engine.as_json(job.parameters) for job in jobs],
     )
     return {row.key: row.id for row in found}
+
+
+def hold_parameters(connection: Connection) -> None:
+    """Until the end of the transaction, no job's parameters change: for whoever looks for a job by them.
+
+    To be called before any job is locked.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _REVISION})
+
+
+def hold_searches(connection: Connection) -> None:
+    """Until the end of the transaction, nobody looks for a job by its parameters, or changes those of any.
+
+    To be called before any job is locked.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _REVISION})
+
+
+def renew(connection: Connection, job_ids: Iterable[int]) -> None:
+    """Write the fingerprints of jobs again whose parameters were revised in this transaction.
+
+    Those that are not in the table yet are left to `catch_up`, which waits until this transaction ends.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    sql.execute(connection, "renew_fingerprints", ids=list(job_ids))
 
 
 def catch_up() -> None:

@@ -257,6 +257,19 @@ class Attempt(Base):
     )
 
 
+class Revision(Base):
+    """What a job's parameters were before they were revised: attempts up to `last_attempt` ran with them."""
+
+    __tablename__ = "revisions"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    revision: Mapped[int] = mapped_column(Integer, primary_key=True)
+    parameters: Mapped[dict[str, Any]]
+    last_attempt: Mapped[int] = mapped_column(Integer)
+    revised_by: Mapped[str]
+    revised_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+
+
 class Dependency(Base):
     """An edge: `job_id` waits for `parent_id`."""
 

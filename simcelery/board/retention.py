@@ -37,7 +37,7 @@ def prunable(connection: Connection, older_than: float, limit: int | None = None
 @dataclass(frozen=True)
 class Archived:
     """All that the board holds of a job, as one line of JSON: its columns, its ``parents``, ``attempts``,
-    ``steps`` (name → output) and ``log``."""
+    ``revisions``, ``steps`` (name → output) and ``log``."""
 
     id: int
     finished_at: dt.datetime

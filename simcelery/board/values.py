@@ -84,6 +84,37 @@ class Recorded(NamedTuple):
     state: State = State.PENDING
 
 
+# --- retry: a job that is to run with other parameters ---------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revision:
+    """What is to change in the parameters of a job that is retried.
+
+    Attributes:
+        seen: a hash of the parameters that it had when this was decided; see `reads.revisable`.
+        before: all that it had, encoded.
+        changes: the new values of those that change, encoded; empty where none does.
+        added, dropped: the jobs whose results it takes from now on, and no longer.
+        key: its new idempotency key, where dedupe made the old one; else None.
+    """
+
+    job_id: int
+    workflow: str
+    version: str
+    seen: int
+    before: Mapping[str, Any]
+    changes: Mapping[str, Any]
+    added: frozenset[int] = frozenset()
+    dropped: frozenset[int] = frozenset()
+    key: str | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All that it has from now on, encoded."""
+        return {**self.before, **self.changes}
+
+
 # --- publish: what its message needs ---------------------------------------------------------------
 
 

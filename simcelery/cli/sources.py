@@ -111,10 +111,10 @@ def items(target: Target, parameters: Sequence[str], each: str | None, grid: Seq
     Raises:
         UsageError, ParametersError: something on the command line cannot be read or is invalid.
     """
-    return Items(target, _values(target, pairs(parameters)), each, grid_axes(target, grid))
+    return Items(target, read_values(target, pairs(parameters)), each, grid_axes(target, grid))
 
 
-def _values(target: Target, texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def read_values(target: Target, texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Values as the workflow's parameters want them, and jobs whose results are wanted."""
     plain, jobs = references.split(texts)
     return target.parse(plain) | jobs
@@ -275,7 +275,7 @@ def _without_empty_end(cells: list[str], at_least: int) -> list[str]:
 
 def _parsed(target: Target, where: str, texts: list[tuple[str, str]]) -> Item:
     try:
-        return Item(_values(target, texts), where)
+        return Item(read_values(target, texts), where)
     except (ParametersError, JobNotFoundError) as error:
         raise type(error)(f"{where}: {error}") from None
 
@@ -291,7 +291,7 @@ def grid_axes(target: Target, grid: Sequence[str]) -> list[list[tuple[str, Any]]
     """
     axes = []
     for name, text in pairs(grid):
-        values = [_values(target, [(name, value)])[name] for value in grid_values(text)]
+        values = [read_values(target, [(name, value)])[name] for value in grid_values(text)]
         if not values:
             raise UsageError(f"--grid {name}: {short(text)} holds no values")
         axes.append([(name, value) for value in values])

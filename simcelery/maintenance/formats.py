@@ -24,7 +24,7 @@ FORMATS: tuple[str, ...] = get_args(Format)
 _NUMBERS = ("id", "priority", "parent_id", "attempt", "failures", "losses", "max_attempts", "max_losses")
 _TIMES = ("submitted_at", "started_at", "finished_at", "run_at")
 _TEXTS = ("task_id", "workflow", "state", "queue", "error_type", "error_message", "submitted_by", "log")
-_SHAPED = ("parameters", "result", "parents", "attempts", "steps")
+_SHAPED = ("parameters", "result", "parents", "attempts", "revisions", "steps")
 
 
 class Archive(Protocol):

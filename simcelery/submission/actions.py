@@ -7,10 +7,13 @@ from contextlib import suppress
 from functools import partial
 
 from simcelery import broker
-from simcelery.board import engine, reads, transitions
+from simcelery.board import engine, fingerprints, reads, transitions
 from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.board.unreadable.mending import despite_bad_rows
+from simcelery.board.values import Revision
 from simcelery.errors import BrokerUnreachableError, JobNotFoundError, StateError
+from simcelery.failpoints import failpoint
+from simcelery.submission import lineage
 from simcelery.submission.presence import Handle, check_there
 from simcelery.submission.publishing import publish
 
@@ -23,10 +26,14 @@ def retry(
     with_parents: bool = False,
     strict: bool = False,
     handles: Sequence[Handle] = (),
+    revisions: Sequence[Revision] = (),
+    dry: bool = False,
 ) -> list[int]:
     """Send unsuccessful jobs back, and publish those that can run.
 
     Parameters:
+        revisions: what changes in their parameters; see `revising.plan`. Either all go back, or none.
+        dry: undo all of it again, and publish nothing: only to know whether it can be done.
         strict: a job in any other state is an error; otherwise it is left alone.
         handles: these must be on the board under their ids at the end of the transaction; otherwise all of
             it is undone.
@@ -38,22 +45,48 @@ def retry(
         JobNotFoundError: `strict`, and an id is not on the board; or one of `handles` is not.
         StateError: `strict`, and a job cannot be retried; or a parent has not succeeded.
     """
-    revived = despite_bad_rows(lambda: _retry(ids, with_parents, strict, handles))
+    if any(one.key for one in revisions):
+        fingerprints.catch_up()
+    try:
+        revived = despite_bad_rows(lambda: _retry(ids, with_parents, strict, handles, revisions, dry))
+    except _UndoneError as undone:
+        return undone.revived
+    failpoint("after_retry_commit")
     publish(revived)
     return revived
 
 
-def _retry(ids: Sequence[int], with_parents: bool, strict: bool, handles: Sequence[Handle]) -> list[int]:
+class _UndoneError(Exception):
+    """It can be done, and only that was asked."""
+
+    def __init__(self, revived: list[int]) -> None:
+        super().__init__()
+        self.revived = revived
+
+
+def _retry(
+    ids: Sequence[int],
+    with_parents: bool,
+    strict: bool,
+    handles: Sequence[Handle],
+    revisions: Sequence[Revision],
+    dry: bool,
+) -> list[int]:
+    by = lineage.submitter()
     with engine.begin() as connection:
         states = reads.states(connection, ids)
         if strict:
             _check_retryable(ids, states)
         wanted = [number for number in ids if states.get(number) in UNSUCCESSFUL]
-        revived = [job.id for job in transitions.retry(connection, wanted, with_parents=with_parents)]
+        back = transitions.retry(connection, wanted, with_parents=with_parents, revisions=revisions, by=by)
+        revived = [job.id for job in back]
         if strict and (missed := set(ids).difference(revived)):
             # Pruned, or moved by somebody else, since we looked: a new statement sees what it is now.
             _check_retryable(sorted(missed), reads.states(connection, missed))
         check_there(connection, handles)
+        failpoint("before_retry_commit")
+        if dry:
+            raise _UndoneError(revived)
     return revived
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from simcelery.board import engine, reads
@@ -24,7 +24,7 @@ from simcelery.errors import (
 )
 from simcelery.pauses import growing
 from simcelery.readable import short
-from simcelery.submission import actions, notebook
+from simcelery.submission import actions, notebook, revising
 from simcelery.submission.presence import check_numbers, check_there, gone
 from simcelery.submission.records import Records
 from simcelery.workflows import registry
@@ -163,14 +163,21 @@ class Job(JobRef):
         at_once, requested = actions.cancel([self.id], handles=[self])
         return bool(at_once or requested)
 
-    def retry(self, *, with_parents: bool = False) -> None:
+    def retry(self, *, with_parents: bool = False, set: Mapping[str, Any] | None = None) -> None:
         """Send a failed, cancelled or upstream_failed job back to work, with its upstream_failed descendants.
 
+        Parameters:
+            set: new values for some of its parameters, such as ``{"fmax": 0.02}``, validated as `submit`
+                does. A `Job` stands for its result and is waited for.
+
         Raises:
-            StateError: it is in another state, or a parent did not succeed.
-            JobNotFoundError: it is no longer on the board.
+            StateError: it is in another state, or a parent did not succeed; or it was submitted with dedupe,
+                and another job has these parameters already.
+            ParametersError, EncodingError: the new values; nothing was changed.
+            JobNotFoundError: it, or a job to wait for, is no longer on the board.
         """
-        actions.retry([self.id], with_parents=with_parents, strict=True, handles=[self])
+        revisions = revising.plan([self.id], set) if set else ()
+        actions.retry([self.id], with_parents=with_parents, strict=True, handles=[self], revisions=revisions)
 
     def log(self) -> str:
         """What the job wrote, all attempts in order.
@@ -183,14 +190,17 @@ class Job(JobRef):
             return reads.log(connection, self.id)
 
     def attempts(self) -> list[dict[str, Any]]:
-        """The ended attempts, oldest first: outcome, cause, error, worker, times, cpu, memory.
+        """The ended attempts, oldest first: parameters, outcome, cause, error, worker, times, cpu, memory.
 
         Raises:
             JobNotFoundError: it is no longer on the board.
         """
         with engine.begin() as connection:
             check_there(connection, [self])
-            return reads.attempts(connection, self.id)
+            found = reads.attempts(connection, self.id)
+        for one in found:
+            one["parameters"] = {name: decode(value) for name, value in one["parameters"].items()}
+        return found
 
 
 class Jobs(Sequence[Job]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from operator import index
 from typing import Any
@@ -16,7 +16,7 @@ from simcelery.describe.sweep import SweepExplanation
 from simcelery.errors import EncodingError, UsageError
 from simcelery.quantities import LARGEST, parse_duration
 from simcelery.readable import short
-from simcelery.submission import notebook
+from simcelery.submission import notebook, revising
 from simcelery.submission.actions import cancel, retry
 from simcelery.submission.handle import Job, restore
 
@@ -101,11 +101,16 @@ class JobQuery:
         at_once, requested = cancel(ids)
         return len(at_once) + len(requested)
 
-    def retry(self, *, with_parents: bool = False) -> int:
-        """Send back those that did not succeed; how many went back, descendants included."""
+    def retry(self, *, with_parents: bool = False, set: Mapping[str, Any] | None = None) -> int:
+        """Send back those that did not succeed; how many went back, descendants included.
+
+        Parameters:
+            set: new values for some of the parameters of all of them; see `Job.retry`. If they do not fit one
+                of the jobs, none goes back.
+        """
         with engine.begin() as connection:
             ids = reads.ids(connection, self.which)
-        return len(retry(ids, with_parents=with_parents))
+        return len(retry(ids, with_parents=with_parents, revisions=revising.plan(ids, set) if set else ()))
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame`, one row per job; parameters and results as columns of their own.

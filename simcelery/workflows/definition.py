@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import random
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
@@ -166,6 +167,14 @@ def idempotency_key(name: str, version: str, encoded: Mapping[str, Any]) -> str:
     """The key that ``dedupe`` uses: a workflow's name, its declared version and canonical parameters."""
     canonical = json.dumps([name, version, encoded], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def is_digest(key: str | None) -> bool:
+    """Whether a key may be one that ``dedupe`` made, or is another digest: one of what the job is to do."""
+    return key is not None and _DIGEST.fullmatch(key) is not None
+
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def default_name(function: Callable[..., Any]) -> str:

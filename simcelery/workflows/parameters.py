@@ -239,6 +239,19 @@ class Parameters:
                 self._check_beside_jobs(name, encoded[name])
         return self._with_absolute_paths(encoded)
 
+    def encode_some(
+        self, given: Mapping[str, Any], job: Callable[[JobRef], int], limit: float = math.inf
+    ) -> dict[str, Any]:
+        """What the board stores for some of the parameters, validated; nothing is known of the others.
+
+        Raises:
+            ParametersError, EncodingError: as `bind`, `validate` and `encode`.
+        """
+        others = JobRef()  # what waits for a job is left as it is
+        values = self.validate(self.bind((), dict.fromkeys(self._fields, others) | dict(given)))
+        encoded = self.encode(values, lambda ref: 0 if ref is others else job(ref), limit)
+        return {name: encoded[name] for name in given}
+
     def _check_beside_jobs(self, name: str, encoded: Any) -> None:
         """Refuse at the submission what would be refused at the claim, whatever results the jobs have."""
         if not self._plain[name]:

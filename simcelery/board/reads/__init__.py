@@ -20,6 +20,7 @@ from simcelery.board.reads.jobs import (
     results,
     states,
 )
+from simcelery.board.reads.revisions import revisable, revisions, stages
 from simcelery.board.reads.workers import (
     anything_left,
     anything_pending,
@@ -58,7 +59,10 @@ __all__ = [
     "nodenames",
     "number_before",
     "results",
+    "revisable",
+    "revisions",
     "server",
+    "stages",
     "started",
     "states",
     "unserved",

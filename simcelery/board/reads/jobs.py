@@ -29,6 +29,7 @@ from sqlalchemy.orm import aliased
 
 from simcelery.board.catalogue import ORDER, ordered
 from simcelery.board.models import Attempt, Job, LogChunk, Worker, Workflow
+from simcelery.board.reads.revisions import ran_with, stages
 from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import TERMINAL, State
 from simcelery.board.unreadable import bad_rows
@@ -279,11 +280,13 @@ def results(connection: Connection, job_ids: Iterable[int]) -> dict[int, tuple[s
 
 
 def attempts(connection: Connection, job_id: int) -> list[dict[str, Any]]:
-    """The ended attempts of a job, oldest first."""
+    """The ended attempts of a job, oldest first, each with the parameters that it ran with, encoded."""
     rows = connection.execute(
         select(Attempt.__table__).where(Attempt.job_id == job_id).order_by(Attempt.attempt)
-    )
-    return [{name: value for name, value in _attempt(row).items() if name != "job_id"} for row in rows]
+    ).all()
+    had = stages(connection, job_id) if rows else []
+    found = [_attempt(row) | {"parameters": ran_with(had, row.attempt)} for row in rows]
+    return [{name: value for name, value in one.items() if name != "job_id"} for one in found]
 
 
 def _attempt(row: Any) -> dict[str, Any]:

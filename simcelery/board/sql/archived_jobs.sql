@@ -7,6 +7,10 @@ SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
         SELECT coalesce(jsonb_agg(to_jsonb(attempts) - 'job_id' ORDER BY attempt), '[]')
         FROM attempts WHERE job_id = jobs.id
     ),
+    'revisions', (
+        SELECT coalesce(jsonb_agg(to_jsonb(revisions) - 'job_id' ORDER BY revision), '[]')
+        FROM revisions WHERE job_id = jobs.id
+    ),
     'steps', (SELECT coalesce(jsonb_object_agg(name, output), '{}') FROM steps WHERE job_id = jobs.id),
     'log', (
         SELECT coalesce(string_agg(text, '' ORDER BY attempt, seq), '') FROM log_chunks WHERE job_id = jobs.id

@@ -1,8 +1,10 @@
 """Every way in which a job changes its state: one guarded change each, in the caller's transaction.
 
 No row means that the race was lost: somebody else has moved the job, and there is nothing to do. Where
-several rows are touched, they are locked in the order of their ids, and a parent's id is always smaller
-than that of a job that depends on it, so that transitions never wait for each other in a circle.
+several rows are touched, they are locked in the order of their ids, and a parent's id is smaller than that
+of a job that depends on it, so that transitions do not wait for each other in a circle. (A revised job may
+take the result of a newer one. Two that meet there at the wrong moment do wait so; Postgres ends one of them
+within a second, and it is done again, or said to have changed nothing.)
 """
 
 from simcelery.board.transitions.cancel import cancel

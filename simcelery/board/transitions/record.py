@@ -50,6 +50,8 @@ def record(
         JobNotFoundError: a parent is not on the board.
         StateError: an existing job has failed, and `on_failed` is ``error``.
     """
+    if any(job.idempotency_key is not None for job in jobs):
+        fingerprints.hold_parameters(connection)
     unnumbered = [job for job in jobs if job.id is None]
     fresh_ids = iter(allocate_ids(connection, len(unnumbered)) if unnumbered else [])
     ids = [job.id if job.id is not None else next(fresh_ids) for job in jobs]

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
-from simcelery.board import sql
+from simcelery.board import fingerprints, sql
 from simcelery.board.batches import ROWS
 from simcelery.board.dependencies import up
 from simcelery.board.leases import is_worker
@@ -33,8 +33,10 @@ from simcelery.board.sql_helpers import among, by_index
 from simcelery.board.states import UNSUCCESSFUL, Outcome, State
 from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
 from simcelery.board.transitions.finish import Guard
-from simcelery.board.values import FinishedJob, Registration
+from simcelery.board.transitions.revise import revise
+from simcelery.board.values import FinishedJob, Registration, Revision
 from simcelery.errors import StateError
+from simcelery.failpoints import failpoint
 
 # What the end of a job wrote, and what was done to bring it there.
 _CLEARED = (
@@ -49,28 +51,51 @@ _CLEARED = (
 )
 
 
-def retry(connection: Connection, ids: Iterable[int], *, with_parents: bool = False) -> list[FinishedJob]:
+def retry(
+    connection: Connection,
+    ids: Iterable[int],
+    *,
+    with_parents: bool = False,
+    revisions: Sequence[Revision] = (),
+    by: str = "",
+) -> list[FinishedJob]:
     """failed | cancelled | upstream_failed → pending | blocked, with their upstream_failed descendants.
 
     Clears the cancel, the result, the error and both counters, and keeps the attempt number. A descendant
     with another parent that did not succeed keeps its state.
 
+    Parameters:
+        revisions: what changes in the parameters of some of them; see `revise`.
+        by: who wants these.
+
     Raises:
         StateError: a parent has not succeeded and is not retried with it; the message names the parent.
+        As `revise`.
     """
     by_index(connection)
     wanted = set(ids)
-    parents = _unsuccessful_parents(connection, wanted)
-    while parents and with_parents:
-        wanted.update(parent for _, parent in parents)
-        parents = _unsuccessful_parents(connection, wanted)
-    if parents:
+    if revisions:
+        fingerprints.hold_searches(connection)
+        parents_to_be = {parent for one in revisions for parent in one.added}
+        _lock_family(connection, sorted(_with_parents(connection, wanted | parents_to_be, with_parents)))
+        failpoint("revise_locked")
+        revise(connection, revisions, by)
+    wanted = _with_parents(connection, wanted, with_parents)
+    if parents := _unsuccessful_parents(connection, wanted):
         dependent, culprit = parents[0]
         raise StateError(
             f"job {dependent} depends on job {culprit}, which did not succeed: "
             f"retry {culprit}, or add --with-parents"
         )
     return _send_back(connection, wanted, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
+
+
+def _with_parents(connection: Connection, ids: set[int], wanted: bool) -> set[int]:
+    """The jobs, and where that is wanted all that did not succeed and keep one of them from running."""
+    found = set(ids)
+    while wanted and (parents := _unsuccessful_parents(connection, found)):
+        found.update(parent for _, parent in parents)
+    return found
 
 
 def hand_back(

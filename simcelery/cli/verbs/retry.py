@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from simcelery.cli import revised
 from simcelery.cli.asking import confirmed, show_dry
 from simcelery.cli.error_groups import in_group
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option, yes_option
@@ -20,6 +21,7 @@ from simcelery.describe.words import many, named
     "simcelery retry --error 2 --since 1d",
     "simcelery retry --error LostWorkerError -y",
     "simcelery retry --error '/SCF .*not converged/' -t oxides --dry-run",
+    "simcelery retry --error 2 --set fmax=0.02 --set 'kpts=[4,4,4]' --dry-run",
 )
 @ids_argument()
 @filter_options
@@ -29,7 +31,14 @@ from simcelery.describe.words import many, named
     metavar="N|TYPE|/REGEX/",
     help="Only jobs that failed with this error; see 'simcelery errors'.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say which jobs would be retried.")
+@click.option(
+    "--set",
+    "values",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Retry with another value of this parameter (repeatable).",
+)
+@click.option("--dry-run", is_flag=True, help="Only say which jobs would be retried, and what would change.")
 @yes_option
 @output_option
 def retry(
@@ -37,6 +46,7 @@ def retry(
     filters: Filters,
     with_parents: bool,
     error: str | None,
+    values: tuple[str, ...],
     dry_run: bool,
     yes: bool,
     output: Output,
@@ -49,6 +59,11 @@ def retry(
     start again at 0. --error takes a number from 'simcelery errors' with the same filters (except -n), or
     an error type, or a regular expression between slashes, which is looked for in 'type: message'. The
     numbers change as more jobs fail; a type does not.
+
+    --set changes a parameter of all these jobs (not of parents and descendants that are retried with them);
+    values are read as 'simcelery submit' reads them. If one does not fit, nothing is retried. Each attempt
+    keeps what it ran with; 'simcelery show' says what that was. A command's parameters are argv, env and
+    keep_urls.
     """
     from simcelery.board.states import UNSUCCESSFUL
     from simcelery.submission import actions
@@ -59,17 +74,24 @@ def retry(
         ids, counts = chosen(selection, filters, None if strict else UNSUCCESSFUL)
     else:
         ids, counts = _with_error(selection, filters, error, yes or dry_run)
+    revisions = revised.plan(ids, values) if values else []
+    if dry_run and values:
+        actions.retry(ids, with_parents=with_parents, strict=strict, revisions=revisions, dry=True)
+        revised.show_dry(revisions, output)
+        return 0
     if dry_run:
         show_dry("retry", ids, output)
         return 0
     if not confirmed("retry", ids, counts, yes):
         return 0
     revived: list[int] = []
-    for part in chunks(ids):  # ascending, so that a parent is retried before its children
-        revived += actions.retry(part, with_parents=with_parents, strict=strict)
+    # Ascending, so that a parent is retried before its children. With other parameters it is all or nothing.
+    for part in [ids] if values else chunks(ids):
+        revived += actions.retry(part, with_parents=with_parents, strict=strict, revisions=revisions)
     revived = sorted(set(revived))
     if output == "json":
-        show_json({"retried": revived})
+        changed = [one.job_id for one in revisions if one.changes]
+        show_json({"retried": revived} | ({"revised": changed} if values else {}))
     elif output == "quiet":
         show_ids(revived)
     else:

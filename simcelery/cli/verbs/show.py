@@ -8,6 +8,7 @@ from simcelery.cli.fit import cells
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, heading, say, show_facts, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, ids_argument, the_only
+from simcelery.describe import revision
 from simcelery.describe.attempt import late
 from simcelery.describe.job import as_json, progress
 from simcelery.describe.plain import plain
@@ -32,32 +33,52 @@ def show(selection: Selection, output: Output) -> None:
     with engine.begin() as connection:
         row = reads.job(connection, number)
         attempts = reads.attempts(connection, number)
+        revisions = reads.revisions(reads.stages(connection, number))
         parents = dependencies.parents_of(connection, number)
         children = dependencies.dependents_of(connection, number)
         printed = reads.log(connection, number)
     assert row is not None, "resolve has found it"
     traceback = attempts[-1]["traceback"] if attempts else None
     if output == "json":
-        more = {"parents": parents, "children": children, "attempts": attempts, "traceback": traceback}
-        show_json(as_json(row, **more))
+        more = {"parents": parents, "children": children, "attempts": _with_plain(attempts)}
+        changed = [revision.as_json(one) for one in revisions]
+        show_json(as_json(row, **more, traceback=traceback, revisions=changed))
     elif output == "quiet":
         show_ids([number])
     else:
-        _show(row, attempts, parents, children)
+        _show(row, attempts, parents, children, revisions)
         if row.state == "failed":
             _show_end_of(printed, number)
 
 
-def _show(row: JobRow, attempts: list[dict[str, Any]], parents: list[int], children: list[int]) -> None:
+def _with_plain(attempts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {**one, "parameters": {name: plain(value) for name, value in one["parameters"].items()}}
+        for one in attempts
+    ]
+
+
+def _show(
+    row: JobRow,
+    attempts: list[dict[str, Any]],
+    parents: list[int],
+    children: list[int],
+    revisions: list[dict[str, Any]],
+) -> None:
     heading(f"job {row.id}  {row.workflow}  {row.state}")
     show_facts([*_facts(row, parents, children), ("seed", attempts[-1]["seed"] if attempts else None)])
     _show_values("parameters", {name: plain(value) for name, value in row.parameters.items()})
+    if revisions:
+        say()
+        heading("revised parameters")
+        for one in revisions:
+            say(f"  {revision.line(one)}", 4)
     if row.state == "succeeded":
         _show_values("result", plain(row.result))
     if attempts:
         say()
         heading("attempts")
-        _show_attempts(attempts)
+        _show_attempts(attempts, row.parameters)
         if attempts[-1]["traceback"]:
             say()
             heading(f"traceback of attempt {attempts[-1]['attempt']}")
@@ -134,7 +155,7 @@ def _indented(head: str, compact_text: str, value: Any) -> list[str]:
     return [head + first, *(" " * cells(head) + line for line in rest)]
 
 
-def _show_attempts(attempts: list[dict[str, Any]]) -> None:
+def _show_attempts(attempts: list[dict[str, Any]], now: dict[str, Any]) -> None:
     columns = [
         Column("attempt", right=True),
         Column("outcome", coloured=True),
@@ -160,6 +181,8 @@ def _show_attempts(attempts: list[dict[str, Any]]) -> None:
     ]
     show_table(columns, rows)
     for one in attempts:
+        if had := revision.had(one["parameters"], now):
+            say(f"  attempt {one['attempt']}, ran with: {had}", 4)
         if one["workdir"]:
             say(f"  attempt {one['attempt']}, files: {one['workdir']}")
         if one["late_outcome"]:
