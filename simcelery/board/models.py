@@ -205,6 +205,13 @@ class Job(Base):
         Index("jobs_tags", "tags", postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
         # Prune, oldest first. Entries are added at the right end only: cheap, also for a million jobs.
         Index("jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        # Estimates: the last successes of a workflow. Only what asks for them orders by this expression.
+        Index(
+            "jobs_succeeded",
+            "workflow",
+            text("(finished_at AT TIME ZONE 'UTC')"),
+            postgresql_where=text("state = 'succeeded'"),
+        ),
     )
 
 

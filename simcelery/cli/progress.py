@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from simcelery.describe.estimate import Estimate, Outlook, outlook
+
 if TYPE_CHECKING:
     from simcelery.board.reads.jobs import Filter
 
 _MEMORY = 60.0  # seconds: the rate is that of the last minute,
 _ENOUGH, _LONGEST_MEMORY = 10, 3600.0  # or, if jobs are slow, of the last 10, looking back at most an hour
+_OUTLOOK_EVERY = 30.0  # seconds between two looks at how long jobs usually take
 _SHARE = 10  # polling may take at most a tenth of the time
 
 
@@ -23,11 +26,13 @@ class Part:
     Attributes:
         states: number of jobs by state, without states that have none.
         rate: jobs finished per second, while there was work.
+        estimate: how long what is left will take, judged by earlier jobs; None if nobody knows.
     """
 
     name: str
     states: Mapping[str, int]
     rate: float
+    estimate: Estimate | None = None
 
     @property
     def total(self) -> int:
@@ -56,6 +61,7 @@ class Progress:
         self._states: dict[str, Counter[str]] = {}
         self._seen: deque[tuple[float, dict[str, Counter[str]]]] = deque()
         self._cost = 0.0
+        self._outlook, self._outlook_at = Outlook(), -_OUTLOOK_EVERY
 
     def poll(self) -> None:
         """Ask the board.
@@ -71,6 +77,8 @@ class Progress:
             which = replace(which, since=which.since + asked - self._began)
         with engine.begin() as connection:
             found = reads.counts_by_workflow(connection, which)
+            if asked - self._outlook_at >= _OUTLOOK_EVERY:
+                self._outlook, self._outlook_at = outlook(connection, which), asked
         states = {name: Counter({str(s): n for s, n in counted.items()}) for name, counted in found.items()}
         if self._everything and not self._seen:
             self._before = {name: Counter(dict(_terminal(counted))) for name, counted in states.items()}
@@ -107,7 +115,9 @@ class Progress:
         """Several workflows as one part."""
         names = list(names)
         seen = [(at, _sum(states, names)) for at, states in self._seen]
-        return Part(title, seen[-1][1].states if seen else {}, _rate(seen))
+        states = seen[-1][1].states if seen else {}
+        left = sum(states.values()) > _finished(states)
+        return Part(title, states, _rate(seen), self._outlook.estimate(names) if left else None)
 
     @property
     def idle(self) -> bool:

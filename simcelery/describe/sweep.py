@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from simcelery.describe import estimate
 from simcelery.describe.words import ago, compact, duration, many, one_line
 
 if TYPE_CHECKING:
+    from simcelery.board.reads.estimates import Usual
     from simcelery.board.reads.jobs import Filter
     from simcelery.board.reads.sweeps import Alike, HeldUp
     from simcelery.board.reads.workers import Unserved
@@ -41,6 +43,7 @@ class Sweep:
         workers: the live workers, as `reads.workers` returns them.
         rates: by queue, how many of these jobs finished per second of the last hour in which any ran.
         now: the time by Postgres's clock.
+        times: how long the pending ones usually take, by workflow.
     """
 
     groups: Sequence[Alike]
@@ -48,6 +51,7 @@ class Sweep:
     workers: list[dict[str, Any]]
     rates: dict[str, float]
     now: dt.datetime
+    times: dict[str, Usual] = field(default_factory=dict)
 
     @cached_property
     def states(self) -> dict[str, int]:
@@ -66,18 +70,20 @@ class Sweep:
 def read(which: Filter) -> Sweep:
     """Read from the board what its explanation is made from."""
     from simcelery.board import engine, reads
-    from simcelery.board.reads import sweeps
+    from simcelery.board.reads import estimates, sweeps
 
     with engine.begin() as connection:
         _, now = reads.started(connection)
         groups = sweeps.alike(connection, which)
-        queues = dict.fromkeys(group.queue for group in groups if str(group.state) == "pending")
+        pending = [group for group in groups if str(group.state) == "pending"]
+        queues = dict.fromkeys(group.queue for group in pending)
         return Sweep(
             groups=groups,
             held_up=sweeps.held_up(connection, which),
             workers=reads.workers(connection, live_only=True),
             rates={queue: _rate(connection, replace(which, queue=queue)) for queue in queues},
             now=now,
+            times=estimates.usual(connection, {group.workflow for group in pending}),
         )
 
 
@@ -161,23 +167,26 @@ def _pending(sweep: Sweep) -> Iterator[Cause]:
 def _queued(sweep: Sweep, queue: str, groups: Sequence[Alike]) -> Cause:
     """Live workers can run them: it is a matter of time."""
     number, workflows = sum(group.count for group in groups), {group.workflow for group in groups}
-    able = [
-        worker
-        for worker in sweep.workers
-        if queue in worker["queues"]
-        and workflows.intersection(worker["workflows"])
-        and not worker["quarantined_at"]
-    ]
-    slots = sum(worker["concurrency"] for worker in able)
+    able = estimate.able(sweep.workers, queue, workflows)
+    slots = estimate.slots(able)
     said = f"{many(number)} {_verb(number, 'waits', 'wait')} for {many(slots, 'slot')} on queue {queue!r}"
     if rate := sweep.rates[queue]:
         said += f" (about {duration(number / rate)} at the last hour's rate)"
+    elif guess := _guess(sweep, groups):
+        said += f" ({guess})"
     else:
         said += " (none of them finished in the last hour, so nobody knows for how long)"
     free = slots - sum(len(worker["running"]) for worker in able)
     if free > 0:
         said += f"; {many(free, 'slot')} {_verb(free, 'is', 'are')} free"
     return Cause("queue", number, said, f"more workers: celery -A simcelery worker -Q {quote(queue)}")
+
+
+def _guess(sweep: Sweep, groups: Sequence[Alike]) -> estimate.Estimate | None:
+    from simcelery.board.reads.estimates import Unfinished
+
+    waiting = [Unfinished(one.workflow, one.queue, one.state, one.count) for one in groups]
+    return estimate.estimate(waiting, sweep.workers, sweep.times)
 
 
 def _nobody(found: Sequence[Unserved]) -> Iterator[Cause]:

@@ -26,6 +26,7 @@ from simcelery.board import (
     transitions,
     turns,
 )
+from simcelery.board.reads import estimates
 from simcelery.board.reads.jobs import Filter
 from simcelery.board.transitions.claim import asked
 from simcelery.board.transitions.finish import by_claim
@@ -200,6 +201,14 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "explain": (
         lambda c: reads.number_before(c, reads.job(c, LAST - 1)),  # type: ignore[arg-type]
         ("jobs_unpublished", "jobs_published"),
+    ),
+    "how long it usually takes": (
+        lambda c: estimates.usual(c, ["w1", "w2", "rare", "none"]),
+        ("Index Scan Backward using jobs_succeeded",),
+    ),
+    "what is unfinished": (
+        lambda c: estimates.unfinished(c, Filter(workflow="none")),
+        ("jobs_kind",),
     ),
     "unserved": (reads.unserved, ("Index Only Scan using jobs_kind", "workers_live")),
     "anything left": (lambda c: reads.anything_left(c, ["none"], ["w1"]), ("jobs_",)),

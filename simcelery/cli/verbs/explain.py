@@ -30,7 +30,8 @@ def explain(selection: Selection | None, filters: Filters, output: Output) -> No
     Of a single job, everything that keeps it from running; of more, each reason with the number of jobs that
     it is about. IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
 
-    How long jobs will wait for a slot is estimated from those of them that finished in the last hour.
+    How long jobs will wait for a slot is estimated from those of them that finished in the last hour, or else
+    from the last successes of their workflows.
 
     With -o json each reason has a code, a text and advice; -o quiet prints only the codes.
     """

@@ -10,12 +10,14 @@ from simcelery.cli.output import Column, heading, say, show_facts, show_ids, sho
 from simcelery.cli.selectors import Selection, ids_argument, the_only
 from simcelery.describe import revision
 from simcelery.describe.attempt import late
+from simcelery.describe.estimate import usual_as_json, usually
 from simcelery.describe.job import as_json, progress
 from simcelery.describe.plain import plain
 from simcelery.describe.words import ago, compact, duration, moment, one_line, size, span
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
+    from simcelery.board.reads.estimates import Usual
     from simcelery.board.reads.jobs import JobRow
 
 _MOST_LINES = 40
@@ -28,6 +30,7 @@ _LOG_LINES = 20
 def show(selection: Selection, output: Output) -> None:
     """Show everything about one job: parameters, times, attempts, parents, children, traceback, result."""
     from simcelery.board import dependencies, engine, reads
+    from simcelery.board.reads import estimates
 
     number = the_only(selection)
     with engine.begin() as connection:
@@ -37,16 +40,19 @@ def show(selection: Selection, output: Output) -> None:
         parents = dependencies.parents_of(connection, number)
         children = dependencies.dependents_of(connection, number)
         printed = reads.log(connection, number)
-    assert row is not None, "resolve has found it"
+        assert row is not None, "resolve has found it"
+        unfinished = not row.state.is_terminal
+        times = estimates.usual(connection, [row.workflow]).get(row.workflow) if unfinished else None
     traceback = attempts[-1]["traceback"] if attempts else None
     if output == "json":
         more = {"parents": parents, "children": children, "attempts": _with_plain(attempts)}
         changed = [revision.as_json(one) for one in revisions]
-        show_json(as_json(row, **more, traceback=traceback, revisions=changed))
+        more |= {"traceback": traceback, "revisions": changed, "estimate": usual_as_json(times)}
+        show_json(as_json(row, **more))
     elif output == "quiet":
         show_ids([number])
     else:
-        _show(row, attempts, parents, children, revisions)
+        _show(row, attempts, parents, children, revisions, times)
         if row.state == "failed":
             _show_end_of(printed, number)
 
@@ -64,9 +70,11 @@ def _show(
     parents: list[int],
     children: list[int],
     revisions: list[dict[str, Any]],
+    times: Usual | None,
 ) -> None:
     heading(f"job {row.id}  {row.workflow}  {row.state}")
-    show_facts([*_facts(row, parents, children), ("seed", attempts[-1]["seed"] if attempts else None)])
+    usual = ("usually", times and usually(times))
+    show_facts([*_facts(row, parents, children), usual, ("seed", attempts[-1]["seed"] if attempts else None)])
     _show_values("parameters", {name: plain(value) for name, value in row.parameters.items()})
     if revisions:
         say()

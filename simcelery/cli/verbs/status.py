@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
-from simcelery.cli.output import Column, in_states, is_terminal, place, show_ids, show_json, show_table
+from simcelery.cli.output import Column, in_states, is_terminal, place, say, show_ids, show_json, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.describe.job import as_json, in_brief
+
+if TYPE_CHECKING:
+    from simcelery.describe.estimate import Estimate
 
 
 @command("status", "simcelery status", "simcelery status -t oxides", "simcelery status 1-5,8 -o json")
@@ -15,9 +20,13 @@ from simcelery.describe.job import as_json, in_brief
 def status(selection: Selection | None, filters: Filters, output: Output) -> None:
     """Count jobs by workflow and state, or, with IDS (42, 1-5,8, last, -), show the state of each.
 
-    With -o json: {"states": {…}, "workflows": {…}}; with IDS a list of jobs.
+    Of what is unfinished, an estimate says how long it will take, judged by the last 200 successes of each
+    workflow; there is none where a workflow has no success yet, or no live worker can run it.
+
+    With -o json: {"states": {…}, "workflows": {…}, "estimate": {…}}; with IDS a list of jobs.
     """
     from simcelery.board import engine, reads
+    from simcelery.describe.estimate import outlook
 
     wanted = which(selection, filters)
     with engine.begin() as connection:
@@ -28,8 +37,10 @@ def status(selection: Selection | None, filters: Filters, output: Output) -> Non
             rows = reads.jobs(connection, wanted, limit=filters.limit, newest=False)
         else:
             counted = reads.counts_by_workflow(connection, wanted)
+            left = outlook(connection, wanted).estimate()
     if selection is None:
-        _show_counts({name: {str(s): n for s, n in found.items()} for name, found in counted.items()}, output)
+        counts = {name: {str(s): n for s, n in found.items()} for name, found in counted.items()}
+        _show_counts(counts, left, output)
     elif output == "json":
         show_json([as_json(row) for row in rows])
     else:
@@ -38,14 +49,14 @@ def status(selection: Selection | None, filters: Filters, output: Output) -> Non
         show_table(columns, [(row.id, row.workflow, row.state, row.attempt, in_brief(row)) for row in rows])
 
 
-def _show_counts(counted: dict[str, dict[str, int]], output: Output) -> None:
+def _show_counts(counted: dict[str, dict[str, int]], left: Estimate | None, output: Output) -> None:
     from simcelery.board.states import State
 
     names = [str(state) for state in State]
     totals = {name: sum(found.get(name, 0) for found in counted.values()) for name in names}
     if output == "json":
         full = {name: {state: found.get(state, 0) for state in names} for name, found in counted.items()}
-        show_json({"states": totals, "workflows": full})
+        show_json({"states": totals, "workflows": full, "estimate": left and left.as_json()})
         return
     # One column for each state that occurs; all in one column if they do not fit.
     used = [name for name in names if totals[name]]
@@ -63,3 +74,5 @@ def _show_counts(counted: dict[str, dict[str, int]], output: Output) -> None:
             for name, found in rows
         ]
     show_table(columns, cells)
+    if left:
+        say(f"what is unfinished takes {left}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from simcelery.board.values import NewJob
     from simcelery.cli.sources import Items
     from simcelery.cli.targets import Target
+    from simcelery.describe.estimate import Estimate
     from simcelery.submission.handle import Jobs
     from simcelery.submission.options import Options
 
@@ -227,21 +229,49 @@ def _show(jobs: Jobs, output: Output, several: bool, options: Options) -> None:
 
 def _in_words(jobs: Jobs, several: bool, options: Options) -> str:
     if not several:
-        return f"job {jobs[0].id}" + (f" ({jobs[0].how})" if jobs[0].how != "new" else "")
+        line = f"job {jobs[0].id}" + (f" ({jobs[0].how})" if jobs[0].how != "new" else "")
+        return f"{line}{_told(_estimate(jobs))}"
     line = f"{many(len(jobs))} (ids {compact(jobs.records.ids)})"
     if options.dedupe:
         line += ": " + ", ".join(f"{number:,} {how}" for how, number in jobs.summary().items() if number)
-    return line
+    return f"{line}{_told(_estimate(jobs))}"
+
+
+def _told(estimate: Estimate | None) -> str:
+    return f"; {estimate}" if estimate else ""
+
+
+def _estimate(jobs: Jobs) -> Estimate | None:
+    """How long what is new will take. All is of one workflow and queue: the last job stands for the rest."""
+    from simcelery.board import engine, reads
+    from simcelery.board.reads import estimates
+    from simcelery.describe.estimate import expected
+    from simcelery.errors import ServiceError
+
+    last = next((job.id for job in reversed(jobs.records) if job.how != "existing"), None)
+    if last is None:
+        return None
+    number = len(jobs) - jobs.summary()["existing"]
+    try:
+        with engine.begin() as connection:
+            groups = estimates.unfinished(connection, reads.Filter(ids=[last]))
+            return expected(connection, [replace(group, count=number) for group in groups]).estimate()
+    except ServiceError:  # the jobs are recorded all the same
+        return None
 
 
 def _records(jobs: Jobs) -> Iterator[dict[str, Any]]:
     from simcelery.board import engine, reads
+    from simcelery.board.reads import estimates
+    from simcelery.describe.estimate import usual_as_json
 
     for start in range(0, len(jobs), _AT_ONCE):
         some = jobs[start : start + _AT_ONCE]
         with engine.begin() as connection:
             rows = {row.id: row for row in reads.jobs(connection, reads.Filter(ids=some.ids))}
-        yield from (as_json(rows[job.id], how=job.how) for job in some if job.id in rows)
+            times = estimates.usual(connection, {row.workflow for row in rows.values()})
+        for row, how in ((rows[job.id], job.how) for job in some if job.id in rows):
+            yield as_json(row, how=how, estimate=usual_as_json(times.get(row.workflow)))
 
 
 def show_dry(new: Iterator[NewJob], output: Output, several: bool) -> None:

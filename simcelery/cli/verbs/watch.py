@@ -55,7 +55,8 @@ def watch(
     Without IDS and filters, shows all unfinished jobs and those that finish from now on. The rate covers
     only the time with work; for slow jobs it is that of the last ten. A terminal is redrawn; a pipe gets
     one line per update, with -o json one object per line. Ends when all jobs have finished. Ctrl-C stops
-    the watching, not the jobs. The exit code does not say how the jobs ended; for that, see 'wait'.
+    the watching, not the jobs. The exit code does not say how the jobs ended; for that, see 'wait'. Before a
+    rate can be measured, an estimate says how long they will take, judged by the last 200 successes.
     """
     if filters.states or filters.limit:
         raise UsageError("watch always shows all jobs in all states: leave out --state and --limit")
@@ -138,6 +139,7 @@ def _numbers(part: Part) -> dict[str, Any]:
         "states": dict(part.states),
         "rate_per_second": part.rate,
         "seconds_left": part.left,
+        "estimate": part.estimate and part.estimate.as_json(),
     }
 
 
@@ -151,9 +153,9 @@ def _line(progress: Progress, remark: str) -> None:
 
 
 def pace(part: Part) -> str:
-    """``12/s, 1m20s left``; nothing if no job is finishing."""
+    """``12/s, 1m20s left``; if no job is finishing yet, an estimate by earlier jobs, if there is one."""
     if not part.rate:
-        return ""
+        return str(part.estimate or "")
     return rate(part.rate) + (f", {in_words(part.left)} left" if part.left else "")
 
 
