@@ -8,11 +8,9 @@ import signal
 import subprocess
 import textwrap
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 import redis
@@ -20,8 +18,8 @@ import redis
 import simcelery
 from simcelery import services, settings
 from simcelery.board import engine, migrate
-from simcelery.execution.processes import is_over
 from simcelery.services import Services
+from simcelery.testing import real_workers
 from tests import kept_servers, mutant_tests, programs
 from tests.programs import BIN, Process
 from tests.waiting import wait_until, within
@@ -157,18 +155,7 @@ class Project:
 
     def end(self) -> None:
         """End what was started here at once: nobody looks any more."""
-        living = [process for process in self.processes if process.poll() is None]
-        for process in living:
-            process.send_signal(signal.SIGSTOP)  # it starts nothing more
-        # Its reaper goes with them: it would give them a grace that nobody waits for.
-        left = [one for process in living for one in _descendants(process.pid)]
-        for one in left:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
-        for process in living:
-            process.kill()
-            process.wait()
-        wait_until(lambda: all(map(is_over, left)))  # init may take seconds to collect them
+        real_workers.end(self.processes)
 
     def stop(self) -> None:
         """End what was started here: politely, then not."""
@@ -181,13 +168,6 @@ class Project:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _descendants(pid: int) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
 
 
 def make_project(servers: Services, folder: Path) -> Project:

@@ -400,6 +400,12 @@ def known(is_ours: Callable[[int], bool] = lambda descriptor: False) -> State:
     return _known
 
 
+def forget() -> None:
+    """Read the clean state anew before the next job: others change this process too, and may."""
+    global _known
+    _known = None
+
+
 def _put_back(part: Part) -> bool:
     """Whether it worked."""
     try:

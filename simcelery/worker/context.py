@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from simcelery.errors import EncodingError, ServiceError
 from simcelery.execution import entropy
 from simcelery.execution.workdir import Folder
+from simcelery.failpoints import failpoint
 from simcelery.readable import line, short
 from simcelery.worker import slots
 from simcelery.workflows.annotations import one_line
@@ -101,6 +102,8 @@ class CurrentJob:
             if now - self._reported_at >= _PROGRESS_EVERY or complete:
                 self._reported_at = now
                 self._store(self._claim, done, total, message)
+            failpoint("after_progress")
+            failpoint(f"after_progress {message}")
         except Exception as error:  # progress is worth less than the simulation
             from celery.exceptions import SoftTimeLimitExceeded  # not before: clients import this module too
 

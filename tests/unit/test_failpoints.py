@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from simcelery.failpoints import failpoint
+from simcelery.failpoints import FailpointError, arm, failpoint
 from tests.waiting import within
 
 
@@ -63,3 +63,17 @@ def test_once_fires_once_for_all_processes(tmp_path: Path) -> None:
     environment = {"SIMCELERY_FAILPOINTS": "a=kill,b=kill", "SIMCELERY_FAILPOINTS_ONCE": str(tmp_path)}
     assert [reach("a", **environment).returncode for _ in range(3)] == [-signal.SIGKILL, 0, 0]
     assert reach("b", **environment).returncode == -signal.SIGKILL
+
+
+def test_a_failpoint_may_fire_only_the_third_time() -> None:
+    passed = reach("a", "a", "a", SIMCELERY_FAILPOINTS="a=kill@3")
+    assert (passed.returncode, passed.stdout) == (-signal.SIGKILL, "a\na\n")
+
+
+def test_a_failpoint_is_armed_and_disarmed_from_python() -> None:
+    arm("here", "raise@2")
+    failpoint("here")
+    with pytest.raises(FailpointError):
+        failpoint("here")
+    arm("here", None)
+    failpoint("here")

@@ -109,7 +109,7 @@ class _Attempt:
             lambda: _results_of(claim), f"job {claim.job_id} waits", give_up=slots.mine.should_stop
         )
         failpoint("before_run")
-        own = definition.cwd == "workdir" and slots.mine.in_pool_child
+        own = definition.cwd == "workdir" and slots.mine.alone
         inside = self._folder.entered() if own else nullcontext()
         with workdir.put_back():
             try:

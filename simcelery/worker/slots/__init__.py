@@ -24,6 +24,13 @@ def share(slots: Slots) -> None:
     mine = Outside(slots.memory)
 
 
+def lend(slot: Slot) -> Slot:
+    """Give this process another slot, with which it may claim jobs without a pool; return the former one."""
+    global mine
+    former, mine = mine, slot
+    return former
+
+
 def take(index: int) -> None:
     """This process takes its slot, if it is a child of a worker's pool.
 

@@ -35,9 +35,11 @@ class Slot:
     Attributes:
         memory: of its worker.
         in_pool_child: whether the process is a child of a worker's pool, which may be changed and ended.
+        alone: whether it runs one job at a time, and so may enter that job's folder.
     """
 
     in_pool_child = True
+    alone = True
 
     def __init__(self, memory: Memory, fields: Fields) -> None:
         self.memory = memory
@@ -225,5 +227,6 @@ class Outside(Slot):
 
     in_pool_child = False
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, *, alone: bool = False) -> None:
         super().__init__(memory, memory.own)
+        self.alone = alone
