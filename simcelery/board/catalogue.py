@@ -24,6 +24,7 @@ class Entry:
     Attributes:
         parameters: a JSON schema; its properties are in the order of the signature.
         options: the job's defaults.
+        returns: a JSON schema of the result; None: unknown.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Entry:
     options: dict[str, Any]
     queue: str
     version: str
+    returns: dict[str, Any] | None = None
 
 
 def write(connection: Connection, entries: Iterable[Entry]) -> None:

@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     CheckConstraint,
     DateTime,
@@ -373,6 +374,8 @@ class Workflow(Base):
     options: Mapped[dict[str, Any]]  # what a client without the code needs to record a job
     queue: Mapped[str]
     version: Mapped[str]
+    # JSON schema of the result. Not jsonb: its fields have an order. Null: nobody has said what it is.
+    returns: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     seen_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
 
     __table_args__ = (

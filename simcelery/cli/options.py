@@ -15,6 +15,7 @@ from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
     from simcelery.board.reads.jobs import Filter
+    from simcelery.conditions.values import Condition
 
 F = TypeVar("F", bound=Callable[..., Any])
 Output = Literal["table", "json", "quiet"]
@@ -163,29 +164,45 @@ class Filters:
     queue: str | None = None
     since: str | None = None
     limit: int | None = None
+    where: str | None = None
 
     @property
     def given(self) -> bool:
         """Whether any filter is given; a limit alone does not count."""
-        return bool(self.states or self.workflow or self.tags or self.queue or self.since)
+        return bool(self.states or self.workflow or self.tags or self.queue or self.since or self.where)
 
     def to_board(self, ids: Sequence[int] | None = None, states: Sequence[str] | None = None) -> Filter:
         """For the board's queries; `ids` and `states` replace those of the command line.
 
         Raises:
-            UsageError: ``--since`` is not a duration.
+            UsageError: ``--since`` is not a duration, or ``--where`` no condition.
         """
         from simcelery.board.reads.jobs import Filter
 
         seconds = duration("--since", self.since)
-        return Filter(
+        made = Filter(
             ids=ids,
             states=self.states if states is None else tuple(states),
             workflow=self.workflow,
             tags=self.tags,
             queue=self.queue,
             since=seconds,
+            where=_condition(self.where),
         )
+        if made.where is not None:
+            made.conditions()  # what is wrong with it is said before anything else
+        return made
+
+
+def _condition(text: str | None) -> Condition | None:
+    if text is None:
+        return None
+    from simcelery.conditions import reading
+
+    try:
+        return reading.condition(text)
+    except ValueError as error:
+        raise UsageError(f"--where: {error}") from None
 
 
 def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
@@ -207,6 +224,11 @@ def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., 
         )
         @click.option("-q", "--queue", help="Only jobs in this queue.")
         @click.option("--since", metavar="DURATION", help=since)
+        @click.option(
+            "--where",
+            metavar="CONDITION",
+            help="Only jobs for which this holds, such as 'energy < -3 and fmax <= 0.05'.",
+        )
         @click.option("-n", "--limit", type=COUNT, metavar="N", help="At most this many jobs.")
         @wraps(function)
         def packed(*args: Any, **given: Any) -> int | None:
@@ -219,7 +241,7 @@ def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., 
 
 
 def filter_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
-    """``--state``, ``--workflow``, ``--tag``, ``--queue``, ``--since`` and ``--limit``, as one `Filters`."""
+    """``--state``, ``--workflow``, ``--tag``, ``--queue``, ``--since``, ``--where`` and ``--limit``."""
     return _filters("Only jobs submitted in the last 90 (seconds), 1h30m, 2d, ….")(function)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from simcelery.board import engine, reads
 from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.board.states import State
+from simcelery.conditions import reading
+from simcelery.conditions.values import Condition
 from simcelery.describe import sweep
 from simcelery.describe.sweep import SweepExplanation
 from simcelery.errors import EncodingError, UsageError
@@ -28,8 +30,9 @@ _COUNTED, _NAMED = 10_000, 5  # jobs that are counted, and ids that are named, w
 class JobQuery:
     """The jobs that pass a filter; asked anew each time."""
 
-    def __init__(self, which: Filter) -> None:
+    def __init__(self, which: Filter, where: str | None = None) -> None:
         self.which = which
+        self._where = where
 
     def __repr__(self) -> str:
         found = notebook.look(lambda connection: reads.count(connection, self.which, _COUNTED + 1))
@@ -51,7 +54,8 @@ class JobQuery:
         since = None if which.since is None else f"{which.since:g}s"
         given = {"state": state, "workflow": which.workflow, "tags": which.tags, "queue": which.queue}
         said = [] if which.ids is None else [f"ids={_short(which.ids)}"]
-        said += [f"{name}={_short(value)}" for name, value in {**given, "since": since}.items() if value]
+        given |= {"since": since, "where": self._where}
+        said += [f"{name}={_short(value)}" for name, value in given.items() if value]
         return f"JobQuery({', '.join(said)})"
 
     def rows(self, limit: int | None = None) -> list[JobRow]:
@@ -153,6 +157,7 @@ def jobs(
     tags: Sequence[str] = (),
     queue: str | None = None,
     since: float | str | None = None,
+    where: str | None = None,
 ) -> JobQuery:
     """The jobs for which all of this holds.
 
@@ -161,9 +166,11 @@ def jobs(
         state: one or several of the eight states.
         tags: all of them.
         since: submitted in the last so many seconds, or ``"2d"``.
+        where: a condition on columns, parameters and results, such as ``"energy < -3 and fmax <= 0.05"``.
 
     Raises:
-        UsageError: a state that does not exist, a malformed duration, or a value of the wrong type.
+        UsageError: a state that does not exist, a malformed duration or condition, or a value of the wrong
+            type.
     """
     states = (state,) if isinstance(state, str) else _texts("state", state)
     for name in states:
@@ -178,7 +185,19 @@ def jobs(
         seconds = None if since is None else parse_duration(since)
     except ValueError as error:
         raise UsageError(f"since: {error}") from None
-    return JobQuery(Filter(_ids(ids), states, workflow, _texts("tags", tags), queue, seconds))
+    which = Filter(_ids(ids), states, workflow, _texts("tags", tags), queue, seconds, _condition(where))
+    if where is not None:
+        which.conditions()  # what is wrong with it is said at once
+    return JobQuery(which, where)
+
+
+def _condition(text: str | None) -> Condition | None:
+    if not isinstance(text, str | None):
+        raise UsageError(f"where must be a condition such as 'energy < -3', not {short(text)}")
+    try:
+        return None if text is None else reading.condition(text)
+    except ValueError as error:
+        raise UsageError(f"where: {error}") from None
 
 
 def _ids(given: Iterable[int] | None) -> tuple[int, ...] | None:

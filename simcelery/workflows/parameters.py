@@ -405,6 +405,15 @@ class Parameters:
         defs = {"$defs": schema["$defs"]} if "$defs" in schema else {}
         return {"type": "object", "properties": properties, "required": required, **defs}
 
+    def returns_schema(self) -> dict[str, Any] | None:
+        """JSON schema of the result, for the catalogue; None: its type has none."""
+        try:
+            full = self._result_model.model_json_schema(schema_generator=_Schema)
+            schema: dict[str, Any] = json.loads(json.dumps(full, default=str), parse_constant=str)
+        except Exception:  # as above
+            return None
+        return {**schema["properties"]["value"], "$defs": schema.get("$defs", {})}
+
     def _stored_default(self, name: str) -> Any:
         """What the board stores for a parameter that is not given."""
         default = self._fields[name][1]

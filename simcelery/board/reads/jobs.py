@@ -29,10 +29,12 @@ from sqlalchemy.orm import aliased
 
 from simcelery.board.catalogue import ORDER, ordered
 from simcelery.board.models import Attempt, Job, LogChunk, Worker, Workflow
+from simcelery.board.reads.fields import compiled
 from simcelery.board.reads.revisions import ran_with, stages
 from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import TERMINAL, State
 from simcelery.board.unreadable import bad_rows
+from simcelery.conditions.values import Condition
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,10 @@ class JobRow:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which jobs. A job must match everything given, and have all `tags`; `since` counts seconds back."""
+    """Which jobs. A job must match everything given, and have all `tags`; `since` counts seconds back.
+
+    `where` is a condition on any of its fields.
+    """
 
     ids: Sequence[int] | None = None
     states: Sequence[str] = ()
@@ -85,9 +90,14 @@ class Filter:
     tags: Sequence[str] = ()
     queue: str | None = None
     since: float | None = None
+    where: Condition | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """As SQL."""
+        """As SQL.
+
+        Raises:
+            UsageError: `where` compares a column with what it can never be.
+        """
         found: list[ColumnElement[bool]] = []
         if self.ids is not None:
             found.append(among(Job.id, self.ids))
@@ -102,6 +112,8 @@ class Filter:
             found.append(Job.queue == self.queue)
         if self.since is not None:
             found += [Job.submitted_at >= func.now() - seconds(self.since), Job.id > _last_before(self.since)]
+        if self.where is not None:
+            found.append(compiled(self.where))
         return found
 
 

@@ -38,4 +38,5 @@ def entry(definition: Definition, settings: Settings) -> Entry:
         queue=options.pop("queue"),
         options=options,
         version=definition.version,
+        returns=definition.parameters.returns_schema(),
     )
