@@ -6,7 +6,6 @@ command line call `override`. An empty environment variable counts as unset, so 
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -16,14 +15,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from simcelery.errors import ServicesNotRunningError, SettingsError
 from simcelery.quantities import parse_duration, parse_size
 from simcelery.urls import check_postgres, check_redis
 
 FILE = "simcelery.toml"
+PREFIX = "SIMCELERY_"
 SETTINGS_FILE = "SIMCELERY_SETTINGS_FILE"  # path of the file; it is then not searched for
 SERVICES_FILE = "services.json"
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
@@ -49,10 +56,8 @@ def find_settings_file() -> Path | None:
     return None
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel, extra="forbid"):
     """All settings. Durations are seconds; sizes are bytes."""
-
-    model_config = SettingsConfigDict(env_prefix="SIMCELERY_", env_ignore_empty=True, extra="forbid")
 
     database_url: SecretStr | None = Field(
         None, description="The board: postgresql://user:password@host:5432/name"
@@ -61,7 +66,7 @@ class Settings(BaseSettings):
     home: Path = Field(
         default_factory=default_home, validate_default=True, description="Embedded servers, spool, workdirs"
     )
-    workflows: Annotated[list[str], NoDecode] = Field(
+    workflows: list[str] = Field(
         default_factory=list, description="Modules that define workflows"
     )
     preload: bool = Field(
@@ -72,7 +77,7 @@ class Settings(BaseSettings):
     remote_control: bool = Field(
         True, description="Workers answer Celery's inspect and shutdown, and learn of cancels at once"
     )
-    plain_tasks: Annotated[list[str], NoDecode] = Field(
+    plain_tasks: list[str] = Field(
         default_factory=list, description="Plain Celery tasks that workers run besides workflows"
     )
     workdir_mode: str = Field(
@@ -137,18 +142,6 @@ class Settings(BaseSettings):
             check_redis(value.get_secret_value())
         return value
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags (passed to the constructor by `get_settings`), then the environment, then the file."""
-        return (init_settings, env_settings, _FileSource(settings_cls))
-
     @property
     def services_file(self) -> Path:
         """Where ``simcelery up`` writes the URLs of the embedded servers."""
@@ -195,7 +188,7 @@ class Settings(BaseSettings):
                 return known
             raise ServicesNotRunningError(
                 f"no {name} is set and no embedded servers are running in {self.home}: "
-                f"run 'simcelery up', or set SIMCELERY_{name.upper()}"
+                f"run 'simcelery up', or set {PREFIX}{name.upper()}"
             ) from None
         _met[self.home, name] = url
         return url
@@ -204,27 +197,27 @@ class Settings(BaseSettings):
 _met: dict[tuple[Path, str], str] = {}
 
 
-class _FileSource(PydanticBaseSettingsSource):
-    """The nearest ``simcelery.toml``."""
+def _in_file() -> dict[str, Any]:
+    """The values of the nearest ``simcelery.toml``. Relative paths are resolved against the file's folder."""
+    path = find_settings_file()
+    if path is None:
+        return {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:  # not TOML, not text, or monstrous
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"{path} cannot be read: {reason}") from None
+    for name in ("home", "workdir_root"):
+        if isinstance(values.get(name), str):
+            values[name] = str(path.parent / _expanded(Path(values[name])))
+    return values
 
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Unused, since `__call__` returns all values at once."""
-        return None, field_name, False
 
-    def __call__(self) -> dict[str, Any]:
-        """The file's values. Relative paths are resolved against the file's folder."""
-        path = find_settings_file()
-        if path is None:
-            return {}
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError, RecursionError) as error:  # not TOML, not text, or monstrous
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise SettingsError(f"{path} cannot be read: {reason}") from None
-        for name in ("home", "workdir_root"):
-            if isinstance(values.get(name), str):
-                values[name] = str(path.parent / _expanded(Path(values[name])))
-        return values
+def _in_environment() -> dict[str, str]:
+    """The values of the environment, whose names may be in any case."""
+    found = {key.upper(): value for key, value in os.environ.items() if value}
+    names = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    return {names[key]: value for key, value in found.items() if key in names}
 
 
 def _expanded(path: Path) -> Path:
@@ -245,14 +238,16 @@ def get_settings() -> Settings:
         SettingsError: a value is malformed, or a setting in the file is unknown.
     """
     try:
-        return Settings(**_overrides)
+        return Settings(**{**_in_file(), **_in_environment(), **_overrides})
     except ValidationError as error:
         raise SettingsError(_first_error(error)) from None
 
 
 def _first_error(error: ValidationError) -> str:
     """The first error in one line. It never quotes the value, which may be a secret."""
-    from simcelery.misfits import wanted  # few processes have a malformed setting
+    import difflib  # few processes have a malformed setting
+
+    from simcelery.misfits import wanted
 
     first = error.errors(include_input=False, include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else "renew_every"
@@ -262,11 +257,10 @@ def _first_error(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name.replace("-", "_").lower(), Settings.model_fields, 1, 0.75)
         reason = "there is no such setting" + (f"; did you mean {close[0]!r}?" if close else "")
-    variable = f"SIMCELERY_{name.upper()}"
     if name in _overrides:
         source = "from a flag"
-    elif any(key.upper() == variable and value for key, value in os.environ.items()):
-        source = f"from {variable}"
+    elif name in _in_environment():
+        source = f"from {PREFIX}{name.upper()}"
     else:
         source = f"from {find_settings_file() or FILE}"
     return f"setting {name!r}: {reason} ({source})"
@@ -274,7 +268,7 @@ def _first_error(error: ValidationError) -> str:
 
 def isolate(home: Path) -> None:
     """Make this process, and those it starts, use nothing but the defaults and this home."""
-    for name in [name for name in os.environ if name.startswith("SIMCELERY_")]:
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
     os.environ |= {"SIMCELERY_HOME": str(home), SETTINGS_FILE: os.devnull}
     _overrides.clear()

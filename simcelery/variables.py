@@ -6,9 +6,8 @@ import difflib
 import os
 from collections.abc import Iterator
 
-from simcelery.settings import SETTINGS_FILE, Settings
+from simcelery.settings import PREFIX, SETTINGS_FILE, Settings
 
-PREFIX = "SIMCELERY_"
 _SETTINGS = tuple(PREFIX + name.upper() for name in Settings.model_fields)
 # Read by the package, but no settings.
 _SWITCHES = (SETTINGS_FILE, "SIMCELERY_DEBUG", "SIMCELERY_FAILPOINTS", "SIMCELERY_FAILPOINTS_ONCE")

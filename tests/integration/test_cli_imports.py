@@ -15,9 +15,7 @@ CLICK = {"simcelery", "click"}
 SETTINGS = {
     "pydantic",
     "pydantic_core",
-    "pydantic_settings",
     "annotated_types",
-    "dotenv",
     "typing_extensions",
     "typing_inspection",
 }
