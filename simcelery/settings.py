@@ -66,9 +66,7 @@ class Settings(BaseModel, extra="forbid"):
     home: Path = Field(
         default_factory=default_home, validate_default=True, description="Embedded servers, spool, workdirs"
     )
-    workflows: list[str] = Field(
-        default_factory=list, description="Modules that define workflows"
-    )
+    workflows: list[str] = Field(default_factory=list, description="Modules that define workflows")
     preload: bool = Field(
         True, description="Import the workflows before the pool forks; false: in every pool child"
     )

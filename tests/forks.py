@@ -21,8 +21,6 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-import sqlalchemy.orm
-
 from simcelery import failpoints
 from simcelery.settings import get_settings
 from tests.programs import BIN
@@ -61,7 +59,6 @@ def load(program: str) -> None:
             for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
                 if found.name not in WORKFLOWS:
                     importlib.import_module(found.name)
-    sqlalchemy.orm.configure_mappers()
     assert not get_settings.cache_info().currsize, "settings are read in the folder that a program starts in"
     assert "numpy" not in sys.modules, "NumPy reads the environment when it is imported"
     assert threading.active_count() == 1, "a fork has one thread"

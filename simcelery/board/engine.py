@@ -8,14 +8,13 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import ClientCursor
 from psycopg.rows import dict_row
 from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, event, exc
-from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from simcelery.board.faults import translated
@@ -23,6 +22,9 @@ from simcelery.board.schema import check_schema
 from simcelery.board.unreadable import loading
 from simcelery.errors import SettingsError
 from simcelery.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 STATEMENT_TIMEOUT = 60.0
 # The server ends a statement after that; but one that is stopped ends nothing, and its sockets stay open.
@@ -257,6 +259,8 @@ def session() -> Session:
     Raises:
         SchemaError: the schema is missing, older or newer than this code.
     """
+    from sqlalchemy.orm import Session  # what nobody else needs takes long to import
+
     made = engine()
     with translated(made):
         check_schema(made)

@@ -1,15 +1,15 @@
-"""The tables. The statements elsewhere use their columns; nothing uses ORM sessions."""
+"""The tables. The statements elsewhere use their columns."""
 
 from __future__ import annotations
 
-import datetime as dt
-import uuid
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    Column,
     DateTime,
     Double,
     ForeignKey,
@@ -18,15 +18,19 @@ from sqlalchemy import (
     Integer,
     MetaData,
     SmallInteger,
+    Table,
     Text,
     Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import SchemaItem
+from sqlalchemy.sql.expression import ColumnClause
+from sqlalchemy.types import TypeEngine
 
 from simcelery.board.states import Cause, Outcome, State
 
+T = TypeVar("T")
 _NOW = text("now()")
 _TERMINAL = "state IN ('succeeded', 'failed', 'cancelled', 'upstream_failed')"
 
@@ -45,8 +49,26 @@ def _named(column: str) -> str:
     return f"jsonb_typeof({column}) = 'object'"
 
 
-class Base(DeclarativeBase):
-    """Common to all tables: how Python types become columns, and how constraints are named."""
+_TIME = DateTime(timezone=True)
+_JSON = JSONB(none_as_null=True)
+_TEXTS = ARRAY(Text)
+
+
+def required(kind: TypeEngine[T] | type[TypeEngine[T]], *about: SchemaItem, **more: Any) -> ColumnClause[T]:
+    """A column that always has a value."""
+    return Column(kind, *about, nullable=False, **more)
+
+
+def nullable(kind: TypeEngine[T] | type[TypeEngine[T]]) -> ColumnClause[T | None]:
+    """A column that may be NULL."""
+    return Column(kind)
+
+
+class Base:
+    """Common to all tables: a class has the columns as attributes, and stands for its table in statements.
+
+    SQLAlchemy's own such classes come with its ORM, whose import takes longer than all that a command asks.
+    """
 
     metadata = MetaData(
         naming_convention={
@@ -57,15 +79,20 @@ class Base(DeclarativeBase):
             "pk": "%(table_name)s_pkey",
         }
     )
-    type_annotation_map = {  # noqa: RUF012 (read by SQLAlchemy)
-        int: BigInteger,
-        float: Double,
-        str: Text,
-        uuid.UUID: Uuid,
-        dt.datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB(none_as_null=True),
-        list[str]: ARRAY(Text),
-    }
+    __tablename__: ClassVar[str]
+    __table_args__: ClassVar[Sequence[SchemaItem]] = ()
+    __table__: ClassVar[Table]
+
+    def __init_subclass__(cls) -> None:
+        columns = {name: one for name, one in vars(cls).items() if isinstance(one, Column)}
+        for name, column in columns.items():
+            column.name = name
+        cls.__table__ = Table(cls.__tablename__, cls.metadata, *columns.values(), *cls.__table_args__)
+
+    @classmethod
+    def __clause_element__(cls) -> Table:
+        """What SQLAlchemy takes the class for."""
+        return cls.__table__
 
 
 class Job(Base):
@@ -73,45 +100,45 @@ class Job(Base):
 
     __tablename__ = "jobs"
 
-    id: Mapped[int] = mapped_column(Identity(always=False), primary_key=True)
-    task_id: Mapped[uuid.UUID] = mapped_column(unique=True)
-    workflow: Mapped[str]
-    parameters: Mapped[dict[str, Any]]
-    version: Mapped[str] = mapped_column(server_default=text("'1'"))  # of the workflow, as it was declared
-    state: Mapped[str]
-    queue: Mapped[str]
-    priority: Mapped[int] = mapped_column(SmallInteger)
-    tags: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
-    idempotency_key: Mapped[str | None]
-    parent_id: Mapped[int | None]  # the job that submitted this one; no foreign key: it may be pruned
+    id = required(BigInteger, Identity(always=False), primary_key=True)
+    task_id = required(Uuid, unique=True)
+    workflow = required(Text)
+    parameters = required(_JSON)
+    version = required(Text, server_default=text("'1'"))  # of the workflow, as it was declared
+    state = required(Text)
+    queue = required(Text)
+    priority = required(SmallInteger)
+    tags = required(_TEXTS, server_default=text("'{}'"))
+    idempotency_key = nullable(Text)
+    parent_id = nullable(BigInteger)  # the job that submitted this one; no foreign key: it may be pruned
 
-    attempt: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    losses: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    max_attempts: Mapped[int] = mapped_column(Integer)
-    max_losses: Mapped[int] = mapped_column(Integer)
-    time_limit: Mapped[float | None]
-    soft_time_limit: Mapped[float | None]
-    run_at: Mapped[dt.datetime | None]
-    published_at: Mapped[dt.datetime | None]
-    publish_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    cancel_requested_at: Mapped[dt.datetime | None]
-    unmet: Mapped[int] = mapped_column(Integer, server_default=text("0"))  # parents that have not succeeded
+    attempt = required(Integer, server_default=text("0"))
+    failures = required(Integer, server_default=text("0"))
+    losses = required(Integer, server_default=text("0"))
+    max_attempts = required(Integer)
+    max_losses = required(Integer)
+    time_limit = nullable(Double)
+    soft_time_limit = nullable(Double)
+    run_at = nullable(_TIME)
+    published_at = nullable(_TIME)
+    publish_count = required(Integer, server_default=text("0"))
+    cancel_requested_at = nullable(_TIME)
+    unmet = required(Integer, server_default=text("0"))  # parents that have not succeeded
 
-    worker_id: Mapped[int | None]
-    pid: Mapped[int | None]
-    claim_id: Mapped[uuid.UUID | None]
-    result: Mapped[dict[str, Any] | None]
-    error_type: Mapped[str | None]
-    error_message: Mapped[str | None]
-    progress: Mapped[dict[str, Any] | None]
-    checkpoint: Mapped[dict[str, Any] | None]
+    worker_id = nullable(BigInteger)
+    pid = nullable(BigInteger)
+    claim_id = nullable(Uuid)
+    result = nullable(_JSON)
+    error_type = nullable(Text)
+    error_message = nullable(Text)
+    progress = nullable(_JSON)
+    checkpoint = nullable(_JSON)
 
-    submitted_by: Mapped[str]
-    submitted_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
-    started_at: Mapped[dt.datetime | None]
-    finished_at: Mapped[dt.datetime | None]
-    settled_at: Mapped[dt.datetime | None]  # when all its dependents had been told how it ended, by settle
+    submitted_by = required(Text)
+    submitted_at = required(_TIME, server_default=_NOW)
+    started_at = nullable(_TIME)
+    finished_at = nullable(_TIME)
+    settled_at = nullable(_TIME)  # when all its dependents had been told how it ended, by settle
 
     __table_args__ = (
         CheckConstraint(_one_of("state", State), name="state_known"),
@@ -221,8 +248,8 @@ class Fingerprint(Base):
 
     __tablename__ = "fingerprints"
 
-    job_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    fingerprint: Mapped[int]
+    job_id = required(BigInteger, primary_key=True, autoincrement=False)
+    fingerprint = required(BigInteger)
 
     __table_args__ = (Index("fingerprints_fingerprint", "fingerprint"),)
 
@@ -232,27 +259,27 @@ class Attempt(Base):
 
     __tablename__ = "attempts"
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
-    claim_id: Mapped[uuid.UUID]
-    outcome: Mapped[str]
-    cause: Mapped[str | None]
-    error_type: Mapped[str | None]
-    error_message: Mapped[str | None]
-    traceback: Mapped[str | None]
-    worker_id: Mapped[int]
-    nodename: Mapped[str | None]
-    host: Mapped[str | None]
-    pid: Mapped[int]
-    scheduler_job_id: Mapped[str | None]
-    started_at: Mapped[dt.datetime]
-    finished_at: Mapped[dt.datetime]
-    cpu_seconds: Mapped[float | None]
-    peak_memory: Mapped[int | None]
-    workdir: Mapped[str | None]
-    code_version: Mapped[str | None]
-    seed: Mapped[int | None]  # what its random numbers began with
-    late_outcome: Mapped[dict[str, Any] | None]
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt = required(Integer, primary_key=True)
+    claim_id = required(Uuid)
+    outcome = required(Text)
+    cause = nullable(Text)
+    error_type = nullable(Text)
+    error_message = nullable(Text)
+    traceback = nullable(Text)
+    worker_id = required(BigInteger)
+    nodename = nullable(Text)
+    host = nullable(Text)
+    pid = required(BigInteger)
+    scheduler_job_id = nullable(Text)
+    started_at = required(_TIME)
+    finished_at = required(_TIME)
+    cpu_seconds = nullable(Double)
+    peak_memory = nullable(BigInteger)
+    workdir = nullable(Text)
+    code_version = nullable(Text)
+    seed = nullable(BigInteger)  # what its random numbers began with
+    late_outcome = nullable(_JSON)
 
     __table_args__ = (
         CheckConstraint(_one_of("outcome", Outcome), name="outcome_known"),
@@ -270,12 +297,12 @@ class Revision(Base):
 
     __tablename__ = "revisions"
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    revision: Mapped[int] = mapped_column(Integer, primary_key=True)
-    parameters: Mapped[dict[str, Any]]
-    last_attempt: Mapped[int] = mapped_column(Integer)
-    revised_by: Mapped[str]
-    revised_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    revision = required(Integer, primary_key=True)
+    parameters = required(_JSON)
+    last_attempt = required(Integer)
+    revised_by = required(Text)
+    revised_at = required(_TIME, server_default=_NOW)
 
 
 class Dependency(Base):
@@ -283,9 +310,9 @@ class Dependency(Base):
 
     __tablename__ = "dependencies"
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     # No cascade: a parent cannot be pruned while a dependent needs it.
-    parent_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    parent_id = required(BigInteger, ForeignKey("jobs.id"), primary_key=True)
 
     __table_args__ = (
         CheckConstraint("job_id <> parent_id", name="other_job"),
@@ -298,10 +325,10 @@ class Step(Base):
 
     __tablename__ = "steps"
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    name: Mapped[str] = mapped_column(primary_key=True)
-    output: Mapped[dict[str, Any] | None]
-    saved_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name = required(Text, primary_key=True)
+    output = nullable(_JSON)
+    saved_at = required(_TIME, server_default=_NOW)
 
 
 class LogChunk(Base):
@@ -309,10 +336,10 @@ class LogChunk(Base):
 
     __tablename__ = "log_chunks"
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
-    seq: Mapped[int] = mapped_column(primary_key=True)
-    text: Mapped[str]
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt = required(Integer, primary_key=True)
+    seq = required(BigInteger, primary_key=True)
+    text = required(Text)
 
 
 class Worker(Base):
@@ -323,31 +350,29 @@ class Worker(Base):
 
     __tablename__ = "workers"
 
-    id: Mapped[int] = mapped_column(Identity(always=False), primary_key=True)
-    nodename: Mapped[str]
-    host: Mapped[str]
-    pid: Mapped[int]
-    queues: Mapped[list[str]]
-    concurrency: Mapped[int]
-    scheduler_job_id: Mapped[str | None]
-    version: Mapped[str]
-    note: Mapped[str | None]  # what doctor and explain should say of it
-    started_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
-    renewed_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
-    lease_expires_at: Mapped[dt.datetime]
-    ended_at: Mapped[dt.datetime | None]
-    identity: Mapped[str] = mapped_column(
-        server_default=text("''")
-    )  # tells processes apart: the worker's own
-    steady_since: Mapped[dt.datetime] = mapped_column(server_default=_NOW)  # it has renewed without a gap
-    workflows: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))  # those that it knows
-    quarantined_at: Mapped[dt.datetime | None]
-    registration: Mapped[uuid.UUID] = mapped_column(server_default=text("gen_random_uuid()"))
+    id = required(BigInteger, Identity(always=False), primary_key=True)
+    nodename = required(Text)
+    host = required(Text)
+    pid = required(BigInteger)
+    queues = required(_TEXTS)
+    concurrency = required(BigInteger)
+    scheduler_job_id = nullable(Text)
+    version = required(Text)
+    note = nullable(Text)  # what doctor and explain should say of it
+    started_at = required(_TIME, server_default=_NOW)
+    renewed_at = required(_TIME, server_default=_NOW)
+    lease_expires_at = required(_TIME)
+    ended_at = nullable(_TIME)
+    identity = required(Text, server_default=text("''"))  # tells processes apart: the worker's own
+    steady_since = required(_TIME, server_default=_NOW)  # it has renewed without a gap
+    workflows = required(_TEXTS, server_default=text("'{}'"))  # those that it knows
+    quarantined_at = nullable(_TIME)
+    registration = required(Uuid, server_default=text("gen_random_uuid()"))
     # Workflow → Postgres's time at the renewal after this worker's last success with it.
-    succeeded: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    succeeded = required(_JSON, server_default=text("'{}'"))
     # Workflow → the fingerprint of its source at the start; and files that have changed on its node since.
-    sources: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    changed_files: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    sources = required(_JSON, server_default=text("'{}'"))
+    changed_files = required(_TEXTS, server_default=text("'{}'"))
 
     # Not by the end of the lease: a renewal that changes no indexed column is a heap-only update, and the
     # spare room on each page (fillfactor, in the migration) takes it.
@@ -368,15 +393,15 @@ class Workflow(Base):
 
     __tablename__ = "workflows"
 
-    name: Mapped[str] = mapped_column(primary_key=True)
-    description: Mapped[str] = mapped_column(server_default=text("''"))
-    parameters: Mapped[dict[str, Any]]  # JSON schema
-    options: Mapped[dict[str, Any]]  # what a client without the code needs to record a job
-    queue: Mapped[str]
-    version: Mapped[str]
+    name = required(Text, primary_key=True)
+    description = required(Text, server_default=text("''"))
+    parameters = required(_JSON)  # JSON schema
+    options = required(_JSON)  # what a client without the code needs to record a job
+    queue = required(Text)
+    version = required(Text)
     # JSON schema of the result. Not jsonb: its fields have an order. Null: nobody has said what it is.
-    returns: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    seen_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+    returns = nullable(JSON(none_as_null=True))
+    seen_at = required(_TIME, server_default=_NOW)
 
     __table_args__ = (
         CheckConstraint(f"{_named('parameters')} AND {_named('options')}", name="schema_is_named"),
@@ -388,10 +413,10 @@ class SubmittedSource(Base):
 
     __tablename__ = "submitted_sources"
 
-    workflow: Mapped[str] = mapped_column(primary_key=True)
-    source: Mapped[str]
-    submitted_by: Mapped[str]
-    since: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
+    workflow = required(Text, primary_key=True)
+    source = required(Text)
+    submitted_by = required(Text)
+    since = required(_TIME, server_default=_NOW)
 
 
 class Recovery(Base):
@@ -399,6 +424,6 @@ class Recovery(Base):
 
     __tablename__ = "recovery"
 
-    name: Mapped[str] = mapped_column(primary_key=True)
-    next_at: Mapped[dt.datetime] = mapped_column(server_default=_NOW)
-    last_by: Mapped[str | None]
+    name = required(Text, primary_key=True)
+    next_at = required(_TIME, server_default=_NOW)
+    last_by = nullable(Text)

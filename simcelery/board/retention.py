@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, true
-from sqlalchemy.orm import aliased
 
 from simcelery.board import sql
 from simcelery.board.models import Dependency, Job, Worker
@@ -82,7 +81,7 @@ def _delete(connection: Connection, candidates: Sequence[int], older_than: float
 def _is_needed(older_than: float) -> ColumnElement[bool]:
     edges = select(Dependency.job_id).where(Dependency.parent_id == Job.id).correlate(Job)
     edge = edges.order_by(Dependency.job_id).offset(0).lateral("edge")
-    dependent = aliased(Job)
+    dependent = Job.__table__.alias().c
     recent = or_(dependent.finished_at.is_(None), dependent.finished_at >= func.now() - seconds(older_than))
     found = select(dependent.id).where(dependent.id == edge.c.job_id, recent).offset(0).lateral("dependent")
     needing = select(found.c.id).join_from(edge, found, true()).limit(1).correlate(Job).scalar_subquery()

@@ -30,7 +30,6 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import aliased
 
 from simcelery.board.models import Attempt, Job, Worker
 from simcelery.board.states import State
@@ -71,7 +70,7 @@ class Column:
 
 def _worker() -> ColumnElement[Any]:
     """The nodename of the last worker; if that was pruned, its attempts still bear the name."""
-    worker, attempt = aliased(Worker), aliased(Attempt)
+    worker, attempt = Worker.__table__.alias().c, Attempt.__table__.alias().c
     there = select(worker.nodename).where(worker.id == Job.worker_id)
     noted = select(attempt.nodename).where(attempt.job_id == Job.id, attempt.attempt == Job.attempt)
     names = (part.correlate(Job).scalar_subquery() for part in (there, noted))

@@ -25,7 +25,6 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import aliased
 
 from simcelery.board.catalogue import ORDER, ordered
 from simcelery.board.models import Attempt, Job, LogChunk, Worker, Workflow
@@ -333,7 +332,7 @@ def number_before(connection: Connection, job: JobRow) -> int:
 
 def last_attempts(connection: Connection, job_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     """The newest ended attempt of each of these jobs that has one; see `attempts`."""
-    other = aliased(Attempt)
+    other = Attempt.__table__.alias().c
     newest = select(func.max(other.attempt)).where(other.job_id == Attempt.job_id).scalar_subquery()
     rows = connection.execute(
         select(Attempt.__table__).where(among(Attempt.job_id, job_ids), Attempt.attempt == newest)

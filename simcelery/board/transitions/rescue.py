@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, select
-from sqlalchemy.orm import aliased
 
 from simcelery.board import patience
 from simcelery.board.models import Job, Worker
@@ -47,7 +46,7 @@ def _may_judge(worker_id: int, grace: float) -> ColumnElement[bool]:
 
     So does every worker when Postgres's clock is set forward; a judge must have renewed since then.
     """
-    judge = aliased(Worker)
+    judge = Worker.__table__.alias().c
     return exists().where(
         judge.id == worker_id,
         judge.ended_at.is_(None),

@@ -22,7 +22,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import aliased
 
 from simcelery.board import fingerprints, sql
 from simcelery.board.batches import ROWS
@@ -110,7 +109,7 @@ def hand_back(
         limit: at most this many jobs, those that failed last.
     """
     by_index(connection)
-    ended = aliased(Attempt)
+    ended = Attempt.__table__.alias().c
     guard = and_(
         Job.state.in_([State.FAILED, State.SCHEDULED]),
         Job.worker_id == me.worker_id,
@@ -184,12 +183,12 @@ def _revive(
 ) -> list[FinishedJob]:
     """Retry jobs. Their parents are locked with them, so that none can finish while they are counted."""
     _lock(connection, select(Job.id).where(among(Job.id, ids)).union(select(up(ids).c.parent_id)))
-    parent = aliased(Job)
+    parent = Job.__table__.alias()
     unmet = (
         select(func.count())
         .select_from(Dependency)
-        .join(parent, parent.id == Dependency.parent_id)
-        .where(Dependency.job_id == Job.id, parent.state != State.SUCCEEDED)
+        .join(parent, parent.c.id == Dependency.parent_id)
+        .where(Dependency.job_id == Job.id, parent.c.state != State.SUCCEEDED)
         .correlate(Job)
         .scalar_subquery()
     )

@@ -23,7 +23,6 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.orm import aliased
 
 from simcelery.board import sql
 from simcelery.board.dependencies import first_dependent, up
@@ -138,10 +137,10 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
             continue
         looked_at.append(number)
         budget = max(0.0, budget - unmet)
-    parent, edge = aliased(Job), up(looked_at)
-    left = select(edge.c.job_id).join(parent, parent.id == edge.c.parent_id).group_by(edge.c.job_id)
-    over = func.bool_and(parent.state == State.SUCCEEDED)
-    fallen = func.bool_or(parent.state.in_(UNSUCCESSFUL))
+    parent, edge = Job.__table__.alias(), up(looked_at)
+    left = select(edge.c.job_id).join(parent, parent.c.id == edge.c.parent_id).group_by(edge.c.job_id)
+    over = func.bool_and(parent.c.state == State.SUCCEEDED)
+    fallen = func.bool_or(parent.c.state.in_(UNSUCCESSFUL))
     return list(connection.scalars(left.having(or_(over, fallen))))
 
 
@@ -160,16 +159,16 @@ def _tell(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[J
 
 
 def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
-    parent, edge = aliased(Job), up(ids)
+    parent, edge = Job.__table__.alias(), up(ids)
     fallen = among(edge.c.parent_id, culprits)
     now = (
         select(
             edge.c.job_id,
-            func.count().filter(parent.state != State.SUCCEEDED).label("unmet"),
+            func.count().filter(parent.c.state != State.SUCCEEDED).label("unmet"),
             func.bool_or(fallen).label("fallen"),
             func.min(edge.c.parent_id).filter(fallen).label("culprit"),
         )
-        .join(parent, parent.id == edge.c.parent_id)
+        .join(parent, parent.c.id == edge.c.parent_id)
         .group_by(edge.c.job_id)
         .subquery()
     )
@@ -195,7 +194,7 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
 
 def _why_fallen(culprit: ColumnElement[int]) -> Any:
     """What went wrong at the original job, and what to do; an upstream_failed parent already has it."""
-    parent = aliased(Job)
+    parent = Job.__table__.alias().c
     reason = func.concat_ws(": ", parent.error_type, func.left(parent.error_message, _REASON))
     ended = case((parent.state == State.CANCELLED, "was cancelled"), else_=func.concat("failed: ", reason))
     root = func.concat("job ", parent.id, " (", parent.workflow, ") ", ended)
