@@ -154,8 +154,6 @@ def send(jobs: Iterable[JobToPublish]) -> list[JobToPublish]:
         channel = producer.channel
         while some := list(islice(left, _AT_ONCE)):
             by_lane = _by_lane(some)
-            for name in {lane(one.queue, one.workflow) for one in by_lane}:
-                producer.maybe_declare(celery.amqp.queues[name])  # once per connection
             with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
                 keys = [_key(channel, one) for one in by_lane]
                 for key, theirs in zip(keys, by_lane.values(), strict=True):
