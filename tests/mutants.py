@@ -41,24 +41,28 @@ UNNOTICED = ("survived", "no tests")
 
 
 def main() -> int:
-    """Run, and name the survivors; 1: one that is not explained; 2: what is to be broken is not there."""
+    """Run, and name the survivors; 1: one is not explained or was not tried; 2: nothing of that name."""
     config = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
     named = config["only_mutate"] + config["pytest_add_cli_args_test_selection"]
     if missing := [path for path in named if not list(Path().glob(path))]:
         print(f"tool.mutmut in pyproject.toml names what is not there: {', '.join(missing)}")
         return 2
     wanted = sys.argv[1:]
+    patterns = [one for one in wanted if one != "sql"] or ["*"]
     began = time.monotonic()
     os.environ |= PLUGINS
-    unexplained = 0
+    wrong = 0
     with tempfile.TemporaryDirectory() as folder, kept_servers.kept(Path(folder) / "home"):
         if not wanted or "sql" in wanted:
-            unexplained += statements()
+            wrong += statements()
         if wanted != ["sql"]:
-            lines([one for one in wanted if one != "sql"], began + LIMIT)
+            lines(patterns, began + LIMIT)
     if wanted != ["sql"]:
-        unexplained += report()
-    return 1 if unexplained else 0
+        wrong += report()
+        if left := len(untried(patterns)):
+            print(f"{left:,} were not tried: the next run goes on from there")
+            wrong += left
+    return 1 if wrong else 0
 
 
 def statements() -> int:
@@ -73,12 +77,10 @@ def statements() -> int:
 def lines(patterns: list[str], until: float) -> None:
     """Let mutmut change lines of Python until it is through, or the time is over."""
     mutant_types.note()
-    # What is named is tried even if it has been tried before.
-    left = [name for name, said in results().items() if said == "not checked"]
-    wanted = [name for name in left if any(fnmatch(name, pattern) for pattern in patterns)]
-    if not (wanted if patterns else left):
+    left = untried(patterns)
+    if not left:
         return
-    with subprocess.Popen([*MUTMUT, "run", *CHILDREN, *wanted]) as run:
+    with subprocess.Popen([*MUTMUT, "run", *CHILDREN, *(left if patterns != ["*"] else [])]) as run:
         try:
             run.wait(until - time.monotonic())
         except subprocess.TimeoutExpired:
@@ -86,7 +88,13 @@ def lines(patterns: list[str], until: float) -> None:
             with suppress(subprocess.TimeoutExpired):
                 run.wait(10.0)
             run.kill()  # in the background of a shell it does not hear of an interrupt
-            print(f"\n{LIMIT / 60:g} minutes are over; the next run goes on from here")
+            print(f"\n{LIMIT / 60:g} minutes are over")
+
+
+def untried(patterns: list[str]) -> list[str]:
+    """The changes of these modules that are still to be tried."""
+    left = [name for name, said in results().items() if said == "not checked"]
+    return [name for name in left if any(fnmatch(name, pattern) for pattern in patterns)]
 
 
 def report() -> int:
