@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -49,6 +50,22 @@ def json_text(value: Any, indent: int | None = None) -> str:
     if text.replace("\n", "").isprintable():
         return text
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+
+
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
+# Unambiguous, so that a long text does not cause backtracking.
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan|infinity)", re.IGNORECASE)
+
+
+def csv_cell(cell: Any) -> Any:
+    """A value in a file of CSV: a number stays one, and no spreadsheet will take a text for a formula."""
+    if isinstance(cell, dict | list):
+        return json_text(cell)
+    if not isinstance(cell, str):
+        return cell
+    # A leading apostrophe tells spreadsheets that the rest is text.
+    formula = _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return readable(f"'{cell}" if formula else cell).replace("\n", "\\n")  # one line per job
 
 
 class ReadableStream:

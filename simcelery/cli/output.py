@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 import shutil
 import sys
 import textwrap
@@ -23,7 +22,7 @@ import click
 from simcelery.cli import fit
 from simcelery.cli.fit import Column as Column
 from simcelery.describe.words import one_line
-from simcelery.readable import ReadableStream, json_text, line, readable
+from simcelery.readable import ReadableStream, csv_cell, json_text, line, readable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -154,22 +153,7 @@ def show_csv(rows: Iterable[Sequence[Any]]) -> None:
     """Print rows as CSV: numbers stay numbers, and no spreadsheet will take a text for a formula."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     for row in rows:
-        writer.writerow([_csv_cell(cell) for cell in row])
-
-
-_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
-# Unambiguous, so that a long text does not cause backtracking.
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan|infinity)", re.IGNORECASE)
-
-
-def _csv_cell(cell: Any) -> Any:
-    if isinstance(cell, dict | list):
-        return json_text(cell)
-    if not isinstance(cell, str):
-        return cell
-    # A leading apostrophe tells spreadsheets that the rest is text.
-    formula = _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
-    return readable(f"'{cell}" if formula else cell).replace("\n", "\\n")  # one line per job
+        writer.writerow([csv_cell(cell) for cell in row])
 
 
 def show_ids(ids: Iterable[object]) -> None:

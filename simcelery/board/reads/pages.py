@@ -14,7 +14,7 @@ from simcelery.board.models import Job
 from simcelery.board.reads.jobs import Filter
 
 T = TypeVar("T")
-_AT_ONCE = 1000
+AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,11 @@ def walk(
     *,
     limit: int | None = None,
     newest: bool = True,
+    at_once: int = AT_ONCE,
 ) -> Iterator[list[T]]:
-    """The jobs of a page, newest first unless told otherwise, a thousand at a time.
+    """The jobs of a page, newest first unless told otherwise, a thousand or `at_once` at a time.
 
-    Each thousand is read in a short transaction, so that any number fits into memory.
+    Each of these parts is read in a short transaction, so that any number fits into memory.
 
     Parameters:
         read: `ids` of this module, or `reads.jobs`.
@@ -75,7 +76,7 @@ def walk(
     parts = _parts(page, limit, newest)
     part = next(parts, None)
     while part and left:
-        size = min(_AT_ONCE, left)
+        size = min(at_once, left)
         with engine.begin() as connection:
             some = read(connection, part, limit=size, newest=newest)
         yield some
@@ -96,6 +97,6 @@ def _parts(page: Page, limit: int | None, newest: bool) -> Iterator[Page]:
     if page.ids is None:
         yield page
         return
-    starts = range(0, len(page.ids), _AT_ONCE)
+    starts = range(0, len(page.ids), AT_ONCE)
     for start in reversed(starts) if newest else starts:
-        yield replace(page, ids=page.ids[start : start + _AT_ONCE])
+        yield replace(page, ids=page.ids[start : start + AT_ONCE])

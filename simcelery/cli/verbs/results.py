@@ -1,26 +1,29 @@
-"""``results``: print the results of many jobs."""
+"""``results``: print the results of many jobs, or write them to a file."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
-from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from simcelery.cli.fields import chosen_fields, fields_option, lines_option, show_records
 from simcelery.cli.fit import GAP, Column, cells
-from simcelery.cli.options import Filters, Output, command, filter_options, output_option
+from simcelery.cli.options import Filters, command, filter_options
 from simcelery.cli.output import (
+    console,
     heading,
     is_terminal,
     note,
     say,
     show_csv,
     show_ids,
-    show_json_list,
+    show_json,
     show_table,
     width,
 )
@@ -32,78 +35,215 @@ from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
     from simcelery.board.reads.jobs import Filter, JobRow
+    from simcelery.conditions.values import Name
+    from simcelery.tables import gathering
+    from simcelery.tables.gathering import Gathered
+    from simcelery.tables.reading import Row
 
 
 @command(
     "results",
     "simcelery results -w emt.relax -t oxides",
+    "simcelery results -t oxides --fields structure,fmax,energy,stress.0 -O oxides.parquet",
+    "simcelery results -w emt.relax --where 'energy < -3 and fmax <= 0.05' -O stable.csv",
     "simcelery results 1-100 --format csv > energies.csv",
     "simcelery results -t demo -o json | jq '.[].result.energy'",
 )
 @ids_argument()
 @filter_options
+@fields_option
+@click.option("--all-fields", is_flag=True, help="All parameters and results, also those that do not vary.")
+@click.option(
+    "--all", "all_jobs", is_flag=True, help="Also jobs that did not succeed (yet), with states and errors."
+)
+@click.option(
+    "-O",
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a typed table to a file: .parquet, .csv, .jsonl or .json.",
+)
+@click.option("--force", is_flag=True, help="With -O: replace a file that exists.")
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["table", "csv", "json"]),
     help="Output format (default: that of --output).",
 )
-@output_option
+@lines_option
 def results(
     selection: Selection | None,
     filters: Filters,
+    fields: str | None,
+    all_fields: bool,
+    all_jobs: bool,
+    to: Path | None,
+    force: bool,
     format_: Literal["table", "csv", "json"] | None,
-    output: Output,
+    output: Literal["table", "json", "jsonl", "quiet"],
 ) -> int:
     """Print the results of all jobs that succeeded, with their parameters, oldest first.
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
 
+    A file made with -O has a column for the id, for each parameter that varies, and for each result that is
+    a number, a text, or true or false; --fields chooses the columns, and --all-fields has all of them.
+
     Exit code 1 if any job in IDS has not succeeded.
     """
-    if others := sorted(set(filters.states) - {"succeeded"}):
+    names = chosen_fields(fields)
+    if names is not None and all_fields:
+        raise UsageError("--fields chooses some fields, and --all-fields takes all: give one of them")
+    if not all_jobs and (others := sorted(set(filters.states) - {"succeeded"})):
         raise UsageError(
-            f"only jobs that succeeded have results, but -s {others[0]} asks for others: "
+            f"only jobs that succeeded have results, but -s {others[0]} asks for others: add --all, or "
             f"use 'simcelery list -s {others[0]}' or 'simcelery errors'"
         )
-    # Jobs named by id are counted even if they did not succeed; a filter asks only for those that did.
-    wanted = which(selection, filters, None if selection else ("succeeded",))
-    looked_at: Counter[bool] = Counter()
-    succeeded = _succeeded(wanted, looked_at)
-    found = islice(succeeded, filters.limit)
-    match format_ or output:
-        case "quiet":
-            show_ids(row.id for row in found)
-        case "json":
-            show_json_list(as_json(row) for row in found)
-        case "csv":
-            _write_csv(found)
-        case _:
-            _show_all(found)
-    if selection:
-        deque(succeeded, 0)  # those beyond the limit count, too
-    if not looked_at[False]:
-        return 0
-    note(f"simcelery: {looked_at[False]:,} of {looked_at.total():,} jobs did not succeed (yet)")
-    return 1
+    wanted = which(selection, filters, None if all_jobs else ("succeeded",))
+    if to is not None:
+        _write(to, force, _Table(wanted, names, all_fields, all_jobs, filters.limit), output)
+    elif (format_ or output) == "csv":
+        table = _Table(wanted, names, names is None, all_jobs, filters.limit)
+        with table.gathered() as found:
+            columns, _ = table.columns(found)
+            rows = ([row.get(column.name) for column in columns] for row in found.rows())
+            show_csv(chain([[column.title for column in columns]], rows))
+    elif names is not None or all_fields:
+        _show_cells(_Table(wanted, names, all_fields, all_jobs, filters.limit), format_ or output)
+    else:
+        _show(wanted, filters.limit, all_jobs, format_ or output)
+    return 0 if all_jobs or selection is None else _unsuccessful(which(selection, filters))
 
 
-def _succeeded(wanted: Filter, looked_at: Counter[bool]) -> Iterator[JobRow]:
-    """The jobs that succeeded, oldest first."""
+def _unsuccessful(wanted: Filter) -> int:
+    """The exit code for jobs that were named; those that did not succeed are counted on stderr."""
+    from simcelery.board import engine, reads
+
+    with engine.begin() as connection:
+        counts = reads.counts(connection, wanted)
+    missing = sum(number for state, number in counts.items() if state != "succeeded")
+    if missing:
+        note(f"simcelery: {missing:,} of {sum(counts.values()):,} jobs did not succeed (yet)")
+    return 1 if missing else 0
+
+
+def _show(wanted: Filter, limit: int | None, all_jobs: bool, output: str) -> None:
+    """The jobs themselves."""
+    found = islice(_jobs(wanted), limit)
+    if output == "quiet":
+        show_ids(row.id for row in found)
+    elif output in ("json", "jsonl"):
+        show_records((as_json(row) for row in found), output)
+    else:
+        _show_all([_flat(row, all_jobs) for row in found])
+
+
+def _jobs(wanted: Filter) -> Iterator[JobRow]:
+    """The jobs, oldest first."""
     from simcelery.board import reads
     from simcelery.board.reads import pages
 
     for rows in pages.walk(pages.Page.of(wanted), reads.jobs, lambda row: row.id, newest=False):
-        for row in rows:
-            succeeded = row.state == "succeeded"
-            looked_at[succeeded] += 1
-            if succeeded:
-                yield row
+        yield from rows
 
 
-def _flat(row: JobRow) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Table:
+    """What was asked for: these fields, or those that tell the jobs apart, or all."""
+
+    wanted: Filter
+    names: Sequence[Name] | None
+    all_fields: bool
+    all_jobs: bool
+    limit: int | None
+
+    def rows(self) -> Iterator[Row]:
+        """The cells, straight from the board."""
+        from simcelery.tables import reading
+
+        if self.names is not None:
+            return reading.of_fields(self.wanted, self.names, limit=self.limit)
+        extra = ("state", "error") if self.all_jobs else ()
+        return reading.of_everything(self.wanted, extra, limit=self.limit)
+
+    def gathered(self) -> Gathered:
+        """The same in a temporary file."""
+        from simcelery.tables.gathering import Gathered
+
+        found = Gathered()
+        with _counting("read") as counted:
+            found.add(counted(self.rows()))
+        return found
+
+    def columns(self, found: Gathered) -> tuple[list[gathering.Column], list[gathering.Column]]:
+        """Its columns, and those that vary and are left out."""
+        if self.names is not None:
+            return found.of_fields(self.names), []
+        return (found.everything(), []) if self.all_fields else found.telling()
+
+
+def _show_cells(table: _Table, output: str) -> None:
+    if output == "quiet":
+        show_ids(row.id for row in table.rows())
+    elif output in ("json", "jsonl"):
+        show_records((row.cells for row in table.rows()), output)
+    else:
+        with table.gathered() as found:
+            columns, _ = table.columns(found)
+            rows = [[_text(row, column.name, None) for column in columns] for row in found.rows()]
+            shown = [Column(column.title, right=column.name == "id", wrapped=True) for column in columns]
+            show_table(shown, rows)
+
+
+def _write(path: Path, replace: bool, table: _Table, output: str) -> None:
+    """Write a file; what is in it is said on stdout, and what may surprise on stderr."""
+    from simcelery.tables import files
+
+    files.check(path, replace=replace)
+    with files.complete(path, replace=replace) as file, table.gathered() as found:
+        columns, left_out = table.columns(found)
+        with _counting("written", found.count) as counted:
+            files.write(file, path.suffix, columns, counted(found.rows()))
+    for column in columns:
+        if column.kind.surprises:
+            note(f"{column.title}: {column.kind.surprises}; written as text")
+    if left_out:
+        names = ", ".join(column.name for column in left_out[:_MOST_SAME])
+        note(f"{many(len(left_out), 'more column')}, with --all-fields or --fields: {names}")
+    if output in ("json", "jsonl"):
+        show_json({"file": str(path), "jobs": found.count, "columns": [column.title for column in columns]})
+    elif output == "table":
+        say(f"{many(found.count)} in {path}: {', '.join(column.title for column in columns)}")
+
+
+T = TypeVar("T")
+
+
+@contextmanager
+def _counting(what: str, total: int | None = None) -> Iterator[Callable[[Iterable[T]], Iterable[T]]]:
+    """Passes things on, and counts them on a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda things: things
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    looks = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*looks, console=console(stderr=True), transient=True) as shown:
+        task = shown.add_task(f"jobs {what}", total=total)
+
+        def counted(things: Iterable[T]) -> Iterator[T]:
+            for thing in things:
+                yield thing
+                shown.advance(task)
+
+        yield counted
+
+
+def _flat(row: JobRow, all_jobs: bool) -> dict[str, Any]:
     """A job as cells: ``parameters.x`` and ``result.x``, or ``result`` where it is not a dictionary."""
     cells: dict[str, Any] = {"id": row.id, "workflow": row.workflow}
+    if all_jobs:
+        cells |= {"state": str(row.state), "error": row.error}
     cells |= {f"parameters.{name}": plain(value) for name, value in row.parameters.items()}
     value = plain(row.result)
     if isinstance(value, dict):
@@ -120,23 +260,8 @@ def _is_result(name: str) -> bool:
     return name == "result" or name.startswith("result.")
 
 
-def _write_csv(found: Iterable[JobRow]) -> None:
-    """Any job may bring a new column, so the rows go to a temporary file until all columns are known."""
-    names = dict.fromkeys(("id", "workflow"))
-    with TemporaryFile("w+") as waiting:
-        for row in found:
-            cells = _flat(row)
-            names |= dict.fromkeys(cells)
-            waiting.write(json.dumps(cells) + "\n")
-        waiting.seek(0)
-        header = _names(names)
-        rows = map(json.loads, waiting)
-        show_csv(chain([header], ([cells.get(name) for name in header] for cells in rows)))
-
-
-def _show_all(found: Iterable[JobRow]) -> None:
+def _show_all(rows: list[dict[str, Any]]) -> None:
     """One complete table for pipes; on a terminal, one table per workflow that fits its width."""
-    rows = [_flat(row) for row in found]
     if not (rows and is_terminal()):
         names = _names(dict.fromkeys(name for row in rows for name in row)) or ["id", "workflow"]
         columns = [Column(title, right=title == "id") for title in _titles(names)]

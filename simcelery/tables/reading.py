@@ -1,0 +1,76 @@
+"""Read the cells of a table from the board, page by page, so that any number of jobs fits into memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from simcelery.board.reads import pages, table
+from simcelery.board.reads.jobs import Filter
+from simcelery.conditions.values import Name
+from simcelery.describe.plain import jsonable, plain
+
+_WHOLE_AT_ONCE = 200  # jobs with all that they gave, which may be a megabyte each
+
+
+@dataclass(frozen=True)
+class Row:
+    """A job's cells by name: plain JSON, times as ISO 8601 in UTC."""
+
+    id: int
+    workflow: str
+    cells: dict[str, Any]
+
+
+def of_fields(
+    which: Filter, names: Sequence[Name], *, limit: int | None = None, newest: bool = False
+) -> Iterator[Row]:
+    """These fields of the jobs that pass a filter.
+
+    Raises:
+        UsageError: a name is none of a field.
+        BoardUnreachableError: Postgres cannot be reached.
+    """
+    for found in _read(which, names, limit, newest, pages.AT_ONCE):
+        number, workflow, *values = found
+        cells = {name.text: _cell(value) for name, value in zip(names, values, strict=True)}
+        yield Row(number, workflow, cells)
+
+
+def of_everything(which: Filter, extra: Sequence[str] = (), *, limit: int | None = None) -> Iterator[Row]:
+    """All parameters and results, as ``parameters.x`` and ``result.x``, or ``result`` if it has no fields.
+
+    Parameters:
+        extra: columns of the job to add.
+    """
+    names = [Name((name,), name) for name in (*extra, "parameters", "result")]
+    for number, workflow, *values, parameters, result in _read(which, names, limit, False, _WHOLE_AT_ONCE):
+        cells = {"id": number, "workflow": workflow}
+        cells |= {name: _cell(value) for name, value in zip(extra, values, strict=True)}
+        cells |= {f"parameters.{name}": plain(value) for name, value in (parameters or {}).items()}
+        value = plain(result)
+        if isinstance(value, dict):
+            cells |= {f"result.{name}": item for name, item in value.items()}
+        else:
+            cells["result"] = value
+        yield Row(number, workflow, cells)
+
+
+def _read(
+    which: Filter, names: Sequence[Name], limit: int | None, newest: bool, at_once: int
+) -> Iterator[tuple[Any, ...]]:
+    read = partial(table.fields, names=[Name(("workflow",), "workflow"), *names])
+    page = pages.Page.of(which) if not isinstance(which, pages.Page) else which
+    for rows in pages.walk(page, read, _first, limit=limit, newest=newest, at_once=at_once):
+        yield from rows
+
+
+def _first(row: tuple[Any, ...]) -> int:
+    return int(row[0])
+
+
+def _cell(value: Any) -> Any:
+    return jsonable(value) if isinstance(value, dt.datetime) else plain(value)
