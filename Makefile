@@ -15,10 +15,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install $(shell test -t 2 || echo --quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak mutants clean
+.PHONY: help demo test check bench soak mutants docs pictures clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: .venv/.demo ## Compute the equations of state of seven metals on two real workers (ARGS='--keep')
 	$(BIN)/simcelery demo $(ARGS)
@@ -41,8 +41,15 @@ soak: .venv/.test ## Break things at random for half an hour, then audit every j
 mutants: .venv/.mutants ## Break lines on purpose and name those that no test notices, 20 minutes at a time (ARGS=sql)
 	$(BIN)/python -m tests.mutants $(ARGS)
 
+docs: .venv/.docs ## Build the documentation as a site in site/; a broken link is an error
+	$(BIN)/python -m pages
+	$(BIN)/zensical build --strict --clean
+
+pictures: .venv/.docs ## Record the pictures of terminals in docs/pictures anew, with real commands
+	$(BIN)/python -m pages pictures
+
 clean: ## Remove .venv, caches and builds; servers and their data in the home folder stay
-	rm -rf .venv build dist mutants *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist mutants site .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -f simcelery-demo.png
 	find simcelery tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -55,12 +62,17 @@ clean: ## Remove .venv, caches and builds; servers and their data in the home fo
 .venv/.test: pyproject.toml | .venv/bin/python
 	@echo "installing simcelery[test] into .venv: once, some minutes"
 	@$(PIP) --editable '.[test]'
-	@touch .venv/.demo $@
+	@touch .venv/.demo .venv/.docs $@
+
+.venv/.docs: pyproject.toml | .venv/bin/python
+	@echo "installing simcelery[docs] into .venv: once, a minute or two"
+	@$(PIP) --editable '.[docs]'
+	@touch $@
 
 .venv/.mutants: pyproject.toml | .venv/bin/python
 	@echo "installing simcelery[mutants] into .venv: once, some minutes"
 	@$(PIP) --editable '.[mutants]'
-	@touch .venv/.demo .venv/.test $@
+	@touch .venv/.demo .venv/.docs .venv/.test $@
 
 .venv/.bench: pyproject.toml | .venv/bin/python
 	@echo "installing simcelery[bench] into .venv: once, some minutes"

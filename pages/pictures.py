@@ -1,0 +1,6 @@
+"""x"""
+
+from pathlib import Path
+
+
+def record(folder: Path) -> None: ...
