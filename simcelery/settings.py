@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from simcelery import chunks
 from simcelery.errors import ServicesNotRunningError, SettingsError
 from simcelery.quantities import parse_duration, parse_size
 from simcelery.urls import check_postgres, check_redis
@@ -85,6 +86,9 @@ class Settings(BaseModel, extra="forbid"):
         2000, ge=1, description="Most messages in Redis per queue, workflow and priority"
     )
     max_payload: Size = Field(2**20, description="Largest parameters or result of one job")
+    max_log: Size = Field(
+        320 * 2**10, ge=2 * chunks.SIZE, description="Most of what one attempt prints that the board keeps"
+    )
     lease: Duration = Field(20.0, description="A worker that has not renewed for this long counts as lost")
     renew_every: Duration = Field(5.0, description="How often a worker renews its lease")
     tick_every: Duration = Field(1.0, description="How often to look for scheduled jobs and lost messages")

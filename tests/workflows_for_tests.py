@@ -23,6 +23,38 @@ def add(a: int, b: int = 1) -> int:
     return a + b
 
 
+@workflow(max_attempts=2)
+def speaks(parts: list[str], folder: str, how: str = "print", end: str = "") -> int:
+    """Print each part, and wait for a file with its number; the first attempt may then `end` badly."""
+    for number, part in enumerate(parts):
+        if how == "print":
+            print(part, end="")
+        elif how == "write":
+            os.write(1, os.fsencode(part))
+        else:
+            subprocess.run(["printf", "%s", part], check=True)
+        while not Path(folder, str(number)).exists():
+            time.sleep(0.02)
+    if current_job().attempt == 1 and end:
+        if end == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise ValueError(end)
+    return len(parts)
+
+
+@workflow
+def floods(megabytes: int, folder: str) -> int:
+    """Print so much, line by line of 64 bytes, and wait for a file."""
+    os.write(1, b"the first line".ljust(63, b".") + b"\n")
+    line = b"x" * 63 + b"\n"
+    for _ in range(megabytes):
+        os.write(1, line * (2**20 // 64))
+    os.write(1, b"the last line".ljust(63, b".") + b"\n")
+    while not Path(folder, "go").exists():
+        time.sleep(0.02)
+    return os.stat(1).st_blocks * 512
+
+
 @workflow
 def total(values: list[int]) -> int:
     return sum(values)

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from simcelery.board.states import Cause, Outcome, State
 from simcelery.board.task_ids import new_task_id
+from simcelery.chunks import Kept
 
 T = TypeVar("T")
 
@@ -243,7 +244,10 @@ class EndedAttempt:
         ago: seconds that had passed since, when this process first heard of it.
         cpu_seconds, peak_memory: of the attempt, seconds and bytes.
         seed: what its random numbers began with.
-        log: what the attempt printed.
+        log: what the attempt printed, the text of each chunk by its number; a text alone is the only chunk.
+            What the board already has may be left out.
+        log_kept: the chunks that the board is to keep, where it may hold others.
+        progress: what the job last reported.
     """
 
     outcome: Outcome
@@ -264,7 +268,9 @@ class EndedAttempt:
     workdir: str | None = None
     code_version: str | None = None
     seed: int | None = None
-    log: str = ""
+    log: str | Mapping[int, str] = ""
+    log_kept: Kept | None = None
+    progress: dict[str, Any] | None = None
 
     def of(self, claim: Claim, *, waited: float = 0.0, ended: float | None = None) -> Self:
         """The same, of the attempt that began with this claim."""
@@ -280,6 +286,22 @@ class EndedAttempt:
     def seconds_ago(self, now: float) -> float:
         """How long ago it ended; `now` by the monotonic clock."""
         return self.ago + (0.0 if self.ended is None else now - self.ended)
+
+
+@dataclass(frozen=True)
+class RunningReport:
+    """What a running attempt has printed and reported since the last time.
+
+    Attributes:
+        log, log_kept: as those of `EndedAttempt`.
+        progress: None: nothing new.
+    """
+
+    job_id: int
+    claim_id: uuid.UUID
+    log: Mapping[int, str] = field(default_factory=dict)
+    log_kept: Kept | None = None
+    progress: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

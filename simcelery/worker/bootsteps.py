@@ -21,6 +21,8 @@ from simcelery.worker.parent import (
     limits,
     node,
     not_preloaded,
+    outbox,
+    output,
     quarantine,
 )
 from simcelery.worker.parent.background import Background
@@ -109,7 +111,7 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.supervisor = worker.app.supervisor = Supervisor(
             worker.slots, settings, worker.lease.me, is_prefork(worker)
         )
-        worker.outbox = Outbox(settings)
+        worker.outbox = Outbox(settings, worker.supervisor.outputs.send)
         worker.shutdown = Shutdown(worker.hostname, worker.supervisor, settings.shutdown_grace)
 
     def start(self, worker: Any) -> None:
@@ -121,6 +123,7 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
         withdrawn = Withdrawal(worker.slots, settings, me, lambda: worker.consumer)
         judge = Quarantine(worker.slots, settings, me, withdrawn)
         Ticker("quarantine", judge.look, quarantine.EVERY).start()
+        Ticker("output", worker.supervisor.outputs.bound, output.EVERY).start()
         Ticker("node", Node(worker.slots, settings, withdrawn).look, node.EVERY).start()
         Ticker(
             "reaper",
@@ -225,6 +228,8 @@ def worker_ended(sender: Any = None, **_: Any) -> None:
     if supervisor is not None:
         supervisor.finish()
         sender.outbox.finish()
+        if outbox.is_empty():
+            supervisor.outputs.remove()
     lease.give_up()
     if setup.reaper is not None and not any(True for _ in sender.slots.busy()):
         setup.reaper.dismiss()

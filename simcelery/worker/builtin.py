@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simcelery import workflow
+from simcelery.execution import capture
 from simcelery.execution import command as execution
 from simcelery.settings import SETTINGS_FILE, get_settings
+from simcelery.worker import slots
 from simcelery.worker.context import CurrentJob, current_job
+from simcelery.worker.slots.layout import OUTPUT_FILE
 from simcelery.worker.stopping import warned_by
 from simcelery.workflows.outcomes import Fail
 
@@ -69,7 +72,7 @@ def command(argv: list[str], env: dict[str, str] | None = None, keep_urls: bool 
     most = min(execution.TAIL_BYTES, settings.max_payload // 16)  # as JSON it may be six times as long
     try:
         with ExitStack() as stack:
-            stack.enter_context(_output_in_log(job, most))
+            stack.enter_context(_output_in_log(job))
             completed = execution.run(
                 argv,
                 job.workdir,
@@ -98,12 +101,16 @@ def environment(job: CurrentJob, added: dict[str, str], keep_urls: bool) -> dict
 
 
 @contextmanager
-def _output_in_log(job: CurrentJob, most: int) -> Iterator[None]:
-    """However the command ends, put the end of its output into the log of its attempt."""
+def _output_in_log(job: CurrentJob) -> Iterator[None]:
+    """What the command prints is the log of its attempt; within another job, its end is added to that log."""
+    if job.workflow == command.name and capture.read_instead(job.workdir / execution.OUTPUT):
+        slots.mine.printing(OUTPUT_FILE)
+        yield
+        return
     try:
         yield
     finally:
-        if job.id is not None and (text := execution.tail(job.workdir, most)):
+        if job.id is not None and (text := execution.tail(job.workdir)):
             sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_json
 
 from simcelery.errors import EncodingError, ServiceError
 from simcelery.execution import entropy
@@ -36,6 +38,7 @@ class CurrentJob:
         attempt: 1 for the first execution.
         workflow: the workflow's name, or "".
         tags: the job's tags.
+        reported: its progress, as it was last reported.
     """
 
     def __init__(self, claim: Claim | None = None, folder: Folder | None = None) -> None:
@@ -45,6 +48,7 @@ class CurrentJob:
         self.attempt = claim.attempt if claim else 0
         self.workflow = claim.workflow if claim else ""
         self.tags = claim.tags if claim else ()
+        self.reported: dict[str, Any] | None = None
         self._reported_at = float("-inf")
 
     def __repr__(self) -> str:
@@ -113,15 +117,17 @@ class CurrentJob:
                 log.warning("job %s: its progress cannot be stored: %s", self.id, one_line(error))
 
     def _store(self, claim: Claim, done: float, total: float | None, message: str) -> None:
-        from simcelery.board import engine, progress
-
         report = encode({"done": done, "total": total}, "progress")
         for name, given in (("done", done), ("total", total)):
             if isinstance(report[name], bool | str | list | dict):
                 raise EncodingError(f"{name} must be a finite number, not {short(given)}")
         report["message"] = encode(str(message)[:_MESSAGE_LENGTH], "message")
-        with engine.begin() as connection:
-            progress.save_progress(connection, claim.job_id, claim.claim_id, report)
+        if not slots.mine.report(to_json(report)):
+            from simcelery.board import engine, progress
+
+            with engine.begin() as connection:
+                progress.save_progress(connection, claim.job_id, claim.claim_id, report)
+        self.reported = report
 
 
 _OUTSIDE = CurrentJob()

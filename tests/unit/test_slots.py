@@ -20,7 +20,7 @@ from simcelery.log_records import NOTHING, About
 from simcelery.worker import slots as module
 from simcelery.worker.slots import child as child_side
 from simcelery.worker.slots.child import QUICK, Slot
-from simcelery.worker.slots.layout import FAILURES_KEPT, Fields, Order, Phase, token_of
+from simcelery.worker.slots.layout import FAILURES_KEPT, PROGRESS_BYTES, Fields, Order, Phase, token_of
 from simcelery.worker.slots.parent import Slots
 from simcelery.worker.slots.reading import Running, running_in
 from tests.waiting import within
@@ -79,12 +79,14 @@ def test_the_parent_reads_what_a_child_of_its_pool_does(slots: Slots) -> None:
         slot = Slot.taken(slots.memory, 2)
         slot.claiming(task_id, claim_id)
         slot.starting(41, 3, "relax")
+        slot.printing(4)
         slot.running(60.0, 5.0, seed=8)
 
     before = time.monotonic()
     pid = in_another_process(work)
     [running] = slots.busy()
     assert before + 60.0 <= running.deadline <= time.monotonic() + 60.0
+    assert before <= running.started <= time.monotonic()
     assert running == Running(
         index=2,
         pid=pid,
@@ -97,6 +99,8 @@ def test_the_parent_reads_what_a_child_of_its_pool_does(slots: Slots) -> None:
         retry_in=5.0,
         warned=False,
         seed=8,
+        started=running.started,
+        output=4,
     )
     assert slots.claims == 1
 
@@ -650,3 +654,39 @@ def test_children_that_take_their_first_job_at_the_same_moment_are_all_seen() ->
     for one in children:
         one.join(within(60))
     assert [len(list(slots.busy())) for slots in rounds] == [2] * len(rounds)
+
+
+def test_what_was_sent_of_an_output_counts_for_its_own_attempt_only(slots: Slots) -> None:
+    slot = Slot.taken(slots.memory, 0)
+    first = runs(slots, slot)
+    assert slot.sent is None
+    slots.sent(first, 3)
+    assert slot.sent == 3
+    slot.printing(7)
+    claims(slot)
+    assert slot.sent is None
+    [second] = slots.busy()
+    assert second.output == 0
+    slots.sent(first, 5)
+    assert slot.sent is None
+    slots.sent(second, 0)
+    assert slot.sent == 0
+
+
+def test_progress_reaches_the_parent_whole_or_not_at_all(slots: Slots) -> None:
+    slot = Slot.taken(slots.memory, 0)
+    running = runs(slots, slot)
+    assert slots.progress(running) == b""
+    assert slot.report(b'{"done": 1}')
+    assert slots.progress(running) == b'{"done": 1}'
+    assert not slot.report(b"1" * PROGRESS_BYTES)
+    assert slot.report(b"1" * (PROGRESS_BYTES - 1))
+    assert slots.progress(running) == b"1" * (PROGRESS_BYTES - 1)
+    slots.memory.fields[0].progress_version += 1  # it is just being written
+    assert slots.progress(running) == b""
+    slots.memory.fields[0].progress_version += 1
+    claims(slot)
+    assert slots.progress(running) == b""
+    [later] = slots.busy()
+    assert slots.progress(later) == b""
+    assert not module.Outside(slots.memory).report(b"1")  # nobody would read it

@@ -15,11 +15,11 @@ from simcelery.board.reads.jobs import (
     jobs,
     last_attempts,
     last_id,
-    log,
     number_before,
     results,
     states,
 )
+from simcelery.board.reads.logs import log
 from simcelery.board.reads.revisions import revisable, revisions, stages
 from simcelery.board.reads.workers import (
     anything_left,

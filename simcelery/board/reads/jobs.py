@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.catalogue import ORDER, ordered
-from simcelery.board.models import Attempt, Job, LogChunk, Worker, Workflow
+from simcelery.board.models import Attempt, Job, Worker, Workflow
 from simcelery.board.reads.fields import compiled
 from simcelery.board.reads.revisions import ran_with, stages
 from simcelery.board.sql_helpers import among, seconds
@@ -307,14 +307,6 @@ def _attempt(row: Any) -> dict[str, Any]:
         if what := bad_rows.trouble(found["late_outcome"]):
             bad_rows.name({f"attempt {row.attempt} of job {row.job_id}": f"its late outcome: {what}"})
     return found
-
-
-def log(connection: Connection, job_id: int) -> str:
-    """The text that a job printed, all attempts in order."""
-    rows = connection.scalars(
-        select(LogChunk.text).where(LogChunk.job_id == job_id).order_by(LogChunk.attempt, LogChunk.seq)
-    )
-    return "".join(rows)
 
 
 def number_before(connection: Connection, job: JobRow) -> int:

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from simcelery.board import engine, sql
 from simcelery.board.leases import is_known
 from simcelery.board.models import Attempt, Job
+from simcelery.board.progress import log_of
 from simcelery.board.states import Outcome, State
 from simcelery.board.to_publish import job_to_publish
 from simcelery.board.values import EndedAttempt, FinishedJob, JobToPublish, Registration
@@ -91,14 +92,14 @@ _READ = (
     "workdir",
     "code_version",
     "seed",
-    "log",
+    "progress",
 )
 
 
 def _given(ended: EndedAttempt, now: float) -> dict[str, Any]:
     """What the function reads about an attempt; what is left out is NULL there."""
     told = {name: value for name in _READ if (value := getattr(ended, name)) is not None}
-    return told | {"waited": ended.waited, "ago": max(ended.seconds_ago(now), 0.0)}
+    return told | log_of(ended) | {"waited": ended.waited, "ago": max(ended.seconds_ago(now), 0.0)}
 
 
 def _finished(rows: Sequence[Mapping[Any, Any]]) -> list[FinishedJob]:

@@ -16,9 +16,10 @@ from celery.exceptions import SoftTimeLimitExceeded
 from simcelery.board import engine, reads
 from simcelery.board.states import Outcome
 from simcelery.board.values import Claim, EndedAttempt
+from simcelery.chunks import Output
 from simcelery.errors import EncodingError, ParametersError, TimeLimitError
 from simcelery.execution import clean, entropy, helpers, processes, workdir
-from simcelery.execution.capture import captured
+from simcelery.execution.capture import Captured, captured
 from simcelery.execution.ending import end
 from simcelery.execution.places import Unusable
 from simcelery.execution.usage import Meter
@@ -69,7 +70,8 @@ class _Attempt:
         self._folder = folders.of_attempt(claim.job_id, claim.attempt, claim.claim_id)
         self._seed = entropy.fresh()
         self._returned: EndedAttempt | None = None  # once its function has
-        self._printed = ""
+        self._job = CurrentJob(claim, self._folder)
+        self._printed = Output()
         self._lasting: list[str] = []  # what it has changed for good, in words
 
     def execute(self) -> EndedAttempt:
@@ -97,7 +99,9 @@ class _Attempt:
             slots.mine.finishing(succeeded=False, failed=report.outcome is Outcome.FAILED)
         return replace(
             report,
-            log=failure.printable(self._printed),
+            log=self._printed.chunks,
+            log_kept=self._printed.kept,
+            progress=self._job.reported,
             workdir=kept,
             code_version=self._definition.code_version,
             seed=self._seed,
@@ -113,14 +117,15 @@ class _Attempt:
         inside = self._folder.entered() if own else nullcontext()
         with workdir.put_back():
             try:
-                with _inside(CurrentJob(claim, self._folder)), inside, captured() as text:
+                with _inside(self._job), inside, captured() as output:
+                    slots.mine.printing(output.number)
                     try:
                         value = _call(definition, claim, results, self._seed, self._state)
                         if os.getpid() == self._pid:
                             self._returned = returned.report(definition.parameters, value, self._folder)
                         del value
                     finally:
-                        self._printed = text()
+                        self._printed = _printed(output)
             finally:
                 self._lasting = self._state.put_back()
 
@@ -131,6 +136,14 @@ class _Attempt:
             if self._lasting:
                 leaving.after(self._claim.job_id, self._lasting)
         return self._folder.leave(alone=not self._lasting)
+
+
+def _printed(output: Captured) -> Output:
+    """What it has printed, without what the worker's parent process has brought to the board."""
+    sent = slots.mine.sent
+    printed = output.read(get_settings().max_log, sent or 0)
+    # A single attempt's log is only cut down on the board if there is something to cut.
+    return printed if sent is not None else replace(printed, kept=None)
 
 
 def _call(

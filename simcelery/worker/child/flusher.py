@@ -6,7 +6,7 @@ import time
 from typing import Protocol
 
 from simcelery.board import engine
-from simcelery.execution import workdir
+from simcelery.execution import capture, workdir
 from simcelery.worker import slots
 from simcelery.worker.child import pace
 from simcelery.worker.outcomes import endings
@@ -14,6 +14,7 @@ from simcelery.worker.slots.layout import Phase
 from simcelery.worker.ticker import Ticker
 
 _EVERY = 0.1  # seconds between two looks
+_PRINTS_EVERY = 0.5  # seconds until others see what Python has printed
 # Seconds that a connection may rest: with a job that does not use it, and with an idle child.
 _BUSY_REST, _IDLE_REST = 2.0, 30.0
 
@@ -29,6 +30,7 @@ class Flushable(Protocol):
 
 _watched: Flushable | None = None
 _ticker: Ticker | None = None
+_flushed_at = 0.0
 
 
 def watch(slice_: Flushable) -> None:
@@ -48,9 +50,18 @@ def _look() -> None:
     busy = slots.mine.phase is not Phase.IDLE
     if busy and _watched is not None and time.monotonic() - _watched.begun > pace.SLICE:
         _watched.flush()
+    _flush_prints()
     if not busy:  # what is written while a job runs is taken for its output
         endings.flush()
     engine.release_rested(_BUSY_REST if busy else _IDLE_REST)
     if not busy and not engine.is_connected():
         workdir.tidy()
         _ticker.rest()
+
+
+def _flush_prints() -> None:
+    global _flushed_at
+    now = time.monotonic()
+    if slots.mine.phase is Phase.RUNNING and now - _flushed_at > _PRINTS_EVERY:
+        _flushed_at = now
+        capture.flush_along()

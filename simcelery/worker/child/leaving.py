@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable
 from typing import NoReturn
 
+from simcelery.execution import capture
+
 log = logging.getLogger(__name__)
 
 _due = False
@@ -39,6 +41,7 @@ def end(on_exit: Callable[[int, int], object] | None, status: int) -> NoReturn:
         on_exit: what the pool calls in a child that exits, with its pid and status.
     """
     try:
+        capture.remove()
         if on_exit is not None:
             on_exit(os.getpid(), status)
         logging.shutdown()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from types import TracebackType
 
 from celery.exceptions import SoftTimeLimitExceeded
 
 from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import Claim, EndedAttempt
+from simcelery.chunks import numbered
 from simcelery.errors import SubmissionInterruptedError
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.outcomes import Fail, Retry
@@ -54,6 +56,16 @@ def text(error: BaseException) -> str:
 def printable(text: str) -> str:
     """Text that Postgres accepts: without NUL and lone surrogates."""
     return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+
+
+def ascii_only(text: str) -> str:
+    """Text that every database accepts."""
+    return text.encode("ascii", "backslashreplace").decode()
+
+
+def as_ascii(log: str | Mapping[int, str]) -> dict[int, str]:
+    """The same of what an attempt printed."""
+    return {number: ascii_only(text) for number, text in numbered(log).items()}
 
 
 def traceback_of(error: BaseException) -> str:

@@ -25,7 +25,7 @@ from simcelery.log_records import about
 from simcelery.settings import get_settings
 from simcelery.worker import slots, stopping
 from simcelery.worker.outcomes import endings, spool
-from simcelery.worker.outcomes.failure import printable
+from simcelery.worker.outcomes.failure import as_ascii, ascii_only, printable
 from simcelery.worker.waiting import wait_out, waiting_for_schema
 
 log = logging.getLogger(__name__)
@@ -168,9 +168,9 @@ def _write_less(guard: Guard, report: EndedAttempt, job: uuid.UUID, error: Excep
     """Postgres refuses what it was given; write less, since the job must not stay running."""
     less = replace(
         report,
-        log=_ascii(report.log),
-        error_message=report.error_message and _ascii(report.error_message),
-        traceback=report.traceback and _ascii(report.traceback),
+        log=as_ascii(report.log),
+        error_message=report.error_message and ascii_only(report.error_message),
+        traceback=report.traceback and ascii_only(report.traceback),
     )
     try:  # a database of an old encoding: what was printed is worth less than what was returned
         return _write(guard, less)
@@ -178,12 +178,8 @@ def _write_less(guard: Guard, report: EndedAttempt, job: uuid.UUID, error: Excep
         raise
     except Exception:
         failed = unexpected(error)
-        message = f"{_ascii(failed.error_message or '')}{_kept(report, job)}"
+        message = f"{ascii_only(failed.error_message or '')}{_kept(report, job)}"
         return _write(guard, replace(failed, error_message=message, workdir=report.workdir))
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _kept(report: EndedAttempt, job: uuid.UUID) -> str:

@@ -21,6 +21,7 @@ from simcelery import broker
 from simcelery.board import engine, faults, reads, transitions
 from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import EndedAttempt
+from simcelery.chunks import Kept
 from simcelery.errors import SchemaError, ServiceError
 from simcelery.execution import durable
 from simcelery.failpoints import failpoint
@@ -181,7 +182,7 @@ def _path(settings: Settings, task_id: uuid.UUID, claim_id: uuid.UUID) -> Path:
 # What a file says of an attempt beside its outcome, under the name `ending`, and its cause.
 _KEPT = (
     "result", "error_type", "error_message", "traceback", "retry_in", "waited", "ago", "cpu_seconds",
-    "peak_memory", "workdir", "code_version", "seed", "log",
+    "peak_memory", "workdir", "code_version", "seed", "log", "log_kept", "progress",
 )  # fmt: skip
 
 
@@ -205,6 +206,10 @@ def _read(path: Path) -> Spooled:
 
 def _parse(path: Path, content: dict[str, Any]) -> Spooled:
     report = content["report"]
+    if isinstance(chunks := report["log"], dict):  # as a text it is from an earlier version
+        report["log"] = {int(number): text for number, text in chunks.items()}
+    if kept := report.pop("log_kept", None):
+        report["log_kept"] = Kept(*kept)
     return Spooled(
         path=path,
         board=content["board"],

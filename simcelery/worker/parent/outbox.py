@@ -75,16 +75,26 @@ def add(key: Hashable, action: Callable[[], object]) -> bool:
     return False
 
 
+def is_empty() -> bool:
+    """Whether nothing waits."""
+    return len(_waiting) == 0
+
+
 def holds(key: Hashable) -> bool:
     """Whether something with this key waits, or is being done."""
     return key in _waiting
 
 
 class Outbox:
-    """Does the actions, and delivers the outcomes in the spool."""
+    """Does the actions, delivers the outcomes in the spool, and tells the board what attempts print.
 
-    def __init__(self, settings: Settings) -> None:
+    Parameters:
+        send: tells it; raises `ServiceError` if it cannot.
+    """
+
+    def __init__(self, settings: Settings, send: Callable[[], object] = lambda: None) -> None:
         self._settings = settings
+        self._send = send
         self._spool_at = 0.0
         self._waiting = False
         self._doing = threading.Lock()
@@ -119,6 +129,7 @@ class Outbox:
             if time.monotonic() >= self._spool_at:
                 self._spool_at = time.monotonic() + _SPOOL_EVERY
                 waiting_for_schema(lambda: spool.deliver(self._settings))
+            _try(self._send)
             self._waiting = False
         except ServiceError as error:
             if not self._waiting:  # said once, not four times a second
@@ -129,10 +140,14 @@ class Outbox:
 def _do_all() -> None:
     while (first := _waiting.first()) is not None:
         key, action = first
-        try:
-            waiting_for_schema(action)
-        except ServiceError:
-            raise
-        except Exception:
-            log.exception("a write to the board failed, and is given up")
+        _try(action)
         _waiting.done(key)
+
+
+def _try(action: Callable[[], object]) -> None:
+    try:
+        waiting_for_schema(action)
+    except ServiceError:
+        raise
+    except Exception:
+        log.exception("a write to the board failed, and is given up")

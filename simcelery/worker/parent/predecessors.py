@@ -12,6 +12,7 @@ from simcelery.board.batches import batches
 from simcelery.execution import processes
 from simcelery.execution.ending import end
 from simcelery.execution.identity import certainly_dead
+from simcelery.worker.parent import output
 from simcelery.worker.slots.layout import token_of
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,9 @@ def take_over(worker_id: int, grace: float) -> int:
         dead = [other for other in others if certainly_dead(other.identity, other.pid)]
         leases.bury(connection, [other.id for other in dead])
     for other in dead:
-        _end_processes(token_of(other.identity, other.pid), grace)
+        token = token_of(other.identity, other.pid)
+        _end_processes(token, grace)
+        output.deliver(token)
     total = sum(batches(partial(_take_back, [other.id for other in dead]))) if dead else 0
     if total:
         log.warning("rescued %s jobs of workers that died on this host", total)

@@ -23,6 +23,7 @@ from simcelery.settings import Settings
 from simcelery.worker.outcomes import finish, reports, spool
 from simcelery.worker.parent import outbox
 from simcelery.worker.parent.accounts import Accounts, order_for
+from simcelery.worker.parent.output import Outputs
 from simcelery.worker.parent.watched import Watched, WindDown, send
 from simcelery.worker.slots.layout import Order, Phase
 from simcelery.worker.slots.parent import Slots
@@ -50,6 +51,9 @@ class Supervisor:
         me: the worker that the attempts belong to.
         prefork: whether jobs run in children; in the worker's own process nothing can be ended.
         clock: returns the monotonic time, in seconds.
+
+    Attributes:
+        outputs: of the attempts.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Supervisor:
         self._slots = slots
         self._settings = settings
         self._me = me
+        self.outputs = Outputs(slots, settings)
         self._prefork = prefork
         self._clock = clock
         self._watched: dict[uuid.UUID, Watched] = {}
@@ -229,4 +234,6 @@ class Supervisor:
         """An outcome of the attempt itself, in the spool, counts more than what became of its process."""
         with running.in_log():
             if not spool.deliver_claim(self._settings, running.task_id, running.claim_id):
+                report = self.outputs.with_rest(report, running)
                 finish.write(guard, report, running.task_id, running.claim_id)
+            self.outputs.forget(running)

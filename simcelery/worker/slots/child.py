@@ -13,6 +13,7 @@ from simcelery.worker.slots.layout import (
     FAILURES_KEPT,
     NAME_BYTES,
     NO_SEED,
+    PROGRESS_BYTES,
     Fields,
     Memory,
     Order,
@@ -159,6 +160,8 @@ class Slot:
         fields.pid = os.getpid()
         fields.job_id = fields.attempt = 0
         fields.seed = NO_SEED
+        fields.output = 0
+        fields.progress = b""
         fields.deadline, fields.retry_in = math.inf, math.nan
         fields.warned = 0
         fields.task_id = task_id.hex.encode()
@@ -185,6 +188,30 @@ class Slot:
         self._fields.retry_in = math.nan if retry_in is None else retry_in
         self._fields.deadline = math.inf if limit is None else time.monotonic() + limit
         self._fields.phase = Phase.RUNNING
+
+    def printing(self, number: int) -> None:
+        """What the attempt prints goes to the file with this number, which has nothing else in it."""
+        self._fields.output = number
+
+    @property
+    def sent(self) -> int | None:
+        """How many chunks of this attempt's output need not be written again; None: nobody has sent any."""
+        fields = self._fields
+        return int(fields.sent) if fields.sent_claim == fields.claim_id else None
+
+    def report(self, progress: bytes) -> bool:
+        """Have the parent write to the board how far the job is; False: it cannot.
+
+        Parameters:
+            progress: as JSON.
+        """
+        if len(progress) >= PROGRESS_BYTES or not self.in_pool_child:
+            return False
+        fields = self._fields
+        fields.progress_version += 1  # odd while it is written
+        fields.progress = progress
+        fields.progress_version += 1
+        return True
 
     def returned(self) -> None:
         """The workflow's function has returned. Whatever ends the attempt now, its work is not repeated.

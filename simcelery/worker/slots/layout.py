@@ -8,11 +8,14 @@ import mmap
 import os
 import tempfile
 from enum import IntEnum
+from pathlib import Path
 
 CAPACITY = 1024  # pool children; more than any worker has
 FAILURES_KEPT = 16  # task ids, per child
 NAME_BYTES = 200  # of a workflow's name
 NO_SEED = -1
+PROGRESS_BYTES = 8192  # of what a job reports, as JSON
+OUTPUT_FILE = -1  # instead of the number of a file: the attempt prints to the file of its command
 
 
 class Phase(IntEnum):
@@ -44,7 +47,7 @@ class Order(IntEnum):
 
 
 class Fields(ctypes.Structure):
-    """The fields of one child. Only the child writes them, and only the parent its orders."""
+    """The fields of one child. Only the child writes them; only the parent, its orders and what it sent."""
 
     _fields_ = [
         ("pid", ctypes.c_int64),
@@ -66,6 +69,11 @@ class Fields(ctypes.Structure):
         ("succeeded_at", ctypes.c_double),
         ("failures", ctypes.c_uint64),
         ("failed", (ctypes.c_char * 33) * FAILURES_KEPT),
+        ("output", ctypes.c_int64),
+        ("sent", ctypes.c_int64),
+        ("sent_claim", ctypes.c_char * 33),
+        ("progress_version", ctypes.c_uint64),
+        ("progress", ctypes.c_char * PROGRESS_BYTES),
         ("phase", ctypes.c_uint8),
         ("order", ctypes.c_uint8),
         ("warned", ctypes.c_uint8),
@@ -133,9 +141,19 @@ class Memory:
         """How many jobs have been claimed, or are about to be."""
         return sum(fields.claims + fields.permits for fields in (self.own, *self.used()))
 
+    @property
+    def folder(self) -> Path:
+        """Where the children keep what their jobs print."""
+        return folder_of(self.token)
+
     def mark(self, job_id: int, attempt: int) -> str:
         """The mark in the environment of every process of an attempt."""
         return f"{job_id}.{attempt}@{self.token}"
+
+
+def folder_of(token: str) -> Path:
+    """Where the children of the worker with this token keep what their jobs print."""
+    return Path(tempfile.gettempdir()) / f"simcelery-{token}"
 
 
 def token_of(process: str, pid: int) -> str:

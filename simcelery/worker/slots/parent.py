@@ -114,7 +114,21 @@ class Slots:
         """The pids of the children that may hold, or held when they died, more than their slots tell of."""
         return {one.pid for one in (*self.memory.used(), *self.memory.used_wills()) if one.holding}
 
+    def progress(self, running: Running) -> bytes:
+        """What the attempt has reported, as JSON; nothing if it has not, or is just doing so."""
+        fields = self.memory.fields[running.index]
+        version, found = fields.progress_version, fields.progress
+        unchanged = version % 2 == 0 and fields.progress_version == version
+        return bytes(found) if unchanged and fields.claim_id == running.claim_id.hex.encode() else b""
+
     # --- what it does about them ---
+
+    def sent(self, running: Running, chunks: int) -> None:
+        """So many chunks of the attempt's output are on the board for good; its child need not write them."""
+        fields = self.memory.fields[running.index]
+        fields.sent_claim = b""
+        fields.sent = chunks
+        fields.sent_claim = running.claim_id.hex.encode()
 
     def give(self, running: Running, order: Order, processes: int = 0) -> None:
         """Give an order to an attempt. It has no effect if the child has moved on.

@@ -19,6 +19,8 @@ class Running:
         seed: what its random numbers began with; None: they have not.
         deadline: when the attempt is to be ended for running too long; infinity if never.
         retry_in: seconds until the next attempt after that, or None: it is final.
+        started: when the claim was granted.
+        output: the number of the file with what it prints; 0: there is none yet.
     """
 
     index: int
@@ -32,6 +34,8 @@ class Running:
     retry_in: float | None
     warned: bool
     seed: int | None = None
+    started: float = math.inf
+    output: int = 0
 
     def in_log(self) -> AbstractContextManager[None]:
         """What is logged in the block tells of this attempt."""
@@ -77,6 +81,8 @@ def running_in(index: int, fields: Fields) -> Running | None:
         retry_in=None if math.isnan(fields.retry_in) else fields.retry_in,
         warned=bool(fields.warned),
         seed=None if fields.seed == NO_SEED else fields.seed,
+        started=fields.started,
+        output=fields.output,
     )
     unchanged = fields.claim_id == claim and fields.phase == running.phase != Phase.IDLE
     return running if unchanged else None

@@ -34,7 +34,8 @@ BEGIN
             SELECT * FROM jsonb_to_recordset(p_ended) AS given(
                 id bigint, claim_id uuid, outcome text, cause text, result jsonb, error_type text,
                 error_message text, traceback text, retry_in float8, waited float8, ago float8,
-                cpu_seconds float8, peak_memory bigint, workdir text, code_version text, seed bigint, log text
+                cpu_seconds float8, peak_memory bigint, workdir text, code_version text, seed bigint,
+                progress jsonb, log jsonb, log_first integer, log_start integer, log_total integer
             )
         ),
         done AS (
@@ -44,6 +45,7 @@ BEGIN
                     THEN given.error_type ELSE jobs.error_type END,
                 error_message = CASE WHEN outcome IN ('succeeded', 'failed', 'lost')
                     THEN given.error_message ELSE jobs.error_message END,
+                progress = coalesce(given.progress, jobs.progress),
                 failures = failures + (outcome = 'failed')::integer,
                 losses = losses + (outcome = 'lost')::integer,
                 published_at = CASE outcome WHEN 'succeeded' THEN published_at END,
@@ -77,7 +79,7 @@ BEGIN
                 )
             RETURNING jobs.id, task_id, workflow, queue, priority, state, attempt, jobs.claim_id, worker_id, pid,
                 started_at, outcome, cause, given.error_type, given.error_message, traceback, cpu_seconds,
-                peak_memory, workdir, code_version, seed, log,
+                peak_memory, workdir, code_version, seed, log, log_first, log_start, log_total,
                 greatest(jobs.started_at, now() - make_interval(secs => given.ago)) AS ended_at
         ),
         written AS (
@@ -97,11 +99,17 @@ BEGIN
                 code_version = excluded.code_version, seed = excluded.seed,
                 late_outcome = jsonb_build_object('accepted_after', earlier.outcome)
         ),
+        dropped AS (
+            DELETE FROM log_chunks AS earlier USING done
+            WHERE log_total IS NOT NULL AND job_id = done.id AND earlier.attempt = done.attempt
+                AND seq > log_first AND (seq < log_start OR seq > log_total)
+        ),
         logged AS (
+            -- What was there is written again as it was: whoever reports a running attempt cuts as we do.
             INSERT INTO log_chunks (job_id, attempt, seq, text)
-            SELECT id, attempt, (SELECT coalesce(max(seq), 0) + 1 FROM log_chunks AS earlier
-                                 WHERE earlier.job_id = done.id AND earlier.attempt = done.attempt), log
-            FROM done WHERE log <> ''
+            SELECT id, attempt, chunk.key::integer, chunk.value
+            FROM done, jsonb_each_text(log) AS chunk
+            ON CONFLICT (job_id, attempt, seq) DO UPDATE SET text = excluded.text
         )
         SELECT id, task_id, workflow, queue, priority, state, attempt,
             extract(epoch FROM done.ended_at - started_at)::float8, NULL::bigint

@@ -1,0 +1,1 @@
+SELECT report_running(%(reports)s)
