@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simcelery.cli import sources
+from simcelery.cli import foreseen, sources
 from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.options import COUNT, Command, Number, Output, command, duration, output_option
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.recording import interruptible, prepared, record_all
 from simcelery.cli.selectors import chunks
 from simcelery.cli.templates import Template
-from simcelery.describe.job import KEYS, as_json, summary
-from simcelery.describe.plain import plain
+from simcelery.describe.job import as_json, summary
 from simcelery.describe.words import compact, many
 from simcelery.errors import UsageError
 from simcelery.readable import short
@@ -134,7 +133,11 @@ def submit(
     seconds = duration("--timeout", timeout)
     options = _options(chosen)
     if dry_run:
-        show_dry(prepared(target, found, options), output, several)
+        planned = prepared(target, found, options)
+        if options.dedupe or options.key:
+            foreseen.show(planned, options, output, several)
+        else:
+            show_dry(planned, output, several)
         return 0
     with interruptible(options) as recording:
         jobs = record_all(target, found, options, recording)
@@ -277,7 +280,7 @@ def _records(jobs: Jobs) -> Iterator[dict[str, Any]]:
 def show_dry(new: Iterator[NewJob], output: Output, several: bool) -> None:
     """Show what would be submitted."""
     if output == "json":
-        shown = map(_planned, new)
+        shown = map(foreseen.planned, new)
         if several:
             show_json_list(shown)
         else:
@@ -298,16 +301,3 @@ def show_dry(new: Iterator[NewJob], output: Output, several: bool) -> None:
         if left:
             say(f"… and {left:,} more")
         say(f"{many(len(first) + left)} would be submitted; nothing was written")
-
-
-def _planned(job: NewJob) -> dict[str, Any]:
-    """A job that is not recorded, with the same keys as a recorded one but without an id."""
-    known = {
-        "workflow": job.workflow,
-        "parameters": {name: plain(value) for name, value in job.parameters.items()},
-        "queue": job.queue,
-        "priority": job.priority,
-        "tags": list(job.tags),
-        "attempt": 0,
-    }
-    return {name: known.get(name) for name in KEYS}
