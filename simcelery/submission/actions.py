@@ -77,9 +77,14 @@ def _retry(
         states = reads.states(connection, ids)
         if strict:
             _check_retryable(ids, states)
-        wanted = [number for number in ids if states.get(number) in UNSUCCESSFUL]
-        back = transitions.retry(connection, wanted, with_parents=with_parents, revisions=revisions, by=by)
-        revived = [job.id for job in back]
+        wanted = sorted(number for number in ids if states.get(number) in UNSUCCESSFUL)
+        changes = {one.job_id: one for one in revisions}
+        revived: list[int] = []
+        for start in range(0, len(wanted), _MANY):
+            some = wanted[start : start + _MANY]
+            revised = [changes[number] for number in some if number in changes]
+            back = transitions.retry(connection, some, with_parents=with_parents, revisions=revised, by=by)
+            revived += [job.id for job in back]
         if strict and (missed := set(ids).difference(revived)):
             # Pruned, or moved by somebody else, since we looked: a new statement sees what it is now.
             _check_retryable(sorted(missed), reads.states(connection, missed))

@@ -74,17 +74,19 @@ def _revision(row: Any, encoded: Values) -> Revision:
     before = row.parameters
     if not isinstance(before, dict) or bad_rows.trouble(before):
         raise StateError("its parameters cannot be read")
-    after = {**before, **encoded}
+    had = {name: before[name] for name in encoded if name in before}
+    changes = {name: encoded[name] for name in differing(had, encoded)}
+    after = {**before, **changes}
     check_size(after, f"{row.workflow}: parameter", get_settings().max_payload)
-    had, has = job_refs(before), job_refs(after)
+    took, takes = job_refs(before), job_refs(after)
     return Revision(
         job_id=row.id,
         workflow=row.workflow,
         version=row.version,
         seen=row.seen,
         before=before,
-        changes={name: encoded[name] for name in differing(before, after)},
-        added=frozenset(has - had),
-        dropped=frozenset(had - has),
+        changes=changes,
+        added=frozenset(takes - took),
+        dropped=frozenset(took - takes),
         key=idempotency_key(row.workflow, row.version, after) if is_digest(row.idempotency_key) else None,
     )
