@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from operator import index
 from typing import Any
+from uuid import UUID
 
 from simcelery.board import engine, reads
 from simcelery.board.reads.jobs import Filter, JobRow
+from simcelery.board.reads.pages import Page, walk
 from simcelery.board.states import State
 from simcelery.conditions import reading
-from simcelery.conditions.values import Condition
+from simcelery.conditions.values import Condition, Name
 from simcelery.describe import sweep
 from simcelery.describe.sweep import SweepExplanation
 from simcelery.errors import EncodingError, UsageError
@@ -21,14 +23,19 @@ from simcelery.readable import short
 from simcelery.submission import notebook, revising
 from simcelery.submission.actions import cancel, retry
 from simcelery.submission.handle import Job, restore
+from simcelery.tables import frames
+from simcelery.tables.gathering import Gathered
+from simcelery.tables.reading import of_fields, of_job
 
 log = logging.getLogger(__name__)
 
+_TASK_ID = Name(("task_id",), "task_id")
+_AT_ONCE = 200  # jobs with all that they gave
 _COUNTED, _NAMED = 10_000, 5  # jobs that are counted, and ids that are named, where a query shows itself
 
 
 class JobQuery:
-    """The jobs that pass a filter; asked anew each time."""
+    """The jobs that pass a filter: nothing is read before it is needed, and everything anew each time."""
 
     def __init__(self, which: Filter, where: str | None = None) -> None:
         self.which = which
@@ -63,11 +70,27 @@ class JobQuery:
         with engine.begin() as connection:
             return reads.jobs(connection, self.which, limit=limit, newest=False)
 
+    def _page(self) -> Page:
+        """What is read page by page: ids ascend."""
+        ids = self.which.ids
+        return Page.of(self.which if ids is None else replace(self.which, ids=sorted(set(ids))))
+
+    def _rows(self) -> Iterator[JobRow]:
+        """All that the board says of them, oldest first, a part at a time."""
+        for rows in walk(self._page(), reads.jobs, lambda row: row.id, newest=False, at_once=_AT_ONCE):
+            yield from rows
+
     def __iter__(self) -> Iterator[Job]:
-        return (Job(row.id, row.task_id, row.workflow) for row in self.rows())
+        """Handles, oldest first; the jobs are read as they are asked for."""
+        for row in of_fields(self._page(), [_TASK_ID]):
+            yield Job(row.id, UUID(row.cells["task_id"]), row.workflow)
 
     def __len__(self) -> int:
         return sum(self.counts().values())
+
+    def count(self) -> int:
+        """How many there are."""
+        return len(self)
 
     def counts(self) -> dict[State, int]:
         """How many are in each state."""
@@ -87,7 +110,7 @@ class JobQuery:
         One that cannot be read, since others than workers wrote it, is left out with a warning.
         """
         found, unreadable = [], []
-        for row in self.rows():
+        for row in self._rows():
             if row.state is State.SUCCEEDED:
                 try:
                     found.append(restore(row.workflow, row.result))
@@ -116,24 +139,32 @@ class JobQuery:
             ids = reads.ids(connection, self.which)
         return len(retry(ids, with_parents=with_parents, revisions=revising.plan(ids, set) if set else ()))
 
-    def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`, one row per job; parameters and results as columns of their own.
+    def to_pandas(self, fields: str | Sequence[str] | None = None) -> Any:
+        """A `pandas.DataFrame`, one row per job, oldest first.
+
+        Parameters:
+            fields: the columns, such as ``"id,fmax,energy,stress.0"`` or a list of such names. None: all that
+                the board says of a job, and its parameters and results as columns of their own.
 
         Raises:
-            UsageError: pandas is not installed.
+            UsageError: pandas is not installed, or `fields` are no names.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise UsageError("pandas is not installed here: pip install pandas") from None
-        records = []
-        for row in self.rows():
-            record = asdict(row)
-            record.update({f"parameters.{name}": value for name, value in row.parameters.items()})
-            if isinstance(row.result, dict):
-                record.update({f"result.{name}": value for name, value in row.result.items()})
-            records.append(record)
-        return pd.DataFrame.from_records(records)
+        frames.check()
+        with Gathered() as found:
+            if fields is None:
+                found.add(of_job(row) for row in self._rows())
+                return frames.frame(found.as_they_are(), found.rows())
+            names = _names(fields)
+            found.add(of_fields(self._page(), names))
+            return frames.frame(found.of_fields(names), found.rows())
+
+
+def _names(given: str | Sequence[str]) -> tuple[Name, ...]:
+    texts = given if isinstance(given, str) else ",".join(_texts("fields", given))
+    try:
+        return reading.fields(texts)
+    except ValueError as error:
+        raise UsageError(f"fields: {error}") from None
 
 
 def _short(value: str | Sequence[Any]) -> str:

@@ -105,6 +105,11 @@ class Gathered:
         told = self._declared()
         return [Column(name.text, name.text, self._kind(name.text, name.parts, told)) for name in names]
 
+    def as_they_are(self) -> list[Column]:
+        """All columns under the names of their cells, in the order in which they came."""
+        told = self._declared()
+        return [Column(name, name, self._kind(name, _parts(name), told)) for name in self._seen]
+
     def everything(self) -> list[Column]:
         """All columns by their full names, parameters before results, each in the order of the signature."""
         told = self._declared()

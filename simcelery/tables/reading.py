@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from simcelery.board.reads import pages, table
-from simcelery.board.reads.jobs import Filter
+from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.conditions.values import Name
 from simcelery.describe.plain import jsonable, plain
 
@@ -57,6 +57,16 @@ def of_everything(which: Filter, extra: Sequence[str] = (), *, limit: int | None
         else:
             cells["result"] = value
         yield Row(number, workflow, cells)
+
+
+def of_job(job: JobRow) -> Row:
+    """All that the board says of a job, and each of its parameters and results in a cell of its own, too."""
+    cells = {name: jsonable(value) for name, value in vars(job).items()}
+    cells |= {name: plain(cells[name]) for name in ("parameters", "result", "progress")}
+    for head in ("parameters", "result"):
+        if isinstance(cells[head], dict):
+            cells |= {f"{head}.{name}": value for name, value in cells[head].items()}
+    return Row(job.id, job.workflow, cells)
 
 
 def _read(

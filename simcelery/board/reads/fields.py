@@ -84,7 +84,7 @@ _KINDS: tuple[tuple[Kind, bool, str], ...] = (
     ("text", False, "workflow state queue submitted_by"),
     ("text", True, "error_type error_message idempotency_key"),
     ("time", False, "submitted_at"),
-    ("time", True, "started_at finished_at run_at cancel_requested_at"),
+    ("time", True, "started_at finished_at run_at published_at cancel_requested_at"),
     ("value", True, "parameters result progress"),
 )
 _elapsed = func.coalesce(Job.finished_at, func.now()) - Job.started_at
