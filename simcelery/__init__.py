@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import Celery
 
+    from simcelery.submission.executor import Executor
     from simcelery.submission.handle import Job, Jobs, as_completed, get_job
     from simcelery.submission.manage import JobQuery, jobs
     from simcelery.submission.workflow import Workflow, workflow
@@ -35,6 +36,7 @@ _HOMES = {
     "app": "simcelery.celery",
     "workflow": "simcelery.submission.workflow",
     "Workflow": "simcelery.submission.workflow",
+    "Executor": "simcelery.submission.executor",
     "Job": "simcelery.submission.handle",
     "Jobs": "simcelery.submission.handle",
     "as_completed": "simcelery.submission.handle",
@@ -49,6 +51,7 @@ _HOMES = {
 
 __all__ = [
     "CurrentJob",
+    "Executor",
     "Fail",
     "Job",
     "JobQuery",

@@ -68,6 +68,9 @@ class Settings(BaseModel, extra="forbid"):
         default_factory=default_home, validate_default=True, description="Embedded servers, spool, workdirs"
     )
     workflows: list[str] = Field(default_factory=list, description="Modules that define workflows")
+    functions: list[str] = Field(
+        default_factory=list, description="Modules besides the project\'s own whose functions jobs may call"
+    )
     preload: bool = Field(
         True, description="Import the workflows before the pool forks; false: in every pool child"
     )
@@ -104,7 +107,7 @@ class Settings(BaseModel, extra="forbid"):
         False, description="Use server-side prepared statements (not with PgBouncer)"
     )
 
-    @field_validator("workflows", "plain_tasks", mode="before")
+    @field_validator("workflows", "functions", "plain_tasks", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value

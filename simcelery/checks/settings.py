@@ -53,6 +53,6 @@ def of_workflows(settings: Settings) -> Iterator[Check]:
     for module, error in registry.load(settings).items():
         yield Check("workflows", "FAIL", f"cannot import module {module!r}", str(error)[len("workflows: ") :])
     names = [known.name for known in registry.definitions()]
-    own = [name for name in names if name != "command" and not name.startswith("emt.")]
+    own = [name for name in names if name not in ("command", "function") and not name.startswith("emt.")]
     advice = "" if own else 'add your modules to simcelery.toml: workflows = ["my_project.relax"]'
     yield Check("workflows", "ok", f"{len(names)} found here, {len(own)} of them yours", advice)

@@ -401,7 +401,7 @@ def known(is_ours: Callable[[int], bool] = lambda descriptor: False) -> State:
 
 
 def forget() -> None:
-    """Read the clean state anew before the next job: others change this process too, and may."""
+    """Read the clean state anew before the next job: not only jobs change this process."""
     global _known
     _known = None
 

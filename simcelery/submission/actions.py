@@ -106,13 +106,16 @@ def _check_retryable(ids: Sequence[int], states: dict[int, State]) -> None:
             )
 
 
-def cancel(ids: Sequence[int], *, handles: Sequence[Handle] = ()) -> tuple[list[int], list[int]]:
+def cancel(
+    ids: Sequence[int], *, running: bool = True, handles: Sequence[Handle] = ()
+) -> tuple[list[int], list[int]]:
     """Cancel jobs, a few thousand in a transaction; those that have ended are left alone.
 
     The workers that run some of them are told at once, where Redis can be reached; they end all processes
     of a job before it is cancelled.
 
     Parameters:
+        running: whether jobs that run are meant, too.
         handles: as for `retry`.
 
     Returns:
@@ -121,7 +124,7 @@ def cancel(ids: Sequence[int], *, handles: Sequence[Handle] = ()) -> tuple[list[
     at_once: list[int] = []
     requested: list[int] = []
     for start in range(0, len(ids), _MANY):
-        cancel_some = partial(_cancel, ids[start : start + _MANY], handles)
+        cancel_some = partial(_cancel, ids[start : start + _MANY], running, handles)
         cancelled, asked, workers = despite_bad_rows(cancel_some)
         at_once += cancelled
         requested += asked
@@ -130,9 +133,11 @@ def cancel(ids: Sequence[int], *, handles: Sequence[Handle] = ()) -> tuple[list[
     return at_once, requested
 
 
-def _cancel(ids: Sequence[int], handles: Sequence[Handle]) -> tuple[list[int], list[int], list[str]]:
+def _cancel(
+    ids: Sequence[int], running: bool, handles: Sequence[Handle]
+) -> tuple[list[int], list[int], list[str]]:
     with engine.begin() as connection:
-        cancelled, asked = transitions.cancel(connection, ids)
+        cancelled, asked = transitions.cancel(connection, ids, running=running)
         workers = reads.nodenames(connection, asked)
         check_there(connection, handles)
     return cancelled, asked, workers

@@ -1,4 +1,4 @@
-"""The workflow that comes with simcelery: run a command."""
+"""The workflows that come with simcelery: run a command, and call a function."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from simcelery import workflow
 from simcelery.execution import capture
@@ -17,6 +18,7 @@ from simcelery.worker import slots
 from simcelery.worker.context import CurrentJob, current_job
 from simcelery.worker.slots.layout import OUTPUT_FILE
 from simcelery.worker.stopping import warned_by
+from simcelery.workflows import functions, project
 from simcelery.workflows.outcomes import Fail
 
 # What the worker itself may have its passwords from. A command that prints its environment, or hands it on to
@@ -88,6 +90,20 @@ def command(argv: list[str], env: dict[str, str] | None = None, keep_urls: bool 
     if completed.exit_code != 0:
         raise CommandError(_failure(completed, job.workdir))
     return CommandResult(0, completed.output, str(job.workdir))
+
+
+@workflow(name=functions.WORKFLOW)
+def function(function: str, arguments: dict[str, Any], source: str = "") -> Any:
+    """Call a function of the project that is not declared as a workflow. `simcelery.Executor` submits it.
+
+    Parameters:
+        function: its name, ``module:function``. The module must be below the project's folder, or be named
+            in the settings.
+        arguments: values by the names of its parameters.
+        source: the fingerprint of the source that it was submitted with.
+    """
+    called = functions.defined(project.load(function), function, frozenset(arguments))
+    return called(**arguments)
 
 
 class CommandError(Exception):

@@ -54,6 +54,8 @@ class Definition:
         DefinitionError: the function or an option cannot be used; one line says why.
     """
 
+    kind_of_parameters = Parameters
+
     def __init__(
         self,
         function: Callable[..., Any],
@@ -71,7 +73,7 @@ class Definition:
         cwd: Literal["workdir", "worker"] = "workdir",
         version: str = "1",
     ) -> None:
-        if not _is_ordinary(function):
+        if not is_ordinary(function):
             raise DefinitionError(
                 f"{_describe(function)} cannot be a workflow; decorate an ordinary function (no class, "
                 "coroutine, generator or partial)"
@@ -106,7 +108,7 @@ class Definition:
             )
         self.cwd = cwd
         self.version = _word(f"workflow {self.name}:", "version", version)
-        self.parameters = Parameters(self.name, function)
+        self.parameters = self.kind_of_parameters(self.name, function)
         self.source = fingerprint(function)
         update_wrapper(self, function, updated=())  # attributes of the function must not become options
 
@@ -187,7 +189,8 @@ def default_name(function: Callable[..., Any]) -> str:
     return f"{module}.{getattr(function, '__qualname__', function)}"
 
 
-def _is_ordinary(function: Any) -> bool:
+def is_ordinary(function: Any) -> bool:
+    """Whether a call of it runs to its end and gives a value: no class, coroutine or generator."""
     other = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
     return (
         callable(function)

@@ -62,6 +62,9 @@ class Parameters:
             be stored.
     """
 
+    # Whether a result of a class that nothing declares may come back as the plain data it consists of.
+    consists = True
+
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
         try:
@@ -304,7 +307,11 @@ class Parameters:
             if changed is None:
                 return encoded
             plain = encoded if plain is None else plain
-        if is_open(self._returns) and self._changed_result(value, plain, consists=True) is None:
+        if (
+            self.consists
+            and is_open(self._returns)
+            and self._changed_result(value, plain, consists=True) is None
+        ):
             return plain
         raise EncodingError(f"{changed}; {_INSTEAD}")
 
@@ -318,7 +325,13 @@ class Parameters:
             fits = False  # it is given as it is
         open = not fits or is_open(self._returns)
         back = self.restore_result(encoded)
-        return difference(declared, back, f"{self.name}: result", open=open, consists=consists or not fits)
+        return difference(
+            declared,
+            back,
+            f"{self.name}: result",
+            open=open,
+            consists=consists or (self.consists and not fits),
+        )
 
     def restore(self, stored: Mapping[str, Any], job: Callable[[int], Any] | None = None) -> dict[str, Any]:
         """The typed values of what the board stores; `job` gives the results of jobs referred to.

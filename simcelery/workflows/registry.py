@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -140,18 +141,39 @@ def load(settings: Settings) -> dict[str, DefinitionError]:
     global _loaded
     if not _loaded:
         _loaded = True
-        file = find_settings_file()
-        for folder in filter(None, (file and file.parent, Path.cwd())):
-            if str(folder) not in sys.path:
-                sys.path.insert(0, str(folder))
+        look_in_project()
         modules = [point.module for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
-        _loading.now = True
-        try:
+        with loading():
             for module in dict.fromkeys([*modules, *settings.workflows]):
                 _import(module)
-        finally:
-            _loading.now = False
     return dict(_failures)
+
+
+def project() -> list[Path]:
+    """The folders that modules are looked for in: that of the settings file, and the current one."""
+    file = find_settings_file()
+    found = [file.parent] if file else []
+    with suppress(FileNotFoundError):  # it was deleted
+        found.append(Path.cwd())
+    return list(dict.fromkeys(found)) or [Path("/")]
+
+
+def look_in_project() -> None:
+    """Let modules of the project be imported."""
+    for folder in map(str, project()):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Within the block this thread imports modules; see `refuse_while_loading`."""
+    before = getattr(_loading, "now", False)
+    _loading.now = True
+    try:
+        yield
+    finally:
+        _loading.now = before
 
 
 def _import(module: str) -> None:

@@ -41,6 +41,12 @@ def fingerprint(function: Callable[..., object]) -> str:
     return f"{own.relative_to(module.root).as_posix()}:{digest.hexdigest()[:12]}" if own else ""
 
 
+def modules_of(function: Callable[..., object]) -> set[str]:
+    """The names of the modules that `fingerprint` covers."""
+    module = _module(function)
+    return {name for name, _ in _reachable(module)} if module else set()
+
+
 def _module(function: Callable[..., object]) -> Module | None:
     loaded = sys.modules.get(function.__module__)
     file = getattr(loaded, "__file__", None)

@@ -12,8 +12,13 @@ from simcelery.board.sql_helpers import among, locked
 from simcelery.board.states import ACTIVE, WAITING, State
 
 
-def cancel(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[int]]:
+def cancel(
+    connection: Connection, ids: Iterable[int], *, running: bool = True
+) -> tuple[list[int], list[int]]:
     """blocked | scheduled | pending → cancelled; for a running job, the request is noted.
+
+    Parameters:
+        running: whether jobs that run are meant, too.
 
     Returns:
         The ids cancelled at once, and those that are running and will be told.
@@ -22,7 +27,7 @@ def cancel(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[
         update(Job)
         .where(
             Job.id.in_(locked(select(Job.id).where(among(Job.id, ids)))),
-            Job.state.in_(ACTIVE),
+            Job.state.in_(ACTIVE if running else WAITING),
         )
         .values(
             state=case((Job.state.in_(WAITING), State.CANCELLED), else_=Job.state),

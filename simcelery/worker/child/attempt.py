@@ -27,7 +27,7 @@ from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage
 from simcelery.submission.handle import restore
-from simcelery.worker import context, folders, slots, stopping
+from simcelery.worker import calling, context, folders, slots, stopping
 from simcelery.worker.child import connections, leaving, returned
 from simcelery.worker.child.timer import soft_limit
 from simcelery.worker.context import CurrentJob
@@ -62,9 +62,15 @@ class _Attempt:
     """What an attempt has come to so far, whatever interrupts it."""
 
     def __init__(self, definition: Definition, claim: Claim) -> None:
+        slots.mine.starting(claim.job_id, claim.attempt, claim.workflow)
         self._definition = definition
         self._claim = claim
         self._pid = os.getpid()
+        self._unusable: BaseException | None = None
+        try:
+            self._definition, self._claim = calling.what_runs(definition, claim)
+        except BaseException as error:
+            self._unusable = error
         self._state = clean.known(connections.is_ours)
         self._state.begin()
         self._folder = folders.of_attempt(claim.job_id, claim.attempt, claim.claim_id)
@@ -77,7 +83,6 @@ class _Attempt:
     def execute(self) -> EndedAttempt:
         """Call the function and clean up after it; how the attempt ended."""
         claim = self._claim
-        slots.mine.starting(claim.job_id, claim.attempt, claim.workflow)
         raised: EndedAttempt | None = None
         try:
             self._call_function()
@@ -109,6 +114,8 @@ class _Attempt:
 
     def _call_function(self) -> None:
         claim, definition = self._claim, self._definition
+        if self._unusable is not None:
+            raise self._unusable
         results = wait_out(
             lambda: _results_of(claim), f"job {claim.job_id} waits", give_up=slots.mine.should_stop
         )

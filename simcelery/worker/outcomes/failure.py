@@ -18,7 +18,11 @@ from simcelery.workflows.outcomes import Fail, Retry
 _MESSAGE_LENGTH = 4000
 _NAME_LENGTH = 200
 _TRACEBACK_LENGTH = 40_000
-_OURS = ("simcelery.worker.child.attempt", "simcelery.execution.clean")
+_OURS = (
+    *("simcelery.worker.child.attempt", "simcelery.execution.clean", "simcelery.worker.calling"),
+    *("simcelery.workflows.functions", "simcelery.workflows.project"),
+    *("importlib", "importlib._bootstrap", "importlib._bootstrap_external"),
+)
 
 
 def is_meant(error: BaseException) -> bool:

@@ -1,0 +1,339 @@
+"""`Executor`: Python's own interface to functions that run elsewhere, for scripts that may end sooner."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import signal
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import Any, NamedTuple
+
+from simcelery.board.transitions.record import OnFailed
+from simcelery.board.values import NewJob
+from simcelery.errors import ParametersError, ServiceError, SimceleryError
+from simcelery.readable import line, short
+from simcelery.submission import actions
+from simcelery.submission import options as submit_options
+from simcelery.submission.bulk import CHUNK
+from simcelery.submission.calls import Callee, Sameness, callee
+from simcelery.submission.futures import JobFuture, Watcher
+from simcelery.submission.handle import Job
+from simcelery.submission.publishing import publish_recorded
+from simcelery.submission.recorder import Recorder
+from simcelery.submission.submit import record
+from simcelery.workflows import registry
+
+
+class _Call(NamedTuple):
+    """A call that is to be recorded."""
+
+    new: NewJob
+    future: JobFuture
+
+
+class Executor(futures.Executor):
+    """Have functions called by workers, now or after this script has ended.
+
+    ::
+
+        with simcelery.Executor(tag="scan") as executor:
+            futures = [executor.submit(simulate, t, pressure=1.0) for t in range(300, 400)]
+            for future in concurrent.futures.as_completed(futures):
+                print(future.result())
+
+    Each call becomes a job. If the script is interrupted, its jobs go on; if it runs again, the same calls
+    (function, arguments, tag and version) find their jobs again, and only what is new, failed or was
+    cancelled runs. A function must be at the top of a module of the project, or of the script itself; it is
+    stored by name, and its arguments as the parameters of workflows are. A workflow is submitted as itself.
+
+    Parameters:
+        tag: a word for all jobs, to find them by, and part of what makes two calls the same.
+        dedupe: whether calls find the jobs of the same calls made before; else each makes a job.
+        version: change it to have everything computed anew, for example because the code has changed.
+        on_failed: what becomes of the same call that failed before: ``retry``, ``keep`` or ``error``.
+        chosen: options for all jobs: ``queue, priority, tags, max_attempts, max_losses, time_limit``.
+
+    Raises:
+        ParametersError: an option is malformed.
+    """
+
+    def __init__(
+        self,
+        tag: str | None = None,
+        *,
+        dedupe: bool = True,
+        version: str = "1",
+        on_failed: OnFailed = "retry",
+        **chosen: Any,
+    ) -> None:
+        if tag is not None and not isinstance(tag, str):
+            raise ParametersError(
+                f"tag must be text, not {short(tag)}; how many calls run at a time is up to the workers"
+            )
+        if unfit := chosen.keys() & {"key", "run_at", "delay", "after", "max_workers"}:
+            raise ParametersError(f"an executor has no option {short(min(unfit))}")
+        tags = chosen.pop("tags", ())
+        if isinstance(tags, str):
+            raise ParametersError(f"tags must be a list of words: write tags=[{short(tags)}]")
+        self._tag = tag
+        self._sameness = Sameness(tag, str(version), dedupe)
+        self._options = submit_options.of(
+            {**chosen, "tags": (*([tag] if tag else []), *tags), "on_failed": on_failed}
+        )
+        self._callees: dict[Any, Callee] = {}
+        self._lock = threading.Lock()
+        self._shut_down = False
+        self._works = False  # whether the board has taken a call
+        self._count = 0
+        self._watcher = Watcher()
+        self._recorder: Recorder[_Call] = Recorder(self._record, CHUNK)
+        self._pid = os.getpid()
+        _living.add(self)
+        _notice_interrupts()
+
+    # --- what Python's executors do -------------------------------------------------------------------
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> JobFuture:
+        """Have ``fn(*args, **kwargs)`` called by a worker.
+
+        Returns:
+            A future. The call is recorded within moments, even if the script is interrupted meanwhile.
+
+        Raises:
+            DefinitionError: no worker can import the function, or may call it.
+            ParametersError, EncodingError: the arguments do not fit the function, or cannot be stored.
+            BoardUnreachableError: at the first call; later ones wait for the board.
+            RuntimeError: the executor was shut down.
+        """
+        registry.refuse_while_loading()
+        function: Any = fn
+        while isinstance(function, functools.partial):
+            args, kwargs = (*function.args, *args), {**function.keywords, **kwargs}
+            function = function.func
+        called = self._callee(function)
+        call = _Call(called.prepare(args, kwargs), JobFuture(called.restore, self._cancel))
+        with self._lock:
+            if self._shut_down:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._count += 1
+            first, self._works = not self._works, True
+            if not first:
+                self._recorder.put(call)
+        if first:
+            self._submit_first(call)
+        return call.future
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+    ) -> Iterator[Any]:
+        """The results of all calls, in their order.
+
+        Parameters:
+            timeout: seconds for all of them together; None waits forever.
+            chunksize: has no effect; jobs are recorded, claimed and finished many at a time anyway.
+
+        Raises:
+            TimeoutError: a result is not there in time. Like any other end before the last result, this
+                cancels the calls that have not begun; only an interruption by Ctrl-C leaves them.
+        """
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        until = None if timeout is None else time.monotonic() + timeout
+        return self._results([self.submit(fn, *args) for args in zip(*iterables, strict=False)], until)
+
+    def _results(self, left: list[JobFuture], until: float | None) -> Iterator[Any]:
+        left.reverse()
+        given_at = time.monotonic()
+        try:
+            while left:
+                result = left[-1].result(None if until is None else until - time.monotonic())
+                left.pop()
+                given_at = time.monotonic()
+                yield result
+        except (Exception, GeneratorExit):
+            if _interrupted_at < given_at:
+                self._cancel([one for one in left if not one.done()])
+            raise
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no further calls.
+
+        Parameters:
+            wait: until all jobs have ended. Otherwise they go on, whether or not this script does.
+            cancel_futures: cancel the jobs that have not begun to run.
+
+        Raises:
+            BoardUnreachableError: some calls could not be recorded.
+        """
+        with self._lock:
+            self._shut_down = True
+        if cancel_futures:
+            self._cancel(self._undone())
+        self._recorder.flush()
+        if wait:
+            futures.wait(self._watcher.undone())
+        self._recorder.close()
+        self._watcher.close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for all jobs, except after Ctrl-C or the like: then they go on without this script."""
+        leaving = kind is not None and not issubclass(kind, Exception)
+        try:
+            self.shutdown(wait=not leaving)
+        except KeyboardInterrupt:
+            leaving = True
+            raise
+        finally:
+            if leaving:
+                self._say_goodbye()
+
+    # --- how ------------------------------------------------------------------------------------------
+
+    def _callee(self, fn: Any) -> Callee:
+        try:
+            return self._callees[fn]
+        except (KeyError, TypeError):  # not yet, or something that is no function at all
+            found = callee(fn, self._options, self._sameness)
+            self._callees[fn] = found
+            return found
+
+    def _submit_first(self, call: _Call) -> None:
+        """Record the first call at once: if the board cannot be reached, it is better to know now."""
+        try:
+            self._record([call])
+        except BaseException:
+            with self._lock:
+                self._works = False
+                self._count -= 1
+            raise
+
+    def _record(self, calls: Sequence[_Call]) -> None:
+        new = [call.new for call in calls]
+        try:
+            recorded = record(new, self._options.on_failed)
+        except ServiceError:
+            raise
+        except Exception as error:
+            if len(calls) > 1:
+                for call in calls:
+                    self._record([call])
+            else:
+                calls[0].future.ends(error=error)
+            return
+        for call, found in zip(calls, recorded, strict=True):
+            call.future.is_job(Job(found.id, found.task_id, call.new.workflow, found.how))
+        self._watcher.add([call.future for call in calls])
+        with suppress(ServiceError):  # workers find on the board what was not sent
+            publish_recorded(new, recorded)
+
+    def _undone(self) -> list[JobFuture]:
+        return [call.future for call in self._recorder.waiting()] + self._watcher.undone()
+
+    def _cancel(self, given: list[JobFuture]) -> None:
+        """Cancel those that have not begun to run."""
+        wanted = set(given)
+        for call in self._recorder.take_back(lambda call: call.future in wanted):
+            call.future.ends_cancelled()
+        left = [one for one in given if not (one.done() or one.running())]
+        self._recorder.settle()  # what is just being written is recorded then
+        left = [one for one in left if one.is_recorded]
+        for shared in self._watcher.others(left):
+            shared.ends_cancelled()
+        left = [one for one in left if not one.done()]
+        for one in left:
+            one.given_up = True
+        try:
+            cancelled, _ = actions.cancel(sorted({one.job.id for one in left}), running=False)
+            gone = set(cancelled)
+        except BaseException:
+            gone = set()
+            raise
+        finally:
+            for one in left:
+                if one.job.id in gone:
+                    one.ends_cancelled()
+                else:
+                    one.given_up = False
+
+    def _say_goodbye(self) -> None:
+        """If jobs go on without this script, say how to come back to them."""
+        waiting, undone = len(self._recorder), self._watcher.undone()
+        if self._pid != os.getpid() or not (undone or waiting):
+            return
+        which = f"-t {self._tag}" if self._tag else f"{undone[0].job.id}" if undone else ""
+        again = "run it again to get their results"
+        if not self._sameness.again:
+            again = "without dedupe, running it again submits them anew"
+        said = f"{len(undone):,} of {self._count:,} jobs have not ended and go on without this script"
+        print(line(f"simcelery: {said}; {again}; 'simcelery watch {which}' shows them"), file=sys.stderr)
+
+    def after_fork(self) -> None:
+        """In a child process: its calls are its own; the futures of those before end in the parent."""
+        self._lock = threading.Lock()
+        self._recorder.after_fork()
+        self._watcher.after_fork()
+
+    def before_exit(self) -> None:
+        """The interpreter is about to end: what was called is recorded."""
+        if self._pid != os.getpid():
+            return
+        try:
+            self._recorder.flush()
+        except SimceleryError as error:
+            print(
+                line(f"simcelery: {len(self._recorder):,} calls are not recorded: {error}"), file=sys.stderr
+            )
+        if not self._shut_down:
+            self._say_goodbye()
+
+
+_living: weakref.WeakSet[Executor] = weakref.WeakSet()
+_interrupted_at = float("-inf")
+
+
+def _note_interrupt(number: int, frame: FrameType | None) -> None:
+    global _interrupted_at
+    _interrupted_at = time.monotonic()
+    signal.default_int_handler(number, frame)
+
+
+def _notice_interrupts() -> None:
+    """Know of Ctrl-C where results are abandoned: that does not cancel what is left.
+
+    Python cannot tell otherwise whether a loop over `Executor.map` was left by ``break``.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _note_interrupt)
+
+
+@atexit.register
+def _before_exit() -> None:
+    for executor in list(_living):
+        executor.before_exit()
+
+
+def _after_fork() -> None:
+    for executor in list(_living):
+        executor.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,248 @@
+"""Futures of jobs, and the thread that learns from the board what became of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+from simcelery.board import engine, reads
+from simcelery.board.states import State
+from simcelery.errors import JobCancelledError, ServiceError
+from simcelery.pauses import growing
+from simcelery.submission.handle import Job
+from simcelery.submission.presence import gone
+
+log = logging.getLogger(__name__)
+
+# The board is asked often at first and ever less often, as long as nothing ends.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+_AT_ONCE = 200  # results that are read together
+_IDLE = 2.0  # seconds after which a thread ends that has nothing to do
+
+
+class JobFuture(Future[Any]):
+    """The future of a call that a job makes. It ends as the job does, whoever recorded that first."""
+
+    def __init__(self, restore: Callable[[Any], Any], cancel: Callable[[list[JobFuture]], None]) -> None:
+        super().__init__()
+        self._restore = restore
+        self._cancel_all = cancel
+        self._ending = threading.Lock()
+        self._known = threading.Event()
+        self._job: Job | None = None
+        self.given_up = False  # whether it is just being cancelled
+
+    @property
+    def job(self) -> Job:
+        """The job itself. A call is recorded within moments; until then, this waits.
+
+        Raises:
+            CancelledError: the call was cancelled before it was recorded.
+            SimceleryError: it could not be recorded.
+        """
+        self._known.wait()
+        if self._job is None:
+            self.result()
+        assert self._job is not None
+        return self._job
+
+    def is_job(self, job: Job) -> None:
+        """It is recorded, as this job."""
+        self._job = job
+        self._known.set()
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its job is known."""
+        return self._job is not None
+
+    def cancel(self) -> bool:
+        """Cancel the job if it has not begun to run.
+
+        A job that runs goes on, as with the executors of Python; ``future.job.cancel()`` ends it. A job
+        that other futures of the same executor wait for goes on, too.
+
+        Returns:
+            Whether the future is cancelled.
+
+        Raises:
+            BoardUnreachableError: nothing is cancelled.
+        """
+        if not self.done() and not self.running():
+            self._cancel_all([self])
+        return self.cancelled()
+
+    def runs(self) -> None:
+        """Its job has begun to run."""
+        with self._ending:
+            if not self.done() and not self.running():
+                self.set_running_or_notify_cancel()
+
+    def ends(self, result: Any = None, *, error: BaseException | None = None) -> None:
+        """Its job has ended, or cannot be known any more."""
+        with self._ending:
+            if self.done():
+                return
+            if error is None:
+                try:
+                    value = self._restore(result)
+                except Exception as fault:  # what is stored cannot be read
+                    error = fault
+            if error is None:
+                self.set_result(value)
+            else:
+                self.set_exception(error)
+            self._known.set()
+
+    def ends_cancelled(self) -> None:
+        """Its job was cancelled by whoever holds this future."""
+        with self._ending:
+            if not self.done() and super().cancel():
+                self.set_running_or_notify_cancel()
+            self._known.set()
+
+
+class Watcher:
+    """Ends futures as their jobs end: one thread and, for all of them together, one question at a time."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: dict[int, list[JobFuture]] = {}
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._fresh = False  # whether something was added since the last look
+
+    def add(self, futures: Iterable[JobFuture]) -> None:
+        """Watch these, too; their jobs are recorded."""
+        with self._changed:
+            for future in futures:
+                self._waiting.setdefault(future.job.id, []).append(future)
+            self._fresh = True
+            if self._waiting and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="simcelery-futures", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def others(self, futures: Iterable[JobFuture]) -> set[JobFuture]:
+        """Those of the futures whose jobs are waited for by futures besides these."""
+        given = set(futures)
+        with self._changed:
+            return {
+                future
+                for future in given
+                if any(not (one.done() or one in given) for one in self._waiting.get(future.job.id, ()))
+            }
+
+    def undone(self) -> list[JobFuture]:
+        """The futures that have not ended."""
+        with self._changed:
+            return [one for futures in self._waiting.values() for one in futures if not one.done()]
+
+    def close(self) -> None:
+        """Let the thread end as soon as it has nothing to do."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
+    def after_fork(self) -> None:
+        """In a child process: the thread and whoever held the lock are not here."""
+        self._changed = threading.Condition()
+        self._waiting.clear()
+        self._thread = None
+
+    def _run(self) -> None:
+        pauses: Iterator[float] = iter(())
+        told = False
+        while self._has_work():
+            try:
+                ended = self._look()
+            except ServiceError as error:
+                if not told:
+                    log.warning("%s; the futures of jobs wait for the board", error)
+                ended, told = 0, True
+            except BaseException as error:  # nothing may end this thread and leave futures behind
+                log.exception("the futures of jobs cannot be followed any more")
+                self._end_all(error)
+                continue
+            else:
+                told = False
+            with self._changed:
+                if ended or self._fresh:
+                    pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE)
+                self._fresh = False
+                self._changed.wait_for(lambda: self._fresh, next(pauses, _LONGEST_PAUSE))
+
+    def _has_work(self) -> bool:
+        with self._changed:
+            if not self._waiting and not self._closing:
+                self._changed.wait_for(lambda: self._waiting or self._closing, _IDLE)
+            if not self._waiting:
+                self._thread = None
+            return bool(self._waiting)
+
+    def _look(self) -> int:
+        """Ask once for all jobs; how many futures have ended."""
+        with self._changed:
+            for number in [n for n, futures in self._waiting.items() if all(one.done() for one in futures)]:
+                del self._waiting[number]
+            ids = list(self._waiting)
+        with engine.begin() as connection:
+            states = reads.states(connection, ids)
+        by_state: defaultdict[State | None, list[int]] = defaultdict(list)
+        for number in ids:
+            by_state[states.get(number)].append(number)
+        for number in by_state[None]:
+            self._end(number, error=gone(number))
+        for number in by_state[State.RUNNING]:
+            for future in self._futures(number):
+                future.runs()
+        for number in by_state[State.CANCELLED]:
+            self._end_cancelled(number)
+        self._end_succeeded(by_state[State.SUCCEEDED])
+        for number in by_state[State.FAILED] + by_state[State.UPSTREAM_FAILED]:
+            self._end_failed(number)
+        return sum(len(some) for state, some in by_state.items() if state is None or state.is_terminal)
+
+    def _futures(self, number: int) -> list[JobFuture]:
+        with self._changed:
+            return list(self._waiting.get(number, ()))
+
+    def _take(self, number: int) -> list[JobFuture]:
+        with self._changed:
+            return self._waiting.pop(number, [])
+
+    def _end(self, number: int, result: Any = None, error: BaseException | None = None) -> None:
+        for future in self._take(number):
+            future.ends(result, error=error)
+
+    def _end_cancelled(self, number: int) -> None:
+        for future in self._take(number):
+            if future.given_up:
+                future.ends_cancelled()
+            else:
+                future.ends(error=JobCancelledError(f"job {number} ({future.job.workflow}) was cancelled"))
+
+    def _end_succeeded(self, ids: list[int]) -> None:
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            with engine.begin() as connection:
+                found = reads.results(connection, some)
+            for number in some:
+                if number in found:  # else it has been sent back to work since
+                    self._end(number, found[number][1])
+
+    def _end_failed(self, number: int) -> None:
+        for future in self._futures(number)[:1]:
+            row = future.job.row()
+            if row.state in (State.FAILED, State.UPSTREAM_FAILED):
+                self._end(number, error=future.job.failure(row))
+
+    def _end_all(self, error: BaseException) -> None:
+        with self._changed:
+            numbers = list(self._waiting)
+        for number in numbers:
+            self._end(number, error=error)
