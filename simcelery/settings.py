@@ -69,7 +69,7 @@ class Settings(BaseModel, extra="forbid"):
     )
     workflows: list[str] = Field(default_factory=list, description="Modules that define workflows")
     functions: list[str] = Field(
-        default_factory=list, description="Modules besides the project\'s own whose functions jobs may call"
+        default_factory=list, description="Modules besides the project's own whose functions jobs may call"
     )
     preload: bool = Field(
         True, description="Import the workflows before the pool forks; false: in every pool child"
