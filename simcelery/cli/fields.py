@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from simcelery.cli.output import show_json_line, show_json_list
+from simcelery.cli.output import Column, show_json_line, show_json_list, show_table
+from simcelery.describe.job import text_of
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
     from simcelery.conditions.values import Name
 
 F = TypeVar("F", bound=Callable[..., Any])
+LinesOutput = Literal["table", "json", "jsonl", "quiet"]
 
 
 def fields_option(function: F) -> F:
@@ -48,6 +50,33 @@ def chosen_fields(text: str | None) -> tuple[Name, ...] | None:
         return reading.fields(text)
     except ValueError as error:
         raise UsageError(f"--fields: {error}") from None
+
+
+def picked(record: dict[str, Any], names: Sequence[Name]) -> dict[str, Any]:
+    """These fields of a record that was read as a whole.
+
+    Raises:
+        UsageError: such records have none of that name.
+    """
+    from simcelery.conditions.picking import pick
+
+    for name in names:
+        if name.parts[0] not in record and "parameters" not in record:
+            raise UsageError(f"--fields: there is no {name.text!r} here, but {', '.join(record)}")
+    return {name.text: pick(record, name) for name in names}
+
+
+def show_fields(names: Sequence[Name], records: Iterable[dict[str, Any]], output: str) -> None:
+    """Print some fields of many things."""
+    if output != "table":
+        show_records(records, output)
+        return
+    columns = [Column(name.text, right=name.parts == ("id",), wrapped=True) for name in names]
+    show_table(columns, [[_text(record[name.text]) for name in names] for record in records])
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else text_of(value, None)
 
 
 def show_records(records: Iterable[dict[str, Any]], output: str) -> None:

@@ -32,6 +32,11 @@ class Kind:
         return self.name in ("text", "object", "mixed", "large") or (self.of is not None and self.of.is_text)
 
     @property
+    def tells(self) -> bool:
+        """Whether it says anything of its values, other than that they are all null."""
+        return self.name != "nothing"
+
+    @property
     def surprises(self) -> str:
         """Why its values are written as text, where nobody would expect that; "" otherwise."""
         if self == LARGE:

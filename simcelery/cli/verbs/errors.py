@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.error_groups import NEWEST, groups, in_words
-from simcelery.cli.options import Filters, Output, command, filter_options, output_option
-from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
+from simcelery.cli.fields import (
+    LinesOutput,
+    chosen_fields,
+    fields_option,
+    lines_option,
+    picked,
+    show_fields,
+    show_records,
+)
+from simcelery.cli.options import Filters, command, filter_options
+from simcelery.cli.output import Column, note, say, show_ids, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.describe.plain import jsonable
 from simcelery.describe.words import ago
@@ -36,8 +46,9 @@ _COLUMNS = (
 )
 @ids_argument()
 @filter_options
-@output_option
-def errors(selection: Selection | None, filters: Filters, output: Output) -> None:
+@fields_option
+@lines_option
+def errors(selection: Selection | None, filters: Filters, fields: str | None, output: LinesOutput) -> None:
     """Show why jobs failed: group them by error type and message, with a count, nodes and an example.
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
@@ -46,18 +57,26 @@ def errors(selection: Selection | None, filters: Filters, output: Output) -> Non
     or as many as -n says. The largest group is number 1; 'retry --error 1' with the same filters retries
     all its jobs. With -o quiet, prints one id from each group.
     """
+    names = chosen_fields(fields)
     newest = filters.limit or NEWEST
     found = groups(which(selection, filters), newest)
     if output == "quiet":
         show_ids(group.example for group in found)
-    elif output == "json":
-        show_json([{"number": number, **jsonable(asdict(group))} for number, group in enumerate(found, 1)])
+    elif names is not None:
+        show_fields(names, [picked(record, names) for record in _records(found)], output)
+    elif output != "table":
+        show_records(_records(found), output)
     elif not found:
         say("no failures")
     else:
         show_table(_COLUMNS, [_cells(number, group) for number, group in enumerate(found, 1)])
         if sum(group.count for group in found) == newest:
             note(f"these are the newest {newest:,} failures; -n looks at more")
+
+
+def _records(found: list[ErrorGroup]) -> Iterator[dict[str, Any]]:
+    for number, group in enumerate(found, 1):
+        yield {"number": number, **jsonable(asdict(group))}
 
 
 def _cells(number: int, group: ErrorGroup) -> tuple[object, ...]:

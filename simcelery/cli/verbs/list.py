@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from simcelery.cli.options import Filters, Number, Output, command, filter_options, output_option
-from simcelery.cli.output import Column, note, show_ids, show_json_list, show_table
+from simcelery.cli.fields import (
+    LinesOutput,
+    chosen_fields,
+    fields_option,
+    lines_option,
+    show_fields,
+    show_records,
+)
+from simcelery.cli.options import Filters, Number, command, filter_options
+from simcelery.cli.output import Column, note, show_ids, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.describe.job import as_json, in_brief, summary
 from simcelery.describe.words import ago, span
@@ -16,6 +24,7 @@ from simcelery.quantities import LARGEST
 
 if TYPE_CHECKING:
     from simcelery.board.reads.pages import Page
+    from simcelery.conditions.values import Name
 
 T = TypeVar("T")
 _DEFAULT_LIMIT = 20
@@ -35,6 +44,7 @@ _RUN = ("running", "succeeded", "failed")
     "list",
     "simcelery list -s failed --since 2d",
     "simcelery list -w emt.relax -t oxides -n 100",
+    "simcelery list -t oxides --fields id,fmax,energy,elapsed -o jsonl",
     "simcelery list --before 12345",
     "simcelery list -s failed -o quiet | simcelery retry -",
 )
@@ -44,9 +54,15 @@ _RUN = ("running", "succeeded", "failed")
     "--before", type=Number(1, LARGEST), metavar="ID", help="Only jobs older than this one (the next page)."
 )
 @click.option("--after", type=Number(0, LARGEST), metavar="ID", help="Only jobs newer than this one.")
-@output_option
+@fields_option
+@lines_option
 def list_(
-    selection: Selection | None, filters: Filters, before: int | None, after: int | None, output: Output
+    selection: Selection | None,
+    filters: Filters,
+    before: int | None,
+    after: int | None,
+    fields: str | None,
+    output: LinesOutput,
 ) -> None:
     """List jobs, newest first.
 
@@ -58,13 +74,17 @@ def list_(
     from simcelery.board import reads
     from simcelery.board.reads import pages
 
+    names = chosen_fields(fields)
     wanted = pages.Page.of(which(selection, filters), before=before, after=after)
     if output == "quiet":
         for ids in _all(wanted, filters.limit, pages.ids, lambda number: number):
             show_ids(ids)
-    elif output == "json":
+    elif names is not None:
+        limit = filters.limit or (_DEFAULT_LIMIT if output == "table" else None)
+        show_fields(names, _fields(wanted, limit, names), output)
+    elif output != "table":
         found = _all(wanted, filters.limit, reads.jobs, lambda row: row.id)
-        show_json_list(as_json(row) for rows in found for row in rows)
+        show_records((as_json(row) for rows in found for row in rows), output)
     else:
         _show_page(wanted, filters.limit or _DEFAULT_LIMIT)
 
@@ -81,6 +101,16 @@ def _all(
         return
     with engine.begin() as connection:
         yield read(connection, wanted, limit=limit, newest=False)[::-1]
+
+
+def _fields(wanted: Page, limit: int | None, names: Sequence[Name]) -> Iterator[dict[str, Any]]:
+    from simcelery.tables.reading import of_fields
+
+    # With both a limit and `after`, those that come right after it.
+    if limit and wanted.follows:
+        yield from reversed([row.cells for row in of_fields(wanted, names, limit=limit)])
+    else:
+        yield from (row.cells for row in of_fields(wanted, names, limit=limit, newest=True))
 
 
 def _show_page(wanted: Page, limit: int) -> None:

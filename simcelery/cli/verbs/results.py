@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from simcelery.cli.fields import chosen_fields, fields_option, lines_option, show_records
+from simcelery.cli.fields import (
+    LinesOutput,
+    chosen_fields,
+    fields_option,
+    lines_option,
+    show_fields,
+    show_records,
+)
 from simcelery.cli.fit import GAP, Column, cells
 from simcelery.cli.options import Filters, command, filter_options
 from simcelery.cli.output import (
@@ -80,7 +87,7 @@ def results(
     to: Path | None,
     force: bool,
     format_: Literal["table", "csv", "json"] | None,
-    output: Literal["table", "json", "jsonl", "quiet"],
+    output: LinesOutput,
 ) -> int:
     """Print the results of all jobs that succeeded, with their parameters, oldest first.
 
@@ -185,14 +192,17 @@ class _Table:
 def _show_cells(table: _Table, output: str) -> None:
     if output == "quiet":
         show_ids(row.id for row in table.rows())
+    elif table.names is not None:
+        show_fields(table.names, (row.cells for row in table.rows()), output)
     elif output in ("json", "jsonl"):
         show_records((row.cells for row in table.rows()), output)
     else:
         with table.gathered() as found:
             columns, _ = table.columns(found)
             rows = [[_text(row, column.name, None) for column in columns] for row in found.rows()]
-            shown = [Column(column.title, right=column.name == "id", wrapped=True) for column in columns]
-            show_table(shown, rows)
+            show_table(
+                [Column(column.title, right=column.name == "id", wrapped=True) for column in columns], rows
+            )
 
 
 def _write(path: Path, replace: bool, table: _Table, output: str) -> None:
@@ -207,6 +217,8 @@ def _write(path: Path, replace: bool, table: _Table, output: str) -> None:
     for column in columns:
         if column.kind.surprises:
             note(f"{column.title}: {column.kind.surprises}; written as text")
+        elif found.count and not column.kind.tells and table.names:
+            note(f"{column.title}: none of these jobs has a value")
     if left_out:
         names = ", ".join(column.name for column in left_out[:_MOST_SAME])
         note(f"{many(len(left_out), 'more column')}, with --all-fields or --fields: {names}")

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from simcelery.cli.fields import LinesOutput, chosen_fields, fields_option, lines_option, picked
 from simcelery.cli.fit import cells
-from simcelery.cli.options import Output, command, output_option
-from simcelery.cli.output import Column, heading, say, show_facts, show_ids, show_json, show_table
+from simcelery.cli.options import command
+from simcelery.cli.output import (
+    Column,
+    heading,
+    say,
+    show_facts,
+    show_ids,
+    show_json,
+    show_json_line,
+    show_table,
+)
 from simcelery.cli.selectors import Selection, ids_argument, the_only
 from simcelery.describe import revision
 from simcelery.describe.attempt import late
 from simcelery.describe.estimate import usual_as_json, usually
-from simcelery.describe.job import as_json, progress
+from simcelery.describe.job import as_json, progress, text_of
 from simcelery.describe.plain import plain
 from simcelery.describe.words import ago, compact, duration, moment, one_line, size, span
 from simcelery.readable import json_text
@@ -19,19 +30,28 @@ from simcelery.readable import json_text
 if TYPE_CHECKING:
     from simcelery.board.reads.estimates import Usual
     from simcelery.board.reads.jobs import JobRow
+    from simcelery.conditions.values import Name
 
 _MOST_LINES = 40
 _LOG_LINES = 20
 
 
-@command("show", "simcelery show 42", "simcelery show last", "simcelery show 42 -o json | jq .attempts")
+@command(
+    "show",
+    "simcelery show 42",
+    "simcelery show last",
+    "simcelery show 42 -o json | jq .attempts",
+    "simcelery show 42 --fields state,elapsed,attempts.0.host -o json",
+)
 @ids_argument(required=True)
-@output_option
-def show(selection: Selection, output: Output) -> None:
+@fields_option
+@lines_option
+def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
     """Show everything about one job: parameters, times, attempts, parents, children, traceback, result."""
     from simcelery.board import dependencies, engine, reads
     from simcelery.board.reads import estimates
 
+    names = chosen_fields(fields)
     number = the_only(selection)
     with engine.begin() as connection:
         row = reads.job(connection, number)
@@ -44,17 +64,38 @@ def show(selection: Selection, output: Output) -> None:
         unfinished = not row.state.is_terminal
         times = estimates.usual(connection, [row.workflow]).get(row.workflow) if unfinished else None
     traceback = attempts[-1]["traceback"] if attempts else None
-    if output == "json":
+    if output == "quiet":
+        show_ids([number])
+    elif output != "table" or names is not None:
         more = {"parents": parents, "children": children, "attempts": _with_plain(attempts)}
         changed = [revision.as_json(one) for one in revisions]
         more |= {"traceback": traceback, "revisions": changed, "estimate": usual_as_json(times)}
-        show_json(as_json(row, **more))
-    elif output == "quiet":
-        show_ids([number])
+        _show_record(as_json(row, **more), names, output)
     else:
         _show(row, attempts, parents, children, revisions, times)
         if row.state == "failed":
             _show_end_of(printed, number)
+
+
+def _show_record(whole: dict[str, Any], names: Sequence[Name] | None, output: LinesOutput) -> None:
+    """Print the job as JSON, or some of its fields."""
+    record = whole if names is None else picked(whole | _measured(whole["id"]), names)
+    if output == "json":
+        show_json(record)
+    elif output == "jsonl":
+        show_json_line(record)
+    else:
+        show_facts((name, None if value is None else text_of(value, None)) for name, value in record.items())
+
+
+def _measured(number: int) -> dict[str, Any]:
+    """The columns that a job has as a field, and that its JSON does not show."""
+    from simcelery.board.reads.jobs import Filter
+    from simcelery.conditions.reading import fields
+    from simcelery.tables.reading import of_fields
+
+    found = of_fields(Filter(ids=[number]), fields("published_at,elapsed"))
+    return next(found).cells
 
 
 def _with_plain(attempts: list[dict[str, Any]]) -> list[dict[str, Any]]:

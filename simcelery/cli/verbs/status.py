@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simcelery.cli.options import Filters, Output, command, filter_options, output_option
-from simcelery.cli.output import Column, in_states, is_terminal, place, say, show_ids, show_json, show_table
+from simcelery.cli.fields import (
+    LinesOutput,
+    chosen_fields,
+    fields_option,
+    lines_option,
+    show_fields,
+    show_records,
+)
+from simcelery.cli.options import Filters, command, filter_options
+from simcelery.cli.output import (
+    Column,
+    in_states,
+    is_terminal,
+    place,
+    say,
+    show_ids,
+    show_json,
+    show_json_line,
+    show_table,
+)
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.describe.job import as_json, in_brief
+from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
     from simcelery.describe.estimate import Estimate
@@ -16,8 +35,9 @@ if TYPE_CHECKING:
 @command("status", "simcelery status", "simcelery status -t oxides", "simcelery status 1-5,8 -o json")
 @ids_argument()
 @filter_options
-@output_option
-def status(selection: Selection | None, filters: Filters, output: Output) -> None:
+@fields_option
+@lines_option
+def status(selection: Selection | None, filters: Filters, fields: str | None, output: LinesOutput) -> None:
     """Count jobs by workflow and state, or, with IDS (42, 1-5,8, last, -), show the state of each.
 
     Of what is unfinished, an estimate says how long it will take, judged by the last 200 successes of each
@@ -28,7 +48,16 @@ def status(selection: Selection | None, filters: Filters, output: Output) -> Non
     from simcelery.board import engine, reads
     from simcelery.describe.estimate import outlook
 
+    names = chosen_fields(fields)
+    if names is not None and selection is None:
+        raise UsageError("status counts jobs, unless IDS are given: 'simcelery list --fields' prints fields")
     wanted = which(selection, filters)
+    if names is not None and output != "quiet":
+        from simcelery.tables.reading import of_fields
+
+        found = of_fields(wanted, names, limit=filters.limit)
+        show_fields(names, (row.cells for row in found), output)
+        return
     with engine.begin() as connection:
         if output == "quiet":
             show_ids(reads.ids(connection, wanted)[: filters.limit])
@@ -41,22 +70,23 @@ def status(selection: Selection | None, filters: Filters, output: Output) -> Non
     if selection is None:
         counts = {name: {str(s): n for s, n in found.items()} for name, found in counted.items()}
         _show_counts(counts, left, output)
-    elif output == "json":
-        show_json([as_json(row) for row in rows])
+    elif output != "table":
+        show_records((as_json(row) for row in rows), output)
     else:
         columns = [Column("id", right=True), Column("workflow", middle=True), Column("state", coloured=True)]
         columns += [Column("attempt", right=True, spare=True), Column("outcome", wrapped=True)]
         show_table(columns, [(row.id, row.workflow, row.state, row.attempt, in_brief(row)) for row in rows])
 
 
-def _show_counts(counted: dict[str, dict[str, int]], left: Estimate | None, output: Output) -> None:
+def _show_counts(counted: dict[str, dict[str, int]], left: Estimate | None, output: LinesOutput) -> None:
     from simcelery.board.states import State
 
     names = [str(state) for state in State]
     totals = {name: sum(found.get(name, 0) for found in counted.values()) for name in names}
-    if output == "json":
+    if output != "table":
         full = {name: {state: found.get(state, 0) for state in names} for name, found in counted.items()}
-        show_json({"states": totals, "workflows": full, "estimate": left and left.as_json()})
+        show = show_json if output == "json" else show_json_line
+        show({"states": totals, "workflows": full, "estimate": left and left.as_json()})
         return
     # One column for each state that occurs; all in one column if they do not fit.
     used = [name for name in names if totals[name]]
