@@ -109,7 +109,12 @@ def say(text: object = "", hang: int | None = None) -> None:
         hang: indentation of the lines after the first; by default a little more than that of the first.
     """
     for part in _fitting(line(text), is_terminal(), hang):
-        _write(part + "\n")
+        write(part + "\n")
+
+
+def write(text: str) -> None:
+    """Print a piece of text as it is, at once."""
+    click.echo(text, file=sys.stdout, nl=False)
 
 
 def note(text: object) -> None:
@@ -125,13 +130,9 @@ def _fitting(text: str, terminal: bool, hang: int | None = None) -> list[str]:
     return fit.wrapped_line(text, width(), indented if hang is None else hang)
 
 
-def _write(text: str) -> None:
-    click.echo(text, file=sys.stdout, nl=False)
-
-
 def show_json(value: Any) -> None:
     """Print one JSON value. NaN and infinities are written the way Python and jq read them."""
-    _write(json_text(value, indent=2) + "\n")
+    write(json_text(value, indent=2) + "\n")
 
 
 def show_json_list(values: Iterable[Any]) -> None:
@@ -139,14 +140,14 @@ def show_json_list(values: Iterable[Any]) -> None:
     indent = 2 if is_terminal() else None
     empty = True
     for value in values:
-        _write(("[" if empty else ",") + "\n" + textwrap.indent(json_text(value, indent), "  "))
+        write(("[" if empty else ",") + "\n" + textwrap.indent(json_text(value, indent), "  "))
         empty = False
-    _write("[]\n" if empty else "\n]\n")
+    write("[]\n" if empty else "\n]\n")
 
 
 def show_json_line(value: Any) -> None:
     """Print a JSON value on one line."""
-    _write(json_text(value) + "\n")
+    write(json_text(value) + "\n")
 
 
 def show_csv(rows: Iterable[Sequence[Any]]) -> None:
@@ -160,7 +161,7 @@ def show_ids(ids: Iterable[object]) -> None:
     """Print one id per line."""
     text = "".join(f"{line(each)}\n" for each in ids)
     if text:
-        _write(text)
+        write(text)
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
@@ -218,7 +219,7 @@ def _plain_table(columns: Sequence[Column], rows: list[list[str]]) -> None:
         for column, cell, wide in zip(columns, cells, widths, strict=True):
             space = " " * (wide - fit.cells(cell))
             parts.append(space + cell if column.right else cell + space)
-        _write("  ".join(parts).rstrip() + "\n")
+        write("  ".join(parts).rstrip() + "\n")
 
 
 def show_facts(facts: Iterable[tuple[str, object]]) -> None:

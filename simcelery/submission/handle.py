@@ -6,7 +6,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from simcelery.board import engine, reads
 from simcelery.board.reads.jobs import Filter, JobRow
@@ -24,7 +24,7 @@ from simcelery.errors import (
 )
 from simcelery.pauses import growing
 from simcelery.readable import short
-from simcelery.submission import actions, notebook, revising
+from simcelery.submission import actions, following, notebook, revising
 from simcelery.submission.presence import check_numbers, check_there, gone
 from simcelery.submission.records import Records
 from simcelery.workflows import registry
@@ -179,12 +179,22 @@ class Job(JobRef):
         revisions = revising.plan([self.id], set) if set else ()
         actions.retry([self.id], with_parents=with_parents, strict=True, handles=[self], revisions=revisions)
 
-    def log(self) -> str:
-        """What the job wrote, all attempts in order.
+    @overload
+    def log(self, *, follow: Literal[False] = False) -> str: ...
+    @overload
+    def log(self, *, follow: Literal[True]) -> Iterator[str]: ...
+    def log(self, *, follow: bool = False) -> str | Iterator[str]:
+        """What the job has printed so far, all attempts in order.
+
+        Parameters:
+            follow: give piece after piece instead, each as soon as it is there, until the job has ended:
+                ``for text in job.log(follow=True): print(text, end="")``.
 
         Raises:
             JobNotFoundError: it is no longer on the board.
         """
+        if follow:
+            return (text for heard in following.follow(self) for _, text in heard.printed)
         with engine.begin() as connection:
             check_there(connection, [self])
             return reads.log(connection, self.id)

@@ -67,7 +67,7 @@ def test_looking_at_the_board(servers: Services, verb: str) -> None:
     # No celery, kombu, redis, alembic, rich, numpy, psutil …
     assert packages(modules) <= CLICK | SETTINGS | BOARD
     own = {name.split(".")[1] for name in modules if name.startswith("simcelery.")}
-    near = {"settings", "conditions", "quantities", "urls", "errors", "readable"}
+    near = {"settings", "chunks", "conditions", "quantities", "urls", "errors", "readable"}
     assert own == {"cli", "describe", "board", *near}
     assert not {"sqlalchemy.orm", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.mysql"} & modules
     assert "simcelery.board.migrate" not in modules

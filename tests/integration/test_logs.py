@@ -59,7 +59,7 @@ def test_where_there_is_nothing_it_says_why(capsys: pytest.CaptureFixture[str]) 
     pending = record()
     assert printed(capsys, pending.id) == f"job {pending.id} has not run yet\n"
     must_claim(pending.task_id, worker())
-    assert "is running; what it prints comes to the board when it ends" in printed(capsys, pending.id)
+    assert "is running, and has printed nothing so far" in printed(capsys, pending.id)
     assert printed(capsys, 999999, code=2) == "simcelery: there is no job 999999\n"
     assert "which jobs to show the logs of?" in printed(capsys, code=2)
     assert printed(capsys, "-t", "nothing") == "no job matches\n"
@@ -116,3 +116,26 @@ def test_of_very_many_only_the_newest_are_shown(capsys: pytest.CaptureFixture[st
 def test_what_a_job_prints_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     job = ran(replace(SUCCESS, log="\x1b[2Jred\x1b[31m\ttab\rback\n"))
     assert "\x1b" not in printed(capsys, job)
+
+
+def test_show_of_a_failed_job_ends_with_the_last_ten_lines_the_host_and_the_folder(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    end = replace(ERROR, log=lines(30), workdir="/scratch/42.2")
+    job = ran(replace(AGAIN, log="of the first\n", workdir="/scratch/42.1"), end, max_attempts=2)
+    assert run(["show", str(job)]) == 0
+    last = capsys.readouterr().out.splitlines()[-15:]
+    assert [line.strip() for line in last] == [
+        "end of the log",
+        *(f"line {n}" for n in range(21, 31)),
+        f"all 30 lines: simcelery logs {job}",
+        "",
+        "host     test",
+        "workdir  /scratch/42.2",
+    ]
+    silent = ran(replace(AGAIN, log="of the first\n"), ERROR, max_attempts=2)
+    assert run(["show", str(silent)]) == 0
+    shown = capsys.readouterr().out
+    assert "of the first" not in shown
+    assert "(it printed nothing)" in shown
+    assert "workdir  (removed, since it stayed empty)" in shown

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, select, tuple_
 
 from simcelery.board.models import Attempt, Job, LogChunk, Worker
 from simcelery.board.sql_helpers import among
 from simcelery.board.states import State
+from simcelery.board.unreadable import bad_rows
 from simcelery.chunks import joined
 
 
@@ -61,3 +64,50 @@ def of_attempts(
 def log(connection: Connection, job_id: int) -> str:
     """The text that a job has printed, all attempts in order."""
     return "".join(one.text for one in of_attempts(connection, [job_id]).get(job_id, []))
+
+
+class Place(NamedTuple):
+    """Where somebody is who reads along: in this chunk of this attempt, behind so many characters."""
+
+    attempt: int = 0
+    number: int = 0
+    seen: int = 0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a job is doing, and what it has printed from a place on.
+
+    Attributes:
+        attempt: its last one.
+        host: where that runs; None: it does not.
+        chunks: attempt, number and text, in order; that of the place itself is the first, if it is there.
+    """
+
+    job_id: int
+    state: State
+    attempt: int
+    host: str | None
+    chunks: Sequence[tuple[int, int, str]]
+
+
+def look(connection: Connection, task_id: uuid.UUID, place: Place) -> Look | None:
+    """How it goes on; None: the job is not on the board."""
+    found = connection.execute(
+        select(Job.id, Job.state, Job.attempt, Worker.host)
+        .outerjoin(Worker, and_(Worker.id == Job.worker_id, Job.state == State.RUNNING))
+        .where(Job.task_id == task_id)
+    ).one_or_none()
+    if found is None:
+        return None
+    # In this order: an attempt that has ended by the first statement has a whole log in the second.
+    rows = connection.execute(
+        select(LogChunk.attempt, LogChunk.seq, LogChunk.text)
+        .where(
+            LogChunk.job_id == found.id,
+            tuple_(LogChunk.attempt, LogChunk.seq) >= (place.attempt, place.number),
+        )
+        .order_by(LogChunk.attempt, LogChunk.seq)
+    )
+    state = bad_rows.state(found.state) or State.PENDING
+    return Look(found.id, state, found.attempt, found.host, [(row[0], row[1], row[2]) for row in rows])

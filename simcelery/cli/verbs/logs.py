@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from simcelery.cli import following
+from simcelery.cli.following import with_line_end
 from simcelery.cli.options import COUNT, Filters, Output, command, filter_options, output_option
 from simcelery.cli.output import heading, note, say, show_ids, show_json, show_json_list
 from simcelery.cli.selectors import Selection, chosen, ids_argument, require, the_only
 from simcelery.describe.words import many, one_line
+from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
     from simcelery.board.reads.jobs import JobRow
@@ -24,31 +27,51 @@ _LINES = 10  # of each of several jobs
 @command(
     "logs",
     "simcelery logs 42",
+    "simcelery logs 42 -f                            # until it has ended",
     "simcelery logs 42 --tail 50",
     "simcelery logs 42 --attempt 1 > first.log",
     "simcelery logs -s failed -t oxides --tail 5     # the last lines of each failed job",
 )
 @ids_argument()
 @filter_options
+@click.option(
+    "-f", "--follow", is_flag=True, help="Go on until the job has ended; exit code 1 if it did not succeed."
+)
 @click.option("--tail", type=COUNT, metavar="N", help="Only the last N lines of each job.")
 @click.option("--attempt", type=COUNT, metavar="N", help="Only this attempt (default: all of one job).")
 @output_option
 def logs(
-    selection: Selection | None, filters: Filters, tail: int | None, attempt: int | None, output: Output
-) -> None:
+    selection: Selection | None,
+    filters: Filters,
+    follow: bool,
+    tail: int | None,
+    attempt: int | None,
+    output: Output,
+) -> int:
     """Show what jobs printed: Python's output, and that of commands.
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
 
     Of a single job, everything; of several, the last 10 lines of the last attempt of the newest 20 of them,
-    or as --tail and -n say, those that failed in the groups of 'simcelery errors'. What an attempt printed
-    comes to the board when it ends.
+    or as --tail and -n say, those that failed in the groups of 'simcelery errors'. What a running job prints
+    is there about a second later. -f follows a single job, over all its attempts or one of them, wherever it
+    runs; Ctrl-C stops the following, not the job.
     """
     require(selection, filters, "show the logs of")
-    if selection is not None and selection.single and not filters.given:
+    single = selection is not None and selection.single and not filters.given
+    if follow:
+        if not single:
+            raise UsageError("-f follows one job: give its id, such as 42 or last, and no filters")
+        if output != "table":
+            raise UsageError(f"-f prints what the job prints, so it does not go with -o {output}")
+        assert selection is not None
+        return following.show(the_only(selection), tail, attempt)
+    if single:
+        assert selection is not None
         _show_one(the_only(selection), tail, attempt, output)
     else:
         _show_many(selection, filters, tail or _LINES, attempt, output)
+    return 0
 
 
 def _show_one(number: int, tail: int | None, attempt: int | None, output: Output) -> None:
@@ -60,14 +83,14 @@ def _show_one(number: int, tail: int | None, attempt: int | None, output: Output
     elif not found:
         note(_nothing(row, attempt))
     else:
-        for text in _last("".join(one.text for one in found), tail):
+        for text in _last("".join(with_line_end(one.text) for one in found), tail):
             say(text)
 
 
 def _nothing(row: JobRow, attempt: int | None) -> str:
     what = f"attempt {attempt} of job {row.id}" if attempt else f"job {row.id}"
     if row.state == "running" and attempt in (None, row.attempt):
-        return f"{what} is running; what it prints comes to the board when it ends"
+        return f"{what} is running, and has printed nothing so far"
     if attempt and attempt > row.attempt:
         return f"job {row.id} has had {many(row.attempt, 'attempt')}: there is no attempt {attempt}"
     return f"{what} has printed nothing" if row.attempt else f"{what} has not run yet"
@@ -120,7 +143,7 @@ def _grouped(
 
 
 def _read(ids: Sequence[int], attempt: int | None) -> list[tuple[JobRow, list[AttemptLog]]]:
-    """The jobs, in this order, each with the logs of its attempts that have ended."""
+    """The jobs, in this order, each with the logs of its attempts."""
     from simcelery.board import engine, reads
     from simcelery.board.reads.logs import of_attempts
 

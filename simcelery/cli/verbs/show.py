@@ -28,12 +28,15 @@ from simcelery.describe.words import ago, compact, duration, moment, one_line, s
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from simcelery.board.reads.estimates import Usual
     from simcelery.board.reads.jobs import JobRow
+    from simcelery.board.reads.logs import AttemptLog
     from simcelery.conditions.values import Name
 
 _MOST_LINES = 40
-_LOG_LINES = 20
+_LOG_LINES = 10
 
 
 @command(
@@ -49,7 +52,7 @@ _LOG_LINES = 20
 def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
     """Show everything about one job: parameters, times, attempts, parents, children, traceback, result."""
     from simcelery.board import dependencies, engine, reads
-    from simcelery.board.reads import estimates
+    from simcelery.board.reads import estimates, logs
 
     names = chosen_fields(fields)
     number = the_only(selection)
@@ -59,7 +62,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         revisions = reads.revisions(reads.stages(connection, number))
         parents = dependencies.parents_of(connection, number)
         children = dependencies.dependents_of(connection, number)
-        printed = reads.log(connection, number)
+        printed = logs.of_attempts(connection, [number]).get(number, [])
         assert row is not None, "resolve has found it"
         unfinished = not row.state.is_terminal
         times = estimates.usual(connection, [row.workflow]).get(row.workflow) if unfinished else None
@@ -73,8 +76,8 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         _show_record(as_json(row, **more), names, output)
     else:
         _show(row, attempts, parents, children, revisions, times)
-        if row.state == "failed":
-            _show_end_of(printed, number)
+        if row.state == "failed" and attempts:
+            _show_end_of(attempts[-1], printed, number)
 
 
 def _show_record(whole: dict[str, Any], names: Sequence[Name] | None, output: LinesOutput) -> None:
@@ -135,17 +138,19 @@ def _show(
                 say(f"  {line}")
 
 
-def _show_end_of(printed: str, number: int) -> None:
-    """Show the last lines of a failed job's log, which most often say why it failed."""
-    lines = printed.rstrip().splitlines()
-    if not lines:
-        return
+def _show_end_of(attempt: dict[str, Any], printed: Sequence[AttemptLog], number: int) -> None:
+    """Show what a failed job's last attempt printed last, which often says why, and where it ran."""
+    text = "".join(one.text for one in printed if one.attempt == attempt["attempt"])
+    lines = text.rstrip().splitlines()
     say()
     heading("end of the log" if len(lines) > _LOG_LINES else "log")
-    for line in lines[-_LOG_LINES:]:
+    for line in lines[-_LOG_LINES:] or ["(it printed nothing)"]:
         say(f"  {line}")
     if len(lines) > _LOG_LINES:
         say(f"  all {len(lines):,} lines: simcelery logs {number}")
+    say()
+    folder = attempt["workdir"] or "(removed, since it stayed empty)"
+    show_facts([("host", attempt["host"] or "(unknown)"), ("workdir", folder)])
 
 
 def _facts(row: JobRow, parents: list[int], children: list[int]) -> list[tuple[str, object]]:

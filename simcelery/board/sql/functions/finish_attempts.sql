@@ -102,7 +102,7 @@ BEGIN
         dropped AS (
             DELETE FROM log_chunks AS earlier USING done
             WHERE log_total IS NOT NULL AND job_id = done.id AND earlier.attempt = done.attempt
-                AND seq > log_first AND (seq < log_start OR seq > log_total)
+                AND (seq > log_total OR (seq > log_first AND seq < log_start))
         ),
         logged AS (
             -- What was there is written again as it was: whoever reports a running attempt cuts as we do.

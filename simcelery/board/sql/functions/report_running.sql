@@ -36,7 +36,7 @@ BEGIN
         dropped AS (
             DELETE FROM log_chunks AS earlier USING mine
             WHERE job_id = mine.id AND earlier.attempt = mine.attempt
-                AND seq > log_first AND (seq < log_start OR seq > log_total)
+                AND (seq > log_total OR (seq > log_first AND seq < log_start))
         ),
         logged AS (
             INSERT INTO log_chunks (job_id, attempt, seq, text)
