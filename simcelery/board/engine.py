@@ -81,6 +81,7 @@ def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
             json_serializer=as_json,
             # It takes a LATERAL join for a cartesian product, and would warn whoever runs a command.
             enable_from_linting=False,
+            use_native_hstore=False,  # nothing here is one, and to look for the type is a question more
             connect_args={
                 **_CONNECT,
                 "prepare_threshold": 5 if prepared_statements else None,

@@ -15,10 +15,10 @@ import sys
 def main() -> None:
     """The entry point ``simcelery``.
 
-    Imports create hundreds of thousands of long-lived objects. Searching them for garbage, during the run
+    Imports create more than a hundred thousand long-lived objects. Searching them for garbage, during the run
     and again at exit, would take a third of a short command's time.
     """
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)
     try:
         from simcelery.cli.root import run
 

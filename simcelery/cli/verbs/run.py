@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 
 import click
@@ -45,6 +46,7 @@ def run(workflow: str, parameters: tuple[str, ...], seed: int | None) -> None:
     given = definition.parameters.bind((), definition.parameters.parse(pairs(parameters)))
     valid = definition.parameters.validate(given)
     used = entropy.fresh() if seed is None else seed
+    gc.set_threshold(700, 10, 10)  # as in any program: what the workflow leaves may be large
     try:
         with unchanged_streams(), contextlib.redirect_stdout(sys.stderr):
             entropy.start(used)
