@@ -61,6 +61,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Shell": {
         "completion": "Print a script that adds tab completion to your shell.",
+        "schema": "Print the JSON schemas of what commands print.",
     },
 }
 VERBS: dict[str, str] = {name: line for section in SECTIONS.values() for name, line in section.items()}

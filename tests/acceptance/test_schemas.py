@@ -1,0 +1,82 @@
+"""What commands really print is what their JSON schemas say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+
+from simcelery import schemas
+from tests.conftest import Project
+from tests.unit.test_schemas import KEPT
+
+
+def check(name: str, printed: str) -> Any:
+    """One object, a list of them, or lines of them."""
+    try:
+        found = json.loads(printed)
+    except ValueError:
+        found = [json.loads(line) for line in printed.splitlines()]
+    schema = schemas.read(name)
+    checker = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    for each in found if isinstance(found, list) else [found]:
+        checker.validate(each)
+        assert set(KEPT.get(name, "").split()) <= set(each)
+    return found
+
+
+def test_what_commands_print_is_what_their_schemas_say(project: Project) -> None:
+    def run(name: str, *words: str) -> Any:
+        done = project.run("simcelery", *words, *(() if "-o" in words else ("-o", "json")))
+        assert done.returncode in (0, 1), done.stderr
+        return check(name, done.stdout)
+
+    run("planned-job", "submit", "sims.add", "a=1", "--dry-run")
+    run("planned-job", "submit", "sims.add", "a=1", "--dry-run", "--dedupe")
+    one = run("job", "submit", "sims.add", "a=1", "-t", "x")["id"]
+    bad = run("job", "submit", "sims.picky", "kind=key", "-t", "x")["id"]
+    run("explain", "explain", str(one))
+    project.worker()
+    assert {job["state"] for job in run("job", "wait", "-t", "x", "--timeout", "60")} == {
+        "succeeded",
+        "failed",
+    }
+    run("job", "submit", "sims.add", "a=5", "-q", "nowhere")
+    run("job", "list")
+    run("job", "list", "-o", "jsonl")
+    run("job", "results")
+    run("job", "status", str(one))
+    run("job", "result", str(one))
+    run("job-details", "show", str(bad))
+    run("job-details", "show", str(one), "-o", "jsonl")
+    run("results-file", "results", "-O", "a.csv")
+    run("status", "status")
+    run("errors", "errors", "-o", "jsonl")
+    run("explain-many", "explain", "-w", "sims.add")
+    run("logs", "logs", str(bad))
+    run("logs", "logs", "-s", "failed")
+    run("worker", "workers")
+    run("workflow", "workflows")
+    run("workflow", "workflows", "sims.add")
+    run("stats", "stats")
+    run("watch", "watch", "-t", "x")
+    run("dry-run", "retry", str(bad), "--dry-run")
+    run("retry", "retry", str(bad))
+    run("dry-run", "cancel", "-q", "nowhere", "--dry-run")
+    run("stopped", "cancel", "-q", "nowhere", "-y", "--wait")
+    run("cancel", "cancel", "-q", "nowhere", "-y")
+    run("recover", "recover", "--dry-run")
+    run("prune", "prune", "--older-than", "30d", "--dry-run")
+    run("spooled", "spool")
+    run("spool-push", "spool", "push")
+    run("doctor", "doctor")
+    run("up", "up")
+    run("db", "db", "check")
+    run("db-upgrade", "db", "upgrade")
+    listed = project.run("simcelery", "schema", "-o", "quiet").stdout.split()
+    assert listed == schemas.names()
+    assert json.loads(project.run("simcelery", "schema", "job").stdout) == schemas.read("job")
+    refused = project.run("simcelery", "schema", "jbo")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("simcelery: there is no schema 'jbo'; there are cancel, ")

@@ -1,0 +1,76 @@
+"""The JSON schemas of what commands print: they ship, they are schemas, and their keys are only added."""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+
+from simcelery import schemas
+from simcelery.describe.job import KEYS, MORE_KEYS
+
+_JOB = (
+    "id task_id workflow parameters state queue priority tags attempt result error submitted_at started_at "
+    "finished_at worker"
+)
+_MORE = (
+    "pid error_type failures losses max_attempts max_losses time_limit run_at cancel_requested_at progress "
+    "parent_id submitted_by idempotency_key"
+)
+# What scripts may rely on. Add to this; whatever is taken away breaks somebody's.
+KEPT = {
+    "cancel": "cancelled asked_to_stop",
+    "db": "current wanted",
+    "db-upgrade": "before after",
+    "doctor": "ok checks",
+    "errors": "number error_type message count workflows hosts example last_at",
+    "explain": "id state reasons",
+    "explain-many": "jobs states reasons",
+    "job": f"{_JOB} {_MORE}",
+    "job-details": f"{_JOB} {_MORE} parents children attempts traceback revisions estimate",
+    "logs": "id workflow state error attempts",
+    "planned-job": _JOB,
+    "prune": "dry_run pruned files",
+    "recover": "dry_run acts",
+    "results-file": "file jobs columns",
+    "retry": "retried",
+    "spool-push": "recorded late left",
+    "spooled": "id task_id outcome host board saved_at path",
+    "stats": (
+        "window_seconds finished finished_per_hour worked_from worked_until worked_seconds interval_seconds "
+        "intervals workflows"
+    ),
+    "status": "states workflows estimate",
+    "stopped": "id state message host took",
+    "up": "servers schema",
+    "watch": "at total finished states rate_per_second seconds_left estimate workflows",
+    "worker": (
+        "id nodename host pid queues concurrency scheduler_job_id version note started_at renewed_at "
+        "lease_expires_at ended_at quarantined_at workflows"
+    ),
+    "workflow": "name description queue version known options parameters",
+}
+
+
+def test_there_is_a_schema_for_each_shape() -> None:
+    assert set(KEPT) | {"dry-run"} <= set(schemas.names())
+
+
+@pytest.mark.parametrize("name", schemas.names())
+def test_it_is_a_schema_that_says_what_it_is_of(name: str) -> None:
+    found = schemas.read(name)
+    jsonschema.Draft202012Validator.check_schema(found)
+    assert found["title"] == name
+    assert found["description"]
+    assert "additionalProperties" not in found, "keys may be added"
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_keys_are_only_added(name: str) -> None:
+    found = schemas.read(name)
+    assert set(KEPT[name].split()) <= set(found["required"])
+    assert set(found["required"]) <= set(found["properties"])
+
+
+def test_the_schema_of_a_job_has_all_its_keys() -> None:
+    assert {*KEYS, *MORE_KEYS} <= set(schemas.read("job")["properties"])
+    assert list(schemas.read("job")["properties"])[: len(KEYS)] == list(KEYS)
