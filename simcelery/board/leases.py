@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from simcelery.board import environments
 from simcelery.board.models import Job, Worker
 from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import State
@@ -66,6 +67,7 @@ def register(
     identity: str = "",
     workflows: Sequence[str] = (),
     sources: Mapping[str, str] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> Registration:
     """Register a new worker.
 
@@ -74,6 +76,7 @@ def register(
         identity: distinguishes this process from any other that ever has its pid; the board only stores it.
         workflows: the names of the workflows that it knows.
         sources: the fingerprints of those that have one.
+        origin: what is noted of where their code comes from, for the attempts; see `environments`.
     """
     row = connection.execute(
         insert(Worker)
@@ -89,6 +92,7 @@ def register(
             identity=identity,
             workflows=list(workflows),
             sources=dict(sources or {}),
+            environment_id=None if origin is None else environments.note(connection, origin),
         )
         .returning(Worker.id, Worker.registration)
     ).one()

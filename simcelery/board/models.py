@@ -280,6 +280,8 @@ class Attempt(Base):
     code_version = nullable(Text)
     seed = nullable(BigInteger)  # what its random numbers began with
     late_outcome = nullable(_JSON)
+    # Its worker's. Not a foreign key: it would be checked for every attempt.
+    environment_id = nullable(BigInteger)
 
     __table_args__ = (
         CheckConstraint(_one_of("outcome", Outcome), name="outcome_known"),
@@ -290,6 +292,20 @@ class Attempt(Base):
         _sane("started_at", "finished_at"),
         CheckConstraint(_named("late_outcome"), name="late_is_named"),
     )
+
+
+class Environment(Base):
+    """What attempts ran with besides parameters: versions, commits, lock files, loaded modules.
+
+    One row for all workers for which it is the same.
+    """
+
+    __tablename__ = "environments"
+
+    id = required(BigInteger, Identity(always=False), primary_key=True)
+    hash = required(Text, unique=True)
+    details = required(_JSON)
+    since = required(_TIME, server_default=_NOW)
 
 
 class Revision(Base):
@@ -373,6 +389,7 @@ class Worker(Base):
     # Workflow → the fingerprint of its source at the start; and files that have changed on its node since.
     sources = required(_JSON, server_default=text("'{}'"))
     changed_files = required(_TEXTS, server_default=text("'{}'"))
+    environment_id = nullable(BigInteger)
 
     # Not by the end of the lease: a renewal that changes no indexed column is a heap-only update, and the
     # spare room on each page (fillfactor, in the migration) takes it.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from simcelery.describe.words import one_line, span
+from simcelery.describe.words import compact, one_line, span
 
 if TYPE_CHECKING:
     from simcelery.board.states import State
 
+_SHORT = 10  # characters of a hash
 _BEFORE = {
     "cancelled": "was already cancelled",
     "succeeded": "had already succeeded",
@@ -50,3 +53,29 @@ def late(attempt: dict[str, Any]) -> str:
         reported = dt.datetime.fromisoformat(told.get("reported_at"))
         said += f", {span(attempt['finished_at'], reported)} after it was given up"
     return f"{said}; it no longer counts"
+
+
+def origins(attempts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Where the code of attempts came from, a line for those that have it in common."""
+    for told, group in groupby(attempts, lambda one: _origin(one["environment"])):
+        numbers = [one["attempt"] for one in group]
+        if told:
+            yield f"attempt{'s' if numbers[1:] else ''} {compact(numbers)}, code: {told}"
+
+
+def _origin(environment: Mapping[str, Any] | None) -> str:
+    """``sims, commit 3f2a9c1b22 (changed since), uv.lock 9a8b7c6d5e; Python 3.11.7, simcelery 0.1.0``."""
+    if environment is None:
+        return ""
+    package, commit, lock = (environment.get(name) for name in ("package", "commit", "lock"))
+    own = [" ".join(filter(None, (package, environment.get("version"))))] if package else []
+    if commit:
+        changed = {True: " (changed since)", None: " (perhaps changed since)"}
+        own.append(f"commit {str(commit)[:_SHORT]}{changed.get(environment.get('dirty'), '')}")
+    if isinstance(lock, dict):
+        name = str(lock.get("file")).rpartition("/")[2]
+        own.append(f"{name} {str(lock.get('sha256'))[:_SHORT]}")
+    parts = [", ".join(own), f"Python {environment.get('python')}, simcelery {environment.get('simcelery')}"]
+    if modules := environment.get("modules"):
+        parts.append(f"modules {', '.join(map(str, modules))}")
+    return one_line("; ".join(filter(None, parts)))

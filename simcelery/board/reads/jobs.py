@@ -26,8 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from simcelery.board import environments
 from simcelery.board.catalogue import ORDER, ordered
-from simcelery.board.models import Attempt, Job, Worker, Workflow
+from simcelery.board.models import Attempt, Environment, Job, Worker, Workflow
 from simcelery.board.reads.fields import compiled
 from simcelery.board.reads.revisions import ran_with, stages
 from simcelery.board.sql_helpers import among, seconds
@@ -291,13 +292,28 @@ def results(connection: Connection, job_ids: Iterable[int]) -> dict[int, tuple[s
 
 
 def attempts(connection: Connection, job_id: int) -> list[dict[str, Any]]:
-    """The ended attempts of a job, oldest first, each with the parameters that it ran with, encoded."""
+    """The ended attempts of a job, oldest first, each with what it ran with.
+
+    That is, its ``parameters``, encoded, and its ``environment``; see `environments.of_workflow`.
+    """
     rows = connection.execute(
-        select(Attempt.__table__).where(Attempt.job_id == job_id).order_by(Attempt.attempt)
+        select(Attempt.__table__, Environment.details, Job.workflow)
+        .join(Job, Job.id == Attempt.job_id)
+        .outerjoin(Environment, Environment.id == Attempt.environment_id)
+        .where(Attempt.job_id == job_id)
+        .order_by(Attempt.attempt)
     ).all()
     had = stages(connection, job_id) if rows else []
-    found = [_attempt(row) | {"parameters": ran_with(had, row.attempt)} for row in rows]
-    return [{name: value for name, value in one.items() if name != "job_id"} for one in found]
+    found = [
+        _attempt(row)
+        | {
+            "parameters": ran_with(had, row.attempt),
+            "environment": environments.of_workflow(row.details, row.workflow),
+        }
+        for row in rows
+    ]
+    left_out = ("job_id", "details", "workflow")
+    return [{name: value for name, value in one.items() if name not in left_out} for one in found]
 
 
 def _attempt(row: Any) -> dict[str, Any]:

@@ -4,7 +4,9 @@ SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
         SELECT coalesce(jsonb_agg(parent_id ORDER BY parent_id), '[]') FROM dependencies WHERE job_id = jobs.id
     ),
     'attempts', (
-        SELECT coalesce(jsonb_agg(to_jsonb(attempts) - 'job_id' ORDER BY attempt), '[]')
+        SELECT coalesce(jsonb_agg(to_jsonb(attempts) - 'job_id' || jsonb_build_object('environment', (
+            SELECT details FROM environments WHERE id = environment_id
+        )) ORDER BY attempt), '[]')
         FROM attempts WHERE job_id = jobs.id
     ),
     'revisions', (

@@ -20,7 +20,7 @@ from simcelery.cli.output import (
 )
 from simcelery.cli.selectors import Selection, ids_argument, the_only
 from simcelery.describe import revision
-from simcelery.describe.attempt import late
+from simcelery.describe.attempt import late, origins
 from simcelery.describe.estimate import usual_as_json, usually
 from simcelery.describe.job import as_json, progress, text_of
 from simcelery.describe.plain import plain
@@ -234,6 +234,8 @@ def _show_attempts(attempts: list[dict[str, Any]], now: dict[str, Any]) -> None:
         for one in attempts
     ]
     show_table(columns, rows)
+    for line in origins(attempts):
+        say(f"  {line}", 4)
     for one in attempts:
         if had := revision.had(one["parameters"], now):
             say(f"  attempt {one['attempt']}, ran with: {had}", 4)

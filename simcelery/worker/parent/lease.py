@@ -23,13 +23,13 @@ from simcelery.settings import get_settings
 from simcelery.worker.belonging import belong_to
 from simcelery.worker.folders import BOARD
 from simcelery.worker.outcomes import spool
-from simcelery.worker.parent import predecessors
+from simcelery.worker.parent import not_preloaded, predecessors
 from simcelery.worker.parent.announced import entry
 from simcelery.worker.parent.quarantine import Quarantine
 from simcelery.worker.parent.supervisor import Supervisor
 from simcelery.worker.slots.layout import Order
 from simcelery.worker.ticker import Ticker
-from simcelery.workflows import registry
+from simcelery.workflows import origin, registry
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class Lease:
         self.queues = sorted(queues)
         self.workflows = [known.name for known in registry.definitions()]
         self.sources = {known.name: known.source for known in registry.definitions() if known.source}
+        self.origin = not_preloaded.origin or origin.collect(registry.definitions())
         self.concurrency = concurrency
         self.settings = get_settings()
         self.me: Registration | None = None
@@ -96,6 +97,7 @@ class Lease:
                 identity=identity.identity(),
                 workflows=self.workflows,
                 sources=self.sources,
+                origin=self.origin,
             )
 
     def keep(self, supervisor: Supervisor, quarantine: Quarantine) -> None:

@@ -22,6 +22,10 @@ from simcelery.execution import entropy
 from simcelery.settings import get_settings
 from simcelery.worker.parent.announced import Told, entry
 from simcelery.workflows import registry
+from simcelery.workflows.origin import collect
+
+# Where their code comes from; None until `learn` is told.
+origin: dict[str, Any] | None = None
 
 
 def learn() -> list[str]:
@@ -30,6 +34,7 @@ def learn() -> list[str]:
     Returns:
         The modules that cannot be imported, one line each.
     """
+    global origin
     # Its own line: what modules print while they are imported goes where the worker's own goes.
     answer, ours = os.pipe()
     try:
@@ -41,6 +46,7 @@ def learn() -> list[str]:
     if asked.wait() or not told:
         return [f"the process that imports the workflows ended with status {asked.returncode}"]
     content = json.loads(told)
+    origin = content["origin"]
     for known, source in content["workflows"]:
         if registry.find(known["name"]) is None:
             registry.register(Told(Entry(**known), source))
@@ -52,7 +58,8 @@ def _tell(descriptor: int) -> None:
     errors = [str(error) for error in registry.load(get_settings()).values()]
     known = [(asdict(entry(one, get_settings())), one.source) for one in registry.definitions()]
     with open(descriptor, "w", encoding="utf-8") as stream:
-        json.dump({"errors": errors, "workflows": known}, stream)
+        whence = collect(registry.definitions())
+        json.dump({"errors": errors, "workflows": known, "origin": whence}, stream)
 
 
 def load(app: Celery, hostname: Any) -> None:

@@ -86,10 +86,10 @@ BEGIN
             -- Only a late success meets a row: the one that its rescue or release wrote.
             INSERT INTO attempts AS earlier (job_id, attempt, claim_id, outcome, cause, error_type,
                 error_message, traceback, worker_id, nodename, host, pid, scheduler_job_id, started_at,
-                finished_at, cpu_seconds, peak_memory, workdir, code_version, seed)
+                finished_at, cpu_seconds, peak_memory, workdir, code_version, seed, environment_id)
             SELECT done.id, attempt, claim_id, outcome, cause, error_type, error_message, traceback, worker_id, nodename, host,
                 done.pid, scheduler_job_id, done.started_at, done.ended_at, cpu_seconds, peak_memory, workdir,
-                code_version, seed
+                code_version, seed, environment_id
             FROM done LEFT JOIN workers ON workers.id = worker_id
             ON CONFLICT (job_id, attempt) DO UPDATE SET
                 outcome = excluded.outcome, cause = excluded.cause, error_type = excluded.error_type,
