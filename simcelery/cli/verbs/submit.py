@@ -100,7 +100,11 @@ class SubmitCommand(Command):
 @click.option("--time-limit", metavar="DURATION", help="Stop it after 90 (seconds), 1h30m, HH:MM:SS, ….")
 @click.option("--wait", is_flag=True, help="Wait until all have finished, as 'simcelery wait' does.")
 @click.option("--timeout", metavar="DURATION", help="With --wait: wait at most this long.")
-@click.option("--dry-run", is_flag=True, help="Only validate everything and show it; write nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only validate everything and show it, with --dedupe also what exists; write nothing.",
+)
 @output_option
 @click.pass_context
 def submit(
