@@ -43,6 +43,14 @@ def speaks(parts: list[str], folder: str, how: str = "print", end: str = "") -> 
 
 
 @workflow
+def writes(name: str, size: int, folder: str) -> None:
+    """Write numbered lines to a file, so many bytes, and wait for a file."""
+    Path(name).write_text("".join(f"step {n}\n" for n in range(size // 6))[:size])
+    while not Path(folder, "0").exists():
+        time.sleep(0.02)
+
+
+@workflow
 def floods(megabytes: int, folder: str) -> int:
     """Print so much, line by line of 64 bytes, and wait for a file."""
     os.write(1, b"the first line".ljust(63, b".") + b"\n")

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     Table,
@@ -356,6 +357,27 @@ class LogChunk(Base):
     attempt = required(Integer, primary_key=True)
     seq = required(BigInteger, primary_key=True)
     text = required(Text)
+
+
+class FileRequest(Base):
+    """A file of an attempt's folder that somebody wants to read, and what a worker on its node found."""
+
+    __tablename__ = "file_requests"
+
+    id = required(BigInteger, Identity(always=False), primary_key=True)
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"))
+    attempt = required(Integer)
+    worker_id = nullable(BigInteger)  # who is to answer; null: whoever on the host sees the folder
+    host = required(Text)
+    path = required(Text)
+    most = required(Integer)  # bytes, of the end of the file
+    asked_at = required(_TIME, server_default=_NOW)
+    answered_by = nullable(Text)
+    size = nullable(BigInteger)
+    content = nullable(LargeBinary)
+    error = nullable(Text)
+
+    __table_args__ = (Index("file_requests_job_id", "job_id"),)  # for the job's deletion
 
 
 class Worker(Base):

@@ -50,7 +50,7 @@ class _Shown:
         printed = list(heard.printed)
         if not self._begun:
             self._begun = True
-            if not heard.over and heard.host is None:
+            if not heard.over and heard.state != "running":
                 what = f"job {self._number} is {heard.state}"
                 note(f"simcelery: {what}; 'simcelery explain {self._number}' says more")
             if self._tail is not None:
@@ -59,7 +59,7 @@ class _Shown:
             self._announce(attempt, heard)
             write(text)
             self._in_line = not text.endswith("\n")
-        if heard.host is not None:
+        if heard.state == "running":
             self._announce(heard.attempt, heard)
 
     def _announce(self, attempt: int, heard: Heard) -> None:

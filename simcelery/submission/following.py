@@ -27,7 +27,7 @@ class Heard:
         printed: the attempts, and what each has printed since the last look.
         state: of the job.
         attempt: the job's last one, which may not have printed anything.
-        host: where it runs; None: it does not.
+        host: where that runs, or ran.
         over: whether nothing more will come.
     """
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 import simcelery
+from simcelery import services
 from simcelery.board import engine
 from simcelery.board.reads import logs
+from simcelery.settings import Settings
+from tests import elsewhere, programs
 from tests.acceptance.helpers import submit, submit_command
 from tests.board_helpers import attempts, sql
 from tests.conftest import Project
+from tests.servers import ask, kill_server
 from tests.waiting import wait_until, within
 
 
@@ -133,3 +140,100 @@ def test_a_graceful_end_leaves_no_files(project: Project, tmp_path: Path) -> Non
     project.processes[0].send_signal(signal.SIGTERM)
     project.processes[0].wait(within(30))
     assert list(folder.glob("simcelery-*")) == []
+
+
+@pytest.mark.skipif(not elsewhere.possible(), reason="this machine allows no namespaces")
+def test_a_job_in_another_namespace_and_home_is_followed_live_and_killed_in_mid_line(
+    project: Project, tmp_path: Path
+) -> None:
+    urls = [urlsplit(project.environment[f"SIMCELERY_{name}_URL"]) for name in ("DATABASE", "BROKER")]
+    home = tmp_path / "another home"
+    (home / "tmp").mkdir(parents=True)
+    log = (tmp_path / "elsewhere.log").open("wb")
+    words = ["-m", "tests.elsewhere", *(str(one.port) for one in urls), "--"]
+    words += [str(programs.BIN / "celery"), "-A", "simcelery", "worker", "-c", "1"]
+    environment = {**project.environment, "SIMCELERY_HOME": str(home), "TMPDIR": str(home / "tmp")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    node = subprocess.Popen(
+        [sys.executable, *words], cwd=project.folder, env=environment, stdout=log, stderr=log
+    )
+    project.processes.append(node)
+    job = submit(project, f"speaks.submit(['first\\n', 'half a li'], {str(tmp_path)!r}, 'write', 'kill')")
+    follower, shown = tmp_path / "follower.txt", tmp_path / "shown.txt"
+    with shown.open("wb") as out, follower.open("wb") as err:
+        command = ["simcelery", "logs", "-f", str(job.id)]
+        following = programs.start(command, project.folder, project.environment, out, err)
+    wait_until(lambda: shown.read_text() == "first\n", 90)
+    go(tmp_path, 0)
+    wait_until(lambda: shown.read_text() == "first\nhalf a li")
+    go(tmp_path, 1)
+    assert following.wait(within(60)) == 0
+    assert shown.read_text() == "first\nhalf a li\n" * 2
+    assert logs_of(job) == {1: "first\nhalf a li", 2: "first\nhalf a li"}
+    assert f"attempt 2 of job {job.id} on {elsewhere.NAME}" in follower.read_text()
+    [lost, succeeded] = attempts(job.id)
+    assert (lost["outcome"], lost["host"], succeeded["outcome"]) == ("lost", elsewhere.NAME, "succeeded")
+    project.processes[0].terminate()
+    project.processes[0].wait(within(30))
+
+
+def test_what_is_printed_while_postgres_is_away_follows_later(
+    own: tuple[Settings, Project], tmp_path: Path
+) -> None:
+    server, project = own
+    project.worker()
+    code = f"import sims; sims.speaks.submit(['before, ', 'while, ', 'after'], {str(tmp_path)!r})"
+    assert project.python(code).returncode == 0
+
+    def printed() -> str:
+        [answer] = ask(server, "SELECT string_agg(text, '' ORDER BY seq) AS printed FROM log_chunks")
+        return str(answer["printed"])
+
+    wait_until(lambda: printed() == "before, ")
+    kill_server(server, "postgres")
+    go(tmp_path, 0)
+    wait_until(lambda: "writes wait until the board is back" in project.logs())
+    services.up(server)
+    wait_until(lambda: printed() == "before, while, ")
+    go(tmp_path, 1, 2)
+    wait_until(lambda: ask(server, "SELECT state FROM jobs") == [{"state": "succeeded"}])
+    assert printed() == "before, while, after"
+
+
+def test_a_file_of_a_job_is_read_through_a_worker_while_it_runs_and_afterwards(
+    project: Project, tmp_path: Path
+) -> None:
+    worker = project.worker()
+    lines = "".join(f"step {n}\n" for n in range(40_000))
+    code = f"writes.submit('log.lammps', {len(lines)}, {str(tmp_path)!r})"
+    job = submit(project, code)
+    other = ["simcelery", "logs", str(job.id), "--file"]
+
+    def shown(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return project.run(*other, *arguments, SIMCELERY_HOME=str(tmp_path / "other"))
+
+    wait_until(lambda: shown("log.lammps").returncode == 0)
+    assert job.state == "running"
+    for _ in range(2):  # while it runs, and when it has ended
+        found = shown("log.lammps", "--tail", "2")
+        assert found.stdout == "step 39998\nstep 39999\n"
+        assert f"which has {len(lines):,} bytes" in found.stderr
+        whole = json.loads(shown("log.lammps", "-o", "json").stdout)
+        assert 250 * 1024 < len(whole["text"]) <= 256 * 1024
+        assert (whole["file"], whole["size"]) == ("log.lammps", len(lines))
+        missing = shown("log")
+        assert missing.returncode == 2
+        assert "there is no log in " in missing.stderr
+        assert "it holds log.lammps" in missing.stderr
+        outside = shown("../../" * 9 + "etc/passwd")
+        assert (outside.returncode, outside.stdout) == (2, "")
+        assert "lies outside of the job's folder" in outside.stderr
+        go(tmp_path, 0)
+        job.wait(timeout=within(30))
+    assert sql("SELECT count(*) FROM file_requests")[0][0] == 0
+    worker.terminate()
+    worker.wait(within(30))
+    alone = shown("log.lammps")
+    assert alone.returncode == 3
+    assert "no live worker is on" in alone.stderr
+    assert len(alone.stderr.splitlines()) == 1

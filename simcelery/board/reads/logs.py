@@ -80,7 +80,7 @@ class Look:
 
     Attributes:
         attempt: its last one.
-        host: where that runs; None: it does not.
+        host: where that runs, or ran.
         chunks: attempt, number and text, in order; that of the place itself is the first, if it is there.
     """
 
@@ -94,7 +94,8 @@ class Look:
 def look(connection: Connection, task_id: uuid.UUID, place: Place) -> Look | None:
     """How it goes on; None: the job is not on the board."""
     found = connection.execute(
-        select(Job.id, Job.state, Job.attempt, Worker.host)
+        select(Job.id, Job.state, Job.attempt, func.coalesce(Attempt.host, Worker.host).label("host"))
+        .outerjoin(Attempt, and_(Attempt.job_id == Job.id, Attempt.attempt == Job.attempt))
         .outerjoin(Worker, and_(Worker.id == Job.worker_id, Job.state == State.RUNNING))
         .where(Job.task_id == task_id)
     ).one_or_none()

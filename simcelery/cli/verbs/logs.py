@@ -11,7 +11,7 @@ import click
 from simcelery.cli import following
 from simcelery.cli.following import with_line_end
 from simcelery.cli.options import COUNT, Filters, Output, command, filter_options, output_option
-from simcelery.cli.output import heading, note, say, show_ids, show_json, show_json_list
+from simcelery.cli.output import heading, note, say, show_ids, show_json, show_json_list, write
 from simcelery.cli.selectors import Selection, chosen, ids_argument, require, the_only
 from simcelery.describe.words import many, one_line
 from simcelery.errors import UsageError
@@ -30,6 +30,7 @@ _LINES = 10  # of each of several jobs
     "simcelery logs 42 -f                            # until it has ended",
     "simcelery logs 42 --tail 50",
     "simcelery logs 42 --attempt 1 > first.log",
+    "simcelery logs 42 --file log.lammps --tail 20   # a file that it writes",
     "simcelery logs -s failed -t oxides --tail 5     # the last lines of each failed job",
 )
 @ids_argument()
@@ -39,6 +40,7 @@ _LINES = 10  # of each of several jobs
 )
 @click.option("--tail", type=COUNT, metavar="N", help="Only the last N lines of each job.")
 @click.option("--attempt", type=COUNT, metavar="N", help="Only this attempt (default: all of one job).")
+@click.option("--file", "path", metavar="PATH", help="Instead, the end of this file in the job's folder.")
 @output_option
 def logs(
     selection: Selection | None,
@@ -46,6 +48,7 @@ def logs(
     follow: bool,
     tail: int | None,
     attempt: int | None,
+    path: str | None,
     output: Output,
 ) -> int:
     """Show what jobs printed: Python's output, and that of commands.
@@ -56,9 +59,14 @@ def logs(
     or as --tail and -n say, those that failed in the groups of 'simcelery errors'. What a running job prints
     is there about a second later. -f follows a single job, over all its attempts or one of them, wherever it
     runs; Ctrl-C stops the following, not the job.
+
+    --file shows a file that a job writes, of a job that runs or has run: the last 256 KiB of it, or --tail
+    lines. A live worker on the job's node reads it, so you need no access to that node.
     """
     require(selection, filters, "show the logs of")
     single = selection is not None and selection.single and not filters.given
+    if path is not None and (follow or not single):
+        raise UsageError("--file shows a file of one job, and without -f: give its id, such as 42 or last")
     if follow:
         if not single:
             raise UsageError("-f follows one job: give its id, such as 42 or last, and no filters")
@@ -66,7 +74,10 @@ def logs(
             raise UsageError(f"-f prints what the job prints, so it does not go with -o {output}")
         assert selection is not None
         return following.show(the_only(selection), tail, attempt)
-    if single:
+    if path is not None:
+        assert selection is not None
+        _show_file(the_only(selection), path, tail, attempt, output)
+    elif single:
         assert selection is not None
         _show_one(the_only(selection), tail, attempt, output)
     else:
@@ -85,6 +96,24 @@ def _show_one(number: int, tail: int | None, attempt: int | None, output: Output
     else:
         for text in _last("".join(with_line_end(one.text) for one in found), tail):
             say(text)
+
+
+def _show_file(number: int, path: str, tail: int | None, attempt: int | None, output: Output) -> None:
+    from simcelery.submission.files import read
+
+    found = read(number, path, attempt)
+    text = found.content.decode(errors="backslashreplace")
+    if cut := found.size > len(found.content):
+        text = text.partition("\n")[2] or text
+    shown = "\n".join(_last(text, tail))
+    if output == "json":
+        show_json({"id": number, "file": path, "size": found.size, "text": shown})
+    elif output == "quiet":
+        show_ids([number])
+    else:
+        write(with_line_end(shown))
+        if cut:
+            note(f"this is the end of {path}, which has {found.size:,} bytes")
 
 
 def _nothing(row: JobRow, attempt: int | None) -> str:

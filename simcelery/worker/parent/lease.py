@@ -7,12 +7,13 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from itertools import product
 
 from celery.worker import state as worker_state
 
-from simcelery.board import catalogue, engine, leases, transitions
+from simcelery.board import catalogue, engine, files, leases, transitions
 from simcelery.board.reads.identity import identity as identity_of_board
 from simcelery.board.values import Lane, Registration
 from simcelery.broker.lanes import MOST_URGENT
@@ -23,7 +24,7 @@ from simcelery.settings import get_settings
 from simcelery.worker.belonging import belong_to
 from simcelery.worker.folders import BOARD
 from simcelery.worker.outcomes import spool
-from simcelery.worker.parent import not_preloaded, predecessors
+from simcelery.worker.parent import file_requests, not_preloaded, outbox, predecessors
 from simcelery.worker.parent.announced import entry
 from simcelery.worker.parent.quarantine import Quarantine
 from simcelery.worker.parent.supervisor import Supervisor
@@ -52,6 +53,7 @@ class Lease:
         self.sources = {known.name: known.source for known in registry.definitions() if known.source}
         self.origin = not_preloaded.origin or origin.collect(registry.definitions())
         self.concurrency = concurrency
+        self.host = socket.gethostname()
         self.settings = get_settings()
         self.me: Registration | None = None
         self._supervisor: Supervisor | None = None
@@ -87,7 +89,7 @@ class Lease:
             return leases.register(
                 connection,
                 nodename=self.nodename,
-                host=socket.gethostname(),
+                host=self.host,
                 pid=os.getpid(),
                 queues=self.queues,
                 concurrency=self.concurrency,
@@ -126,10 +128,13 @@ class Lease:
                     succeeded=self._quarantine.successes(),
                 )
                 accounts = leases.accounts(connection, self.me.worker_id, jobs)
+                wanted = files.asked_of(connection, self.me.worker_id, self.host) if known else []
             if not known:
                 self._leave()
                 return
             self._supervisor.settle(running, accounts)
+            for one in wanted:
+                outbox.add(("file", one.id), partial(file_requests.answer, one, self.nodename, self.settings))
         except ServiceError as error:
             log.warning("the lease could not be renewed: %s", error)
 
