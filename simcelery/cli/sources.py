@@ -69,7 +69,7 @@ class Items:
 
     target: Target
     base: dict[str, Any]
-    each: str | None
+    each: str | list[Item] | None
     axes: list[list[tuple[str, Any]]]
 
     @property
@@ -84,7 +84,7 @@ class Items:
             UsageError, ParametersError: something cannot be read or is invalid; one line says where.
         """
         count = 0
-        for row in [Item({})] if self.each is None else read_each(self.target, self.each):
+        for row in self._rows():
             for combination in itertools.product(*self.axes):
                 count += 1
                 if count > MOST_JOBS:
@@ -92,6 +92,11 @@ class Items:
                 yield self._item(row, dict(combination))
         if not count:
             raise UsageError(f"--each {self.each}: it holds no jobs")
+
+    def _rows(self) -> Iterable[Item]:
+        if self.each is None:
+            return [Item({})]
+        return read_each(self.target, self.each) if isinstance(self.each, str) else self.each
 
     def _item(self, row: Item, point: dict[str, Any]) -> Item:
         for names in (

@@ -90,6 +90,19 @@ class OnBoard:
         return lambda values: prepare_entry(self._entry, values, options)
 
 
+def here(name: str) -> Target:
+    """The workflow of this name, if it can be imported here.
+
+    Raises:
+        UnknownWorkflowError: it cannot; the message suggests a name, or says what failed to import.
+    """
+    from simcelery.settings import get_settings
+    from simcelery.workflows import registry
+
+    registry.load(get_settings())
+    return Here(registry.get(name))
+
+
 def find(name: str) -> Target:
     """The workflow of this name, from here or else from the board's catalogue.
 

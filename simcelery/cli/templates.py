@@ -46,9 +46,14 @@ class Template:
     def preparation(self, options: Options) -> Callable[[Mapping[str, Any]], NewJob]:
         """A function that makes a job of the command with these values in it."""
         prepare = self._command.preparation(options)
-        return lambda values: prepare({"argv": self._filled(values)})
+        return lambda values: prepare(self.filled(values))
 
-    def _filled(self, values: Mapping[str, Any]) -> list[str]:
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of the command with these values in it.
+
+        Raises:
+            ParametersError: a value is missing, is not used, or cannot be part of a command.
+        """
         self._check_used(values)
         for name in self.required:
             if name not in values:
@@ -58,10 +63,11 @@ class Template:
                     f"for these characters themselves write {{{{{name}}}}}"
                 )
         texts = {name: _text(name, value) for name, value in values.items()}
-        return [
+        argv = [
             _PLACE.sub(lambda match: texts[match[2]] if match[2] else f"{{{match[1]}}}", word)
             for word in self._argv
         ]
+        return {"argv": argv}
 
     def _check_used(self, names: Iterable[str]) -> None:
         """A value that goes nowhere would make jobs that look different and are not."""
@@ -71,6 +77,13 @@ class Template:
                     f"nothing in the command takes {short(name)}: write this name in braces where the value "
                     "belongs, or leave the value out"
                 )
+
+
+def words(argv: Sequence[str]) -> list[str]:
+    """The words of a command that runs in another folder: a path such as ``./solve`` becomes absolute."""
+    from simcelery.workflows.paths import absolute
+
+    return [absolute(argv[0]) if "/" in argv[0] else argv[0], *argv[1:]]
 
 
 def _text(name: str, value: Any) -> str:

@@ -66,7 +66,7 @@ def submit_all(
 
     try:
         with collection.rare():
-            _write_each(chunks(new), write)
+            write_each(chunks(new), write)
     except BaseException as error:
         if not done or options.dedupe or options.key:
             raise
@@ -99,7 +99,7 @@ def is_full(chunk: Sequence[NewJob]) -> bool:
     return len(chunk) >= CHUNK or sum(job.size for job in chunk) >= CHUNK_SIZE
 
 
-def _write_each(chunks: Iterator[list[NewJob]], write: Callable[[list[NewJob]], None]) -> None:
+def write_each(chunks: Iterator[list[NewJob]], write: Callable[[list[NewJob]], None]) -> None:
     """Write each chunk while the next one is prepared.
 
     In a thread of its own, also where there is only one: an interruption strikes the main thread only, so

@@ -20,6 +20,7 @@ from simcelery.errors import JobFailedError
     "run",
     "simcelery run emt.energy structure=Cu",
     "simcelery run my_project.relax structure=NaCl.cif fmax=0.01",
+    "simcelery run job.toml",
     "simcelery run my_project.sample steps=1000 --seed 5270148013629201",
 )
 @click.argument("workflow", shell_complete=workflow_names)
@@ -30,21 +31,27 @@ from simcelery.errors import JobFailedError
     metavar="N",
     help="Seed for random numbers; 'simcelery show' prints that of an attempt.",
 )
-def run(workflow: str, parameters: tuple[str, ...], seed: int | None) -> None:
-    """Run a workflow right here, without a queue or a board, and print its result as JSON.
+@click.pass_context
+def run(ctx: click.Context, /, workflow: str, parameters: tuple[str, ...], seed: int | None) -> None:
+    """Run a workflow, or the job of a job file, right here, and print its result as JSON.
 
-    Values are read as JSON if that fits the parameter, else as text. What the workflow prints goes to
-    stderr. Without --seed, a new seed is chosen and printed on stderr.
+    Neither a queue nor a board is needed. Values are read as JSON if that fits the parameter, else as text.
+    What the workflow prints goes to stderr. Without --seed, a new seed is chosen and printed on stderr.
     """
+    from simcelery.cli import filed
     from simcelery.execution import entropy
     from simcelery.settings import get_settings
     from simcelery.workflows import registry
     from simcelery.workflows.encoding import encode
 
     registry.load(get_settings())
-    definition = registry.get(workflow)
-    given = definition.parameters.bind((), definition.parameters.parse(pairs(parameters)))
-    valid = definition.parameters.validate(given)
+    if filed.is_file(workflow):
+        workflow, values = filed.alone(ctx, workflow)
+        definition = registry.get(workflow)
+    else:
+        definition = registry.get(workflow)
+        values = definition.parameters.parse(pairs(parameters))
+    valid = definition.parameters.validate(definition.parameters.bind((), values))
     used = entropy.fresh() if seed is None else seed
     gc.set_threshold(700, 10, 10)  # as in any program: what the workflow leaves may be large
     try:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import replace
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from simcelery.cli import foreseen, sources
 from simcelery.cli.completions import parameter_names, workflow_names
+from simcelery.cli.jobfiles.echo import given, written
 from simcelery.cli.options import COUNT, Command, Number, Output, command, duration, output_option
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
 from simcelery.cli.recording import interruptible, prepared, record_all
 from simcelery.cli.selectors import chunks
-from simcelery.cli.templates import Template
+from simcelery.cli.sources import pairs
+from simcelery.cli.templates import Template, words
 from simcelery.describe.job import as_json, summary
 from simcelery.describe.words import compact, many
 from simcelery.errors import UsageError
@@ -24,6 +26,7 @@ from simcelery.readable import short
 
 if TYPE_CHECKING:
     from simcelery.board.values import NewJob
+    from simcelery.cli.jobfiles.entries import Entry
     from simcelery.cli.sources import Items
     from simcelery.cli.targets import Target
     from simcelery.describe.estimate import Estimate
@@ -57,6 +60,7 @@ class SubmitCommand(Command):
     "simcelery submit my_project.scan --each points.csv --dry-run",
     "simcelery submit my_project.fit energies=@1178-1187      # the results of these jobs",
     "simcelery submit --queue cpu --wait -- mpirun -n 4 ~/bin/solve $PWD/input.txt",
+    "simcelery submit emt.relax structure=NaCl.cif --echo > job.toml; simcelery submit job.toml",
     "simcelery submit --each points.csv -- lmp -var T {T} -var P {P} -in $PWD/in.melt",
     cls=SubmitCommand,
 )
@@ -105,6 +109,9 @@ class SubmitCommand(Command):
     is_flag=True,
     help="Only validate everything and show it, with --dedupe also what exists; write nothing.",
 )
+@click.option(
+    "--echo", is_flag=True, help="Only validate everything, and print it as a job file; write nothing."
+)
 @output_option
 @click.pass_context
 def submit(
@@ -117,10 +124,11 @@ def submit(
     wait: bool,
     timeout: str | None,
     dry_run: bool,
+    echo: bool,
     output: Output,
     **chosen: Any,
 ) -> int:
-    """Submit one job; or one for each row, file or point of a grid; or a command.
+    """Submit one job; or one for each row, file or point of a grid; or a command; or what a job file says.
 
     Values are read as JSON if that fits the parameter, else as text; @42 is the result of job 42, and @1-5,8
     the list of the results of these jobs (@@42 is text). In a command, {NAME} stands for a value of
@@ -128,29 +136,93 @@ def submit(
     anything is written, except that more than 10,000 jobs from stdin are validated and written 10,000 at a
     time. With --dedupe, repeating an interrupted submission continues where it stopped.
     """
-    from simcelery.cli import targets
+    from simcelery.cli import filed, targets
 
-    target, found = _what(ctx.meta.get("argv"), workflow, parameters, each, grid, targets.find)
-    several = each is not None or bool(grid)
-    if chosen["key"] and several:
-        raise UsageError("--key is for one job; with --each and --grid use --dedupe")
-    seconds = duration("--timeout", timeout)
-    options = _options(chosen)
-    if dry_run:
+    after = _Afterwards(wait, duration("--timeout", timeout), dry_run, output)
+    if filed.is_file(workflow):
+        assert workflow is not None
+        filed.check_alone(ctx)
+        return _submit_file(*filed.asked(ctx, workflow), after)
+    argv = ctx.meta.get("argv")
+    target, found = _what(argv, workflow, parameters, each, grid, targets.find)
+    if echo:
+        said = [*filter(None, [workflow]), *parameters] if argv is not None else parameters
+        options = given(ctx.command.params, chosen)
+        text = written(target, argv and words(argv), pairs(said), each, pairs(grid), options)
+        _check(target, found, several=each is not None or bool(grid), chosen=chosen)
+        click.echo(text, nl=False)
+        return 0
+    return _submit(target, found, each is not None or bool(grid), chosen, after)
+
+
+@dataclass(frozen=True)
+class _Afterwards:
+    """What becomes of a submission besides being recorded."""
+
+    wait: bool
+    timeout: float | None
+    dry_run: bool
+    output: Output
+
+
+def _submit(target: Target, found: Items, several: bool, chosen: dict[str, Any], after: _Afterwards) -> int:
+    """One submission, of however many jobs."""
+    options = _checked(chosen, several)
+    if after.dry_run:
         planned = prepared(target, found, options)
         if options.dedupe or options.key:
-            foreseen.show(planned, options, output, several)
+            foreseen.show(planned, options, after.output, several)
         else:
-            show_dry(planned, output, several)
+            show_dry(planned, after.output, several)
         return 0
     with interruptible(options) as recording:
         jobs = record_all(target, found, options, recording)
-        if wait:
-            from simcelery.cli.ended import wait_for
+        return _recorded(jobs, several, options, after)
 
-            note(_in_words(jobs, several, options))  # stdout is for the result
-            return wait_for(jobs.ids, seconds, output, single=not several)
-        _show(jobs, output, several, options)
+
+def _checked(chosen: dict[str, Any], several: bool) -> Options:
+    if chosen["key"] and several:
+        raise UsageError("--key is for one job; with --each and --grid use --dedupe")
+    return _options(dict(chosen))
+
+
+def _check(target: Target, found: Items, several: bool, chosen: dict[str, Any]) -> None:
+    """Validate everything, and record nothing."""
+    for _ in prepared(target, found, _checked(chosen, several)):
+        pass
+
+
+def _submit_file(asked: list[Entry], listed: bool, after: _Afterwards) -> int:
+    """What a job file asks for."""
+    from simcelery.cli import filed, targets
+
+    if not listed:
+        [entry] = asked
+        with entry.named():
+            target, found = entry.resolved(targets.find)
+            return _submit(target, found, entry.several, entry.options(), after)
+    from simcelery.submission import together
+    from simcelery.submission.handle import Jobs
+
+    parts = filed.parts(asked, _options)
+    if after.dry_run:
+        show_dry(chain.from_iterable(part.new for part in parts), after.output, several=True)
+        return 0
+    with interruptible(parts[0].options) as recording:
+        recording.total = sum(len(part.new) for part in parts)
+        records = together.submit(parts, recording.note)
+        names = {job.workflow for part in parts for job in part.new}
+        jobs = Jobs(records, *(names if len(names) == 1 else ()))
+        return _recorded(jobs, True, parts[0].options, after)
+
+
+def _recorded(jobs: Jobs, several: bool, options: Options, after: _Afterwards) -> int:
+    if after.wait:
+        from simcelery.cli.ended import wait_for
+
+        note(_in_words(jobs, several, options))  # stdout is for the result
+        return wait_for(jobs.ids, after.timeout, after.output, single=not several)
+    _show(jobs, after.output, several, options)
     return 0
 
 
@@ -181,19 +253,12 @@ def _command(
     """A command; with parameters it is a template, and without any its braces are nothing special."""
     if not argv:
         raise UsageError("there is no command after '--'")
-    words = [_program(argv[0]), *argv[1:]]
+    argv = words(argv)
     shell = find("command")
     if not (parameters or each or grid):
-        return shell, sources.Items(shell, {"argv": words}, None, [])
-    template = Template(shell, words)
+        return shell, sources.Items(shell, {"argv": argv}, None, [])
+    template = Template(shell, argv)
     return template, sources.items(template, parameters, each, grid)
-
-
-def _program(name: str) -> str:
-    """Make a relative path such as ``./solve`` absolute, since the command runs in another folder."""
-    from simcelery.workflows.paths import absolute
-
-    return absolute(name) if "/" in name else name
 
 
 def _options(chosen: dict[str, Any]) -> Options:
@@ -239,7 +304,7 @@ def _in_words(jobs: Jobs, several: bool, options: Options) -> str:
         line = f"job {jobs[0].id}" + (f" ({jobs[0].how})" if jobs[0].how != "new" else "")
         return f"{line}{_told(_estimate(jobs))}"
     line = f"{many(len(jobs))} (ids {compact(jobs.records.ids)})"
-    if options.dedupe:
+    if options.dedupe or jobs.summary()["new"] < len(jobs):
         line += ": " + ", ".join(f"{number:,} {how}" for how, number in jobs.summary().items() if number)
     return f"{line}{_told(_estimate(jobs))}"
 
@@ -255,6 +320,8 @@ def _estimate(jobs: Jobs) -> Estimate | None:
     from simcelery.describe.estimate import expected
     from simcelery.errors import ServiceError
 
+    if not jobs.workflow:  # several
+        return None
     last = next((job.id for job in reversed(jobs.records) if job.how != "existing"), None)
     if last is None:
         return None
