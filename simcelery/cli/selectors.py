@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +12,7 @@ import click
 
 from simcelery.cli.completions import job_ids
 from simcelery.cli.options import Filters
+from simcelery.cli.output import note
 from simcelery.errors import JobNotFoundError, UsageError
 from simcelery.quantities import LARGEST
 from simcelery.readable import short
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from simcelery.board.states import State
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 _IDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 _MANY = 5000  # ids per query
 
@@ -167,7 +169,21 @@ def chosen(
     with engine.begin() as connection:
         counts = reads.counts(connection, wanted)
         ids = reads.ids(connection, wanted)[: filters.limit]
+    ids = list(or_doubts(wanted, ids))
     return ids, {str(state): number for state, number in counts.items()}
+
+
+def or_doubts(wanted: Filter, found: Iterable[T]) -> Iterator[T]:
+    """What was found; if that is nothing, names in the condition that no job has are said on stderr."""
+    empty = True
+    for each in found:
+        empty = False
+        yield each
+    if empty and wanted.where is not None:
+        from simcelery.tables.doubts import unknown_names
+
+        if unknown := unknown_names(wanted):
+            note(f"--where: no job looked at has a value for {', '.join(unknown)}")
 
 
 def require(selection: Selection | None, filters: Filters, verb: str) -> None:

@@ -113,7 +113,7 @@ class Gathered:
     def everything(self) -> list[Column]:
         """All columns by their full names, parameters before results, each in the order of the signature."""
         told = self._declared()
-        names = [name for name in _FIRST if name in self._seen]
+        names = [name for name in _FIRST if name in self._seen] or ["id"]
         for head, declared_names in (("parameters", "parameters"), ("result", "results")):
             order = [f"{head}.{name}" for one in told for name in getattr(one, declared_names)]
             here = [name for name in self._seen if name == head or name.startswith(f"{head}.")]

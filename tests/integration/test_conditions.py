@@ -258,3 +258,22 @@ def test_every_command_that_takes_filters_takes_a_condition(project: Project) ->
     assert done.stderr.startswith("simcelery: there is no state 'done'")
     done = project.run("simcelery", "list", "--where", "energy << 3")
     assert done.stderr == "simcelery: --where: expected a name or a value at character 9, but there is '<'\n"
+
+
+def test_a_misspelt_name_is_not_silently_without_matches(project: Project) -> None:
+    one = ended({"energy": -4.0}, n=1)
+    sql("UPDATE jobs SET state = 'failed', error_type = 'ValueError' WHERE id = :id", id=one)
+    ended({"energy": -2.0}, n=1)
+    said = "--where: no job looked at has a value for energi, parameters.m\n"
+    wrong = ("--where", "energi < 0 and (n = 1 or parameters.m in (1))")
+    for words in (
+        ("results",),
+        ("results", "-o", "jsonl"),
+        ("list",),
+        ("list", "--fields", "id"),
+        ("retry", "-y"),
+    ):
+        done = project.run("simcelery", *words, *wrong)
+        assert said in done.stderr, words
+    assert "no job looked at" not in project.run("simcelery", "results", "--where", "energy < -9").stderr
+    assert "no job looked at" not in project.run("simcelery", "list", "-t", "none", *wrong).stderr

@@ -17,7 +17,7 @@ from simcelery.cli.fields import (
 )
 from simcelery.cli.options import Filters, Number, command, filter_options
 from simcelery.cli.output import Column, note, show_ids, show_table
-from simcelery.cli.selectors import Selection, ids_argument, which
+from simcelery.cli.selectors import Selection, ids_argument, or_doubts, which
 from simcelery.describe.job import as_json, in_brief, summary
 from simcelery.describe.words import ago, span
 from simcelery.quantities import LARGEST
@@ -81,10 +81,11 @@ def list_(
             show_ids(ids)
     elif names is not None:
         limit = filters.limit or (_DEFAULT_LIMIT if output == "table" else None)
-        show_fields(names, _fields(wanted, limit, names), output)
+        show_fields(names, or_doubts(wanted, _fields(wanted, limit, names)), output)
     elif output != "table":
         found = _all(wanted, filters.limit, reads.jobs, lambda row: row.id)
-        show_records((as_json(row) for rows in found for row in rows), output)
+        jobs = or_doubts(wanted, (row for rows in found for row in rows))
+        show_records((as_json(row) for row in jobs), output)
     else:
         _show_page(wanted, filters.limit or _DEFAULT_LIMIT)
 
@@ -118,7 +119,8 @@ def _show_page(wanted: Page, limit: int) -> None:
 
     with engine.begin() as connection:
         # One more than is shown, to know whether there are more.
-        rows = reads.jobs(connection, wanted, limit=limit + 1, newest=not wanted.follows)
+        found = reads.jobs(connection, wanted, limit=limit + 1, newest=not wanted.follows)
+    rows = list(or_doubts(wanted, found))
     shown = rows[:limit][::-1] if wanted.follows else rows[:limit]
     show_table(
         _COLUMNS,

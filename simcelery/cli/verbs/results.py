@@ -34,7 +34,7 @@ from simcelery.cli.output import (
     show_table,
     width,
 )
-from simcelery.cli.selectors import Selection, ids_argument, which
+from simcelery.cli.selectors import Selection, ids_argument, or_doubts, which
 from simcelery.describe.job import as_json, text_of
 from simcelery.describe.plain import plain
 from simcelery.describe.words import many
@@ -136,7 +136,7 @@ def _unsuccessful(wanted: Filter) -> int:
 
 def _show(wanted: Filter, limit: int | None, all_jobs: bool, output: str) -> None:
     """The jobs themselves."""
-    found = islice(_jobs(wanted), limit)
+    found = or_doubts(wanted, islice(_jobs(wanted), limit))
     if output == "quiet":
         show_ids(row.id for row in found)
     elif output in ("json", "jsonl"):
@@ -169,9 +169,11 @@ class _Table:
         from simcelery.tables import reading
 
         if self.names is not None:
-            return reading.of_fields(self.wanted, self.names, limit=self.limit)
-        extra = ("state", "error") if self.all_jobs else ()
-        return reading.of_everything(self.wanted, extra, limit=self.limit)
+            rows = reading.of_fields(self.wanted, self.names, limit=self.limit)
+        else:
+            extra = ("state", "error") if self.all_jobs else ()
+            rows = reading.of_everything(self.wanted, extra, limit=self.limit)
+        return or_doubts(self.wanted, rows)
 
     def gathered(self) -> Gathered:
         """The same in a temporary file."""

@@ -1,0 +1,48 @@
+"""Whether a condition matched nothing because a name in it is misspelt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from simcelery.board.reads.fields import COLUMNS
+from simcelery.board.reads.jobs import Filter
+from simcelery.conditions.values import All, Any, Comparison, Condition, In, IsNull, Name, Not
+from simcelery.tables.reading import of_fields
+
+_LOOKED_AT = 1000
+
+
+def unknown_names(which: Filter) -> list[str]:
+    """The names in a filter's condition of which the newest of its jobs, in whatever state, have no value."""
+    if which.where is None:
+        return []
+    names = list({name.text: name for name in _names(which.where) if not _is_of_all(name)}.values())
+    if not names:
+        return []
+    ids = None if which.ids is None else sorted(which.ids)
+    others = replace(which, where=None, states=(), ids=ids)
+    missing, found = {name.text for name in names}, False
+    for row in of_fields(others, names, limit=_LOOKED_AT, newest=True):
+        found = True
+        missing -= {text for text, value in row.cells.items() if value is not None}
+    return [name.text for name in names if name.text in missing] if found else []
+
+
+def _is_of_all(name: Name) -> bool:
+    """Whether it is a column, which may well be null in all jobs."""
+    column = COLUMNS.get(name.parts[0])
+    return column is not None and (column.kind != "value" or len(name.parts) == 1)
+
+
+def _names(condition: Condition) -> Iterator[Name]:
+    match condition:
+        case Comparison(left, _, right):
+            yield from (side for side in (left, right) if isinstance(side, Name))
+        case In(name) | IsNull(name):
+            yield name
+        case Not(inner):
+            yield from _names(inner)
+        case All(parts) | Any(parts):
+            for part in parts:
+                yield from _names(part)
