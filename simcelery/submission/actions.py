@@ -26,13 +26,14 @@ def retry(
     with_parents: bool = False,
     strict: bool = False,
     handles: Sequence[Handle] = (),
-    revisions: Sequence[Revision] = (),
+    revisions: Sequence[Revision] | None = None,
     dry: bool = False,
 ) -> list[int]:
     """Send unsuccessful jobs back, and publish those that can run.
 
     Parameters:
-        revisions: what changes in their parameters; see `revising.plan`. Either all go back, or none.
+        revisions: what changes in their parameters; see `revising.plan`. Then no other job goes back, and
+            these all or none.
         dry: undo all of it again, and publish nothing: only to know whether it can be done.
         strict: a job in any other state is an error; otherwise it is left alone.
         handles: these must be on the board under their ids at the end of the transaction; otherwise all of
@@ -45,7 +46,7 @@ def retry(
         JobNotFoundError: `strict`, and an id is not on the board; or one of `handles` is not.
         StateError: `strict`, and a job cannot be retried; or a parent has not succeeded.
     """
-    if any(one.key for one in revisions):
+    if any(one.key for one in revisions or ()):
         fingerprints.catch_up()
     try:
         revived = despite_bad_rows(lambda: _retry(ids, with_parents, strict, handles, revisions, dry))
@@ -69,16 +70,18 @@ def _retry(
     with_parents: bool,
     strict: bool,
     handles: Sequence[Handle],
-    revisions: Sequence[Revision],
+    revisions: Sequence[Revision] | None,
     dry: bool,
 ) -> list[int]:
     by = lineage.submitter()
+    changes = {one.job_id: one for one in revisions or ()}
     with engine.begin() as connection:
         states = reads.states(connection, ids)
         if strict:
             _check_retryable(ids, states)
         wanted = sorted(number for number in ids if states.get(number) in UNSUCCESSFUL)
-        changes = {one.job_id: one for one in revisions}
+        if revisions is not None:
+            wanted = [number for number in wanted if number in changes]
         revived: list[int] = []
         for start in range(0, len(wanted), _MANY):
             some = wanted[start : start + _MANY]
@@ -88,6 +91,7 @@ def _retry(
         if strict and (missed := set(ids).difference(revived)):
             # Pruned, or moved by somebody else, since we looked: a new statement sees what it is now.
             _check_retryable(sorted(missed), reads.states(connection, missed))
+            raise StateError(f"job {min(missed)} has only just ended: nothing was changed; repeat this")
         check_there(connection, handles)
         failpoint("before_retry_commit")
         if dry:

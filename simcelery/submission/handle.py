@@ -176,7 +176,7 @@ class Job(JobRef):
             ParametersError, EncodingError: the new values; nothing was changed.
             JobNotFoundError: it, or a job to wait for, is no longer on the board.
         """
-        revisions = revising.plan([self.id], set) if set else ()
+        revisions = revising.plan([self.id], set) if set else None
         actions.retry([self.id], with_parents=with_parents, strict=True, handles=[self], revisions=revisions)
 
     @overload

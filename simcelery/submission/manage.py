@@ -137,7 +137,7 @@ class JobQuery:
         """
         with engine.begin() as connection:
             ids = reads.ids(connection, self.which)
-        return len(retry(ids, with_parents=with_parents, revisions=revising.plan(ids, set) if set else ()))
+        return len(retry(ids, with_parents=with_parents, revisions=revising.plan(ids, set) if set else None))
 
     def to_pandas(self, fields: str | Sequence[str] | None = None) -> Any:
         """A `pandas.DataFrame`, one row per job, oldest first.

@@ -191,6 +191,28 @@ def test_what_somebody_else_has_revised_meanwhile_is_not_undone() -> None:
     assert (state(job.id), parameters(job)["fmax"], parameters(job)["kpts"]) == ("failed", 0.02, None)
 
 
+def test_a_job_that_ends_while_the_change_is_planned_does_not_go_back_as_it_was() -> None:
+    job, me = relaxation.submit(fmax=0.05), worker()
+    claimed = must_claim(job.task_id, me, workflow=job.workflow)
+    planned = revising.plan([job.id], {"fmax": 0.02})
+    finish(claimed, ERROR)
+    assert actions.retry([job.id], revisions=planned) == []
+    with pytest.raises(StateError, match=f"job {job.id} has only just ended: nothing was changed"):
+        actions.retry([job.id], revisions=planned, strict=True)
+    assert (state(job.id), parameters(job)["fmax"]) == ("failed", 0.05)
+
+
+def test_very_many_old_parents_are_given_up_at_once() -> None:
+    parents = relaxation.submit_many([{"start": n} for n in range(200)])
+    sql("UPDATE jobs SET state = 'succeeded', finished_at = now(), result = '1'")
+    jobs = relaxation.submit_many([{"start": list(parents), "fmax": n} for n in range(200)])
+    sql("UPDATE jobs SET state = 'failed', finished_at = now() WHERE id >= :first", first=jobs[0].id)
+    assert simcelery.jobs(ids=jobs.ids).retry(set={"start": [parents[0]]}) == 200
+    edges = sql("SELECT count(*), min(parent_id), max(parent_id) FROM dependencies")
+    assert edges == [(200, parents[0].id, parents[0].id)]
+    assert {state(job.id) for job in jobs[:3]} == {"pending"}
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

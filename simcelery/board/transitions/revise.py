@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from simcelery.board import engine, fingerprints, sql
@@ -97,8 +97,8 @@ def _check_keys(connection: Connection, revisions: Sequence[Revision]) -> None:
 def _change_parents(connection: Connection, mine: Mapping[int, Revision]) -> None:
     dropped = [(number, parent) for number, one in mine.items() for parent in one.dropped]
     if dropped:
-        edge = tuple_(Dependency.job_id, Dependency.parent_id)
-        connection.execute(delete(Dependency).where(edge.in_(dropped)))
+        ids, parents = zip(*dropped, strict=True)
+        sql.execute(connection, "drop_edges", ids=list(ids), parents=list(parents))
     added = [
         {"job_id": number, "parent_id": parent}
         for number, one in mine.items()
@@ -106,16 +106,16 @@ def _change_parents(connection: Connection, mine: Mapping[int, Revision]) -> Non
     ]
     if not added:
         return
-    parents = sorted({edge["parent_id"] for edge in added})
-    there = set(connection.scalars(select(Job.id).where(among(Job.id, parents))))
-    for parent in parents:
+    wanted = sorted({edge["parent_id"] for edge in added})
+    there = set(connection.scalars(select(Job.id).where(among(Job.id, wanted))))
+    for parent in wanted:
         if parent not in there:
             raise JobNotFoundError(f"there is no job {parent} to wait for")
     itself = [edge["job_id"] for edge in added if edge["job_id"] == edge["parent_id"]]
     if not itself:
         connection.execute(insert(Dependency).on_conflict_do_nothing(), added)
         children = [edge["job_id"] for edge in added]
-        itself = list(sql.execute(connection, "waits_for_itself", ids=children, parents=parents).scalars())
+        itself = list(sql.execute(connection, "waits_for_itself", ids=children, parents=wanted).scalars())
     for number in itself:
         raise StateError(
             f"job {number} would wait for its own result: nothing was changed; name a job that does not "

@@ -74,8 +74,8 @@ def retry(
         ids, counts = chosen(selection, filters, None if strict else UNSUCCESSFUL)
     else:
         ids, counts = _with_error(selection, filters, error, yes or dry_run)
-    revisions = revised.plan(ids, values) if values else []
-    if dry_run and values:
+    revisions = revised.plan(ids, values) if values else None
+    if dry_run and revisions is not None:
         actions.retry(ids, with_parents=with_parents, strict=strict, revisions=revisions, dry=True)
         revised.show_dry(revisions, output)
         return 0
@@ -90,8 +90,10 @@ def retry(
         revived += actions.retry(part, with_parents=with_parents, strict=strict, revisions=revisions)
     revived = sorted(set(revived))
     if output == "json":
-        changed = [one.job_id for one in revisions if one.changes]
-        show_json({"retried": revived} | ({"revised": changed} if values else {}))
+        told = {"retried": revived}
+        if revisions is not None:
+            told["revised"] = [one.job_id for one in revisions if one.changes]
+        show_json(told)
     elif output == "quiet":
         show_ids(revived)
     else:
