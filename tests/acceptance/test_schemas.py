@@ -43,6 +43,7 @@ def test_what_commands_print_is_what_their_schemas_say(project: Project) -> None
         "failed",
     }
     run("job", "submit", "sims.add", "a=5", "-q", "nowhere")
+    run("planned-job", "submit", "sims.add", "--grid", "a=1,7", "--dry-run", "--dedupe")
     run("job", "list")
     run("job", "list", "-o", "jsonl")
     run("job", "results")
@@ -62,7 +63,8 @@ def test_what_commands_print_is_what_their_schemas_say(project: Project) -> None
     run("stats", "stats")
     run("watch", "watch", "-t", "x")
     run("dry-run", "retry", str(bad), "--dry-run")
-    run("retry", "retry", str(bad))
+    run("dry-run", "retry", str(bad), "--set", "kind=value", "--dry-run")
+    run("retry", "retry", str(bad), "--set", "kind=value")
     run("dry-run", "cancel", "-q", "nowhere", "--dry-run")
     run("stopped", "cancel", "-q", "nowhere", "-y", "--wait")
     run("cancel", "cancel", "-q", "nowhere", "-y")
