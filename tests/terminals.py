@@ -7,11 +7,14 @@ import os
 import pty
 import select
 import struct
+import sys
 import termios
 import time
 from pathlib import Path
 
-from tests.acceptance.test_cli import FORKS, run_in_child
+from simcelery.board.unreadable import bad_rows
+from simcelery.cli import root
+from tests.acceptance.test_cli import FORKS, begin_in_child, run_in_child
 from tests.conftest import Project
 
 
@@ -42,3 +45,23 @@ def output(
     os.close(write)
     assert process.exitcode in (0, 1, 2), f"{arguments}: {process.exitcode}: {shown.decode()}"
     return shown.decode()
+
+
+def answers(project: Project, calls: list[list[str]]) -> list[str]:
+    """What many command lines write, on stdout and stderr: in one process, one after the other."""
+    paths = [project.folder / f"answer{number}" for number in range(len(calls))]
+    process = FORKS.Process(target=_run_all, args=(calls, project.folder, project.environment, paths))
+    process.start()
+    process.join(120)
+    written = [path.read_text() if path.exists() else "" for path in paths]
+    assert process.exitcode == 0, f"{process.exitcode}: {written}"
+    return written
+
+
+def _run_all(calls: list[list[str]], folder: Path, environment: dict[str, str], paths: list[Path]) -> None:
+    for arguments, path in zip(calls, paths, strict=True):
+        bad_rows._named.clear()  # as in a process of its own
+        begin_in_child(folder, environment, [Path(os.devnull), path, path])
+        code = root.run(arguments)
+        sys.stdout.flush()
+        assert code in (0, 1, 2), f"{arguments}: {code}"

@@ -35,17 +35,25 @@ FORKS.set_forkserver_preload(
 )
 
 
-def run_in_child(
-    arguments: list[str], folder: Path, environment: dict[str, str], streams: list[Path]
-) -> None:
-    """In the forked process: what the entry point does, with its streams in files."""
+def begin_in_child(folder: Path, environment: dict[str, str], streams: list[Path]) -> None:
+    """In the forked process: what a program finds when it begins, with its streams in files."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     for number, (path, mode) in enumerate(zip(streams, ("r", "w", "w"), strict=True)):
         with path.open(mode) as file:
             os.dup2(file.fileno(), number)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(number, mode, buffering=how, closefd=False)  # noqa: SIM115
+        for number, mode, how in ((0, "r", -1), (1, "w", -1), (2, "w", 1))
+    )
+
+
+def run_in_child(
+    arguments: list[str], folder: Path, environment: dict[str, str], streams: list[Path]
+) -> None:
+    """In the forked process: what the entry point does."""
+    begin_in_child(folder, environment, streams)
     from simcelery.cli.root import run
 
     code = run(arguments)
