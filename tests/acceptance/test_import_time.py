@@ -8,8 +8,6 @@ import simcelery
 from tests.conftest import Project
 from tests.waiting import within
 
-pytestmark = pytest.mark.installed_programs
-
 AT_THE_TOP = {
     "submit": "add.submit(1)",
     "submit_many": "add.submit_many([{'a': 1}])",
