@@ -28,7 +28,7 @@ from pydantic import (
 from simcelery import chunks
 from simcelery.errors import ServicesNotRunningError, SettingsError
 from simcelery.quantities import parse_duration, parse_size
-from simcelery.urls import check_postgres, check_redis
+from simcelery.urls import check_mail, check_postgres, check_redis
 
 FILE = "simcelery.toml"
 PREFIX = "SIMCELERY_"
@@ -103,6 +103,14 @@ class Settings(BaseModel, extra="forbid"):
     retention: Duration | None = Field(
         None, description="Time after which finished jobs are pruned; default: never"
     )
+    mail_via: SecretStr | None = Field(
+        None,
+        description="How notifications are mailed: smtp://user:password@host:587, smtps://…, or a sendmail",
+    )
+    mail_from: str | None = Field(None, description="Sender of these mails; default: simcelery@ and the host")
+    stalled_after: Duration = Field(
+        3600.0, description="A submission in which nothing has happened for this long counts as stalled"
+    )
     prepared_statements: bool = Field(
         False, description="Use server-side prepared statements (not with PgBouncer)"
     )
@@ -138,6 +146,20 @@ class Settings(BaseModel, extra="forbid"):
     def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
         if value:
             check_postgres(value.get_secret_value())
+        return value
+
+    @field_validator("mail_via")
+    @classmethod
+    def _mail_via(cls, value: SecretStr | None) -> SecretStr | None:
+        if value:
+            check_mail(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _mail_from(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", value):
+            raise ValueError("must be a mail address, such as simcelery@example.org")
         return value
 
     @field_validator("broker_url")

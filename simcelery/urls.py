@@ -55,6 +55,22 @@ def check_redis(url: str) -> None:
     _check_query(parts.query)
 
 
+def check_mail(via: str) -> None:
+    """Refuse what names neither a mail server nor a program.
+
+    Raises:
+        ValueError: one line says what is wrong.
+    """
+    _check_printable(via)
+    if via.startswith("/"):
+        return
+    if not re.match(r"smtps?://", via):
+        raise ValueError("must start with smtp:// or smtps://, or be the path of sendmail")
+    _check_place(via.partition("://")[2].partition("/")[0].rpartition("@")[2])
+    if not urlsplit(via).hostname:
+        raise ValueError("must name a host: smtp://host:587")
+
+
 def _check_printable(url: str) -> None:
     if not url.isprintable():
         raise ValueError("contains a line break or another unprintable character")

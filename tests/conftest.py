@@ -87,6 +87,8 @@ _TABLES = (
     "workers",
     "workflows",
     "submitted_sources",
+    "notifications",
+    "subscriptions",
     "celery_taskmeta",
     "celery_tasksetmeta",
 )

@@ -24,7 +24,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, JSONB
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.sql.expression import ColumnClause
 from sqlalchemy.types import TypeEngine
@@ -466,3 +466,59 @@ class Recovery(Base):
     name = required(Text, primary_key=True)
     next_at = required(_TIME, server_default=_NOW)
     last_by = nullable(Text)
+
+
+class Subscription(Base):
+    """Somebody who wants to be told about the jobs of a submission. See `subscriptions`."""
+
+    __tablename__ = "subscriptions"
+
+    id = required(BigInteger, Identity(always=False), primary_key=True)
+    address = required(Text)  # most often a secret: never shown whole
+    events = required(_TEXTS)
+    workflow = required(Text)
+    tags = required(_TEXTS, server_default=text("'{}'"))
+    jobs = required(INT8MULTIRANGE)  # their ids
+    submitted_by = required(Text)
+    submitted_at = required(_TIME, server_default=_NOW)
+    open_until = nullable(_TIME)  # more of its jobs may be recorded until then
+    since = required(_TIME, server_default=_NOW)  # when its jobs were last set going
+    unfinished = nullable(BigInteger)  # the first of its jobs that has not ended, at the last look
+    look_at = required(_TIME)  # when to look whether it has stalled
+    failed_at = nullable(_TIME)  # when the first failure since then was noticed,
+    stalled_at = nullable(_TIME)  # that nothing happens any more,
+    done_at = nullable(_TIME)  # and that all have ended
+
+    __table_args__ = (
+        CheckConstraint("address <> '' AND workflow <> ''", name="names_given"),
+        CheckConstraint("array_position(events, NULL) IS NULL", name="events_plain"),
+        Index("subscriptions_active", "id", postgresql_where=text("done_at IS NULL")),
+    )
+
+
+class Notification(Base):
+    """Something that a subscriber is to be told, and what became of it. See `notifications`."""
+
+    __tablename__ = "notifications"
+
+    id = required(Uuid, primary_key=True)  # its receiver knows it by this
+    subscription_id = required(BigInteger, ForeignKey("subscriptions.id", ondelete="CASCADE"))
+    event = required(Text)
+    body = required(_JSON)
+    created_at = required(_TIME, server_default=_NOW)
+    next_at = required(_TIME, server_default=_NOW)
+    tries = required(Integer, server_default=text("0"))
+    no_way_out = required(ARRAY(BigInteger), server_default=text("'{}'"))  # workers that did not reach it
+    error = nullable(Text)
+    sent_at = nullable(_TIME)
+    given_up_at = nullable(_TIME)
+
+    __table_args__ = (
+        CheckConstraint(_named("body"), name="body_is_named"),
+        Index("notifications_subscription", "subscription_id"),
+        Index(
+            "notifications_to_send",
+            "next_at",
+            postgresql_where=text("sent_at IS NULL AND given_up_at IS NULL"),
+        ),
+    )

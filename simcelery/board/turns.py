@@ -64,6 +64,11 @@ def take_turns(connection: Connection, every: Mapping[str, float], by: str, coun
     return Taken(acts=frozenset(row.acts or ()), live=row.live, set_back=bool(row.set_back))
 
 
+def give_back(connection: Connection, name: str) -> None:
+    """Leave a turn that was taken to whoever asks next."""
+    connection.execute(update(Recovery).where(Recovery.name == name).values(next_at=func.now()))
+
+
 def _acts(every: Mapping[str, float]) -> Any:
     """The acts and their intervals as a table. Two arrays: SQLAlchemy would compile VALUES anew each time."""
     names, intervals = literal(list(every), ARRAY(Text)), literal(list(every.values()), ARRAY(Double))

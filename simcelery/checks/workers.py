@@ -12,6 +12,8 @@ from simcelery.describe.words import duration, many, named
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+_DAY = 86_400.0
+_NAMED = 5  # notifications
 _LONG = 60.0  # seconds; no act should be overdue by as much
 
 
@@ -37,6 +39,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
         yield Check("queues", "ok", "no pending job lacks a live worker that can run it")
     yield from _leases(connection, live)
     yield from _recovery(connection, live)
+    yield from _notifications(connection)
 
 
 def _notes(live: list[dict[str, Any]]) -> Iterator[Check]:
@@ -112,3 +115,12 @@ def _recovery(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Ch
         )
     if not waiting:
         yield Check("recovery", "ok", "all its acts are done on time")
+
+
+def _notifications(connection: Connection) -> Iterator[Check]:
+    """Whether notifications could not be delivered; those that were given up count for a day."""
+    from simcelery.board import notifications
+    from simcelery.describe.undelivered import ADVICE, sentence
+
+    for one in notifications.undelivered(connection, _DAY, _NAMED):
+        yield Check("notifications", "warn", sentence(one), ADVICE)

@@ -47,6 +47,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "result": "Print the result of one job.",
         "results": "Print the results of many jobs.",
         "errors": "Show why jobs failed, grouped by error type and message.",
+        "notify": "Show who is told about which jobs; test and remove such subscriptions.",
         "stats": "Show how fast jobs finish, and how long they wait and run.",
     },
     "Act": {

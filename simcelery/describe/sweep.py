@@ -14,6 +14,8 @@ from simcelery.describe import estimate
 from simcelery.describe.words import ago, compact, duration, many, one_line
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from simcelery.board.reads.estimates import Usual
     from simcelery.board.reads.jobs import Filter
     from simcelery.board.reads.sweeps import Alike, HeldUp
@@ -69,22 +71,29 @@ class Sweep:
 
 def read(which: Filter) -> Sweep:
     """Read from the board what its explanation is made from."""
-    from simcelery.board import engine, reads
-    from simcelery.board.reads import estimates, sweeps
+    from simcelery.board import engine
 
     with engine.begin() as connection:
-        _, now = reads.started(connection)
-        groups = sweeps.alike(connection, which)
-        pending = [group for group in groups if str(group.state) == "pending"]
-        queues = dict.fromkeys(group.queue for group in pending)
-        return Sweep(
-            groups=groups,
-            held_up=sweeps.held_up(connection, which),
-            workers=reads.workers(connection, live_only=True),
-            rates={queue: _rate(connection, replace(which, queue=queue)) for queue in queues},
-            now=now,
-            times=estimates.usual(connection, {group.workflow for group in pending}),
-        )
+        return seen(connection, which)
+
+
+def seen(connection: Connection, which: Filter) -> Sweep:
+    """The same on an open connection."""
+    from simcelery.board import reads
+    from simcelery.board.reads import estimates, sweeps
+
+    _, now = reads.started(connection)
+    groups = sweeps.alike(connection, which)
+    pending = [group for group in groups if str(group.state) == "pending"]
+    queues = dict.fromkeys(group.queue for group in pending)
+    return Sweep(
+        groups=groups,
+        held_up=sweeps.held_up(connection, which),
+        workers=reads.workers(connection, live_only=True),
+        rates={queue: _rate(connection, replace(which, queue=queue)) for queue in queues},
+        now=now,
+        times=estimates.usual(connection, {group.workflow for group in pending}),
+    )
 
 
 def _rate(connection: Any, which: Filter) -> float:
@@ -135,11 +144,11 @@ def explanation(sweep: Sweep) -> SweepExplanation:
         *_held_up(sweep),
         *_over(sweep),
     ]
-    found.sort(key=lambda cause: (cause.code in _ENDED, -cause.jobs))
+    found.sort(key=lambda cause: (cause.code in ENDED, -cause.jobs))
     return SweepExplanation(sweep.total, sweep.states, tuple(found))
 
 
-_ENDED = ("succeeded", "failed", "cancelled")
+ENDED = ("succeeded", "failed", "cancelled")
 
 
 def _running(sweep: Sweep) -> Iterator[Cause]:

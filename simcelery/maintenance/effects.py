@@ -10,6 +10,11 @@ from typing import Any
 from simcelery import broker
 from simcelery.board import engine
 from simcelery.board.values import JobToPublish
+from simcelery.maintenance import courier
+
+
+def _deliver_nothing(me: int) -> int:
+    return 0
 
 
 @dataclass(frozen=True)
@@ -19,12 +24,14 @@ class Effects:
     Attributes:
         publish: sends messages as far as the window has room.
         send: sends all messages, and marks them on the board.
+        deliver: sends notifications that are due, as this worker, and returns how many.
         judge: the id of the worker that judges whether others are lost; None: recovery by hand.
     """
 
     begin: Callable[[], AbstractContextManager[Any]]
     publish: Callable[[Iterable[JobToPublish]], object]
     send: Callable[[Sequence[JobToPublish]], object]
+    deliver: Callable[[int], int] = _deliver_nothing
     judge: int | None = None
 
 
@@ -33,9 +40,9 @@ def _leave(jobs: Iterable[JobToPublish]) -> None:
 
 
 # In a worker: what becomes pending is published at once.
-USUAL = Effects(engine.begin, broker.publish, broker.send_and_mark)
+USUAL = Effects(engine.begin, broker.publish, broker.send_and_mark, courier.start)
 # By hand: republish, at the end of the round, sends it all.
-BY_HAND = Effects(engine.begin, _leave, broker.send_and_mark)
+BY_HAND = Effects(engine.begin, _leave, broker.send_and_mark, courier.run)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simcelery.board import retention
+from simcelery.board import retention, subscriptions
 from simcelery.board.batches import ROWS, batches
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act
@@ -27,6 +27,7 @@ def tick(effects: Effects = USUAL) -> int:
     total = sum(batches(some, LONGEST_ACT))
     with effects.begin() as connection:
         retention.forget_workers(connection, older_than, ROWS)
+        subscriptions.forget(connection, older_than, ROWS)
     return total
 
 

@@ -14,6 +14,7 @@ from simcelery.submission.options import Options
 from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.records import Records
 from simcelery.submission.submit import preparation, record
+from simcelery.submission.subscribing import Subscribing
 from simcelery.workflows.definition import Definition
 
 # Up to so many jobs, or characters of parameters, are recorded in one transaction: all or none of them.
@@ -53,12 +54,13 @@ def submit_all(
         SubmissionInterruptedError: as `submit_many`.
     """
     done = Records()
+    subscribing = Subscribing(options)
     workflow = ""
 
     def write(chunk: list[NewJob]) -> None:
         nonlocal workflow
         workflow = chunk[0].workflow
-        recorded = record(chunk, options.on_failed)
+        recorded = record(chunk, options.on_failed, subscribing, more=is_full(chunk))
         done.extend(recorded)
         if on_recorded is not None:
             on_recorded(done)
@@ -67,6 +69,8 @@ def submit_all(
     try:
         with collection.rare():
             write_each(chunks(new), write)
+        if subscribing.open:
+            subscribing.close()
     except BaseException as error:
         if not done or options.dedupe or options.key:
             raise

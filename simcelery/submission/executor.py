@@ -78,7 +78,7 @@ class Executor(futures.Executor):
             raise ParametersError(
                 f"tag must be text, not {short(tag)}; how many calls run at a time is up to the workers"
             )
-        if unfit := chosen.keys() & {"key", "run_at", "delay", "after", "max_workers"}:
+        if unfit := chosen.keys() & {"key", "run_at", "delay", "after", "max_workers", "notify", "notify_on"}:
             raise ParametersError(f"an executor has no option {short(min(unfit))}")
         tags = chosen.pop("tags", ())
         if isinstance(tags, str):

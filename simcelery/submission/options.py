@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from simcelery.errors import ParametersError
+from simcelery.notifying import addresses
+from simcelery.notifying.forms import DONE, EVENTS
 from simcelery.quantities import parse_duration
 from simcelery.readable import short
 from simcelery.workflows.definition import Definition
@@ -32,6 +34,8 @@ class Options:
         key: give the job that was submitted with this key, whatever its parameters.
         on_failed: where that job failed: ``retry`` it, ``keep`` it as it is, or raise an ``error``.
         max_attempts, max_losses, time_limit: as in `workflow`.
+        notify: who is told about these jobs: ``http://…``, ``https://…`` or ``mailto:…``, one or several.
+        notify_on: of which events: ``done``, ``first-failure``, ``stalled``.
     """
 
     queue: str | None = None
@@ -46,6 +50,8 @@ class Options:
     max_attempts: int | None = None
     max_losses: int | None = None
     time_limit: float | str | dt.timedelta | None = None
+    notify: Iterable[str] | str = field(default=(), repr=False)  # most often secrets
+    notify_on: Iterable[str] = (DONE,)
 
     def __post_init__(self) -> None:
         """Refuse what no job can have. Iterators are read once, here.
@@ -60,6 +66,9 @@ class Options:
         for name, words in (("queue", [self.queue]), ("key", [self.key]), ("tags", self.tags)):
             for word in words:
                 _check_word(name, word)
+        given = (self.notify,) if isinstance(self.notify, str) else tuple(self.notify or ())
+        object.__setattr__(self, "notify", tuple(dict.fromkeys(map(addresses.checked, given))))
+        object.__setattr__(self, "notify_on", tuple(_events(self.notify_on)))
         _check_number("priority", self.priority, 0, 9)
         _check_number("max_attempts", self.max_attempts, 1, _MOST)
         _check_number("max_losses", self.max_losses, 0, _MOST)
@@ -94,6 +103,17 @@ def _parents(after: Any) -> Iterator[int]:
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**63:
             raise ParametersError(f"after must be jobs or their ids, not {short(job)}")
         yield number
+
+
+def _events(given: Any) -> Iterator[str]:
+    """Each event once, in the order of the list of all."""
+    wanted = [given] if isinstance(given, str) else list(given or ())
+    for event in wanted:
+        if event not in EVENTS:
+            raise ParametersError(f"notify: there is no event {short(event)}; there are: {', '.join(EVENTS)}")
+    if not wanted:
+        raise ParametersError(f"notify: of which events? There are: {', '.join(EVENTS)}")
+    return (event for event in EVENTS if event in wanted)
 
 
 def _check_word(name: str, word: Any) -> None:

@@ -16,6 +16,7 @@ from simcelery.submission import lineage, plain
 from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, seconds
 from simcelery.submission.publishing import publish_recorded
+from simcelery.submission.subscribing import Subscribing
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition, idempotency_key
 from simcelery.workflows.encoding import check_size, job_refs
@@ -38,12 +39,12 @@ def submit(definition: Definition, given: Mapping[str, Any], options: Options | 
             recorded, a warning says so, and workers find it later.
     """
     options = options or Options()
-    return submit_prepared([prepare(definition, given, options)], options.on_failed)[0]
+    return submit_prepared([prepare(definition, given, options)], options)[0]
 
 
-def submit_prepared(new: Sequence[NewJob], on_failed: OnFailed = "retry") -> Jobs:
+def submit_prepared(new: Sequence[NewJob], options: Options) -> Jobs:
     """Record jobs that are ready to be recorded, all in one transaction, and publish them."""
-    recorded = record(new, on_failed)
+    recorded = record(new, options.on_failed, Subscribing(options))
     publish_recorded(new, recorded)
     return Jobs(recorded, *{job.workflow for job in new[:1]})
 
@@ -120,18 +121,30 @@ def assemble(
     )
 
 
-def record(new: Sequence[NewJob], on_failed: OnFailed) -> list[Recorded]:
-    """Record jobs in one transaction.
+def record(
+    new: Sequence[NewJob],
+    on_failed: OnFailed,
+    subscribing: Subscribing | None = None,
+    *,
+    more: bool = False,
+) -> list[Recorded]:
+    """Record jobs in one transaction, with the subscriptions to them.
+
+    Parameters:
+        more: whether more jobs of this submission may follow.
 
     Raises:
         BoardUnreachableError: none is recorded, or that is not known; the message says which.
     """
-    if len(new) == 1 and transitions.may_be_alone(new[0]):
+    if len(new) == 1 and not subscribing and transitions.may_be_alone(new[0]):
         return [_record_alone(new[0])]
     if any(job.dedupe for job in new):
         fingerprints.catch_up()
     with recording(len(new)) as connection:
-        return transitions.record(connection, new, on_failed=on_failed)
+        recorded = transitions.record(connection, new, on_failed=on_failed)
+        if subscribing:
+            subscribing.note(connection, new, recorded, more=more)
+        return recorded
 
 
 @contextmanager

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from simcelery.board.reads.jobs import Filter
 from simcelery.cli.progress import Progress
+from simcelery.cli.root import run
 from tests.board_helpers import cancel, finish, must_claim, record, sql, worker
 
 pytestmark = pytest.mark.usefixtures("board")
@@ -86,3 +90,16 @@ def test_an_empty_board_has_nothing_to_watch() -> None:
     assert progress.parts() == []
     assert progress.all().total == 0
     assert not progress.idle
+
+
+@pytest.mark.parametrize(("end", "code"), [("", 0), ("; exit 3", 1)])
+def test_a_command_runs_here_when_all_have_finished(
+    end: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = record().id
+    cancel(number)
+    found = tmp_path / "numbers"
+    assert run(["watch", str(number), "--exec", f"cat > {found}{end}"]) == code
+    assert json.loads(found.read_text())["states"] == {"cancelled": 1}
+    assert run(["watch", "--forever", "--exec", "true"]) == 2
+    assert "with --forever that is never" in capsys.readouterr().err

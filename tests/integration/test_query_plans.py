@@ -20,9 +20,11 @@ from simcelery.board import (
     fingerprints,
     leases,
     migrate,
+    notifications,
     reads,
     retention,
     sql,
+    subscriptions,
     transitions,
     turns,
 )
@@ -64,6 +66,12 @@ INSERT INTO dependencies (job_id, parent_id)
 SELECT id, id - 1 FROM jobs WHERE state = 'blocked' OR (id % 2 = 0 AND id < 20000);
 INSERT INTO log_chunks SELECT id, 1, 1, 'text' FROM jobs WHERE id < 10000;
 INSERT INTO steps (job_id, name) SELECT id, 'scf' FROM jobs WHERE id < 10000;
+INSERT INTO subscriptions (address, events, workflow, jobs, submitted_by, look_at, unfinished, done_at)
+SELECT 'mailto:me@x', '{done,first-failure}', 'w1', int8multirange(int8range(n * 100, n * 100 + 90)), 'me',
+    now() + interval '1 h', 29000, CASE WHEN n % 50 > 0 THEN now() END FROM generate_series(1, 290) n;
+INSERT INTO notifications (id, subscription_id, event, body, sent_at)
+SELECT gen_random_uuid(), id, 'done', '{}', CASE WHEN id % 50 > 0 THEN now() END
+FROM subscriptions, generate_series(1, 20);
 INSERT INTO fingerprints SELECT id, id FROM jobs WHERE id < 29900;
 """
 ONE_WORKER = b"""
@@ -175,6 +183,15 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         lambda c: retention.archived(c, [1, 2, 3]),
         ("jobs_pkey", "attempts_pkey", "steps_pkey", "log_chunks_pkey", "dependencies_pkey"),
     ),
+    # What is asked for those who want to be told.
+    "who is to be told": (
+        subscriptions.to_look_at,
+        ("jobs_pkey", "jobs_unsuccessful", "subscriptions_active"),
+    ),
+    "whether all have ended": (lambda c: subscriptions.first_unfinished(c, 1), ("jobs_pkey",)),
+    "whether one has failed": (lambda c: subscriptions.first_failure(c, 1), ("jobs_unsuccessful",)),
+    "how the jobs of a subscription stand": (lambda c: subscriptions.states(c, 1), ("jobs_pkey",)),
+    "what is to be sent": (lambda c: notifications.take(c, 1, 20), ("notifications_to_send",)),
     # What dedupe asks.
     "the same parameters": (
         lambda c: fingerprints.same(c, {f"{n}": new_job(parameters={"n": n}) for n in range(100)}),

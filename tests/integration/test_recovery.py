@@ -69,6 +69,7 @@ FOUND = {
     "stage": {"staged": 1},
     "settle": {"failed_upstream": 1},
     "prune": {"pruned": 1},
+    "notify": {"noticed": 0, "notified": 0},
     "republish": {"fed": 3, "sent_again": 1},
 }
 
@@ -226,6 +227,7 @@ def test_the_acts_are_told_in_a_table(messages: redis.Redis, capsys: pytest.Capt
         "stage 1 job whose time has come",
         "settle 1 job whose parents did not succeed",
         "prune nothing: the setting retention is not set",
+        "notify 0 events noticed, 0 notifications sent",
         "republish 3 new messages, 1 sent again",
     ]
     assert run(["recover", "-o", "quiet"]) == 0

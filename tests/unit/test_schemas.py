@@ -28,6 +28,9 @@ KEPT = {
     "job": f"{_JOB} {_MORE}",
     "job-details": f"{_JOB} {_MORE} parents children attempts traceback revisions estimate",
     "logs": "id workflow state error attempts",
+    "notification": "id event text subscription workflow tags jobs states at",
+    "notify-remove": "removed",
+    "notify-test": "address id sent found",
     "planned-job": _JOB,
     "prune": "dry_run pruned files",
     "recover": "dry_run acts",
@@ -41,6 +44,7 @@ KEPT = {
     ),
     "status": "states workflows estimate",
     "stopped": "id state message host took",
+    "subscription": "id events workflow tags submitted_by submitted_at done_at address last",
     "up": "servers schema",
     "watch": "at total finished states rate_per_second seconds_left estimate workflows",
     "worker": (

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from simcelery.board import fingerprints, sql
+from simcelery.board import fingerprints, sql, subscriptions
 from simcelery.board.batches import ROWS
 from simcelery.board.dependencies import up
 from simcelery.board.leases import is_worker
@@ -142,6 +142,7 @@ def _send_back(
     while level := _fallen_dependents(connection, [row.id for row in found]):
         found = _revive(connection, level, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
         revived = [*revived, *found]
+    subscriptions.reopen(connection, [row.id for row in revived])
     return revived
 
 

@@ -17,6 +17,7 @@ from simcelery.cli.output import (
     Column,
     in_states,
     is_terminal,
+    note,
     place,
     say,
     show_ids,
@@ -30,6 +31,8 @@ from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
     from simcelery.describe.estimate import Estimate
+
+_DAY = 86_400.0
 
 
 @command("status", "simcelery status", "simcelery status -t oxides", "simcelery status 1-5,8 -o json")
@@ -45,7 +48,8 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
 
     With -o json: {"states": {…}, "workflows": {…}, "estimate": {…}}; with IDS a list of jobs.
     """
-    from simcelery.board import engine, reads
+    from simcelery.board import engine, notifications, reads
+    from simcelery.describe import undelivered
     from simcelery.describe.estimate import outlook
 
     names = chosen_fields(fields)
@@ -67,9 +71,12 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
         else:
             counted = reads.counts_by_workflow(connection, wanted)
             left = outlook(connection, wanted).estimate()
+            lost = notifications.undelivered(connection, _DAY, 1)
     if selection is None:
         counts = {name: {str(s): n for s, n in found.items()} for name, found in counted.items()}
         _show_counts(counts, left, output)
+        for one in lost:
+            note(f"simcelery: {undelivered.sentence(one)}: {undelivered.ADVICE}")
     elif output != "table":
         show_records((as_json(row) for row in rows), output)
     else:

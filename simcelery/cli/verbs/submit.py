@@ -61,6 +61,7 @@ class SubmitCommand(Command):
     "simcelery submit my_project.fit energies=@1178-1187      # the results of these jobs",
     "simcelery submit --queue cpu --wait -- mpirun -n 4 ~/bin/solve $PWD/input.txt",
     "simcelery submit emt.relax structure=NaCl.cif --echo > job.toml; simcelery submit job.toml",
+    "simcelery submit emt.relax --each '*.cif' --notify https://ntfy.sh/my-topic --on done,first-failure",
     "simcelery submit --each points.csv -- lmp -var T {T} -var P {P} -in $PWD/in.melt",
     cls=SubmitCommand,
 )
@@ -102,6 +103,19 @@ class SubmitCommand(Command):
     "--max-attempts", type=COUNT, metavar="N", help="Number of attempts before it counts as failed."
 )
 @click.option("--time-limit", metavar="DURATION", help="Stop it after 90 (seconds), 1h30m, HH:MM:SS, ….")
+@click.option(
+    "--notify",
+    multiple=True,
+    metavar="URL|mailto:…",
+    help="Tell somebody how these jobs are: a POST to a URL, or a mail (repeatable; see 'simcelery notify').",
+)
+@click.option(
+    "--on",
+    "notify_on",
+    default="done",
+    metavar="EVENT,…",
+    help="With --notify, of what: done, first-failure, stalled (default: done).",
+)
 @click.option("--wait", is_flag=True, help="Wait until all have finished, as 'simcelery wait' does.")
 @click.option("--timeout", metavar="DURATION", help="With --wait: wait at most this long.")
 @click.option(
@@ -270,6 +284,7 @@ def _options(chosen: dict[str, Any]) -> Options:
     moment, delay = parse_run_at(run_at) if run_at else (None, None)
     time_limit = duration("--time-limit", chosen.pop("time_limit"))
     parents = selectors.resolve(after) if after else ()
+    chosen["notify_on"] = chosen["notify_on"].split(",")
     return Options(after=parents, run_at=moment, delay=delay, time_limit=time_limit, **chosen)
 
 

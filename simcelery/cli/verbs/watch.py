@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +36,7 @@ _LONGEST_OUTAGE = 300.0  # how long the board may be unreachable
     "simcelery watch",
     "simcelery watch -t oxides",
     "simcelery watch 1-10000 --every 1m >> progress.log",
+    "simcelery watch -t oxides --exec 'notify-send \"the oxides are done\"'",
     "simcelery watch --forever -o json | jq .rate_per_second",
 )
 @ids_argument()
@@ -43,11 +46,22 @@ _LONGEST_OUTAGE = 300.0  # how long the board may be unreachable
     metavar="DURATION",
     help="Time between two updates (default: 2s on a terminal, else 10s; at least 1s).",
 )
+@click.option(
+    "--exec",
+    "command_line",
+    metavar="COMMAND",
+    help="When all have finished, run this on your own machine, in a shell; it gets the numbers as JSON.",
+)
 @click.option("--forever", is_flag=True, help="Keep watching after all jobs have finished.")
 @output_option
 def watch(
-    selection: Selection | None, filters: Filters, every: str | None, forever: bool, output: Output
-) -> None:
+    selection: Selection | None,
+    filters: Filters,
+    every: str | None,
+    command_line: str | None,
+    forever: bool,
+    output: Output,
+) -> int:
     """Show for each workflow how many jobs are in each state, the rate of the last minute and the time left.
 
     IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read ids from stdin.
@@ -58,6 +72,8 @@ def watch(
     the watching, not the jobs. The exit code does not say how the jobs ended; for that, see 'wait'. Before a
     rate can be measured, an estimate says how long they will take, judged by the last 200 successes.
     """
+    if command_line and forever:
+        raise UsageError("--exec runs when all have finished, and with --forever that is never")
     if filters.states or filters.limit:
         raise UsageError("watch always shows all jobs in all states: leave out --state and --limit")
     seconds = duration("--every", every)
@@ -67,8 +83,20 @@ def watch(
         raise UsageError(f"--every {every}: must be at least 1s")
     everything = selection is None and not filters.given
     progress = Progress(which(selection, filters), everything=everything)
+    finished = False
     with suppress(KeyboardInterrupt), _drawing(output) as draw:
         _follow(progress, draw, seconds, forever)
+        finished = True
+    return _run(command_line, progress) if command_line and finished else 0
+
+
+def _run(command_line: str, progress: Progress) -> int:
+    """Run what is to be run at the end; the exit code is 1 if it fails."""
+    numbers = json.dumps(facts(progress))
+    done = subprocess.run(command_line, shell=True, input=numbers, text=True)  # as the user would type it
+    if done.returncode:
+        note(f"simcelery: the command of --exec ended with {done.returncode}")
+    return int(bool(done.returncode))
 
 
 Draw = Callable[[Progress, str], None]

@@ -1,0 +1,176 @@
+"""Notifications: what is to be sent, and what became of it.
+
+At least once: one is taken for a while, sent, and then marked. If its sender dies in between, another takes
+it again, and its receiver knows it by its id.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, case, func, insert, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from simcelery.board.leases import is_live
+from simcelery.board.models import Notification, Subscription, Worker
+from simcelery.board.sql_helpers import seconds
+
+# Seconds: whoever has taken one has sent it by then, or is dead.
+HELD = 20.0
+# Pauses between two tries double from the first to the longest; after a day nobody tries any more.
+FIRST_PAUSE, LONGEST_PAUSE, GIVE_UP_AFTER = 5.0, 3600.0, 86_400.0
+# A worker without a way out leaves it to the others for so long: by then each of them has tried.
+_OTHERS_FIRST = 60.0
+
+
+def add(
+    connection: Connection, notification_id: uuid.UUID, subscription: int, event: str, body: Mapping[str, Any]
+) -> None:
+    """Record one; it is to be sent at once."""
+    values = {"id": notification_id, "subscription_id": subscription, "event": event, "body": dict(body)}
+    connection.execute(insert(Notification).values(values))
+
+
+@dataclass(frozen=True)
+class Due:
+    """How many are to be sent now: by this worker, and by others, where it has no way out."""
+
+    mine: int
+    others: int
+
+
+def due(connection: Connection, me: int) -> Due:
+    """How many are to be sent now."""
+    mine = func.count().filter(_is_mine(me))
+    row = connection.execute(select(mine, func.count()).where(*_is_due())).one()
+    return Due(row[0], row[1] - row[0])
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One that is to be sent by whoever has taken it."""
+
+    id: uuid.UUID
+    address: str
+    body: dict[str, Any]
+
+
+def take(connection: Connection, me: int, most: int) -> list[Taken]:
+    """Take those that are due; for a while nobody else does."""
+    chosen = (
+        select(Notification.id)
+        .where(*_is_due(), _is_mine(me))
+        .order_by(Notification.next_at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    rows = connection.execute(
+        update(Notification)
+        .where(Notification.id.in_(select(chosen.c.id)), Notification.subscription_id == Subscription.id)
+        .values(next_at=func.now() + seconds(HELD), tries=Notification.tries + 1)
+        .returning(Notification.id, Subscription.address, Notification.body)
+    )
+    return [Taken(*row) for row in rows]
+
+
+def mark_sent(connection: Connection, notification_id: uuid.UUID) -> None:
+    """Its receiver has it."""
+    connection.execute(
+        update(Notification).where(Notification.id == notification_id).values(sent_at=func.now(), error=None)
+    )
+
+
+def mark_refused(connection: Connection, notification_id: uuid.UUID, error: str) -> None:
+    """Its receiver did not take it: it is tried again after a growing pause, and given up after a day."""
+    doubled = func.power(2.0, func.least(Notification.tries - 1, 20))
+    pause = func.least(literal(FIRST_PAUSE) * doubled, LONGEST_PAUSE)
+    gives_up = Notification.created_at < func.now() - seconds(GIVE_UP_AFTER)
+    connection.execute(
+        update(Notification)
+        .where(Notification.id == notification_id, Notification.sent_at.is_(None))
+        .values(
+            error=error,
+            next_at=func.now() + seconds(pause),
+            given_up_at=case((gives_up, func.now())),
+            no_way_out=[],
+        )
+    )
+
+
+def mark_no_way_out(connection: Connection, notification_id: uuid.UUID, me: int, error: str) -> None:
+    """This worker cannot reach its receiver: the others try at once; if none can, it counts as refused."""
+    tried = connection.scalar(select(Notification.no_way_out).where(Notification.id == notification_id)) or []
+    others = connection.scalar(
+        select(func.count()).select_from(Worker).where(is_live(), Worker.id.not_in([*tried, me]))
+    )
+    if not others:
+        mark_refused(connection, notification_id, error)
+        return
+    connection.execute(
+        update(Notification)
+        .where(Notification.id == notification_id, Notification.sent_at.is_(None))
+        .values(
+            error=error,
+            next_at=func.now(),
+            tries=Notification.tries - 1,
+            no_way_out=func.array_append(Notification.no_way_out, me),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Undelivered:
+    """One that could not be delivered so far, or has been given up."""
+
+    subscription: int
+    address: str
+    event: str
+    tries: int
+    error: str | None
+    given_up: bool
+
+
+def undelivered(connection: Connection, within: float, most: int) -> list[Undelivered]:
+    """Those that failed at least once and have not arrived, newest first; given up: only of the last seconds.
+
+    Parameters:
+        within: how many seconds those count that were given up.
+    """
+    recent = Notification.given_up_at > func.now() - seconds(within)
+    rows = connection.execute(
+        select(
+            Notification.subscription_id,
+            Subscription.address,
+            Notification.event,
+            Notification.tries,
+            Notification.error,
+            Notification.given_up_at.is_not(None),
+        )
+        .join(Subscription, Subscription.id == Notification.subscription_id)
+        .where(
+            Notification.sent_at.is_(None),
+            Notification.error.is_not(None),
+            or_(Notification.given_up_at.is_(None), recent),
+        )
+        .order_by(Notification.created_at.desc())
+        .limit(most)
+    )
+    return [Undelivered(*row) for row in rows]
+
+
+def _is_due() -> tuple[Any, ...]:
+    return (
+        Notification.sent_at.is_(None),
+        Notification.given_up_at.is_(None),
+        Notification.next_at <= func.now(),
+    )
+
+
+def _is_mine(me: int) -> Any:
+    left_long = Notification.next_at <= func.now() - seconds(_OTHERS_FIRST)
+    has_tried = Notification.no_way_out.contains(literal([me], ARRAY(BigInteger)))
+    return or_(~has_tried, left_long)

@@ -1,0 +1,111 @@
+"""What subscribers are told of: a new event is a function and a line in `EVENTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+from simcelery.board import subscriptions
+from simcelery.board.reads.jobs import Filter
+from simcelery.board.subscriptions import States
+from simcelery.describe import sweep
+from simcelery.describe.words import duration, many, one_line
+from simcelery.settings import get_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_LOOKED_AT = 10_000  # jobs whose reasons are told
+_REASONS = 3
+
+
+@dataclass
+class Look:
+    """A subscription that is held and looked at.
+
+    Attributes:
+        row: its columns, and whether it ``is_open`` and ``may_be_stalled``.
+        unfinished: a job of it that has not ended.
+    """
+
+    connection: Connection
+    row: Any
+    unfinished: int | None
+
+    @property
+    def over(self) -> bool:
+        """Whether all of its jobs are recorded and have ended."""
+        return self.unfinished is None and not self.row.is_open
+
+    @cached_property
+    def states(self) -> States:
+        """How its jobs stand. Reads all of them: only for what happens rarely."""
+        return subscriptions.states(self.connection, self.row.id)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens to a submission.
+
+    Attributes:
+        name: as after ``--on``.
+        noted: the column that says when it was noticed; until that is empty again, it does not happen again.
+        told: what there is to tell, if it has happened: a sentence, and more for the body.
+    """
+
+    name: str
+    noted: str
+    told: Callable[[Look], tuple[str, dict[str, Any]] | None]
+
+
+def _first_failure(look: Look) -> tuple[str, dict[str, Any]] | None:
+    job = subscriptions.first_failure(look.connection, look.row.id)
+    if job is None:
+        return None
+    error = ": ".join(filter(None, (job.error_type, job.error_message)))
+    text = f"job {job.id} failed" + (f": {one_line(error)[:500]}" if error else "")
+    return text, {"job": job.id, "error": error[:2000]}
+
+
+def _stalled(look: Look) -> tuple[str, dict[str, Any]] | None:
+    """Nothing has begun or ended for a time, nothing runs, and not all that is left waits for its time."""
+    after = get_settings().stalled_after
+    if look.over or not look.row.may_be_stalled:
+        return None
+    numbers = look.states.numbers
+    waits = numbers.get("pending") or (numbers.get("blocked") and not numbers.get("scheduled"))
+    if not waits or numbers.get("running") or look.states.quiet < after:
+        return None
+    reasons = _reasons(look)
+    text = f"nothing has happened for {duration(look.states.quiet)}"
+    return ": ".join([text, "; ".join(reasons)]) if reasons else text, {"reasons": reasons}
+
+
+def _reasons(look: Look) -> list[str]:
+    spans = subscriptions.ids(look.connection, look.row.id)
+    some = list(islice(chain.from_iterable(range(first, last + 1) for first, last in spans), _LOOKED_AT))
+    causes = sweep.explanation(sweep.seen(look.connection, Filter(ids=some))).reasons
+    return [one_line(cause.text) for cause in causes if cause.code not in sweep.ENDED][:_REASONS]
+
+
+def _done(look: Look) -> tuple[str, dict[str, Any]] | None:
+    return ("all have ended", {}) if look.over else None
+
+
+# In the order in which they are told.
+EVENTS: tuple[Event, ...] = (
+    Event("first-failure", "failed_at", _first_failure),
+    Event("stalled", "stalled_at", _stalled),
+    Event("done", "done_at", _done),
+)
+
+
+def sentence(look: Look, what: str) -> str:
+    """What happened, of which jobs, and how these stand."""
+    tags = f" ({', '.join(look.row.tags)})" if look.row.tags else ""
+    numbers = look.states.numbers
+    states = ", ".join(f"{number:,} {state}" for state, number in numbers.items())
+    return f"{many(sum(numbers.values()))} of {look.row.workflow}{tags}: {what}; {states}"

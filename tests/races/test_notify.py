@@ -1,0 +1,429 @@
+"""Subscribers are told of each event, whatever is killed; what never happened is never sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from simcelery import schemas, settings
+from simcelery.board import engine, notifications, subscriptions, transitions
+from simcelery.board.values import NewJob
+from simcelery.cli.root import run
+from simcelery.maintenance import courier, notify
+from simcelery.maintenance.by_hand import recover
+from simcelery.maintenance.effects import BY_HAND
+from simcelery.services import Services
+from simcelery.submission import submit
+from simcelery.submission.bulk import submit_all
+from simcelery.submission.options import Options
+from simcelery.submission.subscribing import Subscribing
+from tests.board_helpers import ERROR, cancel, finish, lapse, must_claim, new_job, sql
+from tests.board_helpers import worker as any_worker
+from tests.conftest import Project
+from tests.receiver import Receiver, receiving
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("board")
+ALL = ("done", "first-failure", "stalled")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+def stalls(servers: Services) -> Iterator[None]:
+    """What has been quiet for two minutes has stalled."""
+    before = dict(settings._overrides)
+    settings.override({"stalled_after": 120.0})
+    yield
+    settings._overrides.clear()
+    settings.override(before)
+
+
+def submitted(address: str, number: int = 1, on: tuple[str, ...] = ("done",), **changes: Any) -> list[int]:
+    """Jobs with a subscription."""
+    new = [new_job(tags=("oxides",), **changes) for _ in range(number)]
+    return [job.id for job in submit.submit_prepared(new, Options(notify=address, notify_on=on))]
+
+
+def end(number: int, me: int, how: Any = None) -> None:
+    [(task_id,)] = sql("SELECT task_id FROM jobs WHERE id = :id", id=number)
+    claimed = must_claim(task_id, me)
+    finish(claimed, *([how] if how else []))
+
+
+def tell() -> tuple[int, int]:
+    """One turn, by hand: how many events were noticed, and how many notifications sent."""
+    return notify.tick(BY_HAND)
+
+
+def notice() -> None:
+    """One turn in which nothing is sent."""
+    notify.tick(replace(BY_HAND, deliver=lambda _: 0))
+
+
+def due_again() -> None:
+    """As if the pause until the next try, or the time for which one is held, had passed."""
+    sql("UPDATE notifications SET next_at = now()")
+
+
+def listed() -> list[dict[str, Any]]:
+    with engine.begin() as connection:
+        return subscriptions.listed(connection)
+
+
+def test_done_is_told_once_when_all_have_ended(receiver: Receiver) -> None:
+    me = any_worker()
+    first, second, third = submitted(receiver.url, 3)
+    assert tell() == (0, 0)
+    end(first, me)
+    end(third, me, ERROR)
+    assert tell() == (0, 0)
+    cancel(second)
+    assert tell() == (1, 1)
+    assert tell() == (0, 0)
+    [arrived] = receiver.arrived
+    told = arrived.body
+    assert told["text"] == ("3 jobs of w (oxides): all have ended; 1 cancelled, 1 failed, 1 succeeded")
+    assert (told["event"], told["jobs"], told["tags"], told["workflow"]) == ("done", 3, ["oxides"], "w")
+    assert told["states"] == {"cancelled": 1, "failed": 1, "succeeded": 1}
+    assert arrived.headers["Simcelery-Notification"] == told["id"]
+    jsonschema.Draft202012Validator(schemas.read("notification")).validate(told)
+
+
+def test_a_retry_makes_it_undone_and_done_again_is_told_again(receiver: Receiver) -> None:
+    me = any_worker()
+    first, second = submitted(receiver.url, 2, on=("done", "first-failure"))
+    end(first, me, ERROR)
+    end(second, me, ERROR)
+    assert tell() == (2, 2)
+    for how in (ERROR, None):
+        with engine.begin() as connection:
+            transitions.retry(connection, [second])
+        assert tell() == (0, 0)
+        end(second, me, how)
+        tell()
+    assert sorted(receiver.events) == ["done", "done", "done", "first-failure", "first-failure"]
+    assert len({*receiver.ids}) == 5
+
+
+def test_a_retry_before_the_first_completion_was_noticed_is_no_second_one(receiver: Receiver) -> None:
+    me = any_worker()
+    [job] = submitted(receiver.url)
+    end(job, me, ERROR)
+    with engine.begin() as connection:
+        transitions.retry(connection, [job])
+    assert tell() == (0, 0)
+    end(job, me)
+    assert tell() == (1, 1)
+
+
+def test_the_first_failure_is_told_once_and_names_the_job(receiver: Receiver) -> None:
+    me = any_worker()
+    first, second, third = submitted(receiver.url, 3, on=("first-failure",))
+    end(first, me)
+    assert tell() == (0, 0)
+    end(second, me, ERROR)
+    assert tell() == (1, 1)
+    end(third, me, ERROR)
+    assert tell() == (0, 0)
+    told = receiver.arrived[0].body
+    assert (told["event"], told["job"], told["error"]) == ("first-failure", second, "ValueError: boom")
+    assert f"job {second} failed: ValueError: boom" in told["text"]
+    assert listed()[0]["done_at"] is not None
+
+
+def test_what_waits_in_vain_has_stalled_and_why_is_told(receiver: Receiver, stalls: None) -> None:
+    submitted(receiver.url, 3, on=ALL, queue="gpu")
+    assert tell() == (0, 0)
+    sql("UPDATE jobs SET submitted_at = now() - interval '10 min'")
+    sql("UPDATE subscriptions SET look_at = now()")
+    assert tell() == (1, 1)
+    told = receiver.arrived[0].body
+    assert told["event"] == "stalled"
+    assert "nothing has happened for 10m" in told["text"]
+    assert "no live worker serves queue 'gpu'" in told["text"]
+    assert told["reasons"]
+    sql("UPDATE subscriptions SET look_at = now()")
+    assert tell() == (0, 0)  # still the same
+    sql("UPDATE jobs SET submitted_at = now()")
+    sql("UPDATE subscriptions SET look_at = now()")
+    tell()
+    assert listed()[0]["stalled_at"] is None  # it may stall once more
+
+
+@pytest.mark.parametrize("how", ["running", "later", "not long enough"])
+def test_what_runs_or_waits_for_its_time_has_not_stalled(receiver: Receiver, stalls: None, how: str) -> None:
+    [job] = submitted(receiver.url, on=ALL, **({"delay": 7200.0} if how == "later" else {}))
+    if how == "running":
+        [(task_id,)] = sql("SELECT task_id FROM jobs WHERE id = :id", id=job)
+        must_claim(task_id, any_worker())
+        sql("UPDATE jobs SET started_at = now() - interval '10 min'")
+    if how != "not long enough":
+        sql("UPDATE jobs SET submitted_at = now() - interval '10 min'")
+    sql("UPDATE subscriptions SET look_at = now()")
+    assert tell() == (0, 0)
+
+
+def test_existing_jobs_count_for_those_who_submit_them_again(receiver: Receiver) -> None:
+    me = any_worker()
+    [job] = submitted(receiver.url, idempotency_key="k")
+    end(job, me)
+    assert tell() == (1, 1)
+    assert submitted(receiver.url, idempotency_key="k") == [job]
+    assert tell() == (1, 1)
+    assert len({one.body["subscription"] for one in receiver.arrived}) == 2
+
+
+def test_more_jobs_may_follow_until_the_submission_ends(receiver: Receiver) -> None:
+    me = any_worker()
+    subscribing = Subscribing(Options(notify=receiver.url))
+
+    def add(more: bool) -> int:
+        return submit.record([new_job()], "retry", subscribing, more=more)[0].id
+
+    end(add(True), me)
+    assert tell() == (0, 0)
+    end(add(True), me)
+    assert tell() == (0, 0)
+    subscribing.close()
+    assert tell() == (1, 1)
+    assert receiver.arrived[0].body["jobs"] == 2
+
+
+def test_who_died_while_submitting_is_told_what_was_recorded(receiver: Receiver) -> None:
+    subscribing = Subscribing(Options(notify=receiver.url))
+    job = submit.record([new_job()], "retry", subscribing, more=True)[0].id
+    end(job, any_worker())
+    assert tell() == (0, 0)
+    sql("UPDATE subscriptions SET open_until = now()")  # five minutes later
+    assert tell() == (1, 1)
+
+
+def test_a_bulk_of_several_transactions_is_one_submission(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simcelery.submission.bulk.CHUNK", 10)
+    new: Iterator[NewJob] = (new_job() for _ in range(20))
+    jobs = submit_all(new, Options(notify=receiver.url))
+    [found] = listed()
+    assert found["open_until"] is None
+    with engine.begin() as connection:
+        assert sum(last - first + 1 for first, last in subscriptions.ids(connection, found["id"])) == 20
+    cancel(*jobs.ids)
+    assert tell() == (1, 1)
+    assert receiver.arrived[0].body["states"] == {"cancelled": 20}
+
+
+def test_jobs_that_were_pruned_have_ended(receiver: Receiver) -> None:
+    job, other = submitted(receiver.url, 2)
+    end(job, any_worker())
+    sql("DELETE FROM jobs WHERE id = :id", id=job)
+    assert tell() == (0, 0)
+    cancel(other)
+    assert tell() == (1, 1)
+    assert receiver.arrived[0].body["jobs"] == 1
+
+
+def test_a_dry_run_sends_and_records_nothing(receiver: Receiver) -> None:
+    cancel(*submitted(receiver.url))
+    done = {one.act.name: one.counts for one in recover(dry_run=True)}
+    assert done["notify"] == {"noticed": 1, "notified": 0}
+    assert not receiver.arrived
+    assert tell() == (1, 1)
+
+
+def test_a_receiver_that_always_fails_is_tried_less_and_less_often_and_then_given_up(
+    receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receiver.status = 500
+    cancel(*submitted(receiver.url))
+    pauses = []
+    for _ in range(4):
+        tell()
+        [(pause,)] = sql("SELECT extract(epoch FROM next_at - now())::float FROM notifications")
+        pauses.append(pause)
+        assert tell() == (0, 0)  # not before its time
+        due_again()
+    assert pauses == pytest.approx([5, 10, 20, 40], rel=0.2)
+    assert len({*receiver.ids}) == 1
+    assert run(["status"]) == 0
+    said = capsys.readouterr()
+    assert (
+        f"to http://127.0.0.1:{receiver.port}/*** has not arrived after 4 attempts: the answer was 500"
+        in said.err
+    )
+    run(["doctor"])
+    assert "the answer was 500" in " ".join(capsys.readouterr().out.split())
+    sql("UPDATE notifications SET created_at = now() - interval '2 d'")
+    tell()
+    due_again()
+    receiver.status = 200
+    assert tell() == (0, 0)
+    assert run(["notify", "list"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "done: given up after 5 attempts" in shown
+    assert "secret" not in shown
+
+
+def test_a_slow_receiver_holds_up_no_other(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier, "_LONGEST", 1.0)
+    receiver.dribble = True
+    with receiving() as other:
+        cancel(*submitted(receiver.url), *submitted(other.url))
+        assert tell() == (2, 1)
+        assert len(other.arrived) == 1
+    assert [row["error"] for row in listed()] == [None, "no answer within 1 s"]
+
+
+def test_a_worker_without_a_way_out_lets_each_other_one_try_at_once(receiver: Receiver) -> None:
+    workers = [any_worker() for _ in range(3)]
+    lapse(any_worker())
+    cancel(*submitted("http://no-such-host.invalid/secret"))
+    notice()
+    for me in workers[:-1]:
+        due_again()
+        assert courier.run(me) == 0
+        with engine.begin() as connection:
+            assert notifications.due(connection, me) == notifications.Due(0, 1)
+            assert notifications.due(connection, workers[-1]) == notifications.Due(1, 0)
+    assert sql("SELECT tries, no_way_out FROM notifications") == [(0, workers[:-1])]
+    assert courier.run(workers[-1]) == 0  # none is left: it counts, and all begin anew
+    assert sql("SELECT tries, no_way_out FROM notifications") == [(1, [])]
+    sql("UPDATE subscriptions SET address = :url", url=receiver.url)
+    due_again()
+    assert courier.run(workers[0]) == 1
+
+
+def test_a_turn_is_given_back_where_only_others_can_send() -> None:
+    me, _ = any_worker(), any_worker()
+    cancel(*submitted("http://no-such-host.invalid/secret"))
+    notice()
+    sql("UPDATE notifications SET no_way_out = ARRAY[:me]::bigint[], next_at = now()", me=me)
+    sql(
+        "INSERT INTO recovery (name, next_at) VALUES ('notify', now() + interval '1 h')"
+        " ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at"
+    )
+    courier.start(me)
+    assert sql("SELECT next_at <= now() FROM recovery WHERE name = 'notify'") == [(True,)]
+
+
+POINTS = ("notify_noticed", "notify_recorded", "notify_taken", "notify_sent", "notify_marked")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_whoever_is_killed_at_any_line_loses_nothing(
+    project: Project, receiver: Receiver, point: str
+) -> None:
+    me = any_worker()
+    [job] = submitted(receiver.url)
+    never = submitted(receiver.url)
+    end(job, me)
+    assert project.run("simcelery", "recover", SIMCELERY_FAILPOINTS=f"{point}=kill").returncode == -9
+    due_again()
+    assert project.run("simcelery", "recover").returncode == 0
+    due_again()
+    assert project.run("simcelery", "recover").returncode == 0
+    assert len({*receiver.ids}) == 1
+    assert len(receiver.ids) == (2 if point == "notify_sent" else 1)
+    assert {one.body["states"]["succeeded"] for one in receiver.arrived} == {1}
+    assert sql("SELECT state FROM jobs WHERE id = :id", id=never[0]) == [("pending",)]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_client_that_is_killed_leaves_both_the_jobs_and_the_subscription_or_neither(
+    project: Project, receiver: Receiver, recorded: bool
+) -> None:
+    point = "after_record" if recorded else "before_record_commit"
+    words = ("submit", "--notify", receiver.url, "--", "true")
+    assert project.run("simcelery", *words, SIMCELERY_FAILPOINTS=f"{point}=kill").returncode == -9
+    assert sql("SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM subscriptions)") == [
+        (int(recorded), int(recorded))
+    ]
+
+
+@pytest.mark.parametrize("action", ["kill", "kill-parent"])
+def test_real_workers_tell_even_if_one_or_its_courier_is_killed_after_sending(
+    project: Project, receiver: Receiver, tmp_path: Any, action: str
+) -> None:
+    once = tmp_path / "once"
+    once.mkdir()
+    failing = {"SIMCELERY_FAILPOINTS": f"notify_sent={action}", "SIMCELERY_FAILPOINTS_ONCE": str(once)}
+    for _ in range(1 + (action == "kill-parent")):
+        project.worker("-c", "1", **failing)
+    words = ("submit", "--notify", receiver.url, "--on", "done,first-failure", "--wait", "--", "true")
+    done = project.run("simcelery", *words)
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: receiver.arrived)
+    wait_until(lambda: sql("SELECT 1 FROM notifications WHERE tries > 0"))
+    wait_until(lambda: list(once.iterdir()))
+    due_again()
+    wait_until(lambda: listed()[0]["sent_at"])
+    assert {*receiver.events} == {"done"}
+    assert len({*receiver.ids}) == 1
+    assert "secret" not in project.logs()
+
+
+def test_the_command_line_shows_tests_and_removes(
+    receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submitted(receiver.url, on=("stalled", "done"))
+    assert run(["notify", "-o", "json"]) == 0
+    [found] = json.loads(capsys.readouterr().out)
+    assert found["address"] == f"http://127.0.0.1:{receiver.port}/***"
+    assert (found["events"], found["tags"], found["last"]) == (["done", "stalled"], ["oxides"], None)
+    assert run(["notify", "test", receiver.url]) == 0
+    assert receiver.arrived[0].body["event"] == "test"
+    receiver.status = 503
+    assert run(["notify", "test", receiver.url]) == 1
+    assert "refused: the answer was 503" in capsys.readouterr().out
+    assert run(["notify", "test", "http://no-such-host.invalid/secret"]) == 3
+    assert run(["notify", "test", "file:///secret"]) == 2
+    assert run(["notify", "remove", str(found["id"])]) == 0
+    assert run(["notify", "remove", str(found["id"])]) == 2
+    said = capsys.readouterr()
+    assert "secret" not in said.out + said.err
+    assert listed() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--notify", "echo done"), "a command runs only on your own machine: simcelery watch --exec"),
+        (("--notify", "file:///etc/passwd"), "nothing is sent to file: addresses"),
+        (("--notify", "https://example.org/x", "--on", "finished"), "there is no event"),
+    ],
+)
+def test_submit_refuses_before_anything_is_written(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["submit", *words, "--", "true"]) == 2
+    assert said in capsys.readouterr().err
+    assert sql("SELECT count(*) FROM jobs") == [(0,)]
+
+
+def test_prune_forgets_what_is_long_done(receiver: Receiver) -> None:
+    cancel(*submitted(receiver.url), *submitted(receiver.url))
+    submitted(receiver.url)
+    assert tell() == (2, 2)
+    oldest = min(row["id"] for row in listed())
+    sql("UPDATE subscriptions SET done_at = now() - interval '2 h' WHERE id = :id", id=oldest)
+    with engine.begin() as connection:
+        assert subscriptions.forget(connection, 3600.0, 1000) == 1
+    assert len(listed()) == 2
+
+
+def test_a_job_file_may_say_who_is_told(receiver: Receiver, tmp_path: Path) -> None:
+    file = tmp_path / "job.toml"
+    file.write_text(f'command = ["true"]\nnotify = ["{receiver.url}"]\non = "done,stalled"\n')
+    assert run(["submit", str(file)]) == 0
+    assert [row["events"] for row in listed()] == [["done", "stalled"]]
