@@ -80,7 +80,7 @@ def kind_of(value: Any) -> Kind:
 
 def united(one: Kind, other: Kind) -> Kind:
     """The kind of a column that holds values of both."""
-    if one == other or other == NOTHING:
+    if one is other or one == other or other == NOTHING:
         return one
     if one == NOTHING:
         return other
