@@ -18,11 +18,11 @@ from simcelery import settings
 from simcelery.cli import selectors, sources
 from simcelery.cli.error_groups import in_group
 from simcelery.cli.options import Filters, duration
-from simcelery.cli.output import _csv_cell
 from simcelery.cli.targets import Here, OnBoard
 from simcelery.cli.verbs.submit import parse_run_at
 from simcelery.errors import SettingsError, SimceleryError, UsageError
 from simcelery.quantities import LONGEST, parse_duration, parse_size
+from simcelery.readable import csv_cell
 from simcelery.settings import Settings, get_settings
 from simcelery.submission.options import Options
 from simcelery.submission.submit import preparation
@@ -286,7 +286,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "postgresql://": lambda text: check_postgres(f"postgresql://{text}"),
     "redis://": lambda text: check_redis(f"redis://{text}"),
     "a masked URL": masked,
-    "a cell of CSV": _csv_cell,
+    "a cell of CSV": csv_cell,
 }
 
 

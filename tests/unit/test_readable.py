@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from simcelery.cli.output import _csv_cell
-from simcelery.readable import ReadableRecords, json_text, line, readable
+from simcelery.readable import ReadableRecords, csv_cell, json_text, line, readable
 
 
 @pytest.mark.parametrize(
@@ -68,7 +67,7 @@ def test_json_reads_back_as_it_was() -> None:
     ],
 )
 def test_no_cell_of_a_csv_is_a_formula_and_numbers_stay_numbers(cell: object, shown: object) -> None:
-    assert _csv_cell(cell) == shown
+    assert csv_cell(cell) == shown
 
 
 def test_a_record_of_the_log_is_one_line_and_its_traceback_is_indented() -> None:
