@@ -67,8 +67,8 @@ def close(connection: Connection, number: int) -> None:
 
 
 def reopen(connection: Connection, jobs: Sequence[int]) -> None:
-    """Jobs were set going again: what they are done with was noticed; now it begins anew."""
-    if not jobs:
+    """Jobs were set going again: what was noticed of them begins anew."""
+    if not jobs or not connection.scalar(select(select(Subscription.id).exists())):
         return
     # In one order for all; whoever looks at one just now is waited for, and seen.
     theirs = Subscription.jobs.op("&&")(_multirange(jobs))

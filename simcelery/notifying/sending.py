@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import shutil
 import smtplib
 import socket
@@ -136,6 +137,7 @@ def _through_apprise(address: str, notification: Mapping[str, Any]) -> None:
         import apprise
     except ImportError:
         raise NoWayOutError("apprise is not installed here: pip install 'simcelery[apprise]'") from None
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its own words may quote the address
     service = apprise.Apprise()
     service.add(address[len(APPRISE) :])
     title = f"simcelery: {notification['event']}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -283,6 +284,18 @@ def test_a_slow_receiver_holds_up_no_other(receiver: Receiver, monkeypatch: pyte
         assert tell() == (2, 1)
         assert len(other.arrived) == 1
     assert [row["error"] for row in listed()] == [None, "no answer within 1 s"]
+
+
+def test_no_worker_waits_for_a_slow_receiver(receiver: Receiver) -> None:
+    receiver.slow = 3.0
+    cancel(*submitted(receiver.url))
+    notice()
+    began = time.monotonic()
+    assert courier.start(any_worker()) == 0
+    assert courier.start(any_worker()) == 0  # one at a time
+    assert time.monotonic() - began < 2.5
+    wait_until(lambda: listed()[0]["sent_at"])
+    assert len(receiver.arrived) == 1
 
 
 def test_a_worker_without_a_way_out_lets_each_other_one_try_at_once(receiver: Receiver) -> None:

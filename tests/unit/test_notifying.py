@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +184,31 @@ def test_who_cannot_be_reached_from_here_may_be_from_elsewhere(monkeypatch: pyte
         send("http://no-such-host.invalid/secret", NOTE)
     with pytest.raises(NoWayOutError, match="mail_via is not set"):
         send("mailto:me@example.org", NOTE)
+
+
+@pytest.mark.skipif(not find_spec("apprise"), reason="apprise is not installed")
+def test_apprise_reaches_what_it_knows_and_its_addresses_stay_secret() -> None:
+    for address in ("apprise:", "apprise:secret", "apprise:file:///secret", "apprise:tgram://"):
+        with pytest.raises(ParametersError, match="apprise does not know this address") as refused:
+            checked(address)
+        assert "secret" not in str(refused.value)
+    with receiving() as receiver:
+        address = checked(f"apprise:json://me:secret@127.0.0.1:{receiver.port}/x")
+        assert masked(address) == "apprise:json://***"
+        send(address, NOTE)
+        assert receiver.arrived[0].body["message"].startswith("3 jobs of w")
+        receiver.status = 500
+        with pytest.raises(RefusedError, match="apprise could not deliver it"):
+            send(address, NOTE)
+
+
+def test_without_apprise_its_addresses_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    monkeypatch.setattr("simcelery.notifying.addresses.find_spec", lambda name: None)
+    with pytest.raises(ParametersError, match=r"pip install 'simcelery\[apprise\]'"):
+        checked("apprise:json://secret.example.org")
+    with pytest.raises(NoWayOutError, match=r"pip install 'simcelery\[apprise\]'"):
+        send("apprise:json://secret.example.org", NOTE)
 
 
 @pytest.fixture
