@@ -9,6 +9,7 @@ from simcelery.cli.options import Output
 from simcelery.cli.output import Column, say, show_ids, show_json, show_table
 from simcelery.describe.revision import in_words, planned
 from simcelery.describe.words import many
+from simcelery.errors import ParametersError
 
 if TYPE_CHECKING:
     from simcelery.board.values import Revision
@@ -28,7 +29,12 @@ def plan(ids: Sequence[int], texts: Sequence[str]) -> list[Revision]:
     pairs = sources.pairs(texts)
 
     def wanted(workflow: str) -> Mapping[str, Any]:
-        return sources.read_values(targets.find(workflow), pairs)
+        try:
+            return sources.read_values(targets.find(workflow), pairs)
+        except ParametersError as error:
+            if workflow != "command":
+                raise
+            raise ParametersError(f"{error} (argv holds what a template's {{NAME}} stood for)") from None
 
     return revising.plan(ids, wanted)
 

@@ -151,7 +151,9 @@ def test_a_command_takes_its_own_parameters(capsys: pytest.CaptureFixture[str]) 
     job = record(workflow="command", parameters={"argv": ["lmp", "-var", "T", "300"], "env": None})
     finish(must_claim(job.task_id, worker(), workflow="command"), ERROR)
     assert run("retry", str(job.id), "--set", "T=310") == 2
-    assert "command: there is no parameter 'T'; it takes: argv, env" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "command: there is no parameter 'T'; it takes: argv, env" in told
+    assert "(argv holds what a template's {NAME} stood for)" in told
     assert run("retry", str(job.id), "--set", 'argv=["lmp","-var","T","310"]') == 0
     assert row(job.id).parameters["argv"] == ["lmp", "-var", "T", "310"]
 

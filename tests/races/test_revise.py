@@ -415,6 +415,7 @@ POINTS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_kill_anywhere_leaves_all_as_it_was_or_all_revised(point: str, project: Project) -> None:
     jobs = [relaxation.submit(fmax=0.05, start=n, dedupe=True) for n in range(3)]

@@ -15,11 +15,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from simcelery.board import engine, leases, retention, transitions
+from simcelery.board import engine, leases, reads, retention, transitions
 from simcelery.board.states import TERMINAL
-from simcelery.board.values import Claim
+from simcelery.board.values import Claim, Revision
 from simcelery.errors import StateError
 from tests.board_helpers import (
     AGAIN,
@@ -155,18 +155,37 @@ class Board(RuleBasedStateMachine):
         assert at_once == ([job] if was in ("blocked", "scheduled", "pending") else [])
         assert requested == ([job] if was == "running" else [])
 
-    @rule(index=index, with_parents=st.booleans())
-    def retry(self, index: int, with_parents: bool) -> None:
-        """Retry by hand."""
+    @rule(index=index, with_parents=st.booleans(), other=st.booleans(), parent=st.none() | index)
+    def retry(self, index: int, with_parents: bool, other: bool, parent: int | None) -> None:
+        """Retry by hand, perhaps with other parameters, perhaps with the result of another job."""
         job = self.job(index)
         was = self.before[job]
         try:
             with engine.begin() as connection:
-                revived = [one.id for one in transitions.retry(connection, [job], with_parents=with_parents)]
-        except StateError:
-            assert not with_parents
+                revisions = [self.revision(connection, job, parent)] if other else []
+                back = transitions.retry(connection, [job], with_parents=with_parents, revisions=revisions)
+                revived = [one.id for one in back]
+        except StateError as error:
+            said = str(error)
+        else:
+            said = ""
+        if said:
+            assert not with_parents or "would wait for its own result" in said
             return
         assert (job in revived) == (was in ("failed", "cancelled", "upstream_failed"))
+
+    def revision(self, connection: Connection, job: int, parent: int | None) -> Revision:
+        """Another value, and perhaps one more parent."""
+        [row] = reads.revisable(connection, [job])
+        return Revision(
+            job_id=job,
+            workflow="w",
+            version="1",
+            seen=row.seen,
+            before=row.parameters,
+            changes={"n": row.parameters.get("n", 0) + 1},
+            added=frozenset() if parent is None else frozenset({self.job(parent)}),
+        )
 
     @rule()
     def tick(self) -> None:
@@ -270,6 +289,9 @@ BROKEN = {
     "no job runs, or waits to run, before its parents have succeeded": """
         SELECT j.id FROM jobs j JOIN dependencies d ON d.job_id = j.id JOIN jobs p ON p.id = d.parent_id
         WHERE j.state IN ('pending', 'scheduled', 'running', 'succeeded') AND p.state <> 'succeeded'""",
+    "no result is that of parameters that were revised since": """
+        SELECT a.job_id AS id FROM attempts a JOIN revisions r USING (job_id)
+        WHERE a.outcome = 'succeeded' AND a.attempt <= r.last_attempt""",
     "errors and losses are bounded": """
         SELECT id FROM jobs WHERE failures > max_attempts OR losses > max_losses + 1
         OR (state NOT IN ('failed', 'cancelled', 'succeeded')
