@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from simcelery.submission.executor import Executor
     from simcelery.submission.handle import Job, Jobs, as_completed, get_job
-    from simcelery.submission.manage import JobQuery, jobs
+    from simcelery.submission.manage import JobQuery, jobs, release
     from simcelery.submission.workflow import Workflow, workflow
     from simcelery.worker.context import CurrentJob, current_job
     from simcelery.workflows.outcomes import Fail, Retry
@@ -43,6 +43,7 @@ _HOMES = {
     "get_job": "simcelery.submission.handle",
     "jobs": "simcelery.submission.manage",
     "JobQuery": "simcelery.submission.manage",
+    "release": "simcelery.submission.manage",
     "current_job": "simcelery.worker.context",
     "CurrentJob": "simcelery.worker.context",
     "Retry": "simcelery.workflows.outcomes",
@@ -63,6 +64,7 @@ __all__ = [
     "current_job",
     "get_job",
     "jobs",
+    "release",
     "workflow",
 ]
 

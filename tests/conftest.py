@@ -84,6 +84,7 @@ _TABLES = (
     "dependencies",
     "fingerprints",
     "jobs",
+    "gates",
     "workers",
     "workflows",
     "submitted_sources",

@@ -899,3 +899,11 @@ def computes_in_children(how: str, method: str) -> tuple[int, list[dict[str, Any
     queue.close()
     queue.join_thread()
     return 3 + child.exitcode, [place]
+
+
+@workflow
+def typo(number: int, mended: str) -> int:
+    """Fail at once, until somebody mends it."""
+    if Path(mended).exists():
+        return number
+    return number + presure  # type: ignore[name-defined]  # noqa: F821

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -139,6 +140,7 @@ class Job(Base):
     submitted_at = required(_TIME, server_default=_NOW)
     started_at = nullable(_TIME)
     finished_at = nullable(_TIME)
+    gate_id = nullable(BigInteger)  # no foreign key: nothing deletes a gate
     settled_at = nullable(_TIME)  # when all its dependents had been told how it ended, by settle
 
     __table_args__ = (
@@ -154,7 +156,10 @@ class Job(Base):
             name="waiting_is_not_cancelled",
         ),
         CheckConstraint("state <> 'scheduled' OR run_at IS NOT NULL", name="scheduled_has_time"),
-        CheckConstraint("unmet >= 0 AND (unmet > 0 OR state <> 'blocked')", name="blocked_has_unmet"),
+        CheckConstraint(
+            "unmet >= 0 AND (unmet > 0 OR state <> 'blocked' OR gate_id IS NOT NULL)",
+            name="blocked_has_unmet",
+        ),
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
         # What cannot be read is refused; `mend_rows`, in the schema, puts right what got here all the same.
         CheckConstraint(_named("parameters"), name="parameters_are_named"),
@@ -213,7 +218,7 @@ class Job(Base):
         ),
         Index("jobs_scheduled", "run_at", postgresql_where=text("state = 'scheduled'")),
         Index("jobs_running", "worker_id", postgresql_where=text("state = 'running'")),
-        Index("jobs_blocked", "id", postgresql_where=text("state = 'blocked'")),
+        Index("jobs_blocked", "id", postgresql_where=text("state = 'blocked' AND unmet > 0")),
         Index(
             "jobs_unsuccessful",
             "id",
@@ -227,6 +232,15 @@ class Job(Base):
                 "finished_at IS NOT NULL AND "
                 "(settled_at < finished_at OR (settled_at IS NULL AND state <> 'succeeded'))"
             ),
+        ),
+        # A sweep with canaries or a fuse: what it holds, and what has ended.
+        Index(
+            "jobs_gate",
+            "gate_id",
+            "state",
+            "finished_at",
+            "id",
+            postgresql_where=text("gate_id IS NOT NULL"),
         ),
         # Counts, and what is rare of a workflow or a queue. Its few distinct keys make it small.
         Index("jobs_kind", "workflow", "queue", "state"),
@@ -335,6 +349,41 @@ class Dependency(Base):
         CheckConstraint("job_id <> parent_id", name="other_job"),
         Index("dependencies_parent", "parent_id", "job_id"),
     )
+
+
+class Gate(Base):
+    """What jobs of a sweep wait behind until its canaries have succeeded, or since its fuse has blown."""
+
+    __tablename__ = "gates"
+
+    id = required(BigInteger, Identity(always=False), primary_key=True)
+    workflow = required(Text)
+    tags = required(_TEXTS, server_default=text("'{}'"))
+    submitted_by = required(Text)
+    canary = nullable(BigInteger)  # how many were asked for
+    max_fails = nullable(BigInteger)
+    max_fails_percent = nullable(Double)
+    closed_by = nullable(Text)  # NULL: it is open
+    moving = required(Boolean, server_default=text("false"))  # some that it held may still be blocked
+    changed_at = required(_TIME, server_default=_NOW)
+    counts_from = required(_TIME, server_default=_NOW)  # the fuse counts what ended later
+    fails_left = nullable(BigInteger)  # how many may certainly fail before the fuse blows: count_failures
+
+    __table_args__ = (
+        CheckConstraint("closed_by IN ('canary', 'fuse')", name="closed_by_known"),
+        Index("gates_active", "id", postgresql_where=text("closed_by IS NOT NULL OR moving")),
+    )
+
+
+class Canary(Base):
+    """`job_id` must succeed before the gate opens. It may have been there before the sweep."""
+
+    __tablename__ = "canaries"
+
+    gate_id = required(BigInteger, ForeignKey("gates.id", ondelete="CASCADE"), primary_key=True)
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+
+    __table_args__ = (Index("canaries_job", "job_id"),)
 
 
 class Step(Base):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, true
 
 from simcelery.board import sql
-from simcelery.board.models import Dependency, Job, Worker
+from simcelery.board.models import Canary, Dependency, Gate, Job, Worker
 from simcelery.board.sql_helpers import among, by_index, seconds
 from simcelery.board.states import State
 
@@ -17,7 +17,8 @@ from simcelery.board.states import State
 def delete_finished(connection: Connection, older_than: float, limit: int) -> int:
     """Delete jobs that finished more than `older_than` seconds ago, oldest first, with all that is theirs.
 
-    A job is kept while a dependent needs it: one that is unfinished, or finished more recently.
+    A job is kept while a dependent needs it: one that is unfinished, or finished more recently; and a canary,
+    while jobs are held until it has succeeded.
 
     Returns:
         How many were deleted, at most `limit`.
@@ -85,7 +86,15 @@ def _is_needed(older_than: float) -> ColumnElement[bool]:
     recent = or_(dependent.finished_at.is_(None), dependent.finished_at >= func.now() - seconds(older_than))
     found = select(dependent.id).where(dependent.id == edge.c.job_id, recent).offset(0).lateral("dependent")
     needing = select(found.c.id).join_from(edge, found, true()).limit(1).correlate(Job).scalar_subquery()
-    return needing.is_not(None)
+    return or_(needing.is_not(None), _is_awaited())
+
+
+def _is_awaited() -> ColumnElement[bool]:
+    """Whether it is a canary of a gate that is closed until all of them have succeeded."""
+    named = select(Canary.gate_id).where(Canary.job_id == Job.id).correlate(Job).offset(0).lateral("named")
+    closed = select(Gate.id).where(Gate.id == named.c.gate_id, Gate.closed_by == "canary").offset(0).lateral()
+    waiting = select(closed.c.id).join_from(named, closed, true()).limit(1).correlate(Job).scalar_subquery()
+    return waiting.is_not(None)
 
 
 def _forget_edges(connection: Connection, ids: list[int]) -> None:

@@ -199,6 +199,7 @@ class Claim:
     time_limit: float | None
     soft_time_limit: float | None
     checkpoint: Any
+    gate_id: int | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from simcelery.describe.estimate import Estimate, Outlook, outlook
 
 if TYPE_CHECKING:
+    from simcelery.board.reads.gates import ClosedGate
     from simcelery.board.reads.jobs import Filter
 
 _MEMORY = 60.0  # seconds: the rate is that of the last minute,
@@ -51,7 +52,11 @@ class Part:
 
 
 class Progress:
-    """The jobs that match a filter; for the whole board, only those that had not finished at first."""
+    """The jobs that match a filter; for the whole board, only those that had not finished at first.
+
+    Attributes:
+        gates: the closed gates that hold some of them.
+    """
 
     def __init__(self, which: Filter, *, everything: bool) -> None:
         self._which = which
@@ -62,6 +67,7 @@ class Progress:
         self._seen: deque[tuple[float, dict[str, Counter[str]]]] = deque()
         self._cost = 0.0
         self._outlook, self._outlook_at = Outlook(), -_OUTLOOK_EVERY
+        self.gates: list[ClosedGate] = []
 
     def poll(self) -> None:
         """Ask the board.
@@ -70,6 +76,7 @@ class Progress:
             ServiceError: Postgres does not answer.
         """
         from simcelery.board import engine, reads
+        from simcelery.board.reads import gates
 
         asked = time.monotonic()
         which = self._which
@@ -79,6 +86,7 @@ class Progress:
             found = reads.counts_by_workflow(connection, which)
             if asked - self._outlook_at >= _OUTLOOK_EVERY:
                 self._outlook, self._outlook_at = outlook(connection, which), asked
+            self.gates = gates.closed_gates(connection, which)
         states = {name: Counter({str(s): n for s, n in counted.items()}) for name, counted in found.items()}
         if self._everything and not self._seen:
             self._before = {name: Counter(dict(_terminal(counted))) for name, counted in states.items()}

@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Act": {
         "cancel": "Cancel jobs.",
         "retry": "Retry jobs that did not succeed.",
+        "release": "Release jobs that canaries or a fuse hold.",
     },
     "Workers": {
         "workers": "List live workers, and those that stopped recently.",

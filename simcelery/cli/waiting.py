@@ -71,6 +71,11 @@ class Watch:
         return Counter(str(state) for state in self._seen.values())
 
     @property
+    def open(self) -> list[int]:
+        """The ids of those that have not finished."""
+        return self._open
+
+    @property
     def finished(self) -> int:
         """The number of finished jobs."""
         return len(self.ids) - len(self._open)
@@ -114,6 +119,7 @@ def follow(watch: Watch, timeout: float | None, still: str = "they continue") ->
     until = math.inf if timeout is None else began + timeout
     pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until)
     last_heard, hint_at, before = began, began + _HINT_AFTER, -1
+    look_at, said = began + 1.0, set[str]()
     with ExitStack() as stack:
         draw: Callable[[], None] | None = None
         while True:
@@ -134,6 +140,10 @@ def follow(watch: Watch, timeout: float | None, still: str = "they continue") ->
             if now > hint_at:
                 with suppress(ServiceError):
                     hint_at = math.inf if _hint(watch) else now + _HINT_AFTER
+            if now > look_at and watch.states["blocked"]:
+                look_at = now + _HINT_AFTER
+                with suppress(ServiceError):
+                    _say_held(watch, said)
             if watch.finished != before:
                 pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until)
             before = watch.finished
@@ -156,6 +166,20 @@ def _hint(watch: Watch) -> bool:
     for line in lines:
         note(f"simcelery: {line}")
     return bool(lines)
+
+
+def _say_held(watch: Watch, said: set[str]) -> None:
+    """Say once of each closed gate what it waits for, if only somebody can open it."""
+    from simcelery.board import engine
+    from simcelery.board.reads import Filter, gates
+    from simcelery.describe.gates import loud, needs_somebody
+
+    with engine.begin() as connection:
+        closed = gates.closed_gates(connection, Filter(ids=watch.open))
+    for gate in filter(needs_somebody, closed):
+        if (line := loud(gate)) not in said:
+            said.add(line)
+            note(f"simcelery: {line}")
 
 
 @contextmanager

@@ -44,6 +44,7 @@ MORE_KEYS = (
     "parent_id",
     "submitted_by",
     "idempotency_key",
+    "held",
 )
 
 
@@ -77,7 +78,9 @@ def in_brief(job: JobRow) -> str:
         return progress(job.progress)
     if job.state == "scheduled":
         return f"runs {ago(job.run_at)}"
-    return f"waits for {many(job.unmet)}" if job.state == "blocked" else ""
+    if job.state == "blocked":
+        return ", ".join(filter(None, ("held" * job.held, f"waits for {many(job.unmet)}" * bool(job.unmet))))
+    return ""
 
 
 def progress(report: dict[str, Any]) -> str:

@@ -53,6 +53,18 @@ def _outdated(story: Story) -> Iterator[Reason]:
 
 
 def _blocked(story: Story) -> Iterator[Reason]:
+    if story.gate is not None:
+        from simcelery.describe.gates import advice, sentence
+
+        yield Reason("held", sentence(story.gate), advice(story.gate))
+    if story.job.unmet:
+        yield from _waits_for_parents(story)
+    elif story.gate is None:
+        yield Reason("released", "it has been released; hold, an act of recovery, will make it pending")
+        yield from _nobody_recovers(story, "release it")
+
+
+def _waits_for_parents(story: Story) -> Iterator[Reason]:
     open_, failed = _parents(story)
     if failed:
         yield Reason(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simcelery.errors import JobNotFoundError
 
 if TYPE_CHECKING:
+    from simcelery.board.reads.gates import ClosedGate
     from simcelery.board.reads.jobs import JobRow
     from simcelery.board.sources import Submitted
 
@@ -26,6 +27,7 @@ class Story:
         before: how many pending jobs of its queue come before it.
         last: its last attempt that has ended.
         submitted: the source that its workflow was last submitted with.
+        gate: the closed gate that holds it.
     """
 
     job: JobRow
@@ -38,6 +40,7 @@ class Story:
     before: int = 0
     last: dict[str, Any] | None = None
     submitted: dict[str, Submitted] = field(default_factory=dict)
+    gate: ClosedGate | None = None
 
 
 def read(number: int) -> Story:
@@ -47,6 +50,7 @@ def read(number: int) -> Story:
         JobNotFoundError: it is not on the board.
     """
     from simcelery.board import dependencies, engine, reads, sources
+    from simcelery.board.reads import gates
     from simcelery.settings import get_settings
 
     with engine.begin() as connection:
@@ -66,4 +70,5 @@ def read(number: int) -> Story:
             before=reads.number_before(connection, job) if job.state == "pending" else 0,
             last=reads.last_attempts(connection, [number]).get(number),
             submitted=sources.submitted(connection, [job.workflow]),
+            gate=gates.gate_of(connection, number) if job.held else None,
         )

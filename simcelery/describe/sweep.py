@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from simcelery.board.reads.estimates import Usual
+    from simcelery.board.reads.gates import ClosedGate
     from simcelery.board.reads.jobs import Filter
     from simcelery.board.reads.sweeps import Alike, HeldUp
     from simcelery.board.reads.workers import Unserved
@@ -46,6 +47,7 @@ class Sweep:
         rates: by queue, how many of these jobs finished per second of the last hour in which any ran.
         now: the time by Postgres's clock.
         times: how long the pending ones usually take, by workflow.
+        gates: the closed gates that hold some of them.
     """
 
     groups: Sequence[Alike]
@@ -54,6 +56,7 @@ class Sweep:
     rates: dict[str, float]
     now: dt.datetime
     times: dict[str, Usual] = field(default_factory=dict)
+    gates: Sequence[ClosedGate] = ()
 
     @cached_property
     def states(self) -> dict[str, int]:
@@ -80,7 +83,7 @@ def read(which: Filter) -> Sweep:
 def seen(connection: Connection, which: Filter) -> Sweep:
     """The same on an open connection."""
     from simcelery.board import reads
-    from simcelery.board.reads import estimates, sweeps
+    from simcelery.board.reads import estimates, gates, sweeps
 
     _, now = reads.started(connection)
     groups = sweeps.alike(connection, which)
@@ -93,6 +96,7 @@ def seen(connection: Connection, which: Filter) -> Sweep:
         rates={queue: _rate(connection, replace(which, queue=queue)) for queue in queues},
         now=now,
         times=estimates.usual(connection, {group.workflow for group in pending}),
+        gates=gates.closed_gates(connection, which),
     )
 
 
@@ -141,6 +145,7 @@ def explanation(sweep: Sweep) -> SweepExplanation:
         *_running(sweep),
         *_pending(sweep),
         *_scheduled(sweep),
+        *_held(sweep),
         *_held_up(sweep),
         *_over(sweep),
     ]
@@ -230,10 +235,18 @@ def _scheduled(sweep: Sweep) -> Iterator[Cause]:
         yield Cause(code, number, f"{many(number)} {what}; the first is due {ago(first, sweep.now)}")
 
 
+def _held(sweep: Sweep) -> Iterator[Cause]:
+    from simcelery.describe.gates import advice, sentence
+
+    for gate in sweep.gates:
+        yield Cause("held", gate.held, f"{many(gate.held)} {sentence(gate)}", advice(gate))
+
+
 def _held_up(sweep: Sweep) -> Iterator[Cause]:
     held = sweep.held_up
     waiting = sweep.states.get("blocked", 0) + sweep.states.get("upstream_failed", 0)
-    of = "" if held.looked_at == waiting else f"of the first {held.looked_at:,} that depend on others, "
+    all_of_them = (waiting, waiting - sum(gate.held for gate in sweep.gates))
+    of = "" if held.looked_at in all_of_them else f"of the first {held.looked_at:,} that depend on others, "
     if held.fallen:
         why = f"{_jobs(held.culprits)} did not succeed"
         will = _verb(held.fallen, "depends on what failed", "depend on what failed")

@@ -15,6 +15,7 @@ from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.records import Records
 from simcelery.submission.submit import preparation, record
 from simcelery.submission.subscribing import Subscribing
+from simcelery.submission.sweep import Sweep
 from simcelery.workflows.definition import Definition
 
 # Up to so many jobs, or characters of parameters, are recorded in one transaction: all or none of them.
@@ -56,12 +57,14 @@ def submit_all(
     done = Records()
     subscribing = Subscribing(options)
     workflow = ""
+    sweep = Sweep(options) if options.stops_itself else None
 
     def write(chunk: list[NewJob]) -> None:
         nonlocal workflow
         workflow = chunk[0].workflow
-        recorded = record(chunk, options.on_failed, subscribing, more=is_full(chunk))
+        recorded = record(chunk, options.on_failed, subscribing, sweep, more=is_full(chunk))
         done.extend(recorded)
+        done.canaries = sweep.canaries if sweep else ()
         if on_recorded is not None:
             on_recorded(done)
         publish_recorded(chunk, recorded)

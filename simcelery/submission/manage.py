@@ -20,12 +20,13 @@ from simcelery.describe.sweep import SweepExplanation
 from simcelery.errors import EncodingError, UsageError
 from simcelery.quantities import LARGEST, parse_duration
 from simcelery.readable import short
-from simcelery.submission import notebook, revising
+from simcelery.submission import notebook, releasing, revising
 from simcelery.submission.actions import cancel, retry
 from simcelery.submission.handle import Job, restore
 from simcelery.tables import frames
 from simcelery.tables.gathering import Gathered
 from simcelery.tables.reading import of_fields, of_job
+from simcelery.workflows.encoding import JobRef
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +140,10 @@ class JobQuery:
             ids = reads.ids(connection, self.which)
         return len(retry(ids, with_parents=with_parents, revisions=revising.plan(ids, set) if set else None))
 
+    def release(self) -> list[int]:
+        """Release those that are held by canaries or a fuse; their ids. See `release`."""
+        return releasing.release(self.which)
+
     def to_pandas(self, fields: str | Sequence[str] | None = None) -> Any:
         """A `pandas.DataFrame`, one row per job, oldest first.
 
@@ -229,6 +234,41 @@ def _condition(text: str | None) -> Condition | None:
         return None if text is None else reading.condition(text)
     except ValueError as error:
         raise UsageError(f"where: {error}") from None
+
+
+def release(
+    what: str | JobRef | int | Iterable[JobRef | int] | None = None,
+    /,
+    *,
+    dry_run: bool = False,
+    **filters: Any,
+) -> list[int]:
+    """Release jobs that are held, by canaries that did not succeed or by a fuse; their ids.
+
+    ::
+
+        simcelery.release("oxides")
+
+    A sweep all of whose held jobs are named is opened, and its fuse counts anew. Where only some are named,
+    these run, and the others stay held.
+
+    Parameters:
+        what: a tag, or jobs (handles or ids).
+        dry_run: only say which they are.
+        filters: as for `jobs`; with these, `what` may be left out.
+
+    Raises:
+        UsageError: nothing says which jobs are meant, or something is malformed.
+    """
+    if isinstance(what, str):
+        filters["tags"] = [what, *filters.get("tags", ())]
+    elif what is not None:
+        some = (what,) if isinstance(what, JobRef | int) else what
+        filters["ids"] = [job.id if isinstance(job, JobRef) else job for job in some]
+    if not filters:
+        raise UsageError("which jobs to release? Give a tag, jobs, or a filter such as workflow")
+    which = jobs(**filters).which
+    return releasing.held(which) if dry_run else releasing.release(which)
 
 
 def _ids(given: Iterable[int] | None) -> tuple[int, ...] | None:

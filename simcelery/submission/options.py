@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,9 @@ class Options:
         max_attempts, max_losses, time_limit: as in `workflow`.
         notify: who is told about these jobs: ``http://…``, ``https://…`` or ``mailto:…``, one or several.
         notify_on: of which events: ``done``, ``first-failure``, ``stalled``.
+        canary: of many jobs, so many run first; the others are held until these have succeeded.
+        max_fails: of many jobs, hold those that have not begun once more than ``20`` have failed, or more
+            than ``"5%"`` of those that have ended.
     """
 
     queue: str | None = None
@@ -52,6 +56,8 @@ class Options:
     time_limit: float | str | dt.timedelta | None = None
     notify: Iterable[str] | str = field(default=(), repr=False)  # most often secrets
     notify_on: Iterable[str] = (DONE,)
+    canary: int | None = None
+    max_fails: int | str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no job can have. Iterators are read once, here.
@@ -86,6 +92,23 @@ class Options:
         seconds(self.delay, "delay")
         if seconds(self.time_limit, "time_limit") == 0:
             raise ParametersError("time_limit must be more than 0 seconds")
+        _check_number("canary", self.canary, 1, _MOST)
+        object.__setattr__(self, "max_fails", _max_fails(self.max_fails))
+
+    @property
+    def stops_itself(self) -> bool:
+        """Whether these are options of many jobs: with canaries, or a fuse."""
+        return self.canary is not None or self.max_fails is not None
+
+    @property
+    def fails_allowed(self) -> int | None:
+        """How many may fail."""
+        return self.max_fails if isinstance(self.max_fails, int) else None
+
+    @property
+    def percent_allowed(self) -> float | None:
+        """How many of a hundred that have ended may have failed."""
+        return float(self.max_fails[:-1]) if isinstance(self.max_fails, str) else None
 
     @property
     def parents(self) -> frozenset[int]:
@@ -114,6 +137,28 @@ def _events(given: Any) -> Iterator[str]:
     if not wanted:
         raise ParametersError(f"notify: of which events? There are: {', '.join(EVENTS)}")
     return (event for event in EVENTS if event in wanted)
+
+
+def _max_fails(given: Any) -> int | str | None:
+    """A number, or a percentage as text."""
+    if given is None:
+        return None
+    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= _MOST_FAILS:
+        return given
+    if isinstance(given, str) and (match := _SHARE.fullmatch(given.strip())):
+        number, percent = match.groups()
+        if percent is None and float(number).is_integer() and float(number) <= _MOST_FAILS:
+            return int(float(number))
+        if percent and 0 < float(number) < 100:
+            return f"{float(number):g}%"
+    raise ParametersError(
+        "max_fails must be how many may fail, such as 20, or a share of those that have ended, such as 5%, "
+        f"not {short(given)}"
+    )
+
+
+_MOST_FAILS = 1_000_000_000
+_SHARE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(%)?")
 
 
 def _check_word(name: str, word: Any) -> None:

@@ -15,10 +15,15 @@ _NUMBERS = {how: number for number, how in enumerate(_HOWS)}
 
 
 class Records(Sequence[Recorded]):
-    """A sequence of `Recorded`; their states are not kept, for they change."""
+    """A sequence of `Recorded`; their states are not kept, for they change.
+
+    Attributes:
+        canaries: the ids of those that run first, where the others wait for them.
+    """
 
     def __init__(self, recorded: Iterable[Recorded] = ()) -> None:
         self.ids = array("q")
+        self.canaries: tuple[int, ...] = ()
         self._task_ids = bytearray()
         self._hows = bytearray()
         self.extend(recorded)

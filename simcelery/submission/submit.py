@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simcelery.board import engine, fingerprints, transitions
 from simcelery.board.transitions.record import OnFailed
 from simcelery.board.values import NewJob, Recorded
-from simcelery.errors import BoardUnreachableError
+from simcelery.errors import BoardUnreachableError, ParametersError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage, plain
@@ -17,6 +17,7 @@ from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, seconds
 from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.subscribing import Subscribing
+from simcelery.submission.sweep import Sweep
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition, idempotency_key
 from simcelery.workflows.encoding import check_size, job_refs
@@ -39,6 +40,8 @@ def submit(definition: Definition, given: Mapping[str, Any], options: Options | 
             recorded, a warning says so, and workers find it later.
     """
     options = options or Options()
+    if options.stops_itself:
+        raise ParametersError("canary and max_fails are for many jobs: use submit_many")
     return submit_prepared([prepare(definition, given, options)], options)[0]
 
 
@@ -125,23 +128,28 @@ def record(
     new: Sequence[NewJob],
     on_failed: OnFailed,
     subscribing: Subscribing | None = None,
+    sweep: Sweep | None = None,
     *,
     more: bool = False,
 ) -> list[Recorded]:
     """Record jobs in one transaction, with the subscriptions to them.
 
     Parameters:
+        sweep: what they are a part of, with canaries or a fuse.
         more: whether more jobs of this submission may follow.
 
     Raises:
         BoardUnreachableError: none is recorded, or that is not known; the message says which.
     """
-    if len(new) == 1 and not subscribing and transitions.may_be_alone(new[0]):
+    if len(new) == 1 and not subscribing and sweep is None and transitions.may_be_alone(new[0]):
         return [_record_alone(new[0])]
     if any(job.dedupe for job in new):
         fingerprints.catch_up()
     with recording(len(new)) as connection:
-        recorded = transitions.record(connection, new, on_failed=on_failed)
+        if sweep is not None:
+            recorded = sweep.record(connection, new)
+        else:
+            recorded = transitions.record(connection, new, on_failed=on_failed)
         if subscribing:
             subscribing.note(connection, new, recorded, more=more)
         return recorded

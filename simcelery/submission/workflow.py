@@ -53,7 +53,7 @@ class Workflow(Definition):
 
         Parameters:
             items: consumed as it comes; recorded in transactions of up to 10,000 jobs or 16 MB.
-            chosen: options for all of them, as in `submit`.
+            chosen: options for all of them, as in `submit`, and ``canary, max_fails``.
 
         Returns:
             A sequence of handles; each is made when it is asked for.

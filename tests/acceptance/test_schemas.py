@@ -68,6 +68,8 @@ def test_what_commands_print_is_what_their_schemas_say(project: Project) -> None
     run("dry-run", "retry", str(bad), "--dry-run")
     run("dry-run", "retry", str(bad), "--set", "kind=value", "--dry-run")
     run("retry", "retry", str(bad), "--set", "kind=value")
+    run("dry-run", "release", "-t", "x", "--dry-run")
+    run("release", "release", "-t", "x")
     run("dry-run", "cancel", "-q", "nowhere", "--dry-run")
     run("stopped", "cancel", "-q", "nowhere", "-y", "--wait")
     run("cancel", "cancel", "-q", "nowhere", "-y")

@@ -14,7 +14,7 @@ _JOB = (
 )
 _MORE = (
     "pid error_type failures losses max_attempts max_losses time_limit run_at cancel_requested_at progress "
-    "parent_id submitted_by idempotency_key"
+    "parent_id submitted_by idempotency_key held"
 )
 # What scripts may rely on. Add to this; whatever is taken away breaks somebody's.
 KEPT = {
@@ -35,6 +35,7 @@ KEPT = {
     "prune": "dry_run pruned files",
     "recover": "dry_run acts",
     "results-file": "file jobs columns",
+    "release": "released",
     "retry": "retried",
     "spool-push": "recorded late left",
     "spooled": "id task_id outcome host board saved_at path",
@@ -42,11 +43,11 @@ KEPT = {
         "window_seconds finished finished_per_hour worked_from worked_until worked_seconds interval_seconds "
         "intervals workflows"
     ),
-    "status": "states workflows estimate",
+    "status": "states workflows estimate held",
     "stopped": "id state message host took",
     "subscription": "id events workflow tags submitted_by submitted_at done_at address last",
     "up": "servers schema",
-    "watch": "at total finished states rate_per_second seconds_left estimate workflows",
+    "watch": "at total finished states rate_per_second seconds_left estimate workflows held",
     "worker": (
         "id nodename host pid queues concurrency scheduler_job_id version note started_at renewed_at "
         "lease_expires_at ended_at quarantined_at workflows"

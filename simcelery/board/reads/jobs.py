@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board import environments
 from simcelery.board.catalogue import ORDER, ordered
+from simcelery.board.gates import is_held
 from simcelery.board.models import Attempt, Environment, Job, Worker, Workflow
 from simcelery.board.reads.fields import compiled
 from simcelery.board.reads.revisions import ran_with, stages
@@ -41,7 +42,8 @@ from simcelery.conditions.values import Condition
 class JobRow:
     """One job as people see it. `error` is ``type: message``; `worker` is the last worker's nodename.
 
-    `parameters` are in the order of the signature, where the board's catalogue knows the workflow.
+    `parameters` are in the order of the signature, where the board's catalogue knows the workflow. It is
+    `held` if it is blocked behind a closed gate.
     """
 
     id: int
@@ -75,6 +77,7 @@ class JobRow:
     submitted_by: str
     parent_id: int | None
     idempotency_key: str | None
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,9 @@ def _last_before(since: float) -> ColumnElement[int]:
     return bound.columns(column("low", BigInteger)).scalar_subquery()
 
 
-_PLAIN = [name for name in JobRow.__dataclass_fields__ if name not in ("error", "error_message", "worker")]
+# Not columns of its row.
+_MADE = ("error", "error_message", "worker", "held")
+_PLAIN = [name for name in JobRow.__dataclass_fields__ if name not in _MADE]
 
 
 def _select_jobs() -> Select[Any]:
@@ -156,7 +161,7 @@ def _select_jobs() -> Select[Any]:
     worker = case((pruned, noted.scalar_subquery()), else_=Worker.nodename).label("worker")
     names = Workflow.parameters[ORDER].label("names")
     return (
-        select(*columns, Job.error_message, worker, names)
+        select(*columns, Job.error_message, worker, names, is_held().label("held"))
         .outerjoin(Worker, Worker.id == Job.worker_id)
         .outerjoin(Workflow, Workflow.name == Job.workflow)
     )
@@ -186,7 +191,7 @@ def _job(row: Any, bad: dict[str, str]) -> JobRow | None:
         if what := bad_rows.trouble(values[name]):
             bad[f"job {row.id}"] = f"its {name}: {what}"
     error = f"{row.error_type}: {row.error_message or ''}".rstrip(": ") if row.error_type else None
-    return JobRow(**values, error=error, error_message=row.error_message, worker=row.worker)
+    return JobRow(**values, error=error, error_message=row.error_message, worker=row.worker, held=row.held)
 
 
 def job(connection: Connection, job_id: int) -> JobRow | None:

@@ -221,7 +221,7 @@ def errors(connection: Connection, which: Filter, most: int) -> list[ErrorGroup]
     )
     # Read first, then normalised: a subquery with a limit is not merged.
     columns = recent.c
-    error_type, message = _kind(columns)
+    error_type, message = kind_of_error(columns)
     count = func.count().label("count")
     statement = (
         select(
@@ -245,7 +245,7 @@ def errors(connection: Connection, which: Filter, most: int) -> list[ErrorGroup]
 
 def ids_with_error(connection: Connection, which: Filter, error_type: str, message: str | None) -> list[int]:
     """All failures of a type, or of one of its groups: their ids, ascending."""
-    its_type, its_message = _kind(Job)
+    its_type, its_message = kind_of_error(Job)
     statement = select(Job.id).where(*_failed(which), its_type == error_type).order_by(Job.id)
     if message is not None:
         statement = statement.where(its_message == message)
@@ -272,7 +272,7 @@ def _failed(which: Filter) -> list[ColumnElement[bool]]:
     return replace(which, states=sorted(states)).conditions() + ([] if states else [false()])
 
 
-def _kind(columns: Any) -> tuple[ColumnElement[str], ColumnElement[str]]:
+def kind_of_error(columns: Any) -> tuple[ColumnElement[str], ColumnElement[str]]:
     """The type of an error, and its message without what differs from job to job."""
     message = func.left(func.split_part(func.coalesce(columns.error_message, ""), "\n", 1), _MESSAGE)
     message = func.regexp_replace(message, _PATHS, r"\1<path>", "g")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from simcelery.board import sql
 from simcelery.board.models import Job
 from simcelery.board.reads.jobs import Filter
 from simcelery.board.states import State
+from simcelery.board.transitions.settle import waits_for_parents
 
 # So many jobs that wait for others are looked at, the oldest first: each has parents that have to be read.
 LOOKED_AT = 20_000
@@ -74,7 +75,7 @@ def alike(connection: Connection, which: Filter) -> list[Alike]:
 
 def held_up(connection: Connection, which: Filter) -> HeldUp:
     """What the matching jobs that are blocked or upstream_failed wait for, or have waited for."""
-    waits = Job.state.in_([State.BLOCKED, State.UPSTREAM_FAILED])
+    waits = or_(Job.state == State.UPSTREAM_FAILED, waits_for_parents())
     ids = select(Job.id).where(*which.conditions(), waits).order_by(Job.id).limit(LOOKED_AT)
     jobs = list(connection.scalars(ids))
     if not jobs:

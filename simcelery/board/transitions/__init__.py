@@ -10,6 +10,15 @@ within a second, and it is done again, or said to have changed nothing.)
 from simcelery.board.transitions.cancel import cancel
 from simcelery.board.transitions.claim import claim, forgotten, holds_lease, put_back
 from simcelery.board.transitions.finish import by_child, by_claim, finish, finish_at_once, note_late
+from simcelery.board.transitions.gates import (
+    LetGo,
+    gates_due,
+    hold,
+    let_go,
+    open_gate,
+    release_gates,
+    release_jobs,
+)
 from simcelery.board.transitions.record import (
     allocate_ids,
     may_be_alone,
@@ -24,6 +33,7 @@ from simcelery.board.transitions.settle import Settled, settle, unsettled
 from simcelery.board.transitions.stage import stage
 
 __all__ = [
+    "LetGo",
     "Settled",
     "allocate_ids",
     "by_child",
@@ -33,16 +43,22 @@ __all__ = [
     "finish",
     "finish_at_once",
     "forgotten",
+    "gates_due",
     "hand_back",
+    "hold",
     "holds_lease",
+    "let_go",
     "may_be_alone",
     "note_late",
+    "open_gate",
     "perhaps_recorded",
     "put_back",
     "record",
     "record_alone",
     "release",
     "release_child",
+    "release_gates",
+    "release_jobs",
     "rescue",
     "rescue_now",
     "retry",

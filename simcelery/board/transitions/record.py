@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from simcelery.board import dependencies, engine, fingerprints, sql, transitions
+from simcelery.board.gates import Behind
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among
 from simcelery.board.states import UNSUCCESSFUL, State
@@ -36,7 +37,11 @@ def allocate_ids(connection: Connection, count: int) -> list[int]:
 
 
 def record(
-    connection: Connection, jobs: Sequence[NewJob], *, on_failed: OnFailed = "retry"
+    connection: Connection,
+    jobs: Sequence[NewJob],
+    *,
+    on_failed: OnFailed = "retry",
+    behind: Behind | None = None,
 ) -> list[Recorded]:
     """Record jobs, or find existing ones.
 
@@ -45,6 +50,7 @@ def record(
     Parameters:
         jobs: in the order of their ids; those without an id are given one.
         on_failed: what to do if the existing job failed, was cancelled or has a failed parent.
+        behind: the gate of those that are new; existing jobs are left where they are.
 
     Raises:
         JobNotFoundError: a parent is not on the board.
@@ -57,7 +63,10 @@ def record(
     ids = [job.id if job.id is not None else next(fresh_ids) for job in jobs]
     unmet = dependencies.count_unmet(connection, ids, [job.parents for job in jobs])
     now = connection.scalar(select(func.clock_timestamp())) if any(_timed(job) for job in jobs) else None
-    rows = [_row(job, number, unmet.get(number, 0), now) for job, number in zip(jobs, ids, strict=True)]
+    rows = [
+        _row(job, number, unmet.get(number, 0), now, behind, place)
+        for place, (job, number) in enumerate(zip(jobs, ids, strict=True))
+    ]
     taken, holders = _insert_or_find(connection, rows, on_failed)
     dependencies.add(
         connection,
@@ -102,6 +111,7 @@ class _Row(NamedTuple):
     unmet: int
     state: State
     run_at: dt.datetime | None
+    gate_id: int | None = None
 
 
 def _insert_or_find(
@@ -129,20 +139,27 @@ def _timed(job: NewJob) -> bool:
     return job.run_at is not None or job.delay is not None
 
 
-def _row(job: NewJob, number: int, unmet: int, now: dt.datetime | None) -> _Row:
+def _row(
+    job: NewJob,
+    number: int,
+    unmet: int,
+    now: dt.datetime | None,
+    behind: Behind | None = None,
+    place: int = 0,
+) -> _Row:
     run_at = job.run_at
     if job.delay is not None and now is not None:
         run_at = now + dt.timedelta(seconds=job.delay)
-    if unmet:
+    if unmet or (behind is not None and behind.closed and place not in behind.canaries):
         state = State.BLOCKED
     elif run_at is not None and now is not None and run_at > now:
         state = State.SCHEDULED
     else:
         state = State.PENDING
-    return _Row(job, number, unmet, state, run_at)
+    return _Row(job, number, unmet, state, run_at, behind.gate_id if behind else None)
 
 
-_OWN = ("id", "task_id", "parameters", "idempotency_key", "state", "run_at", "unmet")
+_OWN = ("id", "task_id", "parameters", "idempotency_key", "state", "run_at", "unmet", "gate_id")
 # What the jobs of a bulk have in common.
 _SHARED = (
     "workflow",
@@ -171,6 +188,7 @@ def _values(row: _Row) -> dict[str, Any]:
         "state": row.state,
         "run_at": row.run_at,
         "unmet": row.unmet,
+        "gate_id": row.gate_id,
         **shared,
     }
 
@@ -199,14 +217,14 @@ def _lines(rows: list[_Row]) -> Iterator[str]:
     """Rows as COPY reads them; values shared by neighbours are encoded once."""
     shared: tuple[Any, ...] | None = None
     end = ""
-    for job, number, unmet, state, run_at in rows:
+    for job, number, unmet, state, run_at, gate_id in rows:
         these = _shared(job)
         if these != shared:
             shared, end = these, "\t".join(map(copying.cell, these)) + "\n"
         text_of = job.parameters_json or engine.as_json(job.parameters)
         yield (
             f"{number}\t{job.task_id.hex}\t{copying.escaped(text_of)}\t{copying.cell(job.idempotency_key)}"
-            f"\t{state}\t{copying.cell(run_at)}\t{unmet}\t{end}"
+            f"\t{state}\t{copying.cell(run_at)}\t{unmet}\t{copying.cell(gate_id)}\t{end}"
         )
 
 

@@ -52,6 +52,11 @@ class Settled(NamedTuple):
     more: bool
 
 
+def waits_for_parents() -> ColumnElement[bool]:
+    """Blocked by a parent. What only its gate holds is no business of settle's: see `gates`."""
+    return and_(Job.state == State.BLOCKED, Job.unmet > 0)
+
+
 def ready() -> ColumnElement[str]:
     """The state of a job that waits for no parent."""
     return case((Job.run_at > func.now(), State.SCHEDULED), else_=State.PENDING)
@@ -121,13 +126,13 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
 
     Looks at some of the blocked jobs, others each time, since reading all of them would take too long.
     """
-    last = connection.scalar(select(func.max(Job.id)).where(Job.state == State.BLOCKED))
+    last = connection.scalar(select(func.max(Job.id)).where(waits_for_parents()))
     if last is None:
         return []
     start = random.randint(0, last)
     some: list[Any] = []
     for where in (Job.id >= start, Job.id < start):
-        blocked = select(Job.id, Job.unmet).where(Job.state == State.BLOCKED, where)
+        blocked = select(Job.id, Job.unmet).where(waits_for_parents(), where)
         some += connection.execute(blocked.order_by(Job.id).limit(limit - len(some)))
     budget = float(_EDGES)
     looked_at = []
@@ -146,7 +151,7 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
 
 def _tell(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[JobToPublish]]:
     """Count again how many parents of these blocked jobs have not succeeded, and act accordingly."""
-    blocked = select(Job.id).where(among(Job.id, ids), Job.state == State.BLOCKED)
+    blocked = select(Job.id).where(among(Job.id, ids), waits_for_parents())
     dependents = list(connection.scalars(blocked))
     if not dependents:
         return [], []
@@ -209,7 +214,7 @@ def _why_fallen(culprit: ColumnElement[int]) -> Any:
 def _mark(connection: Connection, listed: Mapping[int, Sequence[int]]) -> int:
     """Note which of these parents have no blocked dependent left; return how many."""
     theirs = [dependent for dependents in listed.values() for dependent in dependents]
-    left = select(Job.id).where(among(Job.id, theirs), Job.state == State.BLOCKED)
+    left = select(Job.id).where(among(Job.id, theirs), waits_for_parents())
     blocked = set(connection.scalars(left)) if theirs else set()
     told = [parent for parent, dependents in listed.items() if blocked.isdisjoint(dependents)]
     return connection.execute(

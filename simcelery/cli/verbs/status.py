@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simcelery.cli.fields import (
@@ -26,10 +27,12 @@ from simcelery.cli.output import (
     show_table,
 )
 from simcelery.cli.selectors import Selection, ids_argument, which
+from simcelery.describe import gates as held
 from simcelery.describe.job import as_json, in_brief
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
+    from simcelery.board.reads.gates import ClosedGate
     from simcelery.describe.estimate import Estimate
 
 _DAY = 86_400.0
@@ -43,12 +46,14 @@ _DAY = 86_400.0
 def status(selection: Selection | None, filters: Filters, fields: str | None, output: LinesOutput) -> None:
     """Count jobs by workflow and state, or, with IDS (42, 1-5,8, last, -), show the state of each.
 
-    Of what is unfinished, an estimate says how long it will take, judged by the last 200 successes of each
-    workflow; there is none where a workflow has no success yet, or no live worker can run it.
+    Jobs that canaries or a fuse hold are blocked; a line says why, and how to release them. Of what is
+    unfinished, an estimate says how long it will take, judged by the last 200 successes of each workflow;
+    there is none where a workflow has no success yet, or no live worker can run it.
 
-    With -o json: {"states": {…}, "workflows": {…}, "estimate": {…}}; with IDS a list of jobs.
+    With -o json: {"states": {…}, "workflows": {…}, "estimate": {…}, "held": […]}; with IDS a list of jobs.
     """
     from simcelery.board import engine, notifications, reads
+    from simcelery.board.reads import gates
     from simcelery.describe import undelivered
     from simcelery.describe.estimate import outlook
 
@@ -70,11 +75,12 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
             rows = reads.jobs(connection, wanted, limit=filters.limit, newest=False)
         else:
             counted = reads.counts_by_workflow(connection, wanted)
+            closed = gates.closed_gates(connection, wanted)
             left = outlook(connection, wanted).estimate()
             lost = notifications.undelivered(connection, _DAY, 1)
     if selection is None:
         counts = {name: {str(s): n for s, n in found.items()} for name, found in counted.items()}
-        _show_counts(counts, left, output)
+        _show_counts(counts, closed, left, output)
         for one in lost:
             note(f"simcelery: {undelivered.sentence(one)}: {undelivered.ADVICE}")
     elif output != "table":
@@ -85,23 +91,42 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
         show_table(columns, [(row.id, row.workflow, row.state, row.attempt, in_brief(row)) for row in rows])
 
 
-def _show_counts(counted: dict[str, dict[str, int]], left: Estimate | None, output: LinesOutput) -> None:
+def _show_counts(
+    counted: dict[str, dict[str, int]],
+    closed: Sequence[ClosedGate],
+    left: Estimate | None,
+    output: LinesOutput,
+) -> None:
     from simcelery.board.states import State
 
     names = [str(state) for state in State]
     totals = {name: sum(found.get(name, 0) for found in counted.values()) for name in names}
     if output != "table":
         full = {name: {state: found.get(state, 0) for state in names} for name, found in counted.items()}
+        about = {"estimate": left and left.as_json(), "held": [held.as_json(gate) for gate in closed]}
         show = show_json if output == "json" else show_json_line
-        show({"states": totals, "workflows": full, "estimate": left and left.as_json()})
+        show({"states": totals, "workflows": full, **about})
         return
+    _show_table(counted, totals, names, closed)
+    for gate in closed:
+        say(held.loud(gate))
+    if left:
+        say(f"what is unfinished takes {left}")
+
+
+def _show_table(
+    counted: dict[str, dict[str, int]],
+    totals: dict[str, int],
+    names: Sequence[str],
+    closed: Sequence[ClosedGate],
+) -> None:
     # One column for each state that occurs; all in one column if they do not fit.
     used = [name for name in names if totals[name]]
     rows = [*counted.items(), ("all", totals)] if len(counted) != 1 else list(counted.items())
     first, last = Column("workflow", middle=True), Column("all", right=True)
     columns = [first, *(Column(name, right=True) for name in used), last]
     cells: list[list[object]] = [
-        [name, *(f"{found[s]:,}" if found.get(s) else "" for s in used), f"{sum(found.values()):,}"]
+        [name, *(_number(name, s, found, closed) for s in used), f"{sum(found.values()):,}"]
         for name, found in rows
     ]
     if is_terminal() and place(columns, cells).folded:
@@ -111,5 +136,11 @@ def _show_counts(counted: dict[str, dict[str, int]], left: Estimate | None, outp
             for name, found in rows
         ]
     show_table(columns, cells)
-    if left:
-        say(f"what is unfinished takes {left}")
+
+
+def _number(workflow: str, state: str, found: dict[str, int], closed: Sequence[ClosedGate]) -> str:
+    """How many, and how many of them are held."""
+    if not found.get(state):
+        return ""
+    its = sum(gate.held for gate in closed if workflow in (gate.workflow, "all")) * (state == "blocked")
+    return f"{found[state]:,}" + (f" ({its:,} held)" if its else "")

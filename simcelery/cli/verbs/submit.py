@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,7 @@ class SubmitCommand(Command):
     "simcelery submit emt.relax structure=NaCl.cif fmax=0.01 --priority 8",
     "simcelery submit emt.relax --each '*.cif' --grid fmax=0.05,0.01 -t oxides --dedupe",
     "simcelery submit my_project.scan --each points.csv --dry-run",
+    "simcelery submit my_project.scan --each points.csv -t scan --canary 5 --max-fails 5%",
     "simcelery submit my_project.fit energies=@1178-1187      # the results of these jobs",
     "simcelery submit --queue cpu --wait -- mpirun -n 4 ~/bin/solve $PWD/input.txt",
     "simcelery submit emt.relax structure=NaCl.cif --echo > job.toml; simcelery submit job.toml",
@@ -115,6 +116,17 @@ class SubmitCommand(Command):
     default="done",
     metavar="EVENT,…",
     help="With --notify, of what: done, first-failure, stalled (default: done).",
+)
+@click.option(
+    "--canary",
+    type=COUNT,
+    metavar="N",
+    help="Run N jobs first, spread over all; hold the others until these have succeeded.",
+)
+@click.option(
+    "--max-fails",
+    metavar="N|P%",
+    help="Hold what has not begun once more than N have failed, or more than P% of those that ended.",
 )
 @click.option("--wait", is_flag=True, help="Wait until all have finished, as 'simcelery wait' does.")
 @click.option("--timeout", metavar="DURATION", help="With --wait: wait at most this long.")
@@ -197,7 +209,10 @@ def _submit(target: Target, found: Items, several: bool, chosen: dict[str, Any],
 def _checked(chosen: dict[str, Any], several: bool) -> Options:
     if chosen["key"] and several:
         raise UsageError("--key is for one job; with --each and --grid use --dedupe")
-    return _options(dict(chosen))
+    options = _options(dict(chosen))
+    if options.stops_itself and not several:
+        raise UsageError("--canary and --max-fails are for many jobs: add --each or --grid")
+    return options
 
 
 def _check(target: Target, found: Items, several: bool, chosen: dict[str, Any]) -> None:
@@ -321,7 +336,7 @@ def _in_words(jobs: Jobs, several: bool, options: Options) -> str:
     line = f"{many(len(jobs))} (ids {compact(jobs.records.ids)})"
     if options.dedupe or jobs.summary()["new"] < len(jobs):
         line += ": " + ", ".join(f"{number:,} {how}" for how, number in jobs.summary().items() if number)
-    return f"{line}{_told(_estimate(jobs))}"
+    return f"{line}{_first(jobs.records.canaries, len(jobs))}{_told(_estimate(jobs))}"
 
 
 def _told(estimate: Estimate | None) -> str:
@@ -347,6 +362,14 @@ def _estimate(jobs: Jobs) -> Estimate | None:
             return expected(connection, [replace(group, count=number) for group in groups]).estimate()
     except ServiceError:  # the jobs are recorded all the same
         return None
+
+
+def _first(canaries: Sequence[int], total: int) -> str:
+    """Which of them run first."""
+    if not canaries or len(canaries) >= total:
+        return ""
+    those = f"job {canaries[0]} has" if len(canaries) == 1 else f"jobs {compact(canaries)} have"
+    return f"; {many(total - len(canaries))} held until {those} succeeded"
 
 
 def _records(jobs: Jobs) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ from simcelery.cli.options import Filters, Output, command, duration, filter_opt
 from simcelery.cli.output import STYLES, bar_width, console, in_states, is_terminal, note, say, show_json_line
 from simcelery.cli.progress import Part, Progress
 from simcelery.cli.selectors import Selection, ids_argument, which
+from simcelery.describe import gates
 from simcelery.describe.words import duration as in_words
 from simcelery.describe.words import one_line, rate
 from simcelery.errors import ServiceError, UsageError
@@ -26,9 +27,12 @@ from simcelery.errors import ServiceError, UsageError
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from simcelery.board.reads.gates import ClosedGate
+
 _ON_TERMINAL, _IN_LOGS = 2.0, 10.0  # seconds between two polls, unless --every says otherwise
 _HINT_AFTER = 5.0  # if nothing has started by then, perhaps no worker is there to start it
 _LONGEST_OUTAGE = 300.0  # how long the board may be unreachable
+_GATES = 3  # sweeps of which is said, on a terminal, that they are held
 
 
 @command(
@@ -68,9 +72,10 @@ def watch(
 
     Without IDS and filters, shows all unfinished jobs and those that finish from now on. The rate covers
     only the time with work; for slow jobs it is that of the last ten. A terminal is redrawn; a pipe gets
-    one line per update, with -o json one object per line. Ends when all jobs have finished. Ctrl-C stops
-    the watching, not the jobs. The exit code does not say how the jobs ended; for that, see 'wait'. Before a
-    rate can be measured, an estimate says how long they will take, judged by the last 200 successes.
+    one line per update, with -o json one object per line. A line says which jobs canaries or a fuse hold, and
+    how to release them. Ends when all jobs have finished. Ctrl-C stops the watching, not the jobs. The exit
+    code does not say how the jobs ended; for that, see 'wait'. Before a rate can be measured, an estimate
+    says how long they will take, judged by the last 200 successes.
     """
     if command_line and forever:
         raise UsageError("--exec runs when all have finished, and with --forever that is never")
@@ -157,7 +162,9 @@ def _drawing(output: Output) -> Iterator[Draw]:
 def facts(progress: Progress) -> dict[str, Any]:
     """One JSON object: the time, the numbers of all jobs, and those of each workflow."""
     parts = {part.name: _numbers(part) for part in progress.parts()}
-    return {"at": dt.datetime.now(dt.UTC).isoformat(), **_numbers(progress.all()), "workflows": parts}
+    held = [gates.as_json(gate) for gate in progress.gates]
+    at = dt.datetime.now(dt.UTC).isoformat()
+    return {"at": at, **_numbers(progress.all()), "workflows": parts, "held": held}
 
 
 def _numbers(part: Part) -> dict[str, Any]:
@@ -176,6 +183,8 @@ def _line(progress: Progress, remark: str) -> None:
     words = ", ".join(f"{number:,} {state}" for state, number in in_order(part))
     about = ": ".join(filter(None, (f"{part.finished:,}/{part.total:,} finished", words)))
     say(f"{dt.datetime.now():%H:%M:%S}  " + "; ".join(filter(None, (about, pace(part)))))
+    for gate in progress.gates:
+        say(f"          {gates.loud(gate)}")
     if remark:
         note(f"simcelery: {remark}")
 
@@ -209,7 +218,8 @@ def _picture(progress: Progress, remark: str) -> Text:
 
     size = shutil.get_terminal_size()
     said = one_line(remark) or f"{dt.datetime.now():%H:%M:%S}  Ctrl-C stops the watching, not the jobs"
-    last = fit.wrapped(Text(said, "italic"), size.columns)
+    last = [line for gate in progress.gates[:_GATES] for line in fit.wrapped(_loud(gate), size.columns)]
+    last += fit.wrapped(Text(said, "italic"), size.columns)
     room = most = max(1, size.lines - len(last) - 1)
     while True:
         shown = _as_fit(progress, most)
@@ -217,6 +227,12 @@ def _picture(progress: Progress, remark: str) -> Text:
         if len(lines) <= room or most == 1:
             return Text("\n").join([*lines, *last])
         most -= 1
+
+
+def _loud(gate: ClosedGate) -> Text:
+    from rich.text import Text
+
+    return Text(one_line(gates.loud(gate)), "bold red" if gates.needs_somebody(gate) else "magenta")
 
 
 def _cells(part: Part) -> list[Text]:

@@ -77,6 +77,8 @@ def _attempt(definition: Definition, claim: Claim, held: Slice) -> tuple[EndedAt
     if ended.outcome is Outcome.SUCCEEDED:
         held.keep(ended)
         return ended, None
+    if claim.gate_id is not None:  # its fuse counts what succeeded before, and may hold what would come next
+        held.flush()
     return ended, next(iter(finish.finish([ended])), None)  # its back-off begins now
 
 

@@ -9,6 +9,9 @@
 -- finishes it has more to do. The condition is that of the index jobs_slice. Of the others only as many are
 -- taken as their parameters fit together into a child's memory.
 --
+-- What waits at a closed gate and has not been moved yet is left alone. It is looked at only once it has been
+-- chosen: where many such jobs come first, a message may find nothing, for a moment, and its job is sent again.
+--
 -- The number of a worker alone does not say who claims: a board that was restored gives it out again.
 --
 -- For the settings, and for `|| ''`, see finish_attempts.
@@ -36,7 +39,7 @@ BEGIN
         SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
             claim_id = p_claim_id, started_at = now(), progress = NULL
         WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
-            AND cancel_requested_at IS NULL
+            AND cancel_requested_at IS NULL AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
         RETURNING jobs.*;
     IF NOT FOUND THEN
         RETURN QUERY
@@ -62,6 +65,7 @@ BEGIN
             SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
                 claim_id = gen_random_uuid(), started_at = now(), progress = NULL
             FROM chosen WHERE jobs.id = chosen.id AND state || '' = 'pending'
+                AND (gate_id IS NULL OR may_begin(gate_id, jobs.id, attempt))
             RETURNING jobs.*;
     END IF;
     IF FOUND AND p_more > 0 THEN
@@ -84,6 +88,7 @@ BEGIN
             SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
                 claim_id = gen_random_uuid(), started_at = now(), progress = NULL
             FROM fitting WHERE jobs.id = fitting.id AND state || '' = 'pending'
+                AND (gate_id IS NULL OR may_begin(gate_id, jobs.id, attempt))
             RETURNING jobs.*;
     END IF;
 END

@@ -114,9 +114,17 @@ BEGIN
         SELECT id, task_id, workflow, queue, priority, state, attempt,
             extract(epoch FROM done.ended_at - started_at)::float8, NULL::bigint
         FROM done;
-    IF FOUND AND p_ended->0->>'outcome' = 'succeeded'
-        AND EXISTS (SELECT FROM dependencies WHERE parent_id = v_alone)
-    THEN
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF p_ended->0->>'outcome' <> 'succeeded' THEN -- then none did: successes are finished by themselves
+        PERFORM count_failures(gate, new) FROM (
+            SELECT gate_id, count(*) FROM jobs
+            WHERE id = ANY (ARRAY(SELECT id FROM jsonb_to_recordset(p_ended) AS given(id bigint)))
+                AND state || '' = 'failed' AND gate_id IS NOT NULL
+            GROUP BY gate_id ORDER BY gate_id
+        ) AS failed(gate, new);
+    ELSIF EXISTS (SELECT FROM dependencies WHERE parent_id = v_alone) THEN
         -- After that statement: it waited for whoever was recording an edge to this job.
         RETURN QUERY
             SELECT id, task_id, workflow, queue, priority, state, attempt, 0::float8, v_alone

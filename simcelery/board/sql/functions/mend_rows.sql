@@ -1,5 +1,6 @@
 -- One look at every row: called when a row that breaks a CHECK was in the way of something. What is to run as
 -- a job must be known beyond doubt, so a job fails where it is not; everything else is put right.
+-- A migration calls this before the board has gates, hence to_jsonb.
 CREATE OR REPLACE FUNCTION mend_rows() RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY
@@ -21,7 +22,8 @@ BEGIN
                 CASE WHEN NOT (run_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND published_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND cancel_requested_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND submitted_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND started_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND finished_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00') THEN 'a time' END,
                 CASE WHEN jsonb_typeof(progress) <> 'object' THEN 'its progress' END,
                 CASE WHEN state = 'scheduled' AND run_at IS NULL THEN 'the time to run at' END,
-                CASE WHEN unmet < 0 OR (unmet = 0 AND state = 'blocked') THEN 'what it waits for' END,
+                CASE WHEN unmet < 0 OR (unmet = 0 AND state = 'blocked' AND to_jsonb(jobs)->>'gate_id' IS NULL)
+                    THEN 'what it waits for' END,
                 CASE WHEN state IN ('pending', 'scheduled', 'blocked') AND cancel_requested_at IS NOT NULL
                     THEN 'its cancel' END,
                 CASE WHEN (state IN ('succeeded', 'failed', 'cancelled', 'upstream_failed'))
@@ -77,7 +79,8 @@ BEGIN
                 WHEN cancel_requested_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN cancel_requested_at
                 WHEN cancel_requested_at IS NOT NULL THEN now() END,
             progress = CASE WHEN jsonb_typeof(progress) = 'object' THEN progress END,
-            unmet = greatest(unmet, CASE becomes WHEN 'blocked' THEN 1 ELSE 0 END)
+            unmet = greatest(
+                unmet, CASE WHEN becomes = 'blocked' AND to_jsonb(jobs)->>'gate_id' IS NULL THEN 1 ELSE 0 END)
         FROM bad WHERE jobs.id = bad.id AND jobs.state = was
         RETURNING format('job %s: %s', jobs.id, concat_ws('; ',
             CASE WHEN becomes = 'failed' AND was <> 'failed' THEN 'it failed: ' || fatal

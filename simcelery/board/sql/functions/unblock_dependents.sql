@@ -14,7 +14,7 @@ BEGIN
     v_found := ARRAY(
         SELECT dependent.id FROM (SELECT job_id FROM dependencies WHERE parent_id = p_parent ORDER BY job_id) AS edge
         CROSS JOIN LATERAL (
-            SELECT id FROM jobs WHERE id = edge.job_id AND state = 'blocked' OFFSET 0 FOR UPDATE
+            SELECT id FROM jobs WHERE id = edge.job_id AND state = 'blocked' AND unmet > 0 OFFSET 0 FOR UPDATE
         ) AS dependent
         LIMIT p_most + 1
     );
@@ -26,7 +26,7 @@ BEGIN
             UPDATE jobs SET
                 unmet = unmet - 1,
                 state = CASE WHEN unmet > 1 THEN 'blocked' WHEN run_at > now() THEN 'scheduled' ELSE 'pending' END
-            WHERE id = ANY (v_found[:p_most]) AND state = 'blocked'
+            WHERE id = ANY (v_found[:p_most]) AND state = 'blocked' AND unmet > 0
             RETURNING jobs.*
         )
         SELECT * FROM told WHERE state = 'pending';

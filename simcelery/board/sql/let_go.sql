@@ -1,0 +1,8 @@
+-- blocked -> pending | scheduled for those behind this gate that wait for no parent.
+WITH found AS MATERIALIZED (
+    SELECT id FROM jobs WHERE gate_id = %(gate)s AND state = 'blocked' AND unmet = 0
+    LIMIT %(most)s FOR UPDATE SKIP LOCKED
+)
+UPDATE jobs SET state = CASE WHEN run_at > now() THEN 'scheduled' ELSE 'pending' END
+FROM found WHERE jobs.id = found.id AND state || '' = 'blocked'
+RETURNING jobs.id, task_id, workflow, queue, priority, state

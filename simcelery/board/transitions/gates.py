@@ -1,0 +1,112 @@
+"""What a gate holds, and what it lets go: pending | scheduled → blocked, and back. Nothing is cancelled.
+
+What is held is blocked, even if it waits for no parent. Each step locks its gate, so that the gate does not
+open or close meanwhile, and never waits for a job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from sqlalchemy import Connection, case, exists, func, select, update
+
+from simcelery.board import sql
+from simcelery.board.gates import LEAST_FAILED
+from simcelery.board.models import Canary, Gate, Job
+from simcelery.board.sql_helpers import among, by_index
+from simcelery.board.states import State
+from simcelery.board.to_publish import job_to_publish
+from simcelery.board.transitions.settle import ready
+from simcelery.board.values import JobToPublish
+
+
+class LetGo(NamedTuple):
+    """What one step of `let_go` did: how many jobs it moved, and those that are pending now."""
+
+    moved: int
+    pending: list[JobToPublish]
+
+
+def gates_due(connection: Connection) -> list[tuple[int, str]]:
+    """The gates at which there is something to do, and what: ``open``, ``hold`` or ``release``."""
+    by_index(connection)
+    return [(row.id, row.what) for row in sql.execute(connection, "gates_due")]
+
+
+def open_gate(connection: Connection, gate_id: int) -> bool:
+    """Open a gate whose canaries have all succeeded; whether it did. What it holds is moved by `let_go`."""
+    _lock(connection, gate_id, opening=True)
+    canary, job = Canary.__table__.alias().c, Job.__table__.alias().c
+    unproven = exists().where(
+        canary.gate_id == Gate.id, job.id == canary.job_id, job.state != State.SUCCEEDED
+    )
+    opened = connection.execute(
+        update(Gate)
+        .where(Gate.id == gate_id, Gate.closed_by == "canary", ~unproven)
+        .values(closed_by=None, moving=True, changed_at=func.now())
+    )
+    return opened.rowcount == 1
+
+
+def release_gates(connection: Connection, gate_ids: Iterable[int]) -> list[int]:
+    """Open gates in spite of everything; the ids of those that were closed.
+
+    From now on the fuse counts anew.
+    """
+    ids = sorted(gate_ids)
+    for gate_id in ids:
+        _lock(connection, gate_id, opening=True)
+    percent = case((Gate.max_fails_percent.is_not(None), LEAST_FAILED - 1))
+    opened = connection.scalars(
+        update(Gate)
+        .where(among(Gate.id, ids), Gate.closed_by.is_not(None))
+        .values(
+            closed_by=None,
+            moving=True,
+            changed_at=func.now(),
+            counts_from=func.now(),
+            fails_left=func.coalesce(Gate.max_fails, percent),
+        )
+        .returning(Gate.id)
+    )
+    return sorted(opened)
+
+
+def release_jobs(connection: Connection, job_ids: Collection[int]) -> list[int]:
+    """Take single jobs out from behind their gates: they run, and no fuse counts them. The ids of these."""
+    waits = select(Job.id).where(among(Job.id, job_ids), Job.state == State.BLOCKED, Job.gate_id.is_not(None))
+    held = connection.scalars(waits.order_by(Job.id).with_for_update()).all()
+    freed = connection.scalars(
+        update(Job)
+        .where(among(Job.id, held), Job.state == State.BLOCKED)
+        .values(gate_id=None, state=case((Job.unmet > 0, State.BLOCKED), else_=ready()))
+        .returning(Job.id)
+    )
+    return sorted(freed)
+
+
+def hold(connection: Connection, gate_id: int, limit: int) -> int:
+    """pending | scheduled → blocked for what has not begun behind a closed gate; at most `limit` of them."""
+    by_index(connection)
+    if _lock(connection, gate_id) is None:
+        return 0
+    return len(sql.execute(connection, "hold", gate=gate_id, most=limit).all())
+
+
+def let_go(connection: Connection, gate_id: int, limit: int) -> LetGo:
+    """blocked → pending | scheduled for what waits behind an open gate; at most `limit` of them."""
+    by_index(connection)
+    if _lock(connection, gate_id) is not None:
+        return LetGo(0, [])
+    rows = sql.execute(connection, "let_go", gate=gate_id, most=limit).mappings().all()
+    if not rows:
+        left = exists().where(Job.gate_id == gate_id, Job.state == State.BLOCKED, Job.unmet == 0)
+        connection.execute(update(Gate).where(Gate.id == gate_id, ~left).values(moving=False))
+    return LetGo(len(rows), [job_to_publish(row) for row in rows if row["state"] == State.PENDING])
+
+
+def _lock(connection: Connection, gate_id: int, *, opening: bool = False) -> str | None:
+    """What closed the gate; it is locked, against whoever records behind it as well if it is to open."""
+    gate = select(Gate.closed_by).where(Gate.id == gate_id)
+    return connection.scalar(gate.with_for_update(key_share=not opening))

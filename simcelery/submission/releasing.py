@@ -1,0 +1,69 @@
+"""Release: open the gates of sweeps in spite of their canaries or fuses, or let single jobs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from simcelery import broker
+from simcelery.board import engine, transitions
+from simcelery.board.batches import batches
+from simcelery.board.reads import gates
+from simcelery.board.reads.jobs import Filter
+from simcelery.board.transitions import LetGo
+from simcelery.failpoints import failpoint
+from simcelery.submission.publishing import publish
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_LONGEST = 10.0  # seconds that jobs are moved from here; workers move the rest
+
+
+def held(which: Filter, limit: int | None = None) -> list[int]:
+    """The ids of the jobs that pass the filter and are held, ascending."""
+    with engine.begin() as connection:
+        return [number for number, _ in gates.held_jobs(connection, which)][:limit]
+
+
+def release(which: Filter, limit: int | None = None) -> list[int]:
+    """Release the jobs that pass the filter and are held; their ids.
+
+    A gate all of whose jobs are named opens, also for what is recorded behind it later, and its fuse counts
+    anew. Where only some are named, these run, and no fuse counts them; the others stay held.
+    """
+    with engine.begin() as connection:
+        chosen = gates.held_jobs(connection, which)[:limit]
+        by_gate: dict[int, list[int]] = {}
+        for number, gate in chosen:
+            by_gate.setdefault(gate, []).append(number)
+        whole = [gate for gate, ids in by_gate.items() if _is_all(connection, gate, ids)]
+    failpoint("before_gate_opens")
+    single = [number for number, gate in chosen if gate not in whole]
+    with engine.begin() as connection:
+        transitions.release_gates(connection, whole)
+        freed = transitions.release_jobs(connection, single) if single else []
+        failpoint("before_gate_commit")
+    failpoint("after_gate_opened")
+    for gate in whole:
+        for _ in batches(partial(_let_go, gate), _LONGEST, more=attrgetter("moved")):
+            pass
+    publish(freed)
+    return sorted([*freed, *(number for gate in whole for number in by_gate[gate])])
+
+
+def _is_all(connection: Connection, gate: int, ids: Sequence[int]) -> bool:
+    return gates.number_held(connection, gate, len(ids) + 1) == len(ids)
+
+
+def _let_go(gate: int, rows: int) -> LetGo:
+    failpoint("before_release")
+    with engine.begin() as connection:
+        step = transitions.let_go(connection, gate, rows)
+        failpoint("before_release_commit")
+    failpoint("after_release")
+    if step.pending:
+        broker.publish_or_leave(step.pending, f"{len(step.pending):,} jobs are released and")
+    return step
