@@ -24,7 +24,7 @@ from simcelery.quantities import parse_duration
 from simcelery.readable import ReadableRecords, line
 from simcelery.settings import get_settings
 from simcelery.submission import tasks
-from simcelery.worker import bootsteps
+from simcelery.worker import bootsteps, calling
 from simcelery.worker.child import setup
 from simcelery.worker.child.threads import limit_threads
 from simcelery.worker.outcomes import endings
@@ -54,6 +54,7 @@ def _load_workflows(**_: Any) -> None:
         with inherited.noticed():
             errors = [str(error) for error in registry.load(get_settings()).values()]
         registry.keep_code_versions()
+        calling.note_loaded(*{known.function.__module__ for known in registry.definitions()})
         entropy.kept()
     for error in errors:
         refuse(error)

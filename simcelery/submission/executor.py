@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent import futures
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
+from simcelery.board import engine, reads
 from simcelery.board.transitions.record import OnFailed
 from simcelery.board.values import NewJob
 from simcelery.errors import ParametersError, ServiceError, SimceleryError
@@ -29,7 +30,7 @@ from simcelery.submission.handle import Job
 from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.recorder import Recorder
 from simcelery.submission.submit import record
-from simcelery.workflows import registry
+from simcelery.workflows import functions, registry
 
 
 class _Call(NamedTuple):
@@ -93,6 +94,7 @@ class Executor(futures.Executor):
         self._shut_down = False
         self._works = False  # whether the board has taken a call
         self._count = 0
+        self._told: set[str] = set()
         self._watcher = Watcher()
         self._recorder: Recorder[_Call] = Recorder(self._record, CHUNK)
         self._pid = os.getpid()
@@ -158,10 +160,9 @@ class Executor(futures.Executor):
         given_at = time.monotonic()
         try:
             while left:
-                result = left[-1].result(None if until is None else until - time.monotonic())
-                left.pop()
+                left[-1].result(None if until is None else until - time.monotonic())
                 given_at = time.monotonic()
-                yield result
+                yield left.pop().result()  # of which nothing is kept here
         except (Exception, GeneratorExit):
             if _interrupted_at < given_at:
                 self._cancel([one for one in left if not one.done()])
@@ -207,12 +208,10 @@ class Executor(futures.Executor):
     # --- how ------------------------------------------------------------------------------------------
 
     def _callee(self, fn: Any) -> Callee:
-        try:
-            return self._callees[fn]
-        except (KeyError, TypeError):  # not yet, or something that is no function at all
-            found = callee(fn, self._options, self._sameness)
-            self._callees[fn] = found
-            return found
+        found = self._callees.get(fn) if callable(fn) and isinstance(fn, Hashable) else None
+        if found is None:
+            found = self._callees[fn] = callee(fn, self._options, self._sameness)
+        return found
 
     def _submit_first(self, call: _Call) -> None:
         """Record the first call at once: if the board cannot be reached, it is better to know now."""
@@ -240,8 +239,28 @@ class Executor(futures.Executor):
         for call, found in zip(calls, recorded, strict=True):
             call.future.is_job(Job(found.id, found.task_id, call.new.workflow, found.how))
         self._watcher.add([call.future for call in calls])
+        self._say_changed([call for call, one in zip(calls, recorded, strict=True) if one.how == "existing"])
         with suppress(ServiceError):  # workers find on the board what was not sent
             publish_recorded(new, recorded)
+
+    def _say_changed(self, existing: Sequence[_Call]) -> None:
+        """If results of a function are used that is not the same any more, say so, once."""
+        named = [call for call in existing if call.new.workflow == functions.WORKFLOW]
+        if not named:
+            return
+        with suppress(ServiceError), engine.begin() as connection:
+            before = reads.parameter(connection, [call.future.job.id for call in named], "source")
+            changed = {
+                str(call.new.parameters["function"])
+                for call in named
+                if before.get(call.future.job.id) not in (None, call.new.parameters["source"])
+            }
+            for name in sorted(changed - self._told):
+                _say(
+                    f"the source of {name} has changed since some of these calls were first made, and their "
+                    f"jobs are used all the same; to compute anew, give another version: Executor(version=…)"
+                )
+            self._told |= changed
 
     def _undone(self) -> list[JobFuture]:
         return [call.future for call in self._recorder.waiting()] + self._watcher.undone()
@@ -282,7 +301,7 @@ class Executor(futures.Executor):
         if not self._sameness.again:
             again = "without dedupe, running it again submits them anew"
         said = f"{len(undone):,} of {self._count:,} jobs have not ended and go on without this script"
-        print(line(f"simcelery: {said}; {again}; 'simcelery watch {which}' shows them"), file=sys.stderr)
+        _say(f"{said}; {again}; 'simcelery watch {which}' shows them")
 
     def after_fork(self) -> None:
         """In a child process: its calls are its own; the futures of those before end in the parent."""
@@ -297,11 +316,13 @@ class Executor(futures.Executor):
         try:
             self._recorder.flush()
         except SimceleryError as error:
-            print(
-                line(f"simcelery: {len(self._recorder):,} calls are not recorded: {error}"), file=sys.stderr
-            )
+            _say(f"{len(self._recorder):,} calls are not recorded: {error}")
         if not self._shut_down:
             self._say_goodbye()
+
+
+def _say(what: str) -> None:
+    print(line(f"simcelery: {what}"), file=sys.stderr)
 
 
 _living: weakref.WeakSet[Executor] = weakref.WeakSet()

@@ -18,6 +18,10 @@ from simcelery.workflows.outcomes import Fail
 log = logging.getLogger(__name__)
 
 
+_hashes: dict[str, str] = {}  # of the files of loaded modules
+_told: set[tuple[str, str, str]] = set()
+
+
 class UnusableFunctionError(Fail):
     """The function that a job names cannot be called here, however often it is tried."""
 
@@ -49,28 +53,34 @@ def what_runs(definition: Definition, claim: Claim) -> tuple[Definition, Claim]:
 
 
 def _found(name: str, wanted: Any, given: frozenset[str]) -> Definition:
-    """The function, made of the source that the job was submitted with, if that can be had here."""
+    """The function as its file is now: scripts are edited and run again while workers live on."""
+    module = name.partition(":")[0]
+    if any(_hashes.get(one, now) != now for one, now in source.files_of(module).items()):
+        _forget(module)
     found = functions.defined(project.load(name), name, given)
-    if not wanted or found.source == wanted:
-        return found
-    if found.source_now() == wanted and _forget(found):
-        return functions.defined(project.load(name), name, given)
-    log.warning(
-        "%s was submitted with %s, but this worker has %s: restart it, or bring its files up to date",
-        *(name, wanted, found.source or "no source"),
-    )
+    note_loaded(module)
+    if wanted and wanted != found.source and (name, wanted, found.source) not in _told:
+        _told.add((name, wanted, found.source))
+        log.warning("%s was submitted with %s, and runs here with %s", name, wanted, found.source or "none")
     return found
 
 
-def _forget(found: Definition) -> bool:
-    """Let the function's module be imported anew, with what it imports from its project.
-
-    Returns:
-        False: that holds workflows, which stay as the worker has them.
-    """
-    modules = source.modules_of(found.function) & sys.modules.keys()
-    if modules & {known.function.__module__ for known in registry.definitions()}:
-        return False
+def note_loaded(*modules: str) -> None:
+    """Remember what the files of these modules, which were just imported, and of what they import hold."""
     for module in modules:
-        del sys.modules[module]
-    return True
+        for name, now in source.files_of(module).items():
+            if name in sys.modules:
+                _hashes.setdefault(name, now)
+
+
+def _forget(module: str) -> None:
+    """Let a module be imported anew, with what it imports from its project, unless that holds workflows.
+
+    Those stay as the worker has them, and its log says that it must be restarted.
+    """
+    modules = source.files_of(module).keys() & sys.modules.keys()
+    if modules & {known.function.__module__ for known in registry.definitions()}:
+        return
+    for name in modules:
+        del sys.modules[name]
+        _hashes.pop(name, None)

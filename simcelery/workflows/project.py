@@ -71,7 +71,9 @@ def load(name: str) -> Callable[..., Any]:
     if isinstance(found, Definition):
         found = found.function
     if not callable(found) or isinstance(found, type):
-        raise DefinitionError(f"module {module} has no function {attribute!r}: is it older or newer here?")
+        raise DefinitionError(
+            f"module {module} has no function {attribute!r}: is its file older or newer here?"
+        )
     if getattr(found, "__module__", None) != module:
         raise DefinitionError(f"{name} is not a function of that module, but only imported there")
     called: Callable[..., Any] = found

@@ -31,7 +31,7 @@ class Module(NamedTuple):
 
 def fingerprint(function: Callable[..., object]) -> str:
     """``file:hash`` of the source as it is now on the disk; empty where there is none to compare."""
-    module = _module(function)
+    module = _module(function.__module__)
     if module is None or module.name.partition(".")[0] == __name__.partition(".")[0]:
         return ""
     digest = hashlib.sha256()
@@ -41,14 +41,14 @@ def fingerprint(function: Callable[..., object]) -> str:
     return f"{own.relative_to(module.root).as_posix()}:{digest.hexdigest()[:12]}" if own else ""
 
 
-def modules_of(function: Callable[..., object]) -> set[str]:
-    """The names of the modules that `fingerprint` covers."""
-    module = _module(function)
-    return {name for name, _ in _reachable(module)} if module else set()
+def files_of(module: str) -> dict[str, str]:
+    """What `fingerprint` covers for a function of a module that is loaded: a hash of each module's file."""
+    start = _module(module)
+    return {name: _read(file).digest for name, file in _reachable(start)} if start else {}
 
 
-def _module(function: Callable[..., object]) -> Module | None:
-    loaded = sys.modules.get(function.__module__)
+def _module(name: str) -> Module | None:
+    loaded = sys.modules.get(name)
     file = getattr(loaded, "__file__", None)
     if file is None or not file.endswith(".py"):
         return None  # a notebook, a prompt, something compiled

@@ -338,6 +338,21 @@ with Executor(tag="edited", version={version!r}) as executor:
 """,
         )
         assert said == version
+    # A failure is tried again with the source as it is now; what has succeeded is used, and that is said.
+    code = """
+import edited
+with Executor(tag="edited") as executor:
+    call = executor.submit(edited.other)
+    print(call.exception(30) is None, call.job.how)
+"""
+    file.write_text("def other(): raise ValueError\n")
+    assert run(scripts, code) == ["False new"]
+    file.write_text("def other(): return 1\n")
+    assert run(scripts, code) == ["True retried"]
+    file.write_text("def other(): return 2\n")
+    done = scripts.python(HEAD + code)
+    assert done.stdout == "True existing\n"
+    assert "the source of edited:other has changed since" in done.stderr
 
 
 def test_the_example_runs_twice_and_computes_once(scripts: Project) -> None:

@@ -16,6 +16,7 @@ from simcelery.board.reads.jobs import (
     last_attempts,
     last_id,
     number_before,
+    parameter,
     results,
     states,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "lost",
     "nodenames",
     "number_before",
+    "parameter",
     "results",
     "revisable",
     "revisions",

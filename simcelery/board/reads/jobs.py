@@ -280,6 +280,12 @@ def states(connection: Connection, job_ids: Iterable[int]) -> dict[int, State]:
     return {row.id: known for row in rows if (known := _known(row.state, 1))}
 
 
+def parameter(connection: Connection, job_ids: Iterable[int], name: str) -> dict[int, str | None]:
+    """One parameter of each job, as text."""
+    value = Job.parameters[name].astext
+    return {row.id: row[1] for row in connection.execute(select(Job.id, value).where(among(Job.id, job_ids)))}
+
+
 def finished_among(connection: Connection, job_ids: Iterable[int]) -> dict[int, State]:
     """Those of the jobs that are in a terminal state."""
     rows = connection.execute(
