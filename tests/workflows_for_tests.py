@@ -27,6 +27,7 @@ def add(a: int, b: int = 1) -> int:
 def speaks(parts: list[str], folder: str, how: str = "print", end: str = "") -> int:
     """Print each part, and wait for a file with its number; the first attempt may then `end` badly."""
     for number, part in enumerate(parts):
+        current_job().progress(number + 1, len(parts))
         if how == "print":
             print(part, end="")
         elif how == "write":

@@ -144,6 +144,22 @@ def _empty_file() -> _File:
     return _kept
 
 
+def is_ours(folder: Path, *, make: bool = False) -> bool:
+    """Whether it is a folder that nobody else can write to. Its name can be guessed, and it is in ``/tmp``.
+
+    Parameters:
+        make: if it is missing.
+
+    Raises:
+        OSError: it is missing, or cannot be made.
+    """
+    if make:
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+    found = os.lstat(folder)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
+
 def path_of(folder: Path, pid: int, number: int) -> Path:
     """The file of a pool child."""
     return folder / f"{pid}.{number}"
@@ -154,7 +170,8 @@ def _named_file() -> _File | None:
         return None
     for number in range(1, _MOST_FILES):
         try:
-            os.makedirs(folder, 0o700, exist_ok=True)
+            if not is_ours(folder, make=True):
+                return None
             descriptor = os.open(path_of(folder, os.getpid(), number), _APPEND, 0o600)
         except FileExistsError:
             continue

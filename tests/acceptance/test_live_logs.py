@@ -37,49 +37,50 @@ def go(folder: Path, *numbers: int) -> None:
         (folder / str(number)).touch()
 
 
-@pytest.mark.parametrize("how", ["print", "write", "process"])
-def test_what_a_job_prints_is_on_the_board_while_it_runs(project: Project, tmp_path: Path, how: str) -> None:
-    project.worker()
-    job = submit(
-        project, f"speaks.submit({['first ½', ' and so on', chr(10)]!r}, {str(tmp_path)!r}, {how!r})"
-    )
-    wait_until(lambda: logs_of(job) == {1: "first ½"})
-    assert job.state == "running"
-    shown = project.run("simcelery", "logs", str(job.id), "-o", "json")
+def test_what_jobs_print_and_report_is_on_the_board_while_they_run(project: Project, tmp_path: Path) -> None:
+    project.worker("-c", "4")
+    parts = ["first ½", " and so on", "\n"]
+    jobs = [
+        submit(project, f"speaks.submit({parts!r}, {str(tmp_path)!r}, {how!r})")
+        for how in ("print", "write", "process")
+    ]
+    script = f"until test -e {tmp_path}/0; do sleep 0.1; done; printf ' and so on'"
+    script += f"; until test -e {tmp_path}/1; do sleep 0.1; done; echo; echo error >&2"
+    command = submit_command(project, "sh", "-c", f"printf 'first ½'; {script}")
+    wait_until(lambda: [logs_of(job) for job in (*jobs, command)] == [{1: "first ½"}] * 4)
+    wait_until(lambda: [job.progress for job in jobs] == [{"done": 1, "total": 3, "message": ""}] * 3)
+    assert {str(job.state) for job in (*jobs, command)} == {"running"}
+    shown = project.run("simcelery", "logs", str(command.id), "-o", "json")
     [attempt] = json.loads(shown.stdout)["attempts"]
     assert attempt["log"] == "first ½"
     assert attempt["host"]
     go(tmp_path, 0)
-    wait_until(lambda: logs_of(job) == {1: "first ½ and so on"})
+    wait_until(lambda: [logs_of(job) for job in (*jobs, command)] == [{1: "first ½ and so on"}] * 4)
     go(tmp_path, 1, 2)
-    assert job.result(timeout=within(30)) == 3
-    assert logs_of(job) == {1: "first ½ and so on\n"}
+    for job in jobs:
+        assert job.result(timeout=within(30)) == 3
+        assert logs_of(job) == {1: "first ½ and so on\n"}
+        assert job.progress == {"done": 3, "total": 3, "message": ""}
+    command.wait(timeout=within(30))
+    assert logs_of(command) == {1: "first ½ and so on\nerror\n"}
 
 
-def test_what_a_command_prints_is_on_the_board_while_it_runs(project: Project, tmp_path: Path) -> None:
+def test_of_a_job_killed_in_mid_line_the_log_ends_where_it_ended(project: Project, tmp_path: Path) -> None:
     project.worker()
-    script = f"printf 'half a li'; until test -e {tmp_path}/0; do sleep 0.1; done; echo ne; echo error >&2"
-    job = submit_command(project, "sh", "-c", script)
-    wait_until(lambda: logs_of(job) == {1: "half a li"})
-    go(tmp_path, 0)
-    job.wait(timeout=within(30))
-    assert logs_of(job) == {1: "half a line\nerror\n"}
-
-
-@pytest.mark.parametrize("seen", [False, True])
-def test_of_a_job_killed_in_mid_line_the_log_ends_where_it_ended(
-    project: Project, tmp_path: Path, seen: bool
-) -> None:
-    project.worker()
-    if not seen:
-        go(tmp_path, 0)
-    job = submit(project, f"speaks.submit(['line\\nhalf a li'], {str(tmp_path)!r}, 'write', 'kill')")
-    if seen:
-        wait_until(lambda: logs_of(job) == {1: "line\nhalf a li"})
-        go(tmp_path, 0)
-    assert job.result(timeout=within(60)) == 1
-    assert logs_of(job) == {1: "line\nhalf a li", 2: "line\nhalf a li"}
-    assert [one["outcome"] for one in attempts(job.id)] == ["lost", "succeeded"]
+    seen, quick = tmp_path / "seen", tmp_path / "quick"
+    seen.mkdir()
+    quick.mkdir()
+    go(quick, 0)
+    jobs = [
+        submit(project, f"speaks.submit(['line\\nhalf a li'], {str(folder)!r}, 'write', 'kill')")
+        for folder in (seen, quick)
+    ]
+    wait_until(lambda: logs_of(jobs[0]) == {1: "line\nhalf a li"})
+    go(seen, 0)
+    for job in jobs:
+        assert job.result(timeout=within(60)) == 1
+        assert logs_of(job) == {1: "line\nhalf a li", 2: "line\nhalf a li"}
+        assert [one["outcome"] for one in attempts(job.id)] == ["lost", "succeeded"]
 
 
 @pytest.mark.parametrize(

@@ -690,3 +690,11 @@ def test_progress_reaches_the_parent_whole_or_not_at_all(slots: Slots) -> None:
     [later] = slots.busy()
     assert slots.progress(later) == b""
     assert not module.Outside(slots.memory).report(b"1")  # nobody would read it
+
+
+def test_progress_that_a_dead_child_was_just_writing_does_not_silence_its_successor(slots: Slots) -> None:
+    slots.memory.fields[0].progress_version = 7
+    slot = Slot.taken(slots.memory, 0)
+    running = runs(slots, slot)
+    assert slot.report(b"1")
+    assert slots.progress(running) == b"1"

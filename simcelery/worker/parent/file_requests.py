@@ -12,6 +12,8 @@ from simcelery.settings import Settings
 from simcelery.worker import folders
 from simcelery.worker.outcomes.failure import printable
 
+_MOST = 2**20  # bytes, whatever the row says
+
 
 def answer(wanted: Wanted, by: str, settings: Settings) -> None:
     """Write to the board what is found; nothing, if this worker does not see the folder.
@@ -37,7 +39,7 @@ def _find(wanted: Wanted, settings: Settings) -> Answer | None:
     if not folder.resolve().is_relative_to(settings.workdirs.resolve()):
         return Answer(error=f"{folder} is not among the job folders of this worker, {settings.workdirs}")
     try:
-        content, size = inside.end_of(folder, wanted.path, wanted.most)
+        content, size = inside.end_of(folder, wanted.path, max(0, min(wanted.most, _MOST)))
     except NotThereError as error:
         return Answer(error=printable(str(error)))
     return Answer(content, size)

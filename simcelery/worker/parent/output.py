@@ -197,7 +197,12 @@ def deliver(token: str) -> None:
         ServiceError: the board is unreachable.
     """
     folder, most = folder_of(token), get_settings().max_log
-    reports = []
+    reports: list[RunningReport] = []
+    try:
+        if not capture.is_ours(folder):
+            return
+    except OSError:
+        return  # there is none
     for path in folder.glob(f"{_ATTEMPT}*.*"):
         job_id, claim_id = path.name.removeprefix(_ATTEMPT).split(".")
         with suppress(OSError), capture.opened(path) as descriptor:
@@ -236,7 +241,7 @@ def _bound(path: Path, most: int) -> None:
         return
     keep = chunks.kept(found.st_size, most)
     begin, end = keep.first * chunks.SIZE, (keep.start - 1) * chunks.SIZE
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _fallocate(descriptor, _PUNCH_HOLE, ctypes.c_int64(begin), ctypes.c_int64(end - begin))
     finally:

@@ -161,7 +161,7 @@ class Slot:
         fields.job_id = fields.attempt = 0
         fields.seed = NO_SEED
         fields.output = 0
-        fields.progress = b""
+        fields.progress, fields.progress_version = b"", 0  # a predecessor may have died while it wrote
         fields.deadline, fields.retry_in = math.inf, math.nan
         fields.warned = 0
         fields.task_id = task_id.hex.encode()
