@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ _QUICK = 1.0  # seconds: of an attempt that ends sooner, its end says all
 _SEND_EVERY = 1.0  # seconds
 _RATE = 64 * 1024  # bytes per second and attempt, in the long run
 _ATTEMPT = "job-"  # how the names of outputs begin that say whose they are
+_PART = 4 * 2**20  # characters of a statement
 _SLACK = 2**20  # bytes that a file may hold besides what is kept
 
 
@@ -96,14 +97,13 @@ class Outputs:
         }
         self._drop_all_but(running)
         reports = [report for one in running.values() if (report := self._news_of(one, now)) is not None]
-        if not reports:
-            return
-        failpoint("before_log_sent")
-        known = _save(reports)
-        failpoint("after_log_sent")
-        for claim_id in known:
-            self._told[claim_id].accept(now)
-            self._slots.sent(running[claim_id], chunks.whole(self._told[claim_id].size))
+        for part in _parts(reports):
+            failpoint("before_log_sent")
+            known = _save(part)
+            failpoint("after_log_sent")
+            for claim_id in known:
+                self._told[claim_id].accept(now)
+                self._slots.sent(running[claim_id], chunks.whole(self._told[claim_id].size))
 
     def _drop_all_but(self, running: Mapping[uuid.UUID, Running]) -> None:
         for claim_id in self._told.keys() - running.keys():
@@ -112,7 +112,7 @@ class Outputs:
 
     def _news_of(self, running: Running, now: float) -> RunningReport | None:
         told = self._told.setdefault(running.claim_id, _Told())
-        told.new_progress = self._slots.progress(running) or told.progress
+        told.new_size, told.new_progress = told.size, self._slots.progress(running) or told.progress
         output = self._new_output(running, told) if now >= told.next_at else None
         new_progress = told.new_progress != told.progress
         current = self._slots.of_claim(running.claim_id)
@@ -128,7 +128,6 @@ class Outputs:
         )
 
     def _new_output(self, running: Running, told: _Told) -> chunks.Output | None:
-        told.new_size = told.size
         with suppress(OSError), capture.opened(self._path_of(running)) as descriptor:
             size = os.fstat(descriptor).st_size
             if size != told.size:
@@ -208,9 +207,23 @@ def deliver(token: str) -> None:
         with suppress(OSError), capture.opened(path) as descriptor:
             output, _ = chunks.read(descriptor, most, ended=True)
             reports.append(RunningReport(int(job_id), uuid.UUID(claim_id), output.chunks, output.kept))
-    if reports:
-        _save(reports)
+    for part in _parts(reports):
+        _save(part)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _parts(reports: Sequence[RunningReport]) -> Iterator[list[RunningReport]]:
+    """The reports in parts that a statement takes, however many attempts run here."""
+    part: list[RunningReport] = []
+    size = 0
+    for one in reports:
+        part.append(one)
+        size += sum(map(len, one.log.values()))
+        if size > _PART:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _save(reports: Sequence[RunningReport]) -> set[uuid.UUID]:
