@@ -276,6 +276,7 @@ def test_a_receiver_that_always_fails_is_tried_less_and_less_often_and_then_give
     assert "secret" not in shown
 
 
+@pytest.mark.slow
 def test_a_slow_receiver_holds_up_no_other(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(courier, "_LONGEST", 1.0)
     receiver.dribble = True
@@ -286,6 +287,7 @@ def test_a_slow_receiver_holds_up_no_other(receiver: Receiver, monkeypatch: pyte
     assert [row["error"] for row in listed()] == [None, "no answer within 1 s"]
 
 
+@pytest.mark.slow
 def test_no_worker_waits_for_a_slow_receiver(receiver: Receiver) -> None:
     receiver.slow = 3.0
     cancel(*submitted(receiver.url))
@@ -333,6 +335,7 @@ def test_a_turn_is_given_back_where_only_others_can_send() -> None:
 POINTS = ("notify_noticed", "notify_recorded", "notify_taken", "notify_sent", "notify_marked")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_whoever_is_killed_at_any_line_loses_nothing(
     project: Project, receiver: Receiver, point: str
@@ -352,6 +355,7 @@ def test_whoever_is_killed_at_any_line_loses_nothing(
     assert sql("SELECT state FROM jobs WHERE id = :id", id=never[0]) == [("pending",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_client_that_is_killed_leaves_both_the_jobs_and_the_subscription_or_neither(
     project: Project, receiver: Receiver, recorded: bool
@@ -364,6 +368,7 @@ def test_a_client_that_is_killed_leaves_both_the_jobs_and_the_subscription_or_ne
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["kill", "kill-parent"])
 def test_real_workers_tell_even_if_one_or_its_courier_is_killed_after_sending(
     project: Project, receiver: Receiver, tmp_path: Any, action: str
