@@ -535,6 +535,7 @@ class Subscription(Base):
     unfinished = nullable(BigInteger)  # the first of its jobs that has not ended, at the last look
     look_at = required(_TIME)  # when to look whether it has stalled
     failed_at = nullable(_TIME)  # when the first failure since then was noticed,
+    held_at = nullable(_TIME)  # that what has not begun is held,
     stalled_at = nullable(_TIME)  # that nothing happens any more,
     done_at = nullable(_TIME)  # and that all have ended
 

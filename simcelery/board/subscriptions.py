@@ -75,7 +75,7 @@ def reopen(connection: Connection, jobs: Sequence[int]) -> None:
     held = select(Subscription.id).where(theirs).order_by(Subscription.id).with_for_update()
     ids = list(connection.scalars(held))
     done = among(Subscription.id, ids), Subscription.done_at.is_not(None)
-    again = dict.fromkeys(("done_at", "failed_at", "stalled_at", "unfinished"))
+    again = dict.fromkeys(("done_at", "failed_at", "held_at", "stalled_at", "unfinished"))
     connection.execute(update(Subscription).where(*done).values(**again, since=func.now()))
 
 
@@ -108,6 +108,12 @@ def first_unfinished(connection: Connection, number: int, start: int = 0) -> int
 def first_failure(connection: Connection, number: int) -> Row[Any] | None:
     """A job of it that has failed since it was set going: ``id``, ``error_type``, ``error_message``."""
     return sql.execute(connection, "first_failure", subscription=number).first()
+
+
+def held_job(connection: Connection, number: int) -> int | None:
+    """A job of it that a fuse or a canary that did not succeed holds."""
+    found: int | None = sql.execute(connection, "held_job", subscription=number).scalar()
+    return found
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from simcelery.board import subscriptions
+from simcelery.board.reads.gates import gate_of
 from simcelery.board.reads.jobs import Filter
 from simcelery.board.subscriptions import States
-from simcelery.describe import sweep
+from simcelery.describe import gates, sweep
 from simcelery.describe.words import duration, many, one_line
 from simcelery.settings import get_settings
 
@@ -54,11 +55,13 @@ class Event:
         name: as after ``--on``.
         noted: the column that says when it was noticed; until that is empty again, it does not happen again.
         told: what there is to tell, if it has happened: a sentence, and more for the body.
+        passed: whether it is no longer so, after it was noticed: then it may happen again.
     """
 
     name: str
     noted: str
     told: Callable[[Look], tuple[str, dict[str, Any]] | None]
+    passed: Callable[[Look], bool] = lambda _: False
 
 
 def _first_failure(look: Look) -> tuple[str, dict[str, Any]] | None:
@@ -68,6 +71,16 @@ def _first_failure(look: Look) -> tuple[str, dict[str, Any]] | None:
     error = ": ".join(filter(None, (job.error_type, job.error_message)))
     text = f"job {job.id} failed" + (f": {one_line(error)[:500]}" if error else "")
     return text, {"job": job.id, "error": error[:2000]}
+
+
+def _held(look: Look) -> tuple[str, dict[str, Any]] | None:
+    job = subscriptions.held_job(look.connection, look.row.id)
+    gate = gate_of(look.connection, job) if job is not None else None
+    return None if gate is None else (one_line(gates.sentence(gate)), {"gate": gate.id})
+
+
+def _is_released(look: Look) -> bool:
+    return subscriptions.held_job(look.connection, look.row.id) is None
 
 
 def _stalled(look: Look) -> tuple[str, dict[str, Any]] | None:
@@ -84,6 +97,11 @@ def _stalled(look: Look) -> tuple[str, dict[str, Any]] | None:
     return ": ".join([text, "; ".join(reasons)]) if reasons else text, {"reasons": reasons}
 
 
+def _goes_on(look: Look) -> bool:
+    """Whether something has happened again; asked as rarely as whether it has stalled."""
+    return bool(look.row.may_be_stalled) and look.states.quiet < get_settings().stalled_after
+
+
 def _reasons(look: Look) -> list[str]:
     spans = subscriptions.ids(look.connection, look.row.id)
     some = list(islice(chain.from_iterable(range(first, last + 1) for first, last in spans), _LOOKED_AT))
@@ -98,7 +116,10 @@ def _done(look: Look) -> tuple[str, dict[str, Any]] | None:
 # In the order in which they are told.
 EVENTS: tuple[Event, ...] = (
     Event("first-failure", "failed_at", _first_failure),
-    Event("stalled", "stalled_at", _stalled),
+    Event(
+        "held", "held_at", _held, lambda look: subscriptions.held_job(look.connection, look.row.id) is None
+    ),
+    Event("stalled", "stalled_at", _stalled, _goes_on),
     Event("done", "done_at", _done),
 )
 

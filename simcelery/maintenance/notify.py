@@ -80,11 +80,11 @@ def _record(look: Look, event: Event) -> int:
 def _note_look(look: Look) -> None:
     """Where the next look begins; and when it is asked again whether anything still happens."""
     values = {"unfinished": look.unfinished}
+    for event in EVENTS:
+        if getattr(look.row, event.noted) is not None and event.passed(look):
+            values[event.noted] = None
     if look.row.may_be_stalled:
-        after = get_settings().stalled_after
-        values["look_at"] = look.row.now + dt.timedelta(seconds=after / 4)
-        if look.row.stalled_at is not None and "stalled" in look.row.events and look.states.quiet < after:
-            values["stalled_at"] = None
+        values["look_at"] = look.row.now + dt.timedelta(seconds=get_settings().stalled_after / 4)
     subscriptions.note(look.connection, look.row.id, **values)
 
 

@@ -14,7 +14,7 @@ from simcelery.notifying.addresses import mailboxes
 
 # What somebody may be told about a submission. `maintenance/events.py` says when each has happened.
 DONE = "done"
-EVENTS = (DONE, "first-failure", "stalled")
+EVENTS = (DONE, "first-failure", "held", "stalled")
 ID_HEADER = "Simcelery-Notification"  # its value stays the same, however often a notification is sent
 
 

@@ -36,7 +36,7 @@ class Options:
         on_failed: where that job failed: ``retry`` it, ``keep`` it as it is, or raise an ``error``.
         max_attempts, max_losses, time_limit: as in `workflow`.
         notify: who is told about these jobs: ``http://…``, ``https://…`` or ``mailto:…``, one or several.
-        notify_on: of which events: ``done``, ``first-failure``, ``stalled``.
+        notify_on: of which events: ``done``, ``first-failure``, ``held``, ``stalled``.
         canary: of many jobs, so many run first; the others are held until these have succeeded.
         max_fails: of many jobs, hold those that have not begun once more than ``20`` have failed, or more
             than ``"5%"`` of those that have ended.

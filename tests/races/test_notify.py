@@ -445,3 +445,25 @@ def test_a_job_file_may_say_who_is_told(receiver: Receiver, tmp_path: Path) -> N
     file.write_text(f'command = ["true"]\nnotify = ["{receiver.url}"]\non = "done,stalled"\n')
     assert run(["submit", str(file)]) == 0
     assert [row["events"] for row in listed()] == [["done", "stalled"]]
+
+
+def test_what_a_canary_holds_is_told_with_the_reason_and_again_after_a_release(receiver: Receiver) -> None:
+    words = ("--grid", "n=1,2,3", "--canary", "1", "--notify", receiver.url, "--on", "held")
+    assert run(["submit", *words, "--", "echo", "{n}"]) == 0
+    assert tell() == (0, 0)  # they wait for it, and that is as it should be
+    canary = sql("SELECT job_id FROM canaries")[0][0]
+    me = any_worker(workflows=["command"])
+    [(task_id,)] = sql("SELECT task_id FROM jobs WHERE id = :id", id=canary)
+    finish(must_claim(task_id, me, workflow="command"), ERROR)
+    assert tell() == (1, 1)
+    assert tell() == (0, 0)
+    told = receiver.arrived[0].body
+    assert told["event"] == "held"
+    assert f"held: canary {canary} failed: ValueError: boom" in told["text"]
+    with engine.begin() as connection:
+        transitions.retry(connection, [canary])
+    tell()
+    assert listed()[0]["held_at"] is None
+    [(task_id,)] = sql("SELECT task_id FROM jobs WHERE id = :id", id=canary)
+    finish(must_claim(task_id, me, workflow="command"), ERROR)
+    assert tell() == (1, 1)

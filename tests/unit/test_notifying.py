@@ -97,7 +97,7 @@ def test_events_are_those_that_can_be_told() -> None:
     assert {event.name for event in TOLD} == {*forms.EVENTS}
     assert Options(notify_on=["stalled", "done", "stalled"]).notify_on == ("done", "stalled")
     for wrong in (["finished"], [], [5]):
-        with pytest.raises(ParametersError, match="done, first-failure, stalled"):
+        with pytest.raises(ParametersError, match="done, first-failure, held, stalled"):
             Options(notify_on=wrong)  # type: ignore[arg-type]
 
 

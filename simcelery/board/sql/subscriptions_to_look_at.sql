@@ -6,6 +6,8 @@ WHERE done_at IS NULL
     AND (
         NOT EXISTS (SELECT FROM jobs WHERE jobs.id = mine.unfinished AND finished_at IS NULL)
         OR look_at <= now()
+        OR held_at IS NOT NULL
+        OR ('held' = ANY (events) AND EXISTS (SELECT FROM gates WHERE closed_by IS NOT NULL))
         OR ('first-failure' = ANY (events) AND failed_at IS NULL AND EXISTS (
             SELECT
             FROM unnest(mine.jobs) AS part

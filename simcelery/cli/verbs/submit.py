@@ -115,7 +115,7 @@ class SubmitCommand(Command):
     "notify_on",
     default="done",
     metavar="EVENT,…",
-    help="With --notify, of what: done, first-failure, stalled (default: done).",
+    help="With --notify, of what: done, first-failure, held, stalled (default: done).",
 )
 @click.option(
     "--canary",
