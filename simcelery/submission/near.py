@@ -13,7 +13,7 @@ from typing import Any
 
 from simcelery.board.reads.same import Known
 
-MOST_ENTRIES = 300_000  # some 100 bytes each
+MOST_ENTRIES = 150_000  # some 100 bytes each
 MOST_LOOKUPS = 20_000_000  # some seconds
 _MOST_PAIRS = 30  # of more parameters only one may differ
 _REST, _VERSION = "the rest", "the version"  # no parameter is called so
