@@ -41,8 +41,8 @@ def revise(connection: Connection, revisions: Sequence[Revision], by: str) -> No
         connection,
         "revise",
         ids=list(mine),
-        changes=[engine.as_json(one.changes) for one in mine.values()],
-        keys=[one.key for one in mine.values()],
+        changes=engine.as_json({str(number): one.changes for number, one in mine.items()}),
+        keys=engine.as_json({str(number): one.key for number, one in mine.items()}),
         by=by,
     )
     failpoint("revise_written")
