@@ -10,9 +10,11 @@ from typing import Any
 
 from simcelery.board.reads import pages, table
 from simcelery.board.reads.jobs import Filter, JobRow
+from simcelery.board.unreadable import bad_rows
 from simcelery.conditions.values import Name
 from simcelery.describe.plain import jsonable, plain
 
+_WORKFLOW, _STATE = Name(("workflow",), "workflow"), Name(("state",), "state")
 _WHOLE_AT_ONCE = 200  # jobs with all that they gave, which may be a megabyte each
 
 
@@ -50,7 +52,8 @@ def of_everything(which: Filter, extra: Sequence[str] = (), *, limit: int | None
     for number, workflow, *values, parameters, result in _read(which, names, limit, False, _WHOLE_AT_ONCE):
         cells = {"id": number, "workflow": workflow}
         cells |= {name: _cell(value) for name, value in zip(extra, values, strict=True)}
-        cells |= {f"parameters.{name}": plain(value) for name, value in (parameters or {}).items()}
+        given = bad_rows.named_values(parameters)
+        cells |= {f"parameters.{name}": plain(value) for name, value in given.items()}
         value = plain(result)
         if isinstance(value, dict):
             cells |= {f"result.{name}": item for name, item in value.items()}
@@ -72,10 +75,14 @@ def of_job(job: JobRow) -> Row:
 def _read(
     which: Filter, names: Sequence[Name], limit: int | None, newest: bool, at_once: int
 ) -> Iterator[tuple[Any, ...]]:
-    read = partial(table.fields, names=[Name(("workflow",), "workflow"), *names])
+    read = partial(table.fields, names=[_WORKFLOW, _STATE, *names])
     page = pages.Page.of(which) if not isinstance(which, pages.Page) else which
     for rows in pages.walk(page, read, _first, limit=limit, newest=newest, at_once=at_once):
-        yield from rows
+        for number, workflow, state, *values in rows:
+            if bad_rows.state(state) is None:
+                bad_rows.name({f"job {number}": f"it is left out, since there is no state {state!r}"})
+            else:
+                yield (number, workflow, *values)
 
 
 def _first(row: tuple[Any, ...]) -> int:

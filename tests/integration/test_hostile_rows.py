@@ -38,7 +38,12 @@ READS: dict[str, list[list[str]]] = {
     "explain": [["explain", "{each}"]],
     "wait": [["wait", "{honest}"], ["wait", "{each}", "--timeout", "0.1"]],
     "result": [["result", "{honest}"], ["result", "{each}"]],
-    "results": [["results"], ["results", "--format", "csv"]],
+    "results": [
+        ["results"],
+        ["results", "--format", "csv"],
+        ["results", "--all", "--fields", "id,state,x.y,result.0,elapsed,tags,submitted_at", "-o", "jsonl"],
+        ["results", "--where", "not (x.y = 1 or result > nan or submitted_at < '2026-01-01' or elapsed > 1)"],
+    ],
     "errors": [["errors"]],
     "stats": [["stats"]],
     "cancel": [["cancel", "1-9999", "--dry-run"]],
@@ -49,7 +54,7 @@ READS: dict[str, list[list[str]]] = {
     "spool": [["spool"]],
     "completion": [["completion", "bash"]],
 }
-SHOW_NOTHING = {"up", "down", "demo"}
+SHOW_NOTHING = {"up", "down", "demo", "schema"}
 
 
 @pytest.fixture
