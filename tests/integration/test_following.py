@@ -129,7 +129,12 @@ def test_a_job_that_succeeded_ends_with_0_and_a_cancelled_one_with_1(
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["1-3"], "follows one job"), (["-s", "failed"], "follows one job"), (["7", "-o", "json"], "-o json")],
+    [
+        (["1-3"], "no jobs in the range"),
+        (["-s", "failed"], "follows one job"),
+        (["7", "-o", "json"], "-o json"),
+        (["7", "--file", "x"], "--file"),
+    ],
 )
 def test_what_cannot_be_followed_is_refused_in_a_line(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]

@@ -64,25 +64,26 @@ def logs(
     lines. A live worker on the job's node reads it, so you need no access to that node.
     """
     require(selection, filters, "show the logs of")
-    single = selection is not None and selection.single and not filters.given
-    if path is not None and (follow or not single):
-        raise UsageError("--file shows a file of one job, and without -f: give its id, such as 42 or last")
+    if follow and output != "table":
+        raise UsageError(f"-f prints what the job prints, so it does not go with -o {output}")
+    if follow and path is not None:
+        raise UsageError("--file shows a file as it is now, so it does not go with -f")
     if follow:
-        if not single:
-            raise UsageError("-f follows one job: give its id, such as 42 or last, and no filters")
-        if output != "table":
-            raise UsageError(f"-f prints what the job prints, so it does not go with -o {output}")
-        assert selection is not None
-        return following.show(the_only(selection), tail, attempt)
+        return following.show(_the_one(selection, filters, "-f follows"), tail, attempt)
     if path is not None:
-        assert selection is not None
-        _show_file(the_only(selection), path, tail, attempt, output)
-    elif single:
-        assert selection is not None
+        number = _the_one(selection, filters, "--file shows a file of")
+        _show_file(number, path, tail, attempt, output)
+    elif selection is not None and selection.single and not filters.given:
         _show_one(the_only(selection), tail, attempt, output)
     else:
         _show_many(selection, filters, tail or _LINES, attempt, output)
     return 0
+
+
+def _the_one(selection: Selection | None, filters: Filters, what: str) -> int:
+    if selection is None or filters.given:
+        raise UsageError(f"{what} one job: give its id, such as 42 or last, and no filters")
+    return the_only(selection)
 
 
 def _show_one(number: int, tail: int | None, attempt: int | None, output: Output) -> None:
