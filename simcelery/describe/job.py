@@ -79,7 +79,8 @@ def in_brief(job: JobRow) -> str:
     if job.state == "scheduled":
         return f"runs {ago(job.run_at)}"
     if job.state == "blocked":
-        return ", ".join(filter(None, ("held" * job.held, f"waits for {many(job.unmet)}" * bool(job.unmet))))
+        said = ("held" if job.held else "", f"waits for {many(job.unmet)}" if job.unmet else "")
+        return ", ".join(filter(None, said))
     return ""
 
 

@@ -17,10 +17,13 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Connection, text
 
-from simcelery.board import engine, leases, reads, retention, transitions
+from simcelery.board import engine, gates, leases, reads, retention, transitions
+from simcelery.board.gates import Behind, NewGate
 from simcelery.board.states import TERMINAL
 from simcelery.board.values import Claim, Revision
 from simcelery.errors import StateError
+from simcelery.maintenance import hold
+from simcelery.maintenance.effects import BY_HAND
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -29,7 +32,7 @@ from tests.board_helpers import (
     claim,
     finish,
     lapse,
-    record,
+    new_job,
     registration,
     sql,
     worker,
@@ -41,10 +44,11 @@ ALLOWED = {
     "blocked": {"pending", "scheduled", "upstream_failed", "cancelled"},
     "scheduled": {
         "pending",
+        "blocked",
         "cancelled",
         "succeeded",
     },  # succeeded: a late success; pending: also handed back
-    "pending": {"running", "cancelled", "succeeded"},
+    "pending": {"running", "cancelled", "succeeded", "blocked"},  # blocked: held
     "running": {"succeeded", "failed", "cancelled", "scheduled", "pending"},
     "succeeded": set(),
     "failed": {"pending", "blocked"},
@@ -63,14 +67,17 @@ class Board(RuleBasedStateMachine):
         """An empty board with two workers."""
         with engine.begin() as connection:
             # Quicker than TRUNCATE for a handful of rows, and there are hundreds of runs.
-            for table in ("dependencies", "jobs", "workers"):
+            for table in ("dependencies", "jobs", "gates", "workers"):
                 connection.execute(text(f"DELETE FROM {table}"))
+            fuse = gates.create(connection, NewGate("w", (), "test", max_fails=0))
+            closed = gates.create(connection, NewGate("w", (), "test", canary=1, max_fails=1))
+        self.gates = [None, fuse, closed]
         self.workers = [worker(), worker()]
         self.tasks: dict[int, uuid.UUID] = {}
         self.claimed: dict[int, list[int]] = {}
         self.claims: list[Claim] = []
         self.before: dict[int, str] = {}
-        self.record([], attempts=1, losses=1, delayed=False)
+        self.record([], attempts=1, losses=1, delayed=False, gate=2, canary=True)
         self.record([0], attempts=1, losses=2, delayed=False)
 
     def job(self, index: int) -> int:
@@ -83,15 +90,31 @@ class Board(RuleBasedStateMachine):
         attempts=st.integers(1, 3),
         losses=st.integers(0, 2),
         delayed=st.booleans(),
+        gate=st.integers(0, 2),
     )
-    def record(self, parents: list[int], attempts: int, losses: int, delayed: bool) -> None:
-        """A new job, perhaps with parents in any state, perhaps for later."""
-        found = record(
+    def record(
+        self,
+        parents: list[int],
+        attempts: int,
+        losses: int,
+        delayed: bool,
+        gate: int = 0,
+        canary: bool = False,
+    ) -> None:
+        """A new job, perhaps with parents in any state, perhaps for later, perhaps behind a gate."""
+        new = new_job(
             parents=[self.job(parent) for parent in parents],
             max_attempts=attempts,
             max_losses=losses,
             delay=0.01 if delayed else None,
         )
+        with engine.begin() as connection:
+            behind = None
+            if number := self.gates[gate]:
+                behind = Behind(number, gates.is_closed(connection, number), frozenset([0] if canary else []))
+            [found] = transitions.record(connection, [new], behind=behind)
+            if number and canary:
+                gates.add_canaries(connection, number, [found.id])
         self.tasks[found.id] = found.task_id
 
     @rule(index=index, who=st.integers(0, 1), timely=st.sampled_from([True, True, False]))
@@ -100,8 +123,9 @@ class Board(RuleBasedStateMachine):
         pending = [job for job, state in self.before.items() if state == "pending"]
         job = pending[index % len(pending)] if timely and pending else self.job(index)
         was = self.before[job]
+        held_back = bool(sql(HELD_BACK + " AND j.id = :job", job=job))
         found = claim(self.tasks[job], self.workers[who], pid=100 + who)
-        assert (found is not None) == (was == "pending")
+        assert (found is not None) == (was == "pending" and not held_back)
         if found:
             self.claimed.setdefault(job, []).append(found.attempt)
             self.claims.append(found)
@@ -112,7 +136,8 @@ class Board(RuleBasedStateMachine):
         """A job is claimed and its outcome arrives: what happens most of the time."""
         self.message(index, who, timely=True)
         self.holds()
-        self.outcome(0, how)
+        if self.claims:
+            self.outcome(0, how)
 
     @rule(back=st.integers(0, 3), how=st.sampled_from(sorted(REPORTS)))
     @precondition(lambda self: self.claims)
@@ -195,6 +220,22 @@ class Board(RuleBasedStateMachine):
             transitions.stage(connection, 1000)
             transitions.settle(connection, 1000)
 
+    @rule()
+    def hold(self) -> None:
+        """What waits at a closed gate is held, and what an open one has held is let go."""
+        hold.tick(BY_HAND)
+        assert not sql(HELD_BACK + " AND j.state IN ('pending', 'scheduled')")
+        assert not sql(
+            """SELECT j.id FROM jobs j JOIN gates g ON g.id = j.gate_id
+            WHERE j.state = 'blocked' AND j.unmet = 0 AND g.closed_by IS NULL"""
+        )
+
+    @rule()
+    def release(self) -> None:
+        """The gates are opened in spite of everything."""
+        with engine.begin() as connection:
+            transitions.release_gates(connection, [number for number in self.gates if number])
+
     @rule(who=st.integers(0, 1), how=st.sampled_from(["gracefully", "lapsed", "dead"]))
     def stop(self, who: int, how: str) -> None:
         """A worker releases its jobs; or its lease ends, they are rescued, it is back; or it is replaced."""
@@ -242,7 +283,8 @@ class Board(RuleBasedStateMachine):
         """Some of the finished jobs that nobody needs are deleted."""
         needed = sql(
             """SELECT d.parent_id FROM dependencies d JOIN jobs c ON c.id = d.job_id
-            WHERE c.finished_at IS NULL"""
+            WHERE c.finished_at IS NULL
+            UNION SELECT job_id FROM canaries JOIN gates ON gates.id = gate_id WHERE closed_by = 'canary'"""
         )
         over = {job for job, state in self.before.items() if state in TERMINAL} - {one for (one,) in needed}
         with engine.begin() as connection:
@@ -274,6 +316,12 @@ class Board(RuleBasedStateMachine):
             assert attempts == list(range(1, len(attempts) + 1)), "an attempt was claimed twice"
 
 
+# What waits at a closed gate: it has not begun, and is no canary.
+HELD_BACK = """
+    SELECT j.id FROM jobs j JOIN gates g ON g.id = j.gate_id
+    WHERE g.closed_by IS NOT NULL AND j.attempt = 0
+    AND NOT EXISTS (SELECT FROM canaries c WHERE c.gate_id = g.id AND c.job_id = j.id)"""
+
 # What must never be found on the board, each with the promise that it would break.
 BROKEN = {
     "a job has one successful attempt if it succeeded, and none otherwise": """
@@ -292,6 +340,14 @@ BROKEN = {
     "no result is that of parameters that were revised since": """
         SELECT a.job_id AS id FROM attempts a JOIN revisions r USING (job_id)
         WHERE a.outcome = 'succeeded' AND a.attempt <= r.last_attempt""",
+    "what is blocked waits for a parent, or behind a gate that will let it go or is closed": """
+        SELECT j.id FROM jobs j LEFT JOIN gates g ON g.id = j.gate_id
+        WHERE j.state = 'blocked' AND j.unmet = 0
+        AND (g.id IS NULL OR (g.closed_by IS NULL AND NOT g.moving))""",
+    "a fuse that lets more fail than it may is closed": """
+        SELECT g.id FROM gates g WHERE g.closed_by IS NULL AND g.max_fails < (
+            SELECT count(*) FROM jobs j
+            WHERE j.gate_id = g.id AND j.state = 'failed' AND j.finished_at > g.counts_from)""",
     "errors and losses are bounded": """
         SELECT id FROM jobs WHERE failures > max_attempts OR losses > max_losses + 1
         OR (state NOT IN ('failed', 'cancelled', 'succeeded')

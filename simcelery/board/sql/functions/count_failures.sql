@@ -11,7 +11,7 @@ CREATE OR REPLACE FUNCTION count_failures(p_gate bigint, p_new bigint) RETURNS v
     SET jit = off
 AS $$
 DECLARE
-    v_gate gates;
+    v_gate record;
     v_failed bigint;
     v_ended bigint;
     v_left bigint;
