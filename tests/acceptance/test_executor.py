@@ -287,7 +287,7 @@ time.sleep(60)
     said, complained = end(start(scripts, code))
     assert "10,000 of 10,000 jobs have not ended" in complained
     assert len(simcelery.jobs(tags=["many"])) == 10_000
-    assert float(said) < within(10)
+    assert float(said) < within(30)
 
 
 def test_functions_of_the_script_itself(scripts: Project) -> None:
@@ -324,7 +324,7 @@ def test_a_script_that_no_worker_can_import_is_told_what_to_do(
     assert words in complained.splitlines()[-1]
 
 
-def test_a_worker_runs_the_source_that_was_submitted(scripts: Project) -> None:
+def test_a_worker_runs_the_source_as_it_is_now(scripts: Project) -> None:
     """Between two runs of a script its functions are edited; the worker is not restarted."""
     file = scripts.folder / "edited.py"
     for version in ("1", "two", "3.5"):
