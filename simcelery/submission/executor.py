@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from simcelery.board import engine, reads
 from simcelery.board.transitions.record import OnFailed
 from simcelery.board.values import NewJob
-from simcelery.errors import ParametersError, ServiceError, SimceleryError
+from simcelery.errors import ParametersError, SchemaError, ServiceError, SettingsError, SimceleryError
 from simcelery.readable import line, short
 from simcelery.submission import actions
 from simcelery.submission import options as submit_options
@@ -217,6 +217,10 @@ class Executor(futures.Executor):
         """Record the first call at once: if the board cannot be reached, it is better to know now."""
         try:
             self._record([call])
+            if call.future.done() and isinstance(
+                fault := call.future.exception(), SchemaError | SettingsError
+            ):
+                raise fault
         except BaseException:
             with self._lock:
                 self._works = False
@@ -229,6 +233,10 @@ class Executor(futures.Executor):
             recorded = record(new, self._options.on_failed)
         except ServiceError:
             raise
+        except (SchemaError, SettingsError) as error:  # the fault of no call, and so of all
+            for call in calls:
+                call.future.ends(error=error)
+            return
         except Exception as error:
             if len(calls) > 1:
                 for call in calls:

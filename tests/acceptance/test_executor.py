@@ -6,12 +6,14 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import simcelery
 from simcelery import services
 from simcelery.board.states import State
 from simcelery.errors import JobFailedError
+from simcelery.services import Services
 from simcelery.settings import Settings
 from simcelery.worker import builtin
 from tests.conftest import Project
@@ -398,6 +400,15 @@ def test_a_first_call_without_a_board_fails_at_once(scripts: Project) -> None:
     )
     assert done.returncode == 1
     assert "BoardUnreachableError" in done.stderr.splitlines()[-1]
+
+
+def test_a_first_call_to_a_board_without_a_schema_fails_at_once(scripts: Project, servers: Services) -> None:
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE no_schema")
+    url = servers.database_url.rpartition("/")[0] + "/no_schema"
+    done = scripts.python(HEAD + "Executor().submit(f.double, 1)", SIMCELERY_DATABASE_URL=url)
+    assert done.returncode == 1
+    assert "SchemaError" in done.stderr.splitlines()[-1]
 
 
 def test_a_row_that_somebody_wrote_calls_nothing_but_the_projects_functions(

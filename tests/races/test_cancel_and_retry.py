@@ -46,6 +46,16 @@ def test_a_cancelled_job_cannot_be_claimed() -> None:
     assert state(job.id) == "cancelled"
 
 
+def test_a_cancel_of_what_has_not_begun_leaves_what_runs_alone() -> None:
+    waiting, running, me = record(), record(), worker()
+    must_claim(running.task_id, me)
+    with engine.begin() as connection:
+        found = transitions.cancel(connection, [waiting.id, running.id], running=False)
+    assert found == ([waiting.id], [])
+    assert (state(waiting.id), state(running.id)) == ("cancelled", "running")
+    assert row(running.id).cancel_requested_at is None
+
+
 def test_cancel_and_claim_at_once_never_leave_a_cancelled_job_running() -> None:
     me = worker()
     for _ in range(10):
