@@ -14,7 +14,7 @@ import pytest
 import simcelery.demo
 import simcelery.worker.builtin  # noqa: F401
 from simcelery.errors import DefinitionError, UnknownWorkflowError
-from simcelery.settings import Settings
+from simcelery.settings import Settings, get_settings
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition
 from tests.waiting import within
@@ -105,14 +105,14 @@ def test_modules_are_imported_from_the_folder_of_the_settings_file(
     (project / "beside_wf.py").write_text(GOOD.format(name="a"))
     (project / "deep").mkdir()
     monkeypatch.chdir(project / "deep")
-    assert registry.load(Settings()) == {}
+    assert registry.load(get_settings.__wrapped__()) == {}
     assert names() == ["beside_wf.a"]
 
 
 def test_modules_of_the_environment_are_imported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "env_wf.py").write_text(GOOD.format(name="a"))
     monkeypatch.setenv("SIMCELERY_WORKFLOWS", "env_wf, ")
-    assert registry.load(Settings()) == {}
+    assert registry.load(get_settings.__wrapped__()) == {}
     assert names() == ["env_wf.a"]
 
 
