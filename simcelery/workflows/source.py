@@ -7,6 +7,7 @@ beside it, or of its own package. Libraries do not count, and simcelery has a ve
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -77,9 +78,9 @@ def _reachable(start: Module) -> Iterator[tuple[str, Path]]:
 
 
 def _file(module: Module) -> Path | None:
-    base = module.root.joinpath(*module.name.split("."))
-    found = (base / "__init__.py", base.with_name(f"{base.name}.py"))
-    return next((file for file in found if file.is_file()), None)
+    # Not with paths: it is asked of each import of each workflow's module, and most are of libraries.
+    base = "/".join([str(module.root), *filter(None, module.name.split("."))])
+    return next((Path(file) for file in (f"{base}/__init__.py", f"{base}.py") if os.path.isfile(file)), None)
 
 
 def _absolute(imported: str, package: str) -> str:
