@@ -78,6 +78,15 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         assert not re.search(r"(@import|url\()\s*['\"]?(https?:)?//", path.read_text()), path
 
 
+def test_pictures_are_small_and_each_is_shown(site: Path) -> None:
+    text = "".join(path.read_text() for path in (site / "docs").glob("*.md"))
+    pictures = list((site / "docs" / "pictures").iterdir())
+    assert pictures
+    for picture in pictures:
+        assert picture.stat().st_size < 20_000
+        assert f"](pictures/{picture.name})" in text
+
+
 def test_a_broken_link_is_an_error(site: Path, tmp_path: Path) -> None:
     for name in ("docs", "zensical.toml"):
         copy = shutil.copytree if name == "docs" else shutil.copy
