@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.acceptance.helpers import submit
 from tests.board_helpers import attempts, sql
 from tests.conftest import Project
@@ -23,28 +21,28 @@ def said(project: Project, *command: str) -> str:
     return " ".join(project.run("simcelery", *command, COLUMNS="200").stdout.split())
 
 
-@pytest.mark.parametrize("changed", ["sims.py", "helpers.py"])
 def test_a_worker_with_older_files_than_the_submitter_is_named_until_it_is_restarted(
-    project: Project, changed: str
+    project: Project,
 ) -> None:
     (project.folder / "helpers.py").write_text("x = 1\n")
     sims = project.folder / "sims.py"
     sims.write_text(sims.read_text().replace("import os\n", "import os\nimport helpers\n", 1))
     worker = project.worker()
-    submit(project, "add.submit(1)").result(timeout=within(60))
+    submit(project, "add.submit(0)").result(timeout=within(60))
     for command in COMMANDS:
         assert " older " not in said(project, *command)
-    edit(project, changed)
-    before = submit(project, "add.submit(2)")
-    before.result(timeout=within(60))
-    for command in COMMANDS:
-        text = said(project, *command)
-        assert "w0@" in text
-        assert " older sims.py" in text, text
-        assert "restart it" in text
-    worker.terminate()
-    worker.wait(within(60))
-    project.worker()
+    for number, changed in enumerate(("helpers.py", "sims.py"), 1):
+        edit(project, changed)
+        submit(project, f"add.submit({number})").result(timeout=within(60))
+        for command in COMMANDS:
+            text = said(project, *command)
+            assert "w0@" in text
+            assert " older sims.py" in text, text
+            assert "restart it" in text
+        worker.terminate()
+        worker.wait(within(60))
+        project.processes.clear()
+        worker = project.worker()
     submit(project, "add.submit(3)").result(timeout=within(60))
     for command in COMMANDS:
         assert " older " not in said(project, *command)
