@@ -114,6 +114,8 @@ def parts(asked_for: Sequence[Entry], options_of: Callable[[dict[str, Any]], Opt
             if entry.chosen["key"] and entry.several:
                 raise UsageError("key is for one job; with each and grid use dedupe")
             options = options_of(entry.options())
+            if options.notify or options.canary or options.max_fails:
+                raise UsageError("notify, canary and max-fails are for a file without a list of jobs")
             if options.stops_itself and not entry.several:
                 raise UsageError("canary and max_fails are for many jobs: add each or grid")
             new = list(itertools.islice(prepared(target, items, options), _MOST))

@@ -32,6 +32,8 @@ from simcelery.submission.recorder import Recorder
 from simcelery.submission.submit import record
 from simcelery.workflows import functions, registry
 
+_OPTIONS = {"queue", "priority", "tags", "max_attempts", "max_losses", "time_limit"}
+
 
 class _Call(NamedTuple):
     """A call that is to be recorded."""
@@ -79,7 +81,7 @@ class Executor(futures.Executor):
             raise ParametersError(
                 f"tag must be text, not {short(tag)}; how many calls run at a time is up to the workers"
             )
-        if unfit := chosen.keys() & {"key", "run_at", "delay", "after", "max_workers", "notify", "notify_on"}:
+        if unfit := chosen.keys() - _OPTIONS:
             raise ParametersError(f"an executor has no option {short(min(unfit))}")
         tags = chosen.pop("tags", ())
         if isinstance(tags, str):

@@ -54,9 +54,10 @@ def test_a_file_of_many_jobs_is_recorded_with_their_dependencies(project: Projec
         (MANY.replace("{a: 3}", "{c: 3}"), "many.yaml, job 'relax-2': each, row 2: sims.add"),
         (MANY.replace("relax-1, relax-2", "relax-1, 999999"), "many.yaml, job 3: there is no job 999999"),
         (MANY.replace("- workflow: sims.add", "- workflow: sims.ad"), "did you mean 'sims.add'?"),
+        (MANY + "  canary: 2\n", "many.yaml, job 3: notify, canary and max-fails are for a file without"),
         (MANY + "  each: nosuch.csv\n", "many.yaml, job 3: --each nosuch.csv: No such file"),
     ],
-    ids=["value", "row", "parent", "workflow", "table"],
+    ids=["value", "row", "parent", "workflow", "canary", "table"],
 )
 def test_a_file_with_one_fault_records_nothing(project: Project, text: str, said: str) -> None:
     done = project.run("simcelery", "submit", write(project, "many.yaml", text))

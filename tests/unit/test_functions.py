@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from simcelery import settings
+from simcelery import Executor, settings
 from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.workflows import functions, project
 
@@ -163,6 +163,12 @@ def test_a_module_that_submits_while_a_worker_imports_it_is_refused(folder: Path
     )
     with pytest.raises(DefinitionError, match="line 4 submits a job while it is imported"):
         project.load("unguarded:f")
+
+
+@pytest.mark.parametrize("option", ["key", "after", "run_at", "canary", "notify", "max_workers", "nosuch"])
+def test_an_executor_refuses_options_that_it_could_not_keep(option: str) -> None:
+    with pytest.raises(ParametersError, match=f"an executor has no option '{option}'"):
+        Executor(**{option: 2})  # type: ignore[arg-type]
 
 
 @dataclasses.dataclass
