@@ -97,8 +97,12 @@ def _check_keys(connection: Connection, revisions: Sequence[Revision]) -> None:
 def _change_parents(connection: Connection, mine: Mapping[int, Revision]) -> None:
     dropped = [(number, parent) for number, one in mine.items() for parent in one.dropped]
     if dropped:
-        ids, parents = zip(*dropped, strict=True)
-        sql.execute(connection, "drop_edges", ids=list(ids), parents=list(parents))
+        sql.execute(
+            connection,
+            "drop_edges",
+            ids=[number for number, _ in dropped],
+            parents=[parent for _, parent in dropped],
+        )
     added = [
         {"job_id": number, "parent_id": parent}
         for number, one in mine.items()
