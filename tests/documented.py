@@ -13,7 +13,7 @@ GENERATED = {"api.md", "commands.md"}
 
 _FENCE = re.compile(r"^```(\w*)$")
 _NAMED = re.compile(r"`([\w./]+\.(?:py|toml))`[^`]*:$")  # "… and `sims.py`:" is followed by that file
-_TIMES = re.compile(r"\b[\d.]+ ?(?:ms|s|min|h|d)\b(?: ago)?|\bnow\b")
+_TIMES = re.compile(r"\b[\d.]+ ?(?:ms|s|min|h|d)\b(?: ago)?|\bjust now\b")
 
 _ESTIMATE = re.compile(r"; about .* success(es)?$")
 
