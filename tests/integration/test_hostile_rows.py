@@ -28,6 +28,7 @@ READS: dict[str, list[list[str]]] = {
     "doctor": [["doctor"]],
     "db": [["db", "current"], ["db", "check"]],
     "release": [["release", "-w", "w", "--dry-run"]],
+    "notify": [["notify"]],
     "workflows": [["workflows"], ["workflows", "deep"], ["workflows", "no"], ["workflows", "honest"]],
     "run": [["run", "listed"], ["run", "high", "x=1"]],
     "submit": [["submit", "listed", "--dry-run"], ["submit", "high", "x=1", "--dry-run"]],

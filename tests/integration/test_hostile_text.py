@@ -51,6 +51,7 @@ CALLS: dict[str, list[list[str]]] = {
         ["explain", "{failed}"],
         ["explain", "{running}"],
         ["explain", "{pending}"],
+        ["explain", "{held}"],
         ["explain", "1-9999"],
     ],
     "wait": [["wait", "{failed}"], ["wait", "{succeeded}"], ["wait", "{running}", "--timeout", "1"]],
@@ -65,12 +66,34 @@ CALLS: dict[str, list[list[str]]] = {
         ["retry", "--error", f"no{HOSTILE}"],
         ["retry", "--error", f"/({HOSTILE}/"],
     ],
+    "release": [["release", NAME, "--dry-run"], ["release", HOSTILE], ["release", "{held}"]],
+    "notify": [
+        ["notify"],
+        ["notify", "list", "-o", "json"],
+        ["notify", "test", HOSTILE],
+        ["notify", "remove", "7"],
+    ],
     "workers": [["workers", "--all"]],
     "recover": [["recover"]],
     "prune": [["prune", "--older-than", "30d", "--dry-run"], ["prune", "--older-than", HOSTILE]],
     "spool": [["spool"], ["spool", "push"]],
     "completion": [["completion", "bash"]],
 }
+# A sweep that is held, somebody who is told so, other parameters, and where an attempt's code came from.
+AROUND_JOBS = [
+    "INSERT INTO gates (workflow, tags, submitted_by, canary, closed_by) "
+    "VALUES ('w', '{done}', 'me', 1, 'canary')",
+    "INSERT INTO canaries SELECT id, :failed FROM gates",
+    "UPDATE jobs SET state = 'blocked', unmet = 1, gate_id = (SELECT id FROM gates) WHERE id = :held",
+    "INSERT INTO subscriptions (address, events, workflow, jobs, submitted_by, look_at) "
+    "VALUES ('https://example.org/', '{done}', 'w', '{[1,9]}', 'me', now())",
+    "INSERT INTO notifications (id, subscription_id, event, body, error, given_up_at) "
+    "SELECT gen_random_uuid(), id, 'done', to_jsonb(CAST(:details AS json)), 'no', now() FROM subscriptions",
+    "INSERT INTO environments (hash, details) SELECT gen_random_uuid(), to_jsonb(CAST(:details AS json))",
+    "UPDATE attempts SET environment_id = (SELECT max(id) FROM environments)",
+    "INSERT INTO revisions (job_id, revision, parameters, last_attempt, revised_by) "
+    "VALUES (:failed, 1, to_jsonb(CAST(:details AS json)), 1, 'me')",
+]
 HARMLESS = {"schema", "up", "down", "demo"}  # they show nothing of the board's
 
 
@@ -107,6 +130,9 @@ def ids(board: Services, project: Project) -> dict[str, int]:
             {"properties": {HOSTILE: {"type": HOSTILE, "default": HOSTILE}}, "required": [HOSTILE]}
         ),
     )
+    ids["held"] = put.record(parameters=values).id
+    for statement in AROUND_JOBS:
+        put.sql(statement, failed=ids["failed"], held=ids["held"], details=json.dumps({HOSTILE: HOSTILE}))
     poison(board)
     spool = Path(project.environment["SIMCELERY_HOME"]) / "spool"
     spool.mkdir(parents=True)
@@ -120,7 +146,8 @@ def poison(board: Services) -> None:
         columns = connection.execute(
             "SELECT table_name, column_name, data_type FROM information_schema.columns "
             "WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'ARRAY') "
-            "AND table_name IN ('jobs', 'attempts', 'workers', 'workflows')"
+            "AND table_name IN ('jobs', 'attempts', 'workers', 'workflows', 'gates', 'subscriptions', "
+            "'notifications', 'revisions', 'environments')"
         ).fetchall()
         poisoned = set()
         for table, column, kind in columns:
@@ -129,7 +156,9 @@ def poison(board: Services) -> None:
             else:
                 new = "ARRAY[%(text)s]" if kind == "ARRAY" else "%(text)s"
             # A state, a cause and the like have CHECKs; and what is unique is so in one row only.
-            with suppress(psycopg.errors.IntegrityError, psycopg.errors.DataError):
+            with suppress(
+                psycopg.errors.IntegrityError, psycopg.errors.DataError, psycopg.errors.DatatypeMismatch
+            ):
                 one = " WHERE id = (SELECT min(id) FROM jobs)" if column == "idempotency_key" else ""
                 connection.execute(f"UPDATE {table} SET {column} = {new}{one}", {"text": NAME})
                 poisoned.add((table, column))
@@ -140,6 +169,8 @@ def poison(board: Services) -> None:
         ("attempts", "traceback"),
     } < poisoned
     assert {("workers", "nodename"), ("workers", "note"), ("workflows", "description")} < poisoned
+    assert {("gates", "tags"), ("subscriptions", "address"), ("notifications", "error")} < poisoned
+    assert ("revisions", "revised_by") in poisoned
 
 
 def test_all_verbs_are_looked_at() -> None:
