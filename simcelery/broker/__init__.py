@@ -44,8 +44,16 @@ def app() -> Celery:
     made = Celery("simcelery")
     made.amqp_cls = "simcelery.broker.encryption:VerifiedAMQP"
     made.set_default()  # for the threads that did not make it; Celery's "current app" is this thread's alone
-    made.add_defaults(configuration)  # evaluated at the first use, when the settings are final
+    made.add_defaults(_configured)  # evaluated at the first use, when the settings are final
     return made
+
+
+def _configured() -> dict[str, Any]:
+    try:
+        return configuration()
+    except SimceleryError:
+        app.cache_clear()  # Celery does not ask again, and would go on without a configuration
+        raise
 
 
 def configuration() -> dict[str, Any]:

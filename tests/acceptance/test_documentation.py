@@ -17,7 +17,6 @@ import pytest
 from celery.bin.worker import worker as celery_worker
 
 from simcelery.board.states import State
-from simcelery.celery import _worker_options
 from simcelery.cli import root
 from simcelery.settings import Settings
 from tests.conftest import Project
@@ -276,8 +275,11 @@ def every_command() -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.usefixtures("board")
 def test_every_documented_command_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where it cannot run here: its verb, its options and their values exist."""
+    from simcelery.celery import _worker_options  # needs the URLs of servers
+
     monkeypatch.setattr("sys.stdin", io.StringIO("42"))
     parsed = 0
     for where, command in every_command():

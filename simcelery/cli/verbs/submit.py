@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 10  # jobs shown by a dry run
 _AT_ONCE = 1000  # jobs read and printed at a time
+_WORTH_TELLING = 1.0  # seconds: what takes less is there before the line is read
 
 
 class SubmitCommand(Command):
@@ -340,7 +341,7 @@ def _in_words(jobs: Jobs, several: bool, options: Options) -> str:
 
 
 def _told(estimate: Estimate | None) -> str:
-    return f"; {estimate}" if estimate else ""
+    return f"; {estimate}" if estimate and estimate.p90_seconds >= _WORTH_TELLING else ""
 
 
 def _estimate(jobs: Jobs) -> Estimate | None:
