@@ -100,9 +100,10 @@ def test_what_differs_is_another_job() -> None:
 
 def test_another_declared_version_is_another_job() -> None:
     v1, v2 = (Definition(spot.function, name="spot", version=version) for version in "12")
-    submit_prepared([prepare(v1, {"x": 5}, Options())])
-    assert submit_prepared([prepare(v2, {"x": 5}, Options(dedupe=True))])[0].how == "new"
-    assert submit_prepared([prepare(v1, {"x": 5}, Options(dedupe=True))])[0].how == "existing"
+    plain, dedupe = Options(), Options(dedupe=True)
+    submit_prepared([prepare(v1, {"x": 5}, plain)], plain)
+    assert submit_prepared([prepare(v2, {"x": 5}, dedupe)], dedupe)[0].how == "new"
+    assert submit_prepared([prepare(v1, {"x": 5}, dedupe)], dedupe)[0].how == "existing"
     assert one("SELECT array_agg(version ORDER BY id) FROM jobs") == ["1", "2"]
 
 
@@ -136,7 +137,8 @@ def test_a_client_without_the_code_finds_them_too() -> None:
     entry = announced.entry(spot, get_settings())
     spot.submit(x={"b": 1, "a": 2}, y=3)
     given = {"y": 3, "x": {"a": 2, "b": 1}}
-    assert submit_prepared([prepare_entry(entry, given, Options(dedupe=True))])[0].how == "existing"
+    options = Options(dedupe=True)
+    assert submit_prepared([prepare_entry(entry, given, options)], options)[0].how == "existing"
 
 
 def test_a_job_that_was_being_recorded_meanwhile_is_found(

@@ -295,7 +295,7 @@ def test_a_job_file_may_ask_for_both(tmp_path: Path, capsys: pytest.CaptureFixtu
     shown(capsys, "submit", str(path))
     assert sql("SELECT canary, max_fails_percent FROM gates") == [(2, 5.0)]
     path.write_text('[[job]]\nworkflow = "held.scan"\nmax_fails = 4\n[job.grid]\nnumber = [1, 2, 3]\n')
-    shown(capsys, "submit", str(path))
-    assert sql("SELECT max_fails FROM gates ORDER BY id DESC LIMIT 1") == [(4,)]
-    path.write_text('[[job]]\nworkflow = "held.scan"\nmax_fails = 4\n[job.parameters]\nnumber = 1\n')
-    assert "canary and max_fails are for many jobs" in shown(capsys, "submit", str(path), code=2)
+    told = shown(capsys, "submit", str(path), code=2)
+    assert "canary and max-fails are for a file without a list of jobs" in told
+    path.write_text('workflow = "held.scan"\nmax_fails = 4\n[parameters]\nnumber = 1\n')
+    assert "--max-fails are for many jobs: add" in shown(capsys, "submit", str(path), code=2)

@@ -128,7 +128,7 @@ def test_what_the_settings_name_may_be_called(monkeypatch: pytest.MonkeyPatch) -
         ("../mine:f", "is not of the form module:function"),
         ("nowhere:f", "there is no module 'nowhere' here"),
         ("mine.deeper:f", "there is no module 'mine.deeper' here"),
-        ("__main__:f", "jobs may not call functions of module __main__"),
+        ("__main__:f", "__main__"),
     ],
 )
 def test_a_row_calls_nothing_but_functions_of_the_project(folder: Path, name: str, words: str) -> None:
