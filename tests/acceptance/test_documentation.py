@@ -241,6 +241,10 @@ def first(x: int) -> int: return x
 @workflow
 def second(x: int) -> int: return x
 
+@workflow
+def scan(n: int) -> int: return n
+
+points = [{"n": n} for n in range(20)]
 temperatures = [2.2, 2.4]
 top = job = sample.submit(2.3, sweeps=10)
 """
