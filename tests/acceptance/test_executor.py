@@ -271,7 +271,9 @@ for result in executor.map(called, range(20)):
     script = start(scripts, code, f"map_{leave}.py")
     _, complained = end(script)
     states = [job.state for job in simcelery.jobs(tags=[tag])]
-    assert (State.CANCELLED in states) == (leave != "interrupt"), complained
+    # What is cancelled before it was recorded never is.
+    cancelled = State.CANCELLED in states or len(states) < 20
+    assert cancelled == (leave != "interrupt"), complained
     assert (State.PENDING in states) == (leave == "interrupt")
     go.touch()
 
