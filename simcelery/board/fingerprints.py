@@ -10,13 +10,14 @@ there yet are read each time, so the table affects only the speed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from simcelery.board import engine, sql
 from simcelery.board.batches import batches
+from simcelery.board.models import Job
 
 _TAIL = 1000  # so many jobs without a fingerprint are read at each look
 _STEP = 100_000  # fingerprints are written in a transaction
@@ -55,6 +56,14 @@ def same(connection: Connection, wanted: Mapping[str, Alike]) -> dict[str, int]:
         parameters=[getattr(job, "parameters_json", None) or engine.as_json(job.parameters) for job in jobs],
     )
     return {row.key: row.id for row in found}
+
+
+def by_key(connection: Connection, keys: Collection[str]) -> dict[str, int]:
+    """The existing jobs that have these keys."""
+    if not keys:
+        return {}
+    found = connection.execute(select(Job.idempotency_key, Job.id).where(Job.idempotency_key.in_(keys)))
+    return {key: number for key, number in found if key is not None}
 
 
 def hold_parameters(connection: Connection) -> None:

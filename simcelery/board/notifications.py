@@ -22,6 +22,8 @@ from simcelery.board.sql_helpers import seconds
 HELD = 20.0
 # Pauses between two tries double from the first to the longest; after a day nobody tries any more.
 FIRST_PAUSE, LONGEST_PAUSE, GIVE_UP_AFTER = 5.0, 3600.0, 86_400.0
+# Seconds for which one that was given up is worth telling.
+_RECENT = 86_400.0
 # A worker without a way out leaves it to the others for so long: by then each of them has tried.
 _OTHERS_FIRST = 60.0
 
@@ -134,13 +136,9 @@ class Undelivered:
     given_up: bool
 
 
-def undelivered(connection: Connection, within: float, most: int) -> list[Undelivered]:
-    """Those that failed at least once and have not arrived, newest first; given up: only of the last seconds.
-
-    Parameters:
-        within: how many seconds those count that were given up.
-    """
-    recent = Notification.given_up_at > func.now() - seconds(within)
+def undelivered(connection: Connection, most: int) -> list[Undelivered]:
+    """Those that failed at least once and have not arrived, newest first; given up: only of the last day."""
+    recent = Notification.given_up_at > func.now() - seconds(_RECENT)
     rows = connection.execute(
         select(
             Notification.subscription_id,

@@ -6,7 +6,7 @@ that each event is noticed once. A retry sets a subscription going again, in its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
 from simcelery.board import sql
 from simcelery.board.models import Notification, Subscription
 from simcelery.board.sql_helpers import among, seconds
+from simcelery.spans import spans
 
 # A client that has recorded nothing more for so long (seconds) has died halfway.
 LONGEST_GAP = 300.0
@@ -183,18 +184,5 @@ def _gap(more: bool) -> Any:
 
 
 def _multirange(numbers: Sequence[int]) -> Any:
-    text = ",".join(f"[{first},{last}]" for first, last in _ranges(sorted(set(numbers))))
+    text = ",".join(f"[{first},{last}]" for first, last in spans(sorted(set(numbers))))
     return cast(f"{{{text}}}", INT8MULTIRANGE)
-
-
-def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Ascending numbers as pairs, the first and the last of each unbroken range."""
-    first = last = None
-    for number in numbers:
-        if first is None or last is None or number != last + 1:
-            if first is not None and last is not None:
-                yield first, last
-            first = number
-        last = number
-    if first is not None and last is not None:
-        yield first, last

@@ -12,7 +12,6 @@ from simcelery.describe.words import duration, many, named
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_DAY = 86_400.0
 _NAMED = 5  # notifications
 _LONG = 60.0  # seconds; no act should be overdue by as much
 
@@ -122,5 +121,5 @@ def _notifications(connection: Connection) -> Iterator[Check]:
     from simcelery.board import notifications
     from simcelery.describe.undelivered import ADVICE, sentence
 
-    for one in notifications.undelivered(connection, _DAY, _NAMED):
+    for one in notifications.undelivered(connection, _NAMED):
         yield Check("notifications", "warn", sentence(one), ADVICE)

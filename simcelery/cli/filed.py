@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # What may be said besides a file: not what its jobs are, but what becomes of them.
 _BESIDE = {"workflow", "wait", "timeout", "dry_run", "output"}
+_MOST = 10_001  # jobs of a part: one more than are recorded together
 
 
 def is_file(name: str | None) -> bool:
@@ -60,7 +61,7 @@ def check_alone(ctx: click.Context) -> None:
         and one.name not in _BESIDE
     ]
     if said or "argv" in ctx.meta:
-        what = max(said[0].opts, key=len) if said and isinstance(said[0], click.Option) else "the rest"
+        what = f"--{entries.key_of(said[0])}" if said and isinstance(said[0], click.Option) else "the rest"
         raise UsageError(
             f"{what} belongs into the file {short(ctx.params['workflow'])}; besides a file only --dry-run, "
             "--wait, --timeout and -o may be given"
@@ -114,10 +115,8 @@ def parts(asked_for: Sequence[Entry], options_of: Callable[[dict[str, Any]], Opt
             if entry.chosen["key"] and entry.several:
                 raise UsageError("key is for one job; with each and grid use dedupe")
             options = options_of(entry.options())
-            if options.notify or options.canary or options.max_fails:
+            if options.notify or options.stops_itself:
                 raise UsageError("notify, canary and max-fails are for a file without a list of jobs")
-            if options.stops_itself and not entry.several:
-                raise UsageError("canary and max_fails are for many jobs: add each or grid")
             new = list(itertools.islice(prepared(target, items, options), _MOST))
         part = Part(new, options, [made[name] for name in entry.waits_for])
         found.append(part)
@@ -125,6 +124,3 @@ def parts(asked_for: Sequence[Entry], options_of: Callable[[dict[str, Any]], Opt
             made[entry.name] = part
     check(found)
     return found
-
-
-_MOST = 10_001  # of a part: one more than are recorded together

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from simcelery.readable import line
+from simcelery.spans import spans
 
 _AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (30 * 86400, 86400, "d"))
 
@@ -87,14 +88,7 @@ def compact(ids: Iterable[int], most: int = 12) -> str:
     """Ids as a selector, ``1-5,8``; cut off after `most` parts."""
     # Usually sorted already, and a million ids should not be copied.
     ascending = isinstance(ids, Sequence) and all(a < b for a, b in pairwise(ids))
-    parts: list[list[int]] = []
-    for number in ids if ascending else sorted(set(ids)):
-        if parts and parts[-1][1] == number - 1:
-            parts[-1][1] = number
-        elif len(parts) > most:
-            break
-        else:
-            parts.append([number, number])
+    parts = list(islice(spans(ids if ascending else sorted(set(ids))), most + 1))
     shown = [str(first) if first == last else f"{first}-{last}" for first, last in parts[:most]]
     return ",".join(shown) + (",…" if len(parts) > most else "")
 

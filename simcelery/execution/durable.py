@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 
 def rename(source: Path, target: Path) -> None:
@@ -18,3 +21,26 @@ def rename(source: Path, target: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def complete(path: Path, before_named: Callable[[], object]) -> Iterator[IO[bytes]]:
+    """A file that gets its name after the block, and leaves nothing behind if that raises.
+
+    Parameters:
+        before_named: called when it is on the disk, and before it has its name.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        before_named()
+        rename(partial, path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

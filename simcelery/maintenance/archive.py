@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -105,25 +104,19 @@ def _write(ids: list[int], folder: Path, kind: Format, effects: Effects) -> tupl
     """Write the jobs to a new file; return its path, and the jobs in it without their lines."""
     stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%f")
     path = folder / f"jobs-{stamp}-{os.getpid()}.{suffix(kind)}"
-    partial = path.with_name(f".{path.name}.partial")
     jobs: list[Archived] = []
     try:
-        with partial.open("xb") as file:
-            with opened(file, kind) as archive:
-                for start in range(0, len(ids), _ROWS_TO_READ):
-                    with effects.begin() as connection:
-                        found = retention.archived(connection, ids[start : start + _ROWS_TO_READ])
-                    archive.write([job.line for job in found])
-                    jobs += [replace(job, line="") for job in found]
-            file.flush()
-            os.fsync(file.fileno())
-        failpoint("before_archive")
-        durable.rename(partial, path)
+        with (
+            durable.complete(path, lambda: failpoint("before_archive")) as file,
+            opened(file, kind) as archive,
+        ):
+            for start in range(0, len(ids), _ROWS_TO_READ):
+                with effects.begin() as connection:
+                    found = retention.archived(connection, ids[start : start + _ROWS_TO_READ])
+                archive.write([job.line for job in found])
+                jobs += [replace(job, line="") for job in found]
     except OSError as error:
         raise UsageError(f"the archive {path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
     return path, jobs
 
 

@@ -116,9 +116,7 @@ def _done(look: Look) -> tuple[str, dict[str, Any]] | None:
 # In the order in which they are told.
 EVENTS: tuple[Event, ...] = (
     Event("first-failure", "failed_at", _first_failure),
-    Event(
-        "held", "held_at", _held, lambda look: subscriptions.held_job(look.connection, look.row.id) is None
-    ),
+    Event("held", "held_at", _held, _is_released),
     Event("stalled", "stalled_at", _stalled, _goes_on),
     Event("done", "done_at", _done),
 )

@@ -34,7 +34,7 @@ def tick(effects: Effects = USUAL) -> tuple[int, int]:
         if what == "hold":
             held += sum(batches(partial(_hold, effects, gate), left))
         elif what == "release" or _open(effects, gate):
-            steps = batches(partial(let_go, effects, gate), left, more=attrgetter("moved"))
+            steps = batches(partial(_let_go, effects, gate), left, more=attrgetter("moved"))
             released += sum(step.moved for step in steps)
     return held, released
 
@@ -57,13 +57,8 @@ def _hold(effects: Effects, gate: int, rows: int) -> int:
     return held
 
 
-def let_go(effects: Effects, gate: int, rows: int) -> LetGo:
-    """One step of moving what an open gate has held."""
-    failpoint("before_release")
-    with effects.begin() as connection:
-        step = transitions.let_go(connection, gate, rows)
-        failpoint("before_release_commit")
-    failpoint("after_release")
+def _let_go(effects: Effects, gate: int, rows: int) -> LetGo:
+    step = transitions.let_go_at_once(effects.begin, gate, rows)
     effects.publish(step.pending)
     return step
 

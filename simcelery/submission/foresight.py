@@ -10,8 +10,8 @@ from simcelery.board import engine, fingerprints
 from simcelery.board.reads import same
 from simcelery.board.reads.same import Holder, Known
 from simcelery.board.states import UNSUCCESSFUL
+from simcelery.board.transitions.record import check_found
 from simcelery.board.values import NewJob
-from simcelery.errors import StateError
 from simcelery.submission.bulk import chunks
 from simcelery.submission.near import Near
 from simcelery.submission.options import Options
@@ -39,7 +39,7 @@ def foresee(new: Iterable[NewJob], options: Options) -> Iterator[Foreseen]:
     """What would become of jobs of one workflow, one after the other.
 
     Raises:
-        StateError: one has failed, and ``on_failed`` is ``error``.
+        StateError: what `check_found` refuses, as the submission itself would be.
     """
     fingerprints.catch_up()
     earlier: set[int] = set()
@@ -63,14 +63,8 @@ def foresee(new: Iterable[NewJob], options: Options) -> Iterator[Foreseen]:
 
 
 def _found(job: NewJob, holder: Holder, options: Options) -> Literal["existing", "retried"]:
-    if holder.state not in UNSUCCESSFUL or options.on_failed == "keep":
-        return "existing"
-    if options.on_failed == "error":
-        what = "parameters" if job.dedupe else "key"
-        raise StateError(
-            f"job {holder.id} has the same {what} and is {holder.state}: retry it, or choose another key"
-        )
-    return "retried"
+    check_found(holder.id, holder.state, holder.workflow, job, options.on_failed)
+    return "retried" if holder.state in UNSUCCESSFUL and options.on_failed == "retry" else "existing"
 
 
 def _near(job: NewJob) -> Near:

@@ -59,11 +59,7 @@ def _is_all(connection: Connection, gate: int, ids: Sequence[int]) -> bool:
 
 
 def _let_go(gate: int, rows: int) -> LetGo:
-    failpoint("before_release")
-    with engine.begin() as connection:
-        step = transitions.let_go(connection, gate, rows)
-        failpoint("before_release_commit")
-    failpoint("after_release")
+    step = transitions.let_go_at_once(engine.begin, gate, rows)
     if step.pending:
         broker.publish_or_leave(step.pending, f"{len(step.pending):,} jobs are released and")
     return step

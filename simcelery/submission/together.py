@@ -14,7 +14,6 @@ from simcelery.submission.options import Options
 from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.records import Records
 from simcelery.submission.submit import recording
-from simcelery.submission.sweep import Sweep
 
 _MOST_EDGES = 1_000_000
 
@@ -86,10 +85,7 @@ def _recorded(parts: Sequence[Part], total: int) -> list[Recorded]:
         for part in parts:
             parents = frozenset(itertools.chain.from_iterable(ids[id(one)] for one in part.waits_for))
             new = [job.alike(parents=job.parents | parents) for job in part.new] if parents else part.new
-            if part.options.stops_itself:
-                recorded = Sweep(part.options).record(connection, new)
-            else:
-                recorded = transitions.record(connection, new, on_failed=part.options.on_failed)
+            recorded = transitions.record(connection, new, on_failed=part.options.on_failed)
             ids[id(part)] = frozenset(one.id for one in recorded)
             found += recorded
     return found

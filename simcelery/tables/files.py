@@ -6,9 +6,8 @@ The file appears under its name only when it is complete.
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from importlib import import_module
 from importlib.util import find_spec
@@ -47,19 +46,11 @@ def complete(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
     Raises:
         UsageError: it cannot be written, or meanwhile another one of this name exists.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("xb") as file:
+        with durable.complete(path, lambda: check(path, replace=replace)) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        check(path, replace=replace)
-        durable.rename(partial, path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def write(file: IO[bytes], suffix: str, columns: Sequence[Column], rows: Iterable[Cells]) -> None:

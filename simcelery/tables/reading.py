@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -52,14 +52,16 @@ def of_everything(which: Filter, extra: Sequence[str] = (), *, limit: int | None
     for number, workflow, *values, parameters, result in _read(which, names, limit, False, _WHOLE_AT_ONCE):
         cells = {"id": number, "workflow": workflow}
         cells |= {name: _cell(value) for name, value in zip(extra, values, strict=True)}
-        given = bad_rows.named_values(parameters)
-        cells |= {f"parameters.{name}": plain(value) for name, value in given.items()}
-        value = plain(result)
-        if isinstance(value, dict):
-            cells |= {f"result.{name}": item for name, item in value.items()}
-        else:
-            cells["result"] = value
-        yield Row(number, workflow, cells)
+        yield Row(number, workflow, cells | spread(bad_rows.named_values(parameters), result))
+
+
+def spread(parameters: Mapping[str, Any], result: Any) -> dict[str, Any]:
+    """A cell for each parameter and each field of the result; ``result`` where that has no fields."""
+    cells = {f"parameters.{name}": plain(value) for name, value in parameters.items()}
+    value = plain(result)
+    if isinstance(value, dict):
+        return cells | {f"result.{name}": item for name, item in value.items()}
+    return cells | {"result": value}
 
 
 def of_job(job: JobRow) -> Row:

@@ -21,6 +21,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+from simcelery.workflows.source import LIBRARIES
+
 _LONGEST = 5.0  # seconds for all that git is asked
 _LOCK_FILES = (
     "uv.lock",
@@ -35,7 +37,6 @@ _LOCK_FILES = (
     "environment.yml",
 )
 _LARGEST = 50_000_000  # bytes of a lock file
-_LIBRARIES = {"site-packages", "dist-packages"}
 # No monitor of a repository's own is started, no lock is taken, nobody is asked for a password.
 _GIT = [
     *("git", "-c", "core.fsmonitor=false", "-c", "safe.directory=*"),
@@ -88,7 +89,7 @@ def _workflow(known: Known, git: _Git, trees: dict[str, Any]) -> dict[str, Any]:
     top = module.partition(".")[0]
     about: dict[str, Any] = {"source": known.source, "package": top, "version": _version(top), "tree": None}
     file = getattr(sys.modules.get(module), "__file__", None)
-    if file is None or top == __name__.partition(".")[0] or _LIBRARIES & set(Path(file).parts):
+    if file is None or top == __name__.partition(".")[0] or LIBRARIES & set(Path(file).parts):
         return about
     path = Path(file).resolve()
     root = git.root(path.parent)

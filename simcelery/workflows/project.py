@@ -22,8 +22,8 @@ from simcelery.readable import short
 from simcelery.settings import SETTINGS_FILE, find_settings_file, get_settings
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition, default_name, is_ordinary
+from simcelery.workflows.source import LIBRARIES
 
-_LIBRARIES = {"site-packages", "dist-packages"}
 _HERE = "a worker imports it by its name: put it at the top of a module of the project"
 
 
@@ -136,7 +136,7 @@ def _is_below(place: Path, folder: Path) -> bool:
     place, folder = place.resolve(), folder.resolve()
     if not place.is_relative_to(folder) or folder == folder.parent:
         return False
-    if _LIBRARIES & set(place.relative_to(folder).parts):
+    if LIBRARIES & set(place.relative_to(folder).parts):
         return False
     return not any(place.is_relative_to(one) for one in _standard_library())
 

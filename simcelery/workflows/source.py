@@ -20,7 +20,7 @@ _IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#;]*)|import[ \t]+([^\n#;]+))",
     re.MULTILINE,
 )
-_LIBRARIES = {"site-packages", "dist-packages"}
+LIBRARIES = {"site-packages", "dist-packages"}
 
 
 class Module(NamedTuple):
@@ -62,7 +62,7 @@ def _module(name: str) -> Module | None:
 
 def _reachable(start: Module) -> Iterator[tuple[str, Path]]:
     """The module and all that it imports from its project, in the same order everywhere."""
-    alone = _LIBRARIES & set(start.root.parts)  # its neighbours are others' libraries
+    alone = LIBRARIES & set(start.root.parts)  # its neighbours are others' libraries
     top = start.name.partition(".")[0]
     seen: set[str] = set()
     waiting = [start.name]

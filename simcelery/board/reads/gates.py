@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from simcelery.board.gates import is_held
 from simcelery.board.models import Attempt, Canary, Gate, Job
-from simcelery.board.reads.jobs import Filter
+from simcelery.board.reads.jobs import Filter, error_of
 from simcelery.board.reads.summaries import kind_of_error
 from simcelery.board.states import State
 
@@ -150,11 +150,7 @@ def _canaries(connection: Connection, gate_id: int) -> tuple[CanaryRow, ...]:
         .where(Canary.gate_id == gate_id)
         .order_by(Job.id)
     )
-    return tuple(CanaryRow(row.id, row.state, _error(row), row.host) for row in rows)
-
-
-def _error(row: Any) -> str | None:
-    return f"{row.error_type}: {row.error_message or ''}".rstrip(": ") if row.error_type else None
+    return tuple(CanaryRow(row.id, row.state, error_of(row), row.host) for row in rows)
 
 
 def _kind(connection: Connection, fresh: ColumnElement[bool]) -> Kind | None:
@@ -182,7 +178,7 @@ def _kind(connection: Connection, fresh: ColumnElement[bool]) -> Kind | None:
         return None
     alike = max(kinds.values(), key=len)
     return Kind(
-        error=_error(alike[0]) or "",
+        error=error_of(alike[0]) or "",
         jobs=len(alike),
         of=len(rows),
         hosts=_hosts(alike),

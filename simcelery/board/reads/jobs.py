@@ -190,8 +190,14 @@ def _job(row: Any, bad: dict[str, str]) -> JobRow | None:
     for name in ("parameters", "result", "progress"):
         if what := bad_rows.trouble(values[name]):
             bad[f"job {row.id}"] = f"its {name}: {what}"
-    error = f"{row.error_type}: {row.error_message or ''}".rstrip(": ") if row.error_type else None
-    return JobRow(**values, error=error, error_message=row.error_message, worker=row.worker, held=row.held)
+    return JobRow(
+        **values, error=error_of(row), error_message=row.error_message, worker=row.worker, held=row.held
+    )
+
+
+def error_of(row: Any) -> str | None:
+    """``type: message`` of a row's error, if it has one."""
+    return f"{row.error_type}: {row.error_message or ''}".rstrip(": ") if row.error_type else None
 
 
 def job(connection: Connection, job_id: int) -> JobRow | None:

@@ -20,17 +20,18 @@ class Holder(NamedTuple):
 
     id: int
     state: State
+    workflow: str
 
 
 def holders(connection: Connection, new: Sequence[NewJob]) -> dict[str, Holder]:
     """The jobs that these would be, by the keys of these."""
-    keys = [job.idempotency_key for job in new if job.idempotency_key]
-    held = connection.execute(select(Job.idempotency_key, Job.id).where(Job.idempotency_key.in_(keys)))
-    ids = {key: number for key, number in held if key}
+    ids = fingerprints.by_key(connection, {job.idempotency_key for job in new if job.idempotency_key})
     ids |= fingerprints.same(connection, {job.idempotency_key or "": job for job in new if job.dedupe})
-    rows = connection.execute(select(Job.id, Job.state).where(among(Job.id, ids.values())))
-    states = {number: known for number, state in rows if (known := bad_rows.state(state))}
-    return {key: Holder(number, states[number]) for key, number in ids.items() if number in states}
+    rows = connection.execute(select(Job.id, Job.state, Job.workflow).where(among(Job.id, ids.values())))
+    found = {
+        row.id: Holder(row.id, known, row.workflow) for row in rows if (known := bad_rows.state(row.state))
+    }
+    return {key: found[number] for key, number in ids.items() if number in found}
 
 
 class Known(NamedTuple):

@@ -6,7 +6,8 @@ open or close meanwhile, and never waits for a job.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from sqlalchemy import Connection, case, exists, func, select, update
@@ -19,6 +20,7 @@ from simcelery.board.states import State
 from simcelery.board.to_publish import job_to_publish
 from simcelery.board.transitions.settle import ready
 from simcelery.board.values import JobToPublish
+from simcelery.failpoints import failpoint
 
 
 class LetGo(NamedTuple):
@@ -104,6 +106,18 @@ def let_go(connection: Connection, gate_id: int, limit: int) -> LetGo:
         left = exists().where(Job.gate_id == gate_id, Job.state == State.BLOCKED, Job.unmet == 0)
         connection.execute(update(Gate).where(Gate.id == gate_id, ~left).values(moving=False))
     return LetGo(len(rows), [job_to_publish(row) for row in rows if row["state"] == State.PENDING])
+
+
+def let_go_at_once(
+    begin: Callable[[], AbstractContextManager[Connection]], gate_id: int, limit: int
+) -> LetGo:
+    """`let_go` in a transaction of its own; what is pending now is left to the caller to publish."""
+    failpoint("before_release")
+    with begin() as connection:
+        step = let_go(connection, gate_id, limit)
+        failpoint("before_release_commit")
+    failpoint("after_release")
+    return step
 
 
 def _lock(connection: Connection, gate_id: int, *, opening: bool = False) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import operator
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import psycopg
@@ -255,7 +255,7 @@ def _holders(
 ) -> dict[str, Recorded]:
     """The jobs that hold the keys of these rows, or are the `same`."""
     wanted = {row.job.idempotency_key or "": row.job for row in rows}
-    ids = {**_ids_by_key(connection, wanted.keys() - same.keys()), **same}
+    ids = {**fingerprints.by_key(connection, wanted.keys() - same.keys()), **same}
     if not ids:
         return {}
     # All at once, in the order of their ids; nobody moves them until this transaction ends.
@@ -268,13 +268,7 @@ def _holders(
     jobs = {job.id: job for job in found}
     holders = {key: jobs[number] for key, number in ids.items() if number in jobs}
     for key, job in holders.items():
-        if job.workflow != wanted[key].workflow:
-            raise StateError(f"job {job.id} of {job.workflow} already has this key: choose another")
-        if job.state in UNSUCCESSFUL and on_failed == "error":
-            what = "parameters" if wanted[key].dedupe else "key"
-            raise StateError(
-                f"job {job.id} has the same {what} and is {job.state}: retry it, or choose another key"
-            )
+        check_found(job.id, job.state, job.workflow, wanted[key], on_failed)
     revived: set[int] = set()
     unsuccessful = [job.id for job in found if job.state in UNSUCCESSFUL]
     if unsuccessful and on_failed == "retry":
@@ -285,8 +279,14 @@ def _holders(
     }
 
 
-def _ids_by_key(connection: Connection, keys: Collection[str]) -> dict[str, int]:
-    if not keys:
-        return {}
-    found = connection.execute(select(Job.idempotency_key, Job.id).where(Job.idempotency_key.in_(keys)))
-    return {key: number for key, number in found if key is not None}
+def check_found(number: int, state: str, workflow: str, new: NewJob, on_failed: OnFailed) -> None:
+    """Whether a new job may take an existing one's place.
+
+    Raises:
+        StateError: that is one of another workflow, or has failed, and `on_failed` is ``error``.
+    """
+    if workflow != new.workflow:
+        raise StateError(f"job {number} of {workflow} already has this key: choose another")
+    if state in UNSUCCESSFUL and on_failed == "error":
+        what = "parameters" if new.dedupe else "key"
+        raise StateError(f"job {number} has the same {what} and is {state}: retry it, or choose another key")

@@ -82,10 +82,7 @@ def _check_keys(connection: Connection, revisions: Sequence[Revision]) -> None:
             )
     if not wanted:
         return
-    holders = connection.execute(
-        select(Job.idempotency_key, Job.id).where(Job.idempotency_key.in_(list(wanted)))
-    )
-    taken = {key: number for key, number in holders if key} | fingerprints.same(connection, wanted)
+    taken = fingerprints.by_key(connection, wanted.keys()) | fingerprints.same(connection, wanted)
     for key, number in taken.items():
         state = connection.scalar(select(Job.state).where(Job.id == number))
         raise StateError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simcelery.cli import references, selectors
+from simcelery.cli.jobfiles.entries import key_of
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ def given(options: Iterable[click.Parameter], chosen: Mapping[str, Any]) -> dict
         value = chosen[option.name]
         if value in (None, (), False) or value == option.default:
             continue
-        key = max(option.opts, key=len).lstrip("-")
-        found[key] = _option(str(option.name), value)
+        found[key_of(option)] = _option(str(option.name), value)
     return found
 
 

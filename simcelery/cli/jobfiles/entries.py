@@ -102,7 +102,7 @@ def entries(
         UsageError: a key is unknown, or a value is not what belongs there; one line says where.
     """
     known = {one.name: one for one in options if isinstance(one, click.Option) and one.name}
-    known = {_long(one): one for name, one in known.items() if name not in _NOT_OF_JOBS}
+    known = {key_of(one): one for name, one in known.items() if name not in _NOT_OF_JOBS}
     if JOBS not in found:
         return [_entry(path, _by_key(path, found), known, set())], False
     shared = _by_key(path, {name: value for name, value in found.items() if name != JOBS})
@@ -168,7 +168,8 @@ def _defaults(options: Iterable[click.Option]) -> dict[str, Any]:
     return click.Command("submit", params=list(options)).make_context("submit", []).params
 
 
-def _long(option: click.Option) -> str:
+def key_of(option: click.Option) -> str:
+    """By which a file gives an option of ``submit``: its long name."""
     return max(option.opts, key=len).lstrip("-")
 
 

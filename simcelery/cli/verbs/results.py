@@ -36,7 +36,6 @@ from simcelery.cli.output import (
 )
 from simcelery.cli.selectors import Selection, ids_argument, or_doubts, which
 from simcelery.describe.job import as_json, text_of
-from simcelery.describe.plain import plain
 from simcelery.describe.words import many
 from simcelery.errors import UsageError
 
@@ -46,6 +45,8 @@ if TYPE_CHECKING:
     from simcelery.tables import gathering
     from simcelery.tables.gathering import Gathered
     from simcelery.tables.reading import Row
+
+T = TypeVar("T")
 
 
 @command(
@@ -230,9 +231,6 @@ def _write(path: Path, replace: bool, table: _Table, output: str) -> None:
         say(f"{many(found.count)} in {path}: {', '.join(column.title for column in columns)}")
 
 
-T = TypeVar("T")
-
-
 @contextmanager
 def _counting(what: str, total: int | None = None) -> Iterator[Callable[[Iterable[T]], Iterable[T]]]:
     """Passes things on, and counts them on a terminal."""
@@ -255,14 +253,12 @@ def _counting(what: str, total: int | None = None) -> Iterator[Callable[[Iterabl
 
 def _flat(row: JobRow, all_jobs: bool) -> dict[str, Any]:
     """A job as cells: ``parameters.x`` and ``result.x``, or ``result`` where it is not a dictionary."""
+    from simcelery.tables.reading import spread
+
     cells: dict[str, Any] = {"id": row.id, "workflow": row.workflow}
     if all_jobs:
         cells |= {"state": str(row.state), "error": row.error}
-    cells |= {f"parameters.{name}": plain(value) for name, value in row.parameters.items()}
-    value = plain(row.result)
-    if isinstance(value, dict):
-        return cells | {f"result.{name}": item for name, item in value.items()}
-    return cells | {"result": value}
+    return cells | spread(row.parameters, row.result)
 
 
 def _names(names: Iterable[str]) -> list[str]:

@@ -28,8 +28,6 @@ from simcelery.describe.words import ago, compact, duration, moment, one_line, s
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from simcelery.board.reads.estimates import Usual
     from simcelery.board.reads.jobs import JobRow
     from simcelery.board.reads.logs import AttemptLog

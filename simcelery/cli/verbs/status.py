@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from simcelery.board.reads.gates import ClosedGate
     from simcelery.describe.estimate import Estimate
 
-_DAY = 86_400.0
-
 
 @command("status", "simcelery status", "simcelery status -t oxides", "simcelery status 1-5,8 -o json")
 @ids_argument()
@@ -77,7 +75,7 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
             counted = reads.counts_by_workflow(connection, wanted)
             closed = gates.closed_gates(connection, wanted)
             left = outlook(connection, wanted).estimate()
-            lost = notifications.undelivered(connection, _DAY, 1)
+            lost = notifications.undelivered(connection, 1)
     if selection is None:
         counts = {name: {str(s): n for s, n in found.items()} for name, found in counted.items()}
         _show_counts(counts, closed, left, output)

@@ -14,7 +14,7 @@ from simcelery.cli import foreseen, sources
 from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.jobfiles.echo import given, written
 from simcelery.cli.options import COUNT, Command, Number, Output, command, duration, output_option
-from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table
+from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table, write
 from simcelery.cli.recording import interruptible, prepared, record_all
 from simcelery.cli.selectors import chunks
 from simcelery.cli.sources import pairs
@@ -177,7 +177,7 @@ def submit(
         options = given(ctx.command.params, chosen)
         text = written(target, argv and words(argv), pairs(said), each, pairs(grid), options)
         _check(target, found, several=each is not None or bool(grid), chosen=chosen)
-        click.echo(text, nl=False)
+        write(text)
         return 0
     return _submit(target, found, each is not None or bool(grid), chosen, after)
 

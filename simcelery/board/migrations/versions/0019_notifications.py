@@ -52,6 +52,4 @@ CREATE INDEX notifications_to_send ON notifications (next_at) WHERE sent_at IS N
 
 
 def upgrade() -> None:
-    for statement in STATEMENTS.split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    op.execute(STATEMENTS)

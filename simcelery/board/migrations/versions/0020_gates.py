@@ -50,6 +50,4 @@ CREATE INDEX jobs_blocked ON jobs (id) WHERE state = 'blocked' AND unmet > 0;
 
 
 def upgrade() -> None:
-    for statement in STATEMENTS.split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    op.execute(STATEMENTS)
