@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, true
 
+from simcelery import chunks
 from simcelery.board import sql
 from simcelery.board.models import Canary, Dependency, Gate, Job, Worker
 from simcelery.board.sql_helpers import among, by_index, seconds
@@ -47,7 +48,8 @@ class Archived:
 def archived(connection: Connection, ids: Sequence[int]) -> list[Archived]:
     """What an archive holds of these jobs; unfinished ones are left out."""
     by_index(connection)
-    return [Archived(**row) for row in sql.execute(connection, "archived_jobs", ids=list(ids)).mappings()]
+    found = sql.execute(connection, "archived_jobs", ids=list(ids), size=chunks.SIZE)
+    return [Archived(**row) for row in found.mappings()]
 
 
 def delete_archived(connection: Connection, jobs: Sequence[Archived], older_than: float) -> int:

@@ -107,6 +107,13 @@ def test_a_key_is_looked_up_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert (told["how"], told["id"], "like" in told) == ("existing", job.id, False)
 
 
+def test_a_key_of_another_workflow_is_refused_as_it_would_be(capsys: pytest.CaptureFixture[str]) -> None:
+    job = scan.submit(x=1, key="mine")
+    for dry in ([], ["--dry-run"]):
+        assert root.run(["submit", "scan2", "x=2", "--key", "mine", *dry]) == 2
+        assert f"job {job.id} of scan already has this key: choose another" in capsys.readouterr().err
+
+
 def test_the_work_is_bounded(monkeypatch: pytest.MonkeyPatch, plan: Any) -> None:
     scan.submit_many([{"x": x} for x in range(50)])
     choices = 6 + 15  # one or two of four parameters, the rest and the version

@@ -60,6 +60,17 @@ def test_an_archive_holds_all_that_the_board_held(tmp_path: Path) -> None:
     assert [(one["attempt"], one["error_type"]) for one in job["attempts"]] == [(1, "ValueError")]
 
 
+def test_what_is_left_out_of_a_log_is_said_in_the_archive_too(tmp_path: Path) -> None:
+    [number] = finished(1)
+    sql(
+        "INSERT INTO log_chunks VALUES (:id, 1, 1, 'begin'), (:id, 1, 300, 'end'), (:id, 2, 1, 'again')",
+        id=number,
+    )
+    [_] = archive.archive_and_delete(HOUR, tmp_path)
+    [job] = lines(tmp_path)
+    assert job["log"] == "begin\n... 1,220,608 bytes left out ...\nendagain"
+
+
 def test_files_are_bounded_and_each_job_is_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "_ROWS_OF_A_FILE", 5)
     monkeypatch.setattr(archive, "_ROWS_TO_READ", 2)

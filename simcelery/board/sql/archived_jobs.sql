@@ -14,8 +14,18 @@ SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
         FROM revisions WHERE job_id = jobs.id
     ),
     'steps', (SELECT coalesce(jsonb_object_agg(name, output), '{}') FROM steps WHERE job_id = jobs.id),
+    -- As `chunks.joined`, but in ASCII, which each database has.
     'log', (
-        SELECT coalesce(string_agg(text, '' ORDER BY attempt, seq), '') FROM log_chunks WHERE job_id = jobs.id
+        SELECT coalesce(string_agg(
+            CASE WHEN seq > former + 1
+                THEN format(E'\n... %%s bytes left out ...\n',
+                    to_char((seq - former - 1) * %(size)s, 'FM999,999,999,999,999'))
+                ELSE '' END || text,
+            '' ORDER BY attempt, seq), '')
+        FROM (
+            SELECT attempt, seq, text, lag(seq, 1, 0::bigint) OVER (PARTITION BY attempt ORDER BY seq) AS former
+            FROM log_chunks WHERE job_id = jobs.id
+        ) AS chunk
     )
 ) AS text) AS line
 FROM jobs WHERE id = ANY(CAST(%(ids)s AS bigint[])) AND finished_at IS NOT NULL ORDER BY id
