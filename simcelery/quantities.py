@@ -1,4 +1,4 @@
-"""Parse durations and sizes as people write them.
+"""Durations and sizes as people write them, and ranges of numbers.
 
 Parsing any text takes time proportional to its length, and yields either a number that Postgres and Python
 can calculate with, or a one-line `ValueError`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from simcelery.readable import short
@@ -66,6 +67,21 @@ def _seconds_of(text: str) -> float | None:
         total += float(piece[1]) * _DURATION_UNITS[piece[2]]
         at = piece.end()
     return total if text and at == len(text) else None
+
+
+def spans(ascending: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Ascending numbers as pairs, the first and the last of each unbroken range."""
+    numbers = iter(ascending)
+    first = next(numbers, None)
+    if first is None:
+        return
+    last = first
+    for number in numbers:
+        if number != last + 1:
+            yield first, last
+            first = number
+        last = number
+    yield first, last
 
 
 def parse_size(value: str | int) -> int:

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
 from simcelery.board import sql
 from simcelery.board.models import Notification, Subscription
 from simcelery.board.sql_helpers import among, seconds
-from simcelery.spans import spans
+from simcelery.quantities import spans
 
 # A client that has recorded nothing more for so long (seconds) has died halfway.
 LONGEST_GAP = 300.0

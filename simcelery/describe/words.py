@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 
+from simcelery.quantities import spans
 from simcelery.readable import line
-from simcelery.spans import spans
 
 _AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (30 * 86400, 86400, "d"))
 
