@@ -7,13 +7,16 @@ import tempfile
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simcelery import chunks
 from simcelery.chunks import SIZE, joined, kept, numbered, read, whole
 
 ROOMY = 100 * SIZE
+
+# A machine that has much else to do is no failure.
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def output(data: bytes, most: int = ROOMY, after: int = 0, ended: bool = True) -> dict[int, str]:
@@ -59,6 +62,7 @@ text_and_noise = st.lists(
 ).map(b"".join)
 
 
+@_UNHURRIED
 @given(text_and_noise, st.integers(0, 3 * SIZE))
 def test_what_was_read_while_it_was_written_is_a_beginning_of_what_is_read_later(
     data: bytes, at: int
@@ -71,6 +75,7 @@ def test_what_was_read_while_it_was_written_is_a_beginning_of_what_is_read_later
             assert late[number] == text
 
 
+@_UNHURRIED
 @given(st.integers(0, 40 * SIZE), st.integers(2 * SIZE, 20 * SIZE))
 def test_of_a_long_output_the_first_and_the_last_chunks_are_kept(size: int, most: int) -> None:
     keep = kept(size, most)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simcelery.conditions import reading
 from simcelery.conditions.values import All, Any, Comparison, Condition, In, IsNull, Name, Not
+
+# A machine that has much else to do is no failure.
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def name(*parts: str, text: str = "") -> Name:
@@ -99,6 +102,7 @@ def test_what_is_no_condition_is_said_in_a_line_with_its_position(text: str, exp
     assert len(said) < 250
 
 
+@_UNHURRIED
 @given(st.text(alphabet="ab01.'\"`()[],=<>!-+ \n\0éx" + "nandotrisul", max_size=60))
 def test_any_text_is_a_condition_or_a_line(text: str) -> None:
     said = ""

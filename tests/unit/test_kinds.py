@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simcelery.tables.declared import UNKNOWN, Declared
@@ -28,6 +28,9 @@ from simcelery.tables.kinds import (
     within,
 )
 from simcelery.workflows.parameters import Parameters
+
+# A machine that has much else to do is no failure.
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def of(*values: Any) -> Kind:
@@ -75,6 +78,7 @@ json_values = st.recursive(
 )
 
 
+@_UNHURRIED
 @given(st.lists(json_values, max_size=5))
 def test_no_value_is_changed_by_its_column(values: list[Any]) -> None:
     kind = of(*values)
