@@ -280,9 +280,7 @@ class Executor(futures.Executor):
         wanted = set(given)
         for call in self._recorder.take_back(lambda call: call.future in wanted):
             call.future.ends_cancelled()
-        left = [one for one in given if not (one.done() or one.running())]
-        self._recorder.settle()  # what is just being written is recorded then
-        left = [one for one in left if one.is_recorded]
+        left = [one for one in given if one.is_recorded and not (one.done() or one.running())]
         for shared in self._watcher.others(left):
             shared.ends_cancelled()
         left = [one for one in left if not one.done()]

@@ -56,17 +56,15 @@ class Recorder(Generic[T]):
             return list(self._waiting)
 
     def take_back(self, is_wanted: Callable[[T], bool]) -> list[T]:
-        """Those that are not recorded, and now never will be."""
-        with self._changed:
+        """Those that are not recorded, and now never will be; waits for what is just being written.
+
+        That may yet fail, and come back.
+        """
+        with self._writing, self._changed:
             back = [one for one in self._waiting if is_wanted(one)]
             self._waiting = deque(one for one in self._waiting if not is_wanted(one))
             self._changed.notify_all()
         return back
-
-    def settle(self) -> None:
-        """Wait until what is being written is recorded."""
-        with self._writing:
-            pass
 
     def flush(self) -> None:
         """Record all that waits, here and now.
