@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from simcelery.submission.handle import Job, Jobs, as_completed, get_job
     from simcelery.submission.manage import JobQuery, jobs, release
     from simcelery.submission.workflow import Workflow, workflow
-    from simcelery.worker.context import CurrentJob, current_job
+    from simcelery.worker.context import CurrentJob, current_job, step
     from simcelery.workflows.outcomes import Fail, Retry
 
     app: Celery
@@ -46,6 +46,7 @@ _HOMES = {
     "release": "simcelery.submission.manage",
     "current_job": "simcelery.worker.context",
     "CurrentJob": "simcelery.worker.context",
+    "step": "simcelery.worker.context",
     "Retry": "simcelery.workflows.outcomes",
     "Fail": "simcelery.workflows.outcomes",
 }
@@ -65,6 +66,7 @@ __all__ = [
     "get_job",
     "jobs",
     "release",
+    "step",
     "workflow",
 ]
 

@@ -51,6 +51,24 @@ def writes(name: str, size: int, folder: str) -> None:
         time.sleep(0.02)
 
 
+def leaves_line(path: str, text: str) -> str:
+    with Path(path).open("a") as file:
+        file.write(text + "\n")
+    return text
+
+
+@workflow
+def staged(path: str, pause: float = 0.0) -> list[str]:
+    """Three steps, each of which leaves a line in a file, with a checkpoint after each."""
+    me, done = current_job(), []
+    for name in ("relax", "strain", "fit"):
+        done.append(me.step(name, leaves_line, path, name))
+        me.checkpoint({"done": len(done)})
+        time.sleep(pause)
+    assert me.last_checkpoint == {"done": 3}
+    return done
+
+
 @workflow
 def floods(megabytes: int, folder: str) -> int:
     """Print so much, line by line of 64 bytes, and wait for a file."""

@@ -134,7 +134,6 @@ class Job(Base):
     error_type = nullable(Text)
     error_message = nullable(Text)
     progress = nullable(_JSON)
-    checkpoint = nullable(_JSON)
 
     submitted_by = required(Text)
     submitted_at = required(_TIME, server_default=_NOW)
@@ -387,13 +386,29 @@ class Canary(Base):
 
 
 class Step(Base):
-    """A saved sub-result of a job."""
+    """A saved sub-result of a job: the output of a call, found by what was called with what."""
 
     __tablename__ = "steps"
 
     job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     name = required(Text, primary_key=True)
-    output = nullable(_JSON)
+    key = required(Text, primary_key=True)
+    code = required(Text)
+    given = required(_JSON)
+    output = required(_JSON)
+    attempt = required(Integer)
+    seconds = required(Double)  # how long the call took
+    saved_at = required(_TIME, server_default=_NOW)
+
+
+class Checkpoint(Base):
+    """What a job saved last to go on from."""
+
+    __tablename__ = "checkpoints"
+
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt = required(Integer)
+    state = required(_JSON)
     saved_at = required(_TIME, server_default=_NOW)
 
 

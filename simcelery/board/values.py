@@ -198,7 +198,6 @@ class Claim:
     max_attempts: int
     time_limit: float | None
     soft_time_limit: float | None
-    checkpoint: Any
     gate_id: int | None = None
 
 
@@ -223,6 +222,33 @@ class Predecessor(NamedTuple):
     pid: int
     identity: str
     nodename: str
+
+
+@dataclass(frozen=True)
+class SavedStep:
+    """A call within a job whose output is on the board.
+
+    Attributes:
+        key: of what was called with what; `code` and `given` say it.
+        attempt: the one that made it; it took so many `seconds`.
+    """
+
+    name: str
+    key: str
+    code: str
+    given: dict[str, str]
+    attempt: int
+    seconds: float
+    saved_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """A checkpoint: what an attempt saved last, encoded."""
+
+    attempt: int
+    state: Any
+    saved_at: dt.datetime
 
 
 # Of an attempt of which the board alone knows more.

@@ -27,6 +27,7 @@ def retry(
     strict: bool = False,
     handles: Sequence[Handle] = (),
     revisions: Sequence[Revision] | None = None,
+    from_scratch: bool = False,
     dry: bool = False,
 ) -> list[int]:
     """Send unsuccessful jobs back, and publish those that can run.
@@ -34,6 +35,7 @@ def retry(
     Parameters:
         revisions: what changes in their parameters; see `revising.plan`. Then no other job goes back, and
             these all or none.
+        from_scratch: forget their steps and checkpoints.
         dry: undo all of it again, and publish nothing: only to know whether it can be done.
         strict: a job in any other state is an error; otherwise it is left alone.
         handles: these must be on the board under their ids at the end of the transaction; otherwise all of
@@ -49,7 +51,9 @@ def retry(
     if any(one.key for one in revisions or ()):
         fingerprints.catch_up()
     try:
-        revived = despite_bad_rows(lambda: _retry(ids, with_parents, strict, handles, revisions, dry))
+        revived = despite_bad_rows(
+            lambda: _retry(ids, with_parents, strict, handles, revisions, from_scratch, dry)
+        )
     except _UndoneError as undone:
         return undone.revived
     failpoint("after_retry_commit")
@@ -71,6 +75,7 @@ def _retry(
     strict: bool,
     handles: Sequence[Handle],
     revisions: Sequence[Revision] | None,
+    from_scratch: bool,
     dry: bool,
 ) -> list[int]:
     by = lineage.submitter()
@@ -86,7 +91,14 @@ def _retry(
         for start in range(0, len(wanted), _MANY):
             some = wanted[start : start + _MANY]
             revised = [changes[number] for number in some if number in changes]
-            back = transitions.retry(connection, some, with_parents=with_parents, revisions=revised, by=by)
+            back = transitions.retry(
+                connection,
+                some,
+                with_parents=with_parents,
+                revisions=revised,
+                by=by,
+                from_scratch=from_scratch,
+            )
             revived += [job.id for job in back]
         if strict and (missed := set(ids).difference(revived)):
             # Pruned, or moved by somebody else, since we looked: a new statement sees what it is now.

@@ -163,10 +163,19 @@ class Job(JobRef):
         at_once, requested = actions.cancel([self.id], handles=[self])
         return bool(at_once or requested)
 
-    def retry(self, *, with_parents: bool = False, set: Mapping[str, Any] | None = None) -> None:
+    def retry(
+        self,
+        *,
+        with_parents: bool = False,
+        set: Mapping[str, Any] | None = None,
+        from_scratch: bool = False,
+    ) -> None:
         """Send a failed, cancelled or upstream_failed job back to work, with its upstream_failed descendants.
 
+        Its steps and its checkpoint are kept: it goes on from there.
+
         Parameters:
+            from_scratch: forget them. With other parameters they are forgotten in any case.
             set: new values for some of its parameters, such as ``{"fmax": 0.02}``, validated as `submit`
                 does. A `Job` stands for its result and is waited for.
 
@@ -177,7 +186,14 @@ class Job(JobRef):
             JobNotFoundError: it, or a job to wait for, is no longer on the board.
         """
         revisions = revising.plan([self.id], set) if set else None
-        actions.retry([self.id], with_parents=with_parents, strict=True, handles=[self], revisions=revisions)
+        actions.retry(
+            [self.id],
+            with_parents=with_parents,
+            strict=True,
+            handles=[self],
+            revisions=revisions,
+            from_scratch=from_scratch,
+        )
 
     @overload
     def log(self, *, follow: Literal[False] = False) -> str: ...
@@ -198,6 +214,17 @@ class Job(JobRef):
         with engine.begin() as connection:
             check_there(connection, [self])
             return reads.log(connection, self.id)
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The saved steps, oldest first: name, given, output, attempt, seconds, saved_at.
+
+        Raises:
+            JobNotFoundError: it is no longer on the board.
+        """
+        with engine.begin() as connection:
+            check_there(connection, [self])
+            found = reads.steps(connection, self.id)
+        return [{**one, "output": decode(one["output"])} for one in found]
 
     def attempts(self) -> list[dict[str, Any]]:
         """The ended attempts, oldest first: parameters, outcome, cause, error, worker, times, cpu, memory.

@@ -129,16 +129,24 @@ class JobQuery:
         at_once, requested = cancel(ids)
         return len(at_once) + len(requested)
 
-    def retry(self, *, with_parents: bool = False, set: Mapping[str, Any] | None = None) -> int:
+    def retry(
+        self,
+        *,
+        with_parents: bool = False,
+        set: Mapping[str, Any] | None = None,
+        from_scratch: bool = False,
+    ) -> int:
         """Send back those that did not succeed; how many went back, descendants included.
 
         Parameters:
             set: new values for some of the parameters of all of them; see `Job.retry`. If they do not fit one
                 of the jobs, none goes back.
+            from_scratch: forget their steps and checkpoints.
         """
         with engine.begin() as connection:
             ids = reads.ids(connection, self.which)
-        return len(retry(ids, with_parents=with_parents, revisions=revising.plan(ids, set) if set else None))
+        revisions = revising.plan(ids, set) if set else None
+        return len(retry(ids, with_parents=with_parents, revisions=revisions, from_scratch=from_scratch))
 
     def release(self) -> list[int]:
         """Release those that are held by canaries or a fuse; their ids. See `release`."""

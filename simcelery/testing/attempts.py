@@ -29,6 +29,8 @@ POINTS = {
     "run": "after_run",
     "finish": "after_finish",
     "progress": "after_progress",
+    "step": "after_step",
+    "checkpoint": "after_checkpoint",
 }
 
 

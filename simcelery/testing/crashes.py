@@ -29,8 +29,9 @@ class CrashAfter:
         Parameters:
             where: ``"claim"`` (nothing of the workflow has run), ``"run"`` (it has returned, but nothing is
                 on the board), ``"finish"`` (its end is on the board), ``"progress"`` (it has reported
-                progress), the message of such a report, or a function, after whose return the attempt dies.
-                A function is given itself, or as ``"module.function"`` where the workflow finds it.
+                progress), ``"step"`` or ``"checkpoint"`` (it has saved one), a step's name, the message
+                of a report, or a function, after whose return the attempt dies. A function is given itself,
+                or as ``"module.function"`` where the workflow finds it.
             nth: how often it has to come there.
 
         Raises:
@@ -51,7 +52,7 @@ class CrashAfter:
                 return POINTS[where]
             path, _, name = where.rpartition(".")
             if not path or " " in where:
-                return f"after_progress {where}"
+                return f"after {where}"
             return self._wrap(_module(path), name)
         module = sys.modules.get(getattr(where, "__module__", ""))
         name = getattr(where, "__name__", "")

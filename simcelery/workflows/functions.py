@@ -66,16 +66,31 @@ def bind(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
         raise ParametersError(f"{getattr(function, '__qualname__', function)}(): {error}") from None
 
 
+def returns(function: Callable[..., Any], name: str) -> Parameters:
+    """How the board stores what a function returns, and gives it back.
+
+    Parameters:
+        name: of the function, for messages.
+    """
+
+    def stand_in() -> Any: ...
+
+    hint = _hints(function).get("return", Any)
+    stand_in.__annotations__ = {"return": hint if _is_usable(returns=hint) else Any}
+    return _Parameters(name, stand_in)
+
+
 @functools.lru_cache(maxsize=1000)
 def unstorable_defaults(function: Callable[..., Any]) -> frozenset[str]:
     """The names of the parameters whose default the board cannot hold, such as a logger."""
     parameters = _signature(function).parameters.values()
     return frozenset(
-        one.name for one in parameters if one.default is not one.empty and not _holds(one.default)
+        one.name for one in parameters if one.default is not one.empty and not can_be_stored(one.default)
     )
 
 
-def _holds(value: Any) -> bool:
+def can_be_stored(value: Any) -> bool:
+    """Whether the board can hold it."""
     try:
         encode(value, exact=True)
     except EncodingError:

@@ -50,13 +50,21 @@ def test_an_archive_holds_all_that_the_board_held(tmp_path: Path) -> None:
     [number] = finished(1, parents=[], tags=["oxides"], parameters={"x": 1.5, "name": "Å\n"})
     child = record()
     sql("INSERT INTO log_chunks VALUES (:id, 1, 1, 'one '), (:id, 1, 2, 'two')", id=number)
-    sql("INSERT INTO steps (job_id, name, output) VALUES (:id, 'scf', '3')", id=number)
+    sql(
+        "INSERT INTO steps (job_id, name, key, code, given, output, attempt, seconds)"
+        " VALUES (:id, 'scf', 'k', 'c', '{\"kpts\": \"4\"}', '3', 1, 0.5)",
+        id=number,
+    )
+    sql("INSERT INTO checkpoints (job_id, attempt, state) VALUES (:id, 1, '{\"done\": 7}')", id=number)
     [step] = archive.archive_and_delete(HOUR, tmp_path / "new" / "folder")
     assert (step.jobs, left()) == (1, [parent.id, child.id])
     [job] = lines(tmp_path / "new" / "folder")
     assert (job["id"], job["state"], job["tags"]) == (number, "failed", ["oxides"])
     assert job["parameters"] == {"x": 1.5, "name": "Å\n"}
-    assert (job["log"], job["steps"], job["parents"]) == ("one two", {"scf": 3}, [])
+    assert (job["log"], job["parents"]) == ("one two", [])
+    [saved] = job["steps"]
+    assert (saved["name"], saved["given"], saved["output"], saved["attempt"]) == ("scf", {"kpts": "4"}, 3, 1)
+    assert (job["checkpoint"]["state"], job["checkpoint"]["attempt"]) == ({"done": 7}, 1)
     assert [(one["attempt"], one["error_type"]) for one in job["attempts"]] == [(1, "ValueError")]
 
 

@@ -18,13 +18,13 @@ from simcelery.board.values import Claim, EndedAttempt
 from simcelery.errors import JobNotFoundError, ParametersError, SimceleryError, StateError
 from simcelery.services import Services
 from simcelery.submission import actions, revising
+from simcelery.worker.context import CurrentJob
 from tests.board_helpers import (
     ERROR,
     LOST,
     SUCCESS,
     attempts,
     cancel,
-    claim,
     finish,
     must_claim,
     record,
@@ -151,14 +151,16 @@ def test_without_a_revision_a_late_success_still_counts() -> None:
 
 
 def test_what_was_saved_with_the_old_parameters_is_not_gone_on_from() -> None:
-    job = failed()
-    sql("UPDATE jobs SET checkpoint = '{\"step\": 7}'")
-    sql("INSERT INTO steps (job_id, name, output) VALUES (:id, 'scf', '3')", id=job.id)
+    job = relaxation.submit()
+    claimed = must_claim(job.task_id, worker(), workflow=job.workflow)
+    attempt = CurrentJob(claimed)
+    attempt.checkpoint({"step": 7})
+    attempt.step("scf", relaxation, 0.05)
+    finish(claimed, ERROR)
     job.retry(set={"fmax": 0.02})
-    claimed = claim(job.task_id, worker(), workflow=job.workflow)
-    assert claimed is not None
-    assert claimed.checkpoint is None
-    assert sql("SELECT count(*) FROM steps") == [(0,)]
+    again = CurrentJob(must_claim(job.task_id, worker(), workflow=job.workflow))
+    assert again.last_checkpoint is None
+    assert job.steps() == []
 
 
 def test_two_retries_with_different_values_at_once_one_wins_whole() -> None:

@@ -106,6 +106,6 @@ def test_the_reference_has_every_command_and_every_public_name() -> None:
     page = api.page()
     for name in simcelery.__all__:
         assert f"### {name}\n" in page
-    assert "retry(*, with_parents: bool = False" in page
+    assert "wait(timeout: float | None = None) -> State" in page
     assert "- `timeout`: seconds; None waits forever." in page
     assert "#### Worker.end" not in page

@@ -22,6 +22,7 @@ from simcelery.board.reads.jobs import (
 )
 from simcelery.board.reads.logs import log
 from simcelery.board.reads.revisions import revisable, revisions, stages
+from simcelery.board.reads.saved import checkpoint, steps
 from simcelery.board.reads.workers import (
     anything_left,
     anything_pending,
@@ -42,6 +43,7 @@ __all__ = [
     "anything_left",
     "anything_pending",
     "attempts",
+    "checkpoint",
     "count",
     "counts",
     "counts_by_workflow",
@@ -67,6 +69,7 @@ __all__ = [
     "stages",
     "started",
     "states",
+    "steps",
     "unserved",
     "worker_of",
     "workers",

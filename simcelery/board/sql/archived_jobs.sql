@@ -13,7 +13,11 @@ SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
         SELECT coalesce(jsonb_agg(to_jsonb(revisions) - 'job_id' ORDER BY revision), '[]')
         FROM revisions WHERE job_id = jobs.id
     ),
-    'steps', (SELECT coalesce(jsonb_object_agg(name, output), '{}') FROM steps WHERE job_id = jobs.id),
+    'steps', (
+        SELECT coalesce(jsonb_agg(to_jsonb(steps) - 'job_id' - 'key' - 'code' ORDER BY saved_at, name), '[]')
+        FROM steps WHERE job_id = jobs.id
+    ),
+    'checkpoint', (SELECT to_jsonb(checkpoints) - 'job_id' FROM checkpoints WHERE job_id = jobs.id),
     -- As `chunks.joined`, but in ASCII, which each database has.
     'log', (
         SELECT coalesce(string_agg(

@@ -1,5 +1,5 @@
 SELECT id AS job_id, task_id, claim_id, attempt, workflow, parameters, queue, priority, tags, failures,
-    max_attempts, time_limit, soft_time_limit, checkpoint, gate_id
+    max_attempts, time_limit, soft_time_limit, gate_id
 FROM claim_jobs(
     %(task_id)s, %(workflow)s, %(claim_id)s, %(worker_id)s, %(pid)s, %(queue)s, %(least)s, %(more)s,
     %(registration)s

@@ -6,10 +6,8 @@ WITH kept AS (
     INSERT INTO revisions (job_id, revision, parameters, last_attempt, revised_by)
     SELECT id, 1 + (SELECT count(*) FROM revisions WHERE job_id = jobs.id), parameters, attempt, %(by)s
     FROM jobs WHERE id = ANY(CAST(%(ids)s AS bigint[]))
-), forgotten AS (
-    DELETE FROM steps WHERE job_id = ANY(CAST(%(ids)s AS bigint[]))
 )
 UPDATE jobs SET parameters = parameters || (CAST(%(changes)s AS jsonb) -> CAST(id AS text)),
     idempotency_key = coalesce(CAST(%(keys)s AS jsonb) ->> CAST(id AS text), idempotency_key),
-    claim_id = NULL, worker_id = NULL, pid = NULL, checkpoint = NULL
+    claim_id = NULL, worker_id = NULL, pid = NULL
 WHERE id = ANY(CAST(%(ids)s AS bigint[]))

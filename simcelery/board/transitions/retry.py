@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from simcelery.board import fingerprints, sql, subscriptions
+from simcelery.board import fingerprints, saved, sql, subscriptions
 from simcelery.board.batches import ROWS
 from simcelery.board.dependencies import up
 from simcelery.board.leases import is_worker
@@ -57,6 +57,7 @@ def retry(
     with_parents: bool = False,
     revisions: Sequence[Revision] = (),
     by: str = "",
+    from_scratch: bool = False,
 ) -> list[FinishedJob]:
     """failed | cancelled | upstream_failed → pending | blocked, with their upstream_failed descendants.
 
@@ -66,6 +67,7 @@ def retry(
     Parameters:
         revisions: what changes in the parameters of some of them; see `revise`.
         by: who wants these.
+        from_scratch: forget the steps and checkpoints of the jobs, and of parents that are retried with them.
 
     Raises:
         StateError: a parent has not succeeded and is not retried with it; the message names the parent.
@@ -86,7 +88,15 @@ def retry(
             f"job {dependent} depends on job {culprit}, which did not succeed: "
             f"retry {culprit}, or add --with-parents"
         )
-    return _send_back(connection, wanted, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
+    fresh: dict[str, Any] = {"failures": 0, "losses": 0}
+    if from_scratch:
+        # Without its claim, no attempt that was given up can save anything more.
+        fresh |= dict.fromkeys(("claim_id", "worker_id", "pid"))
+    back = _send_back(connection, wanted, Job.state.in_(UNSUCCESSFUL), fresh)
+    if from_scratch:
+        saved.forget(connection, wanted.intersection(job.id for job in back))
+        failpoint("retry_forgotten")
+    return back
 
 
 def _with_parents(connection: Connection, ids: set[int], wanted: bool) -> set[int]:

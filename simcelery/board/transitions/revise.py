@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
-from simcelery.board import engine, fingerprints, sql
+from simcelery.board import engine, fingerprints, saved, sql
 from simcelery.board.models import Dependency, Job
 from simcelery.board.reads.revisions import SEEN
 from simcelery.board.sql_helpers import among
@@ -46,6 +46,8 @@ def revise(connection: Connection, revisions: Sequence[Revision], by: str) -> No
         by=by,
     )
     failpoint("revise_written")
+    saved.forget(connection, mine)
+    failpoint("revise_forgotten")
     fingerprints.renew(connection, mine)
     failpoint("revise_fingerprinted")
     _change_parents(connection, mine)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from simcelery.cli import revised
@@ -12,12 +14,16 @@ from simcelery.cli.output import note, say, show_ids, show_json
 from simcelery.cli.selectors import Selection, chosen, chunks, ids_argument, require, which
 from simcelery.describe.words import many, named
 
+if TYPE_CHECKING:
+    from simcelery.board.values import Revision
+
 
 @command(
     "retry",
     "simcelery retry 42",
     "simcelery retry -s failed -t oxides -y",
     "simcelery retry 57 --with-parents",
+    "simcelery retry 57 --from-scratch",
     "simcelery retry --error 2 --since 1d",
     "simcelery retry --error LostWorkerError -y",
     "simcelery retry --error '/SCF .*not converged/' -t oxides --dry-run",
@@ -38,6 +44,11 @@ from simcelery.describe.words import many, named
     metavar="NAME=VALUE",
     help="Retry with another value of this parameter (repeatable).",
 )
+@click.option(
+    "--from-scratch",
+    is_flag=True,
+    help="Forget their steps and checkpoints, which are kept otherwise.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say which jobs would be retried, and what would change.")
 @yes_option
 @output_option
@@ -47,6 +58,7 @@ def retry(
     with_parents: bool,
     error: str | None,
     values: tuple[str, ...],
+    from_scratch: bool,
     dry_run: bool,
     yes: bool,
     output: Output,
@@ -64,6 +76,9 @@ def retry(
     values are read as 'simcelery submit' reads them. If one does not fit, nothing is retried. Each attempt
     keeps what it ran with; 'simcelery show' says what that was. A command's parameters are argv, env and
     keep_urls.
+
+    A job goes on from the steps and the checkpoint that its attempts have saved, unless --from-scratch or
+    --set is given: both forget them.
     """
     from simcelery.board.states import UNSUCCESSFUL
     from simcelery.submission import actions
@@ -87,18 +102,47 @@ def retry(
     revived: list[int] = []
     # Ascending, so that a parent is retried before its children. With other parameters it is all or nothing.
     for part in [ids] if values else chunks(ids):
-        revived += actions.retry(part, with_parents=with_parents, strict=strict, revisions=revisions)
-    revived = sorted(set(revived))
+        revived += actions.retry(
+            part,
+            with_parents=with_parents,
+            strict=strict,
+            revisions=revisions,
+            from_scratch=from_scratch,
+        )
+    _tell(sorted(set(revived)), revisions, output)
+    return 0
+
+
+def _tell(revived: list[int], revisions: list[Revision] | None, output: Output) -> None:
+    """Say which jobs went back, and which of them go on from what they have saved."""
+    from simcelery.board import engine, saved
+
+    with engine.begin() as connection:
+        going_on = saved.with_any(connection, revived)
     if output == "json":
         told = {"retried": revived}
+        if going_on:
+            told["going_on"] = going_on
         if revisions is not None:
             told["revised"] = [one.job_id for one in revisions if one.changes]
         show_json(told)
     elif output == "quiet":
         show_ids(revived)
     else:
-        say(f"retried {named(revived)}" if revived else "nothing to retry: no matching job was unsuccessful")
-    return 0
+        say(_in_words(revived, going_on))
+
+
+def _in_words(revived: list[int], going_on: list[int]) -> str:
+    if not revived:
+        return "nothing to retry: no matching job was unsuccessful"
+    if not going_on:
+        return f"retried {named(revived)}"
+    if len(going_on) == 1:
+        which = "it goes" if len(revived) == 1 else f"{named(going_on)} goes"
+    else:
+        which = "all of them go" if going_on == revived else f"{named(going_on)} go"
+    kept = "on from saved steps or a checkpoint (--from-scratch forgets them)"
+    return f"retried {named(revived)}; {which} {kept}"
 
 
 def _with_error(

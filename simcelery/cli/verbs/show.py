@@ -19,7 +19,7 @@ from simcelery.cli.output import (
     show_table,
 )
 from simcelery.cli.selectors import Selection, ids_argument, the_only
-from simcelery.describe import revision
+from simcelery.describe import revision, saved
 from simcelery.describe.attempt import late, origins
 from simcelery.describe.estimate import usual_as_json, usually
 from simcelery.describe.job import as_json, progress, text_of
@@ -60,6 +60,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         revisions = reads.revisions(reads.stages(connection, number))
         parents = dependencies.parents_of(connection, number)
         children = dependencies.dependents_of(connection, number)
+        steps, checkpoint = reads.steps(connection, number), reads.checkpoint(connection, number)
         printed = logs.of_attempts(connection, [number]).get(number, [])
         assert row is not None, "resolve has found it"
         unfinished = not row.state.is_terminal
@@ -70,10 +71,15 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
     elif output != "table" or names is not None:
         more = {"parents": parents, "children": children, "attempts": _with_plain(attempts)}
         changed = [revision.as_json(one) for one in revisions]
+        more |= {
+            "steps": saved.steps_as_json(steps),
+            "checkpoint": saved.checkpoint_as_json(checkpoint),
+        }
         more |= {"traceback": traceback, "revisions": changed, "estimate": usual_as_json(times)}
         _show_record(as_json(row, **more), names, output)
     else:
         _show(row, attempts, parents, children, revisions, times)
+        _show_saved(steps, checkpoint)
         if row.state == "failed" and attempts:
             _show_end_of(attempts[-1], printed, number)
 
@@ -134,6 +140,21 @@ def _show(
             heading(f"traceback of attempt {attempts[-1]['attempt']}")
             for line in attempts[-1]["traceback"].rstrip().splitlines():
                 say(f"  {line}")
+
+
+def _show_saved(steps: Sequence[dict[str, Any]], checkpoint: dict[str, Any] | None) -> None:
+    """Show what a later attempt goes on from."""
+    if steps:
+        say()
+        heading("steps")
+        columns = [Column("step"), Column("given", wrapped=True), Column("output", middle=True)]
+        columns += [Column("attempt", right=True), Column("took", right=True)]
+        show_table(columns, saved.step_rows(steps[-_MOST_LINES:]))
+        if len(steps) > _MOST_LINES:
+            say(f"  {len(steps) - _MOST_LINES:,} earlier steps; -o json shows them")
+    if checkpoint:
+        say()
+        show_facts([("checkpoint", saved.checkpoint_line(checkpoint))])
 
 
 def _show_end_of(attempt: dict[str, Any], printed: Sequence[AttemptLog], number: int) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from pydantic_core import to_json
 
@@ -14,14 +16,19 @@ from simcelery.execution import entropy
 from simcelery.execution.workdir import Folder
 from simcelery.failpoints import failpoint
 from simcelery.readable import line, short
+from simcelery.settings import get_settings
 from simcelery.worker import slots
+from simcelery.worker.context.saved import Saved
 from simcelery.workflows.annotations import one_line
 from simcelery.workflows.encoding import encode
+from simcelery.workflows.steps import Step
 
 if TYPE_CHECKING:
     from simcelery.board.values import Claim
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _MESSAGE_LENGTH = 1000
 _PROGRESS_EVERY = 1.0  # seconds between two writes to the board
@@ -44,6 +51,7 @@ class CurrentJob:
     def __init__(self, claim: Claim | None = None, folder: Folder | None = None) -> None:
         self._claim = claim
         self._folder = folder
+        self._saved = Saved(claim) if claim else None
         self.id = claim.job_id if claim else None
         self.attempt = claim.attempt if claim else 0
         self.workflow = claim.workflow if claim else ""
@@ -107,7 +115,7 @@ class CurrentJob:
                 self._reported_at = now
                 self._store(self._claim, done, total, message)
             failpoint("after_progress")
-            failpoint(f"after_progress {message}")
+            failpoint(f"after {message}")
         except Exception as error:  # progress is worth less than the simulation
             from celery.exceptions import SoftTimeLimitExceeded  # not before: clients import this module too
 
@@ -115,6 +123,74 @@ class CurrentJob:
                 raise
             if not isinstance(error, ServiceError):
                 log.warning("job %s: its progress cannot be stored: %s", self.id, one_line(error))
+
+    @overload
+    def step(self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    def step(self, function: Callable[P, T], /) -> Callable[P, T]: ...
+    def step(self, name: Any, function: Any = None, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function and save its output on the board, so that no later attempt calls it again.
+
+        ::
+
+            energy = current_job().step("scf", scf, structure, kpts=4)
+
+        A later attempt, after a crash or a `retry`, finds the output again by the step's name, the arguments,
+        the variables of the surrounding function that the function uses, and its code (with what that uses
+        from its module). If any of these is another one, the function is called again, and the job's log says
+        why. A name may be used several times, say in a loop.
+
+        The output comes from the board also the first time, so it is the same in each attempt: with the type
+        that the function's return annotation declares. What the function does besides returning it, such as
+        writing files to its attempt's folder, happens only in the attempt that calls it.
+
+        Outside a job, the function is called each time. As a decorator, ``@current_job().step``, it makes
+        each call of the function a step with the function's name.
+
+        Parameters:
+            name: of the step, for people: at most 200 characters.
+            function: any function.
+            args, kwargs: its arguments; anything that a parameter of a workflow may be.
+
+        Raises:
+            EncodingError: an argument or the output cannot be stored.
+            ParametersError: the arguments do not fit the function.
+            UsageError: the name cannot be one.
+        """
+        if not isinstance(name, str) and function is None and callable(name):
+            return self._step_of(name)
+        step = Step(name, function, args, kwargs)
+        if self._saved is None:
+            return step.restored(step.stored(function(*args, **kwargs), get_settings().max_payload))
+        return self._saved.step(step, lambda: function(*args, **kwargs))
+
+    def _step_of(self, function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def made(*args: P.args, **kwargs: P.kwargs) -> T:
+            return self.step(function.__name__, function, *args, **kwargs)
+
+        return made
+
+    def checkpoint(self, state: Any) -> None:
+        """Save what a later attempt needs to go on from here, in place of what was saved before.
+
+        When it returns, the board has it for certain, unless it cannot be reached: then the worker's log says
+        so, and the simulation goes on. It takes some milliseconds. Outside a job, nothing is saved.
+
+        Parameters:
+            state: anything that a workflow may return; it comes back as it was. For more than ``max_payload``
+                write a file, and save its path.
+
+        Raises:
+            EncodingError: it cannot be stored, or is too large.
+        """
+        if self._saved is not None:
+            self._saved.save_checkpoint(state)
+
+    @property
+    def last_checkpoint(self) -> Any:
+        """What `checkpoint` saved last, in this attempt or an earlier one; None if nothing was."""
+        return None if self._saved is None else self._saved.last_checkpoint()
 
     def _store(self, claim: Claim, done: float, total: float | None, message: str) -> None:
         report = encode({"done": done, "total": total}, "progress")
@@ -137,6 +213,11 @@ _current = _OUTSIDE
 def current_job() -> CurrentJob:
     """The job that is running here, whatever the thread; outside a job, one without an id."""
     return _current
+
+
+def step(name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function as a step of the job that is running here: see `CurrentJob.step`."""
+    return _current.step(name, function, *args, **kwargs)
 
 
 def enter(job: CurrentJob | None) -> None:

@@ -1,0 +1,26 @@
+"""What jobs have saved to go on from, for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from simcelery.board.models import Checkpoint, Step
+
+_STEP = (Step.name, Step.given, Step.output, Step.attempt, Step.seconds, Step.saved_at)
+_CHECKPOINT = (Checkpoint.attempt, Checkpoint.state, Checkpoint.saved_at)
+
+
+def steps(connection: Connection, job_id: int) -> list[dict[str, Any]]:
+    """The steps that a job has saved, oldest first, with their outputs, encoded."""
+    rows = connection.execute(
+        select(*_STEP).where(Step.job_id == job_id).order_by(Step.saved_at, Step.name, Step.key)
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+def checkpoint(connection: Connection, job_id: int) -> dict[str, Any] | None:
+    """What a job saved last, encoded, with the attempt that did."""
+    row = connection.execute(select(*_CHECKPOINT).where(Checkpoint.job_id == job_id)).mappings().one_or_none()
+    return None if row is None else dict(row)

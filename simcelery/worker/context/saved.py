@@ -1,0 +1,151 @@
+"""What the attempts of a job save to go on from: steps, which are not made twice, and a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from simcelery.errors import EncodingError, ServiceError
+from simcelery.failpoints import failpoint
+from simcelery.settings import get_settings
+from simcelery.worker import slots
+from simcelery.worker.waiting import wait_out, waiting_for_schema
+from simcelery.workflows.encoding import check_size, decode, encode
+from simcelery.workflows.sameness import difference
+from simcelery.workflows.steps import Step
+
+if TYPE_CHECKING:
+    from simcelery.board.values import Claim, SavedStep
+
+log = logging.getLogger(__name__)
+
+_ONCE = 1  # attempt: before it nothing can have been saved
+
+
+class Saved:
+    """What one attempt finds there, and adds to it."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self._earlier: dict[tuple[str, str], SavedStep] | None = None
+        self._used: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()  # a workflow may make steps in several threads
+
+    def step(self, step: Step, call: Callable[[], Any]) -> Any:
+        """The output of a step: the saved one, or that of the call, which is saved now.
+
+        Raises:
+            Exception: as the call.
+            EncodingError: its output cannot be stored.
+            ServiceError: the board could not be reached until the worker had to stop.
+        """
+        earlier = self._known().get((step.name, step.key))
+        if earlier is not None:
+            for output in self._waiting(step, lambda: _board().output_of(self._claim.job_id, earlier)):
+                self._used.add((step.name, step.key))
+                return step.restored(output)
+        self._tell_why_again(step)
+        began = time.monotonic()
+        output = step.stored(call(), get_settings().max_payload)
+        self._save(step, output, time.monotonic() - began)
+        return step.restored(output)
+
+    def save_checkpoint(self, state: Any) -> None:
+        """Store it in place of the one before; a board that cannot be reached is said, and no error."""
+        encoded = encode(state, "checkpoint", exact=True)
+        if changed := difference(state, decode(encoded), "checkpoint", open=True):
+            raise EncodingError(f"{changed}; save what it consists of: numbers, text, lists, dictionaries")
+        check_size(encoded, "checkpoint", get_settings().max_payload)
+        try:
+            mine = waiting_for_schema(lambda: _board().save_checkpoint(self._claim, encoded))
+        except ServiceError as error:
+            log.warning("job %s: its checkpoint is not saved: %s", self._claim.job_id, error)
+            return
+        failpoint("after_checkpoint")
+        if not mine:
+            self._say_given_away("checkpoint")
+
+    def last_checkpoint(self) -> Any:
+        """What was saved last, by this attempt or an earlier one; None: nothing."""
+        found = wait_out(
+            lambda: _board().checkpoint_of(self._claim.job_id),
+            f"job {self._claim.job_id} waits for its checkpoint",
+            give_up=slots.mine.should_stop,
+        )
+        return None if found is None else decode(found.state)
+
+    def _known(self) -> dict[tuple[str, str], SavedStep]:
+        with self._lock:
+            if self._earlier is None:
+                found = [] if self._claim.attempt == _ONCE else self._read()
+                self._earlier = {(one.name, one.key): one for one in found}
+            return self._earlier
+
+    def _read(self) -> list[SavedStep]:
+        return wait_out(
+            lambda: _board().steps_of(self._claim.job_id),
+            f"job {self._claim.job_id} waits for its saved steps",
+            give_up=slots.mine.should_stop,
+        )
+
+    def _waiting(self, step: Step, action: Callable[[], Any]) -> Any:
+        return wait_out(
+            action,
+            f"job {self._claim.job_id} waits with its step {step.name!r}",
+            give_up=slots.mine.should_stop,
+        )
+
+    def _save(self, step: Step, output: Any, seconds: float) -> None:
+        from simcelery.board.values import SavedStep
+
+        made = SavedStep(step.name, step.key, step.code, step.given, self._claim.attempt, seconds)
+        failpoint("before_step_saved")
+        if not self._waiting(step, lambda: _board().save_step(self._claim, made, output)):
+            self._say_given_away(f"step {step.name!r}")
+        with self._lock:
+            assert self._earlier is not None
+            self._earlier[step.name, step.key] = made
+            self._used.add((step.name, step.key))
+        failpoint("after_step")
+        failpoint(f"after {step.name}")
+
+    def _tell_why_again(self, step: Step) -> None:
+        """Say what differs, if an earlier attempt made a step of this name with something else."""
+        unused = [
+            one for key, one in self._known().items() if one.name == step.name and key not in self._used
+        ]
+        if unused:
+            earlier = unused[-1]
+            print(
+                f"simcelery: step {step.name!r} is made again, although attempt {earlier.attempt} saved its "
+                f"output: {_difference(earlier, step)}",
+                file=sys.stderr,
+            )
+
+    def _say_given_away(self, what: str) -> None:
+        log.warning(
+            "job %s: its %s is not saved, since another attempt has the job by now", self._claim.job_id, what
+        )
+
+
+def _difference(earlier: SavedStep, step: Step) -> str:
+    changed = [
+        f"{name} is {step.given.get(name, 'not given')} now, and was {earlier.given.get(name, 'not given')}"
+        for name in sorted(earlier.given.keys() | step.given.keys())
+        if earlier.given.get(name) != step.given.get(name)
+    ]
+    if changed:
+        return "; ".join(changed)
+    if earlier.code != step.code:
+        return "its code has changed"
+    return "an argument has changed"  # which its short form does not show
+
+
+def _board() -> Any:
+    from simcelery.board import saved  # not before: clients import this package, too
+
+    return saved

@@ -1,0 +1,120 @@
+"""A step: a call within a workflow whose output is saved, so that no later attempt makes it again.
+
+It is found again by its name, by what its function is given, and by the function's code. A call that
+differs in any of them is another one.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from simcelery.errors import EncodingError, UsageError
+from simcelery.readable import short
+from simcelery.workflows import functions
+from simcelery.workflows.code import code_of
+from simcelery.workflows.encoding import encode
+from simcelery.workflows.parameters import Parameters
+
+_LONGEST_NAME = 200
+
+
+class Step:
+    """One call of a function, as a step of a job.
+
+    Attributes:
+        name: what people call it; it may be the same for many calls, say in a loop.
+        given: what the function is given, and what it closes over, by name and in words.
+        code: the hash of the function's code.
+        key: the hash of all of it.
+
+    Raises:
+        UsageError: the name cannot be one.
+        ParametersError: the arguments do not fit the signature.
+        EncodingError: an argument cannot be stored, so that nobody could tell later whether it is the same.
+    """
+
+    def __init__(
+        self, name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        self.name = _checked(name)
+        self._function = function
+        function, args, kwargs = _without_bound(function, args, kwargs)
+        arguments = functions.bind(function, args, kwargs)
+        around = _closed_over(function)
+        encoded = {each: _encoded(name, each, value) for each, value in arguments.items()}
+        self.given = {each: short(value) for each, value in (around | arguments).items()}
+        self.code = code_of(function)
+        self.key = digest(
+            [self.code, encoded, {each: encode(value, exact=True) for each, value in around.items()}]
+        )
+
+    def stored(self, output: Any, limit: int) -> Any:
+        """The form of its output on the board, such that `restored` gives it back.
+
+        Raises:
+            EncodingError: it has none.
+            PayloadTooLargeError: it is larger than `limit` bytes.
+        """
+        return self._returns.encode_result(output, limit)
+
+    def restored(self, stored: Any) -> Any:
+        """The output, with the type that the function's return annotation declares."""
+        return self._returns.restore_result(stored)
+
+    @cached_property
+    def _returns(self) -> Parameters:
+        return functions.returns(self._function, f"step {self.name!r}")
+
+
+def digest(value: Any) -> str:
+    """A hash of plain JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _without_bound(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any]]:
+    """What a partial or a method brings along is given like everything else."""
+    while isinstance(function, functools.partial):
+        args, kwargs = (*function.args, *args), {**function.keywords, **kwargs}
+        function = function.func
+    if inspect.ismethod(function) and not isinstance(function.__self__, type):
+        return function.__func__, (function.__self__, *args), kwargs
+    call = type(function).__call__
+    if inspect.isfunction(call) and not hasattr(
+        function, "__wrapped__"
+    ):  # an object of a class of the user's own
+        return call, (function, *args), kwargs
+    return function, args, kwargs
+
+
+def _closed_over(function: Callable[..., Any]) -> dict[str, Any]:
+    """The variables of the surrounding function that it uses, as far as they can be stored."""
+    try:
+        variables = inspect.getclosurevars(function).nonlocals
+    except (TypeError, ValueError):  # of a library in C, or a variable that has no value yet
+        return {}
+    return {name: value for name, value in variables.items() if functions.can_be_stored(value)}
+
+
+def _encoded(step: str, name: str, value: Any) -> Any:
+    try:
+        return encode(value, name, exact=True)
+    except EncodingError as error:
+        raise EncodingError(
+            f"step {step!r}: {error}; pass what it is made from, and make it within the step"
+        ) from None
+
+
+def _checked(name: Any) -> str:
+    if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise UsageError(
+            f"a step's name is a text of one line, of at most {_LONGEST_NAME} characters, not {short(name)}"
+        )
+    return name
