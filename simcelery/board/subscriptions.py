@@ -55,11 +55,12 @@ def add(
 
 
 def extend(connection: Connection, number: int, jobs: Sequence[int], *, more: bool) -> None:
-    """Add jobs to it; they may be there already."""
+    """Add jobs to it; they may be there already. If all before them had ended, it begins anew."""
     joined = Subscription.jobs.op("+")(_multirange(jobs))
     connection.execute(
         update(Subscription).where(Subscription.id == number).values(jobs=joined, open_until=_gap(more))
     )
+    _begin_anew(connection, [number])
 
 
 def close(connection: Connection, number: int) -> None:
@@ -74,8 +75,12 @@ def reopen(connection: Connection, jobs: Sequence[int]) -> None:
     # In one order for all; whoever looks at one just now is waited for, and seen.
     theirs = Subscription.jobs.op("&&")(_multirange(jobs))
     held = select(Subscription.id).where(theirs).order_by(Subscription.id).with_for_update()
-    ids = list(connection.scalars(held))
-    done = among(Subscription.id, ids), Subscription.done_at.is_not(None)
+    _begin_anew(connection, list(connection.scalars(held)))
+
+
+def _begin_anew(connection: Connection, numbers: Sequence[int]) -> None:
+    """Those of them that are done have something to wait for again."""
+    done = among(Subscription.id, numbers), Subscription.done_at.is_not(None)
     again = dict.fromkeys(("done_at", "failed_at", "held_at", "stalled_at", "unfinished"))
     connection.execute(update(Subscription).where(*done).values(**again, since=func.now()))
 

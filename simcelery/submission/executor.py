@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from simcelery.board import engine, reads
 from simcelery.board.transitions.record import OnFailed
-from simcelery.board.values import NewJob
+from simcelery.board.values import NewJob, Recorded
 from simcelery.errors import ParametersError, SchemaError, ServiceError, SettingsError, SimceleryError
 from simcelery.readable import line, short
 from simcelery.submission import actions
@@ -30,9 +30,13 @@ from simcelery.submission.handle import Job
 from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.recorder import Recorder
 from simcelery.submission.submit import record
+from simcelery.submission.subscribing import Subscribing
 from simcelery.workflows import functions, registry
 
-_OPTIONS = {"queue", "priority", "tags", "max_attempts", "max_losses", "time_limit"}
+_OPTIONS = {
+    *("queue", "priority", "tags", "max_attempts", "max_losses", "time_limit"),
+    *("notify", "notify_on"),
+}
 
 
 class _Call(NamedTuple):
@@ -62,7 +66,9 @@ class Executor(futures.Executor):
         dedupe: whether calls find the jobs of the same calls made before; else each makes a job.
         version: change it to have everything computed anew, for example because the code has changed.
         on_failed: what becomes of the same call that failed before: ``retry``, ``keep`` or ``error``.
-        chosen: options for all jobs: ``queue, priority, tags, max_attempts, max_losses, time_limit``.
+        chosen: options for all jobs: ``queue, priority, tags, max_attempts, max_losses, time_limit``; and
+            ``notify`` and ``notify_on``, who is told of which events of all of them together. They are
+            ``done`` when all have ended, and either no more calls are taken or none has come for 5 minutes.
 
     Raises:
         ParametersError: an option is malformed.
@@ -91,8 +97,10 @@ class Executor(futures.Executor):
         self._options = submit_options.of(
             {**chosen, "tags": (*([tag] if tag else []), *tags), "on_failed": on_failed}
         )
+        self._subscribing = Subscribing(self._options)
         self._callees: dict[Any, Callee] = {}
         self._lock = threading.Lock()
+        self._recording = threading.Lock()
         self._shut_down = False
         self._works = False  # whether the board has taken a call
         self._count = 0
@@ -185,6 +193,7 @@ class Executor(futures.Executor):
         if cancel_futures:
             self._cancel(self._undone())
         self._recorder.flush()
+        self._end_subscription()
         if wait:
             futures.wait(self._watcher.undone())
         self._recorder.close()
@@ -232,7 +241,7 @@ class Executor(futures.Executor):
     def _record(self, calls: Sequence[_Call]) -> None:
         new = [call.new for call in calls]
         try:
-            recorded = record(new, self._options.on_failed)
+            recorded = self._recorded(new)
         except ServiceError:
             raise
         except (SchemaError, SettingsError) as error:  # the fault of no call, and so of all
@@ -252,6 +261,22 @@ class Executor(futures.Executor):
         self._say_changed([call for call, one in zip(calls, recorded, strict=True) if one.how == "existing"])
         with suppress(ServiceError):  # workers find on the board what was not sent
             publish_recorded(new, recorded)
+
+    def _recorded(self, new: Sequence[NewJob]) -> list[Recorded]:
+        """Record jobs; those who are to be told are told of all that one after the other records."""
+        with self._recording:
+            before = list(self._subscribing.ids)
+            try:
+                return record(new, self._options.on_failed, self._subscribing, more=True)
+            except BaseException:
+                self._subscribing.ids = before  # what was rolled back cannot be added to
+                raise
+
+    def _end_subscription(self) -> None:
+        """No more jobs follow. If the board does not hear of it, it will think so in a while."""
+        with self._recording, suppress(ServiceError):
+            if self._subscribing.open:
+                self._subscribing.close()
 
     def _say_changed(self, existing: Sequence[_Call]) -> None:
         """If results of a function are used that is not the same any more, say so, once."""
@@ -314,6 +339,7 @@ class Executor(futures.Executor):
     def after_fork(self) -> None:
         """In a child process: its calls are its own; the futures of those before end in the parent."""
         self._lock = threading.Lock()
+        self._recording = threading.Lock()
         self._recorder.after_fork()
         self._watcher.after_fork()
 
@@ -325,6 +351,7 @@ class Executor(futures.Executor):
             self._recorder.flush()
         except SimceleryError as error:
             _say(f"{len(self._recorder):,} calls are not recorded: {error}")
+        self._end_subscription()
         if not self._shut_down:
             self._say_goodbye()
 

@@ -61,3 +61,4 @@ class Subscribing:
         with engine.begin() as connection:
             for number in self.ids:
                 subscriptions.close(connection, number)
+        self.open = False

@@ -12,10 +12,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from simcelery import schemas, settings
+import simcelery
+from simcelery import failpoints, schemas, settings, workflow
 from simcelery.board import engine, notifications, subscriptions, transitions
 from simcelery.board.values import NewJob
 from simcelery.cli.root import run
+from simcelery.errors import ParametersError
+from simcelery.failpoints import FailpointError
 from simcelery.maintenance import courier, notify
 from simcelery.maintenance.by_hand import recover
 from simcelery.maintenance.effects import BY_HAND
@@ -57,8 +60,8 @@ def submitted(address: str, number: int = 1, on: tuple[str, ...] = ("done",), **
 
 
 def end(number: int, me: int, how: Any = None) -> None:
-    [(task_id,)] = sql("SELECT task_id FROM jobs WHERE id = :id", id=number)
-    claimed = must_claim(task_id, me)
+    [(task_id, name)] = sql("SELECT task_id, workflow FROM jobs WHERE id = :id", id=number)
+    claimed = must_claim(task_id, me, workflow=name)
     finish(claimed, *([how] if how else []))
 
 
@@ -208,6 +211,56 @@ def test_who_died_while_submitting_is_told_what_was_recorded(receiver: Receiver)
     assert tell() == (0, 0)
     sql("UPDATE subscriptions SET open_until = now()")  # five minutes later
     assert tell() == (1, 1)
+
+
+def test_what_follows_after_all_have_ended_is_told_as_well(receiver: Receiver) -> None:
+    me = any_worker()
+    subscribing = Subscribing(Options(notify=receiver.url, notify_on=("done", "first-failure")))
+    end(submit.record([new_job()], "retry", subscribing, more=True)[0].id, me)
+    sql("UPDATE subscriptions SET open_until = now()")  # the script computes for more than five minutes
+    assert tell() == (1, 1)
+    later = submit.record([new_job()], "retry", subscribing, more=True)[0].id
+    assert tell() == (0, 0)
+    end(later, me, ERROR)
+    subscribing.close()
+    assert tell() == (2, 2)
+    assert [one.body["jobs"] for one in receiver.arrived] == [1, 2, 2]
+
+
+@workflow(name="notify.double")
+def double(x: int) -> int:
+    return 2 * x
+
+
+def test_an_executor_tells_of_all_its_calls_when_no_more_follow(receiver: Receiver) -> None:
+    me = any_worker()
+    executor = simcelery.Executor(tag="scan", notify=receiver.url, notify_on=["done"])
+    for number in [executor.submit(double, x).job.id for x in range(3)]:
+        end(number, me)
+    assert tell() == (0, 0)
+    executor.shutdown(wait=False)
+    assert tell() == (1, 1)
+    [told] = [one.body for one in receiver.arrived]
+    assert (told["jobs"], told["tags"], told["workflow"]) == (3, ["scan"], "notify.double")
+
+
+def test_an_executor_tells_although_its_first_calls_had_to_be_recorded_twice(
+    receiver: Receiver,
+) -> None:
+    executor = simcelery.Executor(notify=receiver.url)
+    failpoints.arm("before_record_commit", "raise")
+    failed = executor.submit(double, 1)
+    failpoints.arm("before_record_commit", None)
+    assert isinstance(failed.exception(), FailpointError)
+    number = executor.submit(double, 1).job.id
+    executor.shutdown(wait=False)
+    end(number, any_worker())
+    assert tell() == (1, 1)
+
+
+def test_an_executor_refuses_a_bad_address_in_one_line() -> None:
+    with pytest.raises(ParametersError, match="this is no address"):
+        simcelery.Executor(notify="me")
 
 
 def test_a_bulk_of_several_transactions_is_one_submission(
