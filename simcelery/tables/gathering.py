@@ -17,6 +17,7 @@ from simcelery.conditions.values import Name
 from simcelery.tables import declared
 from simcelery.tables.declared import UNKNOWN, Declared
 from simcelery.tables.kinds import (
+    BOOLEAN,
     INT64,
     MIXED,
     NOTHING,
@@ -31,7 +32,7 @@ from simcelery.tables.kinds import (
 )
 from simcelery.tables.reading import Row
 
-_OF_COLUMNS = {"integer": INT64, "seconds": NUMBER, "text": TEXT, "time": TIME}
+_OF_COLUMNS = {"boolean": BOOLEAN, "integer": INT64, "seconds": NUMBER, "text": TEXT, "time": TIME}
 _FIRST = ("id", "workflow", "state", "error")
 
 

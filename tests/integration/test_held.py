@@ -299,3 +299,39 @@ def test_a_job_file_may_ask_for_both(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "canary and max-fails are for a file without a list of jobs" in told
     path.write_text('workflow = "held.scan"\nmax_fails = 4\n[parameters]\nnumber = 1\n')
     assert "--max-fails are for many jobs: add" in shown(capsys, "submit", str(path), code=2)
+
+
+def test_held_is_a_field_of_jobs_like_any_other(capsys: pytest.CaptureFixture[str]) -> None:
+    canary, one, two = (job.id for job in sweep(3, "t", canaries=1))
+    free = scan.submit(number=1, tags=["t"]).id
+    waits = scan.submit(number=2, tags=["t"], after=[free]).id  # blocked, and not held
+    found = {
+        "held = true": [one, two],
+        "held != false": [one, two],
+        "held = false": [canary, free, waits],
+        "not held = true": [canary, free, waits],
+        "held in (true)": [one, two],
+        "held not in (true, 1)": [canary, free, waits],
+        "state = 'blocked' and held = false": [waits],
+        "held is null or held = 1 or held = 'true' or held < priority": [],
+        "parameters.held = true": [],
+    }
+    assert {where: [job.id for job in simcelery.jobs(where=where)] for where in found} == found
+    lines = shown(capsys, "list", "-t", "t", "--fields", "id,held", "-o", "jsonl").splitlines()
+    assert [json.loads(line)["held"] for line in lines] == [False, False, True, True, False]
+    frame = simcelery.jobs(tags=["t"]).to_pandas("id,held")
+    assert frame["held"].dtype == "bool"
+    assert "held is a column that every job has" in shown(capsys, "list", "--where", "held.x = 1", code=2)
+
+
+def test_a_workflow_called_all_is_counted_as_one_of_several(capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(3, canaries=1)
+    sql("UPDATE jobs SET workflow = 'all'")
+    sql("UPDATE gates SET workflow = 'all'")
+    sweep(6, canaries=1)
+    heads, *lines = shown(capsys, "status").splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["all", "2", "(2", "held)", "1", "3"],
+        ["w", "5", "(5", "held)", "1", "6"],
+        ["all", "7", "(7", "held)", "2", "9"],
+    ], heads

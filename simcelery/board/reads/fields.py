@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from simcelery.board.gates import is_held
 from simcelery.board.models import Attempt, Job, Worker
 from simcelery.board.states import State
 from simcelery.conditions import values
@@ -49,7 +50,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 }
 
 
-Kind = Literal["integer", "seconds", "text", "time", "value"]
+Kind = Literal["boolean", "integer", "seconds", "text", "time", "value"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ COLUMNS: dict[str, Column] = {
         func.rtrim(Job.error_type + ": " + func.coalesce(Job.error_message, ""), ": ", type_=Text), "text"
     ),
     "elapsed": Column(cast(func.extract("epoch", _elapsed), Double), "seconds"),
+    "held": Column(is_held(), "boolean", nullable=False),
 }
 """What a job has besides its parameters and its result; `elapsed` are the seconds since it started."""
 
@@ -220,14 +222,14 @@ def _native(name: str, column: Column, value: values.Literal) -> Any:
     Raises:
         UsageError: a text is no state, time or duration.
     """
+    if isinstance(value, bool) or column.kind == "boolean":
+        return value if isinstance(value, bool) and column.kind == "boolean" else None
     if isinstance(value, Decimal):
         if not value.is_finite():
             return None
         if column.kind == "integer":
             return int(value) if value == value.to_integral_value() and abs(value) <= LARGEST else value
         return float(value) if column.kind == "seconds" else None
-    if isinstance(value, bool):
-        return None
     if column.kind == "text":
         if column is COLUMNS["state"] and value not in list(State):
             raise UsageError(f"there is no state {short(value)}; the states are: {', '.join(State)}")

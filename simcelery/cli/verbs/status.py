@@ -27,7 +27,7 @@ from simcelery.cli.output import (
     show_table,
 )
 from simcelery.cli.selectors import Selection, ids_argument, which
-from simcelery.describe import gates as held
+from simcelery.describe import gates as gates_in_words
 from simcelery.describe.job import as_json, in_brief
 from simcelery.errors import UsageError
 
@@ -101,13 +101,16 @@ def _show_counts(
     totals = {name: sum(found.get(name, 0) for found in counted.values()) for name in names}
     if output != "table":
         full = {name: {state: found.get(state, 0) for state in names} for name, found in counted.items()}
-        about = {"estimate": left and left.as_json(), "held": [held.as_json(gate) for gate in closed]}
+        about = {
+            "estimate": left and left.as_json(),
+            "held": [gates_in_words.as_json(gate) for gate in closed],
+        }
         show = show_json if output == "json" else show_json_line
         show({"states": totals, "workflows": full, **about})
         return
     _show_table(counted, totals, names, closed)
     for gate in closed:
-        say(held.loud(gate))
+        say(gates_in_words.loud(gate))
     if left:
         say(f"what is unfinished takes {left}")
 
@@ -120,25 +123,27 @@ def _show_table(
 ) -> None:
     # One column for each state that occurs; all in one column if they do not fit.
     used = [name for name in names if totals[name]]
-    rows = [*counted.items(), ("all", totals)] if len(counted) != 1 else list(counted.items())
+    kept = {name: sum(gate.held for gate in closed if gate.workflow == name) for name in counted}
+    rows = [(name, found, kept[name]) for name, found in counted.items()]
+    if len(rows) != 1:
+        rows.append(("all", totals, sum(gate.held for gate in closed)))
     first, last = Column("workflow", middle=True), Column("all", right=True)
     columns = [first, *(Column(name, right=True) for name in used), last]
     cells: list[list[object]] = [
-        [name, *(_number(name, s, found, closed) for s in used), f"{sum(found.values()):,}"]
-        for name, found in rows
+        [name, *(_number(s, found, held) for s in used), f"{sum(found.values()):,}"]
+        for name, found, held in rows
     ]
     if is_terminal() and place(columns, cells).folded:
         columns = [first, last, Column("states", wrapped=True)]
         cells = [
             [name, f"{sum(found.values()):,}", in_states((s, found.get(s, 0)) for s in used)]
-            for name, found in rows
+            for name, found, _ in rows
         ]
     show_table(columns, cells)
 
 
-def _number(workflow: str, state: str, found: dict[str, int], closed: Sequence[ClosedGate]) -> str:
+def _number(state: str, found: dict[str, int], held: int) -> str:
     """How many, and how many of them are held."""
     if not found.get(state):
         return ""
-    its = sum(gate.held for gate in closed if workflow in (gate.workflow, "all")) * (state == "blocked")
-    return f"{found[state]:,}" + (f" ({its:,} held)" if its else "")
+    return f"{found[state]:,}" + (f" ({held:,} held)" if held and state == "blocked" else "")
