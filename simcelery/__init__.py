@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from simcelery.submission.manage import JobQuery, jobs, release
     from simcelery.submission.workflow import Workflow, workflow
     from simcelery.worker.context import CurrentJob, current_job, step
+    from simcelery.worker.programs import CommandError, CommandResult, code, run_command
     from simcelery.workflows.outcomes import Fail, Retry
 
     app: Celery
@@ -47,11 +48,17 @@ _HOMES = {
     "current_job": "simcelery.worker.context",
     "CurrentJob": "simcelery.worker.context",
     "step": "simcelery.worker.context",
+    "run_command": "simcelery.worker.programs",
+    "code": "simcelery.worker.programs",
+    "CommandResult": "simcelery.worker.programs",
+    "CommandError": "simcelery.worker.programs",
     "Retry": "simcelery.workflows.outcomes",
     "Fail": "simcelery.workflows.outcomes",
 }
 
 __all__ = [
+    "CommandError",
+    "CommandResult",
     "CurrentJob",
     "Executor",
     "Fail",
@@ -62,10 +69,12 @@ __all__ = [
     "Workflow",
     "app",
     "as_completed",
+    "code",
     "current_job",
     "get_job",
     "jobs",
     "release",
+    "run_command",
     "step",
     "workflow",
 ]

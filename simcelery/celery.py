@@ -24,8 +24,8 @@ from simcelery.quantities import parse_duration
 from simcelery.readable import ReadableRecords, line
 from simcelery.settings import get_settings
 from simcelery.submission import tasks
-from simcelery.worker import bootsteps, calling
-from simcelery.worker.child import setup
+from simcelery.worker import bootsteps
+from simcelery.worker.child import calling, setup
 from simcelery.worker.child.threads import limit_threads
 from simcelery.worker.outcomes import endings
 from simcelery.worker.parent import inherited, log, not_preloaded

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simcelery import Fail, Retry, current_job, get_job, workflow
+from simcelery import Fail, Retry, code, current_job, get_job, workflow
 
 
 @workflow
@@ -926,3 +926,35 @@ def typo(number: int, mended: str) -> int:
     if Path(mended).exists():
         return number
     return number + presure  # type: ignore[name-defined]  # noqa: F821
+
+
+ENGINE = """
+import json, sys
+given = json.load(open("in.json"))
+if given["steps"] == 0:
+    sys.exit("ERROR: no steps")
+print("# Total wall time")
+open("log.engine", "w").write("step energy\\n1 -1.0\\n2 %.2f\\n" % (-given["temperature"] / 100))
+json.dump({"stress": given["scaled"]}, open("out.json", "w"))
+"""
+
+
+def last_energy(folder: Path) -> dict[str, float]:
+    return {"energy": float((folder / "log.engine").read_text().split()[-1])}
+
+
+@code(
+    command=[sys.executable, "engine.py", "-t", "{temperature}"],
+    inputs={
+        "engine.py": ENGINE,
+        "in.json": '{"temperature": {temperature:.1f}, "steps": {steps}, "scaled": {scaled}}',
+    },
+    outputs=["log.engine"],
+    ok="Total wall time",
+    json="out.json",
+    parse=last_energy,
+    max_attempts=2,
+)
+def melt(temperature: float, steps: int = 10) -> dict[str, float]:
+    """Melt something."""
+    return {"scaled": 2 * temperature}

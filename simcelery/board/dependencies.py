@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from simcelery.board import engine, sql
 from simcelery.board.models import Dependency, Job
 from simcelery.board.sql_helpers import among
 from simcelery.board.states import State
@@ -52,6 +53,12 @@ def count_unmet(
         number: sum(states.get(parent) != State.SUCCEEDED for parent in group)
         for number, group in zip(ids, parents, strict=True)
     }
+
+
+def parent_dirs(job_id: int) -> list[str]:
+    """Where the last attempts of a job's parents have left files, in the order of the parents' ids."""
+    rows = engine.one_round_trip(sql.statement("parent_dirs"), {"job_id": job_id})
+    return [row["workdir"] for row in rows]
 
 
 def add(connection: Connection, edges: Mapping[int, Iterable[int]]) -> None:

@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simcelery.errors import ParametersError
-from simcelery.readable import line, short
+from simcelery.workflows import places
 
 if TYPE_CHECKING:
     from simcelery.board.values import NewJob
     from simcelery.cli.targets import Target
     from simcelery.submission.options import Options
 
-# {{name}} stands for the text {name}; other braces, as in ${HOME} and awk '{print $1}', for themselves.
-_PLACE = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|(?<!\$)\{([A-Za-z_]\w*)\}", re.ASCII)
+_WHERE = "the command"
 
 
 class Template:
-    """The workflow `command`, whose parameters are the names within a command's braces.
+    """The workflow `command`, whose parameters are the names within braces, in the command and its files.
 
     Parameters:
         command: the workflow that runs commands.
+        files: the text of each file that it is given, by its name in the folder.
+        more: other parameters of the workflow, which have no places.
     """
 
-    def __init__(self, command: Target, argv: Sequence[str]) -> None:
+    def __init__(
+        self,
+        command: Target,
+        argv: Sequence[str],
+        files: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         self.name = command.name
         self._command = command
         self._argv = argv
+        self._files = files or {}
+        self._more = more or {}
 
     @property
     def required(self) -> list[str]:
         """The names within braces, in the order of their first appearance."""
-        found = (match[2] for word in self._argv for match in _PLACE.finditer(word))
-        return list(dict.fromkeys(filter(None, found)))
+        return places.names([*self._argv, *self._files.values()])
 
     def parse(self, texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
         """The texts as they are: that is how a command takes them."""
         values = dict(texts)
-        self._check_used(values)
+        places.check_used(values, self.required, _WHERE)
         return values
 
     def preparation(self, options: Options) -> Callable[[Mapping[str, Any]], NewJob]:
@@ -54,29 +60,21 @@ class Template:
         Raises:
             ParametersError: a value is missing, is not used, or cannot be part of a command.
         """
-        self._check_used(values)
-        for name in self.required:
-            if name not in values:
-                known = line(", ".join(values)) or "none"
-                raise ParametersError(
-                    f"the command has {{{name}}}, but there is no value of that name (only: {known}); "
-                    f"for these characters themselves write {{{{{name}}}}}"
-                )
-        texts = {name: _text(name, value) for name, value in values.items()}
-        argv = [
-            _PLACE.sub(lambda match: texts[match[2]] if match[2] else f"{{{match[1]}}}", word)
-            for word in self._argv
-        ]
-        return {"argv": argv}
+        from simcelery.workflows.encoding import contains_job
 
-    def _check_used(self, names: Iterable[str]) -> None:
-        """A value that goes nowhere would make jobs that look different and are not."""
-        for name in names:
-            if name not in self.required:
+        places.check_used(values, self.required, _WHERE)
+        for name, value in values.items():
+            if contains_job(value):
                 raise ParametersError(
-                    f"nothing in the command takes {short(name)}: write this name in braces where the value "
-                    "belongs, or leave the value out"
+                    f"{name}: its value is the result of a job, which cannot be part of {_WHERE}"
                 )
+        fill = places.filler(values, _WHERE)
+        filled: dict[str, Any] = {"argv": [fill(word) for word in self._argv]}
+        if self._files:
+            filled["files"] = {
+                name: places.filler(values, f"{name}")(text) for name, text in self._files.items()
+            }
+        return {**filled, **self._more}
 
 
 def words(argv: Sequence[str]) -> list[str]:
@@ -84,17 +82,3 @@ def words(argv: Sequence[str]) -> list[str]:
     from simcelery.workflows.paths import absolute
 
     return [absolute(argv[0]) if "/" in argv[0] else argv[0], *argv[1:]]
-
-
-def _text(name: str, value: Any) -> str:
-    from simcelery.workflows.encoding import contains_job
-
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)  # a number as the file has it, and true or false
-    if contains_job(value):
-        what = "the result of a job"
-    else:
-        what = "empty" if value is None else "neither text nor a number"
-    raise ParametersError(f"{name}: its value is {what}, which cannot be part of a command")

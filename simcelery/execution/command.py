@@ -37,6 +37,7 @@ def run(
     folder: Path,
     environment: Mapping[str, str],
     *,
+    stdin: Path | None = None,
     tail_bytes: int = TAIL_BYTES,
     grace: float = 5.0,
     on_started: Callable[[subprocess.Popen[bytes]], None] | None = None,
@@ -49,6 +50,7 @@ def run(
     also collects the zombies.
 
     Parameters:
+        stdin: a file to read from; None: nothing.
         tail_bytes: how much of its output is returned, at most.
         grace: seconds between SIGTERM and SIGKILL for what is to be ended.
         on_started: called with the running command; it must not wait for it.
@@ -59,13 +61,13 @@ def run(
     mark = uuid4().hex
     before = processes.children()
     process: subprocess.Popen[bytes] | None = None
-    with (folder / OUTPUT).open("wb") as output:
+    with (folder / OUTPUT).open("wb") as output, (stdin or Path(os.devnull)).open("rb") as given:
         try:
             process = subprocess.Popen(
                 list(command),
                 cwd=folder,
                 env={**environment, processes.COMMAND_MARK: mark},
-                stdin=subprocess.DEVNULL,
+                stdin=given,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 process_group=0,

@@ -2,58 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from simcelery import workflow
-from simcelery.execution import capture
-from simcelery.execution import command as execution
-from simcelery.settings import SETTINGS_FILE, get_settings
-from simcelery.worker import slots
-from simcelery.worker.context import CurrentJob, current_job
-from simcelery.worker.slots.layout import OUTPUT_FILE
-from simcelery.worker.stopping import warned_by
+from simcelery.worker.programs import CommandResult, run_command
 from simcelery.workflows import functions, project
-from simcelery.workflows.outcomes import Fail
+from simcelery.workflows.paths import inside
 
-# What the worker itself may have its passwords from. A command that prints its environment, or hands it on to
-# another service, is common; one that submits jobs is rare, and says so.
-SECRETS = (
-    "SIMCELERY_DATABASE_URL",
-    "SIMCELERY_BROKER_URL",
-    SETTINGS_FILE,
-    "CELERY_BROKER_URL",
-    "CELERY_BROKER_READ_URL",
-    "CELERY_BROKER_WRITE_URL",
-    "CELERY_RESULT_BACKEND",
-    "PGPASSWORD",
-)
-_ERROR_LINES, _ERROR_LENGTH = 20, 2000
-_LINE_LENGTH = 500
-
-
-@dataclass(frozen=True)
-class CommandResult:
-    """A command that succeeded.
-
-    Attributes:
-        exit_code: 0.
-        output: the last 200 lines of stdout and stderr together, at most 64 KiB.
-        workdir: the folder in which it ran; its complete output is in ``output.txt`` there.
-    """
-
-    exit_code: int
-    output: str
-    workdir: str
+FileName = Annotated[str, AfterValidator(inside)]
 
 
 @workflow(name="command")
-def command(argv: list[str], env: dict[str, str] | None = None, keep_urls: bool = False) -> CommandResult:
+def command(
+    argv: list[str],
+    env: dict[str, str] | None = None,
+    keep_urls: bool = False,
+    files: dict[FileName, str] | None = None,
+    stdin: FileName | None = None,
+    expect: list[FileName] | None = None,
+    ok: str | None = None,
+    json: FileName | None = None,
+) -> CommandResult:
     """Run a command in the job's own folder. An exit code other than 0 is a failure.
 
     If its worker is about to shut down, the command gets SIGTERM and has the grace period to save its work.
@@ -64,32 +35,26 @@ def command(argv: list[str], env: dict[str, str] | None = None, keep_urls: bool 
         env: variables to add to the worker's environment.
         keep_urls: also pass on the variables with the URLs of board and broker, and their passwords: for a
             command that itself submits jobs.
+        files: the text of each file to write into the folder before, by its name.
+        stdin: the name of one of these files, for the command to read from.
+        expect: names of files that it has to write.
+        ok: a text that has to be in what it prints, or in one of these files.
+        json: the name of a JSON file that it writes, whose values become part of the result.
 
     Raises:
-        CommandError: the exit code is not 0; the message quotes the end of the output and says where it is.
+        CommandError: it did not succeed; the message quotes the end of the output and says where it is.
         Fail: there is no such program on this node.
     """
-    job = current_job()
-    settings = get_settings()
-    most = min(execution.TAIL_BYTES, settings.max_payload // 16)  # as JSON it may be six times as long
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(_output_in_log(job))
-            completed = execution.run(
-                argv,
-                job.workdir,
-                environment(job, env or {}, keep_urls),
-                tail_bytes=most,
-                grace=settings.kill_grace,
-                on_started=lambda process: stack.enter_context(
-                    warned_by(lambda: execution.terminate(process))
-                ),
-            )
-    except (FileNotFoundError, PermissionError) as error:
-        raise Fail(f"cannot run {argv[0]!r} here: {error.strerror}") from None
-    if completed.exit_code != 0:
-        raise CommandError(_failure(completed, job.workdir))
-    return CommandResult(0, completed.output, str(job.workdir))
+    return run_command(
+        argv,
+        files=files,
+        stdin=stdin,
+        expect=expect or (),
+        ok=ok,
+        json=json,
+        env=env,
+        keep_urls=keep_urls,
+    )
 
 
 @workflow(name=functions.WORKFLOW)
@@ -104,38 +69,3 @@ def function(function: str, arguments: dict[str, Any], source: str = "") -> Any:
     """
     called = functions.defined(project.load(function), function, frozenset(arguments))
     return called(**arguments)
-
-
-class CommandError(Exception):
-    """A command exited with a code other than 0."""
-
-
-def environment(job: CurrentJob, added: dict[str, str], keep_urls: bool) -> dict[str, str]:
-    """The worker's environment without its passwords, and with the variables added for this command."""
-    inherited = {name: value for name, value in os.environ.items() if keep_urls or name not in SECRETS}
-    return {**inherited, "SIMCELERY_JOB_ID": str(job.id or ""), "PWD": str(job.workdir), **added}
-
-
-@contextmanager
-def _output_in_log(job: CurrentJob) -> Iterator[None]:
-    """What the command prints is the log of its attempt; within another job, its end is added to that log."""
-    if job.workflow == command.name and capture.read_instead(job.workdir / execution.OUTPUT):
-        slots.mine.printing(OUTPUT_FILE)
-        yield
-        return
-    try:
-        yield
-    finally:
-        if job.id is not None and (text := execution.tail(job.workdir)):
-            sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-
-
-def _failure(completed: execution.Completed, folder: Path) -> str:
-    """The error message; its first line says what happened, for those who read only that."""
-    lines = completed.output.rstrip().splitlines()
-    last = f": {lines[-1].strip()[-_LINE_LENGTH:]}" if lines else ""
-    where = f"its output is in {folder / execution.OUTPUT}"
-    end = "\n".join(lines[-_ERROR_LINES:])[-_ERROR_LENGTH:]
-    return f"exit code {completed.exit_code}{last}\n{where}" + (
-        f", and ends:\n{end}" if len(lines) > 1 else ""
-    )

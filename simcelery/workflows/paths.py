@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 _FORMATS = ("path", "file-path", "directory-path")
@@ -90,3 +91,15 @@ class Finder:
         for choice in choices:
             value = self._made_absolute(value, choice, depth + 1)
         return value
+
+
+def inside(name: str) -> str:
+    """The name, if it is one of a file in a folder, or in one below it.
+
+    Raises:
+        ValueError: it leads elsewhere.
+    """
+    path = PurePath(name)
+    if not name or path.is_absolute() or ".." in path.parts or not path.name or "\0" in name:
+        raise ValueError(f"{name!r} is not the name of a file in the attempt's folder, such as in.melt")
+    return name

@@ -13,7 +13,7 @@ import simcelery
 from simcelery import Job
 from simcelery.errors import JobFailedError
 from simcelery.services import Services
-from simcelery.worker.builtin import SECRETS
+from simcelery.worker.programs import SECRETS
 from tests.acceptance.helpers import submit, submit_command
 from tests.board_helpers import attempts, row
 from tests.conftest import Project, empty, make_project

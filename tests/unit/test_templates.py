@@ -59,7 +59,7 @@ def test_json_lines_give_text_numbers_and_truth(tmp_path: Path) -> None:
 def test_other_values_are_no_part_of_a_command(value: Any, tmp_path: Path) -> None:
     lines = tmp_path / "points.jsonl"
     lines.write_text(json.dumps({"a": value}) + "\n")
-    with pytest.raises(ParametersError, match=r"points.jsonl line 1: a: its value is .* part of a command"):
+    with pytest.raises(ParametersError, match=r"points.jsonl line 1: a: its value is .* part of the command"):
         commands(["run", "{a}"], each=str(lines))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simcelery.cli import references, selectors
+from simcelery.cli import programs, references, selectors
 from simcelery.cli.jobfiles.entries import key_of
 from simcelery.errors import UsageError
 
@@ -67,6 +67,8 @@ def _option(name: str, value: Any) -> Any:
         return list(selectors.resolve(selection)) if selection else []
     if name == "run_at" and not value.startswith("+"):
         return dt.datetime.fromisoformat(value).astimezone().isoformat()
+    if name == "files":
+        return programs.absolute(value)
     return list(value) if isinstance(value, tuple) else value
 
 

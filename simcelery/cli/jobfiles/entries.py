@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simcelery.cli import references, sources
+from simcelery.cli import programs, references, sources
 from simcelery.cli.sources import Item, Items
-from simcelery.cli.templates import Template, words
+from simcelery.cli.templates import words
 from simcelery.errors import SubmissionInterruptedError, UsageError
 from simcelery.readable import short
 
 if TYPE_CHECKING:
+    from simcelery.cli.programs import Program
     from simcelery.cli.targets import Target
 
 JOBS = "job"
@@ -64,7 +65,7 @@ class Entry:
 
     def options(self) -> dict[str, Any]:
         """As ``submit`` is given them by click."""
-        return {**self.chosen, "after": tuple(self.after)}
+        return {**programs.without(self.chosen), "after": tuple(self.after)}
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -82,7 +83,8 @@ class Entry:
         Raises:
             UsageError: as ``submit`` with the same on its command line.
         """
-        target, base = _target(self.given, find, self.several)
+        program = programs.asked(self.chosen, of_command="command" in self.given)
+        target, base = _target(self.given, program, find, self.several)
         base |= _texts(target, self.given)
         return target, Items(target, base, _each(self.given), _axes(target, self.given))
 
@@ -249,7 +251,7 @@ def _ordered(path: str, given: list[Entry]) -> list[Entry]:
 
 
 def _target(
-    given: Mapping[str, Any], find: Callable[[str], Target], several: bool
+    given: Mapping[str, Any], program: Program, find: Callable[[str], Target], several: bool
 ) -> tuple[Target, dict[str, Any]]:
     """The workflow or the command, and the parameters that are the same for all its jobs."""
     parameters = _table(given, "parameters")
@@ -265,8 +267,8 @@ def _target(
     shell = find("command")
     argv = words(argv)
     if parameters or several or given.get("texts"):
-        return Template(shell, argv), _values(parameters)
-    return shell, {"argv": argv}
+        return program.target(shell, argv, filled=True), _values(parameters)
+    return shell, program.parameters(argv)
 
 
 def _table(given: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -74,8 +74,8 @@ def retry(
 
     --set changes a parameter of all these jobs (not of parents and descendants that are retried with them);
     values are read as 'simcelery submit' reads them. If one does not fit, nothing is retried. Each attempt
-    keeps what it ran with; 'simcelery show' says what that was. A command's parameters are argv, env and
-    keep_urls.
+    keeps what it ran with; 'simcelery show' says what that was. A command's parameters are argv, env,
+    keep_urls, files, stdin, expect, ok and json.
 
     A job goes on from the steps and the checkpoint that its attempts have saved, unless --from-scratch or
     --set is given: both forget them.

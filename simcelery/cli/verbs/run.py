@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import shlex
 import sys
 
 import click
 
 from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.options import Number, command
-from simcelery.cli.output import note, show_json, unchanged_streams
+from simcelery.cli.output import note, say, show_json, unchanged_streams
 from simcelery.cli.sources import pairs
 from simcelery.describe.plain import plain
 from simcelery.errors import JobFailedError
@@ -21,6 +22,7 @@ from simcelery.errors import JobFailedError
     "simcelery run emt.energy structure=Cu",
     "simcelery run my_project.relax structure=NaCl.cif fmax=0.01",
     "simcelery run job.toml",
+    "simcelery run job.toml --setup-only",
     "simcelery run my_project.sample steps=1000 --seed 5270148013629201",
 )
 @click.argument("workflow", shell_complete=workflow_names)
@@ -31,8 +33,15 @@ from simcelery.errors import JobFailedError
     metavar="N",
     help="Seed for random numbers; 'simcelery show' prints that of an attempt.",
 )
+@click.option(
+    "--setup-only",
+    is_flag=True,
+    help="Of a workflow that runs a program: only write its input into this folder, and print its command.",
+)
 @click.pass_context
-def run(ctx: click.Context, /, workflow: str, parameters: tuple[str, ...], seed: int | None) -> None:
+def run(
+    ctx: click.Context, /, workflow: str, parameters: tuple[str, ...], seed: int | None, setup_only: bool
+) -> None:
     """Run a workflow, or the job of a job file, right here, and print its result as JSON.
 
     Neither a queue nor a board is needed. Values are read as JSON if that fits the parameter, else as text.
@@ -41,6 +50,7 @@ def run(ctx: click.Context, /, workflow: str, parameters: tuple[str, ...], seed:
     from simcelery.cli import filed
     from simcelery.execution import entropy
     from simcelery.settings import get_settings
+    from simcelery.worker import programs
     from simcelery.workflows import registry
     from simcelery.workflows.encoding import encode
 
@@ -57,7 +67,13 @@ def run(ctx: click.Context, /, workflow: str, parameters: tuple[str, ...], seed:
     try:
         with unchanged_streams(), contextlib.redirect_stdout(sys.stderr):
             entropy.start(used)
+            programs.running.setup_only = setup_only
             result = definition.function(**valid)
+    except programs.SetupOnly as stopped:
+        written = ", ".join(stopped.names) or "no file"
+        note(f"simcelery: wrote {written}; the command would be:")
+        say(shlex.join(stopped.argv))
+        return
     except (Exception, SystemExit) as error:
         line = f"{workflow} failed: {type(error).__name__}: {error}"
         again = "run again with --debug for the traceback"

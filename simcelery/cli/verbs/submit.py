@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simcelery.cli import foreseen, sources
+from simcelery.cli import foreseen, programs, sources
 from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.jobfiles.echo import given, written
 from simcelery.cli.options import COUNT, Command, Number, Output, command, duration, output_option
@@ -18,7 +18,7 @@ from simcelery.cli.output import Column, note, say, show_ids, show_json, show_js
 from simcelery.cli.recording import interruptible, prepared, record_all
 from simcelery.cli.selectors import chunks
 from simcelery.cli.sources import pairs
-from simcelery.cli.templates import Template, words
+from simcelery.cli.templates import words
 from simcelery.describe.job import as_json, summary
 from simcelery.describe.words import compact, many
 from simcelery.errors import UsageError
@@ -27,6 +27,7 @@ from simcelery.readable import short
 if TYPE_CHECKING:
     from simcelery.board.values import NewJob
     from simcelery.cli.jobfiles.entries import Entry
+    from simcelery.cli.programs import Program
     from simcelery.cli.sources import Items
     from simcelery.cli.targets import Target
     from simcelery.describe.estimate import Estimate
@@ -65,6 +66,7 @@ class SubmitCommand(Command):
     "simcelery submit emt.relax structure=NaCl.cif --echo > job.toml; simcelery submit job.toml",
     "simcelery submit emt.relax --each '*.cif' --notify https://ntfy.sh/my-topic --on done,first-failure",
     "simcelery submit --each points.csv -- lmp -var T {T} -var P {P} -in $PWD/in.melt",
+    "simcelery submit --each points.csv --file in.melt.tmpl --ok 'Total wall time' -- lmp -in in.melt",
     cls=SubmitCommand,
 )
 @click.argument("workflow", required=False, shell_complete=workflow_names)
@@ -129,6 +131,26 @@ class SubmitCommand(Command):
     metavar="N|P%",
     help="Hold what has not begun once more than N have failed, or more than P% of those that ended.",
 )
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    metavar="FILE[:NAME]",
+    help="Of a command: write this file into its folder, with values where it has {NAME} (repeatable).",
+)
+@click.option("--stdin", metavar="NAME", help="Of a command: let it read this file of its folder.")
+@click.option(
+    "--expect", multiple=True, metavar="NAME", help="Of a command: a file that it has to write (repeatable)."
+)
+@click.option(
+    "--ok", metavar="TEXT", help="Of a command: a text that it has to print, or write into such a file."
+)
+@click.option(
+    "--json",
+    "json_",
+    metavar="NAME",
+    help="Of a command: a JSON file that it writes, whose values become its result.",
+)
 @click.option("--wait", is_flag=True, help="Wait until all have finished, as 'simcelery wait' does.")
 @click.option("--timeout", metavar="DURATION", help="With --wait: wait at most this long.")
 @click.option(
@@ -171,11 +193,12 @@ def submit(
         filed.check_alone(ctx)
         return _submit_file(*filed.asked(ctx, workflow), after)
     argv = ctx.meta.get("argv")
-    target, found = _what(argv, workflow, parameters, each, grid, targets.find)
+    program = programs.asked(chosen, of_command=argv is not None)
+    target, found = _what(argv, program, workflow, parameters, each, grid, targets.find)
     if echo:
-        said = [*filter(None, [workflow]), *parameters] if argv is not None else parameters
+        values = [*filter(None, [workflow]), *parameters] if argv is not None else parameters
         options = given(ctx.command.params, chosen)
-        text = written(target, argv and words(argv), pairs(said), each, pairs(grid), options)
+        text = written(target, argv and words(argv), pairs(values), each, pairs(grid), options)
         _check(target, found, several=each is not None or bool(grid), chosen=chosen)
         write(text)
         return 0
@@ -210,7 +233,7 @@ def _submit(target: Target, found: Items, several: bool, chosen: dict[str, Any],
 def _checked(chosen: dict[str, Any], several: bool) -> Options:
     if chosen["key"] and several:
         raise UsageError("--key is for one job; with --each and --grid use --dedupe")
-    options = _options(dict(chosen))
+    options = _options(programs.without(chosen))
     if options.stops_itself and not several:
         raise UsageError("--canary and --max-fails are for many jobs: add --each or --grid")
     return options
@@ -258,6 +281,7 @@ def _recorded(jobs: Jobs, several: bool, options: Options, after: _Afterwards) -
 
 def _what(
     argv: list[str] | None,
+    program: Program,
     workflow: str | None,
     parameters: tuple[str, ...],
     each: str | None,
@@ -266,7 +290,7 @@ def _what(
 ) -> tuple[Target, Items]:
     """The workflow, and the parameters of each of its jobs."""
     if argv is not None:
-        return _command(argv, [*filter(None, [workflow]), *parameters], each, grid, find)
+        return _command(argv, program, [*filter(None, [workflow]), *parameters], each, grid, find)
     if not workflow:
         raise UsageError("which workflow? Give its name ('simcelery workflows' lists them), or '-- COMMAND'")
     if "=" in workflow:
@@ -278,17 +302,21 @@ def _what(
 
 
 def _command(
-    argv: list[str], parameters: list[str], each: str | None, grid: tuple[str, ...], find: Any
+    argv: list[str],
+    program: Program,
+    parameters: list[str],
+    each: str | None,
+    grid: tuple[str, ...],
+    find: Any,
 ) -> tuple[Target, Items]:
     """A command; with parameters it is a template, and without any its braces are nothing special."""
     if not argv:
         raise UsageError("there is no command after '--'")
     argv = words(argv)
     shell = find("command")
-    if not (parameters or each or grid):
-        return shell, sources.Items(shell, {"argv": argv}, None, [])
-    template = Template(shell, argv)
-    return template, sources.items(template, parameters, each, grid)
+    filled = bool(parameters or each or grid)
+    target = program.target(shell, argv, filled)
+    return target, sources.items(target, parameters, each, grid) if filled else program.items(shell, argv)
 
 
 def _options(chosen: dict[str, Any]) -> Options:

@@ -27,8 +27,8 @@ from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage
 from simcelery.submission.handle import restore
-from simcelery.worker import calling, context, folders, slots, stopping
-from simcelery.worker.child import connections, leaving, returned
+from simcelery.worker import context, folders, slots, stopping
+from simcelery.worker.child import calling, connections, leaving, returned
 from simcelery.worker.child.timer import soft_limit
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.outcomes import failure, reports

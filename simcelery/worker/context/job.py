@@ -19,6 +19,7 @@ from simcelery.readable import line, short
 from simcelery.settings import get_settings
 from simcelery.worker import slots
 from simcelery.worker.context.saved import Saved
+from simcelery.worker.waiting import wait_out
 from simcelery.workflows.annotations import one_line
 from simcelery.workflows.encoding import encode
 from simcelery.workflows.steps import Step
@@ -78,6 +79,21 @@ class CurrentJob:
         unless you have asked for it here.
         """
         return Path.cwd() if self._folder is None else self._folder.ask()
+
+    @property
+    def parent_dirs(self) -> list[Path]:
+        """The folders in which the parents' last attempts have left files, in the order of their ids."""
+        if self.id is None:
+            return []
+        from simcelery.board import dependencies  # not before: clients import this module, too
+
+        number = self.id
+        found = wait_out(
+            lambda: dependencies.parent_dirs(number),
+            f"job {number} waits for its parents' folders",
+            give_up=slots.mine.should_stop,
+        )
+        return [Path(folder) for folder in found]
 
     @property
     def seed(self) -> int | None:

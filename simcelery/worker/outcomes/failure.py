@@ -19,7 +19,7 @@ _MESSAGE_LENGTH = 4000
 _NAME_LENGTH = 200
 _TRACEBACK_LENGTH = 40_000
 _OURS = (
-    *("simcelery.worker.child.attempt", "simcelery.execution.clean", "simcelery.worker.calling"),
+    *("simcelery.worker.child.attempt", "simcelery.execution.clean", "simcelery.worker.child.calling"),
     *("simcelery.workflows.functions", "simcelery.workflows.project"),
     *("importlib", "importlib._bootstrap", "importlib._bootstrap_external"),
 )

@@ -1,0 +1,101 @@
+"""What ``submit`` may say of a command besides its words: its files, and how to tell whether it worked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from simcelery.cli.sources import Items
+from simcelery.cli.templates import Template
+from simcelery.errors import UsageError
+from simcelery.readable import short
+
+if TYPE_CHECKING:
+    from simcelery.cli.targets import Target
+
+_ENDING = ".tmpl"
+
+
+@dataclass(frozen=True)
+class Program:
+    """How a command is run.
+
+    Attributes:
+        files: the text of each file to write, by its name in the folder.
+        more: other parameters of the workflow `command`.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def target(self, shell: Target, argv: Sequence[str], filled: bool) -> Target:
+        """What the command is submitted to; if it is `filled`, its places stand for values."""
+        if filled:
+            return Template(shell, argv, self.files, self.more)
+        return shell
+
+    def parameters(self, argv: Sequence[str]) -> dict[str, Any]:
+        """The parameters of the command, whose braces mean nothing special."""
+        return {"argv": list(argv), **({"files": self.files} if self.files else {}), **self.more}
+
+    def items(self, shell: Target, argv: Sequence[str]) -> Items:
+        """The only job, of a command whose braces mean nothing special."""
+        return Items(shell, self.parameters(argv), None, [])
+
+
+# How click calls these options of ``submit``.
+_OPTIONS = ("files", "stdin", "expect", "ok", "json_")
+
+
+def without(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The other options."""
+    return {name: value for name, value in chosen.items() if name not in _OPTIONS}
+
+
+def asked(chosen: Mapping[str, Any], *, of_command: bool) -> Program:
+    """What the options say of a command.
+
+    Raises:
+        UsageError: they say it of a workflow, or a file cannot be read.
+    """
+    sources = chosen["files"]
+    given = {"stdin": chosen["stdin"], "ok": chosen["ok"], "json": chosen["json_"]}
+    given |= {"expect": list(chosen["expect"]) or None}
+    said = {name: value for name, value in given.items() if value is not None}
+    if not of_command and (sources or said):
+        option = "file" if sources else next(iter(said))
+        raise UsageError(f"--{option} is for commands, after --; a workflow takes its own parameters")
+    files: dict[str, str] = {}
+    for source in sources:
+        path, name = _split(source)
+        if name in files:
+            raise UsageError(f"--file: two files are to be called {short(name)}")
+        files[name] = _read(path)
+    return Program(files, said)
+
+
+def absolute(sources: Sequence[str]) -> list[str]:
+    """The same files from whichever folder they are named."""
+    return [":".join((os.path.abspath(path), name)) for path, name in map(_split, sources)]
+
+
+def _split(source: str) -> tuple[str, str]:
+    """``in.melt.tmpl:in.melt``: the file, and what it is called in the attempt's folder."""
+    path, colon, name = source.rpartition(":")
+    if colon:
+        return path, name
+    return source, os.path.basename(source).removesuffix(_ENDING)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read()
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"--file: {path} is no text in UTF-8; name its absolute path in the command instead"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"--file: cannot read {path}: {error.strerror}") from None

@@ -1,0 +1,7 @@
+"""Running programs within an attempt: their input, whether they have worked, and what they wrote."""
+
+from simcelery.worker.programs.codes import code
+from simcelery.worker.programs.running import SECRETS, CommandResult, SetupOnly, run_command
+from simcelery.worker.programs.verdict import CommandError
+
+__all__ = ["SECRETS", "CommandError", "CommandResult", "SetupOnly", "code", "run_command"]

@@ -1,0 +1,150 @@
+"""``@simcelery.code``: a program with its input and its output as a workflow."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from simcelery.errors import DefinitionError
+from simcelery.readable import short
+from simcelery.submission.workflow import Workflow, workflow
+from simcelery.worker.programs.running import OWN, CommandResult, run_command
+from simcelery.worker.programs.verdict import CommandError
+from simcelery.workflows import places
+from simcelery.workflows.paths import inside
+
+Parse = Callable[[Path], Any]
+
+
+def code(
+    *,
+    command: str | Sequence[str],
+    inputs: Mapping[str, str | Path] | None = None,
+    outputs: Sequence[str] = (),
+    parse: Parse | None = None,
+    stdin: str | None = None,
+    ok: str | None = None,
+    json: str | None = None,
+    env: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], Workflow]:
+    """Make a program a workflow. The parameters are those of the function that is decorated.
+
+    ::
+
+        @simcelery.code(
+            command="lmp -in in.melt -var seed {seed}",
+            inputs={"in.melt": Path("in.melt.tmpl")},
+            outputs=["log.lammps"],
+            ok="Total wall time",
+            parse=last_energy,
+        )
+        def melt(temperature: float, seed: int = 1) -> None: ...
+
+    An attempt calls the function in its folder, where it may write files; writes the inputs; runs the
+    command; checks how it ended; and calls `parse`. In the command and in the inputs, ``{seed}`` and
+    ``{temperature:.1f}`` stand for parameters, or for what the function returns: a mapping of further values.
+
+    Parameters:
+        command: the program and its arguments; a text is cut at spaces, and no shell is involved.
+        inputs: each file to write, by its name in the folder: a text, or the path of a file that holds it,
+            which is read when this module is imported, from the module's folder.
+        outputs: names of files that it has to write.
+        parse: called with the folder at the end; a mapping that it returns becomes part of the result, and
+            anything else is the result's ``value``.
+        stdin: the name of an input for it to read from.
+        ok: a text that has to be in what it prints, or in one of its outputs.
+        json: the name of a JSON file that it writes, whose values become part of the result.
+        env: variables to add to its environment.
+        options: those of `workflow`.
+
+    Returns:
+        A decorator that makes a workflow, whose result is a `CommandResult`.
+
+    Raises:
+        DefinitionError: an option cannot be used; one line says why.
+    """
+    if isinstance(command, str):
+        command = command.split()
+    if not command:
+        raise DefinitionError("code: command is empty; name the program and its arguments")
+    for name in [*(inputs or {}), *outputs, *filter(None, [stdin, json])]:
+        try:
+            inside(name)
+        except ValueError as error:
+            raise DefinitionError(f"code: {error}") from None
+
+    def decorate(function: Callable[..., Any]) -> Workflow:
+        texts = {name: _text(function, text) for name, text in (inputs or {}).items()}
+
+        @wraps(function)
+        def runs(**parameters: Any) -> CommandResult:
+            fill = _filler({**parameters, **_more(function, parameters)}, [*command, *texts.values()])
+            result = run_command(
+                [fill(word) for word in command],
+                files={name: fill(text) for name, text in texts.items()},
+                stdin=stdin,
+                expect=outputs,
+                ok=ok,
+                json=json,
+                env=env,
+            )
+            return result if parse is None else _with_values(result, parse(Path(result.workdir)))
+
+        return workflow(**options)(_as(function, runs))
+
+    return decorate
+
+
+def _filler(values: Mapping[str, Any], texts: Sequence[str]) -> Callable[[str], str]:
+    used = places.names(texts)
+    return places.filler({name: values[name] for name in used if name in values}, "the command")
+
+
+def _more(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = function(**parameters)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise DefinitionError(
+            f"{function.__qualname__}() must return nothing or a mapping of values for its templates, "
+            f"not {short(found)}"
+        )
+    return found
+
+
+def _with_values(result: CommandResult, parsed: Any) -> CommandResult:
+    found = dict(parsed) if isinstance(parsed, Mapping) else {"value": parsed}
+    if taken := sorted((OWN | result.values.keys()) & found.keys()):
+        raise CommandError(f"parse gives {taken[0]!r}, which the result has already: give it another name")
+    return replace(result, values=result.values | found)
+
+
+def _text(function: Callable[..., Any], given: str | Path) -> str:
+    """The text of an input."""
+    if not isinstance(given, os.PathLike):
+        return given
+    path = Path(inspect.getfile(function)).parent / given
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"code: {function.__qualname__}: cannot read {path}: {error}") from None
+
+
+def _as(function: Callable[..., Any], runs: Callable[..., CommandResult]) -> Callable[..., CommandResult]:
+    """`runs` with the parameters of the function, and a result of its own."""
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except Exception:  # the workflow's definition says what is wrong with it
+        hints = dict(function.__annotations__)
+    runs.__annotations__ = {**hints, "return": CommandResult}
+    runs.__signature__ = inspect.signature(function).replace(  # type: ignore[attr-defined]
+        return_annotation=CommandResult
+    )
+    return runs

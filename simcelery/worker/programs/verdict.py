@@ -1,0 +1,94 @@
+"""Whether a program has done what it was run for, and if not, why: in its own words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from simcelery.execution import command as execution
+
+_ERROR_LINES, _ERROR_LENGTH = 20, 2000
+_LINE_LENGTH = 500
+_AT_ONCE = 1 << 20
+_NOT_FOUND = 127  # what a shell, env, srun and mpirun exit with
+
+# What MPI's launchers and Slurm say when a process of theirs has failed, whatever the reason.
+_NOISE = re.compile(
+    r"""^\W*$                                                     # rules of dashes and equals signs
+    | \bMPI_ABORT\b | \bMPI_Abort\( | \bMPI_COMM_WORLD\b
+    | ^(srun|slurmstepd|slurmd|prterun|prun|hydra_pmi_proxy)\b
+    | ^(mpirun|mpiexec|orterun)\b.*(exited|exit\ code|noticed|non-zero|killed|terminated)
+    | ^(Primary\ job|Per\ user-direction|a\ non-zero\ exit|the\ job\ to\ be|exactly\ when\ Open\ MPI)
+    | ^(NOTE:\ invoking|You\ may\ or\ may\ not|\[.*\]\ \d+\ more\ process)
+    | ^\s*(Process\ name:|Exit\ code:|Node:|with\ errorcode)
+    | ^=\s+(BAD\ TERMINATION|PID|EXIT\ CODE|CLEANING\ UP|YOU\ CAN\ IGNORE|RANK|KILLED)
+    | ^(YOUR\ APPLICATION\ TERMINATED|This\ typically\ refers|Please\ see\ the\ FAQ)
+    | ^\[(mpiexec|proxy)[@:]""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+class CommandError(Exception):
+    """A command did not do what it was run for."""
+
+
+def check(
+    completed: execution.Completed, folder: Path, output: str, expected: Sequence[str], ok: str | None
+) -> None:
+    """See that it succeeded.
+
+    Parameters:
+        output: the name of the file with what it has printed.
+        expected: names of files that it should have written.
+        ok: a text that must be in what it has printed, or in one of these files.
+
+    Raises:
+        CommandError: it did not; the message says why, quotes the end of the output, and says where it is.
+    """
+    where = folder / output
+    if completed.exit_code != 0:
+        raise CommandError(_exited(completed, where))
+    missing = [name for name in expected if not (folder / name).exists()]
+    if missing:
+        raise CommandError(_with_end(f"it did not write {', '.join(missing)}", completed, where))
+    files = [where, *(folder / name for name in expected)]
+    if ok is not None and not any(_holds(file, ok.encode()) for file in files):
+        named = " or ".join([output, *expected])
+        raise CommandError(_with_end(f"there is no {ok!r} in {named}", completed, where))
+
+
+def reason(lines: Iterable[str]) -> str:
+    """The last line that says something, and not that something has failed."""
+    said = [line.strip() for line in lines if line.strip()]
+    own = [line for line in said if not _NOISE.search(line)]
+    return (own or said or [""])[-1][-_LINE_LENGTH:]
+
+
+def _exited(completed: execution.Completed, where: Path) -> str:
+    last = reason(completed.output.splitlines())
+    first = f"exit code {completed.exit_code}" + (f": {last}" if last else "")
+    if completed.exit_code == _NOT_FOUND:
+        first += " (a program that it runs is not installed on this node, or not on its PATH)"
+    return _with_end(first, completed, where)
+
+
+def _with_end(first: str, completed: execution.Completed, where: Path) -> str:
+    """The error message; its first line says what happened, for those who read only that."""
+    lines = completed.output.rstrip().splitlines()
+    end = "\n".join(lines[-_ERROR_LINES:])[-_ERROR_LENGTH:]
+    return f"{first}\nits output is in {where}" + (f", and ends:\n{end}" if len(lines) > 1 else "")
+
+
+def _holds(file: Path, text: bytes) -> bool:
+    """Whether a file, of any size, has a text in it."""
+    try:
+        with file.open("rb") as opened:
+            kept = b""
+            while read := opened.read(_AT_ONCE):
+                if text in kept + read:
+                    return True
+                kept = read[-len(text) :]
+    except OSError:
+        pass
+    return False
