@@ -92,6 +92,15 @@ def parents_of(connection: Connection, job_id: int) -> list[int]:
     )
 
 
+def parents_of_each(connection: Connection, job_ids: Iterable[int]) -> dict[int, list[int]]:
+    """The same for many jobs; those that depend on none are left out."""
+    edges = up(job_ids)
+    found: dict[int, list[int]] = {}
+    for job, parent in connection.execute(select(edges).order_by(edges.c.job_id, edges.c.parent_id)):
+        found.setdefault(job, []).append(parent)
+    return found
+
+
 def dependents_of(connection: Connection, job_id: int) -> list[int]:
     """The ids of the jobs that depend on this one."""
     return list(

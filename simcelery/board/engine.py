@@ -151,6 +151,11 @@ def limit(connection: Connection, longest: float) -> None:
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(longest * 1000)}")
 
 
+def as_of_now(connection: Connection) -> None:
+    """Let all statements of a transaction, which has had none yet, see the board as it is at its first."""
+    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
 def dispose() -> None:
     """Close this process's idle connections to the board."""
     while _engines:

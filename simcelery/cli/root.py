@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "wait": "Wait until jobs have finished.",
         "result": "Print the result of one job.",
         "results": "Print the results of many jobs.",
+        "export": "Write jobs and all that is known of them into a folder, to keep or publish.",
         "errors": "Show why jobs failed, grouped by error type and message.",
         "notify": "Show who is told about which jobs; test and remove such subscriptions.",
         "stats": "Show how fast jobs finish, and how long they wait and run.",

@@ -111,10 +111,14 @@ class Gathered:
         told = self._declared()
         return [Column(name, name, self._kind(name, _parts(name), told)) for name in self._seen]
 
-    def everything(self) -> list[Column]:
-        """All columns by their full names, parameters before results, each in the order of the signature."""
+    def everything(self, first: Sequence[str] = _FIRST) -> list[Column]:
+        """All columns by their full names, parameters before results, each in the order of the signature.
+
+        Parameters:
+            first: those that come before, as far as they are there.
+        """
         told = self._declared()
-        names = [name for name in _FIRST if name in self._seen] or ["id"]
+        names = [name for name in first if name in self._seen] or ["id"]
         for head, declared_names in (("parameters", "parameters"), ("result", "results")):
             order = [f"{head}.{name}" for one in told for name in getattr(one, declared_names)]
             here = [name for name in self._seen if name == head or name.startswith(f"{head}.")]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
 import simcelery
 from simcelery.board import engine, reads
@@ -23,6 +24,7 @@ from tests import board_helpers as put
 from tests import hostile_rows
 from tests.conftest import Project, make_project
 from tests.terminals import answers, output
+from tests.waiting import within
 
 READS: dict[str, list[list[str]]] = {
     "doctor": [["doctor"]],
@@ -46,6 +48,7 @@ READS: dict[str, list[list[str]]] = {
         ["results", "--all", "--fields", "id,state,x.y,result.0,elapsed,tags,submitted_at", "-o", "jsonl"],
         ["results", "--where", "not (x.y = 1 or result > nan or submitted_at < '2026-01-01' or elapsed > 1)"],
     ],
+    "export": [["export", "--crate", "crate"], ["export", "{each}", "--crate", "one-{each}"]],
     "errors": [["errors"]],
     "stats": [["stats"]],
     "cancel": [["cancel", "1-9999", "--dry-run"]],
@@ -122,6 +125,18 @@ def test_json_output_is_json_whatever_is_in_a_row(project: Project, honest: int)
     assert {job["id"] for job in listed} == set(ids()) - _in_no_state()
     named = json.dumps(listed)
     assert UNREADABLE in named
+
+
+def test_a_crate_holds_all_that_can_be_read_and_what_cannot_is_named(project: Project, honest: int) -> None:
+    done = project.run("simcelery", "export", "--crate", "crate", "-o", "json", timeout=within(120))
+    assert done.returncode == 0, done.stderr
+    assert "some of the board cannot be read" in done.stderr
+    assert json.loads(done.stdout)["jobs"] == len(set(ids()) - _in_no_state())
+    crate = project.folder / "crate"
+    assert "HONEST" in (crate / "ro-crate-metadata.json").read_text()
+    json.loads((crate / "ro-crate-metadata.json").read_text(), parse_constant=pytest.fail)
+    rows = [row for one in crate.glob("jobs/*.parquet") for row in parquet.read_table(one).to_pylist()]
+    assert {row["id"] for row in rows} == set(ids()) - _in_no_state()
 
 
 def _in_no_state() -> set[int]:

@@ -57,6 +57,7 @@ CALLS: dict[str, list[list[str]]] = {
     "wait": [["wait", "{failed}"], ["wait", "{succeeded}"], ["wait", "{running}", "--timeout", "1"]],
     "result": [["result", "{succeeded}"], ["result", "{failed}"]],
     "results": [["results"], ["results", "--format", "csv"]],
+    "export": [["export", "--crate", "crate"], ["export", "--crate", f"crate{HOSTILE}"]],
     "errors": [["errors"]],
     "stats": [["stats"]],
     "cancel": [["cancel", "{pending}", "-y"], ["cancel", "-w", NAME, "--dry-run"]],

@@ -31,7 +31,7 @@ from simcelery.board.catalogue import ORDER, ordered
 from simcelery.board.gates import is_held
 from simcelery.board.models import Attempt, Environment, Job, Worker, Workflow
 from simcelery.board.reads.fields import compiled
-from simcelery.board.reads.revisions import ran_with, stages
+from simcelery.board.reads.revisions import ran_with, stages_of
 from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import TERMINAL, State
 from simcelery.board.unreadable import bad_rows
@@ -313,24 +313,27 @@ def attempts(connection: Connection, job_id: int) -> list[dict[str, Any]]:
 
     That is, its ``parameters``, encoded, and its ``environment``; see `environments.of_workflow`.
     """
+    return attempts_of(connection, [job_id]).get(job_id, [])
+
+
+def attempts_of(connection: Connection, job_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
+    """The same of many jobs; those that have none are left out."""
     rows = connection.execute(
         select(Attempt.__table__, Environment.details, Job.workflow)
         .join(Job, Job.id == Attempt.job_id)
         .outerjoin(Environment, Environment.id == Attempt.environment_id)
-        .where(Attempt.job_id == job_id)
-        .order_by(Attempt.attempt)
+        .where(among(Attempt.job_id, job_ids))
+        .order_by(Attempt.job_id, Attempt.attempt)
     ).all()
-    had = stages(connection, job_id) if rows else []
-    found = [
-        _attempt(row)
-        | {
-            "parameters": ran_with(had, row.attempt),
-            "environment": environments.of_workflow(row.details, row.workflow),
-        }
-        for row in rows
-    ]
+    had = stages_of(connection, {row.job_id for row in rows}) if rows else {}
     left_out = ("job_id", "details", "workflow")
-    return [{name: value for name, value in one.items() if name not in left_out} for one in found]
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        about = {name: value for name, value in _attempt(row).items() if name not in left_out}
+        about["parameters"] = ran_with(had[row.job_id], row.attempt)
+        about["environment"] = environments.of_workflow(row.details, row.workflow)
+        found.setdefault(row.job_id, []).append(about)
+    return found
 
 
 def _attempt(row: Any) -> dict[str, Any]:

@@ -41,14 +41,25 @@ class Stage:
 
 def stages(connection: Connection, job_id: int) -> list[Stage]:
     """All parameters that a job has had, those of now last."""
+    return stages_of(connection, [job_id]).get(job_id, [])
+
+
+def stages_of(connection: Connection, job_ids: Iterable[int]) -> dict[int, list[Stage]]:
+    """The same of many jobs."""
+    ids = list(job_ids)
+    columns = (Revision.parameters, Revision.last_attempt, Revision.revised_by, Revision.revised_at)
     rows = connection.execute(
-        select(Revision.parameters, Revision.last_attempt, Revision.revised_by, Revision.revised_at)
-        .where(Revision.job_id == job_id)
-        .order_by(Revision.revision)
+        select(Revision.job_id, *columns)
+        .where(among(Revision.job_id, ids))
+        .order_by(Revision.job_id, Revision.revision)
     ).all()
-    now = connection.scalars(select(Job.parameters).where(Job.id == job_id))
-    had = [Stage(bad_rows.named_values(row.parameters), *row[1:]) for row in rows]
-    return [*had, *(Stage(bad_rows.named_values(parameters)) for parameters in now)]
+    found: dict[int, list[Stage]] = {}
+    for row in rows:
+        stage = Stage(bad_rows.named_values(row.parameters), row.last_attempt, row.revised_by, row.revised_at)
+        found.setdefault(row.job_id, []).append(stage)
+    for number, parameters in connection.execute(select(Job.id, Job.parameters).where(among(Job.id, ids))):
+        found.setdefault(number, []).append(Stage(bad_rows.named_values(parameters)))
+    return found
 
 
 def revisions(found: Sequence[Stage]) -> list[dict[str, Any]]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from simcelery.cli.counting import counting
 from simcelery.cli.fields import (
     LinesOutput,
     chosen_fields,
@@ -23,7 +22,6 @@ from simcelery.cli.fields import (
 from simcelery.cli.fit import GAP, Column, cells
 from simcelery.cli.options import Filters, command, filter_options
 from simcelery.cli.output import (
-    console,
     heading,
     is_terminal,
     note,
@@ -45,8 +43,6 @@ if TYPE_CHECKING:
     from simcelery.tables import gathering
     from simcelery.tables.gathering import Gathered
     from simcelery.tables.reading import Row
-
-T = TypeVar("T")
 
 
 @command(
@@ -181,7 +177,7 @@ class _Table:
         from simcelery.tables.gathering import Gathered
 
         found = Gathered()
-        with _counting("read") as counted:
+        with counting("jobs read") as counted:
             found.add(counted(self.rows()))
         return found
 
@@ -215,7 +211,7 @@ def _write(path: Path, replace: bool, table: _Table, output: str) -> None:
     files.check(path, replace=replace)
     with files.complete(path, replace=replace) as file, table.gathered() as found:
         columns, left_out = table.columns(found)
-        with _counting("written", found.count) as counted:
+        with counting("jobs written", found.count) as counted:
             files.write(file, path.suffix, columns, counted(found.rows()))
     for column in columns:
         if column.kind.surprises:
@@ -229,26 +225,6 @@ def _write(path: Path, replace: bool, table: _Table, output: str) -> None:
         show_json({"file": str(path), "jobs": found.count, "columns": [column.title for column in columns]})
     elif output == "table":
         say(f"{many(found.count)} in {path}: {', '.join(column.title for column in columns)}")
-
-
-@contextmanager
-def _counting(what: str, total: int | None = None) -> Iterator[Callable[[Iterable[T]], Iterable[T]]]:
-    """Passes things on, and counts them on a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda things: things
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    looks = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*looks, console=console(stderr=True), transient=True) as shown:
-        task = shown.add_task(f"jobs {what}", total=total)
-
-        def counted(things: Iterable[T]) -> Iterator[T]:
-            for thing in things:
-                yield thing
-                shown.advance(task)
-
-        yield counted
 
 
 def _flat(row: JobRow, all_jobs: bool) -> dict[str, Any]:
