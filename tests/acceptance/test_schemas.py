@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from typing import Any
 
 import jsonschema
@@ -55,11 +56,14 @@ def test_what_commands_print_is_what_their_schemas_say(project: Project) -> None
     run("job-details", "show", str(bad))
     run("job-details", "show", str(one), "-o", "jsonl")
     run("results-file", "results", "-O", "a.csv")
+    run("export", "export", "--crate", "crate")
     run("status", "status")
     run("errors", "errors", "-o", "jsonl")
     run("explain-many", "explain", "-w", "sims.add")
     run("logs", "logs", str(bad))
     run("logs", "logs", "-s", "failed")
+    done = run("job", "submit", "--wait", "-o", "json", "--", "sh", "-c", "echo so > out.txt")["id"]
+    run("log-file", "logs", str(done), "--file", "out.txt")
     run("worker", "workers")
     run("workflow", "workflows")
     run("workflow", "workflows", "sims.add")
@@ -87,3 +91,20 @@ def test_what_commands_print_is_what_their_schemas_say(project: Project) -> None
     refused = project.run("simcelery", "schema", "jbo")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith("simcelery: there is no schema 'jbo'; there are cancel, ")
+
+
+def test_what_echo_writes_fits_the_schema_of_job_files(project: Project) -> None:
+    checker = jsonschema.Draft202012Validator(schemas.read("job-file"))
+    (project.folder / "points.csv").write_text("a,b\n1,2\n")
+    number = check("job", project.run("simcelery", "submit", "sims.add", "a=1", "-o", "json").stdout)["id"]
+    for words in (
+        ("sims.add", "a=1", "-t", "x", "-t", "y", "--priority", "7", "--after", "last", "--run-at", "+1h"),
+        ("sims.add", "--each", "points.csv", "--canary", "1", "--max-fails", "5%", "--dedupe"),
+        ("sims.add", "--grid", "a=1,2,3", "b=2", "--time-limit", "1h", "--max-attempts", "3", "-q", "gpu"),
+        ("sims.add", f"a=@{number}", "--key", "k", "--on-failed", "keep"),
+        ("sims.echo", "value=null", "--notify", "mailto:me@example.org", "--on", "done,held"),
+        ("T=1", "--grid", "P=0:1:0.5", "--", "echo", "{T}", "{P}"),
+    ):
+        done = project.run("simcelery", "submit", "--echo", *words)
+        assert done.returncode == 0, done.stderr
+        checker.validate(tomllib.loads(done.stdout))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import click
 import jsonschema
 import pytest
 
 from simcelery import schemas
+from simcelery.cli.jobfiles import entries
+from simcelery.cli.verbs.submit import submit
 from simcelery.describe.job import KEYS, MORE_KEYS
 
 _JOB = (
@@ -21,12 +26,16 @@ KEPT = {
     "cancel": "cancelled asked_to_stop",
     "db": "current wanted",
     "db-upgrade": "before after",
+    "demo": "metals source plot",
     "doctor": "ok checks",
+    "down": "stopped",
     "errors": "number error_type message count workflows hosts example last_at",
     "explain": "id state reasons",
     "explain-many": "jobs states reasons",
+    "export": "crate jobs attempts logs files size",
     "job": f"{_JOB} {_MORE}",
     "job-details": f"{_JOB} {_MORE} parents children attempts traceback revisions estimate",
+    "log-file": "id file size text",
     "logs": "id workflow state error attempts",
     "notification": "id event text subscription workflow tags jobs states at",
     "notify-remove": "removed",
@@ -57,7 +66,7 @@ KEPT = {
 
 
 def test_there_is_a_schema_for_each_shape() -> None:
-    assert set(KEPT) | {"dry-run"} <= set(schemas.names())
+    assert set(KEPT) | {"dry-run", "job-file"} <= set(schemas.names())
 
 
 @pytest.mark.parametrize("name", schemas.names())
@@ -79,3 +88,41 @@ def test_keys_are_only_added(name: str) -> None:
 def test_the_schema_of_a_job_has_all_its_keys() -> None:
     assert {*KEYS, *MORE_KEYS} <= set(schemas.read("job")["properties"])
     assert list(schemas.read("job")["properties"])[: len(KEYS)] == list(KEYS)
+
+
+def test_the_schema_of_a_job_file_has_all_its_keys() -> None:
+    found = set(schemas.read("job-file")["properties"])
+    options = [one for one in submit.params if isinstance(one, click.Option) and not one.hidden]
+    taken = {entries.key_of(one) for one in options if one.name not in entries._NOT_OF_JOBS}
+    assert found == {*taken, *entries._OWN, "tags"} - {"name"}
+    assert set(schemas.read("job-file")["$defs"]["one"]["properties"]) == {*found, "name"} - {"job"}
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ({"workflow": "w", "parameters": {"a": [1, None]}, "tag": "t", "time-limit": 90}, True),
+        ({"command": ["echo", "{T}"], "grid": {"T": [1, 2], "P": "0:1:0.1"}, "tags": ["a", "b"]}, True),
+        (
+            {
+                "workflow": "w",
+                "each": [{"a": 1}, {"a": 2}],
+                "max-fails": "5%",
+                "canary": 5,
+                "after": [1, "2-3"],
+            },
+            True,
+        ),
+        ({"queue": "gpu", "job": [{"name": "a", "workflow": "w"}, {"command": ["b"], "after": "a"}]}, True),
+        ({"parameters": {"a": 1}}, False),
+        ({"workflow": "w", "dedupe": "yes"}, False),
+        ({"workflow": "w", "parameters": [1]}, False),
+        ({"workflow": "w", "on-failed": "panic"}, False),
+        ({"job": []}, False),
+        ({"job": [{"command": "echo"}]}, False),
+        ({"workflow": "w", "grid": {"T": 5}}, False),
+    ],
+)
+def test_what_fits_the_schema_of_a_job_file(given: dict[str, Any], fits: bool) -> None:
+    checker = jsonschema.Draft202012Validator(schemas.read("job-file"))
+    assert checker.is_valid(given) == fits
