@@ -25,7 +25,10 @@ def page() -> str:
     """The page, as Markdown."""
     parts = ["# Python API", "This page is made from the docstrings of the code.", "## simcelery"]
     for name in simcelery.__all__:
-        parts += _described(name, getattr(simcelery, name))
+        if name == "app":  # to make it takes the addresses of servers
+            parts += ["### app", "The Celery application, for `celery -A simcelery`."]
+        else:
+            parts += _described(name, getattr(simcelery, name))
     parts += ["### Options of @workflow", _text(_doc(Definition))]
     parts += ["## simcelery.testing", _text(_doc(testing))]
     for name in testing.__all__:
@@ -36,9 +39,6 @@ def page() -> str:
 
 def _described(name: str, thing: Any) -> Iterator[str]:
     yield f"### {name}"
-    if not inspect.isclass(thing) and not inspect.isfunction(thing):
-        yield f"The {type(thing).__name__} application, for `{type(thing).__name__.lower()} -A simcelery`."
-        return
     # Where a constructor is nobody's to call, its parameters are not documented.
     if inspect.isfunction(thing) or "Parameters:" in _doc(thing):
         yield _code(_signature(name, thing))
