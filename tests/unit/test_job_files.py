@@ -191,6 +191,8 @@ REFUSED = [
     ("job.toml", "workflow='x'\ndedupe=1", "dedupe must be true or false"),
     ("job.toml", "workflow='x'\non-failed='never'", "on-failed: "),
     ("job.toml", "workflow='x'\nwait=true", "there is no key 'wait'"),
+    ("job.toml", "workflow='x'\ndatabase-url='postgresql://else/where'", "there is no key 'database-url'"),
+    ("job.toml", "workflow='x'\nhome='/data'", "there is no key 'home'"),
     ("job.toml", "job = []", "must be a list of jobs"),
     ("job.toml", "job = 'x'", "must be a list of jobs"),
     ("job.toml", "name='x'\n[[job]]\nworkflow='x'", "'name' belongs to one of the jobs"),

@@ -103,8 +103,8 @@ def entries(
     Raises:
         UsageError: a key is unknown, or a value is not what belongs there; one line says where.
     """
-    known = {one.name: one for one in options if isinstance(one, click.Option) and one.name}
-    known = {key_of(one): one for name, one in known.items() if name not in _NOT_OF_JOBS}
+    of_jobs = [one for one in options if isinstance(one, click.Option) and one.name not in _NOT_OF_JOBS]
+    known = {key_of(one): one for one in of_jobs if not one.hidden}
     if JOBS not in found:
         return [_entry(path, _by_key(path, found), known, set())], False
     shared = _by_key(path, {name: value for name, value in found.items() if name != JOBS})
