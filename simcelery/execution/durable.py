@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,14 @@ def rename(source: Path, target: Path) -> None:
         os.close(folder)
 
 
+def _partial(path: Path) -> Path:
+    """What something is called until it is complete.
+
+    Not by the process's id: in a container each run has the same one, and one that was killed leaves its own.
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+
+
 @contextmanager
 def complete_folder(path: Path) -> Iterator[Path]:
     """A new folder that gets its name after the block, and leaves nothing behind if that raises.
@@ -31,7 +40,7 @@ def complete_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written, or there is something of its name that is no empty folder.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _partial(path)
     partial.mkdir()
     try:
         yield partial
@@ -51,7 +60,7 @@ def complete(path: Path, before_named: Callable[[], object]) -> Iterator[IO[byte
     Raises:
         OSError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _partial(path)
     try:
         with partial.open("xb") as file:
             yield file
