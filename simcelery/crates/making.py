@@ -113,7 +113,7 @@ def make(
 
 
 def _read(which: Filter, limit: int | None) -> Iterator[Record]:
-    page = pages.Page.of(which)
+    page = which if isinstance(which, pages.Page) else pages.Page.of(which)
     for some in pages.walk(
         page, records, lambda one: one.job.id, limit=limit, newest=False, at_once=_AT_ONCE
     ):

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import index
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from simcelery.board.reads.pages import Page, walk
 from simcelery.board.states import State
 from simcelery.conditions import reading
 from simcelery.conditions.values import Condition, Name
+from simcelery.crates import making
+from simcelery.crates.making import Made
 from simcelery.describe import sweep
 from simcelery.describe.sweep import SweepExplanation
 from simcelery.errors import EncodingError, UsageError
@@ -170,6 +173,21 @@ class JobQuery:
             names = _names(fields)
             found.add(of_fields(self._page(), names))
             return frames.frame(found.of_fields(names), found.rows())
+
+    def to_crate(self, folder: str | Path, *, title: str | None = None, license: str | None = None) -> Made:
+        """Write them with all that is known of them into a new folder, as ``simcelery export --crate`` does.
+
+        Parameters:
+            title: what it is called; otherwise after workflows and tags.
+            license: under which others may use it: the URL of a licence, or its name.
+
+        Returns:
+            How many jobs, attempts, logs and files are in it, and its size in bytes.
+
+        Raises:
+            UsageError: the folder is not empty or cannot be written, a package is missing, or there are none.
+        """
+        return making.make(Path(folder), self._page(), title=title, license=license)
 
 
 def _names(given: str | Sequence[str]) -> tuple[Name, ...]:

@@ -13,8 +13,7 @@ import pytest
 from rocrate.rocrate import ROCrate
 
 import simcelery
-from simcelery.board.reads import Filter
-from simcelery.crates import graph, making
+from simcelery.crates import graph
 from simcelery.describe.plain import jsonable, plain
 from simcelery.settings import get_settings
 from tests.board_helpers import attempts, sql
@@ -198,8 +197,9 @@ def test_of_very_many_attempts_those_that_ended_alike_are_described_together(
 ) -> None:
     monkeypatch.setattr(graph, "_MOST_ATTEMPTS", 9)
     folder = campaign.folder / "crate"
-    made = making.make(folder, Filter(tags=("x",)))
-    assert made.attempts == 10
+    ids = [job.id for job in simcelery.jobs(tags=["x"])]
+    made = simcelery.jobs(ids=ids[::-1]).to_crate(folder, title="Seven jobs")
+    assert (made.jobs, made.attempts) == (7, 10)
     checked(folder)
     crate = ROCrate(folder)
     said = sorted(action["name"] for action in crate.root_dataset["mentions"])

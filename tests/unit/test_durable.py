@@ -26,15 +26,18 @@ def test_two_at_a_time_and_what_was_killed_are_in_nobodys_way(tmp_path: Path) ->
     assert {one.name for one in tmp_path.iterdir()} == {"table", "folder", *(one.name for one in left)}
 
 
+def make(folder: Path, content: str | None) -> None:
+    with durable.complete_folder(folder) as partial:
+        (partial / "file").write_text("x")
+        (partial / "another").write_text(content)  # type: ignore[arg-type]
+
+
 def test_a_folder_replaces_nothing_and_a_failure_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with durable.complete_folder(tmp_path / "folder"):
-        pass
-    with pytest.raises(ZeroDivisionError), durable.complete_folder(tmp_path / "other") as partial:
-        (partial / "file").write_text("x")
-        raise ZeroDivisionError
-    (tmp_path / "folder" / "of somebody").write_text("x")
-    with pytest.raises(OSError, match="not empty"), durable.complete_folder(tmp_path / "folder"):
-        pass
+    make(tmp_path / "folder", "first")
+    with pytest.raises(TypeError):
+        make(tmp_path / "other", None)
+    with pytest.raises(OSError, match="not empty"):
+        make(tmp_path / "folder", "second")
     assert [one.name for one in tmp_path.iterdir()] == ["folder"]
-    assert (tmp_path / "folder" / "of somebody").read_text() == "x"
+    assert (tmp_path / "folder" / "another").read_text() == "first"
