@@ -154,7 +154,13 @@ class Project:
 
     def logs(self) -> str:
         """What all workers wrote."""
-        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("worker*.log")))
+        return "\n".join(self.log_of_each().values())
+
+    def log_of_each(self) -> dict[str, str]:
+        """What each worker wrote, by the name of its log."""
+        return {
+            path.name: path.read_text(errors="replace") for path in sorted(self.folder.glob("worker*.log"))
+        }
 
     def end(self) -> None:
         """End what was started here at once: nobody looks any more."""
