@@ -67,10 +67,15 @@ def left() -> list[int]:
 def test_finished_jobs_are_deleted_with_all_that_is_theirs() -> None:
     old, young, waits = finished(2), finished(0.9), record()
     sql("INSERT INTO log_chunks VALUES (:id, 1, 1, 'text')", id=old.id)
-    sql("INSERT INTO steps (job_id, name) VALUES (:id, 'scf')", id=old.id)
+    sql(
+        "INSERT INTO steps (job_id, name, key, code, given, output, attempt, seconds)"
+        " VALUES (:id, 'scf', 'k', 'c', '{}', '3', 1, 0.5)",
+        id=old.id,
+    )
+    sql("INSERT INTO checkpoints (job_id, attempt, state) VALUES (:id, 1, '1')", id=old.id)
     assert prune() == 1
     assert left() == [young.id, waits.id]
-    for table in ("attempts", "log_chunks", "steps"):
+    for table in ("attempts", "log_chunks", "steps", "checkpoints"):
         assert sql(f"SELECT count(*) FROM {table} WHERE job_id = :id", id=old.id) == [(0,)]
     assert prune() == 0
 
