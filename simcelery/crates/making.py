@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from simcelery.board import engine, reads
 from simcelery.board.reads import pages
 from simcelery.board.reads.jobs import Filter
 from simcelery.board.reads.records import Record, records
@@ -22,6 +23,7 @@ from simcelery.crates.hiding import Hiding
 from simcelery.errors import UsageError
 from simcelery.execution import durable
 from simcelery.failpoints import failpoint
+from simcelery.quantities import LARGEST
 from simcelery.tables import files as table_files
 from simcelery.tables.gathering import Gathered
 from simcelery.tables.reading import Row
@@ -100,7 +102,7 @@ def make(
     try:
         check(folder)
         with durable.complete_folder(Path(os.path.abspath(folder))) as partial, _Making(partial) as making:
-            with counting("jobs read") as counted:
+            with counting("jobs read", _count(which, limit)) as counted:
                 for record in counted(_read(which, limit)):
                     making.add(record)
             if not making.jobs:
@@ -110,6 +112,11 @@ def make(
             return made
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+def _count(which: Filter, limit: int | None) -> int:
+    with engine.begin() as connection:
+        return reads.count(connection, which, limit or LARGEST)
 
 
 def _read(which: Filter, limit: int | None) -> Iterator[Record]:
