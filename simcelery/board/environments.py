@@ -31,7 +31,7 @@ def of_workflow(details: Any, workflow: str) -> dict[str, Any] | None:
     return {
         **{name: details.get(name) for name in ("python", "simcelery")},
         **{name: about.get(name) for name in ("package", "version", "source", "tree")},
-        **{name: tree.get(name) for name in ("commit", "dirty", "lock")},
+        **{name: tree.get(name) for name in ("repository", "commit", "dirty", "lock")},
         "modules": details.get("modules"),
     }
 

@@ -20,7 +20,10 @@ _OF_AN_ATTEMPT = (
     *("host", "nodename", "pid", "scheduler_job_id", "cpu_seconds", "peak_memory", "workdir", "seed"),
     *("claim_id", "code_version"),
 )
-_OF_AN_ENVIRONMENT = ("python", "simcelery", "package", "version", "source", "tree", "commit", "dirty")
+_OF_AN_ENVIRONMENT = (
+    *("python", "simcelery", "package", "version", "source"),
+    *("tree", "repository", "commit", "dirty"),
+)
 
 
 def of_job(record: Record) -> dict[str, Any]:

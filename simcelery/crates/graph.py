@@ -253,10 +253,10 @@ def _code(environment: Mapping[str, Any]) -> Iterator[Entity]:
         "sha256 of the lock file": _text(lock, "sha256"),
         "folder": _text(environment, "tree"),
     }
-    package = _text(environment, "package")
+    package, repository = _text(environment, "package"), _text(environment, "repository")
     if not (package or any(told.values())):
         return
-    about = json.dumps([package, _version(environment), told])
+    about = json.dumps([package, _version(environment), repository, told])
     made = f"#code-{hashlib.sha256(about.encode()).hexdigest()[:10]}"
     properties = _properties(made, told)
     yield from properties
@@ -266,6 +266,7 @@ def _code(environment: Mapping[str, Any]) -> Iterator[Entity]:
         "name": package or "code",
         "version": told["git commit"] or _version(environment) or "unknown",
         "programmingLanguage": "Python",
+        **({"codeRepository": repository} if repository else {}),
         **_refs("additionalProperty", properties),
     }
 

@@ -82,11 +82,11 @@ In a table of jobs, `parameters.x` and `result.y` are parameters and fields of t
 it has none), `parents` the jobs that a job waited for, and `attempt` the number of its last attempt.
 
 In `attempts.parquet`, `job` and `attempt` say which, `outcome` and `cause` how it ended. `python`,
-`simcelery`, `package` and `version` are versions; `tree` is the folder of the code, `commit` its git
-commit, `dirty` whether it differed from that, and `lock_sha256` the hash of `lock_file`; `source` and
-`code_version` are fingerprints of the workflow's source. `parameters` are those that the attempt ran with,
-as JSON: a job may have been retried with others. `seed` is what its random numbers began with. Times are
-UTC, `cpu_seconds` seconds, `peak_memory` bytes.
+`simcelery`, `package` and `version` are versions; `tree` is the folder of the code, `repository` where that
+was cloned from, `commit` its git commit, `dirty` whether it differed from that, and `lock_sha256` the hash
+of `lock_file`; `source` and `code_version` are fingerprints of the workflow's source. `parameters` are those
+that the attempt ran with, as JSON: a job may have been retried with others. `seed` is what its random numbers
+began with. Times are UTC, `cpu_seconds` seconds, `peak_memory` bytes.
 
 Passwords in URLs are written as `***`. Hosts, folders and user names are a part of the record.
 """

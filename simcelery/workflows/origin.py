@@ -58,7 +58,8 @@ def collect(workflows: Iterable[Known]) -> dict[str, Any]:
 
     Returns:
         ``python``, ``simcelery``, ``modules`` (of ``LOADEDMODULES``), ``workflows`` (name → ``package``,
-        ``version``, ``source``, ``tree``) and ``trees`` (folder → ``commit``, ``dirty``, ``lock``).
+        ``version``, ``source``, ``tree``) and ``trees`` (folder → ``repository``, ``commit``, ``dirty``,
+        ``lock``).
     """
     git = _Git()
     found: dict[str, Any] = {}
@@ -95,9 +96,11 @@ def _workflow(known: Known, git: _Git, trees: dict[str, Any]) -> dict[str, Any]:
     root = git.root(path.parent)
     about["tree"] = tree = str(root or path.parent)
     if tree not in trees:
-        trees[tree] = {"commit": None, "dirty": None, "lock": _lock_file(path.parent, root)}
+        trees[tree] = dict.fromkeys(("repository", "commit", "dirty"))
         if root is not None:
             trees[tree] |= {"commit": git.commit(root), "dirty": git.is_dirty(root)}
+            trees[tree]["repository"] = git.repository(root)
+        trees[tree]["lock"] = _lock_file(path.parent, root)
     if root is not None and git.is_untracked(path):
         trees[tree]["dirty"] = True
     return about
@@ -143,6 +146,11 @@ class _Git:
         """The commit that is checked out."""
         said = self._ask(root, "rev-parse", "--verify", "HEAD")
         return said if said and re.fullmatch("[0-9a-f]{40,64}", said) else None
+
+    def repository(self, root: Path) -> str | None:
+        """Where it was cloned from, without user and password: either may be a token."""
+        said = self._ask(root, "config", "--get", "remote.origin.url")
+        return re.sub(r"(?<=://)[^/]*@|[?#].*", "", said) if said else None
 
     def is_dirty(self, root: Path) -> bool | None:
         """Whether a file differs from the commit."""

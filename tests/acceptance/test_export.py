@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -75,6 +76,13 @@ def campaign(project: Project) -> Project:
     (project.folder / "loud.py").write_text(_PROGRAM)
     (project.folder / "simcelery.toml").write_text('workflows = ["sims", "loud"]\n')
     board = get_settings().board_url()
+    for words in (
+        ("init", "-q"),
+        ("remote", "add", "origin", "https://me:token@example.org/sims.git"),
+        ("add", "sims.py", "loud.py"),
+        ("-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "-qm", "one"),
+    ):
+        subprocess.run(["git", *words], cwd=project.folder, check=True)
     project.worker()
     for words in (
         ("sims.add", "a=1", "-t", "x"),
@@ -115,7 +123,8 @@ def test_a_crate_holds_what_the_board_holds_and_no_password(campaign: Project) -
         for name in ("outcome", "cause", "host", "nodename", "pid", "cpu_seconds", "peak_memory", "seed",
                      "workdir", "code_version"):  # fmt: skip
             assert row[name] == one[name], name
-        for name in ("python", "simcelery", "package", "version", "source", "tree", "commit", "dirty"):
+        for name in ("python", "simcelery", "package", "version", "source", "tree", "repository", "commit",
+                     "dirty"):  # fmt: skip
             assert row[name] == environment[name], name
         assert row["claim_id"] == str(one["claim_id"])
         assert (row["started_at"], row["finished_at"]) == (one["started_at"], one["finished_at"])
@@ -179,6 +188,10 @@ def test_its_metadata_are_read_by_those_who_read_such_metadata(campaign: Project
         assert action["instrument"]["name"] == job.workflow
         [code] = [one for one in action["instrument"]["softwareRequirements"] if one.id.startswith("#code-")]
         assert code["name"] == attempt["environment"]["package"]
+        assert code["codeRepository"] == "https://example.org/sims.git"
+        assert code["version"] == attempt["environment"]["commit"]
+        about = {one["name"]: one["value"] for one in code["additionalProperty"]}
+        assert about["differs from the commit"] == ("yes" if attempt["environment"]["dirty"] else "no")
         given = action["object"] if isinstance(action["object"], list) else [action["object"]]
         values = {one["name"]: one["value"] for one in given}
         assert values.pop("random seed") == str(attempt["seed"])

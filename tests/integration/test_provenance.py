@@ -20,7 +20,12 @@ ORIGIN: dict[str, Any] = {
     "modules": ["gcc/12"],
     "workflows": {"w": {"package": "sims", "version": "2.0", "source": "sims.py:1", "tree": "/sims"}},
     "trees": {
-        "/sims": {"commit": "c" * 40, "dirty": True, "lock": {"file": "/sims/uv.lock", "sha256": "d" * 64}}
+        "/sims": {
+            "repository": "https://example.org/sims.git",
+            "commit": "c" * 40,
+            "dirty": True,
+            "lock": {"file": "/sims/uv.lock", "sha256": "d" * 64},
+        }
     },
 }
 
@@ -59,6 +64,7 @@ def test_attempts_refer_to_one_row_for_all_that_is_the_same() -> None:
             "version": "2.0",
             "source": "sims.py:1",
             "tree": "/sims",
+            "repository": "https://example.org/sims.git",
             "commit": "c" * 40,
             "dirty": True,
             "lock": {"file": "/sims/uv.lock", "sha256": "d" * 64},

@@ -68,11 +68,31 @@ def test_a_commit_and_whether_anything_differs_from_it(tmp_path: Path, define: M
         "source": "s",
         "tree": str(tmp_path.resolve()),
     }
-    assert tree_of(found) == {"commit": commit, "dirty": False, "lock": None}
+    assert tree_of(found) == {"repository": None, "commit": commit, "dirty": False, "lock": None}
     (tmp_path / "notes.txt").touch()
     assert tree_of(collect())["dirty"] is False
     (tmp_path / "src" / "origin_of_this.py").write_text("def run(): return 1\n")
     assert tree_of(collect())["dirty"] is True
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://me:ghp_secret@example.org/group/sims.git?token=x", "https://example.org/group/sims.git"),
+        ("https://ghp_secret@example.org:8443/sims.git", "https://example.org:8443/sims.git"),
+        ("ssh://git@example.org/sims.git", "ssh://example.org/sims.git"),
+        ("git@example.org:group/sims.git", "git@example.org:group/sims.git"),
+        ("https://me:p@ss@example.org/@sims", "https://example.org/@sims"),
+        ("../sims.git", "../sims.git"),
+    ],
+)
+def test_the_repository_is_known_without_any_secret(
+    url: str, expected: str, tmp_path: Path, define: Make
+) -> None:
+    collect = define(tmp_path)
+    committed(tmp_path)
+    git(tmp_path, "remote", "add", "origin", url)
+    assert tree_of(collect())["repository"] == expected
 
 
 def test_a_module_that_is_in_no_commit_is_not_of_that_commit(tmp_path: Path, define: Make) -> None:
@@ -80,12 +100,12 @@ def test_a_module_that_is_in_no_commit_is_not_of_that_commit(tmp_path: Path, def
     commit = committed(tmp_path)
     (tmp_path / ".gitignore").write_text("*\n")
     collect = define()
-    assert tree_of(collect()) == {"commit": commit, "dirty": True, "lock": None}
+    assert tree_of(collect()) == {"repository": None, "commit": commit, "dirty": True, "lock": None}
 
 
 def test_a_repository_without_a_commit_and_no_repository_at_all(tmp_path: Path, define: Make) -> None:
     collect = define(tmp_path / "src")
-    assert tree_of(collect()) == {"commit": None, "dirty": None, "lock": None}
+    assert tree_of(collect()) == dict.fromkeys(("repository", "commit", "dirty", "lock"))
     git(tmp_path, "init", "-q")
     assert tree_of(collect())["commit"] is None
 
@@ -148,7 +168,7 @@ def test_a_git_that_hangs_is_killed_and_nothing_waits_for_it(
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setattr(origin, "_LONGEST", 0.5)
     began = time.monotonic()
-    assert tree_of(collect()) == {"commit": None, "dirty": None, "lock": None}
+    assert tree_of(collect()) == dict.fromkeys(("repository", "commit", "dirty", "lock"))
     assert time.monotonic() - began < 20
     [group] = (tmp_path / "pids").read_text().split()
     alive = subprocess.run(["pgrep", "-g", group, "-r", "S,R"], capture_output=True, text=True, check=False)
