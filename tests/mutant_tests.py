@@ -13,10 +13,12 @@ TESTS = {
     f"{_TRANSITIONS}.claim": ("claim_and_finish", "slices", "registrations", "locks"),
     f"{_TRANSITIONS}.copying": ("record", "dedupe"),
     f"{_TRANSITIONS}.finish": ("finish", "claim_and_finish", "slices", "rescue", "registrations", "clock"),
-    f"{_TRANSITIONS}.record": ("record", "dedupe", "dependencies", "prune"),
+    f"{_TRANSITIONS}.gates": ("gates",),
+    f"{_TRANSITIONS}.record": ("record", "dedupe", "dependencies", "gates", "prune"),
     f"{_TRANSITIONS}.release": ("claim_and_finish", "slices", "locks", "registrations", "cancel_and_retry"),
     f"{_TRANSITIONS}.rescue": ("rescue", "clock"),
     f"{_TRANSITIONS}.retry": ("cancel_and_retry", "quarantine", "registrations", "gone", "dependencies"),
+    f"{_TRANSITIONS}.revise": ("revise",),
     f"{_TRANSITIONS}.settle": ("dependencies", "clock", "cancel_and_retry", "turns"),
     f"{_TRANSITIONS}.stage": ("turns", "claim_and_finish"),
 }

@@ -120,16 +120,16 @@ def _mark(one: Taken, error: Exception | None, me: int) -> None:
         log.warning("a notification to %s was not delivered: %s", masked(one.address), told)
 
 
-def main(arguments: list[str]) -> None:
-    """Run as a process of its own."""
+def main(me: int) -> None:
+    """Run as a process of its own, for the worker with this id."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])  # whoever started it may have blocked them all
     signal.alarm(int(HELD))
     logging.basicConfig(format="%(asctime)s %(levelname)s notify: %(message)s")
     try:
-        run(int(arguments[0]))
+        run(me)
     except BoardUnreachableError as error:
         log.warning("notifications wait: %s", error)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(int(sys.argv[1]))

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 10_000  # jobs whose reasons are told
 _REASONS = 3
+# Characters of an error.
+_IN_A_SENTENCE = 500
+_OF_AN_ERROR = 2_000
 
 
 @dataclass
@@ -69,8 +72,8 @@ def _first_failure(look: Look) -> tuple[str, dict[str, Any]] | None:
     if job is None:
         return None
     error = ": ".join(filter(None, (job.error_type, job.error_message)))
-    text = f"job {job.id} failed" + (f": {one_line(error)[:500]}" if error else "")
-    return text, {"job": job.id, "error": error[:2000]}
+    text = ": ".join(filter(None, (f"job {job.id} failed", one_line(error)[:_IN_A_SENTENCE])))
+    return text, {"job": job.id, "error": error[:_OF_AN_ERROR]}
 
 
 def _held(look: Look) -> tuple[str, dict[str, Any]] | None:
@@ -85,21 +88,24 @@ def _is_released(look: Look) -> bool:
 
 def _stalled(look: Look) -> tuple[str, dict[str, Any]] | None:
     """Nothing has begun or ended for a time, nothing runs, and not all that is left waits for its time."""
-    after = get_settings().stalled_after
-    if look.over or not look.row.may_be_stalled:
+    if not look.row.may_be_stalled or _is_lively(look):
         return None
     numbers = look.states.numbers
     waits = numbers.get("pending") or (numbers.get("blocked") and not numbers.get("scheduled"))
-    if not waits or numbers.get("running") or look.states.quiet < after:
+    if not waits or numbers.get("running"):
         return None
     reasons = _reasons(look)
     text = f"nothing has happened for {duration(look.states.quiet)}"
-    return ": ".join([text, "; ".join(reasons)]) if reasons else text, {"reasons": reasons}
+    return ": ".join(filter(None, (text, "; ".join(reasons)))), {"reasons": reasons}
 
 
 def _goes_on(look: Look) -> bool:
     """Whether something has happened again; asked as rarely as whether it has stalled."""
-    return bool(look.row.may_be_stalled) and look.states.quiet < get_settings().stalled_after
+    return bool(look.row.may_be_stalled) and _is_lively(look)
+
+
+def _is_lively(look: Look) -> bool:
+    return look.states.quiet < get_settings().stalled_after
 
 
 def _reasons(look: Look) -> list[str]:

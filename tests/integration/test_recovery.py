@@ -11,11 +11,13 @@ import redis
 
 from simcelery import settings
 from simcelery.cli.root import run
-from simcelery.maintenance import acts, prune, rescue
+from simcelery.errors import RefusedByBoardError
+from simcelery.maintenance import acts, by_hand, prune, rescue
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.effects import USUAL, Effects
 from simcelery.maintenance.loop import Rounds
 from simcelery.services import Services
+from tests import hostile_rows
 from tests.board_helpers import ERROR, finish, lane, lapse, must_claim, record, row, sql, state, worker
 from tests.conftest import Project
 
@@ -216,6 +218,15 @@ def test_a_dry_run_says_what_the_run_then_does_and_changes_nothing(
     assert run(["recover", "-o", "json"]) == 0
     again = json.loads(capsys.readouterr().out)["acts"]
     assert not any(count for counts in again.values() for count in counts.values())
+
+
+def test_a_dry_run_leaves_a_row_that_is_in_the_way_as_it_is(board: Services) -> None:
+    due = {"state": "'scheduled'", "run_at": "now()"}
+    with hostile_rows.without_checks(board.database_url) as connection:
+        connection.execute(hostile_rows.waiting("a priority that no lane has", **due))
+    with pytest.raises(RefusedByBoardError):
+        list(by_hand.recover(dry_run=True))
+    assert sql("SELECT priority, state FROM jobs") == [(42, "scheduled")]
 
 
 def test_the_acts_are_told_in_a_table(messages: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import Connection, text
 
 from simcelery.board import engine, gates, leases, retention, transitions
 from simcelery.board.gates import Behind, NewGate
@@ -124,6 +125,30 @@ def test_canaries_that_were_there_before_count_and_are_left_where_they_are() -> 
     assert [job.how for job in found] == ["existing", "existing", "new", "new"]
     assert states(found) == ["succeeded", "pending", "blocked", "blocked"]
     assert tick() == (0, 2)
+
+
+def test_a_gate_asks_only_its_own_canaries() -> None:
+    me = worker()
+    proven, other = behind(gate(canary=1), 2, [0]), behind(gate(canary=1), 2, [0])
+    end(proven[0], me)
+    assert tick() == (0, 1)
+    assert states([proven[1], other[1]]) == ["pending", "blocked"]
+
+
+@pytest.mark.parametrize("how", ["proven", "by hand"])
+def test_whoever_opens_a_gate_and_dies_leaves_the_rest_to_others(how: str) -> None:
+    me = worker()
+    jobs = behind(number := gate(canary=1), 3, [0])
+    sql("UPDATE gates SET changed_at = now() - interval '1 h'")
+    if how == "proven":
+        end(jobs[0], me)
+    with engine.begin() as connection:
+        if how == "proven":
+            assert transitions.open_gate(connection, number)
+        else:
+            assert transitions.release_gates(connection, [number]) == [number]
+    assert tick() == (0, 2)
+    assert sql("SELECT changed_at > now() - interval '1 min' FROM gates") == [(True,)]
 
 
 def test_what_else_holds_a_job_goes_on_holding_it() -> None:
@@ -294,6 +319,56 @@ def test_after_a_release_the_fuse_counts_anew() -> None:
     assert tick() == (2, 0)
 
 
+def test_what_failed_before_a_release_no_longer_counts() -> None:
+    me = worker()
+    number, other = gate(max_fails=1), gate(max_fails=0)
+    jobs, [elsewhere] = behind(number, 6), behind(other, 1)
+    for job in [*jobs[:2], elsewhere]:
+        end(job, me, ERROR)
+    with engine.begin() as connection:
+        assert transitions.release_gates(connection, [number]) == [number]
+    assert closed_by(other) == "fuse", "only the one that was named"
+    end(jobs[2], me, ERROR)
+    with engine.begin() as connection:
+        transitions.retry(connection, [jobs[2].id])
+    end(jobs[2], me, ERROR)
+    assert closed_by(number) is None
+    end(jobs[3], me, ERROR)
+    assert closed_by(number) == "fuse"
+
+
+def test_after_a_release_a_percentage_says_nothing_before_five_have_failed_again() -> None:
+    me = worker()
+    jobs = behind(number := gate(max_fails_percent=5.0), 10)
+    for job in jobs[:5]:
+        end(job, me, ERROR)
+    with engine.begin() as connection:
+        assert transitions.release_gates(connection, [number]) == [number]
+    for job in jobs[5:]:
+        assert closed_by(number) is None
+        end(job, me, ERROR)
+    assert closed_by(number) == "fuse"
+
+
+def test_a_job_that_is_released_by_itself_waits_for_its_parents_and_one_behind_no_gate_is_left_alone() -> (
+    None
+):
+    me = worker()
+    parent = record()
+    number = gate(canary=1)
+    behind(number, 1, [0])
+    [child] = behind(number, 1, parents=[parent.id])
+    [later] = behind(number, 1, delay=3600)
+    free = record(parents=[parent.id])
+    with engine.begin() as connection:
+        wanted = [later.id, child.id, free.id, parent.id]
+        assert transitions.release_jobs(connection, wanted) == [child.id, later.id]
+    assert states([child, later, free]) == ["blocked", "scheduled", "blocked"]
+    end(parent, me)
+    assert states([child, free]) == ["pending", "pending"]
+    assert claim(child.task_id, me) is not None
+
+
 def test_a_job_that_is_released_by_itself_leaves_the_others_held() -> None:
     me = worker()
     number = gate(max_fails=0)
@@ -353,6 +428,12 @@ def at_once(*calls: Callable[[], object]) -> None:
             done.result()
 
 
+def is_awaited(connection: Connection) -> bool:
+    """Whether somebody waits for this transaction."""
+    me = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    return bool(sql("SELECT FROM pg_stat_activity WHERE :me = ANY (pg_blocking_pids(pid))", me=me))
+
+
 def test_of_failures_at_once_none_is_missed() -> None:
     me = worker()
     for _ in range(5):
@@ -363,18 +444,27 @@ def test_of_failures_at_once_none_is_missed() -> None:
         assert tick() == (1, 0)
 
 
-def test_a_gate_opens_only_when_what_is_recorded_behind_it_is_committed() -> None:
+@pytest.mark.parametrize("how", ["proven", "by hand"])
+def test_a_gate_opens_only_when_what_is_recorded_behind_it_is_committed(how: str) -> None:
     """Otherwise that would be blocked for ever: recorded as held, and missed by whoever opened the gate."""
     number = gate(canary=1)
     [canary] = behind(number, 1, [0])
-    end(canary, worker())
+    if how == "proven":
+        end(canary, worker())
     done: list[object] = []
+
+    def opens() -> None:
+        if how == "by hand":
+            with engine.begin() as connection:
+                transitions.release_gates(connection, [number])
+        done.append(tick())
+
+    opening = threading.Thread(target=opens)
     with engine.begin() as connection:
         closed = gates.is_closed(connection, number)
         [held] = transitions.record(connection, [new_job()], behind=Behind(number, closed))
-        opening = threading.Thread(target=lambda: done.append(tick()))
         opening.start()
-        wait_until(lambda: sql("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'") != [])
+        wait_until(lambda: done or is_awaited(connection))
         assert not done
     opening.join()
     assert done == [(0, 1)]

@@ -229,6 +229,11 @@ def test_whatever_an_error_says_can_be_recorded(error: BaseException, said: str)
     assert "\0" not in (report.traceback or "")
 
 
+def test_what_a_database_does_not_know_is_spelt_out() -> None:
+    assert failure.as_ascii("4 Å\n") == {1: "4 \\xc5\n"}
+    assert failure.ascii_only("\u2713") == "\\u2713"
+
+
 def test_of_a_long_traceback_the_end_is_kept() -> None:
     report = describe(ValueError("x" * 50_000 + "the end"))
     assert report.traceback is not None

@@ -689,7 +689,18 @@ def test_progress_reaches_the_parent_whole_or_not_at_all(slots: Slots) -> None:
     assert slots.progress(running) == b""
     [later] = slots.busy()
     assert slots.progress(later) == b""
-    assert not module.Outside(slots.memory).report(b"1")  # nobody would read it
+    assert not module.Outside(slots.memory, alone=False).report(b"1")  # nobody would read it
+
+
+def test_each_report_has_a_version_of_its_own(slots: Slots) -> None:
+    """Otherwise a parent that was interrupted in the middle of reading might take two halves for one."""
+    slot = Slot.taken(slots.memory, 0)
+    runs(slots, slot)
+    versions = set()
+    for _ in range(3):
+        assert slot.report(b"1")
+        versions.add(slots.memory.fields[0].progress_version)
+    assert len(versions) == 3
 
 
 def test_progress_that_a_dead_child_was_just_writing_does_not_silence_its_successor(slots: Slots) -> None:

@@ -13,9 +13,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, case, exists, func, select, update
 
 from simcelery.board import sql
-from simcelery.board.gates import LEAST_FAILED
 from simcelery.board.models import Canary, Gate, Job
-from simcelery.board.sql_helpers import among, by_index
+from simcelery.board.sql_helpers import among, by_index, locked
 from simcelery.board.states import State
 from simcelery.board.to_publish import job_to_publish
 from simcelery.board.transitions.settle import ready
@@ -54,22 +53,16 @@ def open_gate(connection: Connection, gate_id: int) -> bool:
 def release_gates(connection: Connection, gate_ids: Iterable[int]) -> list[int]:
     """Open gates in spite of everything; the ids of those that were closed.
 
-    From now on the fuse counts anew.
+    From now on the fuse counts anew: where it has blown, `fails_left` is negative, so the next failure is
+    counted at once.
     """
     ids = sorted(gate_ids)
     for gate_id in ids:
         _lock(connection, gate_id, opening=True)
-    percent = case((Gate.max_fails_percent.is_not(None), LEAST_FAILED - 1))
     opened = connection.scalars(
         update(Gate)
         .where(among(Gate.id, ids), Gate.closed_by.is_not(None))
-        .values(
-            closed_by=None,
-            moving=True,
-            changed_at=func.now(),
-            counts_from=func.now(),
-            fails_left=func.coalesce(Gate.max_fails, percent),
-        )
+        .values(closed_by=None, moving=True, changed_at=func.now(), counts_from=func.now())
         .returning(Gate.id)
     )
     return sorted(opened)
@@ -77,11 +70,10 @@ def release_gates(connection: Connection, gate_ids: Iterable[int]) -> list[int]:
 
 def release_jobs(connection: Connection, job_ids: Collection[int]) -> list[int]:
     """Take single jobs out from behind their gates: they run, and no fuse counts them. The ids of these."""
-    waits = select(Job.id).where(among(Job.id, job_ids), Job.state == State.BLOCKED, Job.gate_id.is_not(None))
-    held = connection.scalars(waits.order_by(Job.id).with_for_update()).all()
+    behind = select(Job.id).where(among(Job.id, job_ids), Job.gate_id.is_not(None))
     freed = connection.scalars(
         update(Job)
-        .where(among(Job.id, held), Job.state == State.BLOCKED)
+        .where(Job.id.in_(locked(behind)), Job.state == State.BLOCKED)
         .values(gate_id=None, state=case((Job.unmet > 0, State.BLOCKED), else_=ready()))
         .returning(Job.id)
     )

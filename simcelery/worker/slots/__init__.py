@@ -15,13 +15,13 @@ from simcelery.worker.slots.layout import Memory
 from simcelery.worker.slots.parent import Slots
 
 # This process's own. Without a worker it may claim no job.
-mine: Slot = Outside(Memory(max_jobs=0, slots=1))
+mine: Slot = Outside(Memory(max_jobs=0, slots=1), alone=False)
 
 
 def share(slots: Slots) -> None:
     """In a worker's parent process, before its pool forks: whose slots this process and its children use."""
     global mine
-    mine = Outside(slots.memory)
+    mine = Outside(slots.memory, alone=False)
 
 
 def lend(slot: Slot) -> Slot:

@@ -254,6 +254,6 @@ class Outside(Slot):
 
     in_pool_child = False
 
-    def __init__(self, memory: Memory, *, alone: bool = False) -> None:
+    def __init__(self, memory: Memory, *, alone: bool) -> None:
         super().__init__(memory, memory.own)
         self.alone = alone
