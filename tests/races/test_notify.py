@@ -105,6 +105,26 @@ def test_done_is_told_once_when_all_have_ended(receiver: Receiver) -> None:
     jsonschema.Draft202012Validator(schemas.read("notification")).validate(told)
 
 
+def test_what_another_worker_looks_at_is_left_to_it(receiver: Receiver) -> None:
+    cancel(*submitted(receiver.url))
+    with engine.begin() as connection:
+        assert subscriptions.hold(connection, listed()[0]["id"]) is not None
+        assert tell() == (0, 0)
+    assert tell() == (1, 1)
+
+
+def test_times_are_told_in_utc_wherever_it_is_sent_from(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel(*submitted(receiver.url))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert tell() == (1, 1)
+    time.tzset()
+    assert receiver.arrived[0].body["at"].endswith("+00:00")
+
+
 def test_a_retry_makes_it_undone_and_done_again_is_told_again(receiver: Receiver) -> None:
     me = any_worker()
     first, second = submitted(receiver.url, 2, on=("done", "first-failure"))
@@ -197,6 +217,8 @@ def test_it_is_asked_whether_it_stalls_only_now_and_then(receiver: Receiver, sta
     assert tell() == (0, 0)
     sql("UPDATE subscriptions SET look_at = now()")
     assert tell() == (1, 1)
+    [(pause,)] = sql("SELECT extract(epoch FROM look_at - now())::float FROM subscriptions")
+    assert 25 < pause <= 30  # a quarter of the two minutes
     sql("UPDATE jobs SET submitted_at = now()")
     sql("UPDATE subscriptions SET unfinished = NULL")  # looked at for another reason
     tell()
