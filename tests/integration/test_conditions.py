@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import func, select
 
 import simcelery
 from simcelery.board import engine
+from simcelery.board.models import Job
 from simcelery.board.reads import table
+from simcelery.board.reads.jobs import Filter
 from simcelery.conditions import reading
 from simcelery.describe.plain import plain
 from simcelery.errors import UsageError
@@ -172,6 +175,86 @@ def test_what_is_stored_with_a_tag_is_looked_through_as_it_is_shown() -> None:
                   "complex.1 = 2", "moment > '2026-11-28'", "span > 3600", "path = '/tmp/x'",
                   "nested.a.0.b.1 = 2"):  # fmt: skip
         assert matching(where) == [number], where
+
+
+A_THOUSAND = """
+INSERT INTO jobs (task_id, workflow, parameters, state, queue, priority, max_attempts, max_losses,
+    submitted_by, finished_at, result)
+SELECT gen_random_uuid(), 'w', jsonb_build_object('n', n, 'structure', 'NaCl.cif', 'truth', false),
+    'succeeded', 'default', 4, 1, 5, 'me', now(),
+    jsonb_build_object('n', n, 'energy', -n, 'stress', jsonb_build_array(0, n))
+FROM generate_series(1, 1000) n
+"""
+# To call them for a million jobs would take half a minute.
+CALLS = "SELECT coalesce(sum(calls), 0) FROM pg_stat_xact_user_functions WHERE funcname ~ '^(field|number)_'"
+
+
+@pytest.mark.usefixtures("board")
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [
+        ("n = 7", 1),
+        ("n < 5 or result.n >= 995", 10),
+        ("energy < -3 and structure = 'NaCl.cif'", 997),
+        ("structure != 'NaCl.cif' or truth = true", 0),
+        ("stress.1 = 7", 1),
+        ("n in (7, 8, 'x', true)", 2),
+        ("energy is null or result.n is null or nowhere is null", 1000),
+        ("nowhere = 5 or structure.0 > 5 or nowhere in (1, 'x')", 0),
+        ("n = 'x' or n = true", 0),
+    ],
+)
+def test_plain_values_need_none_of_the_functions_that_know_all_forms(where: str, count: int) -> None:
+    sql(A_THOUSAND)
+    [condition] = Filter(where=reading.condition(where)).conditions()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL track_functions = 'pl'")
+        found = connection.scalar(select(func.count()).select_from(Job).where(condition))
+        assert (found, connection.exec_driver_sql(CALLS).scalar()) == (count, 0)
+
+
+EXACT = """
+SELECT id FROM jobs CROSS JOIN LATERAL (SELECT
+  CASE WHEN jsonb_exists(parameters, :first) THEN field_of(parameters, :path) ELSE field_of(result, :path) END
+) AS field (value) WHERE {} ORDER BY id
+"""
+ANYTHING: tuple[Any, ...] = (
+    *(7, 7.0, -7, 0.1, 1e16, 10**400, "7", "seven", "", True, False, None, [], [7], {}, {"x": 7}),
+    *({"x": None}, {"x": [7, "7"]}, {"x": {"0": 7}}, math.nan, math.inf, (7, 8), {7}, {7: 7}, {"$x": 7}),
+    *(decimal.Decimal("7"), np.array([7.0]), np.array([1, 2]), collections.deque([7], maxlen=7), 7 + 1j),
+    *(dt.datetime(2026, 11, 29), dt.timedelta(seconds=7), {"x": (7, 8)}, [{"x": 7}], b"seven"),
+    *(collections.Counter(x=7), collections.OrderedDict(x=7), {"x": collections.OrderedDict(x=7)}),
+)
+PATHS = ("x", "x.0", "x.x", "x.x.0", "`0`", "x.7", "x.maxlen", "shape", "x.dtype", "x.`$x`", "`$dict`", "x.y")
+ORDERED = ("7", "0.1", "1e16", "-7", "0", "nan", "inf", "'7'", "'seven'", "''")
+LITERALS = (*ORDERED, "true", "false")
+
+
+def stored(literal: str) -> str:
+    """A literal as the functions take it."""
+    return json.dumps({"$float": literal}) if literal in ("nan", "inf") else literal.replace("'", '"')
+
+
+@pytest.mark.usefixtures("board")
+def test_what_is_decided_at_a_glance_is_what_the_functions_say() -> None:
+    for value in ANYTHING:
+        ended(value)
+        ended({"x": 5}, x=value)
+        ended(value, y=1)
+        ended({"x": value})
+    sql("UPDATE jobs SET result = NULL WHERE id % 17 = 0")
+    for path in PATHS:
+        cases = {f"{path} is null": ("value IS NULL", "")}
+        for some in (LITERALS, LITERALS[:2], LITERALS[6:9]):
+            one_of = f"[{', '.join(map(stored, some))}]"
+            cases[f"{path} in ({', '.join(some)})"] = "field_is_in(value, CAST(:it AS jsonb))", one_of
+        signs = dict.fromkeys(("<", "<=", ">", ">="), ORDERED) | {"=": LITERALS, "!=": LITERALS}
+        for sign, it in ((sign, it) for sign, literals in signs.items() for it in literals):
+            cases[f"{path} {sign} {it}"] = f"field_compares(value, '{sign}', CAST(:it AS jsonb))", stored(it)
+        [name] = reading.fields(path)
+        for where, (exact, it) in cases.items():
+            said = sql(EXACT.format(exact), first=name.parts[0], path=list(name.parts), it=it)
+            assert matching(where) == [number for (number,) in said], where
 
 
 @pytest.mark.usefixtures("board")

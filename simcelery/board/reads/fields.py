@@ -33,6 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from simcelery.board.gates import is_held
 from simcelery.board.models import Attempt, Job, Worker
+from simcelery.board.reads import plain_values
 from simcelery.board.states import State
 from simcelery.conditions import values
 from simcelery.conditions.values import All, Comparison, Condition, In, IsNull, Name, Not, Operand
@@ -130,17 +131,23 @@ def _column(name: Name) -> Column | None:
 def _value(name: Name) -> ColumnElement[Any]:
     """What a name stands for, as JSON."""
     column = _column(name)
-    if column is None:
-        path = _path(name.parts)
-        within = [func.field_of(source, path, type_=JSONB) for source in (Job.parameters, Job.result)]
-        return case((Job.parameters.op("?")(literal(name.parts[0], Text)), within[0]), else_=within[1])
-    if column.kind != "value":
+    if column and column.kind != "value":
         return func.to_jsonb(column.sql, type_=JSONB)
-    return func.field_of(column.sql, _path(name.parts[1:]), type_=JSONB)
+    return _in_its_place(name, column, _field_of)
 
 
-def _path(parts: Sequence[str]) -> ColumnElement[Any]:
-    return literal(list(parts), ARRAY(Text))
+def _in_its_place(
+    name: Name, column: Column | None, of: Callable[[ColumnElement[Any], Sequence[str]], ColumnElement[Any]]
+) -> ColumnElement[Any]:
+    """What a function makes of the JSON that a name is in, and of the path that leads to it there."""
+    if column:
+        return of(column.sql, name.parts[1:])
+    is_parameter = Job.parameters.op("?")(literal(name.parts[0], Text))
+    return case((is_parameter, of(Job.parameters, name.parts)), else_=of(Job.result, name.parts))
+
+
+def _field_of(source: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]:
+    return func.field_of(source, literal(list(path), ARRAY(Text)), type_=JSONB)
 
 
 def compiled(condition: Condition) -> ColumnElement[bool]:
@@ -155,7 +162,7 @@ def compiled(condition: Condition) -> ColumnElement[bool]:
         case In(name, wanted):
             return _is_in(name, wanted)
         case IsNull(name):
-            return stored(name).is_(None)
+            return _is_null(name)
         case Not(inner):
             return not_(compiled(inner))
         case All(parts):
@@ -173,7 +180,9 @@ def _comparison(left: Operand, sign: str, right: Operand) -> ColumnElement[bool]
     assert isinstance(left, Name)
     column = _column(left)
     if column is None or column.kind == "value":
-        other = _value(right) if isinstance(right, Name) else _json(_encoded(right))
+        if not isinstance(right, Name):
+            return _compared(left, column, sign, right)
+        other = _value(right)
     elif isinstance(right, Name):
         that = _column(right)
         if that and column.kind == that.kind == "time":
@@ -187,7 +196,21 @@ def _comparison(left: Operand, sign: str, right: Operand) -> ColumnElement[bool]
             )
             return _true_or_false(column, _OPERATORS[sign](kept, ours))
         other = _json(_encoded(right))
-    return func.field_compares(_value(left), literal_column(f"'{sign}'"), other)
+    return _compares(_value(left), sign, other)
+
+
+def _compared(name: Name, column: Column | None, sign: str, value: values.Literal) -> ColumnElement[bool]:
+    """Compare a field of JSON with a literal."""
+    other = _json(_encoded(value))
+
+    def of(*place: Any) -> ColumnElement[bool]:
+        return plain_values.compares(place, sign, value, _compares(_field_of(*place), sign, other))
+
+    return _in_its_place(name, column, of)
+
+
+def _compares(one: ColumnElement[Any], sign: str, other: ColumnElement[Any]) -> ColumnElement[bool]:
+    return func.field_compares(one, literal_column(f"'{sign}'"), other)
 
 
 def _is_in(name: Name, wanted: Sequence[values.Literal]) -> ColumnElement[bool]:
@@ -195,7 +218,23 @@ def _is_in(name: Name, wanted: Sequence[values.Literal]) -> ColumnElement[bool]:
     if column and column.kind != "value":
         ours = [found for one in wanted if (found := _native(name.text, column, one)) is not None]
         return _true_or_false(column, column.sql.in_(ours))
-    return func.field_is_in(_value(name), _json(f"[{', '.join(map(_encoded, wanted))}]"))
+    among = _json(f"[{', '.join(map(_encoded, wanted))}]")
+
+    def of(*place: Any) -> ColumnElement[bool]:
+        return plain_values.is_in(place, among, func.field_is_in(_field_of(*place), among))
+
+    return _in_its_place(name, column, of)
+
+
+def _is_null(name: Name) -> ColumnElement[bool]:
+    column = _column(name)
+    if column and column.kind != "value":
+        return column.sql.is_(None)
+
+    def of(*place: Any) -> ColumnElement[bool]:
+        return plain_values.is_null(place, _field_of(*place).is_(None))
+
+    return _in_its_place(name, column, of)
 
 
 def _true_or_false(column: Column, found: ColumnElement[bool]) -> ColumnElement[bool]:
