@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from simcelery.submission.manage import JobQuery, jobs, release
     from simcelery.submission.workflow import Workflow, workflow
     from simcelery.worker.context import CurrentJob, current_job, step
-    from simcelery.worker.programs import CommandError, CommandResult, code, run_command
+    from simcelery.worker.programs import CommandError, CommandResult, Handler, code, run_command
     from simcelery.workflows.outcomes import Fail, Retry
 
     app: Celery
@@ -51,6 +51,7 @@ _HOMES = {
     "run_command": "simcelery.worker.programs",
     "code": "simcelery.worker.programs",
     "CommandResult": "simcelery.worker.programs",
+    "Handler": "simcelery.worker.programs",
     "CommandError": "simcelery.worker.programs",
     "Retry": "simcelery.workflows.outcomes",
     "Fail": "simcelery.workflows.outcomes",
@@ -62,6 +63,7 @@ __all__ = [
     "CurrentJob",
     "Executor",
     "Fail",
+    "Handler",
     "Job",
     "JobQuery",
     "Jobs",

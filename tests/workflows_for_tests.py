@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simcelery import Fail, Retry, code, current_job, get_job, workflow
+from simcelery import Fail, Handler, Retry, code, current_job, get_job, workflow
 
 
 @workflow
@@ -958,3 +958,109 @@ def last_energy(folder: Path) -> dict[str, float]:
 def melt(temperature: float, steps: int = 10) -> dict[str, float]:
     """Melt something."""
     return {"scaled": 2 * temperature}
+
+
+SOLVER = """
+import json, sys, time
+given = dict(line.split() for line in open("in.solver"))
+open("runs", "a").write(json.dumps(given) + "\\n")
+if given["algorithm"] == "hangs":
+    open("log.solver", "w").write("diverging\\n")
+    time.sleep(60)
+if given["algorithm"] != "robust":
+    sys.exit("ERROR: not converged with " + given["algorithm"])
+open("energy", "w").write(given["cutoff"])
+print("converged")
+"""
+
+
+class Robust(Handler):
+    """Another algorithm, which gives the same numbers."""
+
+    def __init__(self, *steps: str) -> None:
+        self.steps = list(steps)
+
+    def check(self, folder: Path) -> str | None:
+        output = (folder / "output.txt").read_text()
+        return "not converged" if "not converged" in output else None
+
+    def correct(self, folder: Path) -> bool:
+        text = (folder / "in.solver").read_text()
+        before = text.split()[1]
+        (folder / "in.solver").write_text(text.replace(before, self.steps.pop(0)))
+        return True
+
+
+class Cutoff(Handler):
+    """Less accurate: another problem."""
+
+    changes = "physics"
+
+    def check(self, folder: Path) -> str | None:
+        text = (folder / "in.solver").read_text()
+        return "too expensive" if "cutoff 900" in text else None
+
+    def correct(self, folder: Path) -> None:
+        text = (folder / "in.solver").read_text()
+        (folder / "in.solver").write_text(text.replace("900", "400"))
+
+
+class Watches(Robust):
+    """Looks while the program runs."""
+
+    every = 0.3
+
+    def check(self, folder: Path) -> str | None:
+        log = folder / "log.solver"
+        if log.exists() and "diverging" in log.read_text():
+            log.unlink()
+            return "diverging"
+        return None
+
+
+class OfCustodian:
+    """As custodian's handlers are: no class of ours, and a counter that must not outlive a job."""
+
+    is_monitor = False
+
+    def __init__(self) -> None:
+        self.corrected = 0
+
+    def check(self, directory: str = "./") -> bool:
+        return "not converged" in Path(directory, "output.txt").read_text()
+
+    def correct(self, directory: str = "./") -> dict[str, Any]:
+        self.corrected += 1
+        if self.corrected > 1:
+            return {"errors": ["not converged"], "actions": None}
+        file = Path(directory, "in.solver")
+        file.write_text(file.read_text().replace("fast", "robust"))
+        return {"errors": ["not converged"], "actions": [{"dict": "INCAR", "action": {}}]}
+
+
+def energy(folder: Path) -> dict[str, float]:
+    return {"energy": -float((folder / "energy").read_text())}
+
+
+def solver(name: str, *handlers: Any, **options: Any) -> Any:
+    @code(
+        name=name,
+        command=[sys.executable, "solver.py"],
+        inputs={"solver.py": SOLVER, "in.solver": "algorithm {algorithm}\ncutoff {cutoff}\n"},
+        ok="converged",
+        outputs=["energy"],
+        parse=energy,
+        handlers=handlers,
+        **options,
+    )
+    def solve(algorithm: str = "fast", cutoff: int = 500) -> None: ...
+
+    return solve
+
+
+solved = solver("sims.solved", Robust("damped", "robust"), Cutoff(), max_losses=10)
+watched = solver("sims.watched", Watches("robust"))
+custodian = solver("sims.custodian", OfCustodian())
+hopeless = solver(
+    "sims.hopeless", Robust(*["damped", "mixed"] * 10), max_corrections=3, max_attempts=2, retry_delay=0.1
+)

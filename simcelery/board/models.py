@@ -412,6 +412,23 @@ class Checkpoint(Base):
     saved_at = required(_TIME, server_default=_NOW)
 
 
+class Correction(Base):
+    """What a handler has corrected in the input of a job's program."""
+
+    __tablename__ = "corrections"
+
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number = required(Integer, primary_key=True)
+    attempt = required(Integer)
+    handler = required(Text)
+    error = required(Text)
+    changes = required(Text)
+    difference = required(Text)
+    made_at = required(_TIME, server_default=_NOW)
+
+    __table_args__ = (CheckConstraint("changes IN ('numerics', 'physics')", name="changes_known"),)
+
+
 class LogChunk(Base):
     """A piece of an attempt's log."""
 

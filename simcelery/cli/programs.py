@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,12 +47,18 @@ class Program:
 
 
 # How click calls these options of ``submit``.
-_OPTIONS = ("files", "stdin", "expect", "ok", "json_")
+_OPTIONS = ("files", "stdin", "expect", "ok", "json_", "allow")
 
 
 def without(chosen: Mapping[str, Any]) -> dict[str, Any]:
     """The other options."""
     return {name: value for name, value in chosen.items() if name not in _OPTIONS}
+
+
+def allowed(chosen: Mapping[str, Any]) -> list[str]:
+    """``--allow physics`` as the parameter of a code that it is."""
+    more = sorted({"numerics", *chosen["allow"]})
+    return [f"allow={json.dumps(more)}"] if chosen["allow"] else []
 
 
 def asked(chosen: Mapping[str, Any], *, of_command: bool) -> Program:
@@ -60,6 +67,8 @@ def asked(chosen: Mapping[str, Any], *, of_command: bool) -> Program:
     Raises:
         UsageError: they say it of a workflow, or a file cannot be read.
     """
+    if of_command and chosen["allow"]:
+        raise UsageError("--allow is for workflows whose program has handlers, and a command has none")
     sources = chosen["files"]
     given = {"stdin": chosen["stdin"], "ok": chosen["ok"], "json": chosen["json_"]}
     given |= {"expect": list(chosen["expect"]) or None}

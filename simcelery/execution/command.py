@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ def run(
     tail_bytes: int = TAIL_BYTES,
     grace: float = 5.0,
     on_started: Callable[[subprocess.Popen[bytes]], None] | None = None,
+    look: Callable[[float], bool] = lambda seconds: False,
 ) -> Completed:
     """Run a command to its end; its whole output goes to ``output.txt`` in `folder`.
 
@@ -53,6 +55,7 @@ def run(
         stdin: a file to read from; None: nothing.
         tail_bytes: how much of its output is returned, at most.
         grace: seconds between SIGTERM and SIGKILL for what is to be ended.
+        look: called a few times a second while it runs, with the seconds since its start; True ends it.
         on_started: called with the running command; it must not wait for it.
 
     Raises:
@@ -74,7 +77,7 @@ def run(
             )
             if on_started is not None:
                 on_started(process)
-            _await(process)
+            _await(process, look)
         finally:
             _end_all(process, mark, before, grace)
     return Completed(process.wait(), tail(folder, tail_bytes))
@@ -101,30 +104,27 @@ def terminate(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGTERM)
 
 
-def _await(process: subprocess.Popen[bytes]) -> None:
+def _await(process: subprocess.Popen[bytes], look: Callable[[float], bool]) -> None:
     """Wait for its end, without collecting it: as a zombie it keeps its number, and its group's.
 
     A signal that comes just before a blocking call does not interrupt it, and its handler runs only after
     the call. So no call here blocks for long.
     """
+    began = time.monotonic()
     try:
         descriptor = os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # not Linux, or a container that does not allow it
-        _wait_in_turns(process)
+        while process.returncode is None and not look(time.monotonic() - began):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LONGEST_CALL)
         return
     try:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
-        while not poll.poll(1000 * _LONGEST_CALL):
+        while not poll.poll(1000 * _LONGEST_CALL) and not look(time.monotonic() - began):
             pass
     finally:
         os.close(descriptor)
-
-
-def _wait_in_turns(process: subprocess.Popen[bytes]) -> None:
-    while process.returncode is None:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_LONGEST_CALL)
 
 
 def _end_all(process: subprocess.Popen[bytes] | None, mark: str, before: set[int], grace: float) -> None:

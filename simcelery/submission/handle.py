@@ -215,6 +215,16 @@ class Job(JobRef):
             check_there(connection, [self])
             return reads.log(connection, self.id)
 
+    def corrections(self) -> list[dict[str, Any]]:
+        """What handlers have corrected, oldest first: number, attempt, handler, error, changes, difference.
+
+        Raises:
+            JobNotFoundError: it is no longer on the board.
+        """
+        with engine.begin() as connection:
+            check_there(connection, [self])
+            return reads.corrections(connection, self.id)
+
     def steps(self) -> list[dict[str, Any]]:
         """The saved steps, oldest first: name, given, output, attempt, seconds, saved_at.
 

@@ -22,7 +22,7 @@ from simcelery.board.reads.jobs import (
 )
 from simcelery.board.reads.logs import log
 from simcelery.board.reads.revisions import revisable, revisions, stages
-from simcelery.board.reads.saved import checkpoint, steps
+from simcelery.board.reads.saved import checkpoint, corrections, steps
 from simcelery.board.reads.workers import (
     anything_left,
     anything_pending,
@@ -44,6 +44,7 @@ __all__ = [
     "anything_pending",
     "attempts",
     "checkpoint",
+    "corrections",
     "count",
     "counts",
     "counts_by_workflow",

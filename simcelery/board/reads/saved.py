@@ -1,4 +1,4 @@
-"""What jobs have saved to go on from, for people."""
+"""What jobs have saved to go on from, and what was corrected in their input, for people."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from simcelery.board.models import Checkpoint, Step
+from simcelery.board.models import Checkpoint, Correction, Step
 
 _STEP = (Step.name, Step.given, Step.output, Step.attempt, Step.seconds, Step.saved_at)
 _CHECKPOINT = (Checkpoint.attempt, Checkpoint.state, Checkpoint.saved_at)
+
+_CORRECTION = (
+    *(Correction.number, Correction.attempt, Correction.handler, Correction.error),
+    *(Correction.changes, Correction.difference, Correction.made_at),
+)
+
+
+def corrections(connection: Connection, job_id: int) -> list[dict[str, Any]]:
+    """What handlers have corrected, oldest first."""
+    rows = connection.execute(
+        select(*_CORRECTION).where(Correction.job_id == job_id).order_by(Correction.number)
+    )
+    return [dict(row) for row in rows.mappings()]
 
 
 def steps(connection: Connection, job_id: int) -> list[dict[str, Any]]:

@@ -17,6 +17,10 @@ SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
         SELECT coalesce(jsonb_agg(to_jsonb(steps) - 'job_id' - 'key' - 'code' ORDER BY saved_at, name), '[]')
         FROM steps WHERE job_id = jobs.id
     ),
+    'corrections', (
+        SELECT coalesce(jsonb_agg(to_jsonb(corrections) - 'job_id' ORDER BY number), '[]')
+        FROM corrections WHERE job_id = jobs.id
+    ),
     'checkpoint', (SELECT to_jsonb(checkpoints) - 'job_id' FROM checkpoints WHERE job_id = jobs.id),
     -- As `chunks.joined`, but in ASCII, which each database has.
     'log', (

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 40
 _LOG_LINES = 10
+_CORRECTION = ("attempt", "handler", "error", "changes")
 
 
 @command(
@@ -61,6 +62,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         parents = dependencies.parents_of(connection, number)
         children = dependencies.dependents_of(connection, number)
         steps, checkpoint = reads.steps(connection, number), reads.checkpoint(connection, number)
+        corrections = reads.corrections(connection, number)
         printed = logs.of_attempts(connection, [number]).get(number, [])
         assert row is not None, "resolve has found it"
         unfinished = not row.state.is_terminal
@@ -74,12 +76,14 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         more |= {
             "steps": saved.steps_as_json(steps),
             "checkpoint": saved.checkpoint_as_json(checkpoint),
+            "corrections": corrections,
         }
         more |= {"traceback": traceback, "revisions": changed, "estimate": usual_as_json(times)}
         _show_record(as_json(row, **more), names, output)
     else:
         _show(row, attempts, parents, children, revisions, times)
         _show_saved(steps, checkpoint)
+        _show_corrections(corrections)
         if row.state == "failed" and attempts:
             _show_end_of(attempts[-1], printed, number)
 
@@ -155,6 +159,21 @@ def _show_saved(steps: Sequence[dict[str, Any]], checkpoint: dict[str, Any] | No
     if checkpoint:
         say()
         show_facts([("checkpoint", saved.checkpoint_line(checkpoint))])
+
+
+def _show_corrections(corrections: Sequence[dict[str, Any]]) -> None:
+    """Show what was corrected in the input of the job's program."""
+    if not corrections:
+        return
+    say()
+    heading("corrections")
+    columns = [Column("attempt", right=True), Column("handler"), Column("error", wrapped=True)]
+    columns.append(Column("changes"))
+    show_table(columns, [tuple(one[name] for name in _CORRECTION) for one in corrections])
+    for one in corrections:
+        say(f"  correction {one['number']}:")
+        for line in one["difference"].splitlines()[:_MOST_LINES]:
+            say(f"    {line}")
 
 
 def _show_end_of(attempt: dict[str, Any], printed: Sequence[AttemptLog], number: int) -> None:

@@ -151,6 +151,12 @@ class SubmitCommand(Command):
     metavar="NAME",
     help="Of a command: a JSON file that it writes, whose values become its result.",
 )
+@click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(["numerics", "physics"]),
+    help="Of a workflow whose program has handlers: what these may change (default: numerics).",
+)
 @click.option("--wait", is_flag=True, help="Wait until all have finished, as 'simcelery wait' does.")
 @click.option("--timeout", metavar="DURATION", help="With --wait: wait at most this long.")
 @click.option(
@@ -194,6 +200,7 @@ def submit(
         return _submit_file(*filed.asked(ctx, workflow), after)
     argv = ctx.meta.get("argv")
     program = programs.asked(chosen, of_command=argv is not None)
+    parameters = (*parameters, *programs.allowed(chosen))
     target, found = _what(argv, program, workflow, parameters, each, grid, targets.find)
     if echo:
         values = [*filter(None, [workflow]), *parameters] if argv is not None else parameters

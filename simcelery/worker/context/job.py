@@ -236,6 +236,11 @@ def step(name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
     return _current.step(name, function, *args, **kwargs)
 
 
+def current_claim() -> Claim | None:
+    """By which this process holds its job."""
+    return _current._claim
+
+
 def enter(job: CurrentJob | None) -> None:
     """Set the job that this process runs: a pool child runs one at a time."""
     global _current

@@ -14,12 +14,15 @@ from typing import Any
 from simcelery.errors import DefinitionError
 from simcelery.readable import short
 from simcelery.submission.workflow import Workflow, workflow
-from simcelery.worker.programs.running import OWN, CommandResult, run_command
+from simcelery.worker.programs.handlers import NUMERICS, Changes, check_handlers
+from simcelery.worker.programs.result import OWN, CommandResult
+from simcelery.worker.programs.running import run_command
 from simcelery.worker.programs.verdict import CommandError
 from simcelery.workflows import places
 from simcelery.workflows.paths import inside
 
 Parse = Callable[[Path], Any]
+_ALLOW = "allow"
 
 
 def code(
@@ -32,6 +35,8 @@ def code(
     ok: str | None = None,
     json: str | None = None,
     env: Mapping[str, str] | None = None,
+    handlers: Sequence[Any] = (),
+    max_corrections: int = 5,
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Workflow]:
     """Make a program a workflow. The parameters are those of the function that is decorated.
@@ -62,6 +67,9 @@ def code(
         ok: a text that has to be in what it prints, or in one of its outputs.
         json: the name of a JSON file that it writes, whose values become part of the result.
         env: variables to add to its environment.
+        handlers: as for `run_command`. The workflow then has one parameter more, ``allow``: what corrections
+            may change, ``["numerics"]`` or ``["numerics", "physics"]``.
+        max_corrections: how many corrections a job may have, in all its attempts.
         options: those of `workflow`.
 
     Returns:
@@ -80,11 +88,14 @@ def code(
         except ValueError as error:
             raise DefinitionError(f"code: {error}") from None
 
+    check_handlers(handlers)
+
     def decorate(function: Callable[..., Any]) -> Workflow:
         texts = {name: _text(function, text) for name, text in (inputs or {}).items()}
 
         @wraps(function)
         def runs(**parameters: Any) -> CommandResult:
+            allow = parameters.pop(_ALLOW, NUMERICS) if handlers else NUMERICS
             fill = _filler({**parameters, **_more(function, parameters)}, [*command, *texts.values()])
             result = run_command(
                 [fill(word) for word in command],
@@ -94,10 +105,13 @@ def code(
                 ok=ok,
                 json=json,
                 env=env,
+                handlers=handlers,
+                max_corrections=max_corrections,
+                allow=allow,
             )
             return result if parse is None else _with_values(result, parse(Path(result.workdir)))
 
-        return workflow(**options)(_as(function, runs))
+        return workflow(**options)(_as(function, runs, bool(handlers)))
 
     return decorate
 
@@ -137,14 +151,30 @@ def _text(function: Callable[..., Any], given: str | Path) -> str:
         raise DefinitionError(f"code: {function.__qualname__}: cannot read {path}: {error}") from None
 
 
-def _as(function: Callable[..., Any], runs: Callable[..., CommandResult]) -> Callable[..., CommandResult]:
-    """`runs` with the parameters of the function, and a result of its own."""
+def _as(
+    function: Callable[..., Any], runs: Callable[..., CommandResult], corrected: bool
+) -> Callable[..., CommandResult]:
+    """`runs` with the parameters of the function, and `allow` if it is corrected, and a result of its own."""
     try:
         hints = typing.get_type_hints(function, include_extras=True)
     except Exception:  # the workflow's definition says what is wrong with it
         hints = dict(function.__annotations__)
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())
+    if corrected:
+        if _ALLOW in signature.parameters:
+            raise DefinitionError(
+                f"code: {function.__qualname__} has handlers, so its parameter 'allow' says what they may "
+                "change: give yours another name"
+            )
+        hints[_ALLOW] = list[Changes]
+        parameters.append(
+            inspect.Parameter(
+                _ALLOW, inspect.Parameter.KEYWORD_ONLY, default=list(NUMERICS), annotation=list[Changes]
+            )
+        )
     runs.__annotations__ = {**hints, "return": CommandResult}
-    runs.__signature__ = inspect.signature(function).replace(  # type: ignore[attr-defined]
-        return_annotation=CommandResult
+    runs.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=parameters, return_annotation=CommandResult
     )
     return runs

@@ -7,24 +7,26 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from simcelery.errors import ParametersError
 from simcelery.execution import capture
 from simcelery.execution import command as execution
 from simcelery.execution.usage import Meter
 from simcelery.settings import SETTINGS_FILE, get_settings
 from simcelery.worker import slots
-from simcelery.worker.context import CurrentJob, current_job
+from simcelery.worker.context import CurrentJob, current_claim, current_job
 from simcelery.worker.programs import verdict
+from simcelery.worker.programs.correcting import Corrections, found
+from simcelery.worker.programs.handlers import NUMERICS, Changes, Watch, of_job
+from simcelery.worker.programs.program import Program
+from simcelery.worker.programs.result import OWN, CommandResult
 from simcelery.worker.slots.layout import OUTPUT_FILE
 from simcelery.worker.stopping import warned_by
 from simcelery.workflows.outcomes import Fail
-from simcelery.workflows.paths import inside
 
 # What the worker itself may have its passwords from. A command that prints its environment, or hands it on to
 # another service, is common; one that submits jobs is rare, and says so.
@@ -58,49 +60,6 @@ class SetupOnly(BaseException):
 setup_only = False
 
 
-@dataclass(frozen=True)
-class CommandResult:
-    """A command that succeeded.
-
-    Attributes:
-        exit_code: 0.
-        output: the last 200 lines of stdout and stderr together, at most 64 KiB.
-        workdir: the folder in which it ran; its complete output is in ``output.txt`` there.
-        elapsed: how long it ran, in seconds.
-        cpu_seconds: of the command and its processes.
-        peak_memory: bytes of its largest process, or of the worker's, if that is larger.
-        files: the size in bytes of each file that it was expected to write.
-        values: what was read from its JSON file; on the board they stand beside the others.
-    """
-
-    exit_code: int
-    output: str
-    workdir: str
-    elapsed: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory: int = 0
-    files: dict[str, int] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> Any:
-        """One of the values, or of what every result has."""
-        return self.as_dict()[name]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The form of it on the board."""
-        own = {name: value for name, value in self.__dict__.items() if name != "values"}
-        return self.values | own
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> CommandResult:
-        """From its form on the board."""
-        own = {name: stored[name] for name in OWN if name in stored}
-        return cls(**own, values={name: value for name, value in stored.items() if name not in OWN})
-
-
-OWN = frozenset(CommandResult.__dataclass_fields__) - {"values"}
-
-
 def run_command(
     argv: Sequence[str],
     *,
@@ -111,6 +70,9 @@ def run_command(
     json: str | None = None,
     env: Mapping[str, str] | None = None,
     keep_urls: bool = False,
+    handlers: Sequence[Any] = (),
+    max_corrections: int = 5,
+    allow: Collection[Changes] = NUMERICS,
 ) -> CommandResult:
     """Run a program within a workflow, in the attempt's own folder, and wait for its end.
 
@@ -126,6 +88,10 @@ def run_command(
         json: the name of a JSON file that it writes: its values are those of the result.
         env: variables to add to the worker's environment.
         keep_urls: also pass on the variables with the URLs of board and broker, and their passwords.
+        handlers: what recognises errors, corrects the input, and lets the program run again: instances of
+            subclasses of `Handler`, or handlers of custodian's.
+        max_corrections: how many corrections the job may have, in all its attempts.
+        allow: what corrections may change: ``"numerics"``, ``"physics"``.
 
     Raises:
         CommandError: it did not succeed; the message says why, quotes the end of the output and says where
@@ -134,51 +100,75 @@ def run_command(
         ParametersError: a file's name leads out of the folder, or a name in the JSON file is one of the
             result's own.
     """
-    job, settings = current_job(), get_settings()
+    given = (argv, files or {}, stdin, expect, ok, json, env or {}, keep_urls)
+    return _run(Program(*given, handlers, max_corrections, allow))
+
+
+def _run(program: Program) -> CommandResult:
+    """Run it until it works, or nobody can correct it."""
+    job = current_job()
     folder = job.workdir
-    written = dict(files or {})
-    for name in [*written, *expect, *filter(None, [stdin, json])]:
+    _write(program.files, folder)
+    if setup_only:
+        raise SetupOnly(program.argv, list(program.files))
+    handlers = of_job(program.handlers)
+    corrections = Corrections(job, current_claim(), folder, program.max_corrections, program.allow)
+    while True:
+        watch, failure = Watch(handlers, folder), None
         try:
-            inside(name)
-        except ValueError as error:
-            raise ParametersError(f"run_command: {error}") from None
-    for name, text in written.items():
+            result = _run_once(program, job, folder, watch)
+        except verdict.CommandError as error:
+            failure = error
+        # A program that was told to end has no error of its own.
+        hit = None if job.should_stop() else found(handlers, watch, folder)
+        if hit is not None:
+            corrections.correct(*hit, failure)
+            (folder / execution.OUTPUT).rename(folder / f"output.{corrections.made}.txt")
+        elif failure is not None:
+            raise failure
+        else:
+            return replace(result, corrections=corrections.made)
+
+
+def _write(files: Mapping[str, str], folder: Path) -> None:
+    for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    if setup_only:
-        raise SetupOnly(argv, list(written))
-    # As JSON it may be six times as long.
-    most = min(execution.TAIL_BYTES, settings.max_payload // 16)
+
+
+def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> CommandResult:
+    settings = get_settings()
     meter, began = Meter(), time.monotonic()
     try:
         with ExitStack() as stack:
             stack.enter_context(_output_in_log(job))
             completed = execution.run(
-                argv,
+                program.argv,
                 folder,
-                environment(job, env or {}, keep_urls),
-                stdin=folder / stdin if stdin else None,
-                tail_bytes=most,
+                environment(job, program.env, program.keep_urls),
+                stdin=folder / program.stdin if program.stdin else None,
+                # As JSON it may be six times as long.
+                tail_bytes=min(execution.TAIL_BYTES, settings.max_payload // 16),
                 grace=settings.kill_grace,
                 on_started=lambda process: stack.enter_context(
                     warned_by(lambda: execution.terminate(process))
                 ),
+                look=watch.look,
             )
     except (FileNotFoundError, PermissionError) as error:
-        raise Fail(f"cannot run {argv[0]!r} here: {error.strerror}") from None
+        raise Fail(f"cannot run {program.argv[0]!r} here: {error.strerror}") from None
     elapsed, usage = time.monotonic() - began, meter.read()
-    wanted = [*expect, *([json] if json and json not in expect else [])]
-    verdict.check(completed, folder, execution.OUTPUT, wanted, ok)
+    verdict.check(completed, folder, execution.OUTPUT, program.wanted, program.ok)
     return CommandResult(
         0,
         completed.output,
         str(folder),
-        round(elapsed, 3),
-        round(usage.cpu_seconds, 3),
-        usage.peak_memory,
-        {name: (folder / name).stat().st_size for name in wanted},
-        _values(folder / json) if json else {},
+        elapsed=round(elapsed, 3),
+        cpu_seconds=round(usage.cpu_seconds, 3),
+        peak_memory=usage.peak_memory,
+        files={name: (folder / name).stat().st_size for name in program.wanted},
+        values=_values(folder / program.json) if program.json else {},
     )
 
 

@@ -1,0 +1,1 @@
+SELECT count(*) AS number FROM corrections WHERE job_id = %(job_id)s
