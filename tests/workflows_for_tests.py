@@ -1064,3 +1064,32 @@ custodian = solver("sims.custodian", OfCustodian())
 hopeless = solver(
     "sims.hopeless", Robust(*["damped", "mixed"] * 10), max_corrections=3, max_attempts=2, retry_delay=0.1
 )
+
+
+# Counts to ten in a file, from where its input says; ends early, as if all were well, if it is told to.
+COUNTER = """
+import os, time
+done = int(open("state").read() or 0) if os.path.exists("state") else 0
+while done < 10 and not (os.path.exists("STOP") and open("STOP").read() == "LSTOP = .TRUE."):
+    time.sleep(PAUSE)
+    done += 1
+    open("state.new", "w").write(str(done))
+    os.replace("state.new", "left")
+print("stopped" if done < 10 else "done")
+"""
+
+
+def counted(folder: Path) -> dict[str, int]:
+    return {"counted": int((folder / "left").read_text())}
+
+
+@code(
+    command=[sys.executable, "counter.py"],
+    inputs={"counter.py": COUNTER.replace("PAUSE", "{pause}")},
+    outputs=["left"],
+    parse=counted,
+    restart=["left -> state", "never"],
+    stop_file="STOP",
+    stop_text="LSTOP = .TRUE.",
+)
+def counts(pause: float = 0.3, name: str = "x") -> None: ...

@@ -70,7 +70,7 @@ def line(revision: Mapping[str, Any]) -> str:
     """A revision of `reads.revisions` in a line: what changed, after which attempt, who wanted it."""
     attempt = revision["last_attempt"]
     when = f"after attempt {attempt}" if attempt else "before it first ran"
-    what = in_words(revision["before"], revision["after"])
+    what = in_words(revision["before"], revision["after"]) or "from scratch"
     return f"{when}: {what}; by {one_line(revision['revised_by'])}, {moment(revision['revised_at'])}"
 
 

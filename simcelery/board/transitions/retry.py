@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from simcelery.board import fingerprints, saved, sql, subscriptions
+from simcelery.board import fingerprints, sql, subscriptions
 from simcelery.board.batches import ROWS
 from simcelery.board.dependencies import up
 from simcelery.board.leases import is_worker
@@ -32,7 +32,7 @@ from simcelery.board.sql_helpers import among, by_index
 from simcelery.board.states import UNSUCCESSFUL, Outcome, State
 from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
 from simcelery.board.transitions.finish import Guard
-from simcelery.board.transitions.revise import revise
+from simcelery.board.transitions.revise import begin_anew, revise
 from simcelery.board.values import FinishedJob, Registration, Revision
 from simcelery.errors import StateError
 from simcelery.failpoints import failpoint
@@ -88,14 +88,9 @@ def retry(
             f"job {dependent} depends on job {culprit}, which did not succeed: "
             f"retry {culprit}, or add --with-parents"
         )
-    fresh: dict[str, Any] = {"failures": 0, "losses": 0}
+    back = _send_back(connection, wanted, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
     if from_scratch:
-        # Without its claim, no attempt that was given up can save anything more.
-        fresh |= dict.fromkeys(("claim_id", "worker_id", "pid"))
-    back = _send_back(connection, wanted, Job.state.in_(UNSUCCESSFUL), fresh)
-    if from_scratch:
-        saved.forget(connection, wanted.intersection(job.id for job in back))
-        failpoint("retry_forgotten")
+        begin_anew(connection, wanted.intersection(job.id for job in back), by)
     return back
 
 

@@ -6,7 +6,8 @@ that ran with them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
@@ -37,21 +38,37 @@ def revise(connection: Connection, revisions: Sequence[Revision], by: str) -> No
     mine = {one.job_id: one for one in _as_seen(connection, revisions) if one.changes}
     _check_keys(connection, list(mine.values()))
     failpoint("revise_checked")
-    sql.execute(
-        connection,
-        "revise",
-        ids=list(mine),
-        changes=engine.as_json({str(number): one.changes for number, one in mine.items()}),
-        keys=engine.as_json({str(number): one.key for number, one in mine.items()}),
-        by=by,
-    )
-    failpoint("revise_written")
-    saved.forget(connection, mine)
+    _write(connection, {number: (one.changes, one.key) for number, one in mine.items()}, by)
     failpoint("revise_forgotten")
     fingerprints.renew(connection, mine)
     failpoint("revise_fingerprinted")
     _change_parents(connection, mine)
     failpoint("revise_done")
+
+
+def begin_anew(connection: Connection, ids: Collection[int], by: str) -> None:
+    """Let jobs go on from nothing that their attempts have left: a revision that changes no parameter.
+
+    Parameters:
+        by: who wants it.
+    """
+    if ids:
+        _write(connection, dict.fromkeys(ids, ({}, None)), by)
+        failpoint("begun_anew")
+
+
+def _write(connection: Connection, mine: Mapping[int, tuple[Mapping[str, Any], str | None]], by: str) -> None:
+    """Write revisions, each with what changes and the new key, and forget what the jobs have saved."""
+    sql.execute(
+        connection,
+        "revise",
+        ids=list(mine),
+        changes=engine.as_json({str(number): changes for number, (changes, _) in mine.items()}),
+        keys=engine.as_json({str(number): key for number, (_, key) in mine.items()}),
+        by=by,
+    )
+    failpoint("revise_written")
+    saved.forget(connection, mine)
 
 
 def _as_seen(connection: Connection, revisions: Sequence[Revision]) -> list[Revision]:

@@ -130,7 +130,7 @@ def _show(
     _show_values("parameters", {name: plain(value) for name, value in row.parameters.items()})
     if revisions:
         say()
-        heading("revised parameters")
+        heading("revisions")
         for one in revisions:
             say(f"  {revision.line(one)}", 4)
     if row.state == "succeeded":

@@ -37,6 +37,9 @@ def code(
     env: Mapping[str, str] | None = None,
     handlers: Sequence[Any] = (),
     max_corrections: int = 5,
+    restart: Sequence[str] = (),
+    stop_file: str | None = None,
+    stop_text: str = "",
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Workflow]:
     """Make a program a workflow. The parameters are those of the function that is decorated.
@@ -70,6 +73,7 @@ def code(
         handlers: as for `run_command`. The workflow then has one parameter more, ``allow``: what corrections
             may change, ``["numerics"]`` or ``["numerics", "physics"]``.
         max_corrections: how many corrections a job may have, in all its attempts.
+        restart, stop_file, stop_text: as for `run_command`.
         options: those of `workflow`.
 
     Returns:
@@ -108,6 +112,9 @@ def code(
                 handlers=handlers,
                 max_corrections=max_corrections,
                 allow=allow,
+                restart=restart,
+                stop_file=stop_file,
+                stop_text=stop_text,
             )
             return result if parse is None else _with_values(result, parse(Path(result.workdir)))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simcelery.errors import ParametersError
+from simcelery.worker.programs import restarting
 from simcelery.worker.programs.handlers import NUMERICS, check_handlers
 from simcelery.workflows.paths import inside
 
@@ -31,14 +32,18 @@ class Program:
     handlers: Sequence[Any] = ()
     max_corrections: int = 5
     allow: Collection[str] = NUMERICS
+    restart: Sequence[str] = ()
+    stop_file: str | None = None
+    stop_text: str = ""
 
     def __post_init__(self) -> None:
-        for name in [*self.files, *self.expect, *filter(None, [self.stdin, self.json])]:
+        for name in [*self.files, *self.expect, *filter(None, [self.stdin, self.json, self.stop_file])]:
             try:
                 inside(name)
             except ValueError as error:
                 raise ParametersError(f"run_command: {error}") from None
         check_handlers(self.handlers)
+        restarting.parsed(self.restart)
 
     @property
     def wanted(self) -> list[str]:

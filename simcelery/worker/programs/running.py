@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from simcelery.execution.usage import Meter
 from simcelery.settings import SETTINGS_FILE, get_settings
 from simcelery.worker import slots
 from simcelery.worker.context import CurrentJob, current_claim, current_job
-from simcelery.worker.programs import verdict
+from simcelery.worker.programs import restarting, verdict
 from simcelery.worker.programs.correcting import Corrections, found
 from simcelery.worker.programs.handlers import NUMERICS, Changes, Watch, of_job
 from simcelery.worker.programs.program import Program
@@ -73,6 +74,9 @@ def run_command(
     handlers: Sequence[Any] = (),
     max_corrections: int = 5,
     allow: Collection[Changes] = NUMERICS,
+    restart: Sequence[str] = (),
+    stop_file: str | None = None,
+    stop_text: str = "",
 ) -> CommandResult:
     """Run a program within a workflow, in the attempt's own folder, and wait for its end.
 
@@ -92,6 +96,12 @@ def run_command(
             subclasses of `Handler`, or handlers of custodian's.
         max_corrections: how many corrections the job may have, in all its attempts.
         allow: what corrections may change: ``"numerics"``, ``"physics"``.
+        restart: names of files that are copied from the last attempt's folder, after `files` are written and
+            if they are there: ``"WAVECAR"``, or ``"CONTCAR -> POSCAR"`` under another name.
+        stop_file: the name of a file that makes the program end. It is written when the worker is about to
+            shut down, instead of sending SIGTERM. A program that was stopped so has not finished, whatever
+            its exit code: the job is released.
+        stop_text: what is in that file.
 
     Raises:
         CommandError: it did not succeed; the message says why, quotes the end of the output and says where
@@ -100,8 +110,24 @@ def run_command(
         ParametersError: a file's name leads out of the folder, or a name in the JSON file is one of the
             result's own.
     """
-    given = (argv, files or {}, stdin, expect, ok, json, env or {}, keep_urls)
-    return _run(Program(*given, handlers, max_corrections, allow))
+    return _run(
+        Program(
+            argv,
+            files=files or {},
+            stdin=stdin,
+            expect=expect,
+            ok=ok,
+            json=json,
+            env=env or {},
+            keep_urls=keep_urls,
+            handlers=handlers,
+            max_corrections=max_corrections,
+            allow=allow,
+            restart=restart,
+            stop_file=stop_file,
+            stop_text=stop_text,
+        )
+    )
 
 
 def _run(program: Program) -> CommandResult:
@@ -111,6 +137,7 @@ def _run(program: Program) -> CommandResult:
     _write(program.files, folder)
     if setup_only:
         raise SetupOnly(program.argv, list(program.files))
+    restarting.restart(current_claim(), restarting.parsed(program.restart), folder)
     handlers = of_job(program.handlers)
     corrections = Corrections(job, current_claim(), folder, program.max_corrections, program.allow)
     while True:
@@ -152,13 +179,15 @@ def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> 
                 tail_bytes=min(execution.TAIL_BYTES, settings.max_payload // 16),
                 grace=settings.kill_grace,
                 on_started=lambda process: stack.enter_context(
-                    warned_by(lambda: execution.terminate(process))
+                    warned_by(lambda: _stop(program, folder, process))
                 ),
                 look=watch.look,
             )
     except (FileNotFoundError, PermissionError) as error:
         raise Fail(f"cannot run {program.argv[0]!r} here: {error.strerror}") from None
     elapsed, usage = time.monotonic() - began, meter.read()
+    if program.stop_file is not None and job.should_stop():
+        raise SystemExit(f"it was stopped by {program.stop_file}")
     verdict.check(completed, folder, execution.OUTPUT, program.wanted, program.ok)
     return CommandResult(
         0,
@@ -170,6 +199,14 @@ def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> 
         files={name: (folder / name).stat().st_size for name in program.wanted},
         values=_values(folder / program.json) if program.json else {},
     )
+
+
+def _stop(program: Program, folder: Path, process: subprocess.Popen[bytes]) -> None:
+    """The worker is about to shut down: have the program save its work and end."""
+    if program.stop_file is None:
+        execution.terminate(process)
+    else:
+        (folder / program.stop_file).write_text(program.stop_text, encoding="utf-8")
 
 
 def environment(job: CurrentJob, added: Mapping[str, str], keep_urls: bool) -> dict[str, str]:
