@@ -139,7 +139,7 @@ class Job(Base):
     submitted_at = required(_TIME, server_default=_NOW)
     started_at = nullable(_TIME)
     finished_at = nullable(_TIME)
-    gate_id = nullable(BigInteger)  # no foreign key: nothing deletes a gate
+    gate_id = nullable(BigInteger)  # no foreign key: only a gate without jobs is deleted
     settled_at = nullable(_TIME)  # when all its dependents had been told how it ended, by settle
 
     __table_args__ = (

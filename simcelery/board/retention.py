@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, true
 
 from simcelery import chunks
-from simcelery.board import sql
-from simcelery.board.models import Canary, Dependency, Gate, Job, Worker
+from simcelery.board import sql, subscriptions
+from simcelery.board.models import Attempt, Canary, Dependency, Environment, Gate, Job, Worker
 from simcelery.board.sql_helpers import among, by_index, seconds
 from simcelery.board.states import State
 
@@ -106,6 +106,44 @@ def _forget_edges(connection: Connection, ids: list[int]) -> None:
         connection.execute(delete(Dependency).where(among(end, ids)))
 
 
+# Seconds: whoever has made a gate has recorded jobs behind it by then.
+_NEW_GATE = 86_400.0
+
+
+def forget_gates(connection: Connection, older_than: float, limit: int) -> int:
+    """Delete gates that changed more than `older_than` seconds ago, and a day, and have no jobs any more.
+
+    Returns:
+        How many were deleted, at most `limit`.
+    """
+    by_index(connection)
+    old = Gate.changed_at < func.now() - seconds(max(older_than, _NEW_GATE))
+    behind = select(Job.id).where(Job.gate_id == Gate.id).limit(1).correlate(Gate).scalar_subquery()
+    oldest = select(Gate.id).where(old, behind.is_(None)).order_by(Gate.id).limit(limit)
+    empty = list(connection.scalars(oldest.with_for_update(of=Gate, skip_locked=True)))
+    # Asked again now that nobody can record behind them.
+    gone = delete(Gate).where(among(Gate.id, empty), behind.is_(None))
+    return connection.execute(gone).rowcount if empty else 0
+
+
+def forget_environments(connection: Connection, older_than: float, limit: int) -> int:
+    """Delete environments of more than `older_than` seconds ago that no attempt and no worker refers to.
+
+    Reads all attempts, unless each environment is that of a worker.
+
+    Returns:
+        How many were deleted, at most `limit`.
+    """
+    old = Environment.since < func.now() - seconds(older_than)
+    of_worker = exists().where(Worker.environment_id == Environment.id)
+    of_attempt = exists().where(Attempt.environment_id == Environment.id)
+    chosen = select(Environment.id).where(old, ~of_worker).order_by(Environment.id).limit(limit)
+    held = list(connection.scalars(chosen.with_for_update(skip_locked=True)))
+    # Asked again now that no worker can begin with one of them.
+    gone = delete(Environment).where(among(Environment.id, held), ~of_worker, ~of_attempt)
+    return connection.execute(gone).rowcount if held else 0
+
+
 def forget_workers(connection: Connection, older_than: float, limit: int) -> int:
     """Delete workers that ended, or whose lease expired, more than `older_than` seconds ago; return how many.
 
@@ -123,3 +161,7 @@ def forget_workers(connection: Connection, older_than: float, limit: int) -> int
         .cte("chosen")
     )
     return connection.execute(delete(Worker).where(Worker.id.in_(select(chosen.c.id)))).rowcount
+
+
+# What goes after the jobs, each by its own age; in this order, since each may be what holds the next.
+FORGETS = (forget_workers, subscriptions.forget, forget_gates, forget_environments)

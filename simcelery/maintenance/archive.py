@@ -65,8 +65,9 @@ def archive_and_delete(
         yield from _plainly(older_than, effects)
     else:
         yield from _archived(older_than, _writable(folder, kind), kind, effects)
-    for _ in batches(partial(_some, retention.forget_workers, older_than, effects), rows=_ROWS):
-        pass
+    for forget in retention.FORGETS:
+        for _ in batches(partial(_some, forget, older_than, effects), rows=_ROWS):
+            pass
 
 
 def _plainly(older_than: float, effects: Effects) -> Iterator[Pruned]:

@@ -1,8 +1,8 @@
-"""Prune: delete jobs that finished longer ago than the setting ``retention``, and old workers."""
+"""Prune: delete jobs that finished longer ago than the setting ``retention``, and what only they needed."""
 
 from __future__ import annotations
 
-from simcelery.board import retention, subscriptions
+from simcelery.board import retention
 from simcelery.board.batches import ROWS, batches
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act
@@ -25,9 +25,9 @@ def tick(effects: Effects = USUAL) -> int:
             return retention.delete_finished(connection, older_than, rows)
 
     total = sum(batches(some, LONGEST_ACT))
-    with effects.begin() as connection:
-        retention.forget_workers(connection, older_than, ROWS)
-        subscriptions.forget(connection, older_than, ROWS)
+    for forget in retention.FORGETS:
+        with effects.begin() as connection:
+            forget(connection, older_than, ROWS)
     return total
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import engine, reads, retention, transitions
+from simcelery.board import engine, environments, gates, reads, retention, transitions
+from simcelery.board.gates import Behind, NewGate
 from simcelery.board.values import Recorded
 from simcelery.errors import JobNotFoundError
 from tests.board_helpers import (
@@ -280,3 +281,81 @@ def test_workers_that_ended_long_ago_are_forgotten_and_their_jobs_keep_the_name(
     assert attempt["nodename"] == "w0@test"
     sql("UPDATE workers SET ended_at = now() - interval '2 h' WHERE id = :id", id=ended)
     assert forget_workers() == 1
+
+
+# --- gates and environments ---
+
+
+def forget_gates(older_than: float = HOUR) -> int:
+    with engine.begin() as connection:
+        return retention.forget_gates(connection, older_than, 1000)
+
+
+def forget_environments(older_than: float = HOUR) -> int:
+    with engine.begin() as connection:
+        return retention.forget_environments(connection, older_than, 1000)
+
+
+def old_gate() -> int:
+    """A gate of last week."""
+    with engine.begin() as connection:
+        number = gates.create(connection, NewGate("w", (), "test", canary=1))
+    sql("UPDATE gates SET changed_at = now() - interval '7 days' WHERE id = :id", id=number)
+    return number
+
+
+def test_a_gate_goes_when_its_last_job_has_gone_and_a_new_one_stays() -> None:
+    number, me = old_gate(), worker()
+    with engine.begin() as connection:
+        [job] = transitions.record(connection, [new_job()], behind=Behind(number, True, frozenset([0])))
+        gates.add_canaries(connection, number, [job.id])
+        gates.create(connection, NewGate("w", (), "test"))
+    finish(must_claim(job.task_id, me))
+    assert forget_gates() == 0
+    age(job, 2)
+    sql("UPDATE gates SET closed_by = NULL")
+    assert prune() == 1
+    assert forget_gates() == 1
+    assert sql("SELECT count(*), bool_and(id <> :id) FROM gates", id=number) == [(1, True)]
+
+
+def test_no_gate_goes_while_somebody_records_behind_it() -> None:
+    number = old_gate()
+    with engine.begin() as connection:
+        closed = gates.is_closed(connection, number)
+        assert forget_gates() == 0
+        transitions.record(connection, [new_job()], behind=Behind(number, closed))
+    assert forget_gates() == 0
+
+
+def environment(**details: Any) -> int:
+    """An environment of last week."""
+    with engine.begin() as connection:
+        number = environments.note(connection, details)
+    sql("UPDATE environments SET since = now() - interval '7 days' WHERE id = :id", id=number)
+    return number
+
+
+def test_an_environment_goes_when_no_worker_and_no_attempt_refers_to_it() -> None:
+    of_worker, of_attempt, of_nobody = environment(a=1), environment(a=2), environment(a=3)
+    job = finished(2)
+    sql("UPDATE attempts SET environment_id = :id", id=of_attempt)
+    sql("UPDATE workers SET environment_id = :id", id=of_worker)
+    assert forget_environments() == 1
+    assert sql("SELECT array_agg(id ORDER BY id) FROM environments") == [([of_worker, of_attempt],)]
+    assert of_nobody not in (of_worker, of_attempt)
+    assert prune() == 1
+    assert forget_environments() == 1
+    assert state_or_none(job) is None
+
+
+def state_or_none(job: Recorded) -> str | None:
+    found = sql("SELECT state FROM jobs WHERE id = :id", id=job.id)
+    return str(found[0][0]) if found else None
+
+
+def test_an_environment_stays_that_a_worker_is_just_beginning_with() -> None:
+    number = environment(a=1)
+    with engine.begin() as connection:
+        assert environments.note(connection, {"a": 1}) == number
+        assert forget_environments() == 0
