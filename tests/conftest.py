@@ -18,6 +18,8 @@ import redis
 import simcelery
 from simcelery import services, settings
 from simcelery.board import engine, migrate
+from simcelery.board.models import Base, Recovery
+from simcelery.maintenance.acts import ACTS
 from simcelery.services import Services
 from simcelery.testing import real_workers
 from tests import kept_servers, mutant_tests, programs
@@ -80,19 +82,11 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 
 # In the order in which they may be emptied; the rest goes with them.
-_TABLES = (
-    "dependencies",
-    "fingerprints",
-    "jobs",
-    "gates",
-    "workers",
-    "workflows",
-    "submitted_sources",
-    "notifications",
-    "subscriptions",
+_TABLES = [
+    *(table.name for table in reversed(Base.metadata.sorted_tables) if table is not Recovery.__table__),
     "celery_taskmeta",
     "celery_tasksetmeta",
-)
+]
 _FEW = 1_000_000  # bytes
 
 
@@ -111,6 +105,8 @@ def empty(servers: Services) -> None:
         if size and size[0] > _FEW:
             connection.execute("TRUNCATE jobs CASCADE")
         connection.execute("; ".join(f"DELETE FROM {table}" for table in _TABLES))
+        acts = [act.name for act in ACTS]
+        connection.execute("DELETE FROM recovery WHERE name <> ALL(%s)", [acts])
         connection.execute("UPDATE recovery SET next_at = now(), last_by = NULL")
     redis.Redis.from_url(servers.broker_url).flushdb()
 

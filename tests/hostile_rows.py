@@ -6,14 +6,13 @@ Each shape is one statement, written where the CHECKs would refuse it with the C
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
 DEEP = "[" * 3_000 + "]" * 3_000
-_TABLES = ("jobs", "attempts", "workers", "workflows", "dependencies", "log_chunks")
 
 # A job: column → SQL. What is not given is as an honest pending job has it.
 WAITING: dict[str, dict[str, str]] = {
@@ -135,6 +134,207 @@ OTHERS: dict[str, str] = {
 }
 
 
+def _insert(table: str, usual: dict[str, str], shape: str) -> str:
+    """A row with the usual columns, but for those of the shape: ``column = SQL; column = SQL``."""
+    columns = usual | dict(part.split(" = ", 1) for part in shape.split("; "))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(columns.values())})"
+
+
+def _behind(gate: str) -> str:
+    """A job that a gate holds."""
+    return (
+        "INSERT INTO jobs (task_id, workflow, parameters, state, queue, priority, max_attempts, max_losses, "
+        "submitted_by, gate_id) VALUES (gen_random_uuid(), 'gated', '{}', 'blocked', 'default', 4, 1, 5, "
+        f"'somebody', {gate})"
+    )
+
+
+def _gate(shape: str) -> str:
+    """A gate that is closed if nothing else is said, and a job behind it."""
+    usual = {"workflow": "'w'", "submitted_by": "'somebody'", "closed_by": "'fuse'", "max_fails": "0"}
+    return f"{_insert('gates', usual, shape)}; {_behind('(SELECT max(id) FROM gates)')}"
+
+
+def _subscription(shape: str) -> str:
+    """Somebody who wants to be told of everything about a job that has ended."""
+    usual = {
+        "address": "'http://127.0.0.1:9/'",
+        "events": "ARRAY['done', 'first-failure', 'held', 'stalled']",
+        "workflow": "'w'",
+        "jobs": "(SELECT int8multirange(int8range(min(id), min(id) + 1)) FROM jobs "
+        "WHERE finished_at > '-infinity')",
+        "submitted_by": "'somebody'",
+        "look_at": "'-infinity'",
+    }
+    return _insert("subscriptions", usual, shape)
+
+
+def _notification(shape: str) -> str:
+    """One that is due, to somebody whom nothing reaches."""
+    usual = {
+        "id": "gen_random_uuid()",
+        "subscription_id": "(SELECT max(id) FROM subscriptions)",
+        "event": "'done'",
+        "body": "'{}'",
+    }
+    return f"{_subscription('done_at = now()')}; {_insert('notifications', usual, shape)}"
+
+
+def _of_a_job(table: str, columns: str, values: str) -> str:
+    """A row that belongs to a job that has ended."""
+    whose = "FROM jobs WHERE finished_at IS NOT NULL"
+    return f"INSERT INTO {table} (job_id, {columns}) SELECT min(id), {values} {whose}"
+
+
+def _shapes(what: str, make: Callable[[str], str], *shapes: str) -> dict[str, str]:
+    return {f"{what} with {shape}"[:70]: make(shape) for shape in shapes}
+
+
+# What tables hold that came later than the CHECKs of the others: table → name → statement.
+LATER: dict[str, dict[str, str]] = {
+    "gates": {
+        "a gate with a tag that is null": _gate("tags = ARRAY[NULL, 'a']"),
+        "a gate with tags of two dimensions": _gate("tags = ARRAY[['a', 'b'], ['c', 'd']]"),
+        "a gate that the sun has closed": _gate("closed_by = 'sun'"),
+        "a gate of no workflow": _gate("workflow = ''; tags = ARRAY['']"),
+        "a fuse of no percentage": _gate("max_fails = NULL; max_fails_percent = 'NaN'; closed_by = NULL"),
+        "a fuse of all there are": _gate("max_fails = NULL; max_fails_percent = 100; closed_by = NULL"),
+        "a fuse at the end of the numbers": _gate("fails_left = -9223372036854775808; closed_by = NULL"),
+        "a fuse below all numbers": _gate(
+            "max_fails = -9223372036854775808; fails_left = 0; closed_by = NULL"
+        ),
+        "a gate that changed after all time": _gate("changed_at = 'infinity'; counts_from = '200000-01-01'"),
+        "a gate that changed before all time": _gate("changed_at = '-infinity'; counts_from = '-infinity'"),
+        "a gate that is not there": _behind("9223372036854775807"),
+    },
+    "canaries": {
+        "a canary that waits for itself": _gate("closed_by = 'canary'; canary = -1")
+        + "; INSERT INTO canaries SELECT gate_id, id FROM jobs WHERE gate_id = (SELECT max(id) FROM gates)",
+        "a closed gate without a canary": _gate("closed_by = 'canary'; canary = 9223372036854775807"),
+    },
+    "subscriptions": _shapes(
+        "a subscription",
+        _subscription,
+        "tags = ARRAY[NULL, 'a']",
+        "tags = ARRAY[['a', 'b'], ['c', 'd']]",
+        "events = ARRAY[NULL, 'done']",
+        "events = ARRAY['noon']; workflow = ''",
+        "jobs = '{}'",
+        "jobs = '{(,)}'",
+        "jobs = '{(,5),[7,)}'",
+        "jobs = '{[-9223372036854775808,9223372036854775807)}'",
+        "since = 'infinity'; submitted_at = 'infinity'",
+        "since = '-infinity'; submitted_at = '4000-01-01 BC'; open_until = 'infinity'",
+        "unfinished = -1; look_at = 'infinity'; failed_at = '-infinity'",
+        "held_at = 'infinity'; stalled_at = '200000-01-01'",
+        "address = ''",
+        "address = 'http://[::1'",
+        "address = 'http://host:99999999/'",
+        "address = 'file:///etc/passwd'",
+        "address = 'mailto:'",
+        "address = E'mailto:a@b\\nBcc: c@d'",
+        "address = 'apprise:'",
+        "address = E'http://127.0.0.1:9/\\r\\nX: y'",
+    ),
+    "notifications": _shapes(
+        "a notification",
+        _notification,
+        "body = '[1]'",
+        "body = 'null'",
+        f"body = '{DEEP}'",
+        'body = \'{"id": 5, "text": [], "event": {}}\'',
+        f"body = '{{\"id\": {'9' * 5000}}}'",
+        "tries = 2147483647",
+        "tries = -2147483648",
+        "next_at = '-infinity'; created_at = 'infinity'",
+        "next_at = '200000-01-01'; created_at = '4000-01-01 BC'",
+        "no_way_out = ARRAY[NULL]::bigint[]",
+        "no_way_out = ARRAY[[1, 2], [3, 4]]::bigint[]",
+        "event = ''; error = 'x'",
+    ),
+    "revisions": {
+        "parameters that were a list": _of_a_job(
+            "revisions", "revision, parameters, last_attempt, revised_by", "1, '[1]', 0, 'x'"
+        ),
+        "parameters that were deep": _of_a_job(
+            "revisions", "revision, parameters, last_attempt, revised_by", f"-1, '{DEEP}', -7, ''"
+        ),
+        "revised after all time": _of_a_job(
+            "revisions",
+            "revision, parameters, last_attempt, revised_by, revised_at",
+            "2147483647, '{}', 2147483647, 'x', 'infinity'",
+        ),
+    },
+    "environments": {
+        "an environment that is a list": "INSERT INTO environments (hash, details) VALUES ('list', '[1]'); "
+        "UPDATE attempts SET environment_id = (SELECT max(id) FROM environments)",
+        "an environment that is deep": f"INSERT INTO environments (hash, details) VALUES ('', '{DEEP}')",
+        "an environment of odd parts": "INSERT INTO environments (hash, details, since) VALUES ('odd', "
+        """'{"workflows": [1], "trees": 5, "modules": "x", "python": {}}', 'infinity')""",
+    },
+    "file_requests": {
+        f"a file request with {values}"[:60]: _of_a_job(
+            "file_requests", "host, attempt, path, most", f"(SELECT host FROM workers LIMIT 1), {values}"
+        )
+        for values in (
+            "1, '../../../etc/passwd', 5",
+            "-1, '', -2147483648",
+            "1, repeat('x/', 5000), 2147483647",
+            "2147483647, E'\\x01', 0",
+        )
+    }
+    | {
+        "a file that was asked for after all time": _of_a_job(
+            "file_requests", "host, attempt, path, most, asked_at", "'', 0, 'x', 1, 'infinity'"
+        ),
+    },
+    "log_chunks": {
+        "a log that ends beyond the numbers": _of_a_job(
+            "log_chunks", "attempt, seq, text", "2147483647, 9223372036854775807, 'x'"
+        ),
+        "a log that begins below the numbers": _of_a_job(
+            "log_chunks", "attempt, seq, text", "-2147483648, -9223372036854775808, repeat('x', 5000)"
+        ),
+    },
+    "steps": {
+        "a step that is deep": _of_a_job(
+            "steps",
+            "name, key, code, given, output, attempt, seconds, saved_at",
+            f"'', '', '', '[1]', '{DEEP}', -1, 'NaN', 'infinity'",
+        ),
+        "a step that is no number": _of_a_job(
+            "steps",
+            "name, key, code, given, output, attempt, seconds, saved_at",
+            """'s', 'k', 'c', '{}', '{"$float": "abc"}', 2147483647, '-Infinity', '-infinity'""",
+        ),
+    },
+    "corrections": {
+        "a correction of the weather": _of_a_job(
+            "corrections",
+            "number, attempt, handler, error, changes, difference, made_at",
+            "-1, 2147483647, '', '', 'weather', E'\\x01', 'infinity'",
+        ),
+    },
+    "checkpoints": {
+        "a checkpoint that is deep": _of_a_job(
+            "checkpoints", "attempt, state, saved_at", f"-1, '{DEEP}', 'infinity'"
+        ),
+    },
+    "recovery": {
+        "an act that nobody knows": "INSERT INTO recovery (name, next_at) VALUES ('sleep', 'infinity')",
+        "an act that is never due": "UPDATE recovery SET next_at = 'infinity' WHERE name = 'notify'",
+        "an act that was always due": "UPDATE recovery SET next_at = '-infinity' WHERE name = 'hold'",
+    },
+    "fingerprints": {
+        "the fingerprint of no job": "INSERT INTO fingerprints VALUES (9223372036854775807, 0), (-1, -1)",
+    },
+    "submitted_sources": {
+        "the source of nothing": "INSERT INTO submitted_sources (workflow, source, submitted_by, since) "
+        "VALUES ('', '', '', 'infinity'), ('w', '|', '', '-infinity')",
+    },
+}
+
+
 def waiting(name: str, **columns: Any) -> str:
     """The statement that writes one of `WAITING`, or of `OVER`."""
     shape = WAITING.get(name) or OVER[name]
@@ -155,9 +355,15 @@ def waiting(name: str, **columns: Any) -> str:
     return f"INSERT INTO jobs ({', '.join(values)}) VALUES ({', '.join(values.values())})"
 
 
-def everything(**columns: Any) -> dict[str, str]:
-    """All shapes: name → statement. `columns`, as SQL, are those of the jobs."""
+def first(**columns: Any) -> dict[str, str]:
+    """The shapes that a board of any age takes: name → statement. `columns`: of the jobs, as SQL."""
     return {name: waiting(name, **columns) for name in (*WAITING, *OVER)} | OTHERS
+
+
+def everything(**columns: Any) -> dict[str, str]:
+    """All shapes, likewise."""
+    later = {name: statement for shapes in LATER.values() for name, statement in shapes.items()}
+    return first(**columns) | later
 
 
 @contextmanager
@@ -166,8 +372,7 @@ def without_checks(url: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(url, autocommit=True) as connection:
         found = connection.execute(
             "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
-            "WHERE contype = 'c' AND conrelid::regclass::text = ANY(%s)",
-            [list(_TABLES)],
+            "WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
         ).fetchall()
         for table, constraint, _ in found:
             connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
@@ -179,9 +384,9 @@ def without_checks(url: str) -> Iterator[psycopg.Connection[Any]]:
                 connection.execute(f"ALTER TABLE {table} ADD CONSTRAINT {constraint} {definition} NOT VALID")
 
 
-def write(url: str, **columns: Any) -> int:
+def write(url: str, shapes: Mapping[str, str] | None = None) -> int:
     """Write all of them; how many shapes. The CHECKs then hold for what is written later."""
-    shapes = everything(**columns)
+    shapes = everything() if shapes is None else shapes
     with without_checks(url) as connection:
         for statement in shapes.values():
             connection.execute(statement)

@@ -22,6 +22,8 @@ from simcelery.board.sql_helpers import seconds
 HELD = 20.0
 # Pauses between two tries double from the first to the longest; after a day nobody tries any more.
 FIRST_PAUSE, LONGEST_PAUSE, GIVE_UP_AFTER = 5.0, 3600.0, 86_400.0
+# More are not counted.
+_MOST_TRIES = 1_000_000
 # Seconds for which one that was given up is worth telling.
 _RECENT = 86_400.0
 # A worker without a way out leaves it to the others for so long: by then each of them has tried.
@@ -73,7 +75,7 @@ def take(connection: Connection, me: int, most: int) -> list[Taken]:
     rows = connection.execute(
         update(Notification)
         .where(Notification.id.in_(select(chosen.c.id)), Notification.subscription_id == Subscription.id)
-        .values(next_at=func.now() + seconds(HELD), tries=Notification.tries + 1)
+        .values(next_at=func.now() + seconds(HELD), tries=func.least(Notification.tries, _MOST_TRIES) + 1)
         .returning(Notification.id, Subscription.address, Notification.body)
     )
     return [Taken(*row) for row in rows]
@@ -118,7 +120,7 @@ def mark_no_way_out(connection: Connection, notification_id: uuid.UUID, me: int,
         .values(
             error=error,
             next_at=func.now(),
-            tries=Notification.tries - 1,
+            tries=func.greatest(Notification.tries, 1) - 1,
             no_way_out=func.array_append(Notification.no_way_out, me),
         )
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 from simcelery.board.faults import address, no_schema
 from simcelery.errors import SchemaError
 
-REVISION = "0023"
+REVISION = "0024"
 
 
 @lru_cache(maxsize=4)

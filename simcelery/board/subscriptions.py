@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
 from simcelery.board import sql
 from simcelery.board.models import Notification, Subscription
 from simcelery.board.sql_helpers import among, seconds
+from simcelery.board.unreadable import bad_rows
 from simcelery.quantities import spans
 
 # A client that has recorded nothing more for so long (seconds) has died halfway.
@@ -140,9 +141,9 @@ def ids(connection: Connection, number: int) -> list[tuple[int, int]]:
     """The ids of its jobs as pairs, the first and the last of each range."""
     mine = select(Subscription.jobs).where(Subscription.id == number).scalar_subquery()
     part = func.unnest(mine).column_valued("part")
-    return [
-        (first, last) for first, last in connection.execute(select(func.lower(part), func.upper(part) - 1))
-    ]
+    bounded = ~func.lower_inf(part) & ~func.upper_inf(part)
+    rows = connection.execute(select(func.lower(part), func.upper(part) - 1).where(bounded))
+    return [(first, last) for first, last in rows]
 
 
 def note(connection: Connection, number: int, **values: Any) -> None:
@@ -162,7 +163,10 @@ def listed(connection: Connection) -> list[dict[str, Any]]:
     )
     columns = [column for column in Subscription.__table__.columns if column.name != "jobs"]
     rows = connection.execute(select(*columns, last).outerjoin(last, true()).order_by(Subscription.id.desc()))
-    return [dict(row._mapping) for row in rows]
+    return [
+        {**row._mapping, "tags": bad_rows.words(row.tags), "events": bad_rows.words(row.events)}
+        for row in rows
+    ]
 
 
 def remove(connection: Connection, numbers: Iterable[int]) -> list[int]:

@@ -15,11 +15,15 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
+from functools import partial
 
 from simcelery.board import engine, notifications, turns
 from simcelery.board.notifications import HELD, Taken
+from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.errors import BoardUnreachableError
 from simcelery.failpoints import failpoint
+from simcelery.maintenance.despite import despite
 from simcelery.notifying.addresses import masked
 from simcelery.notifying.sending import NoWayOutError, UndeliveredError, send
 from simcelery.settings import get_settings
@@ -66,12 +70,16 @@ def run(me: int) -> int:
     """
     sent = 0
     while True:
-        with engine.begin() as connection:
-            taken = notifications.take(connection, me, _TOGETHER)
+        taken = despite_bad_rows(partial(_take, me))
         if not taken:
             return sent
         failpoint("notify_taken")
         sent += _send_all(taken, me)
+
+
+def _take(me: int) -> list[Taken]:
+    with engine.begin() as connection:
+        return notifications.take(connection, me, _TOGETHER)
 
 
 def _send_all(taken: list[Taken], me: int) -> int:
@@ -108,16 +116,21 @@ def _send(one: Taken, answers: queue.Queue[tuple[Taken, Exception | None]]) -> N
 def _mark(one: Taken, error: Exception | None, me: int) -> None:
     # What is not one of ours may quote the address.
     told = str(error) if isinstance(error, UndeliveredError) else f"unexpected {type(error).__name__}"
-    with engine.begin() as connection:
-        if error is None:
-            notifications.mark_sent(connection, one.id)
-        elif isinstance(error, NoWayOutError):
-            notifications.mark_no_way_out(connection, one.id, me, told)
-        else:
-            notifications.mark_refused(connection, one.id, told)
+    despite(f"notification {one.id}", partial(_write, one.id, error, told, me))
     failpoint("notify_marked")
     if error is not None:
         log.warning("a notification to %s was not delivered: %s", masked(one.address), told)
+
+
+def _write(number: uuid.UUID, error: Exception | None, told: str, me: int) -> int:
+    with engine.begin() as connection:
+        if error is None:
+            notifications.mark_sent(connection, number)
+        elif isinstance(error, NoWayOutError):
+            notifications.mark_no_way_out(connection, number, me, told)
+        else:
+            notifications.mark_refused(connection, number, told)
+    return 1
 
 
 def main(me: int) -> None:

@@ -12,6 +12,7 @@ from simcelery.board import subscriptions
 from simcelery.board.reads.gates import gate_of
 from simcelery.board.reads.jobs import Filter
 from simcelery.board.subscriptions import States
+from simcelery.board.unreadable import bad_rows
 from simcelery.describe import gates, sweep
 from simcelery.describe.words import duration, many, one_line
 from simcelery.settings import get_settings
@@ -43,6 +44,11 @@ class Look:
     def over(self) -> bool:
         """Whether all of its jobs are recorded and have ended."""
         return self.unfinished is None and not self.row.is_open
+
+    @property
+    def tags(self) -> list[str]:
+        """Its tags."""
+        return bad_rows.words(self.row.tags)
 
     @cached_property
     def states(self) -> States:
@@ -130,7 +136,7 @@ EVENTS: tuple[Event, ...] = (
 
 def sentence(look: Look, what: str) -> str:
     """What happened, of which jobs, and how these stand."""
-    tags = f" ({', '.join(look.row.tags)})" if look.row.tags else ""
+    tags = f" ({', '.join(look.tags)})" if look.tags else ""
     numbers = look.states.numbers
     states = ", ".join(f"{number:,} {state}" for state, number in numbers.items())
     return f"{many(sum(numbers.values()))} of {look.row.workflow}{tags}: {what}; {states}"

@@ -12,6 +12,7 @@ from simcelery.board.transitions import LetGo
 from simcelery.failpoints import failpoint
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act
+from simcelery.maintenance.despite import despite
 from simcelery.maintenance.effects import USUAL, Effects
 
 
@@ -32,11 +33,21 @@ def tick(effects: Effects = USUAL) -> tuple[int, int]:
     for gate, what in due:
         left = until - time.monotonic()
         if what == "hold":
-            held += sum(batches(partial(_hold, effects, gate), left))
-        elif what == "release" or _open(effects, gate):
-            steps = batches(partial(_let_go, effects, gate), left, more=attrgetter("moved"))
-            released += sum(step.moved for step in steps)
+            held += despite(f"gate {gate}", partial(_hold_all, effects, gate, left))
+        else:
+            released += despite(f"gate {gate}", partial(_release, effects, gate, what, left))
     return held, released
+
+
+def _hold_all(effects: Effects, gate: int, longest: float) -> int:
+    return sum(batches(partial(_hold, effects, gate), longest))
+
+
+def _release(effects: Effects, gate: int, what: str, longest: float) -> int:
+    if what == "open" and not _open(effects, gate):
+        return 0
+    steps = batches(partial(_let_go, effects, gate), longest, more=attrgetter("moved"))
+    return sum(step.moved for step in steps)
 
 
 def _open(effects: Effects, gate: int) -> bool:

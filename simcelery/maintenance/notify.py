@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import time
 import uuid
+from functools import partial
 
 from simcelery.board import notifications, subscriptions
 from simcelery.failpoints import failpoint
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act
+from simcelery.maintenance.despite import despite
 from simcelery.maintenance.effects import USUAL, Effects
 from simcelery.maintenance.events import EVENTS, Event, Look, sentence
 from simcelery.settings import get_settings
@@ -28,7 +30,7 @@ def tick(effects: Effects = USUAL) -> tuple[int, int]:
         numbers = subscriptions.to_look_at(connection)
     recorded = 0
     for number in numbers:
-        recorded += _notice(effects, number)
+        recorded += despite(f"subscription {number}", partial(_notice, effects, number))
         if time.monotonic() > until:
             break
     return recorded, effects.deliver(effects.judge or 0)
@@ -67,7 +69,7 @@ def _record(look: Look, event: Event) -> int:
         "text": sentence(look, what),
         "subscription": look.row.id,
         "workflow": look.row.workflow,
-        "tags": list(look.row.tags),
+        "tags": look.tags,
         "jobs": sum(look.states.numbers.values()),
         "states": look.states.numbers,
         "at": look.row.now.astimezone(dt.UTC).isoformat(),

@@ -57,7 +57,10 @@ def masked(address: str) -> str:
         return address
     if address.lower().startswith(APPRISE):
         return f"{APPRISE}{address[len(APPRISE) :].partition(':')[0]}://***"
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # others than simcelery may have written it on the board
+        return "***"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/***"
 
 

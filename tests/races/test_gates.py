@@ -568,3 +568,33 @@ def test_two_workers_move_each_job_once() -> None:
     at_once(*[lambda: counted.append(tick())] * 3)
     assert sum(released for _, released in counted) == 49
     assert sql("SELECT moving FROM gates") == [(False,)]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        "max_fails = NULL, max_fails_percent = 'NaN', fails_left = 0",
+        "max_fails = NULL, max_fails_percent = '-Infinity', fails_left = 0",
+        "max_fails = NULL, max_fails_percent = 100, fails_left = 0",
+        "max_fails = NULL, max_fails_percent = 99.99999999999999, fails_left = 0",
+        "max_fails = NULL, fails_left = 0",
+        "fails_left = -9223372036854775808",
+        "max_fails = -9223372036854775808, fails_left = 0",
+        "max_fails = 9223372036854775807, fails_left = 0",
+        "counts_from = 'infinity', fails_left = 0",
+    ],
+)
+def test_whatever_numbers_a_gate_holds_jobs_end_alone_and_with_others(numbers: str) -> None:
+    me = worker()
+    jobs = behind(number := gate(max_fails=3), 8, max_losses=0)
+    sql(f"UPDATE gates SET {numbers} WHERE id = :id", id=number)
+    alone = [must_claim(job.task_id, me) for job in jobs[:6]]
+    for number in (jobs[6].task_id, record(max_losses=0).task_id):  # lost together
+        must_claim(number, me)
+    for claimed in alone:
+        assert finish(claimed, ERROR) is not None
+    with engine.begin() as connection:
+        leases.bury(connection, [me])
+        assert len(transitions.rescue_now(connection, [me], 10)) == 2
+    tick()
+    assert states(jobs)[:7] == ["failed"] * 7

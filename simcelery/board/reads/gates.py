@@ -13,6 +13,7 @@ from simcelery.board.models import Attempt, Canary, Gate, Job
 from simcelery.board.reads.jobs import Filter, error_of
 from simcelery.board.reads.summaries import kind_of_error
 from simcelery.board.states import State
+from simcelery.board.unreadable import bad_rows
 
 # Failures, and successes, that are read to find out where they happened: the newest.
 _LOOKED_AT = 1000
@@ -128,7 +129,7 @@ def _gate(connection: Connection, row: Any) -> ClosedGate:
     return ClosedGate(
         id=row.id,
         workflow=row.workflow,
-        tags=tuple(row.tags),
+        tags=tuple(bad_rows.words(row.tags)),
         closed_by=row.closed_by,
         held=row.held,
         first=row.first,

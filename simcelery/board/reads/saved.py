@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from simcelery.board.models import Checkpoint, Correction, Step
+from simcelery.board.unreadable import bad_rows
 
 _STEP = (Step.name, Step.given, Step.output, Step.attempt, Step.seconds, Step.saved_at)
 _CHECKPOINT = (Checkpoint.attempt, Checkpoint.state, Checkpoint.saved_at)
@@ -30,7 +31,7 @@ def steps(connection: Connection, job_id: int) -> list[dict[str, Any]]:
     rows = connection.execute(
         select(*_STEP).where(Step.job_id == job_id).order_by(Step.saved_at, Step.name, Step.key)
     )
-    return [dict(row) for row in rows.mappings()]
+    return [{**row, "given": bad_rows.named_values(row["given"])} for row in rows.mappings()]
 
 
 def checkpoint(connection: Connection, job_id: int) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
         SELECT coalesce(string_agg(
             CASE WHEN seq > former + 1
                 THEN format(E'\n... %%s bytes left out ...\n',
-                    to_char((seq - former - 1) * %(size)s, 'FM999,999,999,999,999'))
+                    to_char((seq::numeric - former - 1) * %(size)s, 'FM999,999,999,999,999'))
                 ELSE '' END || text,
             '' ORDER BY attempt, seq), '')
         FROM (

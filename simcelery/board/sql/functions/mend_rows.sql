@@ -1,6 +1,6 @@
 -- One look at every row: called when a row that breaks a CHECK was in the way of something. What is to run as
 -- a job must be known beyond doubt, so a job fails where it is not; everything else is put right.
--- A migration calls this before the board has gates, hence to_jsonb.
+-- A migration calls this before the board has gates, hence to_jsonb and to_regclass.
 CREATE OR REPLACE FUNCTION mend_rows() RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY
@@ -119,5 +119,29 @@ BEGIN
     RETURN QUERY
         DELETE FROM dependencies WHERE job_id = parent_id
         RETURNING format('job %s: it no longer waits for itself', job_id);
+    IF to_regclass('gates') IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        UPDATE gates SET closed_by = 'fuse' WHERE closed_by NOT IN ('canary', 'fuse')
+        RETURNING format('gate %s: put right: what has closed it', id);
+    RETURN QUERY
+        UPDATE jobs SET state = 'pending', gate_id = NULL
+        WHERE state = 'blocked' AND unmet = 0 AND gate_id IS NOT NULL
+            AND NOT EXISTS (SELECT FROM gates WHERE id = jobs.gate_id)
+        RETURNING format('job %s: it no longer waits at a gate that is not there', id);
+    RETURN QUERY
+        UPDATE subscriptions SET
+            address = coalesce(nullif(address, ''), '?'), workflow = coalesce(nullif(workflow, ''), '?'),
+            events = array_remove(events, NULL)
+        WHERE address = '' OR workflow = '' OR array_position(events, NULL) IS NOT NULL
+        RETURNING format('subscription %s: put right: its address, workflow or events', id);
+    RETURN QUERY
+        UPDATE notifications SET
+            body = jsonb_build_object('$unreadable', body),
+            given_up_at = CASE WHEN sent_at IS NULL THEN coalesce(given_up_at, now()) END,
+            error = 'its row on the board cannot be read'
+        WHERE jsonb_typeof(body) <> 'object'
+        RETURNING format('notification %s: given up: its body is no JSON object', id);
 END
 $$
