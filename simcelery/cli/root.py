@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "show": "Show everything about one job.",
         "logs": "Show what jobs printed.",
         "explain": "Explain why a job, or a whole sweep, is not running.",
+        "graph": "Draw what jobs depend on, and what depends on them.",
         "wait": "Wait until jobs have finished.",
         "result": "Print the result of one job.",
         "results": "Print the results of many jobs.",

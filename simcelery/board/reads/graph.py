@@ -1,0 +1,89 @@
+"""What jobs depend on, and what depends on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, select
+
+from simcelery.board.dependencies import up
+from simcelery.board.models import Dependency, Job
+from simcelery.board.sql_helpers import among, by_index
+from simcelery.board.states import State
+from simcelery.board.unreadable import bad_rows
+
+
+@dataclass(frozen=True)
+class Node:
+    """A job of a graph."""
+
+    id: int
+    workflow: str
+    state: State | None  # None: it cannot be read
+    error: str | None
+
+
+@dataclass
+class Graph:
+    """Jobs, and which of them wait for which.
+
+    Attributes:
+        nodes: by id.
+        edges: parent and child, in order.
+        more: whether there are jobs beyond the limit, which are left out.
+    """
+
+    nodes: dict[int, Node] = field(default_factory=dict)
+    edges: list[tuple[int, int]] = field(default_factory=list)
+    more: bool = False
+
+
+def graph(connection: Connection, ids: Iterable[int], limit: int) -> Graph:
+    """The ancestors and the descendants of jobs, `limit` jobs in all; those that are nearest come first."""
+    by_index(connection)
+    wanted = set(ids)
+    edges: set[tuple[int, int]] = set()
+    more = False
+    for down in (False, True):
+        frontier = set(wanted) if not down else set(ids)
+        while frontier:
+            found = _children(connection, frontier) if down else _parents(connection, frontier)
+            reached = {pair[down] for pair in found} - wanted
+            room = limit - len(wanted)
+            more = more or len(reached) > room
+            frontier = set(sorted(reached)[: max(room, 0)])
+            wanted |= frontier
+            edges |= found
+    made = Graph(_nodes(connection, wanted), more=more)
+    made.edges = sorted(pair for pair in edges if pair[0] in made.nodes and pair[1] in made.nodes)
+    return made
+
+
+def _parents(connection: Connection, ids: Iterable[int]) -> set[tuple[int, int]]:
+    edges = up(ids)
+    return {(row.parent_id, row.job_id) for row in connection.execute(select(edges))}
+
+
+def _children(connection: Connection, ids: Iterable[int]) -> set[tuple[int, int]]:
+    rows = connection.execute(
+        select(Dependency.parent_id, Dependency.job_id).where(among(Dependency.parent_id, ids))
+    )
+    return {(row.parent_id, row.job_id) for row in rows}
+
+
+def _nodes(connection: Connection, ids: Iterable[int]) -> dict[int, Node]:
+    rows = connection.execute(
+        select(Job.id, Job.workflow, Job.state, Job.error_type, Job.error_message)
+        .where(among(Job.id, sorted(ids)))
+        .order_by(Job.id)
+    )
+    return {
+        row.id: Node(
+            row.id,
+            row.workflow,
+            bad_rows.state(row.state),
+            ": ".join(filter(None, (row.error_type, row.error_message))) or None,
+        )
+        for row in rows
+    }
