@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -210,3 +210,12 @@ def shared_project(servers: Services, tmp_path_factory: pytest.TempPathFactory) 
     made.worker()
     yield made
     made.end()
+
+
+@pytest.fixture
+def mail_via() -> Iterator[Callable[[str], None]]:
+    """Sets the setting of this name, until the test ends."""
+    before = dict(settings._overrides)
+    yield lambda via: settings.override({"mail_via": via, "mail_from": "sims@example.org"})
+    settings._overrides.clear()
+    settings.override(before)

@@ -107,12 +107,17 @@ def _mail(address: str, notification: Mapping[str, Any]) -> None:
 
 def _smtp(via: str, message: Any) -> None:
     parts = urlsplit(via)
+    host, port = parts.hostname or "", parts.port or 0
     secure = parts.scheme == "smtps"
-    made = smtplib.SMTP_SSL if secure else smtplib.SMTP
-    with made(parts.hostname or "", parts.port or 0, timeout=PATIENCE) as server:
+    trusted = ssl.create_default_context()  # without one, smtplib takes any certificate
+    with (
+        smtplib.SMTP_SSL(host, port, timeout=PATIENCE, context=trusted)
+        if secure
+        else smtplib.SMTP(host, port, timeout=PATIENCE)
+    ) as server:
         server.ehlo()
         if not secure and server.has_extn("starttls"):
-            server.starttls(context=ssl.create_default_context())
+            server.starttls(context=trusted)
             server.ehlo()
         if parts.username:
             server.login(unquote(parts.username), unquote(parts.password or ""))

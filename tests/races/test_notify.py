@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from simcelery.submission.subscribing import Subscribing
 from tests.board_helpers import ERROR, cancel, finish, lapse, must_claim, new_job, record, sql
 from tests.board_helpers import worker as any_worker
 from tests.conftest import Project
+from tests.mailbox import mailbox
 from tests.receiver import Receiver, receiving
 from tests.waiting import wait_until, within
 
@@ -610,3 +611,38 @@ def test_what_a_canary_holds_is_told_with_the_reason_and_again_after_a_release(r
     [(task_id,)] = sql("SELECT task_id FROM jobs WHERE id = :id", id=canary)
     finish(must_claim(task_id, me, workflow="command"), ERROR)
     assert tell() == (1, 1)
+
+
+def test_a_mail_that_is_refused_is_tried_again_after_a_pause_and_arrives_once(
+    mail_via: Callable[[str], None],
+) -> None:
+    with mailbox() as server:
+        mail_via(f"smtp://127.0.0.1:{server.port}")
+        server.answer = "550 not now"
+        cancel(*submitted("mailto:me@example.org"))
+        assert tell() == (1, 0)
+        assert tell() == (0, 0)
+        refused = [("the mail server refused it (SMTPDataError)", 1)]
+        assert sql("SELECT error, tries FROM notifications") == refused
+        server.answer = "250 OK"
+        due_again()
+        assert tell() == (0, 1)
+        due_again()
+        assert tell() == (0, 0)
+        [mail] = server.arrived
+    assert mail["Subject"] == "1 job of w (oxides): all have ended; 1 cancelled"
+
+
+def test_a_mail_waits_for_a_server_that_is_down(mail_via: Callable[[str], None]) -> None:
+    with mailbox() as server:
+        mail_via(f"smtp://127.0.0.1:{server.port}")
+    cancel(*submitted("mailto:me@example.org"))
+    assert tell() == (1, 0)
+    assert sql("SELECT error, sent_at, given_up_at FROM notifications") == [
+        ("connection refused", None, None)
+    ]
+    with mailbox() as server:
+        mail_via(f"smtp://127.0.0.1:{server.port}")
+        due_again()
+        assert tell() == (0, 1)
+        assert len(server.arrived) == 1

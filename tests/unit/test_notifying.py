@@ -211,14 +211,6 @@ def test_without_apprise_its_addresses_are_refused(monkeypatch: pytest.MonkeyPat
         send("apprise:json://secret.example.org", NOTE)
 
 
-@pytest.fixture
-def mail_via(monkeypatch: pytest.MonkeyPatch) -> Any:
-    before = dict(settings._overrides)
-    yield lambda via: settings.override({"mail_via": via})
-    settings._overrides.clear()
-    settings.override(before)
-
-
 def test_sendmail_gets_the_mail_and_the_mailboxes(tmp_path: Path, mail_via: Any) -> None:
     program = tmp_path / "sendmail"
     program.write_text(
