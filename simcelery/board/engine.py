@@ -17,8 +17,8 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.pool import QueuePool
 
+from simcelery.board import schema
 from simcelery.board.faults import translated
-from simcelery.board.schema import check_schema
 from simcelery.board.unreadable import loading
 from simcelery.errors import SettingsError
 from simcelery.settings import Settings, get_settings
@@ -161,7 +161,7 @@ def dispose() -> None:
     while _engines:
         (pid, _, _), made = _engines.popitem()
         made.dispose(close=pid == os.getpid())  # a parent's connections are not ours to close
-    check_schema.cache_clear()
+    schema.forget()
 
 
 def is_connected() -> bool:
@@ -197,9 +197,9 @@ def begin(settings: Settings | None = None) -> Iterator[Connection]:
     made = engine(settings)
     interrupted: BaseException | None = None
     with translated(made):
-        check_schema(made)
         try:
             with made.begin() as connection:
+                schema.check_schema(connection)
                 try:
                     yield connection
                 except BaseException as error:
@@ -235,7 +235,7 @@ def one_round_trip(
     """
     made = engine()
     with translated(made):
-        check_schema(made)
+        schema.check_before(made)
         borrowed = made.raw_connection()
         try:
             driver: Any = borrowed.driver_connection
@@ -269,5 +269,5 @@ def session() -> Session:
 
     made = engine()
     with translated(made):
-        check_schema(made)
+        schema.check_before(made)
     return Session(made)

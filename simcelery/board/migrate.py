@@ -43,7 +43,7 @@ def upgrade(settings: Settings | None = None, revision: str = "head") -> tuple[s
             command.upgrade(config(connection), revision)
             sql.install(connection)
             after = schema.revision_of(connection)
-        schema.check_schema.cache_clear()
+        schema.forget()
     return before, after or REVISION
 
 

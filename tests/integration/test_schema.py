@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from celery.backends.database.models import Task, TaskSet
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from simcelery.board import engine, migrate
 from simcelery.board.models import Base
@@ -86,6 +86,23 @@ def test_an_empty_database_is_refused_until_it_is_upgraded(empty_database: Setti
     assert migrate.upgrade(empty_database) == (REVISION, REVISION)
     with engine.begin(empty_database) as connection:
         assert connection.scalar(text("SELECT count(*) FROM jobs")) == 0
+
+
+def test_the_schema_is_looked_at_in_the_first_transaction_alone() -> None:
+    engine.dispose()
+    begun: list[Connection] = []
+    asked: list[str] = []
+    made = engine.engine()
+    event.listen(made, "begin", begun.append)
+    event.listen(made, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    for _ in range(3):
+        with engine.begin():
+            pass
+    assert len(begun) == 3
+    assert [statement for statement in asked if "SET " not in statement] == [
+        "SELECT version_num FROM alembic_version"
+    ]
+    engine.dispose()
 
 
 def test_two_upgrades_at_once_take_turns(empty_database: Settings) -> None:
