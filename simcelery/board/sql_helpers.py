@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
@@ -15,11 +16,13 @@ from sqlalchemy import (
     any_,
     func,
     literal,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.models import Job
+from simcelery.quantities import spans
 
 # Foreign keys are checked by statements whose plans a connection keeps: they are made anew under these.
 _SETTINGS = """
@@ -36,6 +39,18 @@ def among(
     """``column = ANY(ids)``: one array parameter, since a statement takes at most 65,535 parameters."""
     wanted: Any = literal(list(ids), ARRAY(BigInteger))
     return column == any_(wanted)
+
+
+def within(column: SQLColumnExpression[int], ids: Sequence[int]) -> ColumnElement[bool]:
+    """The same for ids that people choose: mostly ranges, and a million ids are then sent as two numbers."""
+    if len(ids) < _MANY:
+        return among(column, ids)
+    ranges = list(islice(spans(sorted(set(ids))), _RANGES + 1))
+    return or_(*(column.between(*ends) for ends in ranges)) if len(ranges) <= _RANGES else among(column, ids)
+
+
+_MANY = 1000  # ids from which on it pays to look for ranges
+_RANGES = 10
 
 
 def seconds(number: float | ColumnElement[float]) -> ColumnElement[dt.timedelta]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -207,6 +207,10 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "list": (listed(), ("jobs_pkey",)),
     "list a state": (listed(states=["failed"]), ("jobs_",)),
     "list a queue": (listed(queue="rare"), ("jobs_kind",)),
+    "list a range of ids": (
+        listed(ids=range(10_000, 20_000)),
+        ("jobs_pkey", "id >= '10000'::bigint", "id <= '19999'::bigint"),
+    ),
     "list no such workflow": (listed(workflow="none"), ("jobs_kind",)),
     "list an old tag": (listed(tags=["batch3"]), ("jobs_tags",)),
     "list the last minute": (listed(since=60.0), ("jobs_pkey",)),
@@ -244,6 +248,20 @@ def test_no_table_that_grows_is_read_as_a_whole(name: str, filled: Settings) -> 
     ), plan
     for index in indexes:
         assert index in plan, plan
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        range(9000, 12_000),
+        [*range(9000, 10_500), *range(11_000, 9500, -1), 29_999, 40_000],
+        range(1, 20_000, 7),
+    ],
+    ids=["one range", "ranges that overlap", "too many ranges"],
+)
+def test_many_ids_are_the_same_jobs_however_they_are_asked_for(ids: Sequence[int], filled: Settings) -> None:
+    with engine.begin(filled) as connection:
+        assert reads.ids(connection, Filter(ids=ids)) == sorted({each for each in ids if each <= LAST})
 
 
 EMPTY = {

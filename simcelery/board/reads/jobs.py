@@ -32,7 +32,7 @@ from simcelery.board.gates import is_held
 from simcelery.board.models import Attempt, Environment, Job, Worker, Workflow
 from simcelery.board.reads.fields import compiled
 from simcelery.board.reads.revisions import ran_with, stages_of
-from simcelery.board.sql_helpers import among, seconds
+from simcelery.board.sql_helpers import among, seconds, within
 from simcelery.board.states import TERMINAL, State
 from simcelery.board.unreadable import bad_rows
 from simcelery.conditions.values import Condition
@@ -103,7 +103,7 @@ class Filter:
         """
         found: list[ColumnElement[bool]] = []
         if self.ids is not None:
-            found.append(among(Job.id, self.ids))
+            found.append(within(Job.id, self.ids))
         if self.states:
             found.append(Job.state.in_(list(self.states)))
         if self.workflow:

@@ -51,7 +51,7 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
     With -o json: {"states": {…}, "workflows": {…}, "estimate": {…}, "held": […]}; with IDS a list of jobs.
     """
     from simcelery.board import engine, notifications, reads
-    from simcelery.board.reads import gates
+    from simcelery.board.reads import gates, pages
     from simcelery.describe import undelivered
     from simcelery.describe.estimate import outlook
 
@@ -67,7 +67,7 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
         return
     with engine.begin() as connection:
         if output == "quiet":
-            show_ids(reads.ids(connection, wanted)[: filters.limit])
+            show_ids(pages.ids(connection, pages.Page.of(wanted), limit=filters.limit, newest=False))
             return
         if selection is not None:
             rows = reads.jobs(connection, wanted, limit=filters.limit, newest=False)
