@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -13,11 +14,14 @@ from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.board.values import Revision
 from simcelery.errors import BrokerUnreachableError, JobNotFoundError, StateError
 from simcelery.failpoints import failpoint
+from simcelery.pauses import growing
 from simcelery.submission import lineage
 from simcelery.submission.presence import Handle, check_there
 from simcelery.submission.publishing import publish
 
 _MANY = 5000  # ids per statement
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between two looks at what a slice holds
+_SLICE_ENDS = 5.0  # seconds; twenty times what it takes where Postgres answers
 
 
 def retry(
@@ -122,16 +126,13 @@ def _check_retryable(ids: Sequence[int], states: dict[int, State]) -> None:
             )
 
 
-def cancel(
-    ids: Sequence[int], *, running: bool = True, handles: Sequence[Handle] = ()
-) -> tuple[list[int], list[int]]:
+def cancel(ids: Sequence[int], *, handles: Sequence[Handle] = ()) -> tuple[list[int], list[int]]:
     """Cancel jobs, a few thousand in a transaction; those that have ended are left alone.
 
     The workers that run some of them are told at once, where Redis can be reached; they end all processes
     of a job before it is cancelled.
 
     Parameters:
-        running: whether jobs that run are meant, too.
         handles: as for `retry`.
 
     Returns:
@@ -140,7 +141,7 @@ def cancel(
     at_once: list[int] = []
     requested: list[int] = []
     for start in range(0, len(ids), _MANY):
-        cancel_some = partial(_cancel, ids[start : start + _MANY], running, handles)
+        cancel_some = partial(_cancel, ids[start : start + _MANY], handles)
         cancelled, asked, workers = despite_bad_rows(cancel_some)
         at_once += cancelled
         requested += asked
@@ -149,11 +150,39 @@ def cancel(
     return at_once, requested
 
 
-def _cancel(
-    ids: Sequence[int], running: bool, handles: Sequence[Handle]
-) -> tuple[list[int], list[int], list[str]]:
+def _cancel(ids: Sequence[int], handles: Sequence[Handle]) -> tuple[list[int], list[int], list[str]]:
     with engine.begin() as connection:
-        cancelled, asked = transitions.cancel(connection, ids, running=running)
+        cancelled, asked = transitions.cancel(connection, ids)
         workers = reads.nodenames(connection, asked)
         check_there(connection, handles)
     return cancelled, asked, workers
+
+
+def cancel_unbegun(ids: Sequence[int]) -> list[int]:
+    """Cancel those that have not begun to run; the others are left alone.
+
+    A worker that holds some of them in a slice runs or puts them back within a moment; this waits for it.
+
+    Returns:
+        The ids cancelled.
+    """
+    cancelled: list[int] = []
+    pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, time.monotonic() + _SLICE_ENDS)
+    while True:
+        held: list[int] = []
+        for start in range(0, len(ids), _MANY):
+            gone, left = despite_bad_rows(partial(_cancel_unbegun, ids[start : start + _MANY]))
+            cancelled += gone
+            held += left
+        if not held or (pause := next(pauses, None)) is None:
+            return cancelled
+        time.sleep(pause)
+        ids = held
+
+
+def _cancel_unbegun(ids: Sequence[int]) -> tuple[list[int], list[int]]:
+    with engine.begin() as connection:
+        cancelled, _ = transitions.cancel(connection, ids, running=False)
+        # The rows are locked: nothing is put back between these two statements.
+        running = reads.running(connection, ids)
+    return cancelled, [number for number, begun in running.items() if not begun]

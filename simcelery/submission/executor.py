@@ -312,8 +312,7 @@ class Executor(futures.Executor):
         for one in left:
             one.given_up = True
         try:
-            cancelled, _ = actions.cancel(sorted({one.job.id for one in left}), running=False)
-            gone = set(cancelled)
+            gone = set(actions.cancel_unbegun(sorted({one.job.id for one in left})))
         except BaseException:
             gone = set()
             raise

@@ -6,8 +6,8 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
-from typing import Any
+from concurrent.futures import CancelledError, Future
+from typing import TYPE_CHECKING, Any
 
 from simcelery.board import engine, reads
 from simcelery.board.states import State
@@ -15,6 +15,9 @@ from simcelery.errors import JobCancelledError, ServiceError
 from simcelery.pauses import growing
 from simcelery.submission.handle import Job
 from simcelery.submission.presence import gone
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +104,9 @@ class JobFuture(Future[Any]):
     def ends_cancelled(self) -> None:
         """Its job was cancelled by whoever holds this future."""
         with self._ending:
-            if not self.done() and super().cancel():
+            if self.running():  # it had begun, and its worker gave it back
+                self.set_exception(CancelledError())
+            elif not self.done() and super().cancel():
                 self.set_running_or_notify_cancel()
             self._known.set()
 
@@ -192,12 +197,13 @@ class Watcher:
             ids = list(self._waiting)
         with engine.begin() as connection:
             states = reads.states(connection, ids)
+            begun = self._begun(connection, [n for n in ids if states.get(n) is State.RUNNING])
         by_state: defaultdict[State | None, list[int]] = defaultdict(list)
         for number in ids:
             by_state[states.get(number)].append(number)
         for number in by_state[None]:
             self._end(number, error=gone(number))
-        for number in by_state[State.RUNNING]:
+        for number in begun:
             for future in self._futures(number):
                 future.runs()
         for number in by_state[State.CANCELLED]:
@@ -206,6 +212,11 @@ class Watcher:
         for number in by_state[State.FAILED] + by_state[State.UPSTREAM_FAILED]:
             self._end_failed(number)
         return sum(len(some) for state, some in by_state.items() if state is None or state.is_terminal)
+
+    def _begun(self, connection: Connection, running: list[int]) -> list[int]:
+        """Those of the running jobs that have begun and of which that is news."""
+        news = [n for n in running if not all(one.running() or one.done() for one in self._futures(n))]
+        return [n for n, begun in reads.running(connection, news).items() if begun] if news else []
 
     def _futures(self, number: int) -> list[JobFuture]:
         with self._changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -67,6 +68,14 @@ def scripts(shared_project: Project) -> Project:
     """A project with a worker that was started before there were any functions."""
     (shared_project.folder / "functions.py").write_text(FUNCTIONS)
     return shared_project
+
+
+@pytest.fixture(autouse=True)
+def _free_slots(servers: Services) -> Iterator[None]:
+    """A test that fails leaves jobs that wait for minutes: the next one does not wait with them."""
+    yield
+    simcelery.jobs(queue="default", state=[State.PENDING, State.RUNNING]).cancel()
+    wait_until(lambda: not simcelery.jobs(queue="default", state=State.RUNNING))
 
 
 def run(project: Project, code: str) -> list[str]:

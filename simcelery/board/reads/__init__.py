@@ -18,6 +18,7 @@ from simcelery.board.reads.jobs import (
     number_before,
     parameter,
     results,
+    running,
     states,
 )
 from simcelery.board.reads.logs import log
@@ -66,6 +67,7 @@ __all__ = [
     "results",
     "revisable",
     "revisions",
+    "running",
     "server",
     "stages",
     "started",

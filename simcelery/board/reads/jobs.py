@@ -286,6 +286,21 @@ def states(connection: Connection, job_ids: Iterable[int]) -> dict[int, State]:
     return {row.id: known for row in rows if (known := _known(row.state, 1))}
 
 
+def running(connection: Connection, job_ids: Iterable[int]) -> dict[int, bool]:
+    """Those of the jobs that run, and whether they have begun: of what a pool child holds, only one has."""
+    other = Job.__table__.alias().c
+    beside = select(other.id).where(
+        other.state == State.RUNNING,
+        other.worker_id == Job.worker_id,
+        other.pid == Job.pid,
+        other.id != Job.id,
+    )
+    rows = connection.execute(
+        select(Job.id, ~beside.exists()).where(among(Job.id, job_ids), Job.state == State.RUNNING)
+    )
+    return {row.id: row[1] for row in rows}
+
+
 def parameter(connection: Connection, job_ids: Iterable[int], name: str) -> dict[int, str | None]:
     """One parameter of each job, as text."""
     value = Job.parameters[name].astext
