@@ -165,7 +165,7 @@ def test_a_module_that_submits_while_a_worker_imports_it_is_refused(folder: Path
         project.load("unguarded:f")
 
 
-@pytest.mark.parametrize("option", ["key", "after", "run_at", "canary", "notify", "max_workers", "nosuch"])
+@pytest.mark.parametrize("option", ["key", "after", "run_at", "canary", "max_workers", "nosuch"])
 def test_an_executor_refuses_options_that_it_could_not_keep(option: str) -> None:
     with pytest.raises(ParametersError, match=f"an executor has no option '{option}'"):
         Executor(**{option: 2})  # type: ignore[arg-type]
