@@ -6,6 +6,7 @@ import compileall
 import os
 import signal
 import subprocess
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(simcelery.__file__).parent, quiet=1)
     mutant_tests.choose(config.args, os.environ.get("MUTANT_UNDER_TEST", ""))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keep the tests as pytest rewrites them: again, that would take each process 5 CPU seconds."""
+    forbidden, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = forbidden
 
 
 @pytest.hookimpl(tryfirst=True)
