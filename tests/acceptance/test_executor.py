@@ -432,3 +432,22 @@ def test_a_row_that_somebody_wrote_calls_nothing_but_the_projects_functions(
     with pytest.raises(JobFailedError, match="jobs may not call functions of module os"):
         job.result(within(30))
     assert not trap.exists()
+
+
+@pytest.mark.parametrize("nth", [1, 2], ids=["with the first call", "with those after it"])
+@pytest.mark.parametrize("line", ["before_record_commit", "after_record", "before_send", "after_send"])
+def test_a_script_killed_at_any_line_finds_its_calls_again_and_nothing_runs_twice(
+    scripts: Project, tmp_path: Path, line: str, nth: int
+) -> None:
+    ran, tag = tmp_path / "ran", f"{line}-{nth}"
+    code = f"""
+with Executor(tag={tag!r}) as executor:
+    calls = [executor.submit(f.traced, x, {str(ran)!r}) for x in range(40)]
+    print(sum(call.result(60) for call in calls))
+"""
+    killed = scripts.python(HEAD + code, SIMCELERY_FAILPOINTS=f"{line}=kill@{nth}")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert run(scripts, code) == ["780"]
+    assert run(scripts, code) == ["780"]
+    assert sorted(map(int, ran.read_text().split())) == list(range(40))
+    assert len(simcelery.jobs(tags=[tag])) == 40

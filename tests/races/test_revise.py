@@ -410,6 +410,7 @@ POINTS = (
     "revise_locked",
     "revise_checked",
     "revise_written",
+    "revise_forgotten",
     "revise_fingerprinted",
     "revise_done",
     "before_retry_commit",
@@ -444,6 +445,23 @@ def test_a_kill_anywhere_leaves_all_as_it_was_or_all_revised(point: str, project
     run(source, worker(), SUCCESS)
     assert [(state(job.id), parameters(job)["fmax"]) for job in jobs] == [("pending", 0.02)] * 3
     assert sql("SELECT count(*) FROM revisions") == [(3,)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "point", ["revise_written", "begun_anew", "before_retry_commit", "after_retry_commit"]
+)
+def test_a_kill_anywhere_leaves_what_was_saved_or_a_job_from_scratch(point: str, project: Project) -> None:
+    job = failed(fmax=0.05)
+    sql("INSERT INTO checkpoints (job_id, attempt, state) VALUES (:id, 1, '1')", id=job.id)
+    words = ("simcelery", "retry", str(job.id), "--from-scratch", "-y")
+    assert project.run(*words, SIMCELERY_FAILPOINTS=f"{point}=kill").returncode == -9
+    done = point == "after_retry_commit"
+    assert state(job.id) == ("pending" if done else "failed")
+    assert sql("SELECT count(*) FROM checkpoints") == [(0 if done else 1,)]
+    assert project.run(*words).returncode == (0 if not done else 2)
+    assert (state(job.id), parameters(job)["fmax"]) == ("pending", 0.05)
+    assert sql("SELECT count(*) FROM checkpoints") == [(0,)]
 
 
 def test_a_dry_retry_finds_what_is_in_the_way_and_leaves_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from simcelery import failpoints
 from simcelery.failpoints import FailpointError, arm, failpoint
+from simcelery.testing.attempts import POINTS
 from tests.waiting import within
 
 
@@ -77,3 +80,25 @@ def test_a_failpoint_is_armed_and_disarmed_from_python() -> None:
         failpoint("here")
     arm("here", None)
     failpoint("here")
+
+
+def test_every_failpoint_of_the_package_is_armed_by_a_test() -> None:
+    """By a file that starts programs with failpoints, or arms them in this process."""
+    package = Path(failpoints.__file__).parent
+    named = re.compile(r'\bfailpoint\("([^"]+)"\)')
+    names = {
+        name
+        for path in package.rglob("*.py")
+        if path != Path(failpoints.__file__)
+        for name in named.findall(path.read_text())
+    }
+    assert len(names) > 30
+    armed = [
+        text
+        for path in (package.parent / "tests").rglob("*.py")
+        if path != Path(__file__)
+        and ("FAILPOINTS" in (text := path.read_text()) or "arm(" in text or path.name == "helpers.py")
+    ]
+    names -= {POINTS["progress"]}  # armed by the name that `crash_after` has for it
+    missing = {name for name in names if not any(f'"{name}' in text or f"{name}=" in text for text in armed)}
+    assert not missing, f"nothing is killed at {sorted(missing)}"
