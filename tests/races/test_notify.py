@@ -285,6 +285,7 @@ def test_who_died_while_submitting_is_told_what_was_recorded(receiver: Receiver)
     assert tell() == (0, 0)
     sql("UPDATE subscriptions SET open_until = now()")  # five minutes later
     assert tell() == (1, 1)
+    assert receiver.arrived[0].body["text"] == "1 job of w: all have ended; 1 succeeded"
 
 
 def test_what_follows_after_all_have_ended_is_told_as_well(receiver: Receiver) -> None:
