@@ -11,7 +11,7 @@ import pytest
 
 import simcelery
 from simcelery import Job
-from simcelery.errors import DefinitionError, JobFailedError
+from simcelery.errors import JobFailedError
 from simcelery.services import Services
 from simcelery.worker.programs.handlers import check_handlers
 from tests.acceptance.helpers import submit
@@ -137,7 +137,7 @@ def test_nothing_is_corrected_in_a_workflow_without_handlers(project: Project) -
 
 @pytest.mark.parametrize("handler", [object(), simcelery.Handler, "Robust"])
 def test_what_is_no_handler_is_refused(handler: object) -> None:
-    with pytest.raises(DefinitionError, match="is no handler: it needs methods check and correct"):
+    with pytest.raises(ValueError, match="is no handler: it needs methods check and correct"):
         check_handlers([handler])
 
 

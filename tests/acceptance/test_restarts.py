@@ -63,7 +63,7 @@ def test_other_parameters_or_from_scratch_go_on_from_nothing(
     project: Project, options: list[str], goes_on: bool
 ) -> None:
     project.worker("-c", "1")
-    job = submit(project, "counts.submit(pause=0.2)")
+    job = submit(project, f"counts.submit(pause={within(0.4)})")
     wait_until(lambda: left(project, job) > 1, 60)
     job.cancel()
     job.wait(within(60))

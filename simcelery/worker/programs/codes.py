@@ -6,7 +6,7 @@ import inspect
 import os
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ from typing import Any
 from simcelery.errors import DefinitionError
 from simcelery.readable import short
 from simcelery.submission.workflow import Workflow, workflow
-from simcelery.worker.programs.handlers import NUMERICS, Changes, check_handlers
+from simcelery.worker.programs.handlers import NUMERICS, Changes
+from simcelery.worker.programs.program import Program
 from simcelery.worker.programs.result import OWN, CommandResult
-from simcelery.worker.programs.running import run_command
+from simcelery.worker.programs.running import run
 from simcelery.worker.programs.verdict import CommandError
 from simcelery.workflows import places
-from simcelery.workflows.paths import inside
 
 Parse = Callable[[Path], Any]
 _ALLOW = "allow"
@@ -64,8 +64,8 @@ def code(
         inputs: each file to write, by its name in the folder: a text, or the path of a file that holds it,
             which is read when this module is imported, from the module's folder.
         outputs: names of files that it has to write.
-        parse: called with the folder at the end; a mapping that it returns becomes part of the result, and
-            anything else is the result's ``value``.
+        parse: called with the folder at the end; a mapping or a dataclass that it returns becomes part of the
+            result, and anything else is the result's ``value``.
         stdin: the name of an input for it to read from.
         ok: a text that has to be in what it prints, or in one of its outputs.
         json: the name of a JSON file that it writes, whose values become part of the result.
@@ -86,13 +86,23 @@ def code(
         command = command.split()
     if not command:
         raise DefinitionError("code: command is empty; name the program and its arguments")
-    for name in [*(inputs or {}), *outputs, *filter(None, [stdin, json])]:
-        try:
-            inside(name)
-        except ValueError as error:
-            raise DefinitionError(f"code: {error}") from None
-
-    check_handlers(handlers)
+    try:
+        program = Program(
+            list(command),
+            files=dict.fromkeys(inputs or {}, ""),
+            stdin=stdin,
+            expect=outputs,
+            ok=ok,
+            json=json,
+            env=env or {},
+            handlers=handlers,
+            max_corrections=max_corrections,
+            restart=restart,
+            stop_file=stop_file,
+            stop_text=stop_text,
+        )
+    except ValueError as error:
+        raise DefinitionError(f"code: {error}") from None
 
     def decorate(function: Callable[..., Any]) -> Workflow:
         texts = {name: _text(function, text) for name, text in (inputs or {}).items()}
@@ -100,22 +110,10 @@ def code(
         @wraps(function)
         def runs(**parameters: Any) -> CommandResult:
             allow = parameters.pop(_ALLOW, NUMERICS) if handlers else NUMERICS
-            fill = _filler({**parameters, **_more(function, parameters)}, [*command, *texts.values()])
-            result = run_command(
-                [fill(word) for word in command],
-                files={name: fill(text) for name, text in texts.items()},
-                stdin=stdin,
-                expect=outputs,
-                ok=ok,
-                json=json,
-                env=env,
-                handlers=handlers,
-                max_corrections=max_corrections,
-                allow=allow,
-                restart=restart,
-                stop_file=stop_file,
-                stop_text=stop_text,
-            )
+            fill = _filler({**parameters, **_more(function, parameters)}, [*program.argv, *texts.values()])
+            argv = [fill(word) for word in program.argv]
+            files = {name: fill(text) for name, text in texts.items()}
+            result = run(replace(program, argv=argv, files=files, allow=allow))
             return result if parse is None else _with_values(result, parse(Path(result.workdir)))
 
         return workflow(**options)(_as(function, runs, bool(handlers)))
@@ -141,6 +139,8 @@ def _more(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Mappin
 
 
 def _with_values(result: CommandResult, parsed: Any) -> CommandResult:
+    if is_dataclass(parsed) and not isinstance(parsed, type):
+        parsed = {one.name: getattr(parsed, one.name) for one in fields(parsed)}
     found = dict(parsed) if isinstance(parsed, Mapping) else {"value": parsed}
     if taken := sorted((OWN | result.values.keys()) & found.keys()):
         raise CommandError(f"parse gives {taken[0]!r}, which the result has already: give it another name")

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from simcelery.errors import DefinitionError
 from simcelery.readable import short
 
 Changes = Literal["numerics", "physics"]
@@ -90,14 +89,14 @@ def check_handlers(handlers: Sequence[Any]) -> None:
     """See that they can be used.
 
     Raises:
-        DefinitionError: one cannot.
+        ValueError: one cannot.
     """
     for one in handlers:
         methods = [getattr(one, name, None) for name in ("check", "correct")]
         if isinstance(one, type) or not all(map(callable, methods)):
-            raise DefinitionError(f"handlers: {short(one)} is no handler: it needs methods check and correct")
+            raise ValueError(f"handlers: {short(one)} is no handler: it needs methods check and correct")
         if isinstance(one, Handler) and one.changes not in CHANGES:
-            raise DefinitionError(
+            raise ValueError(
                 f"handlers: {one.name}.changes must be 'numerics' or 'physics', not {short(one.changes)}"
             )
 

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from simcelery.errors import ParametersError
 from simcelery.worker.programs import restarting
 from simcelery.worker.programs.handlers import NUMERICS, check_handlers
 from simcelery.workflows.paths import inside
@@ -17,8 +16,7 @@ class Program:
     """The arguments of `run_command`.
 
     Raises:
-        ParametersError: a file's name leads out of the folder.
-        DefinitionError: a handler cannot be used.
+        ValueError: a file's name leads out of the folder, or a handler cannot be used.
     """
 
     argv: Sequence[str]
@@ -38,10 +36,7 @@ class Program:
 
     def __post_init__(self) -> None:
         for name in [*self.files, *self.expect, *filter(None, [self.stdin, self.json, self.stop_file])]:
-            try:
-                inside(name)
-            except ValueError as error:
-                raise ParametersError(f"run_command: {error}") from None
+            inside(name)
         check_handlers(self.handlers)
         restarting.parsed(self.restart)
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simcelery.errors import ParametersError
 from simcelery.worker import folders, slots
 from simcelery.worker.waiting import wait_out
 from simcelery.workflows.paths import inside
@@ -21,7 +20,7 @@ def parsed(restart: Sequence[str]) -> list[tuple[str, str]]:
     """For each file its name in the earlier folder, and the one here.
 
     Raises:
-        ParametersError: one is not a file's name, or two with an arrow between them.
+        ValueError: one is not a file's name, or two with an arrow between them.
     """
     found = []
     for text in restart:
@@ -29,7 +28,7 @@ def parsed(restart: Sequence[str]) -> list[tuple[str, str]]:
         try:
             found.append((inside(before), inside(after if arrow else before)))
         except ValueError as error:
-            raise ParametersError(f"restart {text!r}: {error}") from None
+            raise ValueError(f"restart {text!r}: {error}") from None
     return found
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from simcelery.errors import ParametersError
 from simcelery.execution import capture
 from simcelery.execution import command as execution
 from simcelery.execution.usage import Meter
@@ -107,11 +108,10 @@ def run_command(
         CommandError: it did not succeed; the message says why, quotes the end of the output and says where
             that is.
         Fail: there is no such program on this node.
-        ParametersError: a file's name leads out of the folder, or a name in the JSON file is one of the
-            result's own.
+        ParametersError: a file's name leads out of the folder, or a handler cannot be used.
     """
-    return _run(
-        Program(
+    try:
+        program = Program(
             argv,
             files=files or {},
             stdin=stdin,
@@ -127,11 +127,13 @@ def run_command(
             stop_file=stop_file,
             stop_text=stop_text,
         )
-    )
+    except ValueError as error:
+        raise ParametersError(f"run_command: {error}") from None
+    return run(program)
 
 
-def _run(program: Program) -> CommandResult:
-    """Run it until it works, or nobody can correct it."""
+def run(program: Program) -> CommandResult:
+    """Run it until it works, or nobody can correct it; raises as `run_command`."""
     job = current_job()
     folder = job.workdir
     _write(program.files, folder)
