@@ -119,19 +119,20 @@ def test_one_message_after_the_other_costs_one_line_each_at_most(
     assert worker.poll() is None
 
 
-def test_twenty_thousand_messages_of_unknown_tasks_hold_up_no_shutdown(
+def test_thousands_of_messages_of_unknown_tasks_hold_up_no_shutdown(
     project: Project, broker: redis.Redis
 ) -> None:
     worker = project.worker()
     job = submit(project, "add.submit(1)")
     job.result(timeout=within(30))
     lane = "default:sims.add\x06\x164"
-    raw = [json.dumps(hostile.message(f"no.such.task{number % 7}")) for number in range(20_000)]
+    raw = [json.dumps(hostile.message(f"no.such.task{number % 7}")) for number in range(8_000)]
     before = len(project.logs().splitlines())
     broker.lpush(lane, *raw)
-    wait_until(lambda: broker.llen(lane) < 19_000, 60)
+    wait_until(lambda: broker.llen(lane) < 7_000, 60)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(within(30)) == 0, project.logs()
+    assert broker.exists(lane), "it has gone through all of them first"
     logs = project.logs()
     assert "Traceback" not in logs, logs
     assert len(logs.splitlines()) - before < 20
