@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -186,3 +187,24 @@ def test_a_result_is_kept_until_postgres_is_back(own: tuple[Settings, Project], 
     services.up(settings)
     wait_until(lambda: states(project) == "succeeded", 40, every=0.5)
     assert executions(count) == 1
+
+
+@pytest.mark.parametrize("line", ["after_claim", "before_run", "after_run", "before_finish"])
+def test_an_attempt_killed_at_any_line_keeps_the_parameters_that_it_ran_with(
+    project: Project, tmp_path: Path, line: str
+) -> None:
+    first, second, once = tmp_path / "first", tmp_path / "second", tmp_path / "once"
+    once.mkdir()
+    project.worker("-c", "1", SIMCELERY_FAILPOINTS=f"{line}=kill", SIMCELERY_FAILPOINTS_ONCE=str(once))
+    code = f"import sims; sims.trace.submit({str(first)!r}, max_losses=0)"
+    assert project.python(code).returncode == 0
+    [job] = simcelery.jobs()
+    wait_until(lambda: job.state == "failed", 40)
+    revised = project.run("simcelery", "retry", str(job.id), "--set", f"path={second}", "-y")
+    assert revised.returncode == 0, revised.stderr
+    assert job.result(timeout=within(40)) == "ran"
+    assert executions(first) == (1 if line in ("after_run", "before_finish") else 0)
+    assert executions(second) == 1
+    shown = json.loads(project.run("simcelery", "show", str(job.id), "-o", "json").stdout)
+    ran_with = [one["parameters"]["path"] for one in shown["attempts"]]
+    assert ran_with == [str(first), str(second)]
