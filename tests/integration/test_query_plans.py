@@ -51,15 +51,19 @@ SELECT n, now() - (30000 - n) * interval '20 s' AS at, n < 20000 AS over, n < 20
 FROM generate_series(1, 30000) n;
 INSERT INTO jobs (id, task_id, workflow, parameters, state, queue, priority, tags, attempt, max_attempts,
     max_losses, run_at, published_at, publish_count, unmet, worker_id, pid, claim_id, submitted_by,
-    submitted_at, started_at, finished_at, settled_at)
+    submitted_at, started_at, finished_at, settled_at, gate_id)
 SELECT n, gen_random_uuid(), 'w' || n % 4, jsonb_build_object('n', n, 'text', repeat('x', 100)), state,
     queue, n % 3 * 2, ARRAY['batch' || n / 100], ran::int, 1, 5,
     CASE WHEN state = 'scheduled' THEN now() + interval '1 h' END,
     CASE WHEN state = 'pending' AND n % 20 = 1 THEN now() END, (n % 20 = 1)::int, (state = 'blocked')::int,
     CASE WHEN ran THEN 2001 + n % 100 END, CASE WHEN ran THEN 1 END, CASE WHEN ran THEN gen_random_uuid() END,
     'me', at, CASE WHEN ran THEN at END, CASE WHEN over THEN at END,
-    CASE WHEN over AND n % 500 > 1 THEN at END
+    CASE WHEN over AND n % 500 > 1 THEN at END, CASE WHEN n % 5 = 0 THEN 1 + n / 100 END
 FROM plan;
+INSERT INTO gates (workflow, submitted_by, closed_by, moving, changed_at)
+SELECT 'w1', 'me', CASE WHEN n % 10 = 3 THEN 'fuse' WHEN n % 10 = 5 THEN 'canary' END, n % 10 = 7,
+    now() - interval '9 days' FROM generate_series(1, 310) n;
+INSERT INTO canaries SELECT gate_id, min(id) FROM jobs WHERE gate_id % 10 = 5 GROUP BY gate_id;
 INSERT INTO attempts (job_id, attempt, claim_id, outcome, worker_id, pid, started_at, finished_at)
 SELECT id, 1, claim_id, state, worker_id, pid, started_at, finished_at FROM jobs WHERE id < 20000;
 INSERT INTO dependencies (job_id, parent_id)
@@ -194,6 +198,12 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "whether one has failed": (lambda c: subscriptions.first_failure(c, 1), ("jobs_unsuccessful",)),
     "how the jobs of a subscription stand": (lambda c: subscriptions.states(c, 1), ("jobs_pkey",)),
     "what is to be sent": (lambda c: notifications.take(c, 1, 20), ("notifications_to_send",)),
+    "whether one is held": (lambda c: subscriptions.held_job(c, 205), ("jobs_gate",)),
+    # What gates cost.
+    "gates at which there is something to do": (transitions.gates_due, ("jobs_gate", "jobs_pkey")),
+    "hold": (lambda c: transitions.hold(c, 253, 1000), ("jobs_gate",)),
+    "let go": (lambda c: transitions.let_go(c, 257, 1000), ("jobs_gate",)),
+    "what is behind no gate": (lambda c: retention.forget_gates(c, 0.0, 1000), ("jobs_gate",)),
     # What dedupe asks.
     "the same parameters": (
         lambda c: fingerprints.same(c, {f"{n}": new_job(parameters={"n": n}) for n in range(100)}),
