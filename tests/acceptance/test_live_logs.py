@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -238,3 +239,27 @@ def test_a_file_of_a_job_is_read_through_a_worker_while_it_runs_and_afterwards(
     assert alone.returncode == 3
     assert "no live worker is on" in alone.stderr
     assert len(alone.stderr.splitlines()) == 1
+
+
+def test_a_worker_that_does_not_answer_is_waited_for_fifteen_seconds_and_no_longer(
+    project: Project, tmp_path: Path
+) -> None:
+    """Its lease holds, as if it were stopped, or cut off a moment ago; nothing is left on the board."""
+    worker = project.worker("-c", "1")
+    job = submit(project, f"writes.submit('log.lammps', 10, {str(tmp_path)!r})")
+    wait_until(lambda: job.state == "running")
+    worker.send_signal(signal.SIGSTOP)
+    try:
+        sql("UPDATE workers SET lease_expires_at = now() + interval '1 h'")
+        began = time.monotonic()
+        asked = project.run("simcelery", "logs", str(job.id), "--file", "log.lammps")
+        took = time.monotonic() - began
+    finally:
+        worker.send_signal(signal.SIGCONT)
+    assert asked.returncode == 3
+    assert "nobody has read the file within 15 s" in asked.stderr
+    assert f"which runs job {job.id}, does not answer" in asked.stderr
+    assert len(asked.stderr.splitlines()) == 1
+    assert 15 <= took < within(20)
+    assert sql("SELECT count(*) FROM file_requests")[0][0] == 0
+    go(tmp_path, 0)
