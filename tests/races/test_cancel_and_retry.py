@@ -118,6 +118,7 @@ def test_retry_clears_all_but_the_attempt_number() -> None:
     assert (revived.error, revived.finished_at, revived.cancel_requested_at) == (None, None, None)
     finish(must_claim(job.task_id, me), SUCCESS)
     assert [ended["attempt"] for ended in attempts(job.id)] == [1, 2]
+    assert sql("SELECT count(*) FROM revisions") == [(0,)], "nor is anything forgotten that it has saved"
 
 
 def test_two_retries_at_once_revive_once() -> None:
