@@ -36,7 +36,7 @@ from tests.board_helpers import (
     worker,
 )
 from tests.conftest import Project
-from tests.waiting import wait_until
+from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -161,6 +161,24 @@ def test_what_was_saved_with_the_old_parameters_is_not_gone_on_from() -> None:
     again = CurrentJob(must_claim(job.task_id, worker(), workflow=job.workflow))
     assert again.last_checkpoint is None
     assert job.steps() == []
+
+
+def test_a_revision_that_waits_for_a_fallen_dependent_holds_no_job_with_a_greater_id(board: Services) -> None:
+    me = worker()
+    top = relaxation.submit()
+    child, last = relaxation.submit(start=top), relaxation.submit()
+    run(top, me)
+    run(last, me)
+    settle()
+    with psycopg.connect(board.database_url) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [child.id])
+        done = pool.submit(simcelery.jobs(ids=[top.id, last.id]).retry, set={"fmax": 0.02})
+        try:
+            wait_until(lambda: bool(sql("SELECT FROM pg_locks WHERE NOT granted")), every=0.01)
+            holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE NOWAIT", [last.id])
+        finally:
+            holder.rollback()
+        assert done.result(within(20)) == 3
 
 
 def test_two_retries_with_different_values_at_once_one_wins_whole() -> None:
