@@ -183,7 +183,7 @@ def _notification(shape: str) -> str:
 def _of_a_job(table: str, columns: str, values: str) -> str:
     """A row that belongs to a job that has ended."""
     whose = "FROM jobs WHERE finished_at IS NOT NULL"
-    return f"INSERT INTO {table} (job_id, {columns}) SELECT min(id), {values} {whose}"
+    return f"INSERT INTO {table} (job_id, {columns}) SELECT max(id), {values} {whose}"
 
 
 def _shapes(what: str, make: Callable[[str], str], *shapes: str) -> dict[str, str]:

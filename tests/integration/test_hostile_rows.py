@@ -41,6 +41,7 @@ READS: dict[str, list[list[str]]] = {
     "show": [["show", "{each}"]],
     "logs": [["logs", "1-9999"], ["logs", "{each}"], ["logs", "{honest}"], ["logs", "-s", "failed"]],
     "explain": [["explain", "{each}"]],
+    "graph": [["graph", "1-9999"], ["graph", "1-9999", "--dot"], ["graph", "{honest}", "--mermaid"]],
     "wait": [["wait", "{honest}"], ["wait", "{each}", "--timeout", "0.1"]],
     "result": [["result", "{honest}"], ["result", "{each}"]],
     "results": [

@@ -79,11 +79,11 @@ def walk(
         size = min(at_once, left)
         with engine.begin() as connection:
             some = read(connection, part, limit=size, newest=newest)
-        yield some
-        left -= len(some)
-        if len(some) < size:
+        if not some:  # one that has fewer than were asked for may have left out what cannot be read
             part = next(parts, None)
             continue
+        yield some
+        left -= len(some)
         last = id_of(some[-1])
         part = replace(part, before=last) if newest else replace(part, after=last)
 
