@@ -43,6 +43,9 @@ UNSUCCESSFUL = TERMINAL - {State.SUCCEEDED}
 WAITING = frozenset({State.BLOCKED, State.SCHEDULED, State.PENDING})
 ACTIVE = frozenset(State) - TERMINAL
 
+# As the error of a job that waits: a worker has put it back, since the job needs other files.
+OTHER_SOURCE = "OtherSourceError"
+
 
 class Outcome(StrEnum):
     """How an attempt ended: ``attempts.outcome``."""

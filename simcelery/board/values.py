@@ -37,6 +37,9 @@ class NewJob:
     `run_at` is a moment; `delay` counts from the board's now. `parents` are ids of jobs to wait for,
     recorded before or earlier in the same call. `version` is the workflow's. With `dedupe` any job that has
     the same workflow, version and parameters is as good, and the key is made from these.
+
+    `renews` names a parameter that does not make a job another one: a job with the same key that is still
+    waiting, or is retried, gets it from this one.
     """
 
     workflow: str
@@ -58,6 +61,7 @@ class NewJob:
     run_at: dt.datetime | None = None
     delay: float | None = None
     parents: frozenset[int] = frozenset()
+    renews: str | None = None
     parameters_json: str | None = None  # the same as text, where somebody had to write it anyway
 
     @property

@@ -94,9 +94,29 @@ def _parents(story: Story) -> tuple[list[int], list[int]]:
     return [n for n, state in story.parents.items() if state not in (*over, "succeeded")], failed
 
 
-def _scheduled(story: Story) -> Iterator[Reason]:
+def _of_other_source(story: Story) -> Iterator[Reason]:
+    """A worker has put it back, since its files are not those with which the job was submitted."""
+    from simcelery.board.sources import file_of
+    from simcelery.board.states import OTHER_SOURCE
+
     job = story.job
-    if job.attempt and job.error:
+    if job.error_type == OTHER_SOURCE:
+        wanted = str(job.parameters.get("source", ""))
+        yield Reason(
+            "other_source",
+            f"it waits for a worker that has {file_of(wanted)} as it was submitted ({wanted}): "
+            f"{job.error_message}",
+            "start a worker in the project that it was submitted from, or restart the one there; if the file "
+            "has been edited since, run the script again",
+        )
+
+
+def _scheduled(story: Story) -> Iterator[Reason]:
+    from simcelery.board.states import OTHER_SOURCE
+
+    job = story.job
+    yield from _of_other_source(story)
+    if job.attempt and job.error and job.error_type != OTHER_SOURCE:
         yield Reason("backoff", f"attempt {job.attempt} failed ({job.error}); it waits for the next attempt")
     if job.run_at is not None and job.run_at > story.now:
         at = f"{job.run_at.astimezone():%Y-%m-%d %H:%M:%S %Z}"
@@ -122,6 +142,7 @@ def _pending(story: Story) -> Iterator[Reason]:
     from simcelery.board.reads.workers import why_unserved
 
     job = story.job
+    yield from _of_other_source(story)
     why = why_unserved(story.workers, job.queue, job.workflow)
     consumers = [worker for worker in story.workers if job.queue in worker["queues"]]
     knowing = [worker for worker in consumers if job.workflow in worker["workflows"]]

@@ -12,7 +12,7 @@ from simcelery.board import engine
 from simcelery.board.values import NewJob
 from simcelery.submission.options import Options
 from simcelery.submission.submit import preparation
-from simcelery.workflows import functions, project, registry
+from simcelery.workflows import functions, project, registry, source
 from simcelery.workflows.definition import Definition, idempotency_key
 
 
@@ -28,13 +28,19 @@ class Sameness:
     version: str
     again: bool
 
-    def key(self, name: str, version: str, encoded: Mapping[str, Any]) -> str:
-        """By which the job of a call is found."""
+    def key(self, name: str, version: str, encoded: Mapping[str, Any], folder: str = "") -> str:
+        """By which the job of a call is found.
+
+        Parameters:
+            folder: where the module is: a function of the same name in another project is another one.
+        """
         if not self.again:
             return (
                 f"executor {uuid.uuid4().hex}"  # it is still recorded only once if it has to be tried again
             )
-        same = {"tag": self.tag, "version": self.version, "arguments": encoded}
+        same: dict[str, Any] = {"tag": self.tag, "version": self.version, "arguments": encoded}
+        if folder:
+            same["folder"] = folder
         return idempotency_key(f"executor {name}", version, same)
 
 
@@ -71,6 +77,7 @@ class OfFunction(Callee):
 
     def __init__(self, function: Callable[..., Any], options: Options, sameness: Sameness) -> None:
         name = project.name_of(function)
+        folder = source.folder_of(function)
         awkward = functions.unstorable_defaults(function)
         plain = functions.defined(function, name, frozenset())
 
@@ -88,7 +95,8 @@ class OfFunction(Callee):
                 workflow=functions.WORKFLOW,
                 parameters={"function": name, "source": plain.source, "arguments": job.parameters},
                 parameters_json=f"{head}{job.parameters_json}}}",
-                idempotency_key=sameness.key(name, "1", job.parameters),
+                idempotency_key=sameness.key(name, "1", job.parameters, folder),
+                renews="source",
             )
 
         self.prepare = prepare

@@ -17,6 +17,7 @@ from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
 from simcelery.board import engine, reads
+from simcelery.board.sources import file_of
 from simcelery.board.transitions.record import OnFailed
 from simcelery.board.values import NewJob, Recorded
 from simcelery.errors import ParametersError, SchemaError, ServiceError, SettingsError, SimceleryError
@@ -105,7 +106,8 @@ class Executor(futures.Executor):
         self._works = False  # whether the board has taken a call
         self._count = 0
         self._told: set[str] = set()
-        self._watcher = Watcher()
+        self._put_back: set[int] = set()
+        self._watcher = Watcher(self._say_put_back)
         self._recorder: Recorder[_Call] = Recorder(self._record, CHUNK)
         self._pid = os.getpid()
         _living.add(self)
@@ -296,6 +298,26 @@ class Executor(futures.Executor):
                     f"jobs are used all the same; to compute anew, give another version: Executor(version=…)"
                 )
             self._told |= changed
+
+    def _say_put_back(self, waiting: list[int]) -> None:
+        """If calls have waited for a worker with the right files at two looks, say so, once for each file."""
+        if not waiting:
+            return
+        with engine.begin() as connection:
+            found = reads.put_back(connection, waiting, "source")
+        still, self._put_back = self._put_back & found.keys(), set(found)
+        by_source: dict[str, list[str]] = {}
+        for number in sorted(still):
+            wanted, why = found[number]
+            by_source.setdefault(wanted, []).append(why)
+        for wanted in by_source.keys() - self._told:
+            self._told.add(wanted)
+            count = len(by_source[wanted])
+            _say(
+                f"{count:,} call{' waits' if count == 1 else 's wait'} for a worker that has "
+                f"{file_of(wanted)} as it is here: {by_source[wanted][-1]}; start a worker in this "
+                "project, or restart it"
+            )
 
     def _undone(self) -> list[JobFuture]:
         return [call.future for call in self._recorder.waiting()] + self._watcher.undone()

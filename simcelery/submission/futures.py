@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 # The board is asked often at first and ever less often, as long as nothing ends.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _AT_ONCE = 200  # results that are read together
+_LOOK_TOO_EVERY = 5.0
 _IDLE = 2.0  # seconds after which a thread ends that has nothing to do
 
 
@@ -112,10 +114,15 @@ class JobFuture(Future[Any]):
 
 
 class Watcher:
-    """Ends futures as their jobs end: one thread and, for all of them together, one question at a time."""
+    """Ends futures as their jobs end: one thread and, for all of them together, one question at a time.
 
-    def __init__(self) -> None:
+    Parameters:
+        look_too: called every 5 s with the ids of the jobs that wait.
+    """
+
+    def __init__(self, look_too: Callable[[list[int]], None] = lambda ids: None) -> None:
         self._changed = threading.Condition()
+        self._look_too, self._looked_at = look_too, time.monotonic()
         self._waiting: dict[int, list[JobFuture]] = {}
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -211,6 +218,9 @@ class Watcher:
         self._end_succeeded(by_state[State.SUCCEEDED])
         for number in by_state[State.FAILED] + by_state[State.UPSTREAM_FAILED]:
             self._end_failed(number)
+        if time.monotonic() - self._looked_at > _LOOK_TOO_EVERY:
+            self._looked_at = time.monotonic()
+            self._look_too(by_state[State.PENDING] + by_state[State.SCHEDULED])
         return sum(len(some) for state, some in by_state.items() if state is None or state.is_terminal)
 
     def _begun(self, connection: Connection, running: list[int]) -> list[int]:

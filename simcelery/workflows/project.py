@@ -20,9 +20,8 @@ from typing import Any
 from simcelery.errors import DefinitionError
 from simcelery.readable import short
 from simcelery.settings import SETTINGS_FILE, find_settings_file, get_settings
-from simcelery.workflows import registry
+from simcelery.workflows import registry, source
 from simcelery.workflows.definition import Definition, default_name, is_ordinary
-from simcelery.workflows.source import LIBRARIES
 
 _HERE = "a worker imports it by its name: put it at the top of a module of the project"
 
@@ -78,6 +77,15 @@ def load(name: str) -> Callable[..., Any]:
         raise DefinitionError(f"{name} is not a function of that module, but only imported there")
     called: Callable[..., Any] = found
     return called
+
+
+def source_here(module: str) -> str:
+    """The fingerprint of the source that a module has here, without importing it; empty if it has none."""
+    for place in _places(module.partition(".")[0]):
+        folder = place.parent.parent if place.name == "__init__.py" else place.parent
+        if found := source.of_files(module, folder):
+            return found
+    return ""
 
 
 def _imported(module: str) -> Any:
@@ -136,7 +144,7 @@ def _is_below(place: Path, folder: Path) -> bool:
     place, folder = place.resolve(), folder.resolve()
     if not place.is_relative_to(folder) or folder == folder.parent:
         return False
-    if LIBRARIES & set(place.relative_to(folder).parts):
+    if source.LIBRARIES & set(place.relative_to(folder).parts):
         return False
     return not any(place.is_relative_to(one) for one in _standard_library())
 

@@ -35,17 +35,34 @@ def fingerprint(function: Callable[..., object]) -> str:
     module = _module(function.__module__)
     if module is None or module.name.partition(".")[0] == __name__.partition(".")[0]:
         return ""
-    digest = hashlib.sha256()
-    for name, file in _reachable(module):
-        digest.update(f"{name} {_read(file).digest}\n".encode())
-    own = _file(module)
-    return f"{own.relative_to(module.root).as_posix()}:{digest.hexdigest()[:12]}" if own else ""
+    return _fingerprint(module)
+
+
+def of_files(name: str, root: Path) -> str:
+    """The same for the module that is called so in a folder, whether or not it is loaded."""
+    return _fingerprint(Module(name, root))
+
+
+def folder_of(function: Callable[..., object]) -> str:
+    """The folder of the project that a function belongs to; empty if it is of an installed library."""
+    module = _module(function.__module__)
+    if module is None or LIBRARIES & set(module.root.parts):
+        return ""
+    return str(module.root.resolve())
 
 
 def files_of(module: str) -> dict[str, str]:
     """What `fingerprint` covers for a function of a module that is loaded: a hash of each module's file."""
     start = _module(module)
     return {name: _read(file).digest for name, file in _reachable(start)} if start else {}
+
+
+def _fingerprint(module: Module) -> str:
+    digest = hashlib.sha256()
+    for name, file in _reachable(module):
+        digest.update(f"{name} {_read(file).digest}\n".encode())
+    own = _file(module)
+    return f"{own.relative_to(module.root).as_posix()}:{digest.hexdigest()[:12]}" if own else ""
 
 
 def _module(name: str) -> Module | None:

@@ -272,6 +272,31 @@ def test_what_was_not_begun_goes_back_without_an_attempt() -> None:
     assert state(again.job_id) == "running"
 
 
+def test_what_others_have_to_run_comes_again_later_without_an_attempt() -> None:
+    me, job, asked = worker(), record(), record()
+    first, second = must_claim(job.task_id, me), must_claim(asked.task_id, me)
+    cancel(asked.id)
+    for one in (first, second):
+        transitions.set_aside(one, "has another version")
+    assert [state(job.id), state(asked.id)] == ["scheduled", "cancelled"]
+    assert (row(job.id).attempt, attempts(job.id)) == (0, [])
+    [(seconds, why)] = sql(
+        "SELECT extract(epoch FROM run_at - now()), error_message FROM jobs WHERE id = :id", id=job.id
+    )
+    assert 0 < seconds <= 1
+    assert why.endswith(" has another version")
+    assert len(why.split()) == 4
+    sql("UPDATE jobs SET run_at = now() - interval '1 s', submitted_at = now() - interval '1 day'")
+    with engine.begin() as connection:
+        transitions.stage(connection, 10)
+    again = must_claim(job.task_id, me)
+    transitions.set_aside(first, "is too late")  # it has another claim
+    assert state(job.id) == "running"
+    transitions.set_aside(again, "has another version")
+    [(seconds,)] = sql("SELECT extract(epoch FROM run_at - now()) FROM jobs WHERE id = :id", id=job.id)
+    assert 25 < seconds <= 30
+
+
 def test_of_a_dead_child_all_goes_back_but_the_job_that_ran() -> None:
     me, message = worker(), record()
     other, foreign = record(), record()

@@ -33,7 +33,7 @@ from simcelery.board.models import Attempt, Environment, Job, Worker, Workflow
 from simcelery.board.reads.fields import compiled
 from simcelery.board.reads.revisions import ran_with, stages_of
 from simcelery.board.sql_helpers import among, seconds, within
-from simcelery.board.states import TERMINAL, State
+from simcelery.board.states import OTHER_SOURCE, TERMINAL, State
 from simcelery.board.unreadable import bad_rows
 from simcelery.conditions.values import Condition
 
@@ -305,6 +305,22 @@ def parameter(connection: Connection, job_ids: Iterable[int], name: str) -> dict
     """One parameter of each job, as text."""
     value = Job.parameters[name].astext
     return {row.id: row[1] for row in connection.execute(select(Job.id, value).where(among(Job.id, job_ids)))}
+
+
+def put_back(connection: Connection, job_ids: Iterable[int], name: str) -> dict[int, tuple[str, str]]:
+    """Those of the jobs that wait for a worker with other files: one parameter, as text, and why.
+
+    Parameters:
+        name: of the parameter.
+    """
+    rows = connection.execute(
+        select(Job.id, Job.parameters[name].astext.label("value"), Job.error_message).where(
+            among(Job.id, job_ids),
+            Job.state.in_((State.PENDING, State.SCHEDULED)),
+            Job.error_type == OTHER_SOURCE,
+        )
+    )
+    return {row.id: (row.value or "", row.error_message or "") for row in rows}
 
 
 def finished_among(connection: Connection, job_ids: Iterable[int]) -> dict[int, State]:

@@ -8,7 +8,7 @@ within a second, and it is done again, or said to have changed nothing.)
 """
 
 from simcelery.board.transitions.cancel import cancel
-from simcelery.board.transitions.claim import claim, forgotten, holds_lease, put_back
+from simcelery.board.transitions.claim import claim, forgotten, holds_lease, put_back, set_aside
 from simcelery.board.transitions.finish import by_child, by_claim, finish, finish_at_once, note_late
 from simcelery.board.transitions.gates import (
     LetGo,
@@ -64,6 +64,7 @@ __all__ = [
     "rescue",
     "rescue_now",
     "retry",
+    "set_aside",
     "settle",
     "stage",
     "unsettled",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simcelery.board import engine, sql
+from simcelery.board.states import OTHER_SOURCE
 from simcelery.board.values import Claim, ClaimRequest, from_row
 from simcelery.failpoints import failpoint
 
@@ -39,6 +40,18 @@ def put_back(claims: Sequence[Claim]) -> None:
     """running → pending (or cancelled, if that was requested) for claims whose jobs were never started."""
     given = {"ids": [one.job_id for one in claims], "claims": [one.claim_id for one in claims]}
     engine.one_round_trip(sql.statement("put_back"), given)
+
+
+def set_aside(one: Claim, why: str) -> None:
+    """running → scheduled (or cancelled) for a job that was not started, since others have to run it.
+
+    It comes again after 1 s at first, and later after a quarter of its age, but at most 30 s.
+
+    Parameters:
+        why: what is wrong with the files of the worker, for the job's row.
+    """
+    given = {"job_id": one.job_id, "claim_id": one.claim_id, "error_type": OTHER_SOURCE, "why": why}
+    engine.one_round_trip(sql.statement("set_aside"), given)
 
 
 def asked(request: ClaimRequest) -> dict[str, Any]:

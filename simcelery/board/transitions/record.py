@@ -15,7 +15,7 @@ from simcelery.board import dependencies, engine, fingerprints, sql, transitions
 from simcelery.board.gates import Behind
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among
-from simcelery.board.states import UNSUCCESSFUL, State
+from simcelery.board.states import UNSUCCESSFUL, WAITING, State
 from simcelery.board.transitions import copying
 from simcelery.board.values import (
     NewJob,
@@ -273,10 +273,32 @@ def _holders(
     unsuccessful = [job.id for job in found if job.state in UNSUCCESSFUL]
     if unsuccessful and on_failed == "retry":
         revived = {job.id for job in transitions.retry(connection, unsuccessful, with_parents=True)}
+    _renew(connection, {job.id: wanted[key] for key, job in holders.items()})
     return {
         key: Recorded(job.id, job.task_id, "retried" if job.id in revived else "existing")
         for key, job in holders.items()
     }
+
+
+def _renew(connection: Connection, found: Mapping[int, NewJob]) -> None:
+    """Give jobs that still wait the parameter that `renews` names, as the new ones have it."""
+    given = {number: (new.renews, new.parameters[new.renews]) for number, new in found.items() if new.renews}
+    if not given:
+        return
+    rows = connection.execute(
+        select(Job.id, Job.parameters).where(among(Job.id, given), Job.state.in_(WAITING)).order_by(Job.id)
+    )
+    changes = {
+        row.id: {name: value}
+        for row in rows
+        for name, value in [given[row.id]]
+        if row.parameters.get(name) != value
+    }
+    if not changes:
+        return
+    by = next(iter(found.values())).submitted_by
+    sql.execute(connection, "revise", ids=list(changes), changes=engine.as_json(changes), keys="{}", by=by)
+    fingerprints.renew(connection, changes)
 
 
 def check_found(number: int, state: str, workflow: str, new: NewJob, on_failed: OnFailed) -> None:

@@ -48,8 +48,10 @@ def run(definition: Definition, claim: Claim) -> EndedAttempt:
 
     Raises:
         Unusable: no files can be written on this node; the workflow has not started.
+        Elsewhere: a worker with other files has to run it; nothing has started.
     """
     folders.check()
+    calling.check_source(claim)
     stopping.listen()
     meter = Meter()
     report = _Attempt(definition, claim).execute()
@@ -69,6 +71,8 @@ class _Attempt:
         self._unusable: BaseException | None = None
         try:
             self._definition, self._claim = calling.what_runs(definition, claim)
+        except calling.Elsewhere:
+            raise
         except BaseException as error:
             self._unusable = error
         self._state = clean.known(connections.is_ours)

@@ -20,7 +20,7 @@ from simcelery.board.values import Claim, EndedAttempt, FinishedJob, Lane
 from simcelery.errors import ServiceError
 from simcelery.execution.places import Unusable
 from simcelery.worker import slots
-from simcelery.worker.child import attempt, claiming, flusher, leaving, pace
+from simcelery.worker.child import attempt, calling, claiming, flusher, leaving, pace
 from simcelery.worker.outcomes import finish
 from simcelery.worker.waiting import wait_out
 from simcelery.workflows.definition import Definition
@@ -53,6 +53,9 @@ def run(
             except Unusable as error:
                 _withdraw(claim, held, str(error))
                 break
+            except calling.Elsewhere as error:
+                _set_aside(claim, str(error))
+                continue
             if claim.claim_id == claim_id:
                 own = claim, ended, finished
         held.close()
@@ -88,6 +91,19 @@ def _withdraw(claim: Claim, held: Slice, reason: str) -> None:
     held.take_back(claim)
     slots.mine.report_unusable()
     slots.mine.return_job()
+
+
+def _set_aside(claim: Claim, why: str) -> None:
+    """The files here are not those with which a call was submitted: leave it to other workers."""
+    slots.mine.return_job()
+    try:
+        wait_out(
+            lambda: transitions.set_aside(claim, why),
+            f"job {claim.job_id} waits to be left to other workers",
+            give_up=slots.mine.is_closed,
+        )
+    except ServiceError:
+        log.warning("job %s had not started and is left to recovery", claim.job_id)
 
 
 class Slice:
