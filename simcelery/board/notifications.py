@@ -75,7 +75,10 @@ def take(connection: Connection, me: int, most: int) -> list[Taken]:
     rows = connection.execute(
         update(Notification)
         .where(Notification.id.in_(select(chosen.c.id)), Notification.subscription_id == Subscription.id)
-        .values(next_at=func.now() + seconds(HELD), tries=func.least(Notification.tries, _MOST_TRIES) + 1)
+        .values(
+            next_at=func.now() + seconds(HELD),
+            tries=func.least(func.greatest(Notification.tries, 0), _MOST_TRIES) + 1,
+        )
         .returning(Notification.id, Subscription.address, Notification.body)
     )
     return [Taken(*row) for row in rows]
