@@ -54,6 +54,7 @@ CALLS: dict[str, list[list[str]]] = {
         ["explain", "{held}"],
         ["explain", "1-9999"],
     ],
+    "graph": [["graph", "1-9999"], ["graph", "{failed}", "--dot"], ["graph", "{held}", "--mermaid"]],
     "wait": [["wait", "{failed}"], ["wait", "{succeeded}"], ["wait", "{running}", "--timeout", "1"]],
     "result": [["result", "{succeeded}"], ["result", "{failed}"]],
     "results": [["results"], ["results", "--format", "csv"]],

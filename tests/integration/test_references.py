@@ -71,4 +71,4 @@ def test_a_job_that_is_not_there_is_one_line_and_nothing_is_recorded(
 def test_a_command_takes_no_results(project: Project, numbers: list[int]) -> None:
     done = project.run("simcelery", "submit", f"a=@{numbers[0]}", "--", "echo", "{a}")
     assert done.returncode == 2
-    assert "a: its value is the result of a job, which cannot be part of a command" in done.stderr
+    assert "a: its value is the result of a job, which cannot be part of the command" in done.stderr
