@@ -335,3 +335,17 @@ def test_a_workflow_called_all_is_counted_as_one_of_several(capsys: pytest.Captu
         ["w", "5", "(5", "held)", "1", "6"],
         ["all", "7", "(7", "held)", "2", "9"],
     ], heads
+
+
+def test_results_says_how_many_matching_jobs_are_left_out(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    first, second, *_ = sweep(6, "t", canaries=2)
+    end(first)
+    end(second, ERROR)
+    said = "5 of 6 jobs did not succeed (yet): 1 failed, 4 held; --all shows them too"
+    assert said in shown(capsys, "results", "-t", "t")
+    assert said in shown(capsys, "results", "-t", "t", "-O", str(tmp_path / "t.csv"))
+    assert said in shown(capsys, "results", f"{first.id}-{first.id + 5}", code=1)
+    assert "did not succeed" not in shown(capsys, "results", "-t", "t", "--all")
+    assert "did not succeed" not in shown(capsys, "results", "-t", "t", "-s", "succeeded")

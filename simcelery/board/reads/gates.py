@@ -114,6 +114,13 @@ def held_jobs(connection: Connection, which: Filter) -> list[tuple[int, int]]:
     return [(row.id, row.gate_id) for row in connection.execute(held.order_by(Job.id))]
 
 
+def count_held(connection: Connection, which: Filter) -> int:
+    """How many jobs that pass the filter are held."""
+    if not any_closed(connection):
+        return 0
+    return connection.scalar(select(func.count()).select_from(Job).where(*which.conditions(), is_held())) or 0
+
+
 def number_held(connection: Connection, gate_id: int, most: int) -> int:
     """How many jobs the gate holds, counted no further than `most`."""
     some = select(Job.id).where(Job.gate_id == gate_id, is_held()).limit(most).subquery()

@@ -93,7 +93,8 @@ def results(
     A file made with -O has a column for the id, for each parameter that varies, and for each result that is
     a number, a text, or true or false; --fields chooses the columns, and --all-fields has all of them.
 
-    Exit code 1 if any job in IDS has not succeeded.
+    Jobs that match but did not succeed (yet) are left out; stderr says how many, by state. Exit code 1 if
+    any job in IDS has not succeeded; with filters alone it is 0.
     """
     names = chosen_fields(fields)
     if names is not None and all_fields:
@@ -116,19 +117,27 @@ def results(
         _show_cells(_Table(wanted, names, all_fields, all_jobs, filters.limit), format_ or output)
     else:
         _show(wanted, filters.limit, all_jobs, format_ or output)
-    return 0 if all_jobs or selection is None else _unsuccessful(which(selection, filters))
+    missing = not all_jobs and _say_left_out(which(selection, filters))
+    return 1 if missing and selection is not None else 0
 
 
-def _unsuccessful(wanted: Filter) -> int:
-    """The exit code for jobs that were named; those that did not succeed are counted on stderr."""
+def _say_left_out(wanted: Filter) -> bool:
+    """Count on stderr the jobs that did not succeed, by state; return whether there are any."""
     from simcelery.board import engine, reads
+    from simcelery.board.reads import gates
 
     with engine.begin() as connection:
         counts = reads.counts(connection, wanted)
-    missing = sum(number for state, number in counts.items() if state != "succeeded")
-    if missing:
-        note(f"simcelery: {missing:,} of {sum(counts.values()):,} jobs did not succeed (yet)")
-    return 1 if missing else 0
+        held = gates.count_held(connection, wanted)
+    left_out = {str(state): number for state, number in counts.items() if state != "succeeded"}
+    if not left_out:
+        return False
+    if held:
+        left_out |= {"blocked": left_out["blocked"] - held, "held": held}
+    by_state = ", ".join(f"{number:,} {state}" for state, number in left_out.items() if number)
+    missing, total = sum(left_out.values()), sum(counts.values())
+    note(f"simcelery: {missing:,} of {total:,} jobs did not succeed (yet): {by_state}; --all shows them too")
+    return True
 
 
 def _show(wanted: Filter, limit: int | None, all_jobs: bool, output: str) -> None:
