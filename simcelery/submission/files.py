@@ -102,7 +102,7 @@ def _whom(connection: Any, job_id: int, attempt: int | None) -> _Whom:
         raise ServiceError(
             f"no live worker is on {host}, where attempt {number} of job {job_id} left {folder}"
         )
-    return _Whom(number, None, host, live, f"no worker on {host} answers, or none of them sees {folder}")
+    return _Whom(number, None, host, live, f"no worker on {host} answers, or none of them has {folder}")
 
 
 def _its_worker(connection: Any, job_id: int, number: int) -> _Whom:

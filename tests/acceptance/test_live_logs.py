@@ -241,6 +241,28 @@ def test_a_file_of_a_job_is_read_through_a_worker_while_it_runs_and_afterwards(
     assert len(alone.stderr.splitlines()) == 1
 
 
+def test_a_worker_with_another_home_leaves_the_question_to_the_one_that_kept_the_folder(
+    project: Project, tmp_path: Path
+) -> None:
+    keeper = project.worker()
+    project.worker("-Q", "elsewhere", SIMCELERY_HOME=str(tmp_path / "other"))
+    job = submit(project, f"writes.submit('log.lammps', 7, {str(tmp_path)!r})")
+
+    def shown() -> subprocess.CompletedProcess[str]:
+        return project.run("simcelery", "logs", str(job.id), "--file", "log.lammps")
+
+    wait_until(lambda: shown().returncode == 0)
+    for _ in range(2):  # while it runs, and when it has ended
+        assert [shown().returncode for _ in range(4)] == [0] * 4
+        go(tmp_path, 0)
+        job.wait(timeout=within(30))
+    keeper.terminate()
+    keeper.wait(within(30))
+    nobody = shown()
+    assert nobody.returncode == 3
+    assert "or none of them has" in nobody.stderr
+
+
 def test_a_worker_that_does_not_answer_is_waited_for_fifteen_seconds_and_no_longer(
     project: Project, tmp_path: Path
 ) -> None:

@@ -16,7 +16,9 @@ _MOST = 2**20  # bytes, whatever the row says
 
 
 def answer(wanted: Wanted, by: str, settings: Settings) -> None:
-    """Write to the board what is found; nothing, if this worker does not see the folder.
+    """Write to the board what is found; nothing, if the folder is not one of this worker's, or not here.
+
+    Another worker on this host may have it: one with another home, or another view of the file system.
 
     Parameters:
         by: this worker's name.
@@ -33,11 +35,9 @@ def answer(wanted: Wanted, by: str, settings: Settings) -> None:
 def _find(wanted: Wanted, settings: Settings) -> Answer | None:
     own = folders.of_attempt(wanted.job_id, wanted.attempt, wanted.claim_id).path
     folder = Path(wanted.workdir or own)
-    if not folder.is_dir():
-        return None
     # The board is not to lead us to any other folder of this node.
-    if not folder.resolve().is_relative_to(settings.workdirs.resolve()):
-        return Answer(error=f"{folder} is not among the job folders of this worker, {settings.workdirs}")
+    if not folder.is_dir() or not folder.resolve().is_relative_to(settings.workdirs.resolve()):
+        return None
     try:
         content, size = inside.end_of(folder, wanted.path, max(0, min(wanted.most, _MOST)))
     except NotThereError as error:
