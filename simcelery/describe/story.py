@@ -26,7 +26,7 @@ class Story:
         parents: states of the job's parents, by id.
         before: how many pending jobs of its queue come before it.
         last: its last attempt that has ended.
-        submitted: the source that its workflow was last submitted with.
+        submitted: the source of its workflow here; where there is none, that of the last submission.
         gate: the closed gate that holds it.
     """
 
@@ -51,6 +51,7 @@ def read(number: int) -> Story:
     """
     from simcelery.board import dependencies, engine, reads, sources
     from simcelery.board.reads import gates
+    from simcelery.describe.outdated import as_here
     from simcelery.settings import get_settings
 
     with engine.begin() as connection:
@@ -59,16 +60,18 @@ def read(number: int) -> Story:
             raise JobNotFoundError(f"there is no job {number}")
         started_at, now = reads.started(connection)
         parents = reads.states(connection, dependencies.parents_of(connection, number))
+        live = reads.workers(connection, live_only=True)
+        submitted = sources.submitted(connection, [job.workflow])
         return Story(
             job=job,
             now=now,
             started_at=started_at,
             lease=get_settings().lease,
-            workers=reads.workers(connection, live_only=True),
+            workers=live,
             worker=reads.worker_of(connection, number),
             parents={parent: str(state) for parent, state in parents.items()},
             before=reads.number_before(connection, job) if job.state == "pending" else 0,
             last=reads.last_attempts(connection, [number]).get(number),
-            submitted=sources.submitted(connection, [job.workflow]),
+            submitted=as_here(live, submitted, [job.workflow]),
             gate=gates.gate_of(connection, number) if job.held else None,
         )

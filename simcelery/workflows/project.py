@@ -88,6 +88,16 @@ def source_here(module: str) -> str:
     return ""
 
 
+def source_of_file(file: str) -> str:
+    """The fingerprint of a file of the project as it is here, and of what it imports; empty without one.
+
+    Parameters:
+        file: as fingerprints name it, such as ``sims.py`` or ``sims/__init__.py``.
+    """
+    name = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return next(filter(None, (source.of_files(name, folder) for folder in registry.project())), "")
+
+
 def _imported(module: str) -> Any:
     registry.look_in_project()
     with registry.loading():

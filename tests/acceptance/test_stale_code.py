@@ -60,6 +60,31 @@ def test_a_worker_notices_that_its_own_files_change(project: Project) -> None:
         assert "older sims.py: that file, or one it imports, has changed" in said(project, command)
 
 
+def test_who_fixes_a_workflow_and_sends_jobs_is_told_which_workers_have_it_as_it_was(
+    project: Project,
+) -> None:
+    sims = project.folder / "sims.py"
+    sims.write_text(f"{sims.read_text()}\n@workflow\ndef broken() -> int:\n    return 1 // 0\n")
+    project.worker("-c", "1")
+    number = project.run("simcelery", "submit", "sims.broken", "-o", "quiet").stdout.strip()
+    wait_until(lambda: sql("SELECT state FROM jobs") == [("failed",)], 60)
+    sims.write_text(sims.read_text().replace("1 // 0", "1"))
+    assert "w0@" in said(project, "explain", number)
+    assert "runs a different sims.py (or a file it imports) than the one here" in said(
+        project, "explain", number
+    )
+    for command in (
+        ("retry", number),
+        ("submit", "sims.add", "a=1"),
+        ("submit", "sims.add", "a=2", "--wait"),
+    ):
+        done = project.run("simcelery", *command)
+        assert done.returncode == 0
+        assert len([line for line in done.stderr.splitlines() if " sims.py" in line]) == 1, done.stderr
+        assert "restart it" in done.stderr
+    assert project.run("simcelery", "submit", "--", "true").stderr == ""
+
+
 def test_an_attempt_is_recorded_with_the_code_that_ran(project: Project) -> None:
     project.worker("-c", "1")
     sims = project.folder / "sims.py"

@@ -21,6 +21,7 @@ from simcelery.board.reads.jobs import (
     results,
     running,
     states,
+    workflows,
 )
 from simcelery.board.reads.logs import log
 from simcelery.board.reads.revisions import revisable, revisions, stages
@@ -78,4 +79,5 @@ __all__ = [
     "unserved",
     "worker_of",
     "workers",
+    "workflows",
 ]

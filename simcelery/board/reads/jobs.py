@@ -301,6 +301,11 @@ def running(connection: Connection, job_ids: Iterable[int]) -> dict[int, bool]:
     return {row.id: row[1] for row in rows}
 
 
+def workflows(connection: Connection, job_ids: Iterable[int]) -> set[str]:
+    """The names of these jobs' workflows."""
+    return set(connection.scalars(select(Job.workflow).where(among(Job.id, job_ids)).distinct()))
+
+
 def parameter(connection: Connection, job_ids: Iterable[int], name: str) -> dict[int, str | None]:
     """One parameter of each job, as text."""
     value = Job.parameters[name].astext

@@ -10,6 +10,7 @@ from simcelery.cli import revised
 from simcelery.cli.asking import confirmed, show_dry
 from simcelery.cli.error_groups import in_group
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option, yes_option
+from simcelery.cli.outdated import warn_of_outdated
 from simcelery.cli.output import note, say, show_ids, show_json
 from simcelery.cli.selectors import Selection, chosen, chunks, ids_argument, require, which
 from simcelery.describe.words import many, named
@@ -130,6 +131,7 @@ def _tell(revived: list[int], revisions: list[Revision] | None, output: Output) 
         show_ids(revived)
     else:
         say(_in_words(revived, going_on))
+    warn_of_outdated(revived)
 
 
 def _in_words(revived: list[int], going_on: list[int]) -> str:

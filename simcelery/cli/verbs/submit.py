@@ -14,6 +14,7 @@ from simcelery.cli import foreseen, programs, sources
 from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.jobfiles.echo import given, written
 from simcelery.cli.options import COUNT, Command, Number, Output, command, duration, output_option
+from simcelery.cli.outdated import warn_of_outdated
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table, write
 from simcelery.cli.recording import interruptible, prepared, record_all
 from simcelery.cli.selectors import chunks
@@ -281,8 +282,10 @@ def _recorded(jobs: Jobs, several: bool, options: Options, after: _Afterwards) -
         from simcelery.cli.ended import wait_for
 
         note(_in_words(jobs, several, options))  # stdout is for the result
+        warn_of_outdated(jobs.ids)
         return wait_for(jobs.ids, after.timeout, after.output, single=not several)
     _show(jobs, after.output, several, options)
+    warn_of_outdated(jobs.ids)
     return 0
 
 
