@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simcelery.cli.options import EXIT_INTERRUPTED
-from simcelery.cli.output import note, write
+from simcelery.cli.output import note, remark, write
 
 if TYPE_CHECKING:
     from simcelery.submission.following import Heard
@@ -24,10 +24,11 @@ def show(number: int, tail: int | None, attempt: int | None) -> int:
     """
     from simcelery.submission.following import follow
     from simcelery.submission.handle import get_job
+    from simcelery.submission.patience import Patience
 
     job, shown = get_job(number), _Shown(number, tail)
     try:
-        for heard in follow(job, attempt):
+        for heard in follow(job, attempt, Patience(remark)):
             shown.add(heard)
     except KeyboardInterrupt:
         note(f"simcelery: no longer following; the job continues (simcelery logs {number} -f)")

@@ -123,6 +123,11 @@ def note(text: object) -> None:
         click.echo(part, file=sys.stderr)
 
 
+def remark(text: object) -> None:
+    """The same, with the name of the command line in front."""
+    note(f"simcelery: {text}")
+
+
 def _fitting(text: str, terminal: bool, hang: int | None = None) -> list[str]:
     if not terminal:
         return [text]

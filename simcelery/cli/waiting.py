@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from simcelery.cli.output import bar_width, console, note
+from simcelery.cli.output import bar_width, console, note, remark
 from simcelery.cli.selectors import chunks
 from simcelery.describe.job import progress
 from simcelery.describe.plain import plain
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
 _HINT_AFTER = 5.0  # if nothing has started by then, perhaps no worker is there to start it
-_LONGEST_OUTAGE = 300.0  # how long the board may be unreachable
 
 
 class Watch:
@@ -113,24 +112,20 @@ def follow(watch: Watch, timeout: float | None, still: str = "they continue") ->
 
     Raises:
         WaitTimeoutError: some have not finished in time.
-        ServiceError: Postgres has been unreachable for minutes.
+        ServiceError: Postgres does not answer at the beginning.
     """
+    from simcelery.submission.patience import Patience
+
     began = time.monotonic()
     until = math.inf if timeout is None else began + timeout
-    pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until)
-    last_heard, hint_at, before = began, began + _HINT_AFTER, -1
+    pauses, board = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until), Patience(remark, until)
+    hint_at, before = began + _HINT_AFTER, -1
     look_at, said = began + 1.0, set[str]()
     with ExitStack() as stack:
         draw: Callable[[], None] | None = None
         while True:
-            try:
-                if not watch.poll():
-                    return
-                last_heard = time.monotonic()
-            except ServiceError:
-                # The jobs continue while Postgres restarts, so do not give up on them.
-                if before < 0 or time.monotonic() - last_heard > _LONGEST_OUTAGE:
-                    raise
+            if not board.ask(watch.poll):
+                return
             now = time.monotonic()
             if timeout is not None and now >= until:
                 left = f"{many(len(watch.ids) - watch.finished)} not finished"

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from simcelery.board import engine
 from simcelery.board.reads import logs
 from simcelery.board.reads.logs import Look, Place
 from simcelery.board.states import State
 from simcelery.chunks import joined
-from simcelery.errors import ServiceError
 from simcelery.pauses import growing
+from simcelery.submission.patience import Patience
 from simcelery.submission.presence import Handle, gone
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
-_LONGEST_OUTAGE = 300.0  # seconds that the board may be unreachable, once it has answered
 
 
 @dataclass(frozen=True)
@@ -38,35 +38,29 @@ class Heard:
     over: bool
 
 
-def follow(job: Handle, attempt: int | None = None) -> Iterator[Heard]:
+def follow(job: Handle, attempt: int | None = None, board: Patience | None = None) -> Iterator[Heard]:
     """Look at the job again and again, at most a second apart, until it has ended.
 
     Parameters:
         attempt: only that one, until it has ended.
+        board: how outages are waited out.
 
     Raises:
         JobNotFoundError: it is no longer on the board.
-        ServiceError: Postgres does not answer, or has not for minutes.
+        ServiceError: Postgres does not answer at the beginning.
     """
-    place = Place(attempt or 0)
-    heard_at = float("-inf")
+    place, board = Place(attempt or 0), board or Patience()
     pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE)
     while True:
-        try:
-            look = _look(job, place)
-        except ServiceError:
-            if time.monotonic() - heard_at > _LONGEST_OUTAGE:
-                raise
-        else:
-            heard_at = time.monotonic()
-            chunks = [one for one in look.chunks if attempt in (None, one[0])]
-            printed, place = _read(chunks, place)
-            over = look.state.is_terminal or (attempt is not None and look.attempt > attempt)
-            yield Heard(printed, look.state, look.attempt, look.host, over)
-            if over:
-                return
-            if printed:
-                pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE)
+        look = board.ask(partial(_look, job, place))
+        chunks = [one for one in look.chunks if attempt in (None, one[0])]
+        printed, place = _read(chunks, place)
+        over = look.state.is_terminal or (attempt is not None and look.attempt > attempt)
+        yield Heard(printed, look.state, look.attempt, look.host, over)
+        if over:
+            return
+        if printed:
+            pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE)
         time.sleep(next(pauses))
 
 

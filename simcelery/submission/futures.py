@@ -174,13 +174,15 @@ class Watcher:
                 ended = self._look()
             except ServiceError as error:
                 if not told:
-                    log.warning("%s; the futures of jobs wait for the board", error)
+                    log.warning("%s; waiting until it answers again", error)
                 ended, told = 0, True
             except BaseException as error:  # nothing may end this thread and leave futures behind
                 log.exception("the futures of jobs cannot be followed any more")
                 self._end_all(error)
                 continue
             else:
+                if told:
+                    log.warning("the board answers again")
                 told = False
             with self._changed:
                 if ended or self._fresh:

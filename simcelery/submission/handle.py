@@ -25,6 +25,7 @@ from simcelery.errors import (
 from simcelery.pauses import growing
 from simcelery.readable import short
 from simcelery.submission import actions, following, notebook, revising
+from simcelery.submission.patience import Patience
 from simcelery.submission.presence import check_numbers, check_there, gone
 from simcelery.submission.records import Records
 from simcelery.workflows import registry
@@ -343,6 +344,8 @@ def as_completed(
 ) -> Iterator[Job]:
     """The jobs, each as soon as it is in a terminal state, whichever that is.
 
+    If the board goes away meanwhile, it is waited for; a warning is logged when that begins and when it ends.
+
     Parameters:
         timeout: seconds for all of them; None waits forever.
         on_poll: called each time after the board was asked, for example to draw a progress bar.
@@ -350,14 +353,19 @@ def as_completed(
     Raises:
         WaitTimeoutError: some are not finished by then.
         JobNotFoundError: one is no longer on the board.
+        BoardUnreachableError: the board cannot be reached at the beginning.
     """
     handles = jobs if isinstance(jobs, Jobs) else list(jobs)
     ids = handles.ids if isinstance(handles, Jobs) else [job.id for job in handles]
     waiting = {number: at for at, number in enumerate(ids)}
     until = math.inf if timeout is None else time.monotonic() + timeout
-    pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until)
+    pauses, board = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until), Patience(until=until)
+
+    def look() -> list[int]:
+        return _finished(list(waiting), lambda number: handles[waiting[number]])
+
     while waiting:
-        finished = _finished(list(waiting), lambda number: handles[waiting[number]])
+        finished = board.ask(look)
         for number in finished:
             yield handles[waiting.pop(number)]
         if on_poll:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,13 +17,23 @@ import click
 from simcelery.cli import fit
 from simcelery.cli.fit import Column
 from simcelery.cli.options import Filters, Output, command, duration, filter_options, output_option
-from simcelery.cli.output import STYLES, bar_width, console, in_states, is_terminal, note, say, show_json_line
+from simcelery.cli.output import (
+    STYLES,
+    bar_width,
+    console,
+    in_states,
+    is_terminal,
+    note,
+    remark,
+    say,
+    show_json_line,
+)
 from simcelery.cli.progress import Part, Progress
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.describe import gates
 from simcelery.describe.words import duration as in_words
 from simcelery.describe.words import one_line, rate
-from simcelery.errors import ServiceError, UsageError
+from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -31,7 +42,6 @@ if TYPE_CHECKING:
 
 _ON_TERMINAL, _IN_LOGS = 2.0, 10.0  # seconds between two polls, unless --every says otherwise
 _HINT_AFTER = 5.0  # if nothing has started by then, perhaps no worker is there to start it
-_LONGEST_OUTAGE = 300.0  # how long the board may be unreachable
 _GATES = 3  # sweeps of which is said, on a terminal, that they are held
 
 
@@ -90,7 +100,7 @@ def watch(
     progress = Progress(which(selection, filters), everything=everything)
     finished = False
     with suppress(KeyboardInterrupt), _drawing(output) as draw:
-        _follow(progress, draw, seconds, forever)
+        _follow(progress, draw, seconds, forever, live=output == "table" and is_terminal())
         finished = True
     return _run(command_line, progress) if command_line and finished else 0
 
@@ -107,29 +117,26 @@ def _run(command_line: str, progress: Progress) -> int:
 Draw = Callable[[Progress, str], None]
 
 
-def _follow(progress: Progress, draw: Draw, every: float, forever: bool) -> None:
+def _follow(progress: Progress, draw: Draw, every: float, forever: bool, live: bool) -> None:
     """Poll and draw until all jobs have finished.
 
+    Parameters:
+        live: whether a terminal is redrawn, and an outage of the board said there.
+
     Raises:
-        ServiceError: Postgres has been unreachable for minutes, or was so from the beginning.
+        ServiceError: Postgres does not answer at the beginning.
     """
-    began = time.monotonic()
-    heard, hint = 0.0, ""
+    from simcelery.submission.patience import Patience
+
+    began, hint = time.monotonic(), ""
+    board = Patience(partial(draw, progress) if live else remark)
     while True:
-        trouble = ""
-        try:
-            progress.poll()
-            heard = time.monotonic()
-            if not hint and progress.idle and heard - began > _HINT_AFTER:
-                hint = _hint()
-        except ServiceError as error:
-            # The jobs continue while Postgres restarts, so do not give up on them.
-            if time.monotonic() - (heard or -_LONGEST_OUTAGE) > _LONGEST_OUTAGE:
-                raise
-            trouble = str(error)
-        draw(progress, trouble or (hint if progress.idle else ""))
+        board.ask(progress.poll)
+        if not hint and progress.idle and time.monotonic() - began > _HINT_AFTER:
+            hint = board.ask(_hint)
+        draw(progress, hint if progress.idle else "")
         everybody = progress.all()
-        if not forever and not trouble and everybody.finished == everybody.total:
+        if not forever and everybody.finished == everybody.total:
             return
         time.sleep(progress.pause(every))
 
@@ -178,15 +185,15 @@ def _numbers(part: Part) -> dict[str, Any]:
     }
 
 
-def _line(progress: Progress, remark: str) -> None:
+def _line(progress: Progress, hint: str) -> None:
     part = progress.all()
     words = ", ".join(f"{number:,} {state}" for state, number in in_order(part))
     about = ": ".join(filter(None, (f"{part.finished:,}/{part.total:,} finished", words)))
     say(f"{dt.datetime.now():%H:%M:%S}  " + "; ".join(filter(None, (about, pace(part)))))
     for gate in progress.gates:
         say(f"          {gates.loud(gate)}")
-    if remark:
-        note(f"simcelery: {remark}")
+    if hint:
+        remark(hint)
 
 
 def pace(part: Part) -> str:
