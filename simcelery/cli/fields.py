@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from simcelery.cli.output import Column, show_json_line, show_json_list, show_table
+from simcelery.cli.output import Column, note, show_json_line, show_json_list, show_table
 from simcelery.describe.job import text_of
 from simcelery.errors import UsageError
 
@@ -64,6 +64,19 @@ def picked(record: dict[str, Any], names: Sequence[Name]) -> dict[str, Any]:
         if name.parts[0] not in record and "parameters" not in record:
             raise UsageError(f"--fields: there is no {name.text!r} here, but {', '.join(record)}")
     return {name.text: pick(record, name) for name in names}
+
+
+def doubted(names: Sequence[Name], records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The records; names that are no columns, and of which none has a value, are said on stderr."""
+    from simcelery.tables.doubts import is_of_all
+
+    missing, empty = {name.text for name in names if not is_of_all(name)}, True
+    for record in records:
+        empty = False
+        missing -= {name for name in missing if record[name] is not None}
+        yield record
+    if missing and not empty:
+        note(f"--fields: none of these jobs has a value for {', '.join(sorted(missing))}")
 
 
 def show_fields(names: Sequence[Name], records: Iterable[dict[str, Any]], output: str) -> None:

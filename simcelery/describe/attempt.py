@@ -64,11 +64,13 @@ def origins(attempts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _origin(environment: Mapping[str, Any] | None) -> str:
-    """``sims, commit 3f2a9c1b22 (changed since), uv.lock 9a8b7c6d5e; Python 3.11.7, simcelery 0.1.0``."""
+    """``sims (sims.py:ebe1cd6308eb), commit 3f2a9c1b22 (changed since), uv.lock 9a8b7c6d5e; Python …``."""
     if environment is None:
         return ""
     package, commit, lock = (environment.get(name) for name in ("package", "commit", "lock"))
-    own = [" ".join(filter(None, (package, environment.get("version"))))] if package else []
+    source = environment.get("source")
+    named = (package, environment.get("version"), f"({source})" if source and package else source)
+    own = [" ".join(map(str, filter(None, named)))] if package or source else []
     if commit:
         changed = {True: " (changed since)", None: " (perhaps changed since)"}
         own.append(f"commit {str(commit)[:_SHORT]}{changed.get(environment.get('dirty'), '')}")

@@ -17,7 +17,7 @@ def unknown_names(which: Filter) -> list[str]:
     """The names in a filter's condition of which the newest of its jobs, in whatever state, have no value."""
     if which.where is None:
         return []
-    names = list({name.text: name for name in _names(which.where) if not _is_of_all(name)}.values())
+    names = list({name.text: name for name in _names(which.where) if not is_of_all(name)}.values())
     if not names:
         return []
     ids = None if which.ids is None else sorted(which.ids)
@@ -29,7 +29,7 @@ def unknown_names(which: Filter) -> list[str]:
     return [name.text for name in names if name.text in missing] if found else []
 
 
-def _is_of_all(name: Name) -> bool:
+def is_of_all(name: Name) -> bool:
     """Whether it is a column, which may well be null in all jobs."""
     column = COLUMNS.get(name.parts[0])
     return column is not None and (column.kind != "value" or len(name.parts) == 1)

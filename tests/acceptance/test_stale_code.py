@@ -85,6 +85,32 @@ def test_who_fixes_a_workflow_and_sends_jobs_is_told_which_workers_have_it_as_it
     assert project.run("simcelery", "submit", "--", "true").stderr == ""
 
 
+def test_results_of_two_versions_of_a_file_are_told_apart(project: Project) -> None:
+    for number, jobs in enumerate(("a=1,2", "a=3")):
+        worker = project.worker("-c", "1")
+        done = project.run("simcelery", "submit", "sims.add", "--grid", jobs, "--wait", "-o", "quiet")
+        assert done.returncode == 0, done.stderr
+        worker.terminate()
+        worker.wait(within(60))
+        project.processes.clear()
+        if not number:
+            edit(project)
+    told = "these results are of 2 versions of sims.py (2 and 1 jobs); --fields …,source tells them apart"
+    for options in ((), ("-O", "all.csv"), ("--fields", "id,result")):
+        assert told in project.run("simcelery", "results", "-w", "sims.add", *options).stderr
+    done = project.run("simcelery", "results", "-w", "sims.add", "--fields", "a,source,environment.source")
+    sources = [line.split()[1] for line in done.stdout.splitlines()[1:]]
+    assert sources[0] == sources[1] != sources[2]
+    assert {one.partition(":")[0] for one in sources} == {"sims.py"}
+    assert done.stderr == "--fields: none of these jobs has a value for environment.source\n"
+    chosen = project.run("simcelery", "results", "--where", f"source = '{sources[2]}'", "--fields", "a")
+    assert (chosen.stdout.split(), chosen.stderr) == (["A", "3"], "")
+    assert f"code: sims ({sources[2]})" in said(project, "show", "last")
+    again = project.run("simcelery", "submit", "sims.add", "--grid", "a=1,2,3", "--dedupe")
+    assert "2 existing results are of another version of sims.py than the one here" in again.stderr
+    assert "version" not in project.run("simcelery", "submit", "sims.add", "a=3", "--dedupe").stderr
+
+
 def test_an_attempt_is_recorded_with_the_code_that_ran(project: Project) -> None:
     project.worker("-c", "1")
     sims = project.folder / "sims.py"

@@ -114,7 +114,7 @@ def test_a_real_worker_in_a_repository(preload: str, project: Project) -> None:
     assert environment["source"].startswith("sims.py:")
     shown = project.run("simcelery", "show", str(number)).stdout
     said = next(line for line in shown.splitlines() if "attempt 1, code: " in line)
-    assert f"sims, commit {commit[:10]}, uv.lock " in said
+    assert f"sims ({environment['source']}), commit {commit[:10]}, uv.lock " in said
     assert said.endswith("modules gcc/12.2")
     told = json.loads(project.run("simcelery", "show", str(number), "-o", "json").stdout)
     assert told["attempts"][0]["environment"]["commit"] == commit

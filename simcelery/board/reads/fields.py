@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from simcelery.board.gates import is_held
 from simcelery.board.models import Attempt, Job, Worker
-from simcelery.board.reads import plain_values
+from simcelery.board.reads import plain_values, source_of
 from simcelery.board.states import State
 from simcelery.conditions import values
 from simcelery.conditions.values import All, Comparison, Condition, In, IsNull, Name, Not, Operand
@@ -102,6 +102,7 @@ COLUMNS: dict[str, Column] = {
     ),
     "elapsed": Column(cast(func.extract("epoch", _elapsed), Double), "seconds"),
     "held": Column(is_held(), "boolean", nullable=False),
+    "source": Column(source_of.of_job(), "text"),
 }
 """What a job has besides its parameters and its result; `elapsed` are the seconds since it started."""
 

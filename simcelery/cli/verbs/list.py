@@ -10,6 +10,7 @@ import click
 from simcelery.cli.fields import (
     LinesOutput,
     chosen_fields,
+    doubted,
     fields_option,
     lines_option,
     show_fields,
@@ -81,7 +82,7 @@ def list_(
             show_ids(ids)
     elif names is not None:
         limit = filters.limit or (_DEFAULT_LIMIT if output == "table" else None)
-        show_fields(names, or_doubts(wanted, _fields(wanted, limit, names)), output)
+        show_fields(names, doubted(names, or_doubts(wanted, _fields(wanted, limit, names))), output)
     elif output != "table":
         found = _all(wanted, filters.limit, reads.jobs, lambda row: row.id)
         jobs = or_doubts(wanted, (row for rows in found for row in rows))

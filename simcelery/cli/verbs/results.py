@@ -14,6 +14,7 @@ from simcelery.cli.counting import counting
 from simcelery.cli.fields import (
     LinesOutput,
     chosen_fields,
+    doubted,
     fields_option,
     lines_option,
     show_fields,
@@ -117,8 +118,20 @@ def results(
         _show_cells(_Table(wanted, names, all_fields, all_jobs, filters.limit), format_ or output)
     else:
         _show(wanted, filters.limit, all_jobs, format_ or output)
+    if to is not None or (format_ or output) in ("table", "csv"):
+        _say_mixed(wanted, names, filters.limit)
     missing = not all_jobs and _say_left_out(which(selection, filters))
     return 1 if missing and selection is not None else 0
+
+
+def _say_mixed(wanted: Filter, names: Sequence[Name] | None, limit: int | None) -> None:
+    """Say on stderr that results come from several versions of a file, unless a column says from which."""
+    from simcelery.describe import versions
+
+    if names is not None and any(name.parts == ("source",) for name in names):
+        return
+    for mixed in versions.mixed(wanted, limit):
+        note(f"these results are of {mixed}; --fields …,source tells them apart")
 
 
 def _say_left_out(wanted: Filter) -> bool:
@@ -201,7 +214,7 @@ def _show_cells(table: _Table, output: str) -> None:
     if output == "quiet":
         show_ids(row.id for row in table.rows())
     elif table.names is not None:
-        show_fields(table.names, (row.cells for row in table.rows()), output)
+        show_fields(table.names, doubted(table.names, (row.cells for row in table.rows())), output)
     elif output in ("json", "jsonl"):
         show_records((row.cells for row in table.rows()), output)
     else:

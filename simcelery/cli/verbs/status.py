@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from simcelery.cli.fields import (
     LinesOutput,
     chosen_fields,
+    doubted,
     fields_option,
     lines_option,
     show_fields,
@@ -63,7 +64,7 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
         from simcelery.tables.reading import of_fields
 
         found = of_fields(wanted, names, limit=filters.limit)
-        show_fields(names, (row.cells for row in found), output)
+        show_fields(names, doubted(names, (row.cells for row in found)), output)
         return
     with engine.begin() as connection:
         if output == "quiet":

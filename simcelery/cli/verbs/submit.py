@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -282,11 +283,23 @@ def _recorded(jobs: Jobs, several: bool, options: Options, after: _Afterwards) -
         from simcelery.cli.ended import wait_for
 
         note(_in_words(jobs, several, options))  # stdout is for the result
-        warn_of_outdated(jobs.ids)
+        _warn(jobs)
         return wait_for(jobs.ids, after.timeout, after.output, single=not several)
     _show(jobs, after.output, several, options)
-    warn_of_outdated(jobs.ids)
+    _warn(jobs)
     return 0
+
+
+def _warn(jobs: Jobs) -> None:
+    """What may surprise about the files with which these jobs run, or have run."""
+    from simcelery.describe.versions import unlike_here
+    from simcelery.errors import ServiceError
+
+    warn_of_outdated(jobs.ids)
+    existing = [one.id for one in jobs.records if one.how == "existing"]
+    with suppress(ServiceError):  # all is recorded
+        if said := unlike_here(existing, jobs.workflow):
+            note(f"simcelery: {said}")
 
 
 def _what(
