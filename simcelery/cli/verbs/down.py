@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simcelery.cli.options import Output, command, output_option
-from simcelery.cli.output import say, show_json
+from simcelery.cli.output import remark, say, show_json
 
 
 @command("down", "simcelery down")
@@ -17,9 +17,32 @@ def down(output: Output) -> None:
     from simcelery.settings import get_settings
 
     settings = get_settings()
+    waits = _what_waits() if settings.database_url is None else ""
     stopped = services.down(settings)
+    if stopped and waits:
+        remark(f"{waits} will wait until 'simcelery up'")
     if output == "json":
         show_json({"stopped": stopped})
     elif output == "table":
         where = settings.home
         say(f"stopped; the data is kept in {where}" if stopped else f"no servers were running in {where}")
+
+
+def _what_waits() -> str:
+    """``2 workers and 1 running job``; nothing if there are none, or the board does not say."""
+    from simcelery.board import engine, reads
+    from simcelery.describe.words import many
+    from simcelery.errors import SimceleryError
+
+    try:
+        with engine.begin() as connection:
+            workers = len(reads.workers(connection, live_only=True))
+            running = reads.counts(connection, reads.Filter(states=["running"]))
+    except SimceleryError:
+        return ""
+    finally:
+        engine.dispose()
+    jobs = sum(running.values())
+    return " and ".join(
+        many(number, noun) for number, noun in ((workers, "worker"), (jobs, "running job")) if number
+    )
