@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, case, func, insert, literal, or_, select, update
+from sqlalchemy import BigInteger, Connection, and_, case, extract, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.leases import is_live
@@ -20,8 +20,11 @@ from simcelery.board.sql_helpers import seconds
 
 # Seconds: whoever has taken one has sent it by then, or is dead.
 HELD = 20.0
-# Pauses between two tries double from the first to the longest; after a day nobody tries any more.
-FIRST_PAUSE, LONGEST_PAUSE, GIVE_UP_AFTER = 5.0, 3600.0, 86_400.0
+# Pauses between two tries double from the first on, to two minutes, or later to an eighth of the time since
+# the event, so that who was away is told soon after; after a day nobody tries any more.
+FIRST_PAUSE, SHORT, LONGEST_PAUSE, GIVE_UP_AFTER = 5.0, 120.0, 3600.0, 86_400.0
+# Seconds for which later events wait for an earlier one: it may be the only one that is refused.
+IN_ORDER = 3600.0
 # More are not counted.
 _MOST_TRIES = 1_000_000
 # Seconds for which one that was given up is worth telling.
@@ -94,7 +97,8 @@ def mark_sent(connection: Connection, notification_id: uuid.UUID) -> None:
 def mark_refused(connection: Connection, notification_id: uuid.UUID, error: str) -> None:
     """Its receiver did not take it: it is tried again after a growing pause, and given up after a day."""
     doubled = func.power(2.0, func.least(Notification.tries - 1, 20))
-    pause = func.least(literal(FIRST_PAUSE) * doubled, LONGEST_PAUSE)
+    age = extract("epoch", func.now() - Notification.created_at)
+    pause = func.least(literal(FIRST_PAUSE) * doubled, func.greatest(SHORT, age / 8), LONGEST_PAUSE)
     gives_up = Notification.created_at < func.now() - seconds(GIVE_UP_AFTER)
     connection.execute(
         update(Notification)
@@ -170,6 +174,31 @@ def _is_due() -> tuple[Any, ...]:
         Notification.sent_at.is_(None),
         Notification.given_up_at.is_(None),
         Notification.next_at <= func.now(),
+        ~_overtakes(),
+    )
+
+
+def _overtakes() -> Any:
+    """Whether an earlier event of the subscription has yet to arrive; done is the last of its moment."""
+    earlier = Notification.__table__.alias().c
+    return (
+        select(earlier.id)
+        .where(
+            earlier.subscription_id == Notification.subscription_id,
+            earlier.sent_at.is_(None),
+            earlier.given_up_at.is_(None),
+            earlier.created_at > func.now() - seconds(IN_ORDER),
+            or_(
+                earlier.created_at < Notification.created_at,
+                and_(
+                    earlier.created_at == Notification.created_at,
+                    earlier.event != "done",
+                    Notification.event == "done",
+                ),
+            ),
+        )
+        .correlate(Notification.__table__)
+        .exists()
     )
 
 

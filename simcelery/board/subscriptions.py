@@ -169,6 +169,22 @@ def listed(connection: Connection) -> list[dict[str, Any]]:
     ]
 
 
+def told(connection: Connection, numbers: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
+    """Of each subscription the newest `Notification` of each event, oldest first: as those of `listed`."""
+    rows = connection.execute(
+        select(Notification.subscription_id, Notification.event, Notification.tries, Notification.error)
+        .add_columns(Notification.sent_at, Notification.given_up_at, Notification.created_at)
+        .where(among(Notification.subscription_id, numbers))
+        .order_by(Notification.created_at, Notification.event == "done")
+    )
+    found: dict[int, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        newest = found.setdefault(row.subscription_id, {})
+        newest.pop(row.event, None)  # so that the order is that of the newest ones
+        newest[row.event] = dict(row._mapping)
+    return {number: list(newest.values()) for number, newest in found.items()}
+
+
 def remove(connection: Connection, numbers: Iterable[int]) -> list[int]:
     """Delete these, with what is still to be sent; return those that were there."""
     gone = delete(Subscription).where(among(Subscription.id, numbers)).returning(Subscription.id)

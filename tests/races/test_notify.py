@@ -371,6 +371,56 @@ def test_a_dry_run_sends_and_records_nothing(receiver: Receiver) -> None:
     assert tell() == (1, 1)
 
 
+def test_done_does_not_overtake_what_has_not_arrived_and_each_event_is_shown(
+    receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receiver.status = 500
+    me = any_worker()
+    first, second = submitted(receiver.url, 2, on=("done", "first-failure"))
+    end(first, me, ERROR)
+    assert tell() == (1, 0)
+    receiver.status = 200
+    end(second, me)
+    assert tell() == (1, 0), "the pause of the first failure is not over"
+    assert run(["notify"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "first-failure: the answer was 500" in shown
+    assert "done: waits for first-failure" in shown
+    due_again()
+    assert tell() == (0, 2)
+    assert receiver.events[-2:] == ["first-failure", "done"]
+    assert run(["notify", "-o", "json"]) == 0
+    [told] = json.loads(capsys.readouterr().out)
+    assert [one["event"] for one in told["events_told"]] == ["first-failure", "done"]
+    assert all(one["sent_at"] for one in told["events_told"])
+
+
+def test_an_event_that_alone_is_refused_holds_up_the_others_for_an_hour_only(receiver: Receiver) -> None:
+    me = any_worker()
+    [job] = submitted(receiver.url, on=("done", "first-failure"))
+    end(job, me, ERROR)
+    notice()
+    pending = "UPDATE notifications SET next_at = now() + interval '1 h' WHERE event = 'first-failure'"
+    sql(pending)
+    assert tell() == (0, 0)
+    sql("UPDATE notifications SET created_at = now() - interval '2 h'")
+    assert tell() == (0, 1)
+    assert receiver.events == ["done"]
+
+
+@pytest.mark.parametrize(("hours", "pause"), [(0, 120), (2, 900), (23, 3600)])
+def test_a_receiver_that_is_away_is_tried_every_two_minutes_at_first(
+    receiver: Receiver, hours: int, pause: int
+) -> None:
+    receiver.status = 500
+    cancel(*submitted(receiver.url))
+    notice()
+    sql(f"UPDATE notifications SET tries = 15, created_at = now() - interval '{hours} h'")
+    assert tell() == (0, 0)
+    [(found,)] = sql("SELECT extract(epoch FROM next_at - now())::float FROM notifications")
+    assert found == pytest.approx(pause, rel=0.1)
+
+
 def test_a_receiver_that_always_fails_is_tried_less_and_less_often_and_then_given_up(
     receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,7 +28,7 @@ _LAST = ("event", "created_at", "tries", "sent_at", "given_up_at", "error")
 @output_option
 @click.pass_context
 def notify(ctx: click.Context, output: Output) -> None:
-    """List who is told about which submissions, and what became of the last notification of each.
+    """List who is told about which submissions, and what became of the last notification of each event.
 
     'submit --notify' subscribes: http and https URLs are sent JSON (hooks.slack.com, hosts called ntfy, and
     URLs that end in #slack or #ntfy what these understand), mailto: a mail. Of a URL only the host is shown.
@@ -50,6 +50,8 @@ def _list(output: Output) -> None:
 
     with engine.begin() as connection:
         found = subscriptions.listed(connection)
+        told = subscriptions.told(connection, [row["id"] for row in found])
+    found = [{**row, "told": told.get(row["id"], [])} for row in found]
     if output == "json":
         show_json([_record(row) for row in found])
     elif output == "quiet":
@@ -68,6 +70,7 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
         **{name: jsonable(row[name]) for name in _SHOWN},
         "address": masked(row["address"]),
         "last": last,
+        "events_told": [{name: jsonable(one[name]) for name in _LAST} for one in row["told"]],
     }
 
 
@@ -80,7 +83,7 @@ def _show(found: list[dict[str, Any]]) -> None:
         Column("of"),
         Column("workflow", middle=True),
         Column("tags", spare=True),
-        Column("last notification", wrapped=True),
+        Column("told", wrapped=True),
     ]
     rows = [
         (
@@ -97,14 +100,22 @@ def _show(found: list[dict[str, Any]]) -> None:
 
 
 def _became(row: dict[str, Any]) -> str:
-    """What became of its last notification."""
-    if not row["event"]:
-        return ""
-    if row["sent_at"]:
-        return f"{row['event']}: sent {ago(row['sent_at'])}"
-    if row["given_up_at"]:
-        return f"{row['event']}: given up after {many(row['tries'], 'attempt')}: {row['error']}"
-    return f"{row['event']}: {row['error'] or 'is being sent'}"
+    """What became of the last notification of each event."""
+    said, earlier = [], ""
+    for one in row["told"]:
+        said.append(f"{one['event']}: {_delivery(one, earlier)}")
+        if not one["sent_at"] and not one["given_up_at"]:
+            earlier = earlier or one["event"]
+    return "; ".join(said)
+
+
+def _delivery(one: dict[str, Any], earlier: str) -> str:
+    """What became of one; `earlier` is an event that has not arrived yet."""
+    if one["sent_at"]:
+        return f"sent {ago(one['sent_at'])}"
+    if one["given_up_at"]:
+        return f"given up after {many(one['tries'], 'attempt')}: {one['error']}"
+    return one["error"] or (f"waits for {earlier}" if earlier else "is being sent")
 
 
 @command(
