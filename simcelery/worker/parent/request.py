@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
 from simcelery.worker.outcomes.failure import printable
+
+_NUMBER = re.compile(r" Job: \d+\.$")  # billiard's own, which would be taken for a job's id
 
 
 class JobRequest(Request):  # type: ignore[misc]
@@ -29,8 +32,13 @@ class JobRequest(Request):  # type: ignore[misc]
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         supervisor = getattr(self.app, "supervisor", None)
         if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and supervisor is not None:
-            supervisor.child_died(self.id, self._child_pid, printable(str(error)))
+            supervisor.child_died(self.id, self._child_pid, why(error))
             if (died := supervisor.attempt_of(self._child_pid)) is not None:
                 with died.in_log():
                     return super().on_failure(exc_info, *args, **kwargs)
         return super().on_failure(exc_info, *args, **kwargs)
+
+
+def why(error: BaseException) -> str:
+    """What is known of a child's death."""
+    return printable(_NUMBER.sub("", str(error)))
