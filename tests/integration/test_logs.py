@@ -37,7 +37,9 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 
 
 def test_of_one_job_all_is_shown_or_its_end_or_one_attempt(capsys: pytest.CaptureFixture[str]) -> None:
     job = ran(replace(AGAIN, log="first\n"), replace(SUCCESS, log=lines(3)), max_attempts=2)
-    assert printed(capsys, job) == "first\nline 1\nline 2\nline 3\n"
+    between = f"attempt 2 of job {job} on test\n"
+    assert printed(capsys, job) == f"first\n{between}line 1\nline 2\nline 3\n"
+    assert printed(capsys, job, "--tail", 4) == f"first\n{between}line 1\nline 2\nline 3\n"
     assert printed(capsys, job, "--tail", 2) == "line 2\nline 3\n"
     assert printed(capsys, job, "--attempt", 1) == "first\n"
     assert printed(capsys, job, "--attempt", 2, "--tail", 1) == "line 3\n"

@@ -95,7 +95,13 @@ def _show_one(number: int, tail: int | None, attempt: int | None, output: Output
     elif not found:
         note(_nothing(row, attempt))
     else:
-        for text in _last("".join(with_line_end(one.text) for one in found), tail):
+        lines = [(one, text) for one in found for text in _last(one.text, None)][-(tail or 0) :]
+        before = lines[0][0]
+        for one, text in lines:
+            if one is not before:
+                before = one
+                where = f" on {one.host}" if one.host else ""
+                heading(one_line(f"attempt {one.attempt} of job {number}{where}"))
             say(text)
 
 
