@@ -26,7 +26,7 @@ def _pandas() -> Any:
     try:
         import pandas
     except ImportError:
-        raise UsageError("pandas is not installed here: pip install pandas") from None
+        raise UsageError("pandas is not installed here: pip install 'simcelery[pandas]'") from None
     return pandas
 
 
