@@ -8,7 +8,7 @@ import click
 
 from simcelery.cli.options import Output
 from simcelery.cli.output import say, show_ids, show_json
-from simcelery.describe.words import compact, many, named
+from simcelery.describe.words import many, named, spaced
 from simcelery.errors import UsageError
 
 
@@ -34,9 +34,9 @@ def confirmed(verb: str, ids: list[int], counts: dict[str, int], yes: bool) -> b
     if yes or len(ids) <= 1:
         return True
     parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
-    about = f"{verb} {many(len(ids))} ({compact(ids, 6)})"
+    about = f"{verb} {many(len(ids))} ({spaced(ids, 6)})"
     if sum(counts.values()) == len(ids):
-        about = f"{verb} {many(len(ids))} ({parts}; ids {compact(ids, 6)})"
+        about = f"{verb} {many(len(ids))} ({parts}; ids {spaced(ids, 6)})"
     return agreed(about, yes=False)
 
 

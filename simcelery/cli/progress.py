@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from simcelery.describe.estimate import Estimate, Outlook, outlook
+from simcelery.describe.job import progress as in_words
 
 if TYPE_CHECKING:
     from simcelery.board.reads.gates import ClosedGate
@@ -56,6 +57,7 @@ class Progress:
 
     Attributes:
         gates: the closed gates that hold some of them.
+        report: what a single job that runs says of its progress, ``14/24 steps``.
     """
 
     def __init__(self, which: Filter, *, everything: bool) -> None:
@@ -68,6 +70,7 @@ class Progress:
         self._cost = 0.0
         self._outlook, self._outlook_at = Outlook(), -_OUTLOOK_EVERY
         self.gates: list[ClosedGate] = []
+        self.report = ""
 
     def poll(self) -> None:
         """Ask the board.
@@ -87,6 +90,10 @@ class Progress:
             if asked - self._outlook_at >= _OUTLOOK_EVERY:
                 self._outlook, self._outlook_at = outlook(connection, which), asked
             self.gates = gates.closed_gates(connection, which)
+            if which.ids is not None and len(which.ids) == 1:
+                job = reads.job(connection, which.ids[0])
+                runs = job is not None and job.state == "running" and job.progress
+                self.report = in_words(runs) if runs else ""
         states = {name: Counter({str(s): n for s, n in counted.items()}) for name, counted in found.items()}
         if self._everything and not self._seen:
             self._before = {name: Counter(dict(_terminal(counted))) for name, counted in states.items()}

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from simcelery.cli.output import console, note
-from simcelery.describe.words import compact, many
+from simcelery.describe.words import compact, many, spaced
 from simcelery.errors import (
     EncodingError,
     ParametersError,
@@ -86,11 +86,11 @@ class Recording:
         if not records:
             yield "nothing was recorded" if known else "as far as is known, nothing else was recorded"
             return
-        ids = compact(records.ids)
         found = ", ".join(f"{count:,} {how}" for how, count in records.summary().items() if count)
         how = f": {found}" if self._options.dedupe else ""
+        ids = spaced(records.ids)
         yield f"{many(len(records))} recorded (ids {ids}{how}), and will run without this command"
-        yield ", ".join(_what_to_do(ids, compact(records.new_ids)))
+        yield ", ".join(_what_to_do(compact(records.ids), compact(records.new_ids)))
         if len(records) != self.total:
             yield self.go_on()
 

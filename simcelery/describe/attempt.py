@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from simcelery.describe.words import compact, one_line, span
+from simcelery.describe.words import listed, one_line, span
 
 if TYPE_CHECKING:
     from simcelery.board.states import State
@@ -60,7 +60,7 @@ def origins(attempts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for told, group in groupby(attempts, lambda one: _origin(one["environment"])):
         numbers = [one["attempt"] for one in group]
         if told:
-            yield f"attempt{'s' if numbers[1:] else ''} {compact(numbers)}, code: {told}"
+            yield f"attempt{'s' if numbers[1:] else ''} {listed(numbers)}, code: {told}"
 
 
 def _origin(environment: Mapping[str, Any] | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from simcelery.describe.words import compact, many, shorten
+from simcelery.describe.words import compact, listed, many, shorten
 
 if TYPE_CHECKING:
     from simcelery.board.reads.gates import CanaryRow, ClosedGate, Kind
@@ -39,7 +39,7 @@ def why(gate: ClosedGate) -> str:
     one = f"canary {first.id} {said}"
     if len(ended) == 1:
         return one + (f" (on {first.host})" if first.host and first.state == "failed" else "")
-    others = compact([canary.id for canary in ended[1:]], _NAMED)
+    others = listed([canary.id for canary in ended[1:]], _NAMED)
     more = f"{one}; canar{'y' if len(ended) == 2 else 'ies'} {others} did not succeed either"
     alike = gate.kind is not None and gate.kind.jobs > 1
     return more + (f"; {where}" if alike and gate.kind and (where := blame(gate.kind)) else "")
@@ -54,7 +54,7 @@ def _not_yet(canaries: Sequence[CanaryRow]) -> str:
     done = len(canaries) - len(left)
     if not left:
         return "its canaries have succeeded, so it is released in a moment"
-    which = f"canar{'y' if len(left) == 1 else 'ies'} {compact([canary.id for canary in left], _NAMED)}"
+    which = f"canar{'y' if len(left) == 1 else 'ies'} {listed([canary.id for canary in left], _NAMED)}"
     have = _verb(len(left), "has", "have")
     return f"until {which} {have} succeeded ({states}; {done} of {len(canaries)} done)"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simcelery.describe.words import compact, many, one_line, shorten
+from simcelery.describe.words import many, one_line, shorten, spaced
 
 if TYPE_CHECKING:
     from simcelery.board.reads.graph import Graph, Node
@@ -45,7 +45,7 @@ class _Group:
             return f"{one_line(first.workflow)} {first.id} {first.state or 'unreadable'}{error}"
         states = Counter(str(node.state or "unreadable") for node in self.nodes)
         counts = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
-        return f"{len(self.nodes):,} × {one_line(first.workflow)} ({compact(self.ids)}): {counts}"
+        return f"{len(self.nodes):,} × {one_line(first.workflow)} ({spaced(self.ids)}): {counts}"
 
 
 def as_json(graph: Graph) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from simcelery.describe import estimate
-from simcelery.describe.words import ago, compact, duration, many, one_line
+from simcelery.describe.words import ago, compact, duration, many, one_line, spaced
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -271,7 +271,7 @@ def _jobs(ids: Sequence[int]) -> str:
 
     if len(ids) == 1:
         return f"job {ids[0]}"
-    return f"{many(len(ids))}{' or more' if len(ids) == NAMED else ''} ({compact(ids, _NAMED)})"
+    return f"{many(len(ids))}{' or more' if len(ids) == NAMED else ''} ({spaced(ids, _NAMED)})"
 
 
 def _selector(ids: Sequence[int]) -> str:

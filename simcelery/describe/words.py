@@ -93,9 +93,20 @@ def compact(ids: Iterable[int], most: int = 12) -> str:
     return ",".join(shown) + (",…" if len(parts) > most else "")
 
 
+def spaced(ids: Iterable[int], most: int = 12) -> str:
+    """Ids to read, ``1, 501, 1000``, which without the spaces look like one number; also a selector."""
+    return compact(ids, most).replace(",", ", ")
+
+
+def listed(ids: Iterable[int], most: int = 12) -> str:
+    """Ids in a sentence, ``1, 501 and 1000``."""
+    first, comma, last = spaced(ids, most).rpartition(", ")
+    return f"{first} and {last}" if comma and last != "…" else f"{first}{comma}{last}"
+
+
 def named(ids: Sequence[int], most: int = 12) -> str:
-    """``job 42``, ``3 jobs (1-2,8)``."""
-    return f"job {ids[0]}" if len(ids) == 1 else f"{many(len(ids))} ({compact(ids, most)})"
+    """``job 42``, ``3 jobs (1-2, 8)``."""
+    return f"job {ids[0]}" if len(ids) == 1 else f"{many(len(ids))} ({spaced(ids, most)})"
 
 
 def one_line(text: object) -> str:

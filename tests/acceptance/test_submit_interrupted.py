@@ -127,7 +127,7 @@ def test_only_what_is_new_is_offered_for_a_cancel(project: Project) -> None:
     project.run("simcelery", "submit", "sims.add", "--grid", "a=1:3:1")
     line = interrupted_at("after_record", project, "--grid", "a=1:5:1", "--dedupe")
     old, new = ids(project)[:3], ids(project)[3:]
-    assert f"5 jobs recorded (ids {span(old)},{span(new)}: 2 new, 3 existing)" in line
+    assert f"5 jobs recorded (ids {span(old)}, {span(new)}: 2 new, 3 existing)" in line
     assert f"'simcelery cancel {span(new)}' cancels the new ones" in line
 
 

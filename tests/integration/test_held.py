@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def test_a_single_job_has_neither(capsys: pytest.CaptureFixture[str]) -> None:
 def test_submit_says_which_run_first(capsys: pytest.CaptureFixture[str]) -> None:
     told = shown(capsys, "submit", "held.scan", "--grid", "number=1,2,3,4", "--canary", "2", "-t", "x")
     first, last = sql("SELECT min(id), max(id) FROM jobs")[0]
-    assert f"4 jobs (ids {first}-{last}); 2 jobs held until jobs {first},{last} have succeeded" in told
+    assert f"4 jobs (ids {first}-{last}); 2 jobs held until jobs {first} and {last} have succeeded" in told
     listed = json.loads(shown(capsys, "list", "-o", "json"))
     assert [job["held"] for job in listed] == [False, True, True, False]
 
@@ -273,20 +274,42 @@ def test_the_command_that_is_advised_does_it(
     assert [state(job.id) for job in jobs[1:]] == ["pending"] * 3
 
 
-def test_watch_says_so_on_every_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_watch_says_so_once_and_again_when_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
     from simcelery.board.reads.jobs import Filter
     from simcelery.cli.progress import Progress
-    from simcelery.cli.verbs.watch import _line, facts
+    from simcelery.cli.verbs.watch import _Lines, facts
 
     jobs = sweep(4, "oxides", max_fails=0)
     end(jobs[0], ERROR)
     tick()
     progress = Progress(Filter(tags=("oxides",)), everything=False)
     progress.poll()
-    _line(progress, "")
+    draw = _Lines()
+    draw(progress, "")
     line = "held: 1 of 1 failed (all with ValueError: boom, all on node7, "
     assert line in capsys.readouterr().out
+    draw(progress, "")
+    assert "held:" not in capsys.readouterr().out
+    with engine.begin() as connection:
+        assert transitions.cancel(connection, [jobs[3].id])
+    progress.poll()
+    draw(progress, "")
+    assert line in capsys.readouterr().out
     assert facts(progress)["held"][0]["text"].startswith(line)
+
+
+def test_watching_one_job_that_runs_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    from simcelery.board.reads.jobs import Filter
+    from simcelery.cli.progress import Progress
+    from simcelery.cli.verbs.watch import _Lines
+
+    job = sweep(1)[0]
+    must_claim(job.task_id, any_worker())
+    sql('UPDATE jobs SET progress = \'{"done": 14, "total": 24, "message": "steps"}\'')
+    progress = Progress(Filter(ids=[job.id]), everything=False)
+    progress.poll()
+    _Lines()(progress, "")
+    assert "0/1 finished: 1 running; 14/24 steps" in capsys.readouterr().out
 
 
 def test_a_job_file_may_ask_for_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -349,3 +372,10 @@ def test_results_says_how_many_matching_jobs_are_left_out(
     assert said in shown(capsys, "results", f"{first.id}-{first.id + 5}", code=1)
     assert "did not succeed" not in shown(capsys, "results", "-t", "t", "--all")
     assert "did not succeed" not in shown(capsys, "results", "-t", "t", "-s", "succeeded")
+
+
+def test_errors_of_a_kind_are_told_by_what_they_have_in_common(capsys: pytest.CaptureFixture[str]) -> None:
+    for number, job in enumerate(sweep(4, "t", max_fails=2)[:3]):
+        end(job, replace(ERROR, error_message=f"bad i {number}, of many"))
+    tick()
+    assert "3 of 3 failed (all with ValueError: bad i #, of many" in shown(capsys, "status", "-t", "t")

@@ -34,7 +34,7 @@ class Kind:
     """The most frequent kind of error of those that failed.
 
     Attributes:
-        error: one of them, as ``type: message``;
+        error: what they have in common, as ``type: message``;
         jobs: how many of the newest `of` failures are of this kind;
         hosts: where they happened;
         others: hosts where others of the sweep have succeeded.
@@ -186,12 +186,18 @@ def _kind(connection: Connection, fresh: ColumnElement[bool]) -> Kind | None:
         return None
     alike = max(kinds.values(), key=len)
     return Kind(
-        error=error_of(alike[0]) or "",
+        error=_common(alike),
         jobs=len(alike),
         of=len(rows),
         hosts=_hosts(alike),
         others=_hosts(_succeeded(connection, fresh)),
     )
+
+
+def _common(alike: Sequence[Any]) -> str:
+    """Their error, ``type: message``; what differs among them is ``#`` or ``<path>``."""
+    errors = {error_of(row) for row in alike}
+    return errors.pop() or "" if len(errors) == 1 else f"{alike[0].kind}: {alike[0].alike}"
 
 
 def _succeeded(connection: Connection, fresh: ColumnElement[bool]) -> Sequence[Any]:

@@ -24,7 +24,7 @@ from simcelery.describe.attempt import late, origins
 from simcelery.describe.estimate import usual_as_json, usually
 from simcelery.describe.job import as_json, progress, text_of
 from simcelery.describe.plain import plain
-from simcelery.describe.words import ago, compact, duration, moment, one_line, size, span
+from simcelery.describe.words import ago, duration, moment, one_line, size, spaced, span
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
@@ -212,8 +212,8 @@ def _facts(row: JobRow, parents: list[int], children: list[int]) -> list[tuple[s
         ("worker", row.worker),
         ("pid", row.pid if row.state == "running" else None),
         ("progress", progress(row.progress) if row.progress else ""),
-        ("parents", compact(parents) + (f" ({row.unmet:,} not succeeded)" if row.unmet else "")),
-        ("children", compact(children)),
+        ("parents", spaced(parents) + (f" ({row.unmet:,} not succeeded)" if row.unmet else "")),
+        ("children", spaced(children)),
         ("key", row.idempotency_key),
         ("error", row.error),
     ]

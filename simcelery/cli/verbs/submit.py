@@ -22,7 +22,7 @@ from simcelery.cli.selectors import chunks
 from simcelery.cli.sources import pairs
 from simcelery.cli.templates import words
 from simcelery.describe.job import as_json, summary
-from simcelery.describe.words import compact, many
+from simcelery.describe.words import listed, many, spaced
 from simcelery.errors import UsageError
 from simcelery.readable import short
 
@@ -385,7 +385,7 @@ def _in_words(jobs: Jobs, several: bool, options: Options) -> str:
     if not several:
         line = f"job {jobs[0].id}" + (f" ({jobs[0].how})" if jobs[0].how != "new" else "")
         return f"{line}{_told(_estimate(jobs))}"
-    line = f"{many(len(jobs))} (ids {compact(jobs.records.ids)})"
+    line = f"{many(len(jobs))} (ids {spaced(jobs.records.ids)})"
     if options.dedupe or jobs.summary()["new"] < len(jobs):
         line += ": " + ", ".join(f"{number:,} {how}" for how, number in jobs.summary().items() if number)
     return f"{line}{_first(jobs.records.canaries, len(jobs))}{_told(_estimate(jobs))}"
@@ -420,7 +420,7 @@ def _first(canaries: Sequence[int], total: int) -> str:
     """Which of them run first."""
     if not canaries or len(canaries) >= total:
         return ""
-    those = f"job {canaries[0]} has" if len(canaries) == 1 else f"jobs {compact(canaries)} have"
+    those = f"job {canaries[0]} has" if len(canaries) == 1 else f"jobs {listed(canaries)} have"
     return f"; {many(total - len(canaries))} held until {those} succeeded"
 
 

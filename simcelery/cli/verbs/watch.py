@@ -163,7 +163,7 @@ def _drawing(output: Output) -> Iterator[Draw]:
         with Live(console=console(), auto_refresh=False) as live:
             yield lambda progress, remark: live.update(_picture(progress, remark), refresh=True)
     else:
-        yield _line
+        yield _Lines()
 
 
 def facts(progress: Progress) -> dict[str, Any]:
@@ -185,15 +185,25 @@ def _numbers(part: Part) -> dict[str, Any]:
     }
 
 
-def _line(progress: Progress, hint: str) -> None:
-    part = progress.all()
-    words = ", ".join(f"{number:,} {state}" for state, number in in_order(part))
-    about = ": ".join(filter(None, (f"{part.finished:,}/{part.total:,} finished", words)))
-    say(f"{dt.datetime.now():%H:%M:%S}  " + "; ".join(filter(None, (about, pace(part)))))
-    for gate in progress.gates:
-        say(f"          {gates.loud(gate)}")
-    if hint:
-        remark(hint)
+class _Lines:
+    """A line for each update; why jobs are held, and what keeps others, only when that changes."""
+
+    def __init__(self) -> None:
+        self._said: tuple[list[str], str] = [], ""
+
+    def __call__(self, progress: Progress, hint: str) -> None:
+        part = progress.all()
+        words = ", ".join(f"{number:,} {state}" for state, number in in_order(part))
+        about = ": ".join(filter(None, (f"{part.finished:,}/{part.total:,} finished", words)))
+        parts = filter(None, (about, progress.report, pace(part)))
+        say(f"{dt.datetime.now():%H:%M:%S}  " + "; ".join(parts))
+        held, (held_before, hint_before) = [gates.loud(gate) for gate in progress.gates], self._said
+        for line in held:
+            if line not in held_before:
+                say(f"          {line}")
+        if hint and hint != hint_before:
+            remark(hint)
+        self._said = held, hint
 
 
 def pace(part: Part) -> str:
@@ -226,6 +236,7 @@ def _picture(progress: Progress, remark: str) -> Text:
     size = shutil.get_terminal_size()
     said = one_line(remark) or f"{dt.datetime.now():%H:%M:%S}  Ctrl-C stops the watching, not the jobs"
     last = [line for gate in progress.gates[:_GATES] for line in fit.wrapped(_loud(gate), size.columns)]
+    last += [Text(progress.report)] if progress.report else []
     last += fit.wrapped(Text(said, "italic"), size.columns)
     room = most = max(1, size.lines - len(last) - 1)
     while True:
