@@ -357,6 +357,11 @@ class Executor(futures.Executor):
         said = f"{len(undone):,} of {self._count:,} jobs have not ended and go on without this script"
         _say(f"{said}; {again}; 'simcelery watch {which}' shows them")
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether jobs of it have not ended."""
+        return bool(self._undone())
+
     def after_fork(self) -> None:
         """In a child process: its calls are its own; the futures of those before end in the parent."""
         self._lock = threading.Lock()
@@ -400,6 +405,14 @@ def _notice_interrupts() -> None:
         return
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _note_interrupt)
+        if sys.excepthook is sys.__excepthook__:
+            sys.excepthook = _without_traceback
+
+
+def _without_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """After Ctrl-C, the line that says which jobs go on tells more than a traceback."""
+    if not issubclass(kind, KeyboardInterrupt) or not any(one.goes_on for one in list(_living)):
+        sys.__excepthook__(kind, error, trace)
 
 
 @atexit.register
