@@ -12,7 +12,7 @@ import click
 
 from simcelery.cli.completions import job_ids
 from simcelery.cli.options import Filters
-from simcelery.cli.output import note
+from simcelery.cli.output import remark
 from simcelery.errors import JobNotFoundError, UsageError
 from simcelery.quantities import LARGEST
 from simcelery.readable import short
@@ -180,10 +180,12 @@ def or_doubts(wanted: Filter, found: Iterable[T]) -> Iterator[T]:
         empty = False
         yield each
     if empty and wanted.where is not None:
-        from simcelery.tables.doubts import unknown_names
+        from simcelery.tables.doubts import meant, unknown_names
 
         if unknown := unknown_names(wanted):
-            note(f"--where: no job looked at has a value for {', '.join(unknown)}")
+            close = meant(wanted, unknown[0])
+            hint = f"; did you mean {close}?" if close and len(unknown) == 1 else ""
+            remark(f"--where: no job looked at has a value for {', '.join(unknown)}{hint}")
 
 
 def require(selection: Selection | None, filters: Filters, verb: str) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 
+from simcelery.board import engine, reads
 from simcelery.board.reads.fields import COLUMNS
 from simcelery.board.reads.jobs import Filter
 from simcelery.conditions.values import All, Any, Comparison, Condition, In, IsNull, Name, Not
 from simcelery.tables.reading import of_fields
 
-_LOOKED_AT = 1000
+_LOOKED_AT, _NAMES_OF = 1000, 50
 
 
 def unknown_names(which: Filter) -> list[str]:
@@ -27,6 +29,16 @@ def unknown_names(which: Filter) -> list[str]:
         found = True
         missing -= {text for text, value in row.cells.items() if value is not None}
     return [name.text for name in names if name.text in missing] if found else []
+
+
+def meant(which: Filter, name: str) -> str | None:
+    """A parameter or a field of results of the newest of these jobs whose name is much like this one."""
+    with engine.begin() as connection:
+        rows = reads.jobs(connection, replace(which, where=None, states=()), limit=_NAMES_OF)
+    given = (one for row in rows for one in (row.parameters, row.result) if isinstance(one, dict))
+    names = {key.lower(): key for one in given for key in one if isinstance(key, str)}
+    close = difflib.get_close_matches(name.lower(), names, 1)
+    return names[close[0]] if close else None
 
 
 def is_of_all(name: Name) -> bool:

@@ -347,7 +347,7 @@ def test_a_misspelt_name_is_not_silently_without_matches(project: Project) -> No
     one = ended({"energy": -4.0}, n=1)
     sql("UPDATE jobs SET state = 'failed', error_type = 'ValueError' WHERE id = :id", id=one)
     ended({"energy": -2.0}, n=1)
-    said = "--where: no job looked at has a value for energi, parameters.m\n"
+    said = "simcelery: --where: no job looked at has a value for energi, parameters.m\n"
     wrong = ("--where", "energi < 0 and (n = 1 or parameters.m in (1))")
     for words in (
         ("results",),
@@ -359,4 +359,6 @@ def test_a_misspelt_name_is_not_silently_without_matches(project: Project) -> No
         done = project.run("simcelery", *words, *wrong)
         assert said in done.stderr, words
     assert "no job looked at" not in project.run("simcelery", "results", "--where", "energy < -9").stderr
+    capital = project.run("simcelery", "list", "--where", "Energy < -9")
+    assert "no job looked at has a value for Energy; did you mean energy?\n" in capital.stderr
     assert "no job looked at" not in project.run("simcelery", "list", "-t", "none", *wrong).stderr
