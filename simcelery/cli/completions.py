@@ -39,6 +39,18 @@ def parameter_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> 
     return []
 
 
+def tags(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The tags of the newest jobs."""
+    with suppress(Exception):
+        from simcelery.board import engine, reads
+
+        with engine.begin() as connection:
+            rows = reads.jobs(connection, reads.Filter(), limit=200)
+        found = dict.fromkeys(tag for row in rows for tag in row.tags)
+        return [CompletionItem(tag) for tag in found if tag.startswith(incomplete)]
+    return []
+
+
 def job_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The newest jobs."""
     with suppress(Exception):

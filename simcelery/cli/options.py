@@ -206,7 +206,7 @@ def _condition(text: str | None) -> Condition | None:
 
 
 def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
-    from simcelery.cli.completions import workflow_names
+    from simcelery.cli.completions import tags, workflow_names
 
     def decorate(function: Callable[..., int | None]) -> Callable[..., int | None]:
         @click.option(
@@ -220,7 +220,12 @@ def _filters(since: str) -> Callable[[Callable[..., int | None]], Callable[..., 
         )
         @click.option("-w", "--workflow", shell_complete=workflow_names, help="Only jobs of this workflow.")
         @click.option(
-            "-t", "--tag", "tags", multiple=True, help="Only jobs with this tag (repeatable, all of them)."
+            "-t",
+            "--tag",
+            "tags",
+            multiple=True,
+            shell_complete=tags,
+            help="Only jobs with this tag (repeatable, all of them).",
         )
         @click.option("-q", "--queue", help="Only jobs in this queue.")
         @click.option("--since", metavar="DURATION", help=since)

@@ -83,9 +83,10 @@ def watch(
     Without IDS and filters, shows all unfinished jobs and those that finish from now on. The rate covers
     only the time with work; for slow jobs it is that of the last ten. A terminal is redrawn; a pipe gets
     one line per update, with -o json one object per line. A line says which jobs canaries or a fuse hold, and
-    how to release them. Ends when all jobs have finished. Ctrl-C stops the watching, not the jobs. The exit
-    code does not say how the jobs ended; for that, see 'wait'. Before a rate can be measured, an estimate
-    says how long they will take, judged by the last 200 successes.
+    how to release them. A slot may take several short jobs at once: all of them count as running. Ends when
+    all jobs have finished. Ctrl-C stops the watching, not the jobs. The exit code does not say how the jobs
+    ended; for that, see 'wait'. Before a rate can be measured, an estimate says how long they will take,
+    judged by the last 200 successes.
     """
     if command_line and forever:
         raise UsageError("--exec runs when all have finished, and with --forever that is never")
