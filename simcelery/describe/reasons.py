@@ -244,7 +244,10 @@ def _over(story: Story, state: str) -> Iterator[Reason]:
         yield Reason("succeeded", f"it succeeded {when}", f"simcelery result {job.id}")
     elif state == "failed":
         used = f"failures {job.failures} of {job.max_attempts}, losses {job.losses} of {job.max_losses}"
-        yield Reason("failed", f"it failed {when} ({used}): {job.error}", f"simcelery retry {job.id}")
+        advice = f"simcelery retry {job.id}"
+        if (job.error or "").startswith("ParametersError:"):  # perhaps of a result that it was to be given
+            advice = f"with the same parameters it fails again; give others: {advice} --set NAME=VALUE"
+        yield Reason("failed", f"it failed {when} ({used}): {job.error}", advice)
     elif state == "cancelled":
         said = f": {story.last['error_message']}" if story.last and story.last["error_message"] else ""
         yield Reason("cancelled", f"it was cancelled {when}{said}", f"simcelery retry {job.id}")

@@ -182,3 +182,16 @@ def test_how_a_cancelled_job_ended(
     state: State, attempt: dict[str, Any], at_once: bool, asked: bool, expected: str
 ) -> None:
     assert what_became(state, attempt, at_once=at_once, asked=asked) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        ("ValueError: diverged", "simcelery retry 42"),
+        ("ParametersError: w: parameter 'omega': not a number", "simcelery retry 42 --set NAME=VALUE"),
+    ],
+)
+def test_what_fails_again_with_the_same_parameters_is_retried_with_others(error: str, advice: str) -> None:
+    failed = job(id=42, state=State.FAILED, error=error, finished_at=NOW)
+    [reason] = reasons(story(job=failed))
+    assert reason.advice.endswith(advice)
