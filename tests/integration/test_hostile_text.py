@@ -217,7 +217,7 @@ def test_json_keeps_it_as_escapes(call: list[str], project: Project, ids: dict[s
 
 
 def test_no_cell_of_a_csv_is_a_formula(project: Project, ids: dict[str, int]) -> None:
-    shown = output(project, ["results", "--format", "csv"], terminal=False)
+    shown = project.run("simcelery", "results", "--format", "csv").stdout
     header, row = csv.reader(io.StringIO(shown))
     cells = dict(zip(header, row, strict=True))
     assert cells["result.number"] == "-1.5"
