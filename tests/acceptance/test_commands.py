@@ -13,6 +13,7 @@ import simcelery
 from simcelery import Job
 from simcelery.errors import JobFailedError
 from simcelery.services import Services
+from simcelery.worker import builtin  # noqa: F401 (its results are typed where it is known)
 from simcelery.worker.programs import SECRETS
 from tests.acceptance.helpers import submit, submit_command
 from tests.board_helpers import attempts, row
