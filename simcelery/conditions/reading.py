@@ -209,7 +209,8 @@ class _Reader:
             if negated:
                 self.stop("'in'")
         if self.next.kind != "operator":
-            hint = f" (or, if it is true or false: {start.text} = true)" if isinstance(left, Name) else ""
+            true = f" (or, if it is true or false: {line(start.text)} = true)"
+            hint = true if isinstance(left, Name) else ""
             self.stop(f"a comparison, such as < or ={hint}")
         sign = self._take()
         operator = _SAME.get(sign.text, sign.text)

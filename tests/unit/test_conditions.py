@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from simcelery.conditions import reading
@@ -103,6 +103,7 @@ def test_what_is_no_condition_is_said_in_a_line_with_its_position(text: str, exp
 
 
 @_UNHURRIED
+@example("`\n`")
 @given(st.text(alphabet="ab01.'\"`()[],=<>!-+ \n\0éx" + "nandotrisul", max_size=60))
 def test_any_text_is_a_condition_or_a_line(text: str) -> None:
     said = ""
