@@ -24,11 +24,11 @@ def show(number: int, tail: int | None, attempt: int | None) -> int:
     """
     from simcelery.submission.following import follow
     from simcelery.submission.handle import get_job
-    from simcelery.submission.patience import Patience
+    from simcelery.submission.outages import Outages
 
     job, shown = get_job(number), _Shown(number, tail)
     try:
-        for heard in follow(job, attempt, Patience(remark)):
+        for heard in follow(job, attempt, Outages(remark)):
             shown.add(heard)
     except KeyboardInterrupt:
         note(f"simcelery: no longer following; the job continues (simcelery logs {number} -f)")

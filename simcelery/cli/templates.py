@@ -71,9 +71,7 @@ class Template:
         fill = places.filler(values, _WHERE)
         filled: dict[str, Any] = {"argv": [fill(word) for word in self._argv]}
         if self._files:
-            filled["files"] = {
-                name: places.filler(values, f"{name}")(text) for name, text in self._files.items()
-            }
+            filled["files"] = {name: places.filler(values, name)(text) for name, text in self._files.items()}
         return {**filled, **self._more}
 
 

@@ -114,11 +114,11 @@ def follow(watch: Watch, timeout: float | None, still: str = "they continue") ->
         WaitTimeoutError: some have not finished in time.
         ServiceError: Postgres does not answer at the beginning.
     """
-    from simcelery.submission.patience import Patience
+    from simcelery.submission.outages import Outages
 
     began = time.monotonic()
     until = math.inf if timeout is None else began + timeout
-    pauses, board = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until), Patience(remark, until)
+    pauses, board = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until), Outages(remark, until)
     hint_at, before = began + _HINT_AFTER, -1
     look_at, said = began + 1.0, set[str]()
     with ExitStack() as stack:

@@ -13,7 +13,7 @@ from simcelery.board.reads.logs import Look, Place
 from simcelery.board.states import State
 from simcelery.chunks import joined
 from simcelery.pauses import growing
-from simcelery.submission.patience import Patience
+from simcelery.submission.outages import Outages
 from simcelery.submission.presence import Handle, gone
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
@@ -38,7 +38,7 @@ class Heard:
     over: bool
 
 
-def follow(job: Handle, attempt: int | None = None, board: Patience | None = None) -> Iterator[Heard]:
+def follow(job: Handle, attempt: int | None = None, board: Outages | None = None) -> Iterator[Heard]:
     """Look at the job again and again, at most a second apart, until it has ended.
 
     Parameters:
@@ -49,7 +49,7 @@ def follow(job: Handle, attempt: int | None = None, board: Patience | None = Non
         JobNotFoundError: it is no longer on the board.
         ServiceError: Postgres does not answer at the beginning.
     """
-    place, board = Place(attempt or 0), board or Patience()
+    place, board = Place(attempt or 0), board or Outages()
     pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE)
     while True:
         look = board.ask(partial(_look, job, place))

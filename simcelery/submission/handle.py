@@ -6,7 +6,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from simcelery.board import engine, reads
 from simcelery.board.reads.jobs import Filter, JobRow
@@ -25,11 +25,16 @@ from simcelery.errors import (
 from simcelery.pauses import growing
 from simcelery.readable import short
 from simcelery.submission import actions, following, notebook, revising
-from simcelery.submission.patience import Patience
+from simcelery.submission.outages import Outages
 from simcelery.submission.presence import check_numbers, check_there, gone
 from simcelery.submission.records import Records
 from simcelery.workflows import registry
 from simcelery.workflows.encoding import JobRef, decode
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+T = TypeVar("T")
 
 # Waiting asks the board often at first and ever less often: a second is nothing to a simulation.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -212,9 +217,7 @@ class Job(JobRef):
         """
         if follow:
             return (text for heard in following.follow(self) for _, text in heard.printed)
-        with engine.begin() as connection:
-            check_there(connection, [self])
-            return reads.log(connection, self.id)
+        return self._read(reads.log)
 
     def corrections(self) -> list[dict[str, Any]]:
         """What handlers have corrected, oldest first: number, attempt, handler, error, changes, difference.
@@ -222,9 +225,7 @@ class Job(JobRef):
         Raises:
             JobNotFoundError: it is no longer on the board.
         """
-        with engine.begin() as connection:
-            check_there(connection, [self])
-            return reads.corrections(connection, self.id)
+        return self._read(reads.corrections)
 
     def steps(self) -> list[dict[str, Any]]:
         """The saved steps, oldest first: name, given, output, attempt, seconds, saved_at.
@@ -232,10 +233,7 @@ class Job(JobRef):
         Raises:
             JobNotFoundError: it is no longer on the board.
         """
-        with engine.begin() as connection:
-            check_there(connection, [self])
-            found = reads.steps(connection, self.id)
-        return [{**one, "output": decode(one["output"])} for one in found]
+        return [{**one, "output": decode(one["output"])} for one in self._read(reads.steps)]
 
     def attempts(self) -> list[dict[str, Any]]:
         """The ended attempts, oldest first: parameters, outcome, cause, error, worker, times, cpu, memory.
@@ -243,12 +241,16 @@ class Job(JobRef):
         Raises:
             JobNotFoundError: it is no longer on the board.
         """
-        with engine.begin() as connection:
-            check_there(connection, [self])
-            found = reads.attempts(connection, self.id)
+        found = self._read(reads.attempts)
         for one in found:
             one["parameters"] = {name: decode(value) for name, value in one["parameters"].items()}
         return found
+
+    def _read(self, of: Callable[[Connection, int], T]) -> T:
+        """What the board says of it under its id, if it is still there."""
+        with engine.begin() as connection:
+            check_there(connection, [self])
+            return of(connection, self.id)
 
 
 class Jobs(Sequence[Job]):
@@ -359,7 +361,7 @@ def as_completed(
     ids = handles.ids if isinstance(handles, Jobs) else [job.id for job in handles]
     waiting = {number: at for at, number in enumerate(ids)}
     until = math.inf if timeout is None else time.monotonic() + timeout
-    pauses, board = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until), Patience(until=until)
+    pauses, board = growing(_FIRST_PAUSE, _LONGEST_PAUSE, until), Outages(until=until)
 
     def look() -> list[int]:
         return _finished(list(waiting), lambda number: handles[waiting[number]])

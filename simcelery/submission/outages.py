@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
 
-class Patience:
+class Outages:
     """For whoever follows jobs: once the board has answered, an outage is waited out.
 
     Parameters:

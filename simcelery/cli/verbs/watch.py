@@ -127,10 +127,10 @@ def _follow(progress: Progress, draw: Draw, every: float, forever: bool, live: b
     Raises:
         ServiceError: Postgres does not answer at the beginning.
     """
-    from simcelery.submission.patience import Patience
+    from simcelery.submission.outages import Outages
 
     began, hint = time.monotonic(), ""
-    board = Patience(partial(draw, progress) if live else remark)
+    board = Outages(partial(draw, progress) if live else remark)
     while True:
         board.ask(progress.poll)
         if not hint and progress.idle and time.monotonic() - began > _HINT_AFTER:
