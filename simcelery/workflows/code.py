@@ -6,9 +6,14 @@ Comments, line numbers and the names of files do not count. What it uses from ot
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import CodeType, FunctionType
 from typing import Any
+
+from simcelery.errors import EncodingError
+from simcelery.workflows.encoding import encode
 
 _FIXED = (bool, int, float, complex, str, bytes, type(None))
 
@@ -32,13 +37,27 @@ def code_of(function: Callable[..., Any]) -> str:
         for part in _parts(plain.__code__):
             found.update(f"{part}\n".encode())
         found.update(repr([_fixed(value) for value in _defaults(plain)]).encode())
-        for name in sorted(_names(plain.__code__)):
-            used = plain.__globals__.get(name)
-            if name.isupper():
-                found.update(f"{name}={_fixed(used)}\n".encode())
-            elif getattr(used, "__module__", None) == plain.__module__ and callable(used):
+        around = closed_over(plain)
+        for name in sorted(_names(plain.__code__) | around.keys()):
+            used = around.get(name, plain.__globals__.get(name))
+            if getattr(used, "__module__", None) == plain.__module__ and callable(used):
                 waiting.append(used)
+            elif name in around:
+                found.update(f"{name}={_stored(used)}\n".encode())
+            elif name.isupper():
+                found.update(f"{name}={_fixed(used)}\n".encode())
     return found.hexdigest()[:32]
+
+
+def closed_over(function: Any) -> dict[str, Any]:
+    """The variables of the surrounding functions that it uses, as far as they have a value."""
+    found = {}
+    plain = _written_in_python(function)
+    if isinstance(plain, FunctionType):
+        for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True):
+            with suppress(ValueError):  # it has none yet
+                found[name] = cell.cell_contents
+    return found
 
 
 def _written_in_python(function: Any) -> Any:
@@ -72,6 +91,14 @@ def _names(code: CodeType) -> set[str]:
 
 def _defaults(function: FunctionType) -> list[Any]:
     return [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+
+
+def _stored(value: Any) -> str:
+    """A value that the board can hold; of others only the class counts."""
+    try:
+        return json.dumps(encode(value, exact=True), sort_keys=True)
+    except EncodingError:
+        return _name(type(value))
 
 
 def _fixed(value: Any) -> str:

@@ -7,9 +7,7 @@ differs in any of them is another one.
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -17,7 +15,8 @@ from typing import Any
 from simcelery.errors import EncodingError, UsageError
 from simcelery.readable import short
 from simcelery.workflows import functions
-from simcelery.workflows.code import code_of
+from simcelery.workflows.code import closed_over, code_of
+from simcelery.workflows.definition import idempotency_key
 from simcelery.workflows.encoding import encode
 from simcelery.workflows.parameters import Parameters
 
@@ -43,16 +42,18 @@ class Step:
         self, name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> None:
         self.name = _checked(name)
-        self._function = function
         function, args, kwargs = _without_bound(function, args, kwargs)
+        self._function = function
         arguments = functions.bind(function, args, kwargs)
-        around = _closed_over(function)
-        encoded = {each: _encoded(name, each, value) for each, value in arguments.items()}
+        variables = closed_over(function)
+        around = {each: value for each, value in variables.items() if functions.can_be_stored(value)}
         self.given = {each: short(value) for each, value in (around | arguments).items()}
         self.code = code_of(function)
-        self.key = digest(
-            [self.code, encoded, {each: encode(value, exact=True) for each, value in around.items()}]
-        )
+        encoded = {
+            "given": {each: _encoded(name, each, value) for each, value in arguments.items()},
+            "around": {each: encode(value, exact=True) for each, value in around.items()},
+        }
+        self.key = idempotency_key(self.name, self.code, encoded)
 
     def stored(self, output: Any, limit: int) -> Any:
         """The form of its output on the board, such that `restored` gives it back.
@@ -72,11 +73,6 @@ class Step:
         return functions.returns(self._function, f"step {self.name!r}")
 
 
-def digest(value: Any) -> str:
-    """A hash of plain JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
-
-
 def _without_bound(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any]]:
@@ -87,20 +83,9 @@ def _without_bound(
     if inspect.ismethod(function) and not isinstance(function.__self__, type):
         return function.__func__, (function.__self__, *args), kwargs
     call = type(function).__call__
-    if inspect.isfunction(call) and not hasattr(
-        function, "__wrapped__"
-    ):  # an object of a class of the user's own
-        return call, (function, *args), kwargs
+    if inspect.isfunction(call) and not hasattr(function, "__wrapped__"):
+        return call, (function, *args), kwargs  # an object of a class of the user's own
     return function, args, kwargs
-
-
-def _closed_over(function: Callable[..., Any]) -> dict[str, Any]:
-    """The variables of the surrounding function that it uses, as far as they can be stored."""
-    try:
-        variables = inspect.getclosurevars(function).nonlocals
-    except (TypeError, ValueError):  # of a library in C, or a variable that has no value yet
-        return {}
-    return {name: value for name, value in variables.items() if functions.can_be_stored(value)}
 
 
 def _encoded(step: str, name: str, value: Any) -> Any:

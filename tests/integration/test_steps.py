@@ -208,6 +208,46 @@ def test_what_a_function_closes_over_is_given_to_it() -> None:
     assert calls == [4, 6]
 
 
+def with_helper(current: CurrentJob, factor: int) -> float:
+    """A step whose function uses another one beside it, and one that is only made later."""
+
+    def scaled(kpts: int) -> float:
+        return kpts * 1.5 if factor == 1 else kpts * 1.5 + 1
+
+    def changed(kpts: int) -> float:
+        return kpts * 2.5
+
+    helper = scaled if factor < 3 else changed
+
+    def step(kpts: int) -> float:
+        calls.append(kpts)
+        return helper(kpts) if kpts else never(kpts)
+
+    found = current.step("scf", step, 4)
+
+    def never(kpts: int) -> float:
+        return 0.0
+
+    return found
+
+
+def test_neither_a_local_helper_nor_a_variable_beside_one_without_a_value_is_missed() -> None:
+    job = campaign.submit()
+    first = attempt(job)
+    assert with_helper(first, 1) == 6.0
+    lost(first)
+    second = attempt(job)
+    assert with_helper(second, 1) == 6.0
+    assert calls == [4]
+    assert [with_helper(second, 2), with_helper(second, 3)] == [7.0, 10.0]
+    assert calls == [4, 4, 4]
+
+
+def test_a_partial_gives_what_its_function_is_declared_to_give() -> None:
+    current = attempt(campaign.submit())
+    assert current.step("relax", functools.partial(relaxed, -1.0)) == Point(-1.0, (0.0, 1.0))
+
+
 class Model:
     def __init__(self, size: float) -> None:
         self.size = size
