@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from simcelery.errors import SchemaError, ServiceError
 from simcelery.pauses import growing
+from simcelery.worker import slots
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -46,6 +47,18 @@ def wait_out(
                 if give_up():
                     raise
                 time.sleep(min(left, _LOOK_EVERY))
+
+
+def wait_within(job_id: int, waits: str, action: Callable[[], T]) -> T:
+    """The result of an `action` that a running attempt needs: it waits until its worker is about to exit.
+
+    Parameters:
+        waits: for what, such as ``for its checkpoint``.
+
+    Raises:
+        ServiceError: the last one, when the attempt should stop.
+    """
+    return wait_out(action, f"job {job_id} waits {waits}".rstrip(), give_up=slots.mine.should_stop)
 
 
 def waiting_for_schema(action: Callable[[], T]) -> T:

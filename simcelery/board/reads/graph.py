@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
-from simcelery.board.dependencies import up
-from simcelery.board.models import Dependency, Job
+from simcelery.board import sql
+from simcelery.board.dependencies import parents_of_each
+from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among, by_index
 from simcelery.board.states import State
 from simcelery.board.unreadable import bad_rows
@@ -48,7 +49,7 @@ def graph(connection: Connection, ids: Iterable[int], limit: int) -> Graph:
     for down in (False, True):
         frontier = set(wanted) if not down else set(ids)
         while frontier:
-            found = _children(connection, frontier) if down else _parents(connection, frontier)
+            found = _children(connection, frontier, limit) if down else _parents(connection, frontier)
             reached = {pair[down] for pair in found} - wanted
             room = limit - len(wanted)
             more = more or len(reached) > room
@@ -61,15 +62,14 @@ def graph(connection: Connection, ids: Iterable[int], limit: int) -> Graph:
 
 
 def _parents(connection: Connection, ids: Iterable[int]) -> set[tuple[int, int]]:
-    edges = up(ids)
-    return {(row.parent_id, row.job_id) for row in connection.execute(select(edges))}
+    found = parents_of_each(connection, ids)
+    return {(parent, job) for job, parents in found.items() for parent in parents}
 
 
-def _children(connection: Connection, ids: Iterable[int]) -> set[tuple[int, int]]:
-    rows = connection.execute(
-        select(Dependency.parent_id, Dependency.job_id).where(among(Dependency.parent_id, ids))
-    )
-    return {(row.parent_id, row.job_id) for row in rows}
+def _children(connection: Connection, ids: Iterable[int], limit: int) -> set[tuple[int, int]]:
+    most = {"each": limit + 1, "most": None}
+    rows = sql.execute(connection, "dependents_of_each", parents=sorted(ids), **most)
+    return {(row.id, row.job_id) for row in rows}
 
 
 def _nodes(connection: Connection, ids: Iterable[int]) -> dict[int, Node]:

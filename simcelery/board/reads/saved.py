@@ -6,12 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from simcelery.board.models import Checkpoint, Correction, Step
+from simcelery.board import sql
+from simcelery.board.models import Correction, Step
 from simcelery.board.unreadable import bad_rows
 
 _STEP = (Step.name, Step.given, Step.output, Step.attempt, Step.seconds, Step.saved_at)
-_CHECKPOINT = (Checkpoint.attempt, Checkpoint.state, Checkpoint.saved_at)
-
 _CORRECTION = (
     *(Correction.number, Correction.attempt, Correction.handler, Correction.error),
     *(Correction.changes, Correction.difference, Correction.made_at),
@@ -36,5 +35,5 @@ def steps(connection: Connection, job_id: int) -> list[dict[str, Any]]:
 
 def checkpoint(connection: Connection, job_id: int) -> dict[str, Any] | None:
     """What a job saved last, encoded, with the attempt that did."""
-    row = connection.execute(select(*_CHECKPOINT).where(Checkpoint.job_id == job_id)).mappings().one_or_none()
+    row = sql.execute(connection, "last_checkpoint", job_id=job_id).mappings().one_or_none()
     return None if row is None else dict(row)

@@ -33,7 +33,7 @@ from simcelery.worker.child.timer import soft_limit
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.outcomes import failure, reports
 from simcelery.worker.slots.layout import Order
-from simcelery.worker.waiting import wait_out
+from simcelery.worker.waiting import wait_within
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import job_refs
 from simcelery.workflows.outcomes import Fail
@@ -120,9 +120,7 @@ class _Attempt:
         claim, definition = self._claim, self._definition
         if self._unusable is not None:
             raise self._unusable
-        results = wait_out(
-            lambda: _results_of(claim), f"job {claim.job_id} waits", give_up=slots.mine.should_stop
-        )
+        results = wait_within(claim.job_id, "", lambda: _results_of(claim))
         failpoint("before_run")
         own = definition.cwd == "workdir" and slots.mine.alone
         inside = self._folder.entered() if own else nullcontext()

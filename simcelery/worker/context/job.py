@@ -19,7 +19,7 @@ from simcelery.readable import line, short
 from simcelery.settings import get_settings
 from simcelery.worker import slots
 from simcelery.worker.context.saved import Saved
-from simcelery.worker.waiting import wait_out
+from simcelery.worker.waiting import wait_within
 from simcelery.workflows.annotations import one_line
 from simcelery.workflows.encoding import encode
 from simcelery.workflows.steps import Step
@@ -88,11 +88,7 @@ class CurrentJob:
         from simcelery.board import dependencies  # not before: clients import this module, too
 
         number = self.id
-        found = wait_out(
-            lambda: dependencies.parent_dirs(number),
-            f"job {number} waits for its parents' folders",
-            give_up=slots.mine.should_stop,
-        )
+        found = wait_within(number, "for its parents' folders", lambda: dependencies.parent_dirs(number))
         return [Path(folder) for folder in found]
 
     @property

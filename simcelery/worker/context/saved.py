@@ -7,13 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from simcelery.errors import EncodingError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
-from simcelery.worker import slots
-from simcelery.worker.waiting import wait_out, waiting_for_schema
+from simcelery.worker.waiting import wait_within, waiting_for_schema
 from simcelery.workflows.encoding import check_size, decode, encode
 from simcelery.workflows.sameness import difference
 from simcelery.workflows.steps import Step
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from simcelery.board.values import Claim, SavedStep
 
 log = logging.getLogger(__name__)
-
-_ONCE = 1  # attempt: before it nothing can have been saved
+T = TypeVar("T")
 
 
 class Saved:
@@ -43,9 +41,11 @@ class Saved:
             EncodingError: its output cannot be stored.
             ServiceError: the board could not be reached until the worker had to stop.
         """
+        from simcelery.board import saved  # not before: clients import this package, too
+
         earlier = self._known().get((step.name, step.key))
         if earlier is not None:
-            for output in self._waiting(step, lambda: _board().output_of(self._claim.job_id, earlier)):
+            for output in self._ask(step, lambda: saved.output_of(self._claim.job_id, earlier)):
                 self._used.add((step.name, step.key))
                 return step.restored(output)
         self._tell_why_again(step)
@@ -56,12 +56,14 @@ class Saved:
 
     def save_checkpoint(self, state: Any) -> None:
         """Store it in place of the one before; a board that cannot be reached is said, and no error."""
+        from simcelery.board import saved  # as above
+
         encoded = encode(state, "checkpoint", exact=True)
         if changed := difference(state, decode(encoded), "checkpoint", open=True):
             raise EncodingError(f"{changed}; save what it consists of: numbers, text, lists, dictionaries")
         check_size(encoded, "checkpoint", get_settings().max_payload)
         try:
-            mine = waiting_for_schema(lambda: _board().save_checkpoint(self._claim, encoded))
+            mine = waiting_for_schema(lambda: saved.save_checkpoint(self._claim, encoded))
         except ServiceError as error:
             log.warning("job %s: its checkpoint is not saved: %s", self._claim.job_id, error)
             return
@@ -71,40 +73,35 @@ class Saved:
 
     def last_checkpoint(self) -> Any:
         """What was saved last, by this attempt or an earlier one; None: nothing."""
-        found = wait_out(
-            lambda: _board().checkpoint_of(self._claim.job_id),
-            f"job {self._claim.job_id} waits for its checkpoint",
-            give_up=slots.mine.should_stop,
-        )
+        from simcelery.board import saved  # as above
+
+        number = self._claim.job_id
+        found = wait_within(number, "for its checkpoint", lambda: saved.checkpoint_of(number))
         return None if found is None else decode(found.state)
 
     def _known(self) -> dict[tuple[str, str], SavedStep]:
         with self._lock:
             if self._earlier is None:
-                found = [] if self._claim.attempt == _ONCE else self._read()
+                found = [] if self._claim.attempt == 1 else self._read()  # before it nothing can be saved
                 self._earlier = {(one.name, one.key): one for one in found}
             return self._earlier
 
     def _read(self) -> list[SavedStep]:
-        return wait_out(
-            lambda: _board().steps_of(self._claim.job_id),
-            f"job {self._claim.job_id} waits for its saved steps",
-            give_up=slots.mine.should_stop,
-        )
+        from simcelery.board import saved  # as above
 
-    def _waiting(self, step: Step, action: Callable[[], Any]) -> Any:
-        return wait_out(
-            action,
-            f"job {self._claim.job_id} waits with its step {step.name!r}",
-            give_up=slots.mine.should_stop,
-        )
+        number = self._claim.job_id
+        return wait_within(number, "for its saved steps", lambda: saved.steps_of(number))
+
+    def _ask(self, step: Step, action: Callable[[], T]) -> T:
+        return wait_within(self._claim.job_id, f"with its step {step.name!r}", action)
 
     def _save(self, step: Step, output: Any, seconds: float) -> None:
+        from simcelery.board import saved  # as above
         from simcelery.board.values import SavedStep
 
         made = SavedStep(step.name, step.key, step.code, step.given, self._claim.attempt, seconds)
         failpoint("before_step_saved")
-        if not self._waiting(step, lambda: _board().save_step(self._claim, made, output)):
+        if not self._ask(step, lambda: saved.save_step(self._claim, made, output)):
             self._say_given_away(f"step {step.name!r}")
         with self._lock:
             assert self._earlier is not None
@@ -143,9 +140,3 @@ def _difference(earlier: SavedStep, step: Step) -> str:
     if earlier.code != step.code:
         return "its code has changed"
     return "an argument has changed"  # which its short form does not show
-
-
-def _board() -> Any:
-    from simcelery.board import saved  # not before: clients import this package, too
-
-    return saved

@@ -5,17 +5,16 @@ from __future__ import annotations
 import difflib
 import logging
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from simcelery.failpoints import failpoint
 from simcelery.readable import line
-from simcelery.worker import slots
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.programs.handlers import Handler, Watch
 from simcelery.worker.programs.verdict import CommandError
-from simcelery.worker.waiting import wait_out
+from simcelery.worker.waiting import wait_within
 
 if TYPE_CHECKING:
     from simcelery.board.values import Claim
@@ -75,25 +74,27 @@ class Corrections:
     def _spent(self) -> int:
         if self._job.id is None:
             return self.made
+        from simcelery.board import corrections  # not before: clients import this package, too
+
         number = self._job.id
-        return int(self._waiting(lambda: _board().count(number)))
+        return wait_within(number, "with a correction", lambda: corrections.count(number))
 
     def _record(self, handler: Handler, error: str, difference: str) -> None:
+        from simcelery.board import corrections  # as above
+
         claim = self._claim
         if claim is None:
             return
-        saved = self._waiting(
-            lambda: _board().save(
-                claim, handler.name, line(error)[:_LONGEST_ERROR], handler.changes, difference, self._budget
-            )
+        words = line(error)[:_LONGEST_ERROR]
+        saved = wait_within(
+            claim.job_id,
+            "with a correction",
+            lambda: corrections.save(claim, handler.name, words, handler.changes, difference, self._budget),
         )
         if not saved:
             log.warning(
                 "job %s: a correction is not recorded, since another attempt has the job by now", claim.job_id
             )
-
-    def _waiting(self, action: Callable[[], Any]) -> Any:
-        return wait_out(action, f"job {self._job.id} waits with a correction", give_up=slots.mine.should_stop)
 
 
 def found(handlers: Sequence[Handler], watch: Watch, folder: Path) -> tuple[Handler, str] | None:
@@ -135,9 +136,3 @@ def _difference(before: dict[str, str | None], after: dict[str, str | None]) -> 
             parts.append(f"{'+' if name in after else '-'} {name}")
     whole = "\n".join(parts).replace("\0", "\\0")
     return whole if len(whole) <= _LONGEST_DIFFERENCE else whole[:_LONGEST_DIFFERENCE] + "\n…"
-
-
-def _board() -> Any:
-    from simcelery.board import corrections  # not before: clients import this package, too
-
-    return corrections

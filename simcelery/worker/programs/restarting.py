@@ -6,10 +6,10 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from simcelery.worker import folders, slots
-from simcelery.worker.waiting import wait_out
+from simcelery.worker import folders
+from simcelery.worker.waiting import wait_within
 from simcelery.workflows.paths import inside
 
 if TYPE_CHECKING:
@@ -36,10 +36,12 @@ def restart(claim: Claim | None, wanted: Sequence[tuple[str, str]], folder: Path
     """Copy what the last attempt that got so far has left; an empty file is as good as none."""
     if claim is None or claim.attempt == 1 or not wanted:
         return
-    earlier = wait_out(
-        lambda: _board().folders(claim.job_id, claim.attempt),
-        f"job {claim.job_id} waits to learn where its last attempt ran",
-        give_up=slots.mine.should_stop,
+    from simcelery.board import attempts_before  # not before: clients import this package, too
+
+    earlier = wait_within(
+        claim.job_id,
+        "to learn where its last attempt ran",
+        lambda: attempts_before.folders(claim.job_id, claim.attempt),
     )
     for attempt, claim_id, workdir in earlier:
         # Of one whose worker was lost nobody may have looked; but its path is known.
@@ -60,9 +62,3 @@ def _copied(source: Path, target: Path) -> bool:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source, target)
     return True
-
-
-def _board() -> Any:
-    from simcelery.board import attempts_before  # not before: clients import this package, too
-
-    return attempts_before
