@@ -10,7 +10,18 @@ import sys
 
 from _harness import HERE
 
-ORDER = ("startup", "latency", "submit", "overhead", "slices", "board", "memory", "recovery", "fleet")
+ORDER = (
+    "startup",
+    "latency",
+    "submit",
+    "overhead",
+    "slices",
+    "dependents",
+    "board",
+    "memory",
+    "recovery",
+    "fleet",
+)
 
 
 def main() -> int:

@@ -42,3 +42,15 @@ def tally(n: int, folder: str) -> None:
 def sleep(seconds: float) -> None:
     """A job that takes its time."""
     time.sleep(seconds)
+
+
+@workflow(name="bench.total")
+def total(numbers: list[int]) -> int:
+    """A job that waits for many."""
+    return sum(numbers)
+
+
+@workflow(name="bench.link")
+def link(n: int) -> int:
+    """A job of a chain."""
+    return n + 1

@@ -125,8 +125,9 @@ def cancel(*ids: int) -> tuple[list[int], list[int]]:
 def settle() -> None:
     """Settle until nothing moves."""
     with engine.begin() as connection:
-        while transitions.settle(connection, 1000).more:
-            pass
+        step = transitions.settle(connection, 1000)
+        while step.more:
+            step = transitions.settle(connection, 1000, step.place)
 
 
 def row(job_id: int) -> JobRow:

@@ -11,7 +11,6 @@ from pathlib import Path
 _STATE = "functions/state_after"
 _FINISH = "functions/finish_attempts"
 _CLAIM = "functions/claim_jobs"
-_UNBLOCK = "functions/unblock_dependents"
 _MAY_BEGIN = "functions/may_begin"
 _FUSE = "functions/count_failures"
 _BLOWN = "gates::test_one_failure_too_many_holds_what_has_not_begun_and_lets_go_on_what_has"
@@ -209,22 +208,29 @@ CHANGES = (
     ),
     Change(
         _FINISH,
-        "OR NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id)",
-        "OR TRUE",
-        "dependents of a job in a slice wait for settle",
-        "slices::test_of_a_slice_a_job_that_others_wait_for_is_left_out_and_alone_it_unblocks_them",
+        "ANY (v_ended || v_waiting)",
+        "ANY (v_ended)",
+        "a slice and a cancel wait in a circle",
+        "locks::test_successes_lock_whoever_waits_for_one_of_them_before_a_later_one",
     ),
     Change(
         _FINISH,
-        "IF p_ended->0->>'outcome' <> 'succeeded' THEN",
-        "IF false THEN",
+        "v_waiting <> '{}' OR v_more <> '{}'",
+        "v_waiting <> '{}'",
+        "who was recorded while a slice ended waits for settle",
+        "slices::test_a_child_recorded_while_its_parent_ends_is_seen",
+    ),
+    Change(
+        _FINISH,
+        "IF v_succeeded THEN",
+        "IF true THEN",
         "dependents run after a failed parent",
         _RULE,
     ),
     Change(
         _FINISH,
-        "IF NOT FOUND THEN",
-        "IF false THEN",
+        "FROM done CROSS JOIN LATERAL (",
+        "FROM unnest(v_ended) AS done(id) CROSS JOIN LATERAL (",
         "a report that came twice unblocks twice",
         "dependencies::test_a_success_that_is_reported_twice_is_counted_once",
     ),
@@ -328,9 +334,9 @@ CHANGES = (
     ),
     Change(
         _CLAIM,
-        "AND NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id)",
+        "AND NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id OFFSET 10)",
         "",
-        "a parent travels in a slice",
+        "one that many wait for travels in a slice",
         "slices::test_what_does_not_travel_in_a_slice",
     ),
     Change(
@@ -348,37 +354,37 @@ CHANGES = (
         "slices::test_a_slice_holds_no_more_parameters_than_fit_into_memory",
     ),
     Change(
-        _UNBLOCK,
-        "unmet > 1",
-        "unmet > 2",
+        _FINISH,
+        "unmet > met",
+        "unmet > met + 1",
         "a job runs before its last parent",
         "dependencies::test_two_parents_that_finish_at_once_unblock_their_child_once",
     ),
     Change(
-        _UNBLOCK,
-        "unmet = unmet - 1",
+        _FINISH,
+        "unmet = greatest(unmet - met, 0)",
         "unmet = unmet",
         "no job with two parents ever runs",
         "dependencies::test_two_parents_that_finish_at_once_unblock_their_child_once",
     ),
     Change(
-        _UNBLOCK,
+        _FINISH,
         "WHEN run_at > now() THEN 'scheduled' ",
         "",
         "a job runs before its time",
         "dependencies::test_a_blocked_job_with_a_time_is_scheduled_when_its_parents_are_done",
     ),
     Change(
-        _UNBLOCK,
-        "UPDATE jobs SET settled_at = 'epoch' WHERE id = p_parent",
-        "NULL",
+        _FINISH,
+        "THEN 'epoch' ELSE settled_at END",
+        "THEN settled_at ELSE settled_at END",
         "beyond 2,000 dependents the others wait for ever",
         "dependencies::test_a_parent_that_is_left_to_settle_is_counted_once",
     ),
     Change(
-        _UNBLOCK,
-        "WHERE parent_id = p_parent ORDER BY job_id",
-        "WHERE parent_id = p_parent ORDER BY job_id DESC",
+        _FINISH,
+        "ANY (v_more) ORDER BY id",
+        "ANY (v_more) ORDER BY id DESC",
         "two parents that finish wait in a circle",
         "locks::test_a_success_unblocks_its_dependents_in_the_order_of_their_ids",
     ),

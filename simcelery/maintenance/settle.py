@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from operator import attrgetter
 
 from simcelery.board import transitions
 from simcelery.board.batches import batches
-from simcelery.board.transitions.settle import Settled
+from simcelery.board.transitions.settle import Place, Settled
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act
 from simcelery.maintenance.effects import USUAL, Effects
@@ -23,15 +22,23 @@ def tick(effects: Effects = USUAL) -> int:
         BoardUnreachableError: the walk is cut short; the next one continues.
         BrokerUnreachableError: jobs that became pending wait for republish.
     """
-    steps = batches(partial(_level, effects), LONGEST_ACT, more=attrgetter("more"))
+    steps = batches(_Walk(effects).step, LONGEST_ACT, more=attrgetter("more"))
     return sum(len(step.failed) for step in steps)
 
 
-def _level(effects: Effects, rows: int) -> Settled:
-    with effects.begin() as connection:
-        step = transitions.settle(connection, rows)
-    effects.publish(step.ready)
-    return step
+class _Walk:
+    """Step after step, each from where the one before came to."""
+
+    def __init__(self, effects: Effects) -> None:
+        self._effects = effects
+        self._place: Place | None = None
+
+    def step(self, rows: int) -> Settled:
+        with self._effects.begin() as connection:
+            done = transitions.settle(connection, rows, self._place)
+        self._effects.publish(done.ready)
+        self._place = done.place
+        return done
 
 
 ACT = Act(

@@ -140,8 +140,11 @@ def executed(board: Settings, act: Callable[[Connection], object], before: str =
 
 def settle(steps: int) -> Callable[[Connection], object]:
     def act(connection: Connection) -> int:
-        done = [transitions.settle(connection, 1000) for _ in range(steps)]
-        return sum(len(step.failed) + len(step.ready) for step in done)
+        done, place = 0, None
+        for _ in range(steps):
+            step = transitions.settle(connection, 1000, place)
+            done, place = done + len(step.failed) + len(step.ready), step.place
+        return done
 
     return act
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from simcelery.board import engine, transitions
 from simcelery.board.values import Claim, Recorded
@@ -184,10 +182,11 @@ def test_settle_walks_all_descendants_in_bounded_steps() -> None:
         children = transitions.record(connection, [new_job(parents=[top.id]) for _ in range(25)])
         grandchild = transitions.record(connection, [new_job(parents=[job.id for job in children])])[0]
     finish(must_claim(top.task_id, me), ERROR)
-    steps = []
+    steps, place = [], None
     while True:
         with engine.begin() as connection:
-            step = transitions.settle(connection, limit=10)
+            step = transitions.settle(connection, 10, place)
+        place = step.place
         steps.append(len(step.failed))
         if not step.more:
             break
@@ -213,63 +212,104 @@ def test_settle_repairs_a_job_that_was_left_blocked() -> None:
     assert sql(f"SELECT {ended} FROM jobs WHERE id = :id", id=child.id) == [(None, None, None, None)]
 
 
-def unblock(connection: Connection, parent: int, at_most: int) -> Sequence[Any]:
-    """As the finish of the parent does it for the first 2,000."""
-    given = {"parent": parent, "most": at_most}
-    return connection.execute(text("SELECT * FROM unblock_dependents(:parent, :most)"), given).all()
-
-
 def settled() -> list[transitions.Settled]:
     """All steps of settle until there is nothing more to do, ten rows each."""
     steps = []
     while not steps or steps[-1].more:
         with engine.begin() as connection:
-            steps.append(transitions.settle(connection, limit=10))
+            steps.append(transitions.settle(connection, 10, steps[-1].place if steps else None))
     return steps
 
 
 def test_a_finish_unblocks_the_first_children_and_settle_the_others() -> None:
     me = worker()
-    parent, other = record(), record()
+    parent, other, done = record(), record(), record()
     with engine.begin() as connection:
-        recorded = transitions.record(connection, [new_job(parents=[parent.id]) for _ in range(25)])
+        recorded = transitions.record(connection, [new_job(parents=[parent.id]) for _ in range(2003)])
         both = transitions.record(connection, [new_job(parents=[parent.id, other.id])])[0]
-    claimed = must_claim(parent.task_id, me)
-    with engine.begin() as connection:
-        # As the finish does, with fewer at once.
-        connection.execute(
-            text("UPDATE jobs SET state = 'succeeded', finished_at = now() WHERE id = :id"),
-            {"id": claimed.job_id},
-        )
-        first = unblock(connection, parent.id, at_most=8)
-    assert [job.id for job in first] == [job.id for job in recorded[:8]]
+    claims = [must_claim(one.task_id, me) for one in (parent, done)]
+    finished, _ = transitions.finish_at_once([SUCCESS.of(one) for one in claims])
+    first = [job.id for job in finished.unblocked]
+    assert sorted(first) == [job.id for job in recorded[:2000]]
     finish(must_claim(other.task_id, me))
+    assert (state(both.id), row(both.id).unmet) == ("blocked", 1)
     steps = settled()
     ready = [job.id for step in steps for job in step.ready]
-    assert sorted(ready) == sorted(job.id for job in [*recorded[8:], both])
+    assert sorted(ready) == sorted(job.id for job in [*recorded[2000:], both])
     assert max(len(step.ready) for step in steps) <= 10
     assert {row(number).unmet for number in ready} == {0}
-    assert settled() == [transitions.Settled([], [], False)]
+    assert [step[:3] for step in settled()] == [([], [], False)]
 
 
 def test_a_parent_that_is_left_to_settle_is_counted_once() -> None:
     me = worker()
     parent, other = record(), record()
     with engine.begin() as connection:
-        first, second = transitions.record(
-            connection, [new_job(parents=[parent.id, other.id]) for _ in range(2)]
-        )
-    must_claim(parent.task_id, me)
-    with engine.begin() as connection:
-        connection.execute(
-            text("UPDATE jobs SET state = 'succeeded', finished_at = now() WHERE id = :id"), {"id": parent.id}
-        )
-        assert unblock(connection, parent.id, at_most=1) == []
-    assert settled()[0].ready == []
-    assert [row(job.id).unmet for job in (first, second)] == [1, 1]
-    assert {state(first.id), state(second.id)} == {"blocked"}
+        jobs = transitions.record(connection, [new_job(parents=[parent.id, other.id]) for _ in range(2001)])
+    first, last = jobs[0], jobs[-1]
+    finished = finish(must_claim(parent.task_id, me))
+    assert finished is not None
+    assert finished.unblocked == ()
+    assert [row(job.id).unmet for job in (first, last)] == [1, 2]
+    settle()
+    assert [row(job.id).unmet for job in (first, last)] == [1, 1]
+    assert {state(first.id), state(last.id)} == {"blocked"}
     finish(must_claim(other.task_id, me))
-    assert {state(first.id), state(second.id)} == {"pending"}
+    settle()
+    assert {state(first.id), state(last.id)} == {"pending"}
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["", "one is held"])
+def test_dependents_that_wait_for_another_parent_too_hide_nobody(board: Services, held: bool) -> None:
+    """Not those behind them, nor those of parents behind theirs; and a walk over them comes to an end."""
+    parent, other, failed = record(), record(), record()
+    both = [record(parents=[parent.id, other.id]) for _ in range(25)]
+    last = record(parents=[parent.id])
+    fallen = [record(parents=[failed.id]) for _ in range(25)]
+    must_claim(parent.task_id, worker())
+    # As the finish of one that more than 2,000 wait for leaves it.
+    sql(
+        "UPDATE jobs SET state = 'succeeded', finished_at = now(), settled_at = 'epoch' WHERE id = :id",
+        id=parent.id,
+    )
+    fail(failed)
+    with psycopg.connect(board.database_url) as holder:
+        if held:
+            holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [both[3].id])
+        settled()
+        holder.rollback()
+    assert state(last.id) == "pending"
+    assert {state(job.id) for job in fallen} == {"upstream_failed"}
+    assert [row(job.id).unmet for job in both] == [2 if held and n == 3 else 1 for n in range(25)]
+    [(told,)] = sql("SELECT settled_at >= finished_at FROM jobs WHERE id = :id", id=parent.id)
+    assert told != held
+    settled()
+    assert {row(job.id).unmet for job in both} == {1}
+
+
+def test_parents_that_finish_together_are_counted_each_and_unblock_their_child_once() -> None:
+    me, parents, other = worker(), [record() for _ in range(3)], record()
+    both = record(parents=[one.id for one in parents])
+    waits = record(parents=[parents[0].id, parents[2].id, other.id])
+    later = record(parents=[parents[1].id], delay=3600.0)
+    claims = [must_claim(one.task_id, me) for one in parents]
+    finished = transitions.finish_at_once([SUCCESS.of(one) for one in claims])
+    assert [[job.id for job in one.unblocked] for one in finished] == [[], [], [both.id]]
+    assert [state(one.id) for one in (both, waits, later)] == ["pending", "blocked", "scheduled"]
+    assert [row(one.id).unmet for one in (both, waits, later)] == [0, 1, 0]
+    assert transitions.finish_at_once([SUCCESS.of(one) for one in claims]) == []  # it came twice
+    assert row(waits.id).unmet == 1
+
+
+def test_of_parents_that_finish_together_one_that_was_given_up_is_not_counted() -> None:
+    me, parents = worker(), [record(), record()]
+    child = record(parents=[one.id for one in parents])
+    claims = [must_claim(one.task_id, me) for one in parents]
+    cancel(parents[1].id)
+    finish(claims[1], ERROR)
+    [finished] = transitions.finish_at_once([SUCCESS.of(one) for one in claims])
+    assert (finished.id, finished.unblocked) == (parents[0].id, ())
+    assert (state(child.id), row(child.id).unmet) == ("blocked", 1)
 
 
 # --- in steps ---------------------------------------------------------------------------------------
@@ -283,10 +323,11 @@ def fail(*jobs: Recorded) -> None:
 
 def in_steps(limit: int) -> list[int]:
     """How many fell at each step, until there is nothing more to do."""
-    fell = []
+    fell, place = [], None
     while True:
         with engine.begin() as connection:
-            step = transitions.settle(connection, limit)
+            step = transitions.settle(connection, limit, place)
+        place = step.place
         fell.append(len(step.failed))
         assert passed_over() == []
         assert len(fell) < 40
@@ -393,7 +434,7 @@ def test_a_step_full_of_parents_whose_dependents_are_held_is_the_last(board: Ser
     fail(parent)
     with psycopg.connect(board.database_url) as holder, engine.begin() as connection:
         holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [child.id])
-        assert transitions.settle(connection, 1) == ([], [], False)
+        assert transitions.settle(connection, 1)[:3] == ([], [], False)
 
 
 def test_a_parent_to_which_a_dependent_is_being_added_is_not_passed_over(board: Services) -> None:

@@ -62,6 +62,15 @@ def test_a_success_unblocks_its_dependents_in_the_order_of_their_ids(board: Serv
     assert_locks_in_order(board, "jobs", lowest, greater, lambda: transitions.finish_at_once([success]))
 
 
+def test_successes_lock_whoever_waits_for_one_of_them_before_a_later_one(board: Services) -> None:
+    """Or one that locks all of these in the order of their ids, such as a cancel, would wait in a circle."""
+    first = record()
+    child = record(parents=[first.id])
+    second, me = record(), worker()
+    ended = [SUCCESS.of(must_claim(job.task_id, me)) for job in (second, first)]
+    assert_locks_in_order(board, "jobs", child.id, [second.id], lambda: transitions.finish_at_once(ended))
+
+
 def test_workers_are_buried_in_the_order_of_their_ids(board: Services) -> None:
     lowest, *greater = [worker() for _ in range(5)]
     sql("UPDATE workers SET note = 'its row comes last' WHERE id = :id", id=lowest)

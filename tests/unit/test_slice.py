@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from simcelery import broker
 from simcelery.board import transitions
 from simcelery.board.states import Outcome
-from simcelery.board.values import Claim, EndedAttempt, Lane
+from simcelery.board.values import Claim, EndedAttempt, JobToPublish, Lane
 from simcelery.errors import BoardUnreachableError
 from simcelery.execution.places import Unusable
 from simcelery.worker import slots as module_of_slots
@@ -44,7 +45,7 @@ class Board:
         self._reach()
         self.back.append([one.job_id for one in claims])
 
-    def write(self, outcomes: Sequence[EndedAttempt]) -> None:
+    def write(self, outcomes: Sequence[EndedAttempt], publish: object = None) -> None:
         self._reach()
         self.written.append([one.job_id for one in outcomes])
 
@@ -231,10 +232,13 @@ class Played:
     finished: list[EndedAttempt] = field(default_factory=list)
     asked: list[object] = field(default_factory=list)
     watched: list[Slice] = field(default_factory=list)
+    unblocks: dict[int, list[JobToPublish]] = field(default_factory=dict)
+    published: list[int] = field(default_factory=list)
+    following: dict[uuid.UUID, list[Claim]] = field(default_factory=dict)
 
-    def claim(self, *asked: object) -> list[Claim]:
-        self.asked = [*asked]
-        return self.claims
+    def claim(self, task_id: uuid.UUID, *asked: object) -> list[Claim]:
+        self.asked = [task_id, *asked]
+        return self.following.pop(task_id, []) if self.finished else self.claims
 
     def attempt(self, definition: Definition, claim: Claim) -> EndedAttempt:
         assert definition is DEFINITION
@@ -246,9 +250,15 @@ class Played:
             raise end
         return EndedAttempt(outcome=end)
 
-    def finish(self, ended: Sequence[EndedAttempt]) -> list[str]:
+    def finish(self, ended: Sequence[EndedAttempt], publish: Any = None) -> list[str]:
         self.finished += ended
+        for one in ended:
+            if one.job_id in self.unblocks:
+                publish(SimpleNamespace(unblocked=self.unblocks[one.job_id]))
         return [f"finished {one.job_id}" for one in ended]
+
+    def publish(self, jobs: Sequence[JobToPublish], what: str) -> None:
+        self.published += [job.id for job in jobs]
 
     def run(self, of: int) -> tuple[Claim, EndedAttempt, object] | None:
         """The message of this one comes."""
@@ -264,6 +274,7 @@ def played(board: Board, monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setattr(flusher, "watch", made.watched.append)  # its thread goes by a clock of its own
     monkeypatch.setattr(attempt, "run", made.attempt)
     monkeypatch.setattr(finish, "finish", made.finish)
+    monkeypatch.setattr(broker, "publish_or_leave", made.publish)
     monkeypatch.setattr(slicing, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
@@ -302,7 +313,7 @@ def test_of_an_attempt_that_the_board_gave_to_another_nothing_is_told(
     played: Played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     played.ends = {1: Outcome.FAILED}
-    monkeypatch.setattr(finish, "finish", lambda ended: [])
+    monkeypatch.setattr(finish, "finish", lambda ended, **more: [])
     own = played.run(of=0)
     assert own is not None
     assert own[2] is None
@@ -349,6 +360,60 @@ def test_where_no_files_can_be_written_all_goes_back_and_nothing_more_is_claimed
     assert (board.back, played.finished) == ([[1, 2]], [])
     assert (played.slots.unusable, played.slots.closed) == (True, True)
     assert "job 1 is put back on the board, since this node cannot run it: the disk is full" in caplog.text
+
+
+def waiting(one: Claim, **other: Any) -> JobToPublish:
+    """A job that another one unblocks."""
+    return JobToPublish(one.job_id, one.task_id, **({**LANE._asdict(), **other}))
+
+
+def short() -> None:
+    """The jobs so far have been short."""
+    pace._measured[DEFINITION.name] = pace._Measured(0.001)
+
+
+def test_a_child_goes_on_with_a_job_that_its_own_have_unblocked(played: Played) -> None:
+    short()
+    played.claims = [claim(1)]
+    third, fourth, elsewhere = claim(3), claim(4), claim(5)
+    played.unblocks = {1: [waiting(elsewhere, priority=9), waiting(third), waiting(fourth)]}
+    played.following = {third.task_id: [third]}
+    own = played.run(of=0)
+    assert own is not None
+    assert own[0] is played.claims[0]  # the message is told of its own job
+    assert [one.job_id for one in played.finished] == [1, 3]
+    assert played.published == [5, 4]
+    assert list(played.slots.busy()) == []
+
+
+def test_it_goes_on_for_a_quarter_of_a_second(played: Played) -> None:
+    short()
+    played.claims, chain = [claim(1)], [claim(number) for number in range(2, 9)]
+    played.unblocks = {one.job_id - 1: [waiting(one)] for one in chain}
+    played.following = {one.task_id: [one] for one in chain}
+    played.run(of=0)
+    assert [one.job_id for one in played.finished] == [1, 2, 3]  # each takes a tenth
+    assert played.published == [4]
+
+
+@pytest.mark.parametrize(
+    "why", ["somebody was quicker", "jobs are long", "the worker closes", "the child leaves"]
+)
+def test_what_it_does_not_go_on_with_is_published(
+    played: Played, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    short()
+    played.claims, third = [claim(1)], claim(3)
+    played.unblocks = {1: [waiting(third)]}
+    played.following = {third.task_id: [] if why == "somebody was quicker" else [third]}
+    if why == "jobs are long":
+        pace._measured[DEFINITION.name].mean = 0.1
+    elif why == "the child leaves":
+        monkeypatch.setattr(leaving, "is_due", lambda: bool(played.finished))
+    elif why == "the worker closes":
+        monkeypatch.setattr(module_of_slots.mine, "is_closed", lambda: bool(played.finished))
+    played.run(of=0)
+    assert ([one.job_id for one in played.finished], played.published) == ([1], [3])
 
 
 # --- how many others are asked for -----------------------------------------------------------------

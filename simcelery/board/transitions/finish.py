@@ -68,8 +68,10 @@ def finish_all(
 def finish_at_once(ended: Sequence[EndedAttempt]) -> list[FinishedJob]:
     """Finish attempts of jobs whose ids are known, as one transaction and in one round trip.
 
-    Of several successes, those of jobs with dependents are left out, and those whose job no longer belongs
-    to the attempt: `finish` handles them.
+    Left out are those whose job no longer belongs to the attempt: `finish` handles them.
+
+    Parameters:
+        ended: successes, or one attempt that ended otherwise.
     """
     now = time.monotonic()
     given = [{**_given(one, now), "id": one.job_id, "claim_id": one.claim_id.hex} for one in ended]
@@ -103,9 +105,14 @@ def _given(ended: EndedAttempt, now: float) -> dict[str, Any]:
 
 
 def _finished(rows: Sequence[Mapping[Any, Any]]) -> list[FinishedJob]:
-    """From rows of `finish_attempts`: the finished jobs, and those that each of them unblocked."""
-    unblocked = tuple(job_to_publish(row) for row in rows if row["unblocked_by"] is not None)
-    return [_finished_job(row, unblocked) for row in rows if row["unblocked_by"] is None]
+    """From rows of `finish_attempts`: the finished jobs, and whom each of them was the last to unblock."""
+    unblocked: dict[int, list[JobToPublish]] = {}
+    for row in rows:
+        if row["unblocked_by"] is not None:
+            unblocked.setdefault(row["unblocked_by"], []).append(job_to_publish(row))
+    return [
+        _finished_job(row, tuple(unblocked.get(row["id"], ()))) for row in rows if row["unblocked_by"] is None
+    ]
 
 
 def _finished_job(row: Mapping[Any, Any], unblocked: tuple[JobToPublish, ...]) -> FinishedJob:

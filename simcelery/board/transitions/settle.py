@@ -7,7 +7,7 @@ lock, and locks parents before dependents, each in the order of their ids, so it
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -38,18 +38,34 @@ _EDGES = 10_000
 _REASON = 500
 
 
+class Place(NamedTuple):
+    """How far a walk is with a parent that has more dependents than one step can tell.
+
+    Attributes:
+        after: the last dependent that was told.
+        all_told: whether none of these was held by others.
+        left: such parents that the walk is through with, and that the next one has to tell of again.
+    """
+
+    parent: int = 0
+    after: int = 0
+    all_told: bool = True
+    left: frozenset[int] = frozenset()
+
+
 class Settled(NamedTuple):
     """What one step of `settle` did.
 
     Attributes:
         failed: the ids that became upstream_failed.
         ready: the jobs that are pending now.
-        more: whether there may be more to do.
+        more: whether there may be more to do, by a step that is given the `place`.
     """
 
     failed: list[int]
     ready: list[JobToPublish]
     more: bool
+    place: Place
 
 
 def waits_for_parents() -> ColumnElement[bool]:
@@ -62,20 +78,31 @@ def ready() -> ColumnElement[str]:
     return case((Job.run_at > func.now(), State.SCHEDULED), else_=State.PENDING)
 
 
-def settle(connection: Connection, limit: int) -> Settled:
+def settle(connection: Connection, limit: int, place: Place | None = None) -> Settled:
     """blocked → upstream_failed if a parent did not succeed; and pending | scheduled for those left blocked.
 
     One level of descendants, at most `limit` rows; call it again while there is more. Jobs are left blocked
     by a parent with very many dependents, and by what should not happen.
+
+    Parameters:
+        place: what the step before returned, so that none looks again at what it told.
     """
     by_index(connection)
+    place = place or Place()
     found = connection.scalars(unsettled(limit)).all()
-    listed, dependents = _dependents_of(connection, found, limit)
-    if not dependents:
-        dependents = _perhaps_forgotten(connection, limit)
-    failed, pending = _tell(connection, dependents)
-    told = _mark(connection, listed)
-    return Settled(failed, pending, bool(failed or pending or (told and len(found) == limit)))
+    listed, dependents, many = _dependents_of(connection, found, limit, place)
+    told = _tell(connection, dependents or _perhaps_forgotten(connection, limit))
+    over = [parent for parent, theirs in listed.items() if told.passed_over.isdisjoint(theirs)]
+    more = bool(told.failed or told.ready or (over and len(found) == limit))
+    if many is not None:
+        more = True
+        place = many._replace(all_told=many.all_told and told.passed_over.isdisjoint(dependents))
+        if len(dependents) < limit:  # these were its last
+            if place.all_told:
+                over.append(place.parent)
+            place = Place(left=place.left if place.all_told else place.left | {place.parent})
+    _mark(connection, over)
+    return Settled(told.failed, told.ready, more, place)
 
 
 def unsettled(limit: int) -> Select[int]:
@@ -96,9 +123,14 @@ def _is_unsettled() -> ColumnElement[bool]:
 
 
 def _dependents_of(
-    connection: Connection, parents: Sequence[int], limit: int
-) -> tuple[dict[int, list[int]], list[int]]:
-    """At most `limit` dependents to be told now; and the parents that have no others, each with its own."""
+    connection: Connection, parents: Sequence[int], limit: int, place: Place
+) -> tuple[dict[int, list[int]], list[int], Place | None]:
+    """At most `limit` dependents to be told now.
+
+    Returns:
+        The parents that have no others, each with its own; the dependents; and the place in those of a parent
+        that has too many, if they are its own.
+    """
     each: dict[int, list[int]] = {parent: [] for parent in parents}
     # Enough for those that are told now, and for the one with which there would be too many.
     most = 2 * limit + 2
@@ -110,15 +142,18 @@ def _dependents_of(
     listed: dict[int, list[int]] = {}
     dependents: list[int] = []
     for parent, found in each.items():
-        if parent == cut_at or len(dependents) + min(len(found), limit) > limit:
+        if parent in place.left:
+            continue
+        if len(found) > limit and not dependents:
+            here = place if place.parent == parent else Place(parent, left=place.left)
+            asked = {"parent": parent, "after": here.after, "most": limit}
+            dependents = list(sql.execute(connection, "blocked_dependents", **asked).scalars())
+            return listed, dependents, here._replace(after=max(dependents, default=here.after))
+        if parent == cut_at or len(dependents) + len(found) > limit:
             break
-        if len(found) > limit:  # its first ones may have been told before
-            found = list(sql.execute(connection, "blocked_dependents", parent=parent, most=limit).scalars())
-            if found:
-                return listed, [*dependents, *found]
         listed[parent] = found
         dependents += found
-    return listed, dependents
+    return listed, dependents, None
 
 
 def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
@@ -149,18 +184,27 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
     return list(connection.scalars(left.having(or_(over, fallen))))
 
 
-def _tell(connection: Connection, ids: Iterable[int]) -> tuple[list[int], list[JobToPublish]]:
+class _Told(NamedTuple):
+    """What became of dependents, and those that are still blocked since others held them."""
+
+    failed: list[int]
+    ready: list[JobToPublish]
+    passed_over: frozenset[int]
+
+
+def _tell(connection: Connection, ids: Iterable[int]) -> _Told:
     """Count again how many parents of these blocked jobs have not succeeded, and act accordingly."""
     blocked = select(Job.id).where(among(Job.id, ids), waits_for_parents())
-    dependents = list(connection.scalars(blocked))
+    dependents = frozenset(connection.scalars(blocked))
     if not dependents:
-        return [], []
+        return _Told([], [], dependents)
     # Held, so that a retry of one finds its dependents fallen, or comes before them.
-    culprits = sql.execute(connection, "unsuccessful_parents", ids=dependents).scalars().all()
+    culprits = sql.execute(connection, "unsuccessful_parents", ids=list(dependents)).scalars().all()
     held = connection.scalars(blocked.order_by(Job.id).with_for_update(skip_locked=True)).all()
     rows = connection.execute(_recount(held, culprits)).all()
     failed = [row.id for row in rows if row.state == State.UPSTREAM_FAILED]
-    return failed, [job_to_publish(row._mapping) for row in rows if row.state == State.PENDING]
+    ready = [job_to_publish(row._mapping) for row in rows if row.state == State.PENDING]
+    return _Told(failed, ready, dependents.difference(held))
 
 
 def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
@@ -211,12 +255,10 @@ def _why_fallen(culprit: ColumnElement[int]) -> Any:
     return select(message).where(parent.id == culprit).scalar_subquery()
 
 
-def _mark(connection: Connection, listed: Mapping[int, Sequence[int]]) -> int:
-    """Note which of these parents have no blocked dependent left; return how many."""
-    theirs = [dependent for dependents in listed.values() for dependent in dependents]
-    left = select(Job.id).where(among(Job.id, theirs), waits_for_parents())
-    blocked = set(connection.scalars(left)) if theirs else set()
-    told = [parent for parent, dependents in listed.items() if blocked.isdisjoint(dependents)]
-    return connection.execute(
-        update(Job).where(among(Job.id, told)).values(settled_at=func.greatest(func.now(), Job.finished_at))
-    ).rowcount
+def _mark(connection: Connection, parents: Sequence[int]) -> None:
+    """Note that all dependents of these parents have been told."""
+    connection.execute(
+        update(Job)
+        .where(among(Job.id, parents))
+        .values(settled_at=func.greatest(func.now(), Job.finished_at))
+    )

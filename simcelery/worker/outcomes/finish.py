@@ -7,7 +7,7 @@ import logging
 import socket
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -31,10 +31,21 @@ from simcelery.worker.waiting import wait_out, waiting_for_schema
 log = logging.getLogger(__name__)
 
 
-def finish(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
+def publish(job: FinishedJob) -> None:
+    """Publish the jobs that this one has unblocked."""
+    broker.publish_or_leave(job.unblocked, f"the jobs that waited for job {job.id}")
+
+
+Publish = Callable[[FinishedJob], object]
+
+
+def finish(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> list[FinishedJob]:
     """Record outcomes in the pool child that ran them: wait as long as it takes, with a copy in the spool.
 
     If the worker must exit first, the copy remains.
+
+    Parameters:
+        publish: what is done about the jobs that each of them has unblocked.
 
     Returns:
         The jobs whose attempts are now on the board, without those that had been given up before.
@@ -42,7 +53,7 @@ def finish(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
 
     def attempt() -> list[FinishedJob]:
         with stopping.finishing():
-            return write_all(outcomes)
+            return write_all(outcomes, publish)
 
     jobs = _names(outcomes)
     try:
@@ -84,8 +95,8 @@ def _spool(outcome: EndedAttempt) -> bool:
     return True
 
 
-def write_all(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
-    """Finish attempts: successes on which no job depends together, all others one by one.
+def write_all(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> list[FinishedJob]:
+    """Finish attempts: successes together, all others one by one.
 
     Returns:
         The finished jobs, without those whose attempt had been given up before.
@@ -94,13 +105,13 @@ def write_all(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
         ServiceError: the board is unreachable; some may be written, and writing them again does no harm.
     """
     together = [one for one in outcomes if one.job_id and one.outcome is Outcome.SUCCEEDED]
-    finished = _succeed(together) if together else []
+    finished = _succeed(together, publish) if together else []
     done = {job.id for job in finished}
     for one in outcomes:
         if one.job_id not in done:
             guard = transitions.by_claim(one.task_id, one.claim_id)
             with _in_log(one):
-                if job := write(guard, _report(one), one.task_id, one.claim_id):
+                if job := write(guard, _report(one), one.task_id, one.claim_id, publish):
                     finished.append(job)
     return finished
 
@@ -116,7 +127,7 @@ def _report(outcome: EndedAttempt) -> EndedAttempt:
     return replace(outcome, ago=outcome.seconds_ago(time.monotonic()), ended=None)
 
 
-def _succeed(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
+def _succeed(outcomes: Sequence[EndedAttempt], publish: Publish) -> list[FinishedJob]:
     """Finish these successes in one round trip; return the jobs that were finished."""
     try:
         finished = transitions.finish_at_once(outcomes)
@@ -128,18 +139,17 @@ def _succeed(outcomes: Sequence[EndedAttempt]) -> list[FinishedJob]:
     failpoint("after_finish")
     reports = {one.job_id: one for one in outcomes}
     for job in finished:
-        _tell(job, reports[job.id], reports[job.id].claim_id)
+        endings.ended(job, reports[job.id], reports[job.id].claim_id)
+        publish(job)
     return finished
 
 
-def _tell(job: FinishedJob, report: EndedAttempt, claim_id: uuid.UUID | None) -> None:
-    """The end of an attempt is on the board: log it, and publish the jobs that it unblocks."""
-    endings.ended(job, report, claim_id)
-    broker.publish_or_leave(job.unblocked, f"the jobs that waited for job {job.id}")
-
-
 def write(
-    guard: Guard, report: EndedAttempt, job: uuid.UUID, claim_id: uuid.UUID | None
+    guard: Guard,
+    report: EndedAttempt,
+    job: uuid.UUID,
+    claim_id: uuid.UUID | None,
+    publish: Publish = publish,
 ) -> FinishedJob | None:
     """Finish an attempt, and publish the jobs that it unblocks; a late outcome is kept with the attempt.
 
@@ -160,7 +170,8 @@ def write(
     if finished is None:
         _note_late(job, claim_id, report)
     else:
-        _tell(finished, report, claim_id)
+        endings.ended(finished, report, claim_id)
+        publish(finished)
     return finished
 
 

@@ -1,6 +1,10 @@
--- running -> wherever state_after leads, for attempts that have ended, each with the row that it leaves.
--- One that is ended alone also unblocks the jobs that waited for it. Of several, those that others wait for
--- are left out: ended alone they lock their dependents in the order of their ids.
+-- running -> wherever state_after leads, for attempts that have ended, each with the row that it leaves; all of
+-- them succeeded, or none. Successes unblock the jobs that waited for them, each of which is counted down once,
+-- however many of its parents these are. Of a parent that more than 2,000 wait for, the rest is left to settle,
+-- which its mark tells.
+--
+-- Whoever waits is locked together with those it waits for, in the order of their ids: there may be others between.
+-- Only what was recorded while this waited for its locks comes after them.
 --
 -- A success is accepted as long as no newer claim was made, even where the worker was thought dead and the
 -- job is already waiting to run again.
@@ -23,12 +27,33 @@ CREATE OR REPLACE FUNCTION finish_attempts(p_ended jsonb) RETURNS TABLE (
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_alone bigint := CASE jsonb_array_length(p_ended) WHEN 1 THEN (p_ended->0->>'id')::bigint END;
+    v_ended bigint[] := ARRAY(SELECT id FROM jsonb_to_recordset(p_ended) AS given(id bigint));
+    v_succeeded boolean := p_ended->0->>'outcome' = 'succeeded';
+    v_waiting bigint[] := '{}';
+    v_more bigint[] := '{}';
+    v_parents boolean;
 BEGIN
-    -- In a statement of its own: the next one then sees every edge that somebody recorded meanwhile.
-    PERFORM FROM jobs
-        WHERE id = ANY (ARRAY(SELECT id FROM jsonb_to_recordset(p_ended) AS given(id bigint)))
-        ORDER BY id FOR UPDATE;
+    IF v_succeeded AND cardinality(v_ended) > 1 THEN
+        v_waiting := ARRAY(
+            SELECT edge.job_id FROM unnest(v_ended) AS parent(id) CROSS JOIN LATERAL (
+                SELECT job_id FROM dependencies WHERE parent_id = parent.id ORDER BY job_id LIMIT 2000
+            ) AS edge
+        );
+    END IF;
+    PERFORM FROM jobs WHERE id = ANY (v_ended || v_waiting) ORDER BY id FOR UPDATE;
+    -- In a statement of its own: it sees every edge that somebody recorded meanwhile.
+    IF v_succeeded THEN
+        v_more := ARRAY(
+            SELECT edge.job_id FROM unnest(v_ended) AS parent(id) CROSS JOIN LATERAL (
+                SELECT job_id FROM dependencies WHERE parent_id = parent.id ORDER BY job_id LIMIT 2000
+            ) AS edge
+            WHERE edge.job_id <> ALL (v_waiting)
+        );
+        IF v_more <> '{}' THEN
+            PERFORM FROM jobs WHERE id = ANY (v_more) ORDER BY id FOR UPDATE;
+        END IF;
+    END IF;
+    v_parents := v_waiting <> '{}' OR v_more <> '{}';
     RETURN QUERY
         WITH given AS (
             SELECT * FROM jsonb_to_recordset(p_ended) AS given(
@@ -50,6 +75,9 @@ BEGIN
                 losses = losses + (outcome = 'lost')::integer,
                 published_at = CASE outcome WHEN 'succeeded' THEN published_at END,
                 publish_count = CASE outcome WHEN 'succeeded' THEN publish_count ELSE 0 END,
+                settled_at = CASE WHEN v_parents AND EXISTS (
+                    SELECT FROM dependencies WHERE parent_id = jobs.id OFFSET 2000
+                ) THEN 'epoch' ELSE settled_at END,
                 (state, run_at, started_at, finished_at) = (
                     SELECT after,
                         CASE after WHEN 'scheduled' THEN now() + make_interval(secs => retry_in) ELSE run_at END,
@@ -72,10 +100,6 @@ BEGIN
             WHERE jobs.id = given.id AND jobs.claim_id IS NOT DISTINCT FROM given.claim_id
                 AND (
                     state || '' = 'running' OR (outcome = 'succeeded' AND state || '' IN ('pending', 'scheduled'))
-                )
-                AND (
-                    outcome <> 'succeeded' OR v_alone IS NOT NULL
-                    OR NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id)
                 )
             RETURNING jobs.id, task_id, workflow, queue, priority, state, attempt, jobs.claim_id, worker_id, pid,
                 started_at, outcome, cause, given.error_type, given.error_message, traceback, cpu_seconds,
@@ -110,25 +134,34 @@ BEGIN
             SELECT id, attempt, chunk.key::integer, chunk.value
             FROM done, jsonb_each_text(log) AS chunk
             ON CONFLICT (job_id, attempt, seq) DO UPDATE SET text = excluded.text
+        ),
+        told AS (
+            -- blocked -> pending | scheduled for those whose last parents these were.
+            UPDATE jobs SET
+                unmet = greatest(unmet - met, 0),
+                state = CASE WHEN unmet > met THEN 'blocked' WHEN run_at > now() THEN 'scheduled' ELSE 'pending' END
+            FROM (
+                SELECT edge.job_id, count(*)::integer AS met, max(done.id) AS last_parent
+                FROM done CROSS JOIN LATERAL (
+                    SELECT job_id FROM dependencies WHERE parent_id = done.id ORDER BY job_id LIMIT 2000
+                ) AS edge
+                WHERE v_parents GROUP BY edge.job_id
+            ) AS freed
+            WHERE jobs.id = freed.job_id AND state || '' = 'blocked' AND unmet > 0
+            RETURNING jobs.id, task_id, workflow, queue, priority, state, attempt, last_parent
         )
         SELECT id, task_id, workflow, queue, priority, state, attempt,
             extract(epoch FROM done.ended_at - started_at)::float8, NULL::bigint
-        FROM done;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    IF p_ended->0->>'outcome' <> 'succeeded' THEN -- then none did: successes are finished by themselves
+        FROM done
+        UNION ALL
+        SELECT id, task_id, workflow, queue, priority, state, attempt, 0, last_parent
+        FROM told WHERE state = 'pending';
+    IF FOUND AND NOT v_succeeded THEN
         PERFORM count_failures(gate, new) FROM (
             SELECT gate_id, count(*) FROM jobs
-            WHERE id = ANY (ARRAY(SELECT id FROM jsonb_to_recordset(p_ended) AS given(id bigint)))
-                AND state || '' = 'failed' AND gate_id IS NOT NULL
+            WHERE id = ANY (v_ended) AND state || '' = 'failed' AND gate_id IS NOT NULL
             GROUP BY gate_id ORDER BY gate_id
         ) AS failed(gate, new);
-    ELSIF EXISTS (SELECT FROM dependencies WHERE parent_id = v_alone) THEN
-        -- After that statement: it waited for whoever was recording an edge to this job.
-        RETURN QUERY
-            SELECT id, task_id, workflow, queue, priority, state, attempt, 0::float8, v_alone
-            FROM unblock_dependents(v_alone, 2000);
     END IF;
 END
 $$
