@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import Connection, text
 
 from simcelery.board import engine, gates, leases, retention, transitions
+from simcelery.board.batches import ROWS
 from simcelery.board.gates import Behind, NewGate
 from simcelery.board.values import Claim, ClaimRequest, Recorded
+from simcelery.maintenance import hold as maintenance_of_gates
 from simcelery.maintenance.hold import tick
 from tests.board_helpers import (
     AGAIN,
@@ -191,6 +193,45 @@ def test_jobs_are_let_go_until_none_is_left_that_could_be() -> None:
         assert step(10) == (0, [True, True]), "one is held by somebody else"
     assert states([first, second, third]) == ["pending", "blocked", "pending"]
     assert step(10) == (1, [False, True])
+
+
+def test_more_than_one_step_is_let_go_at_once() -> None:
+    me = worker()
+    jobs = behind(gate(canary=1), ROWS + 2, [0])
+    end(jobs[0], me)
+    assert tick() == (0, ROWS + 1)
+    assert sql("SELECT count(*) FROM jobs WHERE state = 'blocked'")[0][0] == 0
+
+
+def test_what_is_held_and_released_at_several_gates_is_counted_together() -> None:
+    me = worker()
+    opened = [behind(gate(canary=1), 3, [0]) for _ in range(2)]
+    blown = [behind(gate(max_fails=0), 3) for _ in range(2)]
+    for jobs in opened:
+        end(jobs[0], me)
+    for jobs in blown:
+        end(jobs[0], me, ERROR)
+    assert tick() == (4, 4)
+
+
+def test_when_the_time_of_an_act_is_over_the_rest_is_moved_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    me = worker()
+    opened, blown = behind(gate(canary=1), 3, [0]), behind(gate(max_fails=0), 3)
+    end(opened[0], me)
+    end(blown[0], me, ERROR)
+    with monkeypatch.context() as patch:
+        patch.setattr(maintenance_of_gates, "LONGEST_ACT", 0.0)
+        assert tick() == (0, 0)
+    assert tick() == (2, 2)
+
+
+def test_a_gate_that_another_has_opened_meanwhile_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    number = gate(canary=1)
+    behind(number, 2, [0])
+    monkeypatch.setattr(transitions, "gates_due", lambda connection: [(number, "open")])
+    assert tick() == (0, 0)
 
 
 @pytest.mark.parametrize("how", ["proven", "by hand"])

@@ -12,9 +12,9 @@ import pytest
 from simcelery.board import engine, feed, leases, transitions
 from simcelery.board.sql import statement
 from simcelery.board.transitions.claim import asked
-from simcelery.board.values import Claim, ClaimRequest
+from simcelery.board.values import Claim, ClaimRequest, Revision
 from simcelery.services import Services
-from tests.board_helpers import SUCCESS, cancel, must_claim, record, registration, sql, worker
+from tests.board_helpers import ERROR, SUCCESS, cancel, finish, must_claim, record, registration, sql, worker
 from tests.waiting import wait_until, within
 
 
@@ -69,6 +69,29 @@ def test_successes_lock_whoever_waits_for_one_of_them_before_a_later_one(board: 
     second, me = record(), worker()
     ended = [SUCCESS.of(must_claim(job.task_id, me)) for job in (second, first)]
     assert_locks_in_order(board, "jobs", child.id, [second.id], lambda: transitions.finish_at_once(ended))
+
+
+def test_a_revision_locks_the_parents_to_be_with_the_jobs_in_the_order_of_their_ids(board: Services) -> None:
+    parent, job = record(), record(parameters={"start": 1})
+    finish(must_claim(job.task_id, worker()), ERROR)
+    [(seen,)] = sql(
+        "SELECT hashtextextended(CAST(parameters AS text), 0) FROM jobs WHERE id = :id", id=job.id
+    )
+    change = Revision(
+        job_id=job.id,
+        workflow="w",
+        version="",
+        seen=seen,
+        before={"start": 1},
+        changes={"start": {"$job": parent.id}},
+        added=frozenset({parent.id}),
+    )
+
+    def retry() -> None:
+        with engine.begin() as connection:
+            transitions.retry(connection, [job.id], revisions=[change], by="test")
+
+    assert_locks_in_order(board, "jobs", parent.id, [job.id], retry)
 
 
 def test_workers_are_buried_in_the_order_of_their_ids(board: Services) -> None:

@@ -373,6 +373,16 @@ def test_two_jobs_that_would_become_the_same_are_named() -> None:
     assert [state(job.id) for job in jobs] == ["failed", "failed"]
 
 
+def test_a_job_without_dedupe_hides_none_that_would_become_the_same() -> None:
+    first = failed(fmax=0.06)
+    jobs = [relaxation.submit(fmax=fmax, dedupe=True) for fmax in (0.05, 0.04)]
+    for job in jobs:
+        run(job, worker())
+    with pytest.raises(StateError, match="would have the same parameters"):
+        simcelery.jobs(state="failed").retry(set={"fmax": 0.02})
+    assert state(first.id) == "failed"
+
+
 @pytest.mark.parametrize("many", [1, 1500], ids=["without fingerprints", "with fingerprints"])
 def test_a_job_is_found_by_its_new_parameters_and_no_longer_by_its_old_ones(many: int) -> None:
     jobs = relaxation.submit_many([{"fmax": 0.05, "start": n} for n in range(many)])

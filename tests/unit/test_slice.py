@@ -17,7 +17,7 @@ from simcelery.board.values import Claim, EndedAttempt, JobToPublish, Lane
 from simcelery.errors import BoardUnreachableError
 from simcelery.execution.places import Unusable
 from simcelery.worker import slots as module_of_slots
-from simcelery.worker.child import attempt, claiming, flusher, leaving, pace, slicing
+from simcelery.worker.child import attempt, calling, claiming, flusher, leaving, pace, slicing
 from simcelery.worker.child.slicing import Slice
 from simcelery.worker.outcomes import finish
 from simcelery.worker.slots.child import Slot
@@ -226,7 +226,7 @@ class Played:
 
     claims: list[Claim]
     slots: Slots
-    ends: dict[int, Outcome | Unusable] = field(default_factory=dict)
+    ends: dict[int, Outcome | Exception] = field(default_factory=dict)
     now: float = 1000.0
     told: list[tuple[uuid.UUID, int]] = field(default_factory=list)
     finished: list[EndedAttempt] = field(default_factory=list)
@@ -246,7 +246,7 @@ class Played:
         self.told.append((running.claim_id, claim.job_id))
         self.now += 0.1
         end = self.ends.get(claim.job_id, Outcome.SUCCEEDED)
-        if isinstance(end, Unusable):
+        if isinstance(end, Exception):
             raise end
         return EndedAttempt(outcome=end)
 
@@ -414,6 +414,35 @@ def test_what_it_does_not_go_on_with_is_published(
         monkeypatch.setattr(module_of_slots.mine, "is_closed", lambda: bool(played.finished))
     played.run(of=0)
     assert ([one.job_id for one in played.finished], played.published) == ([1], [3])
+
+
+def test_a_call_of_other_files_is_left_to_other_workers_and_the_rest_runs(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = []
+    monkeypatch.setattr(transitions, "set_aside", lambda one, why: left.append((one.job_id, why)))
+    played.ends = {1: calling.Elsewhere("f.py is another one here")}
+    assert played.run(of=0) is None
+    assert left == [(1, "f.py is another one here")]
+    assert [one.job_id for one in played.finished] == [2]
+    assert list(played.slots.busy()) == []
+
+
+def test_a_call_that_cannot_be_left_to_others_while_its_worker_ends_is_left_to_recovery(
+    board: Board, played: Played, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    board.away = True
+
+    def set_aside(one: Claim, why: str) -> None:
+        played.slots.close()
+        board.put_back([one])
+
+    monkeypatch.setattr(transitions, "set_aside", set_aside)
+    played.ends = {1: calling.Elsewhere("f.py is another one here")}
+    played.claims = [played.claims[0]]
+    assert played.run(of=0) is None
+    assert board.missed == 1
+    assert "job 1 had not started and is left to recovery" in caplog.text
 
 
 # --- how many others are asked for -----------------------------------------------------------------
