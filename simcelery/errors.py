@@ -28,10 +28,12 @@
         ├── UpstreamFailedError        a parent failed or was cancelled
         ├── WaitTimeoutError           did not finish within the given time
         ├── LostWorkerError            the worker, or its pool child, died
-        └── TimeLimitError             the job ran longer than its time limit
+        ├── TimeLimitError             the job ran longer than its time limit
+        └── OutOfMemoryError           the job's processes used more memory than it asked for
 
-The board records `LostWorkerError`, `TimeLimitError` and `JobCancelledError` as the ``error_type`` of an
-attempt that ended without an exception from the workflow itself; only the worker raises them.
+The board records `LostWorkerError`, `TimeLimitError`, `OutOfMemoryError` and `JobCancelledError` as the
+``error_type`` of an attempt that ended without an exception from the workflow itself; only the worker raises
+them.
 """
 
 from __future__ import annotations
@@ -171,3 +173,7 @@ class LostWorkerError(JobError):
 
 class TimeLimitError(JobError):
     """The job ran longer than its time limit."""
+
+
+class OutOfMemoryError(JobError):
+    """The job's processes used more memory together than it asked for."""

@@ -186,6 +186,15 @@ def _of_a_job(table: str, columns: str, values: str) -> str:
     return f"INSERT INTO {table} (job_id, {columns}) SELECT max(id), {values} {whose}"
 
 
+def _in_need(shape: str) -> str:
+    """A pending job that needs this of its node."""
+    return f"{_insert('needs', {'memory': '1073741824'}, shape)}; " + (
+        "INSERT INTO jobs (task_id, workflow, parameters, state, queue, priority, max_attempts, max_losses, "
+        "submitted_by, needs_id) SELECT gen_random_uuid(), 'w', '{}', 'pending', 'default', 4, 1, 5, "
+        "'somebody', max(id) FROM needs"
+    )
+
+
 def _shapes(what: str, make: Callable[[str], str], *shapes: str) -> dict[str, str]:
     return {f"{what} with {shape}"[:70]: make(shape) for shape in shapes}
 
@@ -251,6 +260,14 @@ LATER: dict[str, dict[str, str]] = {
         "no_way_out = ARRAY[NULL]::bigint[]",
         "no_way_out = ARRAY[[1, 2], [3, 4]]::bigint[]",
         "event = ''; error = 'x'",
+    ),
+    "needs": _shapes(
+        "a need",
+        _in_need,
+        "memory = -1",
+        "memory = 0",
+        "memory = 9223372036854775807",
+        "id = 9223372036854775807; memory = 5",
     ),
     "revisions": {
         "parameters that were a list": _of_a_job(

@@ -1093,3 +1093,26 @@ def counted(folder: Path) -> dict[str, int]:
     stop_text="LSTOP = .TRUE.",
 )
 def counts(pause: float = 0.3, name: str = "x") -> None: ...
+
+
+_ALLOCATE = (
+    "import sys, time; kept = b'x' * (int(sys.argv[1]) << 20); print('x', flush=True); time.sleep(600)"
+)
+
+
+@workflow(memory="200M")
+def uses_memory(mib: int, processes: int, marker: str = "") -> int:
+    """Have so many processes use so much memory each; the marker is written if it is told to end."""
+    started = []
+    try:
+        for _ in range(processes):
+            words = [sys.executable, "-c", _ALLOCATE, str(mib)]
+            one = subprocess.Popen(words, stdout=subprocess.PIPE)
+            assert one.stdout is not None
+            one.stdout.readline()
+            started.append(one)
+        time.sleep(3)
+        return sum(one.poll() is None for one in started)
+    finally:
+        if marker:
+            Path(marker).write_text("cleaned up")

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from simcelery.board.models import Workflow
 from simcelery.board.unreadable import bad_rows
+from simcelery.needs import LEAST_MEMORY
 
 # jsonb has an order of its own; beside the schema's properties is an array with that of the signature.
 ORDER = "propertyOrder"
@@ -91,6 +92,8 @@ def _fits(option: str, value: Any) -> bool:
             return isinstance(value, int) and number and 0 <= value <= 10_000
         case "time_limit" | "soft_time_limit":
             return value is None or (number and 0 < value < math.inf)
+        case "memory":
+            return value is None or (isinstance(value, int) and number and LEAST_MEMORY <= value < 2**63)
     return True
 
 

@@ -140,6 +140,7 @@ class Job(Base):
     started_at = nullable(_TIME)
     finished_at = nullable(_TIME)
     gate_id = nullable(BigInteger)  # no foreign key: only a gate without jobs is deleted
+    needs_id = nullable(BigInteger)  # no foreign key, which would be checked for every job
     settled_at = nullable(_TIME)  # when all its dependents had been told how it ended, by settle
 
     __table_args__ = (
@@ -203,7 +204,8 @@ class Job(Base):
             text("priority DESC"),
             "id",
             postgresql_where=text(
-                "state = 'pending' AND losses = 0 AND time_limit IS NULL AND soft_time_limit IS NULL"
+                "state = 'pending' AND losses = 0 AND time_limit IS NULL AND soft_time_limit IS NULL "
+                "AND needs_id IS NULL"
             ),
         ),
         # What the board believes to be in Redis.
@@ -254,6 +256,20 @@ class Job(Base):
             text("(finished_at AT TIME ZONE 'UTC')"),
             postgresql_where=text("state = 'succeeded'"),
         ),
+    )
+
+
+class Need(Base):
+    """What jobs need of their node. One row for all jobs for which it is the same."""
+
+    __tablename__ = "needs"
+
+    id = required(BigInteger, Identity(always=False), primary_key=True)
+    memory = nullable(BigInteger)
+
+    __table_args__ = (
+        CheckConstraint("memory > 0", name="numbers_positive"),
+        Index("needs_same", text("coalesce(memory, 0)"), unique=True),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeVar
 from simcelery.board.states import Cause, Outcome, State
 from simcelery.board.task_ids import new_task_id
 from simcelery.chunks import Kept
+from simcelery.needs import Needs
 
 T = TypeVar("T")
 
@@ -62,6 +63,7 @@ class NewJob:
     delay: float | None = None
     parents: frozenset[int] = frozenset()
     renews: str | None = None
+    needs: Needs | None = None
     parameters_json: str | None = None  # the same as text, where somebody had to write it anyway
 
     @property
@@ -203,6 +205,7 @@ class Claim:
     time_limit: float | None
     soft_time_limit: float | None
     gate_id: int | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,7 @@ def as_json(name: str, here: Definition | None, on_board: Entry | None) -> dict[
             "version": here.version,
             "known": known,
             "options": {
-                option: getattr(here, option)
-                for option in ("priority", "max_attempts", "max_losses", "time_limit", "soft_time_limit")
+                option: value for option, value in here.defaults(get_settings()).items() if option != "queue"
             },
             "parameters": here.parameters.json_schema(),
         }

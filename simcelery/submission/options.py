@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from simcelery import needs
 from simcelery.errors import ParametersError
+from simcelery.needs import Needs
 from simcelery.notifying import addresses
 from simcelery.notifying.forms import DONE, EVENTS
 from simcelery.quantities import parse_duration
@@ -34,7 +36,7 @@ class Options:
         dedupe: give the job that is on the board with these parameters already, however it was submitted.
         key: give the job that was submitted with this key, whatever its parameters.
         on_failed: where that job failed: ``retry`` it, ``keep`` it as it is, or raise an ``error``.
-        max_attempts, max_losses, time_limit: as in `workflow`.
+        max_attempts, max_losses, time_limit, memory: as in `workflow`.
         notify: who is told about these jobs: ``http://…``, ``https://…`` or ``mailto:…``, one or several.
         notify_on: of which events: ``done``, ``first-failure``, ``held``, ``stalled``.
         canary: of many jobs, so many run first; the others are held until these have succeeded.
@@ -54,6 +56,7 @@ class Options:
     max_attempts: int | None = None
     max_losses: int | None = None
     time_limit: float | str | dt.timedelta | None = None
+    memory: int | str | None = None
     notify: Iterable[str] | str = field(default=(), repr=False)  # most often secrets
     notify_on: Iterable[str] = (DONE,)
     canary: int | None = None
@@ -78,20 +81,13 @@ class Options:
         _check_number("priority", self.priority, 0, 9)
         _check_number("max_attempts", self.max_attempts, 1, _MOST)
         _check_number("max_losses", self.max_losses, 0, _MOST)
-        if self.run_at is not None:
-            if not isinstance(self.run_at, dt.datetime):
-                raise ParametersError(f"run_at must be a datetime, not {short(self.run_at)}")
-            if self.run_at.tzinfo is None:
-                raise ParametersError(
-                    "run_at must be timezone-aware: add tzinfo, such as datetime.timezone.utc"
-                )
-            if not 1 < self.run_at.year <= dt.datetime.now().year + 100:
-                raise ParametersError(f"run_at: {self.run_at} is not a time within the next hundred years")
+        _check_moment(self.run_at)
         if self.on_failed not in ("retry", "keep", "error"):
             raise ParametersError(f"on_failed must be retry, keep or error, not {short(self.on_failed)}")
         seconds(self.delay, "delay")
         if seconds(self.time_limit, "time_limit") == 0:
             raise ParametersError("time_limit must be more than 0 seconds")
+        _ = self.needs
         _check_number("canary", self.canary, 1, _MOST)
         object.__setattr__(self, "max_fails", _max_fails(self.max_fails))
 
@@ -111,9 +107,32 @@ class Options:
         return float(self.max_fails[:-1]) if isinstance(self.max_fails, str) else None
 
     @property
+    def needs(self) -> Needs:
+        """What is asked for of the node.
+
+        Raises:
+            ParametersError: it is malformed.
+        """
+        try:
+            return needs.asked(memory=self.memory)
+        except ValueError as error:
+            raise ParametersError(str(error)) from None
+
+    @property
     def parents(self) -> frozenset[int]:
         """The ids of the jobs to wait for."""
         return frozenset(self.after)  # type: ignore[arg-type]
+
+
+def _check_moment(run_at: Any) -> None:
+    if run_at is None:
+        return
+    if not isinstance(run_at, dt.datetime):
+        raise ParametersError(f"run_at must be a datetime, not {short(run_at)}")
+    if run_at.tzinfo is None:
+        raise ParametersError("run_at must be timezone-aware: add tzinfo, such as datetime.timezone.utc")
+    if not 1 < run_at.year <= dt.datetime.now().year + 100:
+        raise ParametersError(f"run_at: {run_at} is not a time within the next hundred years")
 
 
 _MOST = 10_000

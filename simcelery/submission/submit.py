@@ -11,6 +11,7 @@ from simcelery.board.transitions.record import OnFailed
 from simcelery.board.values import NewJob, Recorded
 from simcelery.errors import BoardUnreachableError, ParametersError
 from simcelery.failpoints import failpoint
+from simcelery.needs import NAMES, Needs
 from simcelery.settings import get_settings
 from simcelery.submission import lineage, plain
 from simcelery.submission.handle import Job, Jobs
@@ -103,6 +104,7 @@ def assemble(
     time_limit = seconds(options.time_limit, "time_limit")
     hard = defaults["time_limit"] if time_limit is None else time_limit
     soft = defaults["soft_time_limit"]
+    needs = options.needs.over(Needs(**{name: defaults.get(name) for name in NAMES}))
     return NewJob(
         workflow=workflow,
         parameters=encoded,
@@ -121,6 +123,7 @@ def assemble(
         delay=seconds(options.delay, "delay"),
         parents=frozenset(job_refs(encoded)) | options.parents,
         submitted_by=lineage.submitter(),
+        needs=None if needs == Needs() else needs,
     )
 
 

@@ -14,6 +14,7 @@ from functools import cached_property, update_wrapper
 from pathlib import Path
 from typing import Any, Literal
 
+from simcelery import needs
 from simcelery.errors import DefinitionError
 from simcelery.quantities import parse_duration
 from simcelery.readable import short
@@ -40,6 +41,7 @@ class Definition:
         soft_time_limit: the time after which `SoftTimeLimitExceeded` is raised inside the workflow, so that
             it can save what it has; shorter than ``time_limit``. Default: ``time_limit``, with the setting
             ``kill_grace`` before the kill.
+        memory: bytes, or ``"8G"``, that all processes of a job may use together; one that uses more is ended.
         retry_on: exceptions worth another attempt; default: all.
         retry_delay: seconds before the second attempt; doubled before each further one, up to an hour. A
             random tenth at most is added.
@@ -67,6 +69,7 @@ class Definition:
         max_losses: int = 5,
         time_limit: float | str | timedelta | None = None,
         soft_time_limit: float | str | timedelta | None = None,
+        memory: int | str | None = None,
         retry_on: Iterable[type[BaseException]] | type[BaseException] | None = None,
         retry_delay: float | str | timedelta = 5.0,
         slices: bool = True,
@@ -97,6 +100,10 @@ class Definition:
                 f"workflow {self.name}: soft_time_limit must be below time_limit, and "
                 f"{self.soft_time_limit:g} s is not below {self.time_limit:g} s"
             )
+        try:
+            self.needs = needs.asked(memory=memory)
+        except ValueError as error:
+            raise DefinitionError(f"workflow {self.name}: {error}") from None
         self.retry_on = _exceptions(self.name, retry_on)
         self.retry_delay = _seconds(self.name, "retry_delay", retry_delay) or 0.0
         if not isinstance(slices, bool):
@@ -162,6 +169,7 @@ class Definition:
             "max_losses": self.max_losses,
             "time_limit": self.time_limit,
             "soft_time_limit": self.soft_time_limit,
+            **vars(self.needs),
         }
 
 

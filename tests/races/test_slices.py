@@ -13,6 +13,7 @@ import pytest
 
 from simcelery.board import engine, transitions
 from simcelery.board.values import Claim, ClaimRequest, Recorded
+from simcelery.needs import Needs
 from tests.board_helpers import (
     SUCCESS,
     attempts,
@@ -71,6 +72,7 @@ def test_what_does_not_travel_in_a_slice() -> None:
     me = worker()
     message, lost, parent = record(), record(), record()
     record(time_limit=60.0)
+    record(needs=Needs(memory=2**30))
     for _ in range(11):
         record(parents=[parent.id])
     sql("UPDATE jobs SET losses = 1 WHERE id = :id", id=lost.id)
@@ -105,9 +107,10 @@ def test_a_message_whose_job_is_gone_still_brings_others() -> None:
     assert [one.job_id for one in claim_slice(uuid.uuid4(), me)] == [first.id, second.id]
 
 
-@pytest.mark.parametrize("kind", ["plain", "time limit", "soft time limit", "losses", "a child"])
+@pytest.mark.parametrize("kind", ["plain", "time limit", "soft time limit", "losses", "a child", "needs"])
 def test_it_also_brings_one_that_never_travels_in_a_slice(kind: str) -> None:
-    me, lost = worker(), record(time_limit=60.0 if kind == "time limit" else None)
+    me, needs = worker(), Needs(memory=2**30) if kind == "needs" else None
+    lost = record(time_limit=60.0 if kind == "time limit" else None, needs=needs)
     if kind == "soft time limit":
         sql("UPDATE jobs SET soft_time_limit = 60")
     if kind == "losses":

@@ -21,7 +21,7 @@ from simcelery.board.states import Cause, Outcome, State
 from simcelery.board.transitions.finish import Guard
 from simcelery.board.values import Account, EndedAttempt, Registration
 from simcelery.errors import BoardUnreachableError
-from simcelery.execution import memory, processes
+from simcelery.execution import memory, processes, trees
 from simcelery.execution.ending import Ended
 from simcelery.settings import Settings
 from simcelery.worker import folders
@@ -38,6 +38,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 ME = Registration(1, uuid.uuid4())
 GRACE, KILL_GRACE, SLACK = 30.0, 5.0, 1.0
+MIB = 2**20
 
 
 def was_told(pid: int) -> bool:
@@ -75,10 +76,12 @@ class Child:
         self.slot.claiming(uuid.uuid4(), uuid.uuid4())
         return self.now()
 
-    def runs(self, limit: float | None = None, retry_in: float | None = None) -> Running:
+    def runs(
+        self, limit: float | None = None, retry_in: float | None = None, memory: int | None = None
+    ) -> Running:
         self.claims()
         self.slot.starting(self.job_id, 1, "w")
-        self.slot.running(limit, retry_in, seed=3)
+        self.slot.running(limit, retry_in, seed=3, memory=memory, memory_retry_in=retry_in)
         return self.now()
 
     def now(self) -> Running:
@@ -255,6 +258,106 @@ def test_a_child_that_moves_on_before_it_is_killed_lives(
     assert [one is None for one in looks] == [False, True]
     assert not child.killed()
     wait_until(lambda: psutil.Process(child.pid).status() != psutil.STATUS_STOPPED, 10, 0.001)
+
+
+# --- memory ---
+
+
+def uses(monkeypatch: pytest.MonkeyPatch, **mib: int | None) -> None:
+    """From now on this is what the kernel says of every tree: resident, and shared out."""
+    pids = (1, 2) if mib.get("several") else (1,)
+    exact = mib.get("exact")
+
+    def trees_of(roots: set[int]) -> dict[int, trees.Tree]:
+        return {root: trees.Tree(pids, (mib["resident"] or 0) * MIB) for root in roots}
+
+    monkeypatch.setattr(trees, "trees", trees_of)
+    monkeypatch.setattr(trees, "shared_out", lambda pids: None if exact is None else exact * MIB)
+
+
+def test_an_attempt_that_uses_more_memory_than_it_asked_for_is_told_to_end(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child.runs(memory=100 * MIB)
+    uses(monkeypatch, resident=99)
+    assert worker.at(1.0) == []
+    assert child.order() is Order.NONE
+    uses(monkeypatch, resident=101, exact=101)
+    assert worker.at(2.0) == []  # it reports its end itself
+    assert (child.told(), child.order()) == (True, Order.OUT_OF_MEMORY)
+    assert child.slot.measured == (101 * MIB, 101 * MIB)
+
+
+def test_one_that_does_not_follow_is_killed_and_the_reason_says_what_to_do(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = child.runs(memory=100 * MIB, retry_in=7.0)
+    uses(monkeypatch, resident=300, exact=250, several=True)
+    worker.at(1.0)
+    [(job, report)] = worker.at(1.0 + KILL_GRACE + SLACK + 0.1)
+    assert child.killed()
+    assert (job, report.outcome, report.cause) == (running.task_id, Outcome.FAILED, Cause.OUT_OF_MEMORY)
+    assert (report.error_type, report.retry_in, report.peak_memory) == ("OutOfMemoryError", 7.0, 250 * MIB)
+    assert report.error_message is not None
+    for said in ("250.0 MiB", "100.0 MiB", "--memory"):
+        assert said in report.error_message
+
+
+def test_memory_that_its_processes_share_counts_once(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child.runs(memory=100 * MIB)
+    uses(monkeypatch, resident=300, exact=90, several=True)
+    assert worker.at(1.0) == []
+    assert child.order() is Order.NONE
+    assert child.slot.measured == (90 * MIB, 90 * MIB)
+
+
+def test_where_the_kernel_does_not_tell_what_is_shared_all_of_it_counts(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child.runs(memory=100 * MIB)
+    uses(monkeypatch, resident=101, exact=None)
+    worker.at(1.0)
+    assert child.order() is Order.OUT_OF_MEMORY
+
+
+def test_an_attempt_that_asked_for_nothing_may_use_anything_and_its_peak_is_known(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = child.runs()
+    uses(monkeypatch, resident=900, exact=800, several=True)
+    worker.at(2.0)
+    uses(monkeypatch, resident=300, exact=200, several=True)
+    worker.at(4.0)
+    assert child.order() is Order.NONE
+    assert child.slot.measured == (300 * MIB, 800 * MIB)
+    worker.supervisor.child_died(str(running.task_id), child.dies(), "signal 9 (SIGKILL)")
+    [(_, report)] = worker.at(5.0)
+    assert report.peak_memory == 800 * MIB
+
+
+def test_an_attempt_whose_outcome_is_known_is_not_ended_for_its_memory(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child.runs(memory=100 * MIB)
+    uses(monkeypatch, resident=101, exact=101)
+    child.leaves(Phase.FINISHING)
+    worker.at(1.0)
+    assert child.order() is Order.NONE
+
+
+def test_what_an_earlier_job_used_is_not_the_next_ones(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child.runs(memory=100 * MIB)
+    uses(monkeypatch, resident=101, exact=99)
+    worker.at(1.0)
+    assert child.slot.measured[1] == 99 * MIB
+    child.leaves()
+    child.runs(memory=50 * MIB)
+    assert child.slot.measured == (0, 0)
+    assert child.order() is Order.NONE
 
 
 # --- shutdown --------------------------------------------------------------------------------------

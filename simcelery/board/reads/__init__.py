@@ -24,6 +24,7 @@ from simcelery.board.reads.jobs import (
     workflows,
 )
 from simcelery.board.reads.logs import log
+from simcelery.board.reads.needs import needs
 from simcelery.board.reads.revisions import revisable, revisions, stages
 from simcelery.board.reads.saved import checkpoint, corrections, steps
 from simcelery.board.reads.workers import (
@@ -63,6 +64,7 @@ __all__ = [
     "last_id",
     "log",
     "lost",
+    "needs",
     "nodenames",
     "number_before",
     "parameter",

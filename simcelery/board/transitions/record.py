@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal, NamedTuple
 
 import psycopg
@@ -22,6 +23,7 @@ from simcelery.board.values import (
     Recorded,
 )
 from simcelery.errors import BoardUnreachableError, StateError
+from simcelery.needs import Needs
 
 OnFailed = Literal["retry", "keep", "error"]
 # From here on COPY beats a multi-row INSERT.
@@ -63,8 +65,9 @@ def record(
     ids = [job.id if job.id is not None else next(fresh_ids) for job in jobs]
     unmet = dependencies.count_unmet(connection, ids, [job.parents for job in jobs])
     now = connection.scalar(select(func.clock_timestamp())) if any(_timed(job) for job in jobs) else None
+    needed = _needed(connection, jobs)
     rows = [
-        _row(job, number, unmet.get(number, 0), now, behind, place)
+        _row(job, number, unmet.get(number, 0), now, behind, place, needed.get(job.needs))
         for place, (job, number) in enumerate(zip(jobs, ids, strict=True))
     ]
     taken, holders = _insert_or_find(connection, rows, on_failed)
@@ -81,7 +84,7 @@ def record(
 
 
 def record_alone(job: NewJob) -> Recorded:
-    """Record a job that depends on nothing and has no key: a transaction of its own, in one round trip.
+    """Record a job for which `may_be_alone`: a transaction of its own, in one round trip.
 
     Raises:
         BoardUnreachableError: Postgres cannot be reached; see `perhaps_recorded`.
@@ -94,8 +97,9 @@ def record_alone(job: NewJob) -> Recorded:
 
 
 def may_be_alone(job: NewJob) -> bool:
-    """Whether `record_alone` can record it."""
-    return job.id is None and job.idempotency_key is None and not job.parents and not _timed(job)
+    """Whether `record_alone` can record it: it depends on nothing, and has no key, time or needs."""
+    plain = job.idempotency_key is None and not job.parents and job.needs is None
+    return job.id is None and plain and not _timed(job)
 
 
 def perhaps_recorded(error: BoardUnreachableError) -> bool:
@@ -112,6 +116,7 @@ class _Row(NamedTuple):
     state: State
     run_at: dt.datetime | None
     gate_id: int | None = None
+    needs_id: int | None = None
 
 
 def _insert_or_find(
@@ -135,6 +140,17 @@ def _insert_or_find(
     return taken, holders
 
 
+def _needed(connection: Connection, jobs: Iterable[NewJob]) -> dict[Needs | None, int]:
+    """The rows of what these jobs need."""
+    asked = {job.needs for job in jobs if job.needs is not None}
+    return {
+        one: sql.execute(connection, "needs_of", needs=engine.as_json(asdict(one))).scalar_one()
+        for one in sorted(
+            asked, key=repr
+        )  # so that two submissions wait for each other in one direction only
+    }
+
+
 def _timed(job: NewJob) -> bool:
     return job.run_at is not None or job.delay is not None
 
@@ -146,6 +162,7 @@ def _row(
     now: dt.datetime | None,
     behind: Behind | None = None,
     place: int = 0,
+    needs_id: int | None = None,
 ) -> _Row:
     run_at = job.run_at
     if job.delay is not None and now is not None:
@@ -156,10 +173,10 @@ def _row(
         state = State.SCHEDULED
     else:
         state = State.PENDING
-    return _Row(job, number, unmet, state, run_at, behind.gate_id if behind else None)
+    return _Row(job, number, unmet, state, run_at, behind.gate_id if behind else None, needs_id)
 
 
-_OWN = ("id", "task_id", "parameters", "idempotency_key", "state", "run_at", "unmet", "gate_id")
+_OWN = ("id", "task_id", "parameters", "idempotency_key", "state", "run_at", "unmet", "gate_id", "needs_id")
 # What the jobs of a bulk have in common.
 _SHARED = (
     "workflow",
@@ -189,6 +206,7 @@ def _values(row: _Row) -> dict[str, Any]:
         "run_at": row.run_at,
         "unmet": row.unmet,
         "gate_id": row.gate_id,
+        "needs_id": row.needs_id,
         **shared,
     }
 
@@ -217,14 +235,15 @@ def _lines(rows: list[_Row]) -> Iterator[str]:
     """Rows as COPY reads them; values shared by neighbours are encoded once."""
     shared: tuple[Any, ...] | None = None
     end = ""
-    for job, number, unmet, state, run_at, gate_id in rows:
+    for job, number, unmet, state, run_at, gate_id, needs_id in rows:
         these = _shared(job)
         if these != shared:
             shared, end = these, "\t".join(map(copying.cell, these)) + "\n"
         text_of = job.parameters_json or engine.as_json(job.parameters)
         yield (
             f"{number}\t{job.task_id.hex}\t{copying.escaped(text_of)}\t{copying.cell(job.idempotency_key)}"
-            f"\t{state}\t{copying.cell(run_at)}\t{unmet}\t{copying.cell(gate_id)}\t{end}"
+            f"\t{state}\t{copying.cell(run_at)}\t{unmet}\t{copying.cell(gate_id)}"
+            f"\t{copying.cell(needs_id)}\t{end}"
         )
 
 

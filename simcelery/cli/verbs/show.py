@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.fields import LinesOutput, chosen_fields, fields_option, lines_option, picked
@@ -23,12 +24,12 @@ from simcelery.describe import revision, saved
 from simcelery.describe.attempt import late, origins
 from simcelery.describe.estimate import usual_as_json, usually
 from simcelery.describe.job import as_json, progress, text_of
+from simcelery.describe.needs import in_words
 from simcelery.describe.plain import plain
 from simcelery.describe.words import ago, duration, moment, one_line, size, spaced, span
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
-    from simcelery.board.reads.estimates import Usual
     from simcelery.board.reads.jobs import JobRow
     from simcelery.board.reads.logs import AttemptLog
     from simcelery.conditions.values import Name
@@ -63,6 +64,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         children = dependencies.dependents_of(connection, number)
         steps, checkpoint = reads.steps(connection, number), reads.checkpoint(connection, number)
         corrections = reads.corrections(connection, number)
+        needs = reads.needs(connection, number)
         printed = logs.of_attempts(connection, [number]).get(number, [])
         assert row is not None, "resolve has found it"
         unfinished = not row.state.is_terminal
@@ -77,11 +79,14 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
             "steps": saved.steps_as_json(steps),
             "checkpoint": saved.checkpoint_as_json(checkpoint),
             "corrections": corrections,
+            "needs": needs and asdict(needs),
         }
         more |= {"traceback": traceback, "revisions": changed, "estimate": usual_as_json(times)}
         _show_record(as_json(row, **more), names, output)
     else:
-        _show(row, attempts, parents, children, revisions, times)
+        usual = ("usually", times and usually(times))
+        facts = [*_facts(row, parents, children), ("asks for", in_words(needs)), usual]
+        _show(row, attempts, facts, revisions)
         _show_saved(steps, checkpoint)
         _show_corrections(corrections)
         if row.state == "failed" and attempts:
@@ -119,14 +124,11 @@ def _with_plain(attempts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _show(
     row: JobRow,
     attempts: list[dict[str, Any]],
-    parents: list[int],
-    children: list[int],
+    facts: list[tuple[str, object]],
     revisions: list[dict[str, Any]],
-    times: Usual | None,
 ) -> None:
     heading(f"job {row.id}  {row.workflow}  {row.state}")
-    usual = ("usually", times and usually(times))
-    show_facts([*_facts(row, parents, children), usual, ("seed", attempts[-1]["seed"] if attempts else None)])
+    show_facts([*facts, ("seed", attempts[-1]["seed"] if attempts else None)])
     _show_values("parameters", {name: plain(value) for name, value in row.parameters.items()})
     if revisions:
         say()

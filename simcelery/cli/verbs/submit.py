@@ -110,6 +110,9 @@ class SubmitCommand(Command):
 )
 @click.option("--time-limit", metavar="DURATION", help="Stop it after 90 (seconds), 1h30m, HH:MM:SS, ….")
 @click.option(
+    "--memory", metavar="SIZE", help="Memory of all its processes together, such as 8G; end it beyond."
+)
+@click.option(
     "--notify",
     multiple=True,
     metavar="URL|mailto:…",

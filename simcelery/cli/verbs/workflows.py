@@ -10,7 +10,7 @@ import click
 from simcelery.cli.completions import workflow_names
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import Column, heading, note, say, show_facts, show_ids, show_json, show_table
-from simcelery.describe.words import duration
+from simcelery.describe.words import duration, size
 from simcelery.describe.workflow import as_json, schema_rows
 from simcelery.errors import ServiceError, SimceleryError
 
@@ -87,6 +87,8 @@ def _show_one(found: dict[str, Any], here: Definition | None) -> None:
     for name in ("time_limit", "soft_time_limit"):
         if name in options:
             options[name] = duration(options[name])
+    if "memory" in options:
+        options["memory"] = size(options["memory"])
     show_facts([("queue", found["queue"]), *options.items(), ("version", found["version"])])
     say()
     if here:

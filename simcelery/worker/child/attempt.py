@@ -17,7 +17,7 @@ from simcelery.board import engine, reads
 from simcelery.board.states import Outcome
 from simcelery.board.values import Claim, EndedAttempt
 from simcelery.chunks import Output
-from simcelery.errors import EncodingError, ParametersError, TimeLimitError
+from simcelery.errors import EncodingError, JobError, OutOfMemoryError, ParametersError, TimeLimitError
 from simcelery.execution import clean, entropy, helpers, processes, workdir
 from simcelery.execution.capture import Captured, captured
 from simcelery.execution.ending import end
@@ -57,7 +57,9 @@ def run(definition: Definition, claim: Claim) -> EndedAttempt:
     report = _Attempt(definition, claim).execute()
     failpoint("after_run")
     usage = meter.read()
-    return replace(report, cpu_seconds=usage.cpu_seconds, peak_memory=usage.peak_memory)
+    _, together = slots.mine.measured
+    peak = max(usage.peak_memory, together)
+    return replace(report, cpu_seconds=usage.cpu_seconds, peak_memory=peak)
 
 
 class _Attempt:
@@ -159,7 +161,13 @@ def _call(
     definition: Definition, claim: Claim, results: Callable[[int], Any], seed: int, state: clean.State
 ) -> Any:
     values = _parameters(definition, claim, results)
-    slots.mine.running(_hard_limit(claim), _retry_after_limit(definition, claim), seed)
+    slots.mine.running(
+        _hard_limit(claim),
+        _retry_after(TimeLimitError(), definition, claim),
+        seed,
+        claim.memory,
+        _retry_after(OutOfMemoryError(), definition, claim),
+    )
     entropy.start(seed)
     made: list[Any] = []
     try:
@@ -179,6 +187,8 @@ def _parameters(definition: Definition, claim: Claim, results: Callable[[int], A
     for limit in (claim.time_limit, claim.soft_time_limit):
         if limit is not None and not 0 < limit < math.inf:
             raise UnreadableRowError(f"its time limit on the board, {limit:g} s, is not valid")
+    if claim.memory is not None and claim.memory < 1:
+        raise UnreadableRowError(f"the memory that it asks for on the board, {claim.memory}, is not valid")
     if not isinstance(claim.parameters, dict):
         raise UnreadableRowError("its parameters on the board are not a JSON object")
     try:
@@ -194,8 +204,9 @@ def _hard_limit(claim: Claim) -> float | None:
     return claim.time_limit + get_settings().kill_grace
 
 
-def _retry_after_limit(definition: Definition, claim: Claim) -> float | None:
-    return definition.backoff(claim.failures + 1) if definition.retries(TimeLimitError()) else None
+def _retry_after(limit: JobError, definition: Definition, claim: Claim) -> float | None:
+    """Seconds until the next attempt, if this one reaches a limit."""
+    return definition.backoff(claim.failures + 1) if definition.retries(limit) else None
 
 
 @contextmanager
@@ -215,8 +226,12 @@ def _inside(job: CurrentJob) -> Iterator[None]:
 
 def _end_of(definition: Definition, claim: Claim, error: BaseException) -> EndedAttempt:
     order = slots.mine.order
+    if order is Order.OUT_OF_MEMORY:
+        used, _ = slots.mine.measured
+        retry_in = _retry_after(OutOfMemoryError(), definition, claim)
+        return reports.out_of_memory(used, claim.memory or 0, retry_in=retry_in)
     if order.ends:
-        retry_in = _retry_after_limit(definition, claim)
+        retry_in = _retry_after(TimeLimitError(), definition, claim)
         return reports.ended_by(order, retry_in=retry_in, processes=slots.mine.order_processes)
     if slots.mine.should_stop() and not failure.is_meant(error):
         # Told that the worker will end, it saved what it could and left: that is no fault.

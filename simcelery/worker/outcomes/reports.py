@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import EndedAttempt
+from simcelery.describe.words import size
 from simcelery.worker.slots.layout import Order
 
 
@@ -47,6 +48,22 @@ def ended_by(order: Order, *, retry_in: float | None = None, processes: int = 0)
     return EndedAttempt(outcome=Outcome.RELEASED, cause=Cause.SHUTDOWN)
 
 
+def out_of_memory(used: int, asked: int, *, retry_in: float | None = None) -> EndedAttempt:
+    """The report of an attempt that was ended for what its processes used, in bytes.
+
+    Parameters:
+        retry_in: seconds until the next attempt; None: there is none.
+    """
+    return EndedAttempt(
+        outcome=Outcome.FAILED,
+        cause=Cause.OUT_OF_MEMORY,
+        error_type="OutOfMemoryError",
+        error_message=f"its processes used {size(used)} of memory together, more than the {size(asked)} that "
+        "it asked for, and were ended: ask for more (memory=…, --memory)",
+        retry_in=retry_in,
+    )
+
+
 def lost_to_node(failed: EndedAttempt, lacks: str) -> EndedAttempt:
     """The report of an attempt that failed because its node could not write files: it counts as a loss."""
     error = ": ".join(filter(None, (failed.error_type, failed.error_message)))
@@ -60,10 +77,17 @@ def lost_to_node(failed: EndedAttempt, lacks: str) -> EndedAttempt:
     )
 
 
-def lost(message: str, *, out_of_memory: bool) -> EndedAttempt:
-    """The report of an attempt whose pool child died."""
+def lost(message: str, *, out_of_memory: bool, used: int = 0) -> EndedAttempt:
+    """The report of an attempt whose pool child died.
+
+    Parameters:
+        used: bytes that its processes used together when they were last measured; 0: they were not.
+    """
     if out_of_memory:
-        message = "the kernel killed it because memory ran out: give its worker fewer slots or more memory"
+        seen = f" (its processes last used {size(used)})" if used else ""
+        message = (
+            f"the kernel killed it because memory ran out{seen}: give its worker fewer slots or more memory"
+        )
     return EndedAttempt(
         outcome=Outcome.LOST,
         cause=Cause.OUT_OF_MEMORY if out_of_memory else Cause.WORKER_LOST,

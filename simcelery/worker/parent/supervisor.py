@@ -23,6 +23,7 @@ from simcelery.settings import Settings
 from simcelery.worker.outcomes import finish, reports, spool
 from simcelery.worker.parent import outbox
 from simcelery.worker.parent.accounts import Accounts, order_for
+from simcelery.worker.parent.memory_watch import MemoryWatch
 from simcelery.worker.parent.output import Outputs
 from simcelery.worker.parent.watched import Watched, WindDown, send
 from simcelery.worker.slots.layout import Order, Phase
@@ -76,6 +77,7 @@ class Supervisor:
         self._answers: deque[tuple[dict[uuid.UUID, Running], list[Account]]] = deque()
         self._accounts = Accounts(me.worker_id)
         self._oom_kills = memory.oom_kills()
+        self._memory = MemoryWatch(slots)
         self._ticker = Ticker("supervisor", self.look, EVERY)
 
     # --- what it is told ---
@@ -135,7 +137,10 @@ class Supervisor:
             self._settle(*self._answers.popleft())
         self._end_startups()
         now = self._clock()
-        here = [self._watch(one) for one in self._slots.busy() if one.phase is not Phase.WARMING]
+        attempts = [one for one in self._slots.busy() if one.phase is not Phase.WARMING]
+        if self._prefork:
+            self._memory.look(now, attempts)
+        here = [self._watch(one) for one in attempts]
         self._watched = {
             claim_id: one
             for claim_id, one in self._watched.items()
@@ -145,7 +150,7 @@ class Supervisor:
     def _watch(self, running: Running) -> Watched:
         """The one that watches over this attempt, which is now as its slot says."""
         if (known := self._watched.get(running.claim_id)) is None:
-            known = Watched(running, self._slots, self._settings, self._write_end)
+            known = Watched(running, self._slots, self._settings, self._memory, self._write_end)
             self._watched[running.claim_id] = known
         known.running = running
         return known
@@ -169,7 +174,7 @@ class Supervisor:
             for one in killed:
                 one.kill_unseen = False
         elif death.running is not None:
-            self._watch(death.running).mourn(self._lost(death.message), self._clock())
+            self._watch(death.running).mourn(self._lost(death.message, death.running), self._clock())
         else:
             guard = transitions.by_child(death.task_id, self._me, death.pid)
             report = self._lost(death.message)
@@ -184,7 +189,7 @@ class Supervisor:
 
         outbox.add(("siblings", running), release)
 
-    def _lost(self, message: str) -> EndedAttempt:
+    def _lost(self, message: str, running: Running | None = None) -> EndedAttempt:
         before, self._oom_kills = self._oom_kills, memory.oom_kills()
         out_of_memory = (
             before is not None
@@ -192,7 +197,8 @@ class Supervisor:
             and self._oom_kills > before
             and "SIGKILL" in message
         )
-        return reports.lost(message, out_of_memory=out_of_memory)
+        used = self._memory.of(running)[0] if running else 0
+        return reports.lost(message, out_of_memory=out_of_memory, used=used)
 
     # --- accounts with the board ---
 

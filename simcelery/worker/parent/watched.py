@@ -22,6 +22,7 @@ from simcelery.execution.ending import Ended, end
 from simcelery.settings import Settings
 from simcelery.worker import folders
 from simcelery.worker.outcomes import reports
+from simcelery.worker.parent.memory_watch import MemoryWatch
 from simcelery.worker.slots.layout import Order, Phase
 from simcelery.worker.slots.parent import Slots
 from simcelery.worker.slots.reading import Running
@@ -51,6 +52,7 @@ class Watched:
     """Made when it is first found in a slot, and kept until its end is seen to.
 
     Parameters:
+        memory: how much its processes use.
         write: takes the attempt and its report, when all its processes have ended.
 
     Attributes:
@@ -64,12 +66,14 @@ class Watched:
         running: Running,
         slots: Slots,
         settings: Settings,
+        memory: MemoryWatch,
         write: Callable[[Running, EndedAttempt], object],
     ) -> None:
         self.running = running
         self.child_is_dead = self.kill_unseen = False
         self._slots = slots
         self._settings = settings
+        self._memory = memory
         self._write = write
         self._warned_until: float | None = None
         self._hurried = False
@@ -104,6 +108,8 @@ class Watched:
     def _end_if_due(self, now: float, wind_down: WindDown | None) -> None:
         if self.running.phase in (Phase.CLAIMING, Phase.FINISHING):
             self._hurry_if_due(now, wind_down)
+        elif self._memory.exceeds(self.running):
+            self.stop(Order.OUT_OF_MEMORY, now)
         elif self.running.deadline <= now:
             self.stop(Order.TIME_LIMIT, now)
         elif wind_down is not None:
@@ -140,9 +146,16 @@ class Watched:
         log.debug("job %s, attempt %s is ended: %s", running.job_id, running.attempt, order.name)
         others = self._processes()
         self._slots.give(running, order, len(others))
-        self._stop = _Stop(now, reports.ended_by(order, retry_in=running.retry_in, processes=len(others)))
+        self._stop = _Stop(now, self._report(order, len(others)))
         for pid in (*(other.pid for other in others), running.pid):
             send(pid, signal.SIGTERM)
+
+    def _report(self, order: Order, processes: int) -> EndedAttempt:
+        running = self.running
+        if order is Order.OUT_OF_MEMORY:
+            used = self._memory.of(running)[0]
+            return reports.out_of_memory(used, running.memory or 0, retry_in=running.memory_retry_in)
+        return reports.ended_by(order, retry_in=running.retry_in, processes=processes)
 
     def mourn(self, report: EndedAttempt, now: float) -> None:
         """Its child is dead; what it started is ended before the board is told.
@@ -191,7 +204,8 @@ class Watched:
         self._stop = None
         self._slots.clear(running)
         workdir = folders.left_by(running.job_id, running.attempt, running.claim_id)
-        self._write(running, replace(report, seed=running.seed, workdir=workdir))
+        peak = self._memory.of(running)[1] or None
+        self._write(running, replace(report, seed=running.seed, workdir=workdir, peak_memory=peak))
 
     def _processes(self) -> list[psutil.Process]:
         """All that the attempt has started."""

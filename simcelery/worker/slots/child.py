@@ -114,6 +114,13 @@ class Slot:
         return int(self._fields.order_processes)
 
     @property
+    def measured(self) -> tuple[int, int]:
+        """Bytes that the processes of this attempt use together, and the most of it; 0 if nobody measured."""
+        fields = self._fields
+        mine = fields.measured_claim == fields.claim_id
+        return (int(fields.used), int(fields.peak)) if mine else (0, 0)
+
+    @property
     def warned(self) -> bool:
         """Whether not the parent told this child to end: a scheduler signals all processes of a job."""
         return bool(self._fields.warned)
@@ -163,6 +170,7 @@ class Slot:
         fields.output = 0
         fields.progress, fields.progress_version = b"", 0  # a predecessor may have died while it wrote
         fields.deadline, fields.retry_in = math.inf, math.nan
+        fields.memory, fields.memory_retry_in = 0, math.nan
         fields.warned = 0
         fields.task_id = task_id.hex.encode()
         fields.claim_id = claim_id.hex.encode()
@@ -182,9 +190,22 @@ class Slot:
         fields.started = time.monotonic()
         fields.phase = Phase.STARTING
 
-    def running(self, limit: float | None, retry_in: float | None, seed: int) -> None:
-        """The workflow starts. It may run for `limit` seconds."""
+    def running(
+        self,
+        limit: float | None,
+        retry_in: float | None,
+        seed: int,
+        memory: int | None = None,
+        memory_retry_in: float | None = None,
+    ) -> None:
+        """The workflow starts. It may run for `limit` seconds, and use so many bytes of `memory`.
+
+        Parameters:
+            retry_in, memory_retry_in: seconds until the next attempt if it exceeds that; None: it is final.
+        """
         self._fields.seed = seed
+        self._fields.memory = memory or 0
+        self._fields.memory_retry_in = math.nan if memory_retry_in is None else memory_retry_in
         self._fields.retry_in = math.nan if retry_in is None else retry_in
         self._fields.deadline = math.inf if limit is None else time.monotonic() + limit
         self._fields.phase = Phase.RUNNING
@@ -219,7 +240,7 @@ class Slot:
         The limit was the function's: there is time to encode what it returned, whatever is left of the
         limit.
         """
-        self._fields.retry_in = math.nan
+        self._fields.retry_in = self._fields.memory_retry_in = math.nan
         self._fields.deadline = max(self._fields.deadline, time.monotonic() + _TO_ENCODE)
 
     def keeping(self) -> None:

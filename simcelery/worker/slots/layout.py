@@ -39,6 +39,7 @@ class Order(IntEnum):
     CANCEL = 4
     TIME_LIMIT = 5
     GIVEN_UP = 6  # the job was given to another worker, or is no longer on the board
+    OUT_OF_MEMORY = 7  # its processes use more memory than it asked for
 
     @property
     def ends(self) -> bool:
@@ -47,7 +48,9 @@ class Order(IntEnum):
 
 
 class Fields(ctypes.Structure):
-    """The fields of one child. Only the child writes them; only the parent, its orders and what it sent."""
+    """The fields of one child. Only the child writes them; only the parent, its orders, what it sent
+    and what it measured.
+    """
 
     _fields_ = [
         ("pid", ctypes.c_int64),
@@ -58,6 +61,11 @@ class Fields(ctypes.Structure):
         ("started", ctypes.c_double),
         ("deadline", ctypes.c_double),
         ("retry_in", ctypes.c_double),
+        ("memory", ctypes.c_int64),
+        ("memory_retry_in", ctypes.c_double),
+        ("used", ctypes.c_int64),
+        ("peak", ctypes.c_int64),
+        ("measured_claim", ctypes.c_char * 33),
         ("order_processes", ctypes.c_int64),
         ("order_at", ctypes.c_double),
         ("claim_id", ctypes.c_char * 33),

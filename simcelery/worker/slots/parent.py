@@ -130,6 +130,13 @@ class Slots:
         fields.sent = chunks
         fields.sent_claim = running.claim_id.hex.encode()
 
+    def measured(self, running: Running, used: int, peak: int) -> None:
+        """So many bytes the processes of the attempt use together, and so many they have used at most."""
+        fields = self.memory.fields[running.index]
+        fields.measured_claim = b""
+        fields.used, fields.peak = used, peak
+        fields.measured_claim = running.claim_id.hex.encode()
+
     def give(self, running: Running, order: Order, processes: int = 0) -> None:
         """Give an order to an attempt. It has no effect if the child has moved on.
 

@@ -18,7 +18,8 @@ class Running:
     Attributes:
         seed: what its random numbers began with; None: they have not.
         deadline: when the attempt is to be ended for running too long; infinity if never.
-        retry_in: seconds until the next attempt after that, or None: it is final.
+        memory: bytes that its processes may use together; None: it has not said.
+        retry_in, memory_retry_in: seconds until the next attempt after that, or None: it is final.
         started: when the claim was granted.
         output: the number of the file with what it prints; 0: there is none yet.
     """
@@ -36,6 +37,8 @@ class Running:
     seed: int | None = None
     started: float = math.inf
     output: int = 0
+    memory: int | None = None
+    memory_retry_in: float | None = None
 
     def in_log(self) -> AbstractContextManager[None]:
         """What is logged in the block tells of this attempt."""
@@ -78,14 +81,20 @@ def running_in(index: int, fields: Fields) -> Running | None:
         job_id=fields.job_id,
         attempt=fields.attempt,
         deadline=fields.deadline,
-        retry_in=None if math.isnan(fields.retry_in) else fields.retry_in,
+        retry_in=_known(fields.retry_in),
         warned=bool(fields.warned),
         seed=None if fields.seed == NO_SEED else fields.seed,
         started=fields.started,
         output=fields.output,
+        memory=fields.memory or None,
+        memory_retry_in=_known(fields.memory_retry_in),
     )
     unchanged = fields.claim_id == claim and fields.phase == running.phase != Phase.IDLE
     return running if unchanged else None
+
+
+def _known(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else seconds
 
 
 def history_of(fields: Fields) -> History:

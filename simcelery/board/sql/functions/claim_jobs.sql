@@ -5,9 +5,9 @@
 -- least as urgent as the message: what was sent longest ago, or never, so that no lost message starves behind
 -- messages that slices have made stale. It may be one that never travels with others.
 --
--- A job with losses or with a time limit never travels with others; the condition is that of the index jobs_slice.
--- Nor does one that many others wait for: whoever finishes it has more to do. Of the others only as many are taken
--- as their parameters fit together into a child's memory.
+-- A job with losses, with a time limit or with needs never travels with others; the condition is that of the
+-- index jobs_slice. Nor does one that many others wait for: whoever finishes it has more to do. Of the others only as
+-- many are taken as their parameters fit together into a child's memory.
 --
 -- What waits at a closed gate and has not been moved yet is left alone. It is looked at only once it has been
 -- chosen: where many such jobs come first, a message may find nothing, for a moment, and its job is sent again.
@@ -73,7 +73,7 @@ BEGIN
             WITH chosen AS MATERIALIZED (
                 SELECT id, pg_column_size(parameters) AS size FROM jobs
                 WHERE workflow = p_workflow AND queue = p_queue AND state = 'pending' AND losses = 0
-                    AND time_limit IS NULL AND soft_time_limit IS NULL
+                    AND time_limit IS NULL AND soft_time_limit IS NULL AND needs_id IS NULL
                     AND NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id OFFSET 10)
                 ORDER BY priority DESC, id
                 LIMIT p_more FOR UPDATE SKIP LOCKED

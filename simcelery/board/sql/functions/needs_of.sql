@@ -1,0 +1,16 @@
+-- The row of `needs` that says what this JSON object does: the one that is there, or a new one.
+CREATE OR REPLACE FUNCTION needs_of(p_needs jsonb) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    v_memory bigint := (p_needs->>'memory')::bigint;
+    v_id bigint;
+BEGIN
+    LOOP
+        SELECT id INTO v_id FROM needs WHERE coalesce(memory, 0) = coalesce(v_memory, 0);
+        IF FOUND THEN
+            RETURN v_id;
+        END IF;
+        INSERT INTO needs (memory) VALUES (v_memory)
+            ON CONFLICT DO NOTHING; -- having waited for whoever is inserting the same
+    END LOOP;
+END
+$$

@@ -1,0 +1,1 @@
+SELECT needs_of(%(needs)s)

@@ -1,0 +1,63 @@
+"""Jobs that ask for memory: what all their processes use together counts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import simcelery
+from tests.acceptance.helpers import submit
+from tests.board_helpers import attempts, row
+from tests.conftest import Project
+from tests.waiting import wait_until, within
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def sims(shared_project: Project) -> Project:
+    return shared_project
+
+
+def test_a_job_whose_processes_use_too_much_together_is_ended_and_says_what_to_do(
+    sims: Project, tmp_path: Path
+) -> None:
+    """None of them alone does."""
+    job = submit(sims, f"uses_memory.submit(90, 3, {str(tmp_path / 'marker')!r})")
+    wait_until(lambda: job.state == "failed", 30)
+    [ended] = attempts(job.id)
+    assert (ended["outcome"], ended["cause"]) == ("failed", "out_of_memory")
+    assert (ended["error_type"], row(job.id).failures) == ("OutOfMemoryError", 1)
+    assert "200.0 MiB" in ended["error_message"]
+    assert "--memory" in ended["error_message"]
+    assert ended["peak_memory"] > 200 * MIB
+    assert (tmp_path / "marker").read_text() == "cleaned up"
+
+
+def test_a_submission_may_ask_for_more_and_the_peak_is_that_of_all_processes(sims: Project) -> None:
+    job = submit(sims, "uses_memory.submit(90, 3, memory='1G')")
+    assert job.result(timeout=within(30)) == 3
+    [ended] = attempts(job.id)
+    assert 3 * 90 * MIB < ended["peak_memory"] < 1024 * MIB
+
+
+def test_a_command_is_ended_by_what_it_asked_for(sims: Project) -> None:
+    code = "import time; kept = b'x' * (400 << 20); time.sleep(600)"
+    done = sims.run("simcelery", "submit", "-o", "quiet", "--memory", "200M", "--", "python", "-c", code)
+    assert done.returncode == 0, done.stderr
+    job = simcelery.get_job(int(done.stdout))
+    wait_until(lambda: job.state == "failed", 30)
+    assert [one["cause"] for one in attempts(job.id)] == ["out_of_memory"]
+
+
+def test_what_cannot_be_asked_for_is_refused_in_one_line(sims: Project) -> None:
+    for size, said in (("8", "at least 1M"), ("lots", "is not a size"), ("-1G", "is not a size")):
+        done = sims.run("simcelery", "submit", f"--memory={size}", "--", "true")
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert "memory" in done.stderr
+        assert said in done.stderr
