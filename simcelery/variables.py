@@ -12,7 +12,16 @@ _SETTINGS = tuple(PREFIX + name.upper() for name in Settings.model_fields)
 # Read by the package, but no settings.
 _SWITCHES = (SETTINGS_FILE, "SIMCELERY_DEBUG", "SIMCELERY_FAILPOINTS", "SIMCELERY_FAILPOINTS_ONCE")
 # Set by workers for their pool children, jobs and commands.
-_OF_WORKERS = ("BOARD", "WORKER_ID", "REGISTRATION", "JOB_ID", "PARENT_DIRS", "ATTEMPT", "COMMAND")
+_OF_WORKERS = (
+    "BOARD",
+    "WORKER_ID",
+    "REGISTRATION",
+    "JOB_ID",
+    "PARENT_DIRS",
+    "PARENT_STATES",
+    "ATTEMPT",
+    "COMMAND",
+)
 # Read by docker-compose.yml and flower.conf.
 _OF_SERVICES = ("BIND_ADDRESS", "FLOWER_ADDRESS", "FLOWER_AUTH", "FLOWER_PORT", "PROJECT")
 KNOWN = frozenset((*_SETTINGS, *_SWITCHES, *(PREFIX + name for name in (*_OF_WORKERS, *_OF_SERVICES))))

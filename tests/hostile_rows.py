@@ -216,6 +216,11 @@ LATER: dict[str, dict[str, str]] = {
         "a gate that changed before all time": _gate("changed_at = '-infinity'; counts_from = '-infinity'"),
         "a gate that is not there": _behind("9223372036854775807"),
     },
+    "dependencies": {
+        "a job that waits for the sun": """
+            INSERT INTO dependencies (job_id, parent_id, kind)
+            SELECT max(id), min(id), 'sun' FROM jobs WHERE state IN ('blocked', 'succeeded')""",
+    },
     "canaries": {
         "a canary that waits for itself": _gate("closed_by = 'canary'; canary = -1")
         + "; INSERT INTO canaries SELECT gate_id, id FROM jobs WHERE gate_id = (SELECT max(id) FROM gates)",

@@ -204,6 +204,13 @@ def about_me() -> dict[str, Any]:
 
 
 @workflow
+def about_parents() -> dict[str, int]:
+    """How many of the jobs that this one waited for are in which state."""
+    states = [str(one.state) for one in current_job().parents]
+    return {state: states.count(state) for state in states}
+
+
+@workflow
 def fan_out(count: int) -> int:
     """A job that submits jobs."""
     jobs = add.submit_many({"a": i, "b": 0} for i in range(count))

@@ -8,12 +8,16 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    FromClause,
     SQLColumnExpression,
     Subquery,
+    and_,
     column,
+    false,
     func,
     insert,
     literal,
+    or_,
     select,
     true,
 )
@@ -22,14 +26,13 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from simcelery.board import engine, sql
 from simcelery.board.models import Dependency, Job
 from simcelery.board.sql_helpers import among
-from simcelery.board.states import State
+from simcelery.board.states import TERMINAL, UNSUCCESSFUL, Kind, State
+from simcelery.board.values import NewJob, ParentJob
 from simcelery.errors import JobNotFoundError
 
 
-def count_unmet(
-    connection: Connection, ids: Sequence[int], parents: Sequence[Iterable[int]]
-) -> dict[int, int]:
-    """How many parents of each new job have not succeeded.
+def count_unmet(connection: Connection, ids: Sequence[int], jobs: Sequence[NewJob]) -> dict[int, int]:
+    """How many parents each new job has to wait for.
 
     Parents already on the board are locked FOR SHARE in the order of their ids: until the caller commits,
     none of them can finish, so none can miss the dependency that is about to be recorded.
@@ -37,7 +40,7 @@ def count_unmet(
     Raises:
         JobNotFoundError: a parent is neither on the board nor among `ids`.
     """
-    wanted = {parent for group in parents for parent in group}
+    wanted = {parent for job in jobs for parent in job.waits_for}
     if not wanted:
         return {}
     new = set(ids)
@@ -49,21 +52,33 @@ def count_unmet(
         states = {row.id: row.state for row in rows}
         if missing := [parent for parent in known if parent not in states]:
             raise JobNotFoundError(f"there is no job {missing[0]} to wait for")
+    succeeded = {number for number, state in states.items() if state == State.SUCCEEDED}
+    ended = {number for number, state in states.items() if state in TERMINAL}
     return {
-        number: sum(states.get(parent) != State.SUCCEEDED for parent in group)
-        for number, group in zip(ids, parents, strict=True)
+        number: len(job.parents - succeeded) + len(job.after_any - job.parents - ended)
+        for number, job in zip(ids, jobs, strict=True)
     }
 
 
-def parent_dirs(job_id: int) -> list[str]:
-    """Where the last attempts of a job's parents have left files, in the order of the parents' ids."""
-    rows = engine.one_round_trip(sql.statement("parent_dirs"), {"job_id": job_id})
-    return [row["workdir"] for row in rows]
+def is_met(edge: FromClause, parent: FromClause) -> ColumnElement[bool]:
+    """Whether this edge keeps its job from running no longer, its parent being as it is now."""
+    over = and_(edge.c.kind == Kind.ANY, parent.c.state.in_(UNSUCCESSFUL))
+    return or_(parent.c.state == State.SUCCEEDED, func.coalesce(over, false()))
 
 
-def add(connection: Connection, edges: Mapping[int, Iterable[int]]) -> None:
-    """Record the dependencies of new jobs: job id → ids of its parents."""
-    rows = [{"job_id": job, "parent_id": parent} for job, group in edges.items() for parent in sorted(group)]
+def parents(job_id: int) -> list[ParentJob]:
+    """The jobs that this one waited for, as they are now, in the order of their ids."""
+    rows = engine.one_round_trip(sql.statement("parents"), {"job_id": job_id})
+    return [ParentJob(**{**row, "state": State(row["state"])}) for row in rows]
+
+
+def add(connection: Connection, jobs: Mapping[int, NewJob]) -> None:
+    """Record the dependencies of new jobs, by their ids."""
+    rows = [
+        {"job_id": number, "parent_id": parent, "kind": None if parent in job.parents else Kind.ANY}
+        for number, job in jobs.items()
+        for parent in sorted(job.waits_for)
+    ]
     if rows:
         connection.execute(insert(Dependency), rows)
 
@@ -75,28 +90,28 @@ def first_dependent(parent: SQLColumnExpression[int]) -> ColumnElement[int | Non
 
 
 def up(jobs: Iterable[int]) -> Subquery:
-    """The edges to the parents of these jobs: ``job_id``, ``parent_id``; see `by_index`."""
+    """The edges to the parents of these jobs: ``job_id``, ``parent_id``, ``kind``; see `by_index`."""
     ids = literal(list(jobs), ARRAY(BigInteger))
     job = func.unnest(ids).table_valued(column("id", BigInteger), name="job").render_derived()
-    edge = select(Dependency.parent_id).where(Dependency.job_id == job.c.id).offset(0).lateral("edge")
-    found = select(job.c.id.label("job_id"), edge.c.parent_id).join_from(job, edge, true())
+    edges = select(Dependency.parent_id, Dependency.kind).where(Dependency.job_id == job.c.id)
+    edge = edges.offset(0).lateral("edge")
+    found = select(job.c.id.label("job_id"), edge.c.parent_id, edge.c.kind).join_from(job, edge, true())
     return found.offset(0).subquery("up")
 
 
-def parents_of(connection: Connection, job_id: int) -> list[int]:
-    """The ids of the jobs that this one depends on."""
-    return list(
-        connection.scalars(
-            select(Dependency.parent_id).where(Dependency.job_id == job_id).order_by(Dependency.parent_id)
-        )
-    )
+def parents_of(connection: Connection, job_id: int, kind: Kind | None = None) -> list[int]:
+    """The ids of the jobs that this one depends on; of a `kind`: only those."""
+    edges = select(Dependency.parent_id).where(Dependency.job_id == job_id)
+    if kind is not None:
+        edges = edges.where(Dependency.kind == kind)
+    return list(connection.scalars(edges.order_by(Dependency.parent_id)))
 
 
 def parents_of_each(connection: Connection, job_ids: Iterable[int]) -> dict[int, list[int]]:
     """The same for many jobs; those that depend on none are left out."""
     edges = up(job_ids)
     found: dict[int, list[int]] = {}
-    for job, parent in connection.execute(select(edges).order_by(edges.c.job_id, edges.c.parent_id)):
+    for job, parent, _ in connection.execute(select(edges).order_by(edges.c.job_id, edges.c.parent_id)):
         found.setdefault(job, []).append(parent)
     return found
 

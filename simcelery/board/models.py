@@ -30,7 +30,7 @@ from sqlalchemy.schema import SchemaItem
 from sqlalchemy.sql.expression import ColumnClause
 from sqlalchemy.types import TypeEngine
 
-from simcelery.board.states import Cause, Outcome, State
+from simcelery.board.states import Cause, Kind, Outcome, State
 
 T = TypeVar("T")
 _NOW = text("now()")
@@ -352,16 +352,18 @@ class Revision(Base):
 
 
 class Dependency(Base):
-    """An edge: `job_id` waits for `parent_id`."""
+    """An edge: `job_id` waits for `parent_id`; of no `kind`, for its success."""
 
     __tablename__ = "dependencies"
 
     job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     # No cascade: a parent cannot be pruned while a dependent needs it.
     parent_id = required(BigInteger, ForeignKey("jobs.id"), primary_key=True)
+    kind = nullable(Text)
 
     __table_args__ = (
         CheckConstraint("job_id <> parent_id", name="other_job"),
+        CheckConstraint(_one_of("kind", Kind), name="kind_known"),
         Index("dependencies_parent", "parent_id", "job_id"),
     )
 

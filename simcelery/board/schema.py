@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, text
 from simcelery.board.faults import address, no_schema
 from simcelery.errors import SchemaError
 
-REVISION = "0026"
+REVISION = "0027"
 _ASK = text("SELECT version_num FROM alembic_version")
 _fit: set[Engine] = set()
 

@@ -47,6 +47,12 @@ ACTIVE = frozenset(State) - TERMINAL
 OTHER_SOURCE = "OtherSourceError"
 
 
+class Kind(StrEnum):
+    """What a job waits for, if not for the success of the other: ``dependencies.kind``."""
+
+    ANY = "any"  # its end, whatever it is
+
+
 class Outcome(StrEnum):
     """How an attempt ended: ``attempts.outcome``."""
 

@@ -35,9 +35,10 @@ def from_row(kind: type[T], row: Mapping[str, Any]) -> T:
 class NewJob:
     """A job to record. `parameters` are encoded; durations are seconds.
 
-    `run_at` is a moment; `delay` counts from the board's now. `parents` are ids of jobs to wait for,
-    recorded before or earlier in the same call. `version` is the workflow's. With `dedupe` any job that has
-    the same workflow, version and parameters is as good, and the key is made from these.
+    `run_at` is a moment; `delay` counts from the board's now. `parents` are ids of jobs that must succeed
+    first, recorded before or earlier in the same call; `after_any` those that must only have ended. `version`
+    is the workflow's. With `dedupe` any job that has the same workflow, version and parameters is as good,
+    and the key is made from these.
 
     `renews` names a parameter that does not make a job another one: a job with the same key that is still
     waiting, or is retried, gets it from this one.
@@ -62,9 +63,15 @@ class NewJob:
     run_at: dt.datetime | None = None
     delay: float | None = None
     parents: frozenset[int] = frozenset()
+    after_any: frozenset[int] = frozenset()
     renews: str | None = None
     needs: Needs | None = None
     parameters_json: str | None = None  # the same as text, where somebody had to write it anyway
+
+    @property
+    def waits_for(self) -> frozenset[int]:
+        """All jobs that it waits for."""
+        return self.parents | self.after_any
 
     @property
     def size(self) -> int:
@@ -229,6 +236,23 @@ class Predecessor(NamedTuple):
     pid: int
     identity: str
     nodename: str
+
+
+@dataclass(frozen=True)
+class ParentJob:
+    """A job that another one waited for.
+
+    Attributes:
+        state: where it is now: a parent that has ended may have been retried since.
+        error: ``type: message`` of one that did not succeed.
+        workdir: the folder in which its last attempt has left files, if it has.
+    """
+
+    id: int
+    workflow: str
+    state: State
+    error: str | None
+    workdir: str | None
 
 
 @dataclass(frozen=True)

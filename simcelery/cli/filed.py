@@ -118,7 +118,8 @@ def parts(asked_for: Sequence[Entry], options_of: Callable[[dict[str, Any]], Opt
             if options.notify or options.stops_itself:
                 raise UsageError("notify, canary and max-fails are for a file without a list of jobs")
             new = list(itertools.islice(prepared(target, items, options), _MOST))
-        part = Part(new, options, [made[name] for name in entry.waits_for])
+        waits_for, any_end = ([made[name] for name in n] for n in (entry.waits_for, entry.waits_for_any))
+        part = Part(new, options, waits_for, any_end)
         found.append(part)
         if entry.name is not None:
             made[entry.name] = part

@@ -59,7 +59,9 @@ def as_json(graph: Graph) -> dict[str, Any]:
         }
         for node in graph.nodes.values()
     ]
-    return {"nodes": nodes, "edges": [list(edge) for edge in graph.edges], "more": graph.more}
+    edges = [list(edge) for edge in graph.edges]
+    after_any = [list(edge) for edge in graph.edges if edge in graph.any_end]
+    return {"nodes": nodes, "edges": edges, "after_any": after_any, "more": graph.more}
 
 
 def tree(graph: Graph) -> Iterator[str]:
@@ -120,7 +122,8 @@ def dot(graph: Graph) -> Iterator[str]:
     for node in graph.nodes.values():
         label = json.dumps(f"{one_line(node.workflow)} {node.id}\n{node.state or 'unreadable'}")
         yield f"  {node.id} [label={label}, fillcolor={_COLOURS.get(str(node.state), 'white')}];"
-    yield from (f"  {parent} -> {child};" for parent, child in graph.edges)
+    for parent, child in graph.edges:
+        yield f"  {parent} -> {child}{' [style=dashed]' if (parent, child) in graph.any_end else ''};"
     yield "}"
 
 
@@ -130,7 +133,8 @@ def mermaid(graph: Graph) -> Iterator[str]:
     for node in graph.nodes.values():
         label = f"{one_line(node.workflow)} {node.id}<br/>{node.state or 'unreadable'}"
         yield f'  n{node.id}["{_escaped(label)}"]:::{node.state or "unreadable"}'
-    yield from (f"  n{parent} --> n{child}" for parent, child in graph.edges)
+    for parent, child in graph.edges:
+        yield f"  n{parent} {'-.->' if (parent, child) in graph.any_end else '-->'} n{child}"
     for state in _states(graph.nodes.values()):
         yield f"  classDef {state} fill:{_COLOURS[state]}"
 

@@ -74,14 +74,18 @@ def _waits_for_parents(story: Story) -> Iterator[Reason]:
         )
     elif open_:
         states = sorted({story.parents[number] for number in open_})
+        ends = sum(number in story.any_end for number in open_)
+        how = " to end" if ends == len(open_) else ""
+        rest = f", for {ends:,} of them only to end" if ends and not how else ""
         yield Reason(
             "parents",
-            f"it waits for {named(open_)} ({', '.join(states)})",
+            f"it waits for {named(open_)}{how} ({', '.join(states)}){rest}",
             f"simcelery explain {open_[0]}",
         )
     else:
+        over = "ended" if story.any_end else "succeeded"
         yield Reason(
-            "settle", "all its parents have succeeded; settle, an act of recovery, will make it pending"
+            "settle", f"all its parents have {over}; settle, an act of recovery, will make it pending"
         )
     if failed or not open_:
         yield from _nobody_recovers(story, "settle it")
@@ -90,7 +94,7 @@ def _waits_for_parents(story: Story) -> Iterator[Reason]:
 def _parents(story: Story) -> tuple[list[int], list[int]]:
     """The parents that have not finished, and those that did not succeed."""
     over = ("failed", "cancelled", "upstream_failed")
-    failed = [number for number, state in story.parents.items() if state in over]
+    failed = [n for n, state in story.parents.items() if state in over and n not in story.any_end]
     return [n for n, state in story.parents.items() if state not in (*over, "succeeded")], failed
 
 

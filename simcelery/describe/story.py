@@ -24,6 +24,7 @@ class Story:
         workers: the live workers, as `reads.workers` returns them.
         worker: the worker that last claimed the job.
         parents: states of the job's parents, by id.
+        any_end: those of them that need not succeed.
         before: how many pending jobs of its queue come before it.
         last: its last attempt that has ended.
         submitted: the source of its workflow here; where there is none, that of the last submission.
@@ -37,6 +38,7 @@ class Story:
     workers: list[dict[str, Any]] = field(default_factory=list)
     worker: dict[str, Any] | None = None
     parents: dict[int, str] = field(default_factory=dict)
+    any_end: frozenset[int] = frozenset()
     before: int = 0
     last: dict[str, Any] | None = None
     submitted: dict[str, Submitted] = field(default_factory=dict)
@@ -51,6 +53,7 @@ def read(number: int) -> Story:
     """
     from simcelery.board import dependencies, engine, reads, sources
     from simcelery.board.reads import gates
+    from simcelery.board.states import Kind
     from simcelery.describe.outdated import as_here
     from simcelery.settings import get_settings
 
@@ -70,6 +73,7 @@ def read(number: int) -> Story:
             workers=live,
             worker=reads.worker_of(connection, number),
             parents={parent: str(state) for parent, state in parents.items()},
+            any_end=frozenset(dependencies.parents_of(connection, number, Kind.ANY)),
             before=reads.number_before(connection, job) if job.state == "pending" else 0,
             last=reads.last_attempts(connection, [number]).get(number),
             submitted=as_here(live, submitted, [job.workflow]),

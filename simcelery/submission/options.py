@@ -31,6 +31,8 @@ class Options:
         priority: 0 to 9, higher runs first.
         tags: words to find it by.
         after: jobs (handles or ids) that must succeed first.
+        after_any: jobs that must end first, however they do: for reports, and to clean up. It does not run
+            again if one of them is retried after it was let go.
         run_at: not before this moment (a timezone-aware datetime).
         delay: not before so many seconds from now (or ``"1h30m"``, or a timedelta).
         dedupe: give the job that is on the board with these parameters already, however it was submitted.
@@ -48,6 +50,7 @@ class Options:
     priority: int | None = None
     tags: Iterable[str] = ()
     after: Iterable[JobRef | int] | JobRef | int = ()
+    after_any: Iterable[JobRef | int] | JobRef | int = ()
     run_at: dt.datetime | None = None
     delay: float | str | dt.timedelta | None = None
     dedupe: bool = False
@@ -71,7 +74,8 @@ class Options:
         if isinstance(self.tags, str):
             raise ParametersError(f"tags must be a list of words: write tags=[{short(self.tags)}]")
         object.__setattr__(self, "tags", tuple(self.tags or ()))
-        object.__setattr__(self, "after", tuple(_parents(self.after)))
+        object.__setattr__(self, "after", tuple(_parents("after", self.after)))
+        object.__setattr__(self, "after_any", tuple(_parents("after_any", self.after_any)))
         for name, words in (("queue", [self.queue]), ("key", [self.key]), ("tags", self.tags)):
             for word in words:
                 _check_word(name, word)
@@ -120,8 +124,13 @@ class Options:
 
     @property
     def parents(self) -> frozenset[int]:
-        """The ids of the jobs to wait for."""
+        """The ids of the jobs that must succeed first."""
         return frozenset(self.after)  # type: ignore[arg-type]
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The ids of the jobs that must end first."""
+        return frozenset(self.after_any)  # type: ignore[arg-type]
 
 
 def _check_moment(run_at: Any) -> None:
@@ -139,11 +148,11 @@ _MOST = 10_000
 _LONGEST_KEY = 1000
 
 
-def _parents(after: Any) -> Iterator[int]:
+def _parents(name: str, after: Any) -> Iterator[int]:
     for job in (after,) if isinstance(after, JobRef | int) else (after or ()):
         number = job.id if isinstance(job, JobRef) else job
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**63:
-            raise ParametersError(f"after must be jobs or their ids, not {short(job)}")
+            raise ParametersError(f"{name} must be jobs or their ids, not {short(job)}")
         yield number
 
 

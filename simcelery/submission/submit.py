@@ -122,6 +122,7 @@ def assemble(
         run_at=options.run_at,
         delay=seconds(options.delay, "delay"),
         parents=frozenset(job_refs(encoded)) | options.parents,
+        after_any=options.ends,
         submitted_by=lineage.submitter(),
         needs=None if needs == Needs() else needs,
     )

@@ -26,11 +26,13 @@ class Part:
         new: its jobs.
         options: those with which they were made.
         waits_for: earlier parts whose jobs must all succeed first.
+        waits_for_any: those whose jobs must all have ended.
     """
 
     new: list[NewJob]
     options: Options
     waits_for: list[Part] = field(default_factory=list)
+    waits_for_any: list[Part] = field(default_factory=list)
 
 
 def check(parts: Sequence[Part]) -> None:
@@ -44,7 +46,9 @@ def check(parts: Sequence[Part]) -> None:
             f"these are more than {CHUNK:,} jobs of several submissions, which are not recorded together: "
             "put them into several files, of one submission each if need be"
         )
-    edges = sum(len(part.new) * sum(len(one.new) for one in part.waits_for) for part in parts)
+    edges = sum(
+        len(part.new) * sum(len(one.new) for one in [*part.waits_for, *part.waits_for_any]) for part in parts
+    )
     if edges > _MOST_EDGES:
         raise ParametersError(
             f"these jobs would wait for each other in {edges:,} ways, which is more than {_MOST_EDGES:,}: "
@@ -80,11 +84,19 @@ def _recorded(parts: Sequence[Part], total: int) -> list[Recorded]:
     if any(job.dedupe for part in parts for job in part.new):
         fingerprints.catch_up()
     ids: dict[int, frozenset[int]] = {}
+
+    def of(wanted: Sequence[Part]) -> frozenset[int]:
+        return frozenset(itertools.chain.from_iterable(ids[id(one)] for one in wanted))
+
     found: list[Recorded] = []
     with recording(total) as connection:
         for part in parts:
-            parents = frozenset(itertools.chain.from_iterable(ids[id(one)] for one in part.waits_for))
-            new = [job.alike(parents=job.parents | parents) for job in part.new] if parents else part.new
+            parents, ends = of(part.waits_for), of(part.waits_for_any)
+            new = part.new
+            if parents or ends:
+                new = [
+                    job.alike(parents=job.parents | parents, after_any=job.after_any | ends) for job in new
+                ]
             recorded = transitions.record(connection, new, on_failed=part.options.on_failed)
             ids[id(part)] = frozenset(one.id for one in recorded)
             found += recorded

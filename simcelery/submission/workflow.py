@@ -35,7 +35,7 @@ class Workflow(Definition):
 
         Parameters:
             args, given: the workflow's parameters (a `Job` stands for its result and is waited for), and
-                options: ``queue, priority, tags, after, run_at, delay, dedupe, key, on_failed,
+                options: ``queue, priority, tags, after, after_any, run_at, delay, dedupe, key, on_failed,
                 max_attempts, max_losses, time_limit, memory`` (see `Options`). Where the workflow has a
                 parameter of an option's name, the parameter is meant.
 

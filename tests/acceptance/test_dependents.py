@@ -17,7 +17,10 @@ import sims
 ends = list(range(20))
 for _ in range(10):
     ends = [sims.add.submit(end) for end in ends]
-print(sims.total.submit(ends).id)
+bad = sims.picky.submit("final")
+fallen = sims.add.submit(1, after=[bad])
+report = sims.about_parents.submit(after_any=[*ends, bad, fallen])
+print(sims.total.submit(ends).id, report.id)
 """
 TOO_EARLY = """
 SELECT child.id FROM dependencies AS edge
@@ -42,10 +45,14 @@ def test_no_dependent_starts_early_or_is_forgotten_whoever_is_killed(
         for _ in LINES:
             assert worker.wait(within(30)) == -signal.SIGKILL
             worker = project.worker("-c", "1", **environment)
-    wait_until(lambda: sql("SELECT bool_and(state = 'succeeded') FROM jobs") == [(True,)], 60)
+    wait_until(lambda: sql("SELECT bool_and(finished_at IS NOT NULL) FROM jobs") == [(True,)], 60)
     assert {path.name for path in once.iterdir()} == LINES.keys()
-    assert sql("SELECT result FROM jobs WHERE id = :id", id=int(done.stdout)) == [(20 * 10 + 190,)]
+    total, report = map(int, done.stdout.split())
+    assert sql("SELECT result FROM jobs WHERE id = :id", id=total) == [(20 * 10 + 190,)]
+    assert sql("SELECT result FROM jobs WHERE id = :id", id=report) == [
+        ({"succeeded": 20, "failed": 1, "upstream_failed": 1},)
+    ]
     assert sql(TOO_EARLY) == []
     assert sql("SELECT count(*), count(DISTINCT job_id) FROM attempts WHERE outcome = 'succeeded'") == [
-        (201, 201)
+        (202, 202)
     ]

@@ -224,8 +224,13 @@ def test_its_input_can_be_written_without_running_it(project: Project) -> None:
 
 
 def test_a_command_finds_what_its_parents_have_written(project: Project) -> None:
-    parents = [submitted_plain(project, "--", "sh", "-c", f"echo {n} > out.txt")[0] for n in (1, 2)]
-    ids = ",".join(str(job.id) for job in parents)
-    script = 'IFS=:; for folder in $SIMCELERY_PARENT_DIRS; do cat "$folder/out.txt"; done'
-    [child] = submitted_plain(project, "--after", ids, "--", "sh", "-c", script)
-    assert child.result(timeout=within(60))["output"] == "1\n2\n"
+    scripts = ("echo 1 > out.txt", "echo 2 > out.txt", "echo 3 > out.txt; exit 1")
+    first, second, failed = (submitted_plain(project, "--", "sh", "-c", script)[0] for script in scripts)
+    script = """
+        echo $SIMCELERY_PARENT_STATES
+        IFS=:; for folder in $SIMCELERY_PARENT_DIRS; do cat "$folder/out.txt"; done
+    """
+    after, any_end = f"--after={first.id},{second.id}", f"--after-any={failed.id}"
+    [child] = submitted_plain(project, after, any_end, "--", "sh", "-c", script)
+    states = f"{first.id}=succeeded {second.id}=succeeded {failed.id}=failed"
+    assert child.result(timeout=within(60))["output"] == f"{states}\n1\n2\n3\n"

@@ -7,11 +7,15 @@ import json
 import pytest
 
 import simcelery
+from simcelery.board import engine
+from simcelery.board.reads import sweeps
+from simcelery.board.reads.jobs import Filter
 from simcelery.cli import root
 from simcelery.describe.explanation import Explanation
+from simcelery.describe.words import spaced
 from simcelery.errors import JobNotFoundError
 from simcelery.services import Services
-from tests.board_helpers import cancel, must_claim, record, sql, worker
+from tests.board_helpers import ERROR, cancel, finish, must_claim, record, sql, worker
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -37,6 +41,28 @@ def test_each_state_has_its_reasons() -> None:
     assert explained(running.id)[1] == ["running"]
     cancel(pending)
     assert explained(pending)[1] == ["cancelled"]
+
+
+def test_a_parent_that_need_not_succeed_is_no_reason_once_it_has_ended() -> None:
+    failed, first, second = record(), record(), record()
+    finish(must_claim(failed.task_id, worker()), ERROR)
+    report = record(after_any=frozenset({failed.id, first.id})).id
+    both = record(parents=frozenset({second.id}), after_any=frozenset({failed.id, first.id})).id
+    assert f"it waits for job {first.id} to end (pending)" in str(explained(report)[0])
+    assert f"2 jobs ({first.id}-{second.id}) (pending), for 1 of them only to end" in str(explained(both)[0])
+    assert explain_many(report, both) == [(2, f"2 jobs wait for 2 jobs ({first.id}-{second.id})")]
+    finish(must_claim(first.task_id, worker()), ERROR)
+    found, codes = explained(report)
+    assert codes[0] == "settle"
+    assert "all its parents have ended" in str(found)
+
+
+def explain_many(*numbers: int) -> list[tuple[int, str]]:
+    """What ``explain`` says of several jobs that wait for others."""
+    with engine.begin() as connection:
+        held = sweeps.held_up(connection, Filter(ids=list(numbers)))
+    assert (held.fallen, held.culprits) == (0, ())
+    return [(held.open, f"{held.open} jobs wait for {len(held.parents)} jobs ({spaced(held.parents)})")]
 
 
 @pytest.mark.parametrize("how", ["pending", "blocked"])

@@ -56,6 +56,18 @@ def test_json_has_all_nodes_and_edges(capsys: pytest.CaptureFixture[str]) -> Non
     assert drawn(capsys, str(fit), "-o", "quiet").split() == [str(number) for number in (relax, *points, fit)]
 
 
+def test_who_waits_only_for_an_end_is_drawn_with_a_dashed_line(capsys: pytest.CaptureFixture[str]) -> None:
+    parent, needed = record(workflow="relax"), record(workflow="relax")
+    report = record(workflow="report", parents=[needed.id], after_any=frozenset({parent.id}))
+    found = json.loads(drawn(capsys, str(report.id), "-o", "json"))
+    assert found["edges"] == [[parent.id, report.id], [needed.id, report.id]]
+    assert found["after_any"] == [[parent.id, report.id]]
+    dot = drawn(capsys, str(report.id), "--dot")
+    assert f"  {parent.id} -> {report.id} [style=dashed];\n  {needed.id} -> {report.id};\n" in dot
+    mermaid = drawn(capsys, str(report.id), "--mermaid")
+    assert f"  n{parent.id} -.-> n{report.id}\n  n{needed.id} --> n{report.id}\n" in mermaid
+
+
 def test_graphviz_and_mermaid_get_what_they_read(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = 'a"b\\<c>&[d]'
     parent = record(workflow=hostile)

@@ -34,6 +34,7 @@ from tests.board_helpers import (
     lapse,
     new_job,
     registration,
+    settle,
     sql,
     worker,
 )
@@ -77,6 +78,7 @@ class Board(RuleBasedStateMachine):
         self.claimed: dict[int, list[int]] = {}
         self.claims: list[Claim] = []
         self.before: dict[int, str] = {}
+        self.ended: set[int] = set()
         self.record([], attempts=1, losses=1, delayed=False, gate=2, canary=True)
         self.record([0], attempts=1, losses=2, delayed=False)
 
@@ -87,6 +89,7 @@ class Board(RuleBasedStateMachine):
     @precondition(lambda self: len(self.tasks) < 5)
     @rule(
         parents=st.lists(index, max_size=2),
+        after_any=st.lists(index, max_size=2),
         attempts=st.integers(1, 3),
         losses=st.integers(0, 2),
         delayed=st.booleans(),
@@ -100,10 +103,12 @@ class Board(RuleBasedStateMachine):
         delayed: bool,
         gate: int = 0,
         canary: bool = False,
+        after_any: list[int] | None = None,
     ) -> None:
         """A new job, perhaps with parents in any state, perhaps for later, perhaps behind a gate."""
         new = new_job(
             parents=[self.job(parent) for parent in parents],
+            after_any=frozenset(self.job(parent) for parent in after_any or ()),
             max_attempts=attempts,
             max_losses=losses,
             delay=0.01 if delayed else None,
@@ -221,6 +226,12 @@ class Board(RuleBasedStateMachine):
             transitions.settle(connection, 1000)
 
     @rule()
+    def settle_all(self) -> None:
+        """All descendants are settled: every job waits for exactly those that it has to."""
+        settle()
+        assert not sql(f"SELECT j.id FROM jobs j WHERE j.state = 'blocked' AND j.unmet <> ({TO_WAIT_FOR})")
+
+    @rule()
     def hold(self) -> None:
         """What waits at a closed gate is held, and what an open one has held is let go."""
         hold.tick(BY_HAND)
@@ -308,10 +319,14 @@ class Board(RuleBasedStateMachine):
         with engine.begin() as connection:
             now = {row.id: row.state for row in connection.execute(text("SELECT id, state FROM jobs"))}
             assert connection.execute(ANY_BROKEN).all() == []
+            edges = connection.execute(ENDS_WAITED_FOR).all()
         for job, state in now.items():
             was = self.before.get(job, state)
             assert state == was or state in ALLOWED[was], f"{was} → {state}"
         self.before = now
+        self.ended |= {job for job, state in now.items() if state in TERMINAL}
+        too_early = {(child, parent) for child, parent in edges if parent not in self.ended}
+        assert not too_early, "a job runs before the end of one that it waits for"
         for attempts in self.claimed.values():
             assert attempts == list(range(1, len(attempts) + 1)), "an attempt was claimed twice"
 
@@ -322,6 +337,15 @@ HELD_BACK = """
     WHERE g.closed_by IS NOT NULL AND j.attempt = 0
     AND NOT EXISTS (SELECT FROM canaries c WHERE c.gate_id = g.id AND c.job_id = j.id)"""
 
+# How many jobs one has to wait for. It may not have been told yet of one that ended and need not succeed.
+TO_WAIT_FOR = """
+    SELECT count(*) FROM dependencies d JOIN jobs p ON p.id = d.parent_id
+    WHERE d.job_id = j.id AND p.state <> 'succeeded' AND (d.kind IS NULL OR p.finished_at IS NULL)"""
+ENDS_WAITED_FOR = text(
+    """SELECT j.id, d.parent_id FROM jobs j JOIN dependencies d ON d.job_id = j.id
+    WHERE d.kind = 'any' AND j.state IN ('pending', 'scheduled', 'running', 'succeeded')"""
+)
+
 # What must never be found on the board, each with the promise that it would break.
 BROKEN = {
     "a job has one successful attempt if it succeeded, and none otherwise": """
@@ -331,12 +355,14 @@ BROKEN = {
         SELECT j.id FROM jobs j WHERE j.attempt - (j.state = 'running')::int
         <> (SELECT count(*) FROM attempts a WHERE a.job_id = j.id)""",
     "a blocked job waits for as many parents as it says": """
-        SELECT j.id FROM jobs j WHERE j.state = 'blocked' AND j.unmet <> (
+        SELECT j.id FROM jobs j WHERE j.state = 'blocked'
+        AND j.unmet NOT BETWEEN (TO_WAIT_FOR) AND (
             SELECT count(*) FROM dependencies d JOIN jobs p ON p.id = d.parent_id
-            WHERE d.job_id = j.id AND p.state <> 'succeeded')""",
+            WHERE d.job_id = j.id AND p.state <> 'succeeded')""".replace("TO_WAIT_FOR", TO_WAIT_FOR),
     "no job runs, or waits to run, before its parents have succeeded": """
         SELECT j.id FROM jobs j JOIN dependencies d ON d.job_id = j.id JOIN jobs p ON p.id = d.parent_id
-        WHERE j.state IN ('pending', 'scheduled', 'running', 'succeeded') AND p.state <> 'succeeded'""",
+        WHERE j.state IN ('pending', 'scheduled', 'running', 'succeeded') AND p.state <> 'succeeded'
+            AND d.kind IS NULL""",
     "no result is that of parameters that were revised since": """
         SELECT a.job_id AS id FROM attempts a JOIN revisions r USING (job_id)
         WHERE a.outcome = 'succeeded' AND a.attempt <= r.last_attempt""",

@@ -153,6 +153,7 @@ parameters: {a: 1, c: 2}
 job:
 - name: last
   after: [first, second, 42, 5-8]
+  after-any: [second, 7]
   command: [echo]
   parameters: {}
 - name: first
@@ -169,6 +170,7 @@ job:
     first, second, last = found
     assert last.waits_for == ["first", "second"]
     assert last.options()["after"] == ("42", "5-8")
+    assert (last.waits_for_any, last.options()["after_any"]) == (["second"], ("7",))
     assert [one.options()["tags"] for one in found] == [("oxides",), ("other",), ("oxides",)]
     assert [job["parameters"]["a"] for job in jobs(*first.resolved(find))] == [5]
     assert [job["parameters"]["e"] for job in jobs(*second.resolved(find))] == [[1], [2], [1], [2]]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, select
 
 from simcelery.board import sql
-from simcelery.board.dependencies import parents_of_each
+from simcelery.board.dependencies import parents_of_each, up
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among, by_index
-from simcelery.board.states import State
+from simcelery.board.states import Kind, State
 from simcelery.board.unreadable import bad_rows
 
 
@@ -32,11 +32,13 @@ class Graph:
     Attributes:
         nodes: by id.
         edges: parent and child, in order.
+        any_end: those of them where the child waits for the end of the parent, whatever that is.
         more: whether there are jobs beyond the limit, which are left out.
     """
 
     nodes: dict[int, Node] = field(default_factory=dict)
     edges: list[tuple[int, int]] = field(default_factory=list)
+    any_end: frozenset[tuple[int, int]] = frozenset()
     more: bool = False
 
 
@@ -57,6 +59,7 @@ def graph(connection: Connection, ids: Iterable[int], limit: int) -> Graph:
             wanted |= frontier
             edges |= found
     made = Graph(_nodes(connection, wanted), more=more)
+    made.any_end = _any_end(connection, wanted)
     made.edges = sorted(pair for pair in edges if pair[0] in made.nodes and pair[1] in made.nodes)
     return made
 
@@ -64,6 +67,12 @@ def graph(connection: Connection, ids: Iterable[int], limit: int) -> Graph:
 def _parents(connection: Connection, ids: Iterable[int]) -> set[tuple[int, int]]:
     found = parents_of_each(connection, ids)
     return {(parent, job) for job, parents in found.items() for parent in parents}
+
+
+def _any_end(connection: Connection, ids: Iterable[int]) -> frozenset[tuple[int, int]]:
+    edge = up(sorted(ids))
+    found = connection.execute(select(edge.c.parent_id, edge.c.job_id).where(edge.c.kind == Kind.ANY))
+    return frozenset((parent, job) for parent, job in found)
 
 
 def _children(connection: Connection, ids: Iterable[int], limit: int) -> set[tuple[int, int]]:

@@ -63,7 +63,7 @@ def record(
     unnumbered = [job for job in jobs if job.id is None]
     fresh_ids = iter(allocate_ids(connection, len(unnumbered)) if unnumbered else [])
     ids = [job.id if job.id is not None else next(fresh_ids) for job in jobs]
-    unmet = dependencies.count_unmet(connection, ids, [job.parents for job in jobs])
+    unmet = dependencies.count_unmet(connection, ids, jobs)
     now = connection.scalar(select(func.clock_timestamp())) if any(_timed(job) for job in jobs) else None
     needed = _needed(connection, jobs)
     rows = [
@@ -73,7 +73,7 @@ def record(
     taken, holders = _insert_or_find(connection, rows, on_failed)
     dependencies.add(
         connection,
-        {n: job.parents for job, n in zip(jobs, ids, strict=True) if job.parents and n in taken},
+        {n: job for job, n in zip(jobs, ids, strict=True) if job.waits_for and n in taken},
     )
     return [
         Recorded(row.id, row.job.task_id, "new", row.state)
@@ -98,7 +98,7 @@ def record_alone(job: NewJob) -> Recorded:
 
 def may_be_alone(job: NewJob) -> bool:
     """Whether `record_alone` can record it: it depends on nothing, and has no key, time or needs."""
-    plain = job.idempotency_key is None and not job.parents and job.needs is None
+    plain = job.idempotency_key is None and not job.waits_for and job.needs is None
     return job.id is None and plain and not _timed(job)
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    not_,
     select,
     true,
     update,
@@ -25,11 +26,11 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board import fingerprints, sql, subscriptions
 from simcelery.board.batches import ROWS
-from simcelery.board.dependencies import up
+from simcelery.board.dependencies import is_met, up
 from simcelery.board.leases import is_worker
 from simcelery.board.models import Attempt, Dependency, Job, Worker
 from simcelery.board.sql_helpers import among, by_index
-from simcelery.board.states import UNSUCCESSFUL, Outcome, State
+from simcelery.board.states import UNSUCCESSFUL, Kind, Outcome, State
 from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
 from simcelery.board.transitions.finish import Guard
 from simcelery.board.transitions.revise import begin_anew, revise
@@ -147,12 +148,44 @@ def _send_back(
     while level := _fallen_dependents(connection, [row.id for row in found]):
         found = _revive(connection, level, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
         revived = [*revived, *found]
+    _wait_again(connection, [row.id for row in revived])
     subscriptions.reopen(connection, [row.id for row in revived])
     return revived
 
 
+def _wait_again(connection: Connection, parents: Sequence[int]) -> None:
+    """Let those that wait for the end of these wait for the next one, unless they have been let go."""
+    _lock(connection, _ends_waited_for(parents))  # some may have been recorded since the others were
+    blocked = list(connection.scalars(_ends_waited_for(parents)))
+    if blocked:
+        connection.execute(update(Job).where(among(Job.id, blocked)).values(unmet=_unmet()))
+
+
+def _ends_waited_for(parents: Any) -> Any:
+    """The blocked jobs that wait for the end of one of these."""
+    edges = select(Dependency.job_id).where(Dependency.parent_id.in_(parents), Dependency.kind == Kind.ANY)
+    edge = edges.offset(0).subquery("edge")
+    dependent = _job(edge.c.job_id, Job.state == State.BLOCKED)
+    return select(dependent.c.id).select_from(edge.join(dependent, true()))
+
+
+def _unmet() -> ColumnElement[int]:
+    """How many parents a job has to wait for, as they are now."""
+    parent, edge = Job.__table__.alias(), Dependency.__table__.alias()
+    return (
+        select(func.count())
+        .select_from(edge)
+        .join(parent, parent.c.id == edge.c.parent_id)
+        .where(edge.c.job_id == Job.id, not_(is_met(edge, parent)))
+        .correlate(Job)
+        .scalar_subquery()
+    )
+
+
 def _lock_family(connection: Connection, ids: Sequence[int]) -> None:
-    """Lock the jobs, their upstream_failed descendants and the parents of all, in the order of their ids.
+    """Lock the jobs, their upstream_failed descendants, all their parents, and those that wait for their end.
+
+    In the order of their ids.
 
     Locking level by level would not do: a dependent of one job may have a smaller id than the next job.
     """
@@ -163,7 +196,8 @@ def _lock_family(connection: Connection, ids: Sequence[int]) -> None:
         select(dependent.c.id).select_from(family.join(edge, true()).join(dependent, true()))
     )
     members = select(family.c.id)
-    _lock(connection, members.union(select(Dependency.parent_id).where(Dependency.job_id.in_(members))))
+    parents = select(Dependency.parent_id).where(Dependency.job_id.in_(members))
+    _lock(connection, members.union(parents, _ends_waited_for(members)))
 
 
 def _lock(connection: Connection, ids: Any) -> None:
@@ -178,7 +212,7 @@ def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[i
     rows = connection.execute(
         select(edge.c.job_id, edge.c.parent_id)
         .select_from(edge.join(parent, true()).join(dependent, true()))
-        .where(~among(edge.c.parent_id, ids))
+        .where(~among(edge.c.parent_id, ids), edge.c.kind.is_(None))
         .order_by(edge.c.job_id, edge.c.parent_id)
     )
     return [(row.job_id, row.parent_id) for row in rows]
@@ -189,15 +223,7 @@ def _revive(
 ) -> list[FinishedJob]:
     """Retry jobs. Their parents are locked with them, so that none can finish while they are counted."""
     _lock(connection, select(Job.id).where(among(Job.id, ids)).union(select(up(ids).c.parent_id)))
-    parent = Job.__table__.alias()
-    unmet = (
-        select(func.count())
-        .select_from(Dependency)
-        .join(parent, parent.c.id == Dependency.parent_id)
-        .where(Dependency.job_id == Job.id, parent.c.state != State.SUCCEEDED)
-        .correlate(Job)
-        .scalar_subquery()
-    )
+    unmet = _unmet()
     rows = connection.execute(
         update(Job)
         .where(among(Job.id, ids), guard)

@@ -133,7 +133,10 @@ def _change_parents(connection: Connection, mine: Mapping[int, Revision]) -> Non
             raise JobNotFoundError(f"there is no job {parent} to wait for")
     itself = [edge["job_id"] for edge in added if edge["job_id"] == edge["parent_id"]]
     if not itself:
-        connection.execute(insert(Dependency).on_conflict_do_nothing(), added)
+        needed = insert(Dependency).on_conflict_do_update(
+            index_elements=["job_id", "parent_id"], set_={"kind": None}
+        )
+        connection.execute(needed, added)
         children = [edge["job_id"] for edge in added]
         itself = list(sql.execute(connection, "waits_for_itself", ids=children, parents=wanted).scalars())
     for number in itself:

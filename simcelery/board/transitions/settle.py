@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    not_,
     or_,
     select,
     text,
@@ -25,7 +26,7 @@ from sqlalchemy import (
 )
 
 from simcelery.board import sql
-from simcelery.board.dependencies import first_dependent, up
+from simcelery.board.dependencies import first_dependent, is_met, up
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among, by_index
 from simcelery.board.states import UNSUCCESSFUL, State
@@ -179,8 +180,8 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
         budget = max(0.0, budget - unmet)
     parent, edge = Job.__table__.alias(), up(looked_at)
     left = select(edge.c.job_id).join(parent, parent.c.id == edge.c.parent_id).group_by(edge.c.job_id)
-    over = func.bool_and(parent.c.state == State.SUCCEEDED)
-    fallen = func.bool_or(parent.c.state.in_(UNSUCCESSFUL))
+    over = func.bool_and(is_met(edge, parent))
+    fallen = func.bool_or(and_(edge.c.kind.is_(None), parent.c.state.in_(UNSUCCESSFUL)))
     return list(connection.scalars(left.having(or_(over, fallen))))
 
 
@@ -193,7 +194,10 @@ class _Told(NamedTuple):
 
 
 def _tell(connection: Connection, ids: Iterable[int]) -> _Told:
-    """Count again how many parents of these blocked jobs have not succeeded, and act accordingly."""
+    """Count again how many parents these blocked jobs have to wait for, and act accordingly.
+
+    Who waits for the end of a parent may see one that is just being retried: that retry counts it again.
+    """
     blocked = select(Job.id).where(among(Job.id, ids), waits_for_parents())
     dependents = frozenset(connection.scalars(blocked))
     if not dependents:
@@ -209,11 +213,11 @@ def _tell(connection: Connection, ids: Iterable[int]) -> _Told:
 
 def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
     parent, edge = Job.__table__.alias(), up(ids)
-    fallen = among(edge.c.parent_id, culprits)
+    fallen = and_(edge.c.kind.is_(None), among(edge.c.parent_id, culprits))
     now = (
         select(
             edge.c.job_id,
-            func.count().filter(parent.c.state != State.SUCCEEDED).label("unmet"),
+            func.count().filter(not_(is_met(edge, parent))).label("unmet"),
             func.bool_or(fallen).label("fallen"),
             func.min(edge.c.parent_id).filter(fallen).label("culprit"),
         )

@@ -62,7 +62,7 @@ def given(options: Iterable[click.Parameter], chosen: Mapping[str, Any]) -> dict
 
 
 def _option(name: str, value: Any) -> Any:
-    if name == "after":
+    if name in ("after", "after_any"):
         selection = selectors.parse(value)
         return list(selectors.resolve(selection)) if selection else []
     if name == "run_at" and not value.startswith("+"):

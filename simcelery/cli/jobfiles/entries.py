@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,7 +49,8 @@ class Entry:
         chosen: the options, as click would have given them to ``submit``.
         name: by which others wait for it.
         waits_for: the names of the entries whose jobs must succeed first.
-        after: selectors of jobs on the board that must.
+        waits_for_any: those whose jobs must have ended.
+        after, after_any: selectors of jobs on the board that must.
     """
 
     place: str
@@ -57,6 +59,8 @@ class Entry:
     name: str | None = None
     waits_for: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
+    waits_for_any: list[str] = field(default_factory=list)
+    after_any: list[str] = field(default_factory=list)
 
     @property
     def several(self) -> bool:
@@ -65,7 +69,8 @@ class Entry:
 
     def options(self) -> dict[str, Any]:
         """As ``submit`` is given them by click."""
-        return {**programs.without(self.chosen), "after": tuple(self.after)}
+        after = {"after": tuple(self.after), "after_any": tuple(self.after_any)}
+        return {**programs.without(self.chosen), **after}
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -152,10 +157,10 @@ def _entry(place: str, given: Mapping[str, Any], known: Mapping[str, click.Optio
         if key not in known and key not in _OWN:
             raise UsageError(f"{place}: {_unknown(key, [*_OWN, *known], given)}")
     chosen = _defaults(known.values())
-    for key in given.keys() & known.keys() - {"after"}:
+    for key in given.keys() & known.keys() - {"after", "after-any"}:
         chosen[str(known[key].name)] = _chosen(place, key, known[key], given[key])
-    waits_for, after = _after(place, given.get("after", []), names)
-    return Entry(place, given, chosen, given.get("name"), waits_for, after)
+    after = (_after(place, key, given.get(key, []), names) for key in ("after", "after-any"))
+    return Entry(place, given, chosen, given.get("name"), *itertools.chain.from_iterable(after))
 
 
 def _by_key(place: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,17 +217,17 @@ def _converted(place: str, key: str, option: click.Option, value: Any) -> Any:
         raise UsageError(f"{place}: {key}: {error.format_message()}") from None
 
 
-def _after(place: str, given: Any, names: set[str]) -> tuple[list[str], list[str]]:
+def _after(place: str, key: str, given: Any, names: set[str]) -> tuple[list[str], list[str]]:
     waits_for, after = [], []
     for one in given if isinstance(given, list) else [given]:
         if isinstance(one, bool) or not isinstance(one, int | str):
-            raise UsageError(f"{place}: after must be names of jobs in this file, or ids, not {short(one)}")
+            raise UsageError(f"{place}: {key} must be names of jobs in this file, or ids, not {short(one)}")
         if one in names:
             waits_for.append(str(one))
         elif isinstance(one, str) and (one.strip() == "-" or not _may_be_ids(one)):
             close = difflib.get_close_matches(one, names, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise UsageError(f"{place}: after: no job of this file has the name {short(one)}{hint}")
+            raise UsageError(f"{place}: {key}: no job of this file has the name {short(one)}{hint}")
         else:
             after.append(str(one))
     return waits_for, after
@@ -238,7 +243,7 @@ def _ordered(path: str, given: list[Entry]) -> list[Entry]:
     ordered: list[Entry] = []
     left = list(given)
     while left:
-        ready = next((one for one in left if set(one.waits_for) <= done), None)
+        ready = next((one for one in left if {*one.waits_for, *one.waits_for_any} <= done), None)
         if ready is None:
             names = ", ".join(short(one.name) for one in left if one.name)
             raise UsageError(f"{path}: these jobs wait for each other: {names}")

@@ -53,6 +53,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
     """Show everything about one job: parameters, times, attempts, parents, children, traceback, result."""
     from simcelery.board import dependencies, engine, reads
     from simcelery.board.reads import estimates, logs
+    from simcelery.board.states import Kind
 
     names = chosen_fields(fields)
     number = the_only(selection)
@@ -61,6 +62,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         attempts = reads.attempts(connection, number)
         revisions = reads.revisions(reads.stages(connection, number))
         parents = dependencies.parents_of(connection, number)
+        any_end = dependencies.parents_of(connection, number, Kind.ANY)
         children = dependencies.dependents_of(connection, number)
         steps, checkpoint = reads.steps(connection, number), reads.checkpoint(connection, number)
         corrections = reads.corrections(connection, number)
@@ -73,7 +75,8 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
     if output == "quiet":
         show_ids([number])
     elif output != "table" or names is not None:
-        more = {"parents": parents, "children": children, "attempts": _with_plain(attempts)}
+        more: dict[str, Any] = {"parents": parents, "after_any": any_end, "children": children}
+        more |= {"attempts": _with_plain(attempts)}
         changed = [revision.as_json(one) for one in revisions]
         more |= {
             "steps": saved.steps_as_json(steps),
@@ -85,7 +88,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         _show_record(as_json(row, **more), names, output)
     else:
         usual = ("usually", times and usually(times))
-        facts = [*_facts(row, parents, children), ("asks for", in_words(needs)), usual]
+        facts = [*_facts(row, parents, any_end, children), ("asks for", in_words(needs)), usual]
         _show(row, attempts, facts, revisions)
         _show_saved(steps, checkpoint)
         _show_corrections(corrections)
@@ -193,7 +196,9 @@ def _show_end_of(attempt: dict[str, Any], printed: Sequence[AttemptLog], number:
     show_facts([("host", attempt["host"] or "(unknown)"), ("workdir", folder)])
 
 
-def _facts(row: JobRow, parents: list[int], children: list[int]) -> list[tuple[str, object]]:
+def _facts(
+    row: JobRow, parents: list[int], any_end: list[int], children: list[int]
+) -> list[tuple[str, object]]:
     limits = f"{row.attempt} made; failures {row.failures} of {row.max_attempts}"
     waits_until = f"not before {moment(row.run_at)}" if row.state == "scheduled" else ""
     ran = row.state in ("running", "succeeded", "failed")
@@ -214,7 +219,8 @@ def _facts(row: JobRow, parents: list[int], children: list[int]) -> list[tuple[s
         ("worker", row.worker),
         ("pid", row.pid if row.state == "running" else None),
         ("progress", progress(row.progress) if row.progress else ""),
-        ("parents", spaced(parents) + (f" ({row.unmet:,} not succeeded)" if row.unmet else "")),
+        ("parents", spaced(parents) + (f" ({row.unmet:,} to wait for)" if row.unmet else "")),
+        ("only their end", spaced(any_end)),
         ("children", spaced(children)),
         ("key", row.idempotency_key),
         ("error", row.error),

@@ -91,6 +91,9 @@ class SubmitCommand(Command):
     "--after", multiple=True, metavar="IDS", help="Jobs that must succeed first: 42, 1-5,8, last, -."
 )
 @click.option(
+    "--after-any", multiple=True, metavar="IDS", help="Jobs that must end first, even if they do not succeed."
+)
+@click.option(
     "--run-at", metavar="TIME", help="Do not run before 2030-01-31T08:00 (local time), or +2h from now."
 )
 @click.option(
@@ -349,13 +352,15 @@ def _options(chosen: dict[str, Any]) -> Options:
     from simcelery.cli import selectors
     from simcelery.submission.options import Options
 
-    after = selectors.parse(chosen.pop("after"))
+    parents, ends = (
+        selectors.resolve(found) if (found := selectors.parse(chosen.pop(name))) else ()
+        for name in ("after", "after_any")
+    )
     run_at = chosen.pop("run_at")
     moment, delay = parse_run_at(run_at) if run_at else (None, None)
     time_limit = duration("--time-limit", chosen.pop("time_limit"))
-    parents = selectors.resolve(after) if after else ()
     chosen["notify_on"] = chosen["notify_on"].split(",")
-    return Options(after=parents, run_at=moment, delay=delay, time_limit=time_limit, **chosen)
+    return Options(after=parents, after_any=ends, run_at=moment, delay=delay, time_limit=time_limit, **chosen)
 
 
 def parse_run_at(text: str) -> tuple[dt.datetime | None, float | None]:

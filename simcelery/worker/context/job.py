@@ -25,7 +25,7 @@ from simcelery.workflows.encoding import encode
 from simcelery.workflows.steps import Step
 
 if TYPE_CHECKING:
-    from simcelery.board.values import Claim
+    from simcelery.board.values import Claim, ParentJob
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -81,15 +81,23 @@ class CurrentJob:
         return Path.cwd() if self._folder is None else self._folder.ask()
 
     @property
-    def parent_dirs(self) -> list[Path]:
-        """The folders in which the parents' last attempts have left files, in the order of their ids."""
+    def parents(self) -> list[ParentJob]:
+        """The jobs that this one waited for, in the order of their ids, as they are now.
+
+        Each has an ``id, workflow, state, error`` and ``workdir``. With ``after_any`` they have ended in
+        whatever state; one that was retried since may run again.
+        """
         if self.id is None:
             return []
         from simcelery.board import dependencies  # not before: clients import this module, too
 
         number = self.id
-        found = wait_within(number, "for its parents' folders", lambda: dependencies.parent_dirs(number))
-        return [Path(folder) for folder in found]
+        return wait_within(number, "for what it depends on", lambda: dependencies.parents(number))
+
+    @property
+    def parent_dirs(self) -> list[Path]:
+        """The folders in which the parents' last attempts have left files, in the order of their ids."""
+        return [Path(one.workdir) for one in self.parents if one.workdir]
 
     @property
     def seed(self) -> int | None:

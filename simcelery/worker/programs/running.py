@@ -215,11 +215,16 @@ def environment(job: CurrentJob, added: Mapping[str, str], keep_urls: bool) -> d
     """The worker's environment without its passwords, and with the variables added for this command."""
     inherited = {name: value for name, value in os.environ.items() if keep_urls or name not in SECRETS}
     own = {"SIMCELERY_JOB_ID": str(job.id or ""), "PWD": str(job.workdir)}
-    folders = os.pathsep.join(map(str, job.parent_dirs))
-    if len(os.fsencode(folders)) < _LONGEST_VARIABLE:
-        own["SIMCELERY_PARENT_DIRS"] = folders
-    else:
-        log.warning("job %s: its parents' folders are too many for SIMCELERY_PARENT_DIRS", job.id)
+    parents = job.parents
+    told = {
+        "SIMCELERY_PARENT_DIRS": os.pathsep.join(one.workdir for one in parents if one.workdir),
+        "SIMCELERY_PARENT_STATES": " ".join(f"{one.id}={one.state}" for one in parents),
+    }
+    for name, text in told.items():
+        if len(os.fsencode(text)) < _LONGEST_VARIABLE:
+            own[name] = text
+        else:
+            log.warning("job %s: its parents are too many for %s", job.id, name)
     return {**inherited, **own, **added}
 
 
