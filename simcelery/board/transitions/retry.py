@@ -155,18 +155,13 @@ def _send_back(
 
 def _wait_again(connection: Connection, parents: Sequence[int]) -> None:
     """Let those that wait for the end of these wait for the next one, unless they have been let go."""
-    _lock(connection, _ends_waited_for(parents))  # some may have been recorded since the others were
-    blocked = list(connection.scalars(_ends_waited_for(parents)))
-    if blocked:
-        connection.execute(update(Job).where(among(Job.id, blocked)).values(unmet=_unmet()))
 
+    def blocked() -> list[int]:
+        return list(sql.execute(connection, "ends_waited_for", ids=list(parents)).scalars())
 
-def _ends_waited_for(parents: Any) -> Any:
-    """The blocked jobs that wait for the end of one of these."""
-    edges = select(Dependency.job_id).where(Dependency.parent_id.in_(parents), Dependency.kind == Kind.ANY)
-    edge = edges.offset(0).subquery("edge")
-    dependent = _job(edge.c.job_id, Job.state == State.BLOCKED)
-    return select(dependent.c.id).select_from(edge.join(dependent, true()))
+    if found := blocked():
+        _lock(connection, select(Job.id).where(among(Job.id, found)))  # of the newest not all are
+        connection.execute(update(Job).where(among(Job.id, blocked())).values(unmet=_unmet()))
 
 
 def _unmet() -> ColumnElement[int]:
@@ -197,7 +192,11 @@ def _lock_family(connection: Connection, ids: Sequence[int]) -> None:
     )
     members = select(family.c.id)
     parents = select(Dependency.parent_id).where(Dependency.job_id.in_(members))
-    _lock(connection, members.union(parents, _ends_waited_for(members)))
+    ends = select(Dependency.job_id).where(Dependency.parent_id == family.c.id, Dependency.kind == Kind.ANY)
+    end = ends.offset(0).lateral("of_its_end")
+    waiting = _job(end.c.job_id, Job.state == State.BLOCKED)
+    wait_for_end = select(waiting.c.id).select_from(family.join(end, true()).join(waiting, true()))
+    _lock(connection, members.union(parents, wait_for_end))
 
 
 def _lock(connection: Connection, ids: Any) -> None:
