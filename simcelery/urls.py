@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from simcelery.readable import short
 
 _POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
+# As SQLAlchemy reads a URL: a password may hold anything but @.
+_POSTGRES_PARTS = re.compile(
+    r"[^:]*://(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?P<host>\[[^]/?]*\]|[^:/?]*)(?::(?P<port>[0-9]*))?(?:/(?P<dbname>[^?]*))?(?:\?(?P<query>.*))?"
+)
 _REDIS = re.compile(r"(?:redis|rediss|redis\+socket)://")
 # As SQLAlchemy reads it: a password may hold anything but @.
 _POSTGRES_PLACE = re.compile(r"(?:[^:/@]*(?::[^@]*)?@)?([^/?]*)")
 _DATABASE = re.compile(r"[0-9]{1,9}")
+_HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]*:[0-9]*")
 _PORT = re.compile(r"[0-9]{1,5}")
 _ESCAPES = "in a password, write @ as %40, / as %2F, : as %3A, # as %23, ? as %3F and % as %25"
 
@@ -33,6 +40,38 @@ def check_postgres(url: str) -> None:
     place = _POSTGRES_PLACE.match(url, begins.end())
     assert place is not None, "it matches the empty text, too"
     _check_place(place[1])
+
+
+def postgres_place(url: str) -> dict[str, str]:
+    """The parts of the URL of a board, those that are left out empty.
+
+    They are `user`, `password`, `host`, `port`, `dbname` and `query`.
+    """
+    parts = _POSTGRES_PARTS.match(url)
+    assert parts is not None, "`check_postgres` has seen it"
+    plain = {name: parts[name] or "" for name in ("host", "port", "query")}
+    plain["host"] = plain["host"].strip("[]")
+    return plain | {name: unquote(parts[name] or "") for name in ("user", "password", "dbname")}
+
+
+def postgres_arguments(url: str) -> dict[str, Any]:
+    """What the URL of a board says, as keywords of the driver.
+
+    Several hosts in its query, each with its port, are tried one after the other.
+    """
+    found = postgres_place(url)
+    given: dict[str, list[str]] = {}
+    for name, value in parse_qsl(found.pop("query")):
+        given.setdefault(name, []).append(value)
+    hosts = given.get("host", [])
+    if "port" not in given and (len(hosts) > 1 or (hosts and _HOST_AND_PORT.fullmatch(hosts[0]))):
+        given["host"] = [host.partition(":")[0] for host in hosts]
+        given["port"] = [host.partition(":")[2] for host in hosts]
+    elif "port" not in given and hosts and "," in hosts[0]:
+        given["port"] = ["" for _ in hosts[0].split(",")]  # the default of each, not that of the place
+    return {name: value for name, value in found.items() if value} | {
+        name: ",".join(values) for name, values in given.items()
+    }
 
 
 def check_redis(url: str) -> None:

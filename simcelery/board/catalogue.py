@@ -11,11 +11,9 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from simcelery.board.models import Workflow
+from simcelery.board.reads.order import ORDER, ordered
 from simcelery.board.unreadable import bad_rows
 from simcelery.needs import LEAST_MEMORY
-
-# jsonb has an order of its own; beside the schema's properties is an array with that of the signature.
-ORDER = "propertyOrder"
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,3 @@ def _in_order(entry: Entry) -> Entry:
     if "properties" in schema:
         schema["properties"] = ordered(schema["properties"], names)
     return replace(entry, parameters=schema)
-
-
-def ordered(values: Any, names: Any) -> Any:
-    """The values by name, those listed in the names first; anything else is returned unchanged."""
-    if not (isinstance(values, dict) and isinstance(names, list)):
-        return values
-    return {name: values[name] for name in names if isinstance(name, str) and name in values} | values

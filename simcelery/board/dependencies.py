@@ -99,14 +99,6 @@ def up(jobs: Iterable[int]) -> Subquery:
     return found.offset(0).subquery("up")
 
 
-def parents_of(connection: Connection, job_id: int, kind: Kind | None = None) -> list[int]:
-    """The ids of the jobs that this one depends on; of a `kind`: only those."""
-    edges = select(Dependency.parent_id).where(Dependency.job_id == job_id)
-    if kind is not None:
-        edges = edges.where(Dependency.kind == kind)
-    return list(connection.scalars(edges.order_by(Dependency.parent_id)))
-
-
 def parents_of_each(connection: Connection, job_ids: Iterable[int]) -> dict[int, list[int]]:
     """The same for many jobs; those that depend on none are left out."""
     edges = up(job_ids)
@@ -114,12 +106,3 @@ def parents_of_each(connection: Connection, job_ids: Iterable[int]) -> dict[int,
     for job, parent, _ in connection.execute(select(edges).order_by(edges.c.job_id, edges.c.parent_id)):
         found.setdefault(job, []).append(parent)
     return found
-
-
-def dependents_of(connection: Connection, job_id: int) -> list[int]:
-    """The ids of the jobs that depend on this one."""
-    return list(
-        connection.scalars(
-            select(Dependency.job_id).where(Dependency.parent_id == job_id).order_by(Dependency.job_id)
-        )
-    )

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -17,29 +18,15 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.pool import QueuePool
 
-from simcelery.board import schema
-from simcelery.board.faults import translated
-from simcelery.board.unreadable import loading
-from simcelery.errors import SettingsError
+from simcelery.board import asking, connecting, faults, schema
+from simcelery.board.connecting import LONGEST_SILENCE as LONGEST_SILENCE
+from simcelery.board.connecting import STATEMENT_TIMEOUT as STATEMENT_TIMEOUT
+from simcelery.errors import BoardUnreachableError, SettingsError
 from simcelery.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-STATEMENT_TIMEOUT = 60.0
-# The server ends a statement after that; but one that is stopped ends nothing, and its sockets stay open.
-LONGEST_SILENCE = STATEMENT_TIMEOUT + 15.0
-# A connection that hears nothing is dead after about half a minute, not after two hours.
-_CONNECT = {
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-    # Whatever the database's own encoding is: what it cannot hold is refused, not garbled.
-    "client_encoding": "utf8",
-}
 # A connection that has rested for so long (seconds) is tried before it is used again.
 _REST = 1.0
 
@@ -53,7 +40,8 @@ def engine(settings: Settings | None = None) -> Engine:
     settings = settings or get_settings()
     key = (os.getpid(), settings.board_url(), settings.prepared_statements)
     if key not in _engines:
-        _engines[key] = _create(*key)
+        asking.close()  # from now on all is asked here
+        _engines[key] = _create(*key[1:])
     return _engines[key]
 
 
@@ -69,9 +57,7 @@ def as_json(encoded: Any) -> str:
         return json.dumps(encoded, allow_nan=False, separators=(",", ":"))
 
 
-def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
-    # Behind PgBouncer in transaction mode two transactions may meet different server connections, so
-    # nothing is prepared on one and everything that is set is set within a transaction.
+def _create(url: str, prepared_statements: bool) -> Engine:
     try:
         made = create_engine(
             url,
@@ -82,21 +68,44 @@ def _create(pid: int, url: str, prepared_statements: bool) -> Engine:
             # It takes a LATERAL join for a cartesian product, and would warn whoever runs a command.
             enable_from_linting=False,
             use_native_hstore=False,  # nothing here is one, and to look for the type is a question more
-            connect_args={
-                **_CONNECT,
-                "prepare_threshold": 5 if prepared_statements else None,
-                "application_name": f"simcelery {pid}",
-            },
         )
     except (exc.ArgumentError, ValueError):
         raise SettingsError(
             "database_url is not a URL: write postgresql://user:password@host:5432/name"
         ) from None
+
+    def connect(dialect: Any, record: Any, arguments: Any, keywords: Any) -> Any:
+        context = keywords.get("context")  # how SQLAlchemy has values written
+        return connecting.connect(url, prepared_statements=prepared_statements, context=context)
+
     event.listen(made, "begin", _set_locally)
-    event.listen(made, "do_connect", _connect)
+    event.listen(made, "do_connect", connect)
     event.listen(made, "checkin", _note_use)
     event.listen(made, "checkout", _ping_if_rested)
     return made
+
+
+@lru_cache(maxsize=8)
+def url_of(made: Engine) -> str:
+    """The URL that an engine was made of."""
+    return made.url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def translated(made: Engine) -> Iterator[None]:
+    """Turn errors of Postgres into errors of simcelery."""
+    url = url_of(made)
+    with faults.translated(url):  # the driver's own: COPY and pipelines bypass SQLAlchemy
+        try:
+            yield
+        except exc.DBAPIError as error:
+            if found := faults.meaning(error.orig, url, broken=error.connection_invalidated):
+                raise found from error
+            raise
+        except exc.TimeoutError as error:
+            raise BoardUnreachableError(
+                f"all connections of this process to the board at {faults.address(url)} are in use"
+            ) from error
 
 
 def _note_use(driver: Any, record: Any) -> None:
@@ -116,34 +125,8 @@ def _ping_if_rested(driver: psycopg.Connection[Any], record: Any, proxy: Any) ->
         raise exc.DisconnectionError from error  # the pool makes another connection
 
 
-class _BoundedConnection(psycopg.Connection[Any]):
-    """A connection that does not wait for ever for an answer."""
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """As in the base class, but always with a time limit."""
-        try:
-            return super().wait(gen, interval, LONGEST_SILENCE if timeout is None else timeout)
-        except psycopg.errors._WaitTimeout:
-            if timeout is not None:
-                raise
-            self.pgconn.finish()
-            raise psycopg.OperationalError(f"no answer within {LONGEST_SILENCE:g} s") from None
-
-
-def _connect(dialect: Any, record: Any, arguments: Any, keywords: Any) -> Any:
-    made = _BoundedConnection.connect(*arguments, **keywords)
-    loading.prepare(made)
-    return made
-
-
 def _set_locally(connection: Connection) -> None:
-    milliseconds = int(STATEMENT_TIMEOUT * 1000)
-    connection.exec_driver_sql(
-        f"SET LOCAL statement_timeout = {milliseconds}; "
-        f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}; "
-        # For estimates of a large board Postgres may compile a statement for longer than it then runs.
-        "SET LOCAL jit = off"
-    )
+    connection.exec_driver_sql(connecting.SETTINGS)
 
 
 def limit(connection: Connection, longest: float) -> None:
@@ -199,7 +182,7 @@ def begin(settings: Settings | None = None) -> Iterator[Connection]:
     with translated(made):
         try:
             with made.begin() as connection:
-                schema.check_schema(connection)
+                schema.check_schema(connection, url_of(made))
                 try:
                     yield connection
                 except BaseException as error:
@@ -235,7 +218,7 @@ def one_round_trip(
     """
     made = engine()
     with translated(made):
-        schema.check_before(made)
+        _check_before(made)
         borrowed = made.raw_connection()
         try:
             driver: Any = borrowed.driver_connection
@@ -255,6 +238,14 @@ def one_round_trip(
     return rows
 
 
+def _check_before(made: Engine) -> None:
+    """Check the schema in a transaction of its own, for what is not one."""
+    url = url_of(made)
+    if not schema.is_known_to_fit(url):
+        with made.begin() as connection:
+            schema.check_schema(connection, url)
+
+
 # For the transaction that the message is.
 _ASYNCHRONOUS = "SET LOCAL synchronous_commit = off;"
 
@@ -269,5 +260,5 @@ def session() -> Session:
 
     made = engine()
     with translated(made):
-        schema.check_before(made)
+        _check_before(made)
     return Session(made)

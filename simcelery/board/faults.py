@@ -5,44 +5,53 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, exc
-from sqlalchemy.engine import make_url
 
-from simcelery.errors import BoardUnreachableError, RefusedByBoardError, SchemaError, SettingsError
+from simcelery import urls
+from simcelery.errors import (
+    BoardUnreachableError,
+    RefusedByBoardError,
+    SchemaError,
+    SettingsError,
+    SimceleryError,
+)
 
 
 @contextmanager
-def translated(made: Engine) -> Iterator[None]:
-    """Turn errors of Postgres into errors of simcelery."""
+def translated(url: str) -> Iterator[None]:
+    """Turn the driver's errors into errors of simcelery."""
     try:
         yield
-    except (exc.DBAPIError, psycopg.Error) as error:
-        # psycopg's own: COPY and pipelines bypass SQLAlchemy.
-        cause = error.orig if isinstance(error, exc.DBAPIError) else error
-        if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
-            raise SchemaError(no_schema(made)) from error
-        if isinstance(cause, psycopg.errors.UndefinedFunction):
-            raise SchemaError(_incomplete(made, cause)) from error
-        if is_unreachable(error):
-            raise BoardUnreachableError(unreachable(made, error)) from error
-        if isinstance(cause, psycopg.DataError | psycopg.errors.CheckViolation):
-            reason = str(cause).splitlines()[0]
-            raise RefusedByBoardError(f"the board cannot store this: {reason}") from error
-        if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None:
-            # The driver itself, before it connects: of what the URL says behind its question mark.
-            raise SettingsError(f"database_url: {str(cause).splitlines()[0]}") from error
+    except (psycopg.Error, UnicodeEncodeError) as error:
+        if found := meaning(error, url):
+            raise found from error
         raise
-    except UnicodeEncodeError as error:
-        raise RefusedByBoardError(
-            "the board cannot store this: it holds bytes that are not UTF-8 text"
-        ) from error
-    except exc.TimeoutError as error:
-        raise BoardUnreachableError(
-            f"all connections of this process to the board at {address(made.url)} are in use"
-        ) from error
+
+
+def meaning(cause: BaseException | None, url: str, *, broken: bool = False) -> SimceleryError | None:
+    """What an error of the driver means; None: it is a fault of ours.
+
+    Parameters:
+        broken: whether the connection is of no use any more.
+    """
+    if isinstance(cause, UnicodeEncodeError):
+        return RefusedByBoardError("the board cannot store this: it holds bytes that are not UTF-8 text")
+    if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+        return SchemaError(no_schema(url))
+    if isinstance(cause, psycopg.errors.UndefinedFunction):
+        return SchemaError(
+            f"the board at {address(url)} is not complete ({_first_line(cause)}): restore it with "
+            "its functions, or put them on the search_path of its role"
+        )
+    if is_unreachable(cause, broken=broken):
+        return BoardUnreachableError(unreachable(url, cause))
+    if isinstance(cause, psycopg.DataError | psycopg.errors.CheckViolation):
+        return RefusedByBoardError(f"the board cannot store this: {_first_line(cause)}")
+    if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None:
+        # The driver itself, before it connects: of what the URL says behind its question mark.
+        return SettingsError(f"database_url: {_first_line(cause)}")
+    return None
 
 
 # Classes of SQLSTATE that pass: connection, transaction state (a standby is read-only), deadlock, resources,
@@ -50,40 +59,33 @@ def translated(made: Engine) -> Iterator[None]:
 _PASSING = ("08", "25", "40", "53", "55", "57", "58", "XX")
 
 
-def is_unreachable(error: exc.DBAPIError | psycopg.Error) -> bool:
+def is_unreachable(cause: BaseException | None, *, broken: bool = False) -> bool:
     """Whether Postgres could not answer at the moment, rather than refused the statement."""
-    cause = error.orig if isinstance(error, exc.DBAPIError) else error
     state = getattr(cause, "sqlstate", None)
     if state is not None:
         return str(state).startswith(_PASSING)
-    broken = isinstance(error, exc.DBAPIError) and error.connection_invalidated
     return broken or isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
 
 
-def unreachable(made: Engine, fault: exc.DBAPIError | psycopg.Error) -> str:
+def unreachable(url: str, cause: BaseException | None) -> str:
     """One line about a board that does not answer."""
-    error = (isinstance(fault, exc.DBAPIError) and fault.orig) or fault
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    reason = re.sub(r"^.*(FATAL|failed): *", "", reason)
+    reason = re.sub(r"^.*(FATAL|failed): *", "", _first_line(cause))
     return (
-        f"the board at {address(made.url)} cannot be reached: {reason}; start it (simcelery up) or correct "
+        f"the board at {address(url)} cannot be reached: {reason}; start it (simcelery up) or correct "
         "SIMCELERY_DATABASE_URL"
     )
 
 
-def address(url: Any) -> str:
+def _first_line(cause: BaseException | None) -> str:
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+
+
+def address(url: str) -> str:
     """``host:port/name`` of a URL: enough to recognise it, and nothing secret."""
-    url = make_url(url)
-    return f"{url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+    found = urls.postgres_place(url)
+    return f"{found['host'] or 'localhost'}:{found['port'] or 5432}/{found['dbname']}"
 
 
-def no_schema(made: Engine) -> str:
+def no_schema(url: str) -> str:
     """One line about a board without tables."""
-    return f"the board at {address(made.url)} has no schema yet: run 'simcelery db upgrade'"
-
-
-def _incomplete(made: Engine, cause: psycopg.Error) -> str:
-    return (
-        f"the board at {address(made.url)} is not complete ({str(cause).splitlines()[0]}): restore it with "
-        "its functions, or put them on the search_path of its role"
-    )
+    return f"the board at {address(url)} has no schema yet: run 'simcelery db upgrade'"

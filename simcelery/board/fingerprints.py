@@ -112,7 +112,7 @@ def catch_up() -> None:
     def write(_: int) -> int:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            return sql.execute(connection, "fill_fingerprints", newest=newest, most=_STEP).rowcount
+            return int(sql.execute(connection, "fill_fingerprints", newest=newest, most=_STEP).rowcount)
 
     for _ in batches(write, rows=_STEP):
         pass

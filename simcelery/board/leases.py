@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     CompoundSelect,
     Connection,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     or_,
     select,
     union,
@@ -25,6 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from simcelery.board import environments
 from simcelery.board.models import Job, Worker
+from simcelery.board.reads.rules import LIVE
 from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import State
 from simcelery.board.unreadable import bad_rows
@@ -47,7 +50,7 @@ def is_known(me: Registration) -> ColumnElement[bool]:
 
 def is_live() -> ColumnElement[bool]:
     """Whether the worker has not ended and its lease holds."""
-    return and_(Worker.ended_at.is_(None), Worker.lease_expires_at > func.now())
+    return literal_column(LIVE, Boolean)
 
 
 # --- a worker's own lease --------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from simcelery.board import engine, faults, schema, sql
+from simcelery.board import engine, schema, sql
 from simcelery.board.schema import REVISION
 from simcelery.settings import Settings
 
@@ -35,7 +35,7 @@ def upgrade(settings: Settings | None = None, revision: str = "head") -> tuple[s
         BoardUnreachableError: Postgres cannot be reached.
     """
     made = engine.engine(settings)
-    with faults.translated(made):
+    with engine.translated(made):
         with made.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -54,5 +54,5 @@ def current(settings: Settings | None = None) -> str | None:
         BoardUnreachableError: Postgres cannot be reached.
     """
     made = engine.engine(settings)
-    with faults.translated(made):
-        return schema.current_revision(made)
+    with engine.translated(made), made.begin() as connection:
+        return schema.revision_of(connection)

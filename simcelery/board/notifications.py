@@ -27,8 +27,6 @@ FIRST_PAUSE, SHORT, LONGEST_PAUSE, GIVE_UP_AFTER = 5.0, 120.0, 3600.0, 86_400.0
 IN_ORDER = 3600.0
 # More are not counted.
 _MOST_TRIES = 1_000_000
-# Seconds for which one that was given up is worth telling.
-_RECENT = 86_400.0
 # A worker without a way out leaves it to the others for so long: by then each of them has tried.
 _OTHERS_FIRST = 60.0
 
@@ -131,42 +129,6 @@ def mark_no_way_out(connection: Connection, notification_id: uuid.UUID, me: int,
             no_way_out=func.array_append(Notification.no_way_out, me),
         )
     )
-
-
-@dataclass(frozen=True)
-class Undelivered:
-    """One that could not be delivered so far, or has been given up."""
-
-    subscription: int
-    address: str
-    event: str
-    tries: int
-    error: str | None
-    given_up: bool
-
-
-def undelivered(connection: Connection, most: int) -> list[Undelivered]:
-    """Those that failed at least once and have not arrived, newest first; given up: only of the last day."""
-    recent = Notification.given_up_at > func.now() - seconds(_RECENT)
-    rows = connection.execute(
-        select(
-            Notification.subscription_id,
-            Subscription.address,
-            Notification.event,
-            Notification.tries,
-            Notification.error,
-            Notification.given_up_at.is_not(None),
-        )
-        .join(Subscription, Subscription.id == Notification.subscription_id)
-        .where(
-            Notification.sent_at.is_(None),
-            Notification.error.is_not(None),
-            or_(Notification.given_up_at.is_(None), recent),
-        )
-        .order_by(Notification.created_at.desc())
-        .limit(most)
-    )
-    return [Undelivered(*row) for row in rows]
 
 
 def _is_due() -> tuple[Any, ...]:

@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, text
-
 from simcelery.board.faults import address, no_schema
+from simcelery.board.sql import Reader
 from simcelery.errors import SchemaError
 
 REVISION = "0027"
-_ASK = text("SELECT version_num FROM alembic_version")
-_fit: set[Engine] = set()
+ASK = "SELECT version_num FROM alembic_version"
+_fit: set[str] = set()
 
 
-def check_schema(connection: Connection) -> None:
-    """Refuse to work on a schema that this code does not fit. Once per engine, in its first transaction.
+def is_known_to_fit(url: str) -> bool:
+    """Whether a process has found the schema to fit before."""
+    return url in _fit
+
+
+def check_schema(connection: Reader, url: str) -> None:
+    """Refuse to work on a schema that this code does not fit. Once per board, in its first transaction.
 
     Raises:
         SchemaError: it is older or newer.
-        sqlalchemy.exc.ProgrammingError: there is none, so the table that names it is undefined.
+        psycopg.errors.UndefinedTable: there is none, so the table that names it is undefined.
     """
-    made = connection.engine
-    if made in _fit:
-        return
-    current = connection.scalar(_ASK)
+    if url not in _fit:
+        check_revision(connection.exec_driver_sql(ASK).scalar(), url)
+
+
+def check_revision(current: str | None, url: str) -> None:
+    """The same, of a revision that was read."""
     if current is None:
-        raise SchemaError(no_schema(made))
+        raise SchemaError(no_schema(url))
     if current < REVISION:
         raise SchemaError(
-            f"the board at {address(made.url)} has schema {current}, older than {REVISION} of "
+            f"the board at {address(url)} has schema {current}, older than {REVISION} of "
             "this simcelery: run 'simcelery db upgrade'"
         )
     if current > REVISION:
         raise SchemaError(
-            f"the board at {address(made.url)} has schema {current}, newer than {REVISION} of "
+            f"the board at {address(url)} has schema {current}, newer than {REVISION} of "
             "this simcelery: upgrade simcelery here"
         )
-    _fit.add(made)
-
-
-def check_before(made: Engine) -> None:
-    """The same in a transaction of its own, for what is not one."""
-    if made not in _fit:
-        with made.begin() as connection:
-            check_schema(connection)
+    _fit.add(url)
 
 
 def forget() -> None:
@@ -50,14 +49,8 @@ def forget() -> None:
     _fit.clear()
 
 
-def current_revision(made: Engine) -> str | None:
+def revision_of(connection: Reader) -> str | None:
     """The revision of the board's schema, or None where there is no schema."""
-    with made.begin() as connection:
-        return revision_of(connection)
-
-
-def revision_of(connection: Connection) -> str | None:
-    """The same on an open connection."""
-    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+    if connection.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar() is None:
         return None
-    return str(connection.scalar(_ASK))
+    return str(connection.exec_driver_sql(ASK).scalar())

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
-from itertools import islice
-from typing import Any
+import re
+from collections.abc import Iterable
+from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Connection,
     Select,
     SQLColumnExpression,
     any_,
+    bindparam,
     func,
     literal,
-    or_,
+    literal_column,
     select,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from simcelery.board.models import Job
-from simcelery.quantities import spans
+from simcelery.board.reads.filters import Clause
 
 # Foreign keys are checked by statements whose plans a connection keeps: they are made anew under these.
 _SETTINGS = """
@@ -41,16 +45,24 @@ def among(
     return column == any_(wanted)
 
 
-def within(column: SQLColumnExpression[int], ids: Sequence[int]) -> ColumnElement[bool]:
-    """The same for ids that people choose: mostly ranges, and a million ids are then sent as two numbers."""
-    if len(ids) < _MANY:
-        return among(column, ids)
-    ranges = list(islice(spans(sorted(set(ids))), _RANGES + 1))
-    return or_(*(column.between(*ends) for ends in ranges)) if len(ranges) <= _RANGES else among(column, ids)
+def expression(clause: Clause) -> ColumnElement[bool]:
+    """A clause, for statements that are put together of expressions."""
+    plain = re.sub(r"%\((\w+)\)s", r"(:\1)", clause.text).replace("%%", "%")
+    values: list[BindParameter[Any]] = [
+        bindparam(name, value, unique=True) for name, value in clause.values.items()
+    ]
+    # In parentheses it may stand wherever a condition may.
+    return cast("ColumnElement[bool]", text(f"({plain})").bindparams(*values))
 
 
-_MANY = 1000  # ids from which on it pays to look for ranges
-_RANGES = 10
+def clause(condition: ColumnElement[bool]) -> Clause:
+    """A condition on jobs that is an expression, for statements that are text."""
+    statement: Select[Any] = select(literal_column("1")).select_from(Job).where(condition)
+    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    return Clause(f"({str(compiled).partition('WHERE ')[2]})", compiled.construct_params())
+
+
+_DIALECT = cast(Any, PGDialect_psycopg)()
 
 
 def seconds(number: float | ColumnElement[float]) -> ColumnElement[dt.timedelta]:

@@ -114,7 +114,8 @@ def first_unfinished(connection: Connection, number: int, start: int = 0) -> int
 
 def first_failure(connection: Connection, number: int) -> Row[Any] | None:
     """A job of it that has failed since it was set going: ``id``, ``error_type``, ``error_message``."""
-    return sql.execute(connection, "first_failure", subscription=number).first()
+    found: Row[Any] | None = sql.execute(connection, "first_failure", subscription=number).first()
+    return found
 
 
 def held_job(connection: Connection, number: int) -> int | None:

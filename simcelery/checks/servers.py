@@ -42,10 +42,10 @@ def of_board(settings: Settings) -> Iterator[Check]:
 
 
 def _postgres() -> Iterator[Check]:
-    from simcelery.board import engine, faults, reads
+    from simcelery.board import engine, reads
 
     made = engine.engine()
-    with faults.translated(made), made.begin() as connection:
+    with engine.translated(made), made.begin() as connection:
         before = dt.datetime.now(dt.UTC)
         server = reads.server(connection)
         after = dt.datetime.now(dt.UTC)

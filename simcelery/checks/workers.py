@@ -118,8 +118,8 @@ def _recovery(connection: Connection, live: list[dict[str, Any]]) -> Iterator[Ch
 
 def _notifications(connection: Connection) -> Iterator[Check]:
     """Whether notifications could not be delivered; those that were given up count for a day."""
-    from simcelery.board import notifications
+    from simcelery.board.reads.undelivered import undelivered
     from simcelery.describe.undelivered import ADVICE, sentence
 
-    for one in notifications.undelivered(connection, _NAMED):
+    for one in undelivered(connection, _NAMED):
         yield Check("notifications", "warn", sentence(one), ADVICE)

@@ -42,9 +42,9 @@ def parameter_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> 
 def tags(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The tags of the newest jobs."""
     with suppress(Exception):
-        from simcelery.board import engine, reads
+        from simcelery.board import asking, reads
 
-        with engine.begin() as connection:
+        with asking.begin() as connection:
             rows = reads.jobs(connection, reads.Filter(), limit=200)
         found = dict.fromkeys(tag for row in rows for tag in row.tags)
         return [CompletionItem(tag) for tag in found if tag.startswith(incomplete)]
@@ -54,9 +54,9 @@ def tags(_: click.Context, __: click.Parameter, incomplete: str) -> list[Complet
 def job_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The newest jobs."""
     with suppress(Exception):
-        from simcelery.board import engine, reads
+        from simcelery.board import asking, reads
 
-        with engine.begin() as connection:
+        with asking.begin() as connection:
             rows = reads.jobs(connection, reads.Filter(), limit=50)
         items = [CompletionItem(str(row.id), help=f"{row.workflow} {row.state}") for row in rows]
         items.append(CompletionItem("last", help="the newest job"))

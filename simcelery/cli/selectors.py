@@ -109,10 +109,10 @@ def resolve(selection: Selection) -> list[int]:
     Raises:
         JobNotFoundError: an id is not on the board, a range holds no job, or the board has no last job.
     """
-    from simcelery.board import engine, reads
+    from simcelery.board import asking, reads
 
     found = set(selection.numbers)
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         newest = reads.last_id(connection) if selection.last or selection.ranges else None
         known: set[int] = set()
         for part in chunks(sorted(found)):
@@ -160,13 +160,13 @@ def chosen(
     selection: Selection | None, filters: Filters, states: frozenset[State] | None
 ) -> tuple[list[int], dict[str, int]]:
     """The matching ids, and the number of them in each state."""
-    from simcelery.board import engine, reads
+    from simcelery.board import asking, reads
 
     possible = [state for state in filters.states if states is None or state in states]
     if filters.states and not possible:
         return [], {}
     wanted = which(selection, filters, possible or (sorted(states) if states else ()))
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         counts = reads.counts(connection, wanted)
         ids = reads.ids(connection, wanted)[: filters.limit]
     ids = list(or_doubts(wanted, ids))

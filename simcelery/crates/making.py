@@ -122,7 +122,7 @@ def _count(which: Filter, limit: int | None) -> int:
 def _read(which: Filter, limit: int | None) -> Iterator[Record]:
     page = which if isinstance(which, pages.Page) else pages.Page.of(which)
     for some in pages.walk(
-        page, records, lambda one: one.job.id, limit=limit, newest=False, at_once=_AT_ONCE
+        page, records, lambda one: one.job.id, limit=limit, newest=False, at_once=_AT_ONCE, begin=engine.begin
     ):
         yield from some
 

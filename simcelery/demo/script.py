@@ -93,8 +93,8 @@ def collect(jobs: Mapping[str, Job], timeout: float | None = None) -> dict[str, 
 
 def all_ids(fits: Mapping[str, Job]) -> list[int]:
     """The ids of the fits and of the jobs that they depend on."""
-    from simcelery.board import dependencies, engine
+    from simcelery.board import engine, reads
 
     with engine.begin() as connection:
-        parents = [number for job in fits.values() for number in dependencies.parents_of(connection, job.id)]
+        parents = [number for job in fits.values() for number in reads.parents_of(connection, job.id)]
     return sorted({*parents, *(job.id for job in fits.values())})

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from simcelery.describe.words import duration, many
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from simcelery.board.reads.estimates import Unfinished, Usual
-    from simcelery.board.reads.jobs import Filter
+    from simcelery.board.reads.filters import Filter
+    from simcelery.board.sql import Reader
 
 # Where the 90th percentile is so many times the median, the parameters decide: then a range is told.
 _WIDE = 2.0
@@ -127,14 +126,14 @@ class Outlook:
         return estimate(groups, self.workers, self.times)
 
 
-def outlook(connection: Connection, which: Filter) -> Outlook:
+def outlook(connection: Reader, which: Filter) -> Outlook:
     """Read from the board what an estimate of the matching jobs needs; nothing if all have finished."""
     from simcelery.board.reads import estimates
 
     return expected(connection, estimates.unfinished(connection, which))
 
 
-def expected(connection: Connection, groups: Sequence[Unfinished]) -> Outlook:
+def expected(connection: Reader, groups: Sequence[Unfinished]) -> Outlook:
     """The same for jobs that are known already."""
     from simcelery.board import reads
     from simcelery.board.reads import estimates

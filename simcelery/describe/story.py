@@ -51,7 +51,7 @@ def read(number: int) -> Story:
     Raises:
         JobNotFoundError: it is not on the board.
     """
-    from simcelery.board import dependencies, engine, reads, sources
+    from simcelery.board import engine, reads, sources
     from simcelery.board.reads import gates
     from simcelery.board.states import Kind
     from simcelery.describe.outdated import as_here
@@ -62,7 +62,7 @@ def read(number: int) -> Story:
         if job is None:
             raise JobNotFoundError(f"there is no job {number}")
         started_at, now = reads.started(connection)
-        parents = reads.states(connection, dependencies.parents_of(connection, number))
+        parents = reads.states(connection, reads.parents_of(connection, number))
         live = reads.workers(connection, live_only=True)
         submitted = sources.submitted(connection, [job.workflow])
         return Story(
@@ -73,7 +73,7 @@ def read(number: int) -> Story:
             workers=live,
             worker=reads.worker_of(connection, number),
             parents={parent: str(state) for parent, state in parents.items()},
-            any_end=frozenset(dependencies.parents_of(connection, number, Kind.ANY)),
+            any_end=frozenset(reads.parents_of(connection, number, Kind.ANY)),
             before=reads.number_before(connection, job) if job.state == "pending" else 0,
             last=reads.last_attempts(connection, [number]).get(number),
             submitted=as_here(live, submitted, [job.workflow]),

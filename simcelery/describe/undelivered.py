@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from simcelery.describe.words import many, one_line
 
 if TYPE_CHECKING:
-    from simcelery.board.notifications import Undelivered
+    from simcelery.board.reads.undelivered import Undelivered
 
 
 def sentence(found: Undelivered) -> str:

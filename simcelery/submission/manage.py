@@ -81,7 +81,9 @@ class JobQuery:
 
     def _rows(self) -> Iterator[JobRow]:
         """All that the board says of them, oldest first, a part at a time."""
-        for rows in walk(self._page(), reads.jobs, lambda row: row.id, newest=False, at_once=_AT_ONCE):
+        for rows in walk(
+            self._page(), reads.jobs, lambda row: row.id, newest=False, at_once=_AT_ONCE, begin=engine.begin
+        ):
             yield from rows
 
     def __iter__(self) -> Iterator[Job]:

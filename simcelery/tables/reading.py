@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from simcelery.board import engine
 from simcelery.board.reads import pages, table
 from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.board.unreadable import bad_rows
@@ -79,7 +80,9 @@ def _read(
 ) -> Iterator[tuple[Any, ...]]:
     read = partial(table.fields, names=[_WORKFLOW, _STATE, *names])
     page = pages.Page.of(which) if not isinstance(which, pages.Page) else which
-    for rows in pages.walk(page, read, _first, limit=limit, newest=newest, at_once=at_once):
+    for rows in pages.walk(
+        page, read, _first, limit=limit, newest=newest, at_once=at_once, begin=engine.begin
+    ):
         for number, workflow, state, *values in rows:
             if bad_rows.state(state) is None:
                 bad_rows.name({f"job {number}": f"it is left out, since there is no state {state!r}"})

@@ -11,7 +11,7 @@ from celery import chain, chord, group
 from sqlalchemy import text
 
 import simcelery
-from simcelery.board import dependencies, engine
+from simcelery.board import engine, reads
 from simcelery.errors import CanvasError, ParametersError
 from simcelery.services import Services
 from tests.board_helpers import lane
@@ -51,7 +51,7 @@ def whole_chord() -> Any:
 def edges() -> dict[int, list[int]]:
     """Job id → ids of its parents."""
     with engine.begin() as connection:
-        return {job.id: dependencies.parents_of(connection, job.id) for job in simcelery.jobs()}
+        return {job.id: reads.parents_of(connection, job.id) for job in simcelery.jobs()}
 
 
 def transactions() -> int:

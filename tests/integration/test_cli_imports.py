@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from simcelery.board import engine
 from simcelery.services import Services
 from tests.waiting import within
 
@@ -19,7 +20,12 @@ SETTINGS = {
     "typing_extensions",
     "typing_inspection",
 }
-BOARD = {"sqlalchemy", "psycopg", "psycopg_binary"}
+DRIVER = {"psycopg", "psycopg_binary"}
+BOARD = {"sqlalchemy", *DRIVER}
+A_JOB = """
+INSERT INTO jobs (id, task_id, workflow, parameters, state, queue, priority, max_attempts, max_losses,
+  submitted_by) VALUES (1, gen_random_uuid(), 'w', '{}', 'pending', 'q', 1, 1, 1, 'me')
+"""
 
 
 def loaded(code: str, *arguments: str) -> set[str]:
@@ -61,13 +67,24 @@ def test_help() -> None:
 
 
 @pytest.mark.usefixtures("board")
-@pytest.mark.parametrize("verb", ["status", "list", "errors", "stats", "watch", "list -o json"])
+@pytest.mark.parametrize(
+    "verb", ["status", "status 1", "list", "list -s failed -t x --since 2d", "list -o json", "show 1"]
+)
+def test_what_people_type_most_needs_no_sqlalchemy(servers: Services, verb: str) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(A_JOB)
+    modules = simcelery(servers, *verb.split())
+    assert packages(modules) <= CLICK | SETTINGS | DRIVER
+
+
+@pytest.mark.usefixtures("board")
+@pytest.mark.parametrize("verb", ["errors", "stats", "watch"])
 def test_looking_at_the_board(servers: Services, verb: str) -> None:
     modules = simcelery(servers, *verb.split())
     # No celery, kombu, redis, alembic, rich, numpy, psutil …
     assert packages(modules) <= CLICK | SETTINGS | BOARD
     own = {name.split(".")[1] for name in modules if name.startswith("simcelery.")}
-    near = {"settings", "chunks", "conditions", "quantities", "urls", "errors", "readable"}
+    near = {"settings", "chunks", "needs", "quantities", "urls", "errors", "readable"}
     near |= {"submission", "pauses"} if verb == "watch" else set()  # how outages are waited out
     assert own == {"cli", "describe", "board", *near}
     assert not {"sqlalchemy.orm", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.mysql"} & modules

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from simcelery.board import dependencies, engine, retention, sql, transitions
+from simcelery.board import engine, reads, retention, sql, transitions
 from simcelery.board.transitions.claim import asked
 from simcelery.board.transitions.finish import by_claim
 from simcelery.board.values import ClaimRequest, Registration
@@ -182,8 +182,8 @@ def archive(connection: Connection) -> None:
 
 
 def read(connection: Connection) -> None:
-    assert dependencies.dependents_of(connection, OLD) == []
-    assert dependencies.parents_of(connection, OLD) == []
+    assert reads.dependents_of(connection, OLD) == []
+    assert reads.parents_of(connection, OLD) == []
 
 
 def a_third(state: str, settled: str = "now()") -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from simcelery import get_job
-from simcelery.board import engine, environments, leases, retention
+from simcelery.board import engine, leases, retention
+from simcelery.board.reads.origins import of_workflow
 from tests.board_helpers import attempts, finish, must_claim, record, sql
 from tests.conftest import Project
 
@@ -86,7 +87,7 @@ def test_an_archive_holds_it() -> None:
 
 @pytest.mark.parametrize("odd", [[], {"workflows": 7}, {"workflows": {"w": []}, "trees": None}, "text"])
 def test_rows_that_others_wrote_are_read_as_far_as_possible(odd: Any) -> None:
-    found = environments.of_workflow(odd, "w")
+    found = of_workflow(odd, "w")
     assert found is None or found["commit"] is None
 
 

@@ -25,6 +25,7 @@ from simcelery.board.reads.jobs import (
 )
 from simcelery.board.reads.logs import log
 from simcelery.board.reads.needs import needs
+from simcelery.board.reads.neighbours import dependents_of, parents_of
 from simcelery.board.reads.revisions import revisable, revisions, stages
 from simcelery.board.reads.saved import checkpoint, corrections, steps
 from simcelery.board.reads.workers import (
@@ -52,6 +53,7 @@ __all__ = [
     "count",
     "counts",
     "counts_by_workflow",
+    "dependents_of",
     "due_acts",
     "failed_elsewhere",
     "finished_among",
@@ -68,6 +70,7 @@ __all__ = [
     "nodenames",
     "number_before",
     "parameter",
+    "parents_of",
     "put_back",
     "results",
     "revisable",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _VERIFIED = "use sslmode=verify-full, and sslrootcert=/path/ca.pem (or system) in database_url"
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, Double, extract, func, select
-
 from simcelery.board import sql
-from simcelery.board.models import Job
-from simcelery.board.reads.jobs import Filter
+from simcelery.board.reads.filters import Filter
+from simcelery.board.sql import Reader
 from simcelery.board.states import TERMINAL, State
 
 NEWEST = 200  # successes of a workflow that are looked at
@@ -39,26 +37,23 @@ class Unfinished:
     due: float = 0.0
 
 
-def usual(connection: Connection, workflows: Iterable[str]) -> dict[str, Usual]:
+def usual(connection: Reader, workflows: Iterable[str]) -> dict[str, Usual]:
     """How long jobs of these workflows usually take; workflows without any success are left out."""
     rows = sql.execute(connection, "usual_times", workflows=sorted(set(workflows)), newest=NEWEST)
     return {row.workflow: Usual(row.successes, row.median, row.p90) for row in rows}
 
 
-def unfinished(connection: Connection, which: Filter) -> list[Unfinished]:
+def unfinished(connection: Reader, which: Filter) -> list[Unfinished]:
     """Those of the matching jobs that are not in a terminal state, in groups."""
     open_states = set(which.states or State) - TERMINAL
     if not open_states:
         return []
-    columns = Job.workflow, Job.queue, Job.state
-    last = func.max(Job.run_at).filter(Job.state == State.SCHEDULED)
-    due = func.coalesce(extract("epoch", last - func.now()).cast(Double), 0.0)
-    statement = (
-        select(*columns, func.count().label("count"), due.label("due"))
-        .where(*replace(which, states=sorted(open_states)).conditions())
-        .group_by(*columns)
-        .order_by(*columns)
+    wanted = replace(which, states=sorted(open_states)).clause()
+    rows = connection.exec_driver_sql(
+        "SELECT jobs.workflow, jobs.queue, jobs.state, count(*) AS number, coalesce(extract(epoch FROM "
+        "max(jobs.run_at) FILTER (WHERE jobs.state = 'scheduled') - now())::double precision, 0.0) AS due "
+        f"FROM jobs WHERE {wanted.text} GROUP BY jobs.workflow, jobs.queue, jobs.state "
+        "ORDER BY jobs.workflow, jobs.queue, jobs.state",
+        wanted.values,
     )
-    return [
-        Unfinished(**{**row._mapping, "state": State(row.state)}) for row in connection.execute(statement)
-    ]
+    return [Unfinished(row.workflow, row.queue, State(row.state), row.number, row.due) for row in rows]

@@ -34,6 +34,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from simcelery.board.gates import is_held
 from simcelery.board.models import Attempt, Job, Worker
 from simcelery.board.reads import plain_values, source_of
+from simcelery.board.reads.filters import Clause
+from simcelery.board.sql_helpers import clause
 from simcelery.board.states import State
 from simcelery.conditions import values
 from simcelery.conditions.values import All, Comparison, Condition, In, IsNull, Name, Not, Operand
@@ -149,6 +151,11 @@ def _in_its_place(
 
 def _field_of(source: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]:
     return func.field_of(source, literal(list(path), ARRAY(Text)), type_=JSONB)
+
+
+def as_clause(condition: Condition) -> Clause:
+    """The condition as SQL; see `compiled`."""
+    return clause(compiled(condition))
 
 
 def compiled(condition: Condition) -> ColumnElement[bool]:

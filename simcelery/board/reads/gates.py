@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
-
-from simcelery.board.gates import is_held
-from simcelery.board.models import Attempt, Canary, Gate, Job
-from simcelery.board.reads.jobs import Filter, error_of
-from simcelery.board.reads.summaries import kind_of_error
-from simcelery.board.states import State
+from simcelery.board import sql
+from simcelery.board.reads.alike import kind_of_error
+from simcelery.board.reads.filters import Filter
+from simcelery.board.reads.jobs import error_of
+from simcelery.board.reads.rules import HELD
+from simcelery.board.sql import Reader
 from simcelery.board.unreadable import bad_rows
 
 # Failures, and successes, that are read to find out where they happened: the newest.
@@ -70,68 +69,82 @@ class ClosedGate:
     kind: Kind | None = None
 
 
-def any_closed(connection: Connection) -> bool:
+def any_closed(connection: Reader) -> bool:
     """Whether any gate is closed, so that it is worth asking further."""
-    return bool(connection.scalar(select(select(Gate.id).where(Gate.closed_by.is_not(None)).exists())))
+    closed = connection.exec_driver_sql("SELECT EXISTS (SELECT FROM gates WHERE closed_by IS NOT NULL)")
+    return bool(closed.scalar())
 
 
-def closed_gates(connection: Connection, which: Filter, most: int = 100) -> list[ClosedGate]:
+# Jobs that are held, of those that pass a filter: Postgres finds them by their gates.
+_HELD = f"{HELD} AND jobs.gate_id IN (SELECT id FROM gates WHERE closed_by IS NOT NULL)"
+
+
+def closed_gates(connection: Reader, which: Filter, most: int = 100) -> list[ClosedGate]:
     """The closed gates that hold jobs which pass the filter, the ones that hold most first."""
     if not any_closed(connection):
         return []
-    closed = select(Gate.id).where(Gate.closed_by.is_not(None))
-    held = (
-        select(
-            Job.gate_id,
-            func.count().label("held"),
-            func.min(Job.id).label("first"),
-            func.max(Job.id).label("last"),
-        )
-        .where(*which.conditions(), is_held(), Job.gate_id.in_(closed))
-        .group_by(Job.gate_id)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(*Gate.__table__.c, held.c.held, held.c.first, held.c.last)
-        .join(held, held.c.gate_id == Gate.id)
-        .order_by(held.c.held.desc(), Gate.id)
-        .limit(most)
+    wanted = which.clause()
+    rows = connection.exec_driver_sql(
+        f"""
+        SELECT gates.id, gates.workflow, gates.tags, gates.closed_by, gates.counts_from,
+          held.number AS held, held.first, held.last
+        FROM gates JOIN (
+          SELECT jobs.gate_id, count(*) AS number, min(jobs.id) AS first, max(jobs.id) AS last
+          FROM jobs WHERE {wanted.text} AND {_HELD} GROUP BY jobs.gate_id
+        ) AS held ON held.gate_id = gates.id
+        ORDER BY held.number DESC, gates.id LIMIT %(most)s
+        """,
+        {**wanted.values, "most": most},
     )
     return [_gate(connection, row) for row in rows.all()]
 
 
-def gate_of(connection: Connection, job_id: int) -> ClosedGate | None:
+def gate_of(connection: Reader, job_id: int) -> ClosedGate | None:
     """The closed gate that holds this job."""
     return next(iter(closed_gates(connection, Filter(ids=[job_id]))), None)
 
 
-def held_jobs(connection: Connection, which: Filter) -> list[tuple[int, int]]:
+def held_jobs(connection: Reader, which: Filter) -> list[tuple[int, int]]:
     """The jobs that pass the filter and are held: each id, ascending, with that of its gate."""
     if not any_closed(connection):
         return []
-    closed = select(Gate.id).where(Gate.closed_by.is_not(None))
-    held = select(Job.id, Job.gate_id).where(*which.conditions(), is_held(), Job.gate_id.in_(closed))
-    return [(row.id, row.gate_id) for row in connection.execute(held.order_by(Job.id))]
+    wanted = which.clause()
+    rows = connection.exec_driver_sql(
+        f"SELECT jobs.id, jobs.gate_id FROM jobs WHERE {wanted.text} AND {_HELD} ORDER BY jobs.id",
+        wanted.values,
+    )
+    return [(row.id, row.gate_id) for row in rows]
 
 
-def count_held(connection: Connection, which: Filter) -> int:
+def count_held(connection: Reader, which: Filter) -> int:
     """How many jobs that pass the filter are held."""
     if not any_closed(connection):
         return 0
-    return connection.scalar(select(func.count()).select_from(Job).where(*which.conditions(), is_held())) or 0
+    wanted = which.clause()
+    held = f"SELECT count(*) FROM jobs WHERE {wanted.text} AND {HELD}"
+    return int(connection.exec_driver_sql(held, wanted.values).scalar())
 
 
-def number_held(connection: Connection, gate_id: int, most: int) -> int:
+def number_held(connection: Reader, gate_id: int, most: int) -> int:
     """How many jobs the gate holds, counted no further than `most`."""
-    some = select(Job.id).where(Job.gate_id == gate_id, is_held()).limit(most).subquery()
-    return connection.scalar(select(func.count()).select_from(some)) or 0
+    some = f"SELECT FROM jobs WHERE jobs.gate_id = %(gate_id)s AND {HELD} LIMIT %(most)s"
+    held = connection.exec_driver_sql(
+        f"SELECT count(*) FROM ({some}) AS held", {"gate_id": gate_id, "most": most}
+    )
+    return int(held.scalar())
 
 
-def _gate(connection: Connection, row: Any) -> ClosedGate:
-    fresh = and_(Job.gate_id == row.id, Job.finished_at > row.counts_from)
+# Of the jobs behind a gate, those that ended after it was released last.
+_FRESH = "jobs.gate_id = %(gate_id)s AND jobs.finished_at > %(counts_from)s"
+
+
+def _gate(connection: Reader, row: Any) -> ClosedGate:
+    fresh = {"gate_id": row.id, "counts_from": row.counts_from}
     failed, succeeded = (
-        connection.scalar(select(func.count()).select_from(Job).where(fresh, Job.state == state)) or 0
-        for state in (State.FAILED, State.SUCCEEDED)
+        connection.exec_driver_sql(
+            f"SELECT count(*) FROM jobs WHERE {_FRESH} AND jobs.state = %(state)s", {**fresh, "state": state}
+        ).scalar()
+        for state in ("failed", "succeeded")
     )
     return ClosedGate(
         id=row.id,
@@ -148,36 +161,24 @@ def _gate(connection: Connection, row: Any) -> ClosedGate:
     )
 
 
-def _canaries(connection: Connection, gate_id: int) -> tuple[CanaryRow, ...]:
-    ended = Attempt.__table__.alias()
-    rows = connection.execute(
-        select(Job.id, Job.state, Job.error_type, Job.error_message, ended.c.host)
-        .select_from(Canary)
-        .join(Job, Job.id == Canary.job_id)
-        .outerjoin(ended, and_(ended.c.job_id == Job.id, ended.c.attempt == Job.attempt))
-        .where(Canary.gate_id == gate_id)
-        .order_by(Job.id)
-    )
+def _canaries(connection: Reader, gate_id: int) -> tuple[CanaryRow, ...]:
+    rows = sql.execute(connection, "canaries_of", gate_id=gate_id)
     return tuple(CanaryRow(row.id, row.state, error_of(row), row.host) for row in rows)
 
 
-def _kind(connection: Connection, fresh: ColumnElement[bool]) -> Kind | None:
-    newest = (
-        select(Job.id, Job.attempt, Job.error_type, Job.error_message, Job.state)
-        .where(fresh, Job.state == State.FAILED)
-        .order_by(Job.id.desc())
-        .limit(_LOOKED_AT)
-        .subquery()
-    )
-    its_type, its_message = kind_of_error(newest.c)
-    rows = connection.execute(
-        select(
-            newest.c.error_type,
-            newest.c.error_message,
-            Attempt.host,
-            its_type.label("kind"),
-            its_message.label("alike"),
-        ).outerjoin(Attempt, and_(Attempt.job_id == newest.c.id, Attempt.attempt == newest.c.attempt))
+def _kind(connection: Reader, fresh: Mapping[str, Any]) -> Kind | None:
+    its_type, its_message = kind_of_error("newest")
+    rows = connection.exec_driver_sql(
+        f"""
+        SELECT newest.error_type, newest.error_message, attempts.host,
+          {its_type} AS kind, {its_message} AS alike
+        FROM (
+          SELECT jobs.id, jobs.attempt, jobs.error_type, jobs.error_message, jobs.state FROM jobs
+          WHERE {_FRESH} AND jobs.state = 'failed' ORDER BY jobs.id DESC LIMIT {_LOOKED_AT}
+        ) AS newest
+        LEFT JOIN attempts ON attempts.job_id = newest.id AND attempts.attempt = newest.attempt
+        """,
+        fresh,
     ).all()
     kinds: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
@@ -200,16 +201,18 @@ def _common(alike: Sequence[Any]) -> str:
     return errors.pop() or "" if len(errors) == 1 else f"{alike[0].kind}: {alike[0].alike}"
 
 
-def _succeeded(connection: Connection, fresh: ColumnElement[bool]) -> Sequence[Any]:
-    newest = (
-        select(Job.id, Job.attempt)
-        .where(fresh, Job.state == State.SUCCEEDED)
-        .order_by(Job.id.desc())
-        .limit(_LOOKED_AT)
-        .subquery()
-    )
-    ended = and_(Attempt.job_id == newest.c.id, Attempt.attempt == newest.c.attempt)
-    return connection.execute(select(Attempt.host).join(newest, ended).distinct()).all()
+def _succeeded(connection: Reader, fresh: Mapping[str, Any]) -> Sequence[Any]:
+    found: Sequence[Any] = connection.exec_driver_sql(
+        f"""
+        SELECT DISTINCT attempts.host FROM (
+          SELECT jobs.id, jobs.attempt FROM jobs
+          WHERE {_FRESH} AND jobs.state = 'succeeded' ORDER BY jobs.id DESC LIMIT {_LOOKED_AT}
+        ) AS newest
+        JOIN attempts ON attempts.job_id = newest.id AND attempts.attempt = newest.attempt
+        """,
+        fresh,
+    ).all()
+    return found
 
 
 def _hosts(rows: Sequence[Any]) -> tuple[str, ...]:

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, func, select, tuple_
-
-from simcelery.board.models import Attempt, Job, LogChunk, Worker
-from simcelery.board.sql_helpers import among
+from simcelery.board import sql
+from simcelery.board.sql import Reader
 from simcelery.board.states import State
 from simcelery.board.unreadable import bad_rows
 from simcelery.chunks import joined
@@ -27,41 +25,23 @@ class AttemptLog:
 
 
 def of_attempts(
-    connection: Connection, job_ids: Iterable[int], attempt: int | None = None
+    connection: Reader, job_ids: Iterable[int], attempt: int | None = None
 ) -> dict[int, list[AttemptLog]]:
     """The logs of these jobs, by job, the first attempt first; attempts that printed nothing are left out.
 
     Parameters:
         attempt: only the attempt with this number.
     """
-    statement = (
-        select(
-            LogChunk.job_id,
-            LogChunk.attempt,
-            LogChunk.seq,
-            LogChunk.text,
-            func.coalesce(Attempt.host, Worker.host).label("host"),
-        )
-        .outerjoin(Attempt, and_(Attempt.job_id == LogChunk.job_id, Attempt.attempt == LogChunk.attempt))
-        .outerjoin(
-            Job,
-            and_(Job.id == LogChunk.job_id, Job.attempt == LogChunk.attempt, Job.state == State.RUNNING),
-        )
-        .outerjoin(Worker, Worker.id == Job.worker_id)
-        .where(among(LogChunk.job_id, job_ids))
-        .order_by(LogChunk.job_id, LogChunk.attempt, LogChunk.seq)
-    )
-    if attempt is not None:
-        statement = statement.where(LogChunk.attempt == attempt)
+    rows = sql.execute(connection, "logs_of_attempts", ids=list(job_ids), attempt=attempt)
     found: dict[int, list[AttemptLog]] = {}
-    for (job_id, number), rows in groupby(connection.execute(statement), key=lambda row: row[:2]):
-        chunks = list(rows)
+    for (job_id, number), of_one in groupby(rows, key=lambda row: (row.job_id, row.attempt)):
+        chunks = list(of_one)
         text = "".join(joined((chunk.seq, chunk.text) for chunk in chunks))
         found.setdefault(job_id, []).append(AttemptLog(number, chunks[0].host, text))
     return found
 
 
-def log(connection: Connection, job_id: int) -> str:
+def log(connection: Reader, job_id: int) -> str:
     """The text that a job has printed, all attempts in order."""
     return "".join(one.text for one in of_attempts(connection, [job_id]).get(job_id, []))
 
@@ -91,24 +71,16 @@ class Look:
     chunks: Sequence[tuple[int, int, str]]
 
 
-def look(connection: Connection, task_id: uuid.UUID, place: Place) -> Look | None:
+def look(connection: Reader, task_id: uuid.UUID, place: Place) -> Look | None:
     """How it goes on; None: the job is not on the board."""
-    found = connection.execute(
-        select(Job.id, Job.state, Job.attempt, func.coalesce(Attempt.host, Worker.host).label("host"))
-        .outerjoin(Attempt, and_(Attempt.job_id == Job.id, Attempt.attempt == Job.attempt))
-        .outerjoin(Worker, and_(Worker.id == Job.worker_id, Job.state == State.RUNNING))
-        .where(Job.task_id == task_id)
-    ).one_or_none()
+    found = next(iter(sql.execute(connection, "look", task_id=task_id)), None)
     if found is None:
         return None
     # In this order: an attempt that has ended by the first statement has a whole log in the second.
-    rows = connection.execute(
-        select(LogChunk.attempt, LogChunk.seq, LogChunk.text)
-        .where(
-            LogChunk.job_id == found.id,
-            tuple_(LogChunk.attempt, LogChunk.seq) >= (place.attempt, place.number),
-        )
-        .order_by(LogChunk.attempt, LogChunk.seq)
+    rows = connection.exec_driver_sql(
+        "SELECT attempt, seq, text FROM log_chunks WHERE job_id = %(job_id)s "
+        "AND (attempt, seq) >= (%(attempt)s, %(number)s) ORDER BY attempt, seq",
+        {"job_id": found.id, "attempt": place.attempt, "number": place.number},
     )
     state = bad_rows.state(found.state) or State.PENDING
     return Look(found.id, state, found.attempt, found.host, [(row[0], row[1], row[2]) for row in rows])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, select
-
-from simcelery.board import engine
-from simcelery.board.models import Job
-from simcelery.board.reads.jobs import Filter
+from simcelery.board import asking
+from simcelery.board.reads.filters import Clause, Filter
+from simcelery.board.sql import Reader
 
 T = TypeVar("T")
 AT_ONCE = 1000
@@ -29,14 +28,12 @@ class Page(Filter):
         """A filter's jobs, up to these edges."""
         return cls(**vars(which), before=before, after=after)
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """As SQL."""
-        found = super().conditions()
+    def _parts(self) -> Iterator[Clause]:
+        yield from super()._parts()
         if self.before is not None:
-            found.append(Job.id < self.before)
+            yield Clause("jobs.id < %(of_before)s", {"of_before": self.before})
         if self.after is not None:
-            found.append(Job.id > self.after)
-        return found
+            yield Clause("jobs.id > %(of_after)s", {"of_after": self.after})
 
     @property
     def follows(self) -> bool:
@@ -44,12 +41,16 @@ class Page(Filter):
         return self.after is not None and self.before is None
 
 
-def ids(connection: Connection, page: Page, *, limit: int | None, newest: bool = True) -> list[int]:
+def ids(connection: Reader, page: Page, *, limit: int | None, newest: bool = True) -> list[int]:
     """The ids of a page, newest first unless told otherwise."""
     # Not by the primary key where tags are wanted: Postgres might read all jobs that have others.
-    number = Job.id + 0 if page.tags else Job.id
-    order = number.desc() if newest else number.asc()
-    return list(connection.scalars(select(Job.id).where(*page.conditions()).order_by(order).limit(limit)))
+    order = f"jobs.id {'+ 0' if page.tags else ''} {'DESC' if newest else 'ASC'}"
+    wanted = page.clause()
+    rows = connection.exec_driver_sql(
+        f"SELECT jobs.id FROM jobs WHERE {wanted.text} ORDER BY {order} LIMIT %(limit)s",
+        {**wanted.values, "limit": limit},
+    )
+    return [row.id for row in rows]
 
 
 def walk(
@@ -60,6 +61,7 @@ def walk(
     limit: int | None = None,
     newest: bool = True,
     at_once: int = AT_ONCE,
+    begin: Callable[[], AbstractContextManager[Any]] = asking.begin,
 ) -> Iterator[list[T]]:
     """The jobs of a page, newest first unless told otherwise, a thousand or `at_once` at a time.
 
@@ -68,16 +70,17 @@ def walk(
     Parameters:
         read: `ids` of this module, or `reads.jobs`.
         id_of: the id of one of the things that `read` returns.
+        begin: how the transactions are begun; with `engine.begin`, `read` may execute expressions.
 
     Raises:
         As `engine.begin`.
     """
     left = limit or sys.maxsize
-    parts = _parts(page, limit, newest)
+    parts = _parts(page, limit, newest, begin)
     part = next(parts, None)
     while part and left:
         size = min(at_once, left)
-        with engine.begin() as connection:
+        with begin() as connection:
             some = read(connection, part, limit=size, newest=newest)
         if not some:  # one that has fewer than were asked for may have left out what cannot be read
             part = next(parts, None)
@@ -88,11 +91,13 @@ def walk(
         part = replace(part, before=last) if newest else replace(part, after=last)
 
 
-def _parts(page: Page, limit: int | None, newest: bool) -> Iterator[Page]:
+def _parts(
+    page: Page, limit: int | None, newest: bool, begin: Callable[[], AbstractContextManager[Any]]
+) -> Iterator[Page]:
     """The page; if it lists ids, which ascend, then in parts, so that not all are sent each time."""
     if page.ids is None and page.tags:
         # No index has tags in the order of the ids: they are sorted once, not for every thousand.
-        with engine.begin() as connection:
+        with begin() as connection:
             page = replace(page, ids=sorted(ids(connection, page, limit=limit, newest=newest)))
     if page.ids is None:
         yield page

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Connection, Text, cast, func, select
-
-from simcelery.board.models import Job, Revision
-from simcelery.board.sql_helpers import among
+from simcelery.board.sql import Reader
 from simcelery.board.unreadable import bad_rows
 
 # Tells whether a job's parameters are still those that somebody has seen.
-SEEN = func.hashtextextended(cast(Job.parameters, Text), 0).label("seen")
+SEEN = "hashtextextended(jobs.parameters::text, 0)"
 
 
-def revisable(connection: Connection, ids: Iterable[int]) -> list[Any]:
+def revisable(connection: Reader, ids: Iterable[int]) -> list[Any]:
     """What must be known of jobs to revise them, in the order of their ids."""
-    columns = (Job.id, Job.workflow, Job.version, Job.state, Job.parameters, Job.idempotency_key, SEEN)
-    return list(connection.execute(select(*columns).where(among(Job.id, ids)).order_by(Job.id)))
+    rows = connection.exec_driver_sql(
+        "SELECT id, workflow, version, state, parameters, idempotency_key, "
+        f"{SEEN} AS seen FROM jobs WHERE id = ANY(%(ids)s::bigint[]) ORDER BY id",
+        {"ids": list(ids)},
+    )
+    return list(rows)
 
 
 @dataclass(frozen=True)
@@ -39,26 +40,26 @@ class Stage:
     revised_at: dt.datetime | None = None
 
 
-def stages(connection: Connection, job_id: int) -> list[Stage]:
+def stages(connection: Reader, job_id: int) -> list[Stage]:
     """All parameters that a job has had, those of now last."""
     return stages_of(connection, [job_id]).get(job_id, [])
 
 
-def stages_of(connection: Connection, job_ids: Iterable[int]) -> dict[int, list[Stage]]:
+def stages_of(connection: Reader, job_ids: Iterable[int]) -> dict[int, list[Stage]]:
     """The same of many jobs."""
-    ids = list(job_ids)
-    columns = (Revision.parameters, Revision.last_attempt, Revision.revised_by, Revision.revised_at)
-    rows = connection.execute(
-        select(Revision.job_id, *columns)
-        .where(among(Revision.job_id, ids))
-        .order_by(Revision.job_id, Revision.revision)
+    ids = {"ids": list(job_ids)}
+    rows = connection.exec_driver_sql(
+        "SELECT job_id, parameters, last_attempt, revised_by, revised_at FROM revisions "
+        "WHERE job_id = ANY(%(ids)s::bigint[]) ORDER BY job_id, revision",
+        ids,
     ).all()
     found: dict[int, list[Stage]] = {}
     for row in rows:
         stage = Stage(bad_rows.named_values(row.parameters), row.last_attempt, row.revised_by, row.revised_at)
         found.setdefault(row.job_id, []).append(stage)
-    for number, parameters in connection.execute(select(Job.id, Job.parameters).where(among(Job.id, ids))):
-        found.setdefault(number, []).append(Stage(bad_rows.named_values(parameters)))
+    now = "SELECT id, parameters FROM jobs WHERE id = ANY(%(ids)s::bigint[])"
+    for row in connection.exec_driver_sql(now, ids):
+        found.setdefault(row.id, []).append(Stage(bad_rows.named_values(row.parameters)))
     return found
 
 

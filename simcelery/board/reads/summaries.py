@@ -20,20 +20,16 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.models import Job, Worker
+from simcelery.board.reads.alike import kind_of_error
 from simcelery.board.reads.jobs import Filter
 from simcelery.board.sql_helpers import seconds
 from simcelery.board.states import UNSUCCESSFUL, State
-
-# Longer messages, and further lines of them, tell no two errors apart.
-_MESSAGE = 200
-# What differs between two failures of the same kind: paths; then addresses, UUIDs and numbers.
-_PATHS = r"""(^|[\s'"(=:,])[.~]{0,2}(/[[:alnum:]_.~+@%-]+){2,}/?"""
-_NUMBERS = r"0x[0-9a-f]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?"
 
 
 @dataclass(frozen=True)
@@ -221,7 +217,7 @@ def errors(connection: Connection, which: Filter, most: int) -> list[ErrorGroup]
     )
     # Read first, then normalised: a subquery with a limit is not merged.
     columns = recent.c
-    error_type, message = kind_of_error(columns)
+    error_type, message = _kind_of_error("recent")
     count = func.count().label("count")
     statement = (
         select(
@@ -245,7 +241,7 @@ def errors(connection: Connection, which: Filter, most: int) -> list[ErrorGroup]
 
 def ids_with_error(connection: Connection, which: Filter, error_type: str, message: str | None) -> list[int]:
     """All failures of a type, or of one of its groups: their ids, ascending."""
-    its_type, its_message = kind_of_error(Job)
+    its_type, its_message = _kind_of_error("jobs")
     statement = select(Job.id).where(*_failed(which), its_type == error_type).order_by(Job.id)
     if message is not None:
         statement = statement.where(its_message == message)
@@ -272,9 +268,6 @@ def _failed(which: Filter) -> list[ColumnElement[bool]]:
     return replace(which, states=sorted(states)).conditions() + ([] if states else [false()])
 
 
-def kind_of_error(columns: Any) -> tuple[ColumnElement[str], ColumnElement[str]]:
-    """The type of an error, and its message without what differs from job to job."""
-    message = func.left(func.split_part(func.coalesce(columns.error_message, ""), "\n", 1), _MESSAGE)
-    message = func.regexp_replace(message, _PATHS, r"\1<path>", "g")
-    message = func.regexp_replace(message, _NUMBERS, "#", "gi")
-    return func.coalesce(columns.error_type, columns.state).label("error_type"), message.label("message")
+def _kind_of_error(table: str) -> tuple[ColumnElement[str], ColumnElement[str]]:
+    its_type, its_message = (literal_column(part.replace("%%", "%"), Text) for part in kind_of_error(table))
+    return its_type.label("error_type"), its_message.label("message")

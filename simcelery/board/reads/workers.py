@@ -6,52 +6,20 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Double,
-    Select,
-    and_,
-    case,
-    exists,
-    extract,
-    func,
-    or_,
-    select,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
-
-from simcelery.board.leases import is_live
-from simcelery.board.models import Attempt, Job, Recovery, Worker
+from simcelery.board import sql
 from simcelery.board.reads import encryption
-from simcelery.board.sql_helpers import among, seconds
-from simcelery.board.states import Outcome, State
+from simcelery.board.reads.rules import LIVE
+from simcelery.board.sql import Reader
 from simcelery.board.unreadable import bad_rows
 
-
-def _select_workers() -> Select[Any]:
-    ended = Worker.ended_at.is_not(None)
-    overdue = Worker.lease_expires_at <= func.now()
-    state = case(
-        (ended, "ended"),
-        (overdue, "overdue"),
-        (Worker.quarantined_at.is_not(None), "quarantined"),
-        else_="live",
-    )
-    running = select(Job.id).where(Job.worker_id == Worker.id, Job.state == State.RUNNING).order_by(Job.id)
-    return select(
-        Worker.__table__,
-        state.label("state"),
-        func.array(running.correlate(Worker).scalar_subquery(), type_=ARRAY(BigInteger)).label("running"),
-        func.now().label("now"),
-    )
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 def workers(
-    connection: Connection, *, live_only: bool = False, gone_within: float | None = None
+    connection: Reader, *, live_only: bool = False, gone_within: float | None = None
 ) -> list[dict[str, Any]]:
     """Workers, newest first: all columns, ``state``, the ids of the ``running`` jobs, and ``now``.
 
@@ -62,33 +30,38 @@ def workers(
         gone_within: of the workers that ended, or whose lease expired, only those of the last so many
             seconds, and those that still hold jobs.
     """
-    statement = _select_workers().order_by(Worker.id.desc())
-    if live_only:
-        statement = statement.where(is_live())
+    conditions = [LIVE] if live_only else []
     if gone_within is not None:
-        gone_at = func.coalesce(Worker.ended_at, Worker.lease_expires_at)
-        holds = exists().where(Job.worker_id == Worker.id, Job.state == State.RUNNING)
-        statement = statement.where(or_(gone_at > func.now() - seconds(gone_within), holds))
-    return [_worker(row) for row in connection.execute(statement)]
+        conditions.append(_GONE)
+    return _workers(connection, " AND ".join(conditions) or "true", within=gone_within)
+
+
+_GONE = """(
+  coalesce(workers.ended_at, workers.lease_expires_at) > now() - make_interval(secs => %(within)s)
+  OR EXISTS (SELECT FROM jobs WHERE jobs.worker_id = workers.id AND jobs.state = 'running')
+)"""
+
+
+def _workers(connection: Reader, condition: str, **values: Any) -> list[dict[str, Any]]:
+    statement = f"{sql.statement('workers')} WHERE {condition} ORDER BY workers.id DESC"
+    return [_worker(row) for row in connection.exec_driver_sql(statement, values)]
 
 
 def _worker(row: Any) -> dict[str, Any]:
-    lists = {name: bad_rows.words(row._mapping[name]) for name in ("queues", "workflows")}
-    return {**row._mapping, **lists, "succeeded": bad_rows.named_values(row.succeeded)}
+    lists = {name: bad_rows.words(getattr(row, name)) for name in ("queues", "workflows")}
+    return {**row._asdict(), **lists, "succeeded": bad_rows.named_values(row.succeeded)}
 
 
-def lost(connection: Connection) -> list[dict[str, Any]]:
+def lost(connection: Reader) -> list[dict[str, Any]]:
     """The workers that ended, or whose lease expired, and that still hold running jobs; see `workers`."""
     found = workers(connection, gone_within=0.0)
     return [one for one in found if one["running"] and one["state"] in ("overdue", "ended")]
 
 
-def worker_of(connection: Connection, job_id: int) -> dict[str, Any] | None:
+def worker_of(connection: Reader, job_id: int) -> dict[str, Any] | None:
     """The worker that last claimed a job, as `workers` returns it; None: there is none, or no more."""
-    last = select(Job.worker_id).where(Job.id == job_id).scalar_subquery()
-    statement = _select_workers().where(Worker.id == last)
-    row = connection.execute(statement).one_or_none()
-    return _worker(row) if row else None
+    last = "workers.id = (SELECT worker_id FROM jobs WHERE id = %(job_id)s)"
+    return next(iter(_workers(connection, last, job_id=job_id)), None)
 
 
 @dataclass(frozen=True)
@@ -106,21 +79,20 @@ class Unserved:
     count: int
 
 
-def unserved(connection: Connection, job_ids: Iterable[int] | None = None) -> list[Unserved]:
+def unserved(connection: Reader, job_ids: Iterable[int] | None = None) -> list[Unserved]:
     """The pending jobs (of these, if ids are given) that no live worker can start, by queue and workflow."""
     live = workers(connection, live_only=True)
-    pending = (
-        select(Job.queue, Job.workflow, func.count())
-        .where(Job.state == State.PENDING)
-        .group_by(Job.queue, Job.workflow)
-        .order_by(Job.queue, Job.workflow)
+    ids = None if job_ids is None else list(job_ids)
+    among = "" if ids is None else "AND id = ANY(%(ids)s::bigint[])"
+    pending = connection.exec_driver_sql(
+        f"SELECT queue, workflow, count(*) AS number FROM jobs WHERE state = 'pending' {among} "
+        "GROUP BY queue, workflow ORDER BY queue, workflow",
+        {"ids": ids},
     )
-    if job_ids is not None:
-        pending = pending.where(among(Job.id, job_ids))
     found = []
-    for queue, workflow, number in connection.execute(pending):
-        if why := why_unserved(live, queue, workflow):
-            found.append(Unserved(why, queue, workflow, number))
+    for row in pending:
+        if why := why_unserved(live, row.queue, row.workflow):
+            found.append(Unserved(why, row.queue, row.workflow, row.number))
     return found
 
 
@@ -141,64 +113,66 @@ def why_unserved(
     return "quarantine" if all(worker["quarantined_at"] for worker in knowing) else None
 
 
-def due_acts(connection: Connection) -> list[dict[str, Any]]:
+def due_acts(connection: Reader) -> list[dict[str, Any]]:
     """The acts of recovery: ``name``, ``last_by``, and for how many seconds the turn has been ``due``."""
-    due = extract("epoch", func.now() - Recovery.next_at).cast(Double).label("due")
-    rows = connection.execute(select(Recovery.name, Recovery.last_by, due).order_by(Recovery.name))
-    return [dict(row._mapping) for row in rows]
+    rows = connection.exec_driver_sql(
+        "SELECT name, last_by, extract(epoch FROM now() - next_at)::double precision AS due "
+        "FROM recovery ORDER BY name"
+    )
+    return [row._asdict() for row in rows]
 
 
-def started(connection: Connection) -> tuple[dt.datetime, dt.datetime]:
+def started(connection: Reader) -> tuple[dt.datetime, dt.datetime]:
     """When Postgres was started, and its current time."""
-    row = connection.execute(select(func.pg_postmaster_start_time(), func.now())).one()
+    [row] = connection.exec_driver_sql("SELECT pg_postmaster_start_time(), now()")
     return row[0], row[1]
 
 
 def server(connection: Connection) -> dict[str, Any]:
     """What ``doctor`` wants to know about Postgres: version, clock in UTC, encryption."""
-    row = connection.execute(
-        select(
-            func.current_setting("server_version").label("version"),
-            func.clock_timestamp().label("now"),
-            func.current_setting("max_connections").label("max_connections"),
-        )
-    ).one()
-    return {**row._mapping, "gap": encryption.gap(connection)}
+    [row] = connection.exec_driver_sql(
+        "SELECT current_setting('server_version') AS version, clock_timestamp() AS now, "
+        "current_setting('max_connections') AS max_connections"
+    )
+    return {**row._asdict(), "gap": encryption.gap(connection)}
 
 
-def anything_left(connection: Connection, queues: Sequence[str], workflows: Sequence[str]) -> bool:
+def anything_left(connection: Reader, queues: Sequence[str], workflows: Sequence[str]) -> bool:
     """Whether these queues have jobs of these workflows: pending, running anywhere, or between two attempts.
 
     Blocked jobs follow from these; jobs scheduled for their first attempt are not waited for.
     """
-    between = and_(Job.state == State.SCHEDULED, Job.attempt > 0)
-    return _any(
-        connection, queues, workflows, Job.state == State.PENDING, Job.state == State.RUNNING, between
-    )
+    between = "state = 'scheduled' AND attempt > 0"
+    return _any(connection, queues, workflows, "state = 'pending'", "state = 'running'", between)
 
 
-def anything_pending(connection: Connection, queues: Sequence[str], workflows: Sequence[str]) -> bool:
+def anything_pending(connection: Reader, queues: Sequence[str], workflows: Sequence[str]) -> bool:
     """Whether pending jobs of these workflows wait in these queues."""
-    return _any(connection, queues, workflows, Job.state == State.PENDING)
+    return _any(connection, queues, workflows, "state = 'pending'")
 
 
-def _any(
-    connection: Connection, queues: Sequence[str], workflows: Sequence[str], *states: ColumnElement[bool]
-) -> bool:
-    wanted = and_(Job.queue.in_(queues), Job.workflow.in_(workflows))
-    return bool(connection.scalar(select(or_(*(exists().where(state, wanted) for state in states)))))
+def _any(connection: Reader, queues: Sequence[str], workflows: Sequence[str], *states: str) -> bool:
+    wanted = "queue = ANY(%(queues)s::text[]) AND workflow = ANY(%(workflows)s::text[])"
+    some = " OR ".join(f"EXISTS (SELECT FROM jobs WHERE {state} AND {wanted})" for state in states)
+    given = {"queues": list(queues), "workflows": list(workflows)}
+    return bool(connection.exec_driver_sql(f"SELECT {some}", given).scalar())
 
 
-def nodenames(connection: Connection, job_ids: Iterable[int]) -> list[str]:
+def nodenames(connection: Reader, job_ids: Iterable[int]) -> list[str]:
     """The workers that run these jobs."""
-    running = select(Job.worker_id).where(among(Job.id, job_ids), Job.state == State.RUNNING)
-    return list(connection.scalars(select(Worker.nodename).where(Worker.id.in_(running)).distinct()))
-
-
-def failed_elsewhere(connection: Connection, task_ids: Iterable[uuid.UUID], worker_id: int) -> bool:
-    """Whether an attempt of one of these jobs has failed on a worker other than this one."""
-    jobs = select(Job.id).where(Job.task_id.in_(list(task_ids)))
-    failed = exists().where(
-        Attempt.job_id.in_(jobs), Attempt.worker_id != worker_id, Attempt.outcome == Outcome.FAILED
+    rows = connection.exec_driver_sql(
+        "SELECT DISTINCT nodename FROM workers WHERE id IN (SELECT worker_id FROM jobs "
+        "WHERE id = ANY(%(ids)s::bigint[]) AND state = 'running')",
+        {"ids": list(job_ids)},
     )
-    return bool(connection.scalar(select(failed)))
+    return [row.nodename for row in rows]
+
+
+def failed_elsewhere(connection: Reader, task_ids: Iterable[uuid.UUID], worker_id: int) -> bool:
+    """Whether an attempt of one of these jobs has failed on a worker other than this one."""
+    failed = connection.exec_driver_sql(
+        "SELECT EXISTS (SELECT FROM attempts WHERE outcome = 'failed' AND worker_id <> %(worker_id)s "
+        "AND job_id IN (SELECT id FROM jobs WHERE task_id = ANY(%(task_ids)s::uuid[])))",
+        {"worker_id": worker_id, "task_ids": list(task_ids)},
+    )
+    return bool(failed.scalar())

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import Connection, CursorResult
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+class Reader(Protocol):
+    """What statements that read need of a transaction, be it of `engine.begin` or of `asking.begin`."""
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
+        """The rows of a statement, whose parameters are written as ``%(name)s``."""
 
 
 @cache
@@ -19,7 +27,7 @@ def statement(name: str) -> str:
     return (resources.files(__package__) / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def execute(connection: Connection, name: str, **values: Any) -> CursorResult[Any]:
+def execute(connection: Reader, name: str, /, **values: Any) -> Any:
     """Execute one of the files here on an open connection."""
     return connection.exec_driver_sql(statement(name), values)
 

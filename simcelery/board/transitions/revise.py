@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BigInteger, Connection, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from simcelery.board import engine, fingerprints, saved, sql
@@ -75,7 +75,9 @@ def _as_seen(connection: Connection, revisions: Sequence[Revision]) -> list[Revi
     """Those of jobs that are unsuccessful."""
     given = {one.job_id: one for one in revisions}
     rows = connection.execute(
-        select(Job.id, SEEN).where(among(Job.id, given), Job.state.in_(UNSUCCESSFUL)).order_by(Job.id)
+        select(Job.id, literal_column(SEEN, BigInteger).label("seen"))
+        .where(among(Job.id, given), Job.state.in_(UNSUCCESSFUL))
+        .order_by(Job.id)
     )
     found = []
     for row in rows:

@@ -95,13 +95,13 @@ def _all(
     wanted: Page, limit: int | None, read: Callable[..., list[T]], id_of: Callable[[T], int]
 ) -> Iterator[list[T]]:
     """The jobs, newest first; with both a limit and `after`, those that come right after it."""
-    from simcelery.board import engine
+    from simcelery.board import asking
     from simcelery.board.reads import pages
 
     if not (limit and wanted.follows):
         yield from pages.walk(wanted, read, id_of, limit=limit)
         return
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         yield read(connection, wanted, limit=limit, newest=False)[::-1]
 
 
@@ -116,9 +116,9 @@ def _fields(wanted: Page, limit: int | None, names: Sequence[Name]) -> Iterator[
 
 
 def _show_page(wanted: Page, limit: int) -> None:
-    from simcelery.board import engine, reads
+    from simcelery.board import asking, reads
 
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         # One more than is shown, to know whether there are more.
         found = reads.jobs(connection, wanted, limit=limit + 1, newest=not wanted.follows)
     rows = list(or_doubts(wanted, found))

@@ -51,19 +51,19 @@ _CORRECTION = ("attempt", "handler", "error", "changes")
 @lines_option
 def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
     """Show everything about one job: parameters, times, attempts, parents, children, traceback, result."""
-    from simcelery.board import dependencies, engine, reads
+    from simcelery.board import asking, reads
     from simcelery.board.reads import estimates, logs
     from simcelery.board.states import Kind
 
     names = chosen_fields(fields)
     number = the_only(selection)
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         row = reads.job(connection, number)
         attempts = reads.attempts(connection, number)
         revisions = reads.revisions(reads.stages(connection, number))
-        parents = dependencies.parents_of(connection, number)
-        any_end = dependencies.parents_of(connection, number, Kind.ANY)
-        children = dependencies.dependents_of(connection, number)
+        parents = reads.parents_of(connection, number)
+        any_end = reads.parents_of(connection, number, Kind.ANY)
+        children = reads.dependents_of(connection, number)
         steps, checkpoint = reads.steps(connection, number), reads.checkpoint(connection, number)
         corrections = reads.corrections(connection, number)
         needs = reads.needs(connection, number)

@@ -29,6 +29,7 @@ from simcelery.cli.output import (
 )
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.describe import gates as gates_in_words
+from simcelery.describe import undelivered as not_arrived
 from simcelery.describe.job import as_json, in_brief
 from simcelery.errors import UsageError
 
@@ -51,9 +52,9 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
 
     With -o json: {"states": {…}, "workflows": {…}, "estimate": {…}, "held": […]}; with IDS a list of jobs.
     """
-    from simcelery.board import engine, notifications, reads
+    from simcelery.board import asking, reads
     from simcelery.board.reads import gates, pages
-    from simcelery.describe import undelivered
+    from simcelery.board.reads.undelivered import undelivered
     from simcelery.describe.estimate import outlook
 
     names = chosen_fields(fields)
@@ -66,7 +67,7 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
         found = of_fields(wanted, names, limit=filters.limit)
         show_fields(names, doubted(names, (row.cells for row in found)), output)
         return
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         if output == "quiet":
             show_ids(pages.ids(connection, pages.Page.of(wanted), limit=filters.limit, newest=False))
             return
@@ -76,12 +77,12 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
             counted = reads.counts_by_workflow(connection, wanted)
             closed = gates.closed_gates(connection, wanted)
             left = outlook(connection, wanted).estimate()
-            lost = notifications.undelivered(connection, 1)
+            lost = undelivered(connection, 1)
     if selection is None:
         counts = {name: {str(s): n for s, n in found.items()} for name, found in counted.items()}
         _show_counts(counts, closed, left, output)
         for one in lost:
-            note(f"simcelery: {undelivered.sentence(one)}: {undelivered.ADVICE}")
+            note(f"simcelery: {not_arrived.sentence(one)}: {not_arrived.ADVICE}")
     elif output != "table":
         show_records((as_json(row) for row in rows), output)
     else:

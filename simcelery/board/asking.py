@@ -1,0 +1,95 @@
+"""Ask the board without SQLAlchemy, whose import takes longer than all else that a short command does.
+
+A process that works with the board uses `engine`, and there everything is possible; this is for commands that
+look and end. Statements are those of the same functions (`sql.Reader`), connections are made in the same way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import namedtuple_row
+
+from simcelery.board import connecting, faults, schema
+from simcelery.settings import get_settings
+
+# A transaction's first message; its last answer is the revision of the schema.
+_BEGIN = f"BEGIN READ ONLY; {connecting.SETTINGS}; {schema.ASK}"
+
+
+class Rows(list[Any]):
+    """The rows of a statement, each with its columns as attributes."""
+
+    def all(self) -> list[Any]:
+        """All of them."""
+        return self
+
+    def scalar(self) -> Any:
+        """The first column of the first; None: there is none."""
+        return self[0][0] if self else None
+
+
+class Asking:
+    """A transaction that only reads; what it returns has methods of SQLAlchemy's results."""
+
+    def __init__(self, driver: psycopg.Connection[Any]) -> None:
+        self._driver = driver
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Rows:
+        """The rows of a statement, whose parameters are written as ``%(name)s``."""
+        cursor = self._driver.cursor(row_factory=namedtuple_row)
+        return Rows(cursor.execute(statement, parameters or {}).fetchall())
+
+
+@contextmanager
+def begin() -> Iterator[Asking]:
+    """A transaction that only reads.
+
+    Raises:
+        BoardUnreachableError: Postgres could not be reached or went away.
+        SchemaError: the schema is missing, older or newer than this code.
+    """
+    url = get_settings().board_url()
+    with faults.translated(url):
+        driver, revision = _begun(url)
+        try:
+            schema.check_revision(revision, url)
+            yield Asking(driver)
+            driver.execute("COMMIT")
+        except BaseException:
+            driver.close()  # what it was in the middle of, nobody knows
+            raise
+        _idle[os.getpid(), url] = driver
+
+
+def close() -> None:
+    """Close this process's idle connection."""
+    for key in [key for key in _idle if key[0] == os.getpid()]:
+        _idle.pop(key).close()
+
+
+# Between two transactions: a command may ask several times.
+_idle: dict[tuple[int, str], psycopg.Connection[Any]] = {}
+
+
+def _begun(url: str) -> tuple[psycopg.Connection[Any], str | None]:
+    """A connection in a transaction, and the revision of the schema."""
+    if kept := _idle.pop((os.getpid(), url), None):
+        try:
+            return kept, _begin(kept)
+        except psycopg.OperationalError:  # since then Postgres was restarted
+            kept.close()
+    made = connecting.connect(url, prepared_statements=False, autocommit=True)
+    return made, _begin(made)
+
+
+def _begin(driver: psycopg.Connection[Any]) -> str | None:
+    answer = driver.execute(_BEGIN)
+    while answer.nextset():
+        pass
+    row = answer.fetchone()
+    return row and row[0]
