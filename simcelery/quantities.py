@@ -109,3 +109,12 @@ def _bytes(value: object) -> int | None:
         return None
     unit = _SIZE_UNITS[found[3].upper()]
     return int(found[1]) * unit + int(float(found[2] or 0) * unit)
+
+
+def in_units(count: float) -> str:
+    """Bytes for people: ``512 B``, ``3.4 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -30,6 +30,8 @@ from simcelery.errors import ServicesNotRunningError, SettingsError
 from simcelery.quantities import parse_duration, parse_size
 from simcelery.urls import check_mail, check_postgres, check_redis
 
+Keep = Literal["all", "failed", "none", "compressed"]  # what becomes of a job's workdirs
+KEEP = "all, failed, none or compressed"
 FILE = "simcelery.toml"
 PREFIX = "SIMCELERY_"
 SETTINGS_FILE = "SIMCELERY_SETTINGS_FILE"  # path of the file; it is then not searched for
@@ -55,6 +57,11 @@ def find_settings_file() -> Path | None:
         if os.path.isfile(candidate / FILE):  # False, not an error, where it may not be looked at
             return candidate / FILE
     return None
+
+
+def is_keep(word: object) -> bool:
+    """Whether it says what becomes of a job's workdirs."""
+    return word in get_args(Keep)
 
 
 class Settings(BaseModel, extra="forbid"):
@@ -84,6 +91,9 @@ class Settings(BaseModel, extra="forbid"):
     )
     workdir_mode: str = Field(
         "700", description="Permissions of the job folders; 2750 to share them with a group"
+    )
+    keep_workdirs: Keep = Field(
+        "all", description="Which job folders stay when their jobs have ended: all, failed, none, compressed"
     )
     publish_window: int = Field(
         2000, ge=1, description="Most messages in Redis per queue, workflow and priority"

@@ -330,6 +330,17 @@ LATER: dict[str, dict[str, str]] = {
             """'s', 'k', 'c', '{}', '{"$float": "abc"}', 2147483647, '-Infinity', '-infinity'""",
         ),
     },
+    "workdirs": {
+        "workdirs that are due before all time": _of_a_job(
+            "workdirs",
+            "host, ended_at, next_at, done",
+            "(SELECT host FROM workers LIMIT 1), 'infinity', '-infinity', NULL",
+        ),
+        "workdirs that became stone": _of_a_job(
+            "workdirs", "host, ended_at, next_at, done, done_at", "'', '-infinity', 'infinity', 'stone', NULL"
+        ),
+        "jobs that keep what there is not": "UPDATE jobs SET keep = E'\\x01' WHERE state = 'succeeded'",
+    },
     "corrections": {
         "a correction of the weather": _of_a_job(
             "corrections",

@@ -507,10 +507,20 @@ def half_done() -> None:
 
 
 @workflow
-def fills_its_disk() -> None:
-    with open("data", "wb", buffering=0) as file:
+def lists_its_parents() -> dict[str, list[str]]:
+    folders = current_job().parent_dirs
+    return {str(folder): sorted(set(os.listdir(folder)) & {"counter.py", "left"}) for folder in folders}
+
+
+@workflow
+def fills_its_disk(path: str = "data") -> None:
+    with open(path, "wb", buffering=0) as file:
         while True:
-            file.write(bytes(4096))
+            try:
+                file.write(bytes(4096))
+            except OSError as error:
+                error.filename = path
+                raise
 
 
 def _print_letters(how: str) -> None:

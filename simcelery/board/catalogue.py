@@ -92,6 +92,8 @@ def _fits(option: str, value: Any) -> bool:
             return value is None or (number and 0 < value < math.inf)
         case "memory":
             return value is None or (isinstance(value, int) and number and LEAST_MEMORY <= value < 2**63)
+        case "keep":
+            return value is None or isinstance(value, str)
     return True
 
 

@@ -142,6 +142,7 @@ class Job(Base):
     gate_id = nullable(BigInteger)  # no foreign key: only a gate without jobs is deleted
     needs_id = nullable(BigInteger)  # no foreign key, which would be checked for every job
     settled_at = nullable(_TIME)  # when all its dependents had been told how it ended, by settle
+    keep = nullable(Text)  # what becomes of its workdirs: failed, none, compressed; NULL: they stay
 
     __table_args__ = (
         CheckConstraint(_one_of("state", State), name="state_known"),
@@ -445,6 +446,24 @@ class Correction(Base):
     made_at = required(_TIME, server_default=_NOW)
 
     __table_args__ = (CheckConstraint("changes IN ('numerics', 'physics')", name="changes_known"),)
+
+
+class Workdir(Base):
+    """A host where a job has left workdirs that are not to stay as they are, and what became of them."""
+
+    __tablename__ = "workdirs"
+
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    host = required(Text, primary_key=True)
+    ended_at = required(_TIME, server_default=_NOW)
+    next_at = required(_TIME, server_default=_NOW)  # when to look at them again
+    done = nullable(Text)  # removed, compressed
+    done_at = nullable(_TIME)
+
+    __table_args__ = (
+        CheckConstraint("done IN ('removed', 'compressed')", name="done_known"),
+        Index("workdirs_due", "next_at", postgresql_where=text("done IS NULL")),
+    )
 
 
 class LogChunk(Base):

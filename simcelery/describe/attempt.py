@@ -55,6 +55,14 @@ def late(attempt: dict[str, Any]) -> str:
     return f"{said}; it no longer counts"
 
 
+def folder_of(attempt: Mapping[str, Any]) -> str:
+    """Where its workdir is, or what has become of it."""
+    folder, now = attempt["workdir"], attempt["workdir_now"]
+    if now == "removed":
+        return f"{folder} (removed, as keep says)"
+    return f"{folder}.tar.gz" if now == "compressed" else folder or "(removed, since it stayed empty)"
+
+
 def origins(attempts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Where the code of attempts came from, a line for those that have it in common."""
     for told, group in groupby(attempts, lambda one: _origin(one["environment"])):

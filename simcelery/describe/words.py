@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 
-from simcelery.quantities import spans
+from simcelery.quantities import in_units, spans
 from simcelery.readable import line
 
 _AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"), (30 * 86400, 86400, "d"))
@@ -70,13 +70,7 @@ def rate(per_second: float) -> str:
 
 def size(count: float | None) -> str:
     """``512 B``, ``3.4 MiB``."""
-    if count is None:
-        return ""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+    return "" if count is None else in_units(count)
 
 
 def many(count: int, noun: str = "job") -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+
+from simcelery.quantities import in_units
 
 LEAST = 64 * 1024  # bytes; with less a file system is full
 
@@ -29,7 +33,7 @@ def full(places: Iterable[str | Path]) -> str | None:
         except OSError as error:
             return f"{place}: {_reason(error)}"
         if room.f_blocks > 0 and _free(room) < LEAST:
-            return f"{place}: no space is left there"
+            return f"{place}: no space is left there ({room_at(place)})"
         if room.f_files > 0 and room.f_ffree == 0:
             return f"{place}: no room for more files is left there"
         if room.f_flag & os.ST_RDONLY:
@@ -65,6 +69,48 @@ def free(place: Path) -> int:
         OSError: it cannot be looked at.
     """
     return _free(os.statvfs(_existing(place)))
+
+
+_OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def ran_out(error: BaseException, text: str, folder: str | Path) -> str | None:
+    """Where something failed since a file could not grow, how much room is there now; else None.
+
+    Parameters:
+        text: the error's message, which may quote what a program has printed.
+        folder: where it wrote, if the error does not say.
+    """
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        if isinstance(one, OSError) and one.errno in _OUT_OF_ROOM:
+            path = one.filename if isinstance(one.filename, str | bytes) else folder
+            return _limit() if one.errno == errno.EFBIG else room_at(os.fsdecode(path))
+        one = one.__cause__ or one.__context__
+    return room_at(folder) if any(os.strerror(number) in text for number in _OUT_OF_ROOM[:2]) else None
+
+
+def room_at(place: str | Path) -> str:
+    """``file system /scratch: 1.2 MiB of 10.0 GiB free``."""
+    try:
+        found = os.path.realpath(_existing(Path(place).absolute()))
+        room = os.statvfs(found)
+        while not os.path.ismount(found):
+            found = os.path.dirname(found)
+    except OSError as error:
+        return f"{place}: {_reason(error)}"
+    free, size = in_units(_free(room)), in_units(room.f_frsize * room.f_blocks)
+    return f"file system {found}: {free} of {size} free"
+
+
+def _limit() -> str:
+    """What keeps files from growing besides their file system."""
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most == resource.RLIM_INFINITY:
+        return "its file system allows no larger file"
+    return f"no file may be larger than {in_units(most)} here: ulimit -f"
 
 
 def _trouble(place: Path) -> str | None:

@@ -35,7 +35,7 @@ from simcelery.submission.subscribing import Subscribing
 from simcelery.workflows import functions, registry
 
 _OPTIONS = {
-    *("queue", "priority", "tags", "max_attempts", "max_losses", "time_limit", "memory"),
+    *("queue", "priority", "tags", "max_attempts", "max_losses", "time_limit", "memory", "keep"),
     *("notify", "notify_on"),
 }
 
@@ -68,9 +68,9 @@ class Executor(futures.Executor):
         version: change it to have everything computed anew, for example because the code has changed.
         on_failed: what becomes of the same call that failed before: ``retry``, ``keep`` or ``error``.
         chosen: options for all jobs: ``queue, priority, tags, max_attempts, max_losses, time_limit,
-            memory``; and ``notify`` and ``notify_on``, who is told of which events of all of them together.
-            They are ``done`` when all have ended, and either no more calls are taken or none has come for 5
-            minutes.
+            memory, keep``; and ``notify`` and ``notify_on``, who is told of which events of all of them
+            together. They are ``done`` when all have ended, and either no more calls are taken or none has
+            come for 5 minutes.
 
     Raises:
         ParametersError: an option is malformed.

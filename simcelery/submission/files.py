@@ -10,6 +10,7 @@ from typing import Any
 from simcelery import broker
 from simcelery.board import engine, files, reads
 from simcelery.board.files import Answer
+from simcelery.board.reads import workdirs
 from simcelery.errors import BrokerUnreachableError, ServiceError, StateError, UsageError
 from simcelery.pauses import growing
 
@@ -97,6 +98,12 @@ def _whom(connection: Any, job_id: int, attempt: int | None) -> _Whom:
     host, folder = ended[0]["host"], ended[0]["workdir"]
     if not folder:
         raise StateError(f"attempt {number} of job {job_id} left no folder: it was empty, and was removed")
+    match workdirs.now(ended[0], workdirs.became(connection, job_id)):
+        case "removed":
+            raise StateError(f"the workdir of attempt {number} of job {job_id} was removed, as its keep says")
+        case "compressed":
+            where = f"{host}:{folder}.tar.gz"
+            raise StateError(f"the workdir of attempt {number} of job {job_id} is compressed now: {where}")
     live = [one["nodename"] for one in reads.workers(connection, live_only=True) if one["host"] == host]
     if not live:
         raise ServiceError(

@@ -15,6 +15,7 @@ from simcelery.notifying import addresses
 from simcelery.notifying.forms import DONE, EVENTS
 from simcelery.quantities import parse_duration
 from simcelery.readable import short
+from simcelery.settings import KEEP, Keep, is_keep
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import JobRef
 
@@ -38,7 +39,7 @@ class Options:
         dedupe: give the job that is on the board with these parameters already, however it was submitted.
         key: give the job that was submitted with this key, whatever its parameters.
         on_failed: where that job failed: ``retry`` it, ``keep`` it as it is, or raise an ``error``.
-        max_attempts, max_losses, time_limit, memory: as in `workflow`.
+        max_attempts, max_losses, time_limit, memory, keep: as in `workflow`.
         notify: who is told about these jobs: ``http://…``, ``https://…`` or ``mailto:…``, one or several.
         notify_on: of which events: ``done``, ``first-failure``, ``held``, ``stalled``.
         canary: of many jobs, so many run first; the others are held until these have succeeded.
@@ -60,6 +61,7 @@ class Options:
     max_losses: int | None = None
     time_limit: float | str | dt.timedelta | None = None
     memory: int | str | None = None
+    keep: Keep | None = None
     notify: Iterable[str] | str = field(default=(), repr=False)  # most often secrets
     notify_on: Iterable[str] = (DONE,)
     canary: int | None = None
@@ -92,6 +94,7 @@ class Options:
         if seconds(self.time_limit, "time_limit") == 0:
             raise ParametersError("time_limit must be more than 0 seconds")
         _ = self.needs
+        _check_keep(self.keep)
         _check_number("canary", self.canary, 1, _MOST)
         object.__setattr__(self, "max_fails", _max_fails(self.max_fails))
 
@@ -196,6 +199,11 @@ def _check_word(name: str, word: Any) -> None:
         raise ParametersError(f"{name}: {short(word)} is not printable text")
     if len(word) > _LONGEST_KEY:
         raise ParametersError(f"{name} may have at most {_LONGEST_KEY:,} characters, not {len(word):,}")
+
+
+def _check_keep(word: Any) -> None:
+    if word is not None and not is_keep(word):
+        raise ParametersError(f"keep must be {KEEP}, not {short(word)}")
 
 
 def _check_number(name: str, value: Any, low: int, high: int) -> None:

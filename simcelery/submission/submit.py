@@ -119,6 +119,7 @@ def assemble(
         max_losses=defaults["max_losses"] if options.max_losses is None else options.max_losses,
         time_limit=hard,
         soft_time_limit=None if hard is not None and soft is not None and soft >= hard else soft,
+        keep=_keep(options.keep or defaults.get("keep") or get_settings().keep_workdirs),
         run_at=options.run_at,
         delay=seconds(options.delay, "delay"),
         parents=frozenset(job_refs(encoded)) | options.parents,
@@ -126,6 +127,10 @@ def assemble(
         submitted_by=lineage.submitter(),
         needs=None if needs == Needs() else needs,
     )
+
+
+def _keep(word: str) -> str | None:
+    return None if word == "all" else word
 
 
 def record(

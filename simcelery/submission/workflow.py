@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from simcelery.settings import Keep
 from simcelery.submission import tasks
 from simcelery.workflows import registry
 from simcelery.workflows.definition import DEFAULT_PRIORITY, Definition
@@ -36,7 +37,7 @@ class Workflow(Definition):
         Parameters:
             args, given: the workflow's parameters (a `Job` stands for its result and is waited for), and
                 options: ``queue, priority, tags, after, after_any, run_at, delay, dedupe, key, on_failed,
-                max_attempts, max_losses, time_limit, memory`` (see `Options`). Where the workflow has a
+                max_attempts, max_losses, time_limit, memory, keep`` (see `Options`). Where the workflow has a
                 parameter of an option's name, the parameter is meant.
 
         Raises:
@@ -104,6 +105,7 @@ def workflow(
     retry_delay: float | str | timedelta = 5.0,
     slices: bool = True,
     cwd: Literal["workdir", "worker"] = "workdir",
+    keep: Keep | None = None,
     version: str = "1",
 ) -> Callable[[Callable[..., Any]], Workflow]: ...
 def workflow(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:

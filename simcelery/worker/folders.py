@@ -8,7 +8,7 @@ import time
 import uuid
 from pathlib import Path
 
-from simcelery.execution import places
+from simcelery.execution import archiving, places
 from simcelery.execution.places import Unusable
 from simcelery.execution.workdir import Folder, path_of
 from simcelery.settings import Settings, get_settings
@@ -29,6 +29,19 @@ def of_attempt(job_id: int, attempt: int, claim_id: uuid.UUID) -> Folder:
 def left_by(job_id: int, attempt: int, claim_id: uuid.UUID) -> str | None:
     """The folder of an attempt whose process is gone, if it holds anything."""
     return of_attempt(job_id, attempt, claim_id).remains()
+
+
+def unpacked(job_id: int, folder: str | Path) -> None:
+    """Put back an attempt's folder, if it has been compressed, for as long as somebody needs it.
+
+    Raises:
+        OSError: there is no room for it.
+    """
+    if archiving.unpack(folder):
+        from simcelery.board import engine, workdirs  # not before: clients import this module, too
+
+        with engine.begin() as connection:
+            workdirs.reopen(connection, job_id)
 
 
 def needed(settings: Settings) -> list[Path]:

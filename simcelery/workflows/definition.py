@@ -18,7 +18,7 @@ from simcelery import needs
 from simcelery.errors import DefinitionError
 from simcelery.quantities import parse_duration
 from simcelery.readable import short
-from simcelery.settings import Settings
+from simcelery.settings import KEEP, Keep, Settings, is_keep
 from simcelery.workflows.outcomes import Fail, Retry
 from simcelery.workflows.parameters import Parameters
 from simcelery.workflows.source import fingerprint
@@ -46,6 +46,8 @@ class Definition:
         retry_delay: seconds before the second attempt; doubled before each further one, up to an hour. A
             random tenth at most is added.
         cwd: the folder it runs in: the attempt's own (``workdir``) or the ``worker``'s.
+        keep: which workdirs stay when a job has ended: ``all``; only those of jobs that ``failed``;
+            ``none``; or all, each ``compressed`` to one file. Default: the setting ``keep_workdirs``.
         slices: whether short jobs of this workflow may be claimed and finished together.
         version: change it when ``dedupe`` should no longer reuse old results.
 
@@ -74,6 +76,7 @@ class Definition:
         retry_delay: float | str | timedelta = 5.0,
         slices: bool = True,
         cwd: Literal["workdir", "worker"] = "workdir",
+        keep: Keep | None = None,
         version: str = "1",
     ) -> None:
         if not is_ordinary(function):
@@ -114,6 +117,9 @@ class Definition:
                 f"workflow {self.name}: cwd must be 'workdir' or 'worker', not {short(cwd)}"
             )
         self.cwd = cwd
+        if keep is not None and not is_keep(keep):
+            raise DefinitionError(f"workflow {self.name}: keep must be {KEEP}, not {short(keep)}")
+        self.keep = keep
         self.version = _word(f"workflow {self.name}:", "version", version)
         self.parameters = self.kind_of_parameters(self.name, function)
         self.source = fingerprint(function)
@@ -170,6 +176,7 @@ class Definition:
             "time_limit": self.time_limit,
             "soft_time_limit": self.soft_time_limit,
             **vars(self.needs),
+            "keep": self.keep,
         }
 
 

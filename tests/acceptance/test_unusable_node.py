@@ -115,9 +115,21 @@ def test_a_job_that_runs_out_of_room_is_lost_and_not_failed(project: Project, ro
         first = attempts(job.id)[0]
         assert (first["outcome"], first["cause"]) == ("lost", "worker_lost")
         assert "No space left on device" in first["error_message"]
-        assert str(root) in first["error_message"]
+        assert f"file system {root}: 0 B of 1.0 MiB free" in first["error_message"]
         assert (row(job.id).failures, row(job.id).losses) == (0, 1)
         wait_until(lambda: "takes no jobs" in project.logs(), 30)
+
+
+def test_a_job_that_fills_another_disk_fails_and_says_which(project: Project, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    project.worker("-c", "1")
+    with mounted(scratch, "size=1m"):
+        job = submit(project, f"fills_its_disk.submit({str(scratch / 'data')!r})")
+        job.wait(timeout=within(60))
+        assert row(job.id).state == "failed"
+        said = f"No space left on device: '{scratch}/data' (file system {scratch}: 0 B of 1.0 MiB free)"
+        assert (row(job.id).error or "").splitlines() == [f"OSError: [Errno 28] {said}"]
+        assert submit(project, "add.submit(1)").result(timeout=within(30)) == 2
 
 
 @pytest.mark.parametrize("which", ["SIMCELERY_WORKDIR_ROOT", "SIMCELERY_HOME"])

@@ -136,3 +136,31 @@ def test_the_root_that_a_worker_makes_lets_a_group_in(project: Project, tmp_path
     job = submit(project, "about_me.submit()")
     job.result(timeout=within(30))
     assert root.stat().st_mode & 0o7777 == 0o2750
+
+
+def test_a_worker_removes_what_is_not_to_stay_and_show_and_logs_say_so(project: Project, root: Path) -> None:
+    project.worker("-c", "1")
+    gone = submit(project, "where.submit('x', keep='failed')")
+    kept = submit(project, "where.submit('x', then='fail', keep='failed')")
+    packed = submit(project, "counts.submit(pause=0.01, keep='compressed')")
+    wait_until(
+        lambda: sql("SELECT done FROM workdirs ORDER BY job_id") == [("removed",), ("compressed",)], 60
+    )
+    assert [path.name for path in folders(root)] == [
+        Path(attempts(kept.id)[0]["workdir"]).name,
+        Path(attempts(packed.id)[0]["workdir"]).name + ".tar.gz",
+    ]
+    folder = attempts(gone.id)[0]["workdir"]
+    assert f"{folder} (removed, as keep says)" in project.run("simcelery", "show", str(gone.id)).stdout
+    said = project.run("simcelery", "logs", str(gone.id), "--file", "note.txt")
+    assert said.stderr == (
+        f"simcelery: the workdir of attempt 1 of job {gone.id} was removed, as its keep says\n"
+    )
+    assert (
+        f"{attempts(packed.id)[0]['workdir']}.tar.gz"
+        in project.run("simcelery", "show", str(packed.id)).stdout
+    )
+    child = submit(project, f"lists_its_parents.submit(after=[{gone.id}, {packed.id}])")
+    assert child.result(timeout=within(60)) == {attempts(packed.id)[0]["workdir"]: ["counter.py", "left"]}
+    sql("UPDATE workdirs SET next_at = now()")
+    wait_until(lambda: not Path(attempts(packed.id)[0]["workdir"]).exists(), 60)

@@ -189,6 +189,7 @@ _SHARED = (
     "max_losses",
     "time_limit",
     "soft_time_limit",
+    "keep",
     "submitted_by",
 )
 _COLUMNS = ", ".join((*_OWN, *_SHARED))

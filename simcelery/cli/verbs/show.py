@@ -21,7 +21,7 @@ from simcelery.cli.output import (
 )
 from simcelery.cli.selectors import Selection, ids_argument, the_only
 from simcelery.describe import revision, saved
-from simcelery.describe.attempt import late, origins
+from simcelery.describe.attempt import folder_of, late, origins
 from simcelery.describe.estimate import usual_as_json, usually
 from simcelery.describe.job import as_json, progress, text_of
 from simcelery.describe.needs import in_words
@@ -52,7 +52,7 @@ _CORRECTION = ("attempt", "handler", "error", "changes")
 def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
     """Show everything about one job: parameters, times, attempts, parents, children, traceback, result."""
     from simcelery.board import asking, reads
-    from simcelery.board.reads import estimates, logs
+    from simcelery.board.reads import estimates, logs, workdirs
     from simcelery.board.states import Kind
 
     names = chosen_fields(fields)
@@ -67,10 +67,12 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         steps, checkpoint = reads.steps(connection, number), reads.checkpoint(connection, number)
         corrections = reads.corrections(connection, number)
         needs = reads.needs(connection, number)
+        became = workdirs.became(connection, number)
         printed = logs.of_attempts(connection, [number]).get(number, [])
         assert row is not None, "resolve has found it"
         unfinished = not row.state.is_terminal
         times = estimates.usual(connection, [row.workflow]).get(row.workflow) if unfinished else None
+    attempts = [{**one, "workdir_now": workdirs.now(one, became)} for one in attempts]
     traceback = attempts[-1]["traceback"] if attempts else None
     if output == "quiet":
         show_ids([number])
@@ -192,8 +194,7 @@ def _show_end_of(attempt: dict[str, Any], printed: Sequence[AttemptLog], number:
     if len(lines) > _LOG_LINES:
         say(f"  all {len(lines):,} lines: simcelery logs {number}")
     say()
-    folder = attempt["workdir"] or "(removed, since it stayed empty)"
-    show_facts([("host", attempt["host"] or "(unknown)"), ("workdir", folder)])
+    show_facts([("host", attempt["host"] or "(unknown)"), ("workdir", folder_of(attempt))])
 
 
 def _facts(
@@ -286,6 +287,6 @@ def _show_attempts(attempts: list[dict[str, Any]], now: dict[str, Any]) -> None:
         if had := revision.had(one["parameters"], now):
             say(f"  attempt {one['attempt']}, ran with: {had}", 4)
         if one["workdir"]:
-            say(f"  attempt {one['attempt']}, files: {one['workdir']}")
+            say(f"  attempt {one['attempt']}, files: {folder_of(one)}")
         if one["late_outcome"]:
             say(f"  attempt {one['attempt']}, late: {late(one)}")

@@ -116,6 +116,11 @@ class SubmitCommand(Command):
     "--memory", metavar="SIZE", help="Memory of all its processes together, such as 8G; end it beyond."
 )
 @click.option(
+    "--keep",
+    type=click.Choice(["all", "failed", "none", "compressed"]),
+    help="Which workdirs stay when it has ended (default: the workflow's).",
+)
+@click.option(
     "--notify",
     multiple=True,
     metavar="URL|mailto:…",

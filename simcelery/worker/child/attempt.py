@@ -18,11 +18,12 @@ from simcelery.board.states import Outcome
 from simcelery.board.values import Claim, EndedAttempt
 from simcelery.chunks import Output
 from simcelery.errors import EncodingError, JobError, OutOfMemoryError, ParametersError, TimeLimitError
-from simcelery.execution import clean, entropy, helpers, processes, workdir
+from simcelery.execution import clean, entropy, helpers, places, processes, workdir
 from simcelery.execution.capture import Captured, captured
 from simcelery.execution.ending import end
 from simcelery.execution.places import Unusable
 from simcelery.execution.usage import Meter
+from simcelery.execution.workdir import Folder
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.submission import lineage
@@ -96,7 +97,7 @@ class _Attempt:
             raise
         except BaseException as error:
             if self._returned is None:
-                raised = _end_of(self._definition, claim, error)
+                raised = _end_of(self._definition, claim, error, self._folder)
             else:
                 log.exception("job %s: its function had already returned, so its result counts", claim.job_id)
         if os.getpid() != self._pid:
@@ -224,7 +225,7 @@ def _inside(job: CurrentJob) -> Iterator[None]:
         entropy.current = None
 
 
-def _end_of(definition: Definition, claim: Claim, error: BaseException) -> EndedAttempt:
+def _end_of(definition: Definition, claim: Claim, error: BaseException, folder: Folder) -> EndedAttempt:
     order = slots.mine.order
     if order is Order.OUT_OF_MEMORY:
         used, _ = slots.mine.measured
@@ -240,7 +241,16 @@ def _end_of(definition: Definition, claim: Claim, error: BaseException) -> Ended
     if may_be_the_node and (lacks := folders.trouble(get_settings())):
         slots.mine.report_unusable()
         return reports.lost_to_node(failure.describe(definition, claim, error), lacks)
-    return failure.describe(definition, claim, error)
+    return _with_room(failure.describe(definition, claim, error), error, folder)
+
+
+def _with_room(report: EndedAttempt, error: BaseException, folder: Folder) -> EndedAttempt:
+    """The same; if a file could not grow, its first line says where, and how much room there is."""
+    room = places.ran_out(error, report.error_message or "", folder.path)
+    if room is None:
+        return report
+    first, *rest = (report.error_message or "").split("\n")
+    return replace(report, error_message=failure.printable("\n".join([f"{first} ({room})", *rest])))
 
 
 def _end_processes(claim: Claim, succeeded: bool) -> list[str]:

@@ -17,7 +17,7 @@ from simcelery.execution.workdir import Folder
 from simcelery.failpoints import failpoint
 from simcelery.readable import line, short
 from simcelery.settings import get_settings
-from simcelery.worker import slots
+from simcelery.worker import folders, slots
 from simcelery.worker.context.saved import Saved
 from simcelery.worker.waiting import wait_within
 from simcelery.workflows.annotations import one_line
@@ -92,7 +92,11 @@ class CurrentJob:
         from simcelery.board import dependencies  # not before: clients import this module, too
 
         number = self.id
-        return wait_within(number, "for what it depends on", lambda: dependencies.parents(number))
+        found = wait_within(number, "for what it depends on", lambda: dependencies.parents(number))
+        for one in found:
+            if one.workdir:
+                folders.unpacked(one.id, one.workdir)
+        return found
 
     @property
     def parent_dirs(self) -> list[Path]:

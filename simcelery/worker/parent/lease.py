@@ -13,12 +13,13 @@ from itertools import product
 
 from celery.worker import state as worker_state
 
-from simcelery.board import catalogue, engine, files, leases, transitions
+from simcelery.board import catalogue, engine, files, leases, transitions, workdirs
 from simcelery.board.reads.identity import identity as identity_of_board
 from simcelery.board.values import Lane, Registration
 from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import ServiceError
 from simcelery.execution import allocation, identity
+from simcelery.maintenance import workdirs as sweeping
 from simcelery.pauses import growing
 from simcelery.settings import get_settings
 from simcelery.worker.belonging import belong_to
@@ -129,12 +130,15 @@ class Lease:
                 )
                 accounts = leases.accounts(connection, self.me.worker_id, jobs)
                 wanted = files.asked_of(connection, self.me.worker_id, self.host) if known else []
+                ended = workdirs.due(connection, self.host, 1) if known else []
             if not known:
                 self._leave()
                 return
             self._supervisor.settle(running, accounts)
             for one in wanted:
                 outbox.add(("file", one.id), partial(file_requests.answer, one, self.nodename, self.settings))
+            if ended:
+                sweeping.start(self.settings)
         except ServiceError as error:
             log.warning("the lease could not be renewed: %s", error)
 

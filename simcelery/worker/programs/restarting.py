@@ -46,6 +46,7 @@ def restart(claim: Claim | None, wanted: Sequence[tuple[str, str]], folder: Path
     for attempt, claim_id, workdir in earlier:
         # Of one whose worker was lost nobody may have looked; but its path is known.
         source = Path(workdir or folders.of_attempt(claim.job_id, attempt, claim_id).path)
+        folders.unpacked(claim.job_id, source)
         copied = [f"{old} -> {new}" for old, new in wanted if _copied(source / old, folder / new)]
         if copied:
             said = f"attempt {claim.attempt} continues attempt {attempt}: {', '.join(copied)}"

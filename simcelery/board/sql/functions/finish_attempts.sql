@@ -103,7 +103,7 @@ BEGIN
                 )
             RETURNING jobs.id, task_id, workflow, queue, priority, state, attempt, jobs.claim_id, worker_id, pid,
                 started_at, outcome, cause, given.error_type, given.error_message, traceback, cpu_seconds,
-                peak_memory, workdir, code_version, seed, log, log_first, log_start, log_total,
+                peak_memory, workdir, code_version, seed, log, log_first, log_start, log_total, keep,
                 greatest(jobs.started_at, now() - make_interval(secs => given.ago)) AS ended_at
         ),
         written AS (
@@ -122,6 +122,27 @@ BEGIN
                 peak_memory = excluded.peak_memory, workdir = excluded.workdir,
                 code_version = excluded.code_version, seed = excluded.seed,
                 late_outcome = jsonb_build_object('accepted_after', earlier.outcome)
+        ),
+        swept AS (
+            -- Where its folders are not to stay as they are: whoever works there deals with them.
+            INSERT INTO workdirs (job_id, host)
+            SELECT done.id, place.host
+            FROM done CROSS JOIN LATERAL (
+                SELECT host FROM workers
+                WHERE id = worker_id AND (workdir IS NOT NULL OR outcome = 'lost')
+                    AND NOT EXISTS (SELECT FROM attempts WHERE job_id = done.id AND host = workers.host)
+                UNION ALL
+                SELECT host FROM attempts AS one
+                WHERE job_id = done.id AND host IS NOT NULL AND NOT EXISTS (
+                    SELECT FROM attempts WHERE job_id = done.id AND attempt < one.attempt AND host = one.host
+                )
+            ) AS place
+            WHERE keep IS NOT NULL AND (
+                (keep = 'failed' AND state = 'succeeded')
+                OR (keep IN ('none', 'compressed') AND state IN ('succeeded', 'failed', 'cancelled'))
+            )
+            ON CONFLICT (job_id, host) DO UPDATE SET
+                ended_at = now(), next_at = now(), done = NULL, done_at = NULL
         ),
         dropped AS (
             DELETE FROM log_chunks AS earlier USING done

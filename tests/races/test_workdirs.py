@@ -1,0 +1,193 @@
+"""Workdirs that do not stay when their job has ended: whatever is still needed is never touched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from simcelery.board import engine
+from simcelery.board.reads.identity import identity
+from simcelery.board.states import State
+from simcelery.board.values import Claim, EndedAttempt, Recorded
+from simcelery.execution import archiving
+from simcelery.execution.workdir import path_of
+from simcelery.maintenance import workdirs
+from simcelery.settings import get_settings
+from tests.board_helpers import (
+    AGAIN,
+    ERROR,
+    LOST,
+    SUCCESS,
+    finish,
+    must_claim,
+    record,
+    row,
+    sql,
+    state,
+    worker,
+)
+from tests.waiting import within
+
+pytestmark = pytest.mark.usefixtures("board")
+HOST = "test"
+
+
+def ran(job: Recorded, ended: EndedAttempt, me: int) -> Path:
+    """An attempt that leaves a file in its folder and ends so; the folder."""
+    claimed = must_claim(job.task_id, me)
+    folder = folder_of(claimed)
+    folder.mkdir(parents=True)
+    (folder / "traj.nc").write_text(f"attempt {claimed.attempt}")
+    assert finish(claimed, replace(ended, workdir=None if ended is LOST else str(folder)))
+    return folder
+
+
+def folder_of(claimed: Claim) -> Path:
+    with engine.begin() as connection:
+        board = identity(connection)
+    settings = get_settings()
+    return Path(path_of(settings.workdirs, board, claimed.job_id, claimed.attempt, claimed.claim_id))
+
+
+@pytest.mark.parametrize(
+    ("keep", "ended", "becomes"),
+    [
+        (None, SUCCESS, "kept"),
+        (None, ERROR, "kept"),
+        ("failed", SUCCESS, "removed"),
+        ("failed", ERROR, "kept"),
+        ("none", SUCCESS, "removed"),
+        ("none", ERROR, "removed"),
+        ("compressed", SUCCESS, "compressed"),
+        ("compressed", ERROR, "compressed"),
+        ("what there is not", SUCCESS, "kept"),
+    ],
+)
+def test_what_becomes_of_a_workdir_depends_on_how_its_job_ended(
+    keep: str | None, ended: EndedAttempt, becomes: str
+) -> None:
+    folder = ran(record(keep=keep), ended, worker())
+    workdirs.sweep(HOST)
+    there = {name for name in ("kept", "compressed") if place(folder, name)}
+    assert there == {becomes} - {"removed"}
+    assert list(folder.parent.glob(f".*{folder.name}*")) == []
+    assert sql("SELECT done FROM workdirs") == ([] if becomes == "kept" else [(becomes,)])
+
+
+def place(folder: Path, kind: str) -> bool:
+    return (folder if kind == "kept" else archiving.archive_of(folder)).exists()
+
+
+def test_while_a_job_may_run_again_no_folder_of_its_is_touched() -> None:
+    job, me = record(keep="none", max_attempts=3, max_losses=3), worker()
+    folders = [ran(job, AGAIN, me)]
+    sql("UPDATE jobs SET state = 'pending', run_at = NULL")
+    folders.append(ran(job, LOST, me))
+    assert workdirs.sweep(HOST) == 0
+    assert all(folder.is_dir() for folder in folders)
+    folders.append(ran(job, SUCCESS, me))
+    assert workdirs.sweep(HOST) == 1
+    assert not any(
+        folder.exists() for folder in folders
+    )  # also that of which nobody knew whether it is there
+
+
+def test_what_a_dependent_needs_stays_until_it_has_ended() -> None:
+    me = worker()
+    parent = record(keep="failed")
+    child = record(parents=[parent.id])
+    folder = ran(parent, SUCCESS, me)
+    assert workdirs.sweep(HOST) == 0
+    assert folder.is_dir()
+    finish(must_claim(child.task_id, me))
+    sql("UPDATE workdirs SET next_at = now()")
+    assert workdirs.sweep(HOST) == 1
+    assert not folder.exists()
+
+
+def test_a_job_that_is_retried_keeps_its_folders_until_it_has_ended_again() -> None:
+    from simcelery.board import transitions
+
+    job, me = record(keep="none"), worker()
+    first = ran(job, ERROR, me)
+    with engine.begin() as connection:
+        transitions.retry(connection, [job.id])
+    assert workdirs.sweep(HOST) == 0
+    assert first.is_dir()
+    second = ran(job, SUCCESS, me)
+    assert workdirs.sweep(HOST) == 1
+    assert not first.exists()
+    assert not second.exists()
+
+
+def test_folders_of_another_home_or_host_are_left_to_others(tmp_path: Path) -> None:
+    claimed = must_claim(record(keep="none").task_id, worker())
+    elsewhere = tmp_path / "precious"
+    elsewhere.mkdir()
+    finish(claimed, replace(SUCCESS, workdir=str(elsewhere)))
+    assert workdirs.sweep(HOST) == 0
+    assert elsewhere.is_dir()
+    folder = ran(record(keep="none"), SUCCESS, worker(host="far"))
+    sql("UPDATE workdirs SET next_at = now()")
+    assert workdirs.sweep(HOST) == 0  # a live worker is there
+    sql("UPDATE workers SET ended_at = now() WHERE host = 'far'")
+    assert workdirs.sweep(HOST) == 1  # nobody is, and the file system is shared
+    assert not folder.exists()
+
+
+def test_a_compressed_folder_is_put_back_for_whoever_needs_it_with_its_links(tmp_path: Path) -> None:
+    folder = tmp_path / "7.1-aa"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "x").write_bytes(b"\0\xff")
+    (folder / "link").symlink_to("/etc/hostname")
+    archiving.pack(folder)
+    archiving.set_aside(folder)
+    archiving.remove_aside(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["7.1-aa.tar.gz"]
+    assert archiving.unpack(folder)
+    assert not archiving.unpack(folder)
+    assert (folder / "deep" / "x").read_bytes() == b"\0\xff"
+    assert os.readlink(folder / "link") == "/etc/hostname"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["7.1-aa", "7.1-aa.tar.gz"]
+
+
+@pytest.mark.parametrize("keep", ["none", "compressed"])
+@pytest.mark.parametrize("line", ["workdir_packed", "workdir_set_aside", "workdirs_done"])
+def test_a_sweep_that_is_killed_is_done_by_the_next_one(keep: str, line: str) -> None:
+    folder = ran(record(keep=keep), SUCCESS, worker())
+    program = f"from simcelery.maintenance import workdirs; workdirs.sweep({HOST!r})"
+    environment = {**os.environ, "SIMCELERY_FAILPOINTS": f"{line}=kill"} | of_board()
+    killed = subprocess.run([sys.executable, "-c", program], env=environment, timeout=within(60), check=False)
+    assert killed.returncode == (0 if (keep, line) == ("none", "workdir_packed") else -9)
+    assert killed.returncode == 0 or folder.exists() or line != "workdir_packed"
+    workdirs.sweep(HOST)
+    assert not folder.exists()
+    left = list(folder.parent.glob(f"*{folder.name}*"))
+    assert left == ([archiving.archive_of(folder)] if keep == "compressed" else [])
+    if left:
+        archiving.unpack(folder)
+        assert (folder / "traj.nc").read_text() == "attempt 1"
+
+
+def of_board() -> dict[str, str]:
+    settings = get_settings()
+    assert settings.database_url is not None
+    return {
+        "SIMCELERY_DATABASE_URL": settings.database_url.get_secret_value(),
+        "SIMCELERY_HOME": str(settings.home),
+    }
+
+
+def test_jobs_that_keep_everything_or_leave_nothing_write_no_row() -> None:
+    me = worker()
+    ran(record(), SUCCESS, me)
+    finish(must_claim(record(keep="failed").task_id, me))
+    assert sql("SELECT * FROM workdirs") == []
+    job = record(keep="failed")
+    assert state(job.id) == State.PENDING
+    assert row(job.id).attempt == 0
