@@ -110,6 +110,10 @@ class Settings(BaseModel, extra="forbid"):
     quarantine_after: int = Field(
         5, ge=0, le=16, description="Quick failures in a row that put a worker in quarantine; 0: never"
     )
+    limits: dict[str, Annotated[int, Field(ge=0, strict=True)]] = Field(
+        default_factory=dict,
+        description="A table: how many jobs of tag:NAME, workflow:NAME or queue:NAME may run at once",
+    )
     retention: Duration | None = Field(
         None, description="Time after which finished jobs are pruned; default: never"
     )
@@ -129,6 +133,14 @@ class Settings(BaseModel, extra="forbid"):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.rpartition("=") for part in re.split(r"[,\s]+", value) if part]
+        return {name: int(most) if most.isdecimal() else most for name, _, most in pairs}
 
     @field_validator("home", "workdir_root")
     @classmethod

@@ -353,6 +353,18 @@ LATER: dict[str, dict[str, str]] = {
             "checkpoints", "attempt, state, saved_at", f"-1, '{DEEP}', 'infinity'"
         ),
     },
+    "limits": {
+        "a limit of less than nothing": "INSERT INTO limits (name, most, set_by) VALUES ('tag:no', -5, '')",
+        "a limit of the weather": "INSERT INTO limits (name, most, set_by, set_at) "
+        "VALUES ('weather', 2147483647, 'x', 'infinity'), ('', 0, '', '-infinity'), (':', 0, '', 'infinity')",
+    },
+    "throttled": {
+        "throttled by nothing": _of_a_job(
+            "throttled", "limit_name, queue, workflow, priority, woken_at", "'', '', '', -32768, NULL"
+        ),
+        "woken after all time": "INSERT INTO throttled "
+        "SELECT max(id), 'tag:no', 'default', 'w', 32767, 'infinity' FROM jobs WHERE state = 'pending'",
+    },
     "recovery": {
         "an act that nobody knows": "INSERT INTO recovery (name, next_at) VALUES ('sleep', 'infinity')",
         "an act that is never due": "UPDATE recovery SET next_at = 'infinity' WHERE name = 'notify'",

@@ -13,6 +13,8 @@ _FINISH = "functions/finish_attempts"
 _CLAIM = "functions/claim_jobs"
 _MAY_BEGIN = "functions/may_begin"
 _FUSE = "functions/count_failures"
+_CHOOSE = "functions/choose_job"
+_ADMIT = "functions/admit_jobs"
 _BLOWN = "gates::test_one_failure_too_many_holds_what_has_not_begun_and_lets_go_on_what_has"
 _RULE = "finish::test_the_rule_is_the_same_for_every_attempt"
 
@@ -646,5 +648,61 @@ CHANGES = (
         "",
         "a canary that still runs is told as a fault",
         "notify::test_what_a_canary_holds_is_told_with_the_reason_and_again_after_a_release",
+    ),
+    Change(
+        _CHOOSE,
+        "        PERFORM pg_advisory_xact_lock(7233004);\n",
+        "",
+        "two claims at once take the last place of a limit",
+        "limits::test_a_claim_that_has_not_committed_yet_has_its_place",
+    ),
+    Change(
+        "functions/full_limit",
+        "limit_used(name) >= most",
+        "limit_used(name) > most",
+        "a limit of 8 sees a ninth",
+        "limits::test_one_too_many_waits_and_runs_when_another_one_has_ended",
+    ),
+    Change(
+        "functions/limit_used",
+        "state = 'running' AND ",
+        "state IN ('running', 'succeeded') AND ",
+        "the place of a job that has ended is not free",
+        "limits::test_places_come_back_however_an_attempt_ends",
+    ),
+    Change(
+        _CHOOSE,
+        "waiting.job_id < v_job.id",
+        "false",
+        "what was submitted later overtakes what a limit has kept waiting",
+        "limits::test_what_was_throttled_is_not_overtaken_by_what_was_submitted_later",
+    ),
+    Change(
+        _CHOOSE,
+        "v_earlier.id IS NOT NULL AND full_limit",
+        "v_earlier.id IS NOT NULL AND true OR full_limit",
+        "a job runs that another one of its limits keeps waiting",
+        "limits::test_what_comes_first_and_waits_for_another_limit_as_well_does_not_take_the_place",
+    ),
+    Change(
+        _CLAIM,
+        "                    AND (NOT v_choose OR limits_of(workflow, queue, tags) = '{}')\n",
+        "",
+        "a slice takes jobs of a limit along",
+        "limits::test_no_job_of_a_limit_travels_with_others",
+    ),
+    Change(
+        _CLAIM,
+        "CASE WHEN v_chosen.limited THEN 0 ELSE p_more END",
+        "p_more",
+        "a job of a limit takes others along, and its place is taken for as long as they run",
+        "limits::test_no_job_of_a_limit_travels_with_others",
+    ),
+    Change(
+        _ADMIT,
+        "most - limit_used(limits.name)",
+        "1",
+        "jobs are woken again and again that a full limit keeps waiting",
+        "limits::test_one_too_many_waits_and_runs_when_another_one_has_ended",
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
@@ -442,6 +443,18 @@ def brief(path: str, number: int, pause: float = 0.0, deadly: bool = False, once
     time.sleep(pause)
     assert current_job().id is not None
     return number
+
+
+@workflow(max_losses=100)
+def licensed(folder: str, licences: int, pause: float) -> int:
+    """Takes one of so many licences, which a process that dies gives back; says so if there is none."""
+    for number in range(licences):
+        with Path(folder, f"licence{number}").open("w") as licence, suppress(BlockingIOError):
+            fcntl.flock(licence, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(pause)
+            return number
+    Path(folder, "one too many").touch()
+    raise Fail("one too many")
 
 
 @workflow(slices=False)

@@ -158,7 +158,8 @@ class Job(Base):
         ),
         CheckConstraint("state <> 'scheduled' OR run_at IS NOT NULL", name="scheduled_has_time"),
         CheckConstraint(
-            "unmet >= 0 AND (unmet > 0 OR state <> 'blocked' OR gate_id IS NOT NULL)",
+            "unmet >= 0 AND (unmet > 0 OR state <> 'blocked' OR gate_id IS NOT NULL "
+            "OR published_at IS NOT NULL)",  # throttled
             name="blocked_has_unmet",
         ),
         CheckConstraint("priority BETWEEN 0 AND 9", name="priority_range"),
@@ -402,6 +403,44 @@ class Canary(Base):
     job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
 
     __table_args__ = (Index("canaries_job", "job_id"),)
+
+
+class Limit(Base):
+    """How many jobs of a tag, a workflow or a queue may run at the same time. See `limits`."""
+
+    __tablename__ = "limits"
+
+    name = required(Text, primary_key=True)  # such as tag:vasp-licence
+    most = required(Integer)
+    set_by = required(Text)
+    set_at = required(_TIME, server_default=_NOW)
+
+    __table_args__ = (CheckConstraint("most >= 0", name="most_sane"),)
+
+
+class Throttled(Base):
+    """A job that waits for a limit; `woken_at`: it is pending again, since there may be room now."""
+
+    __tablename__ = "throttled"
+
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    limit_name = required(Text)  # no foreign key: where the limit is gone, it is woken
+    queue = required(Text)
+    workflow = required(Text)
+    priority = required(SmallInteger)
+    woken_at = nullable(_TIME)
+
+    __table_args__ = (
+        Index(
+            "throttled_next",
+            "limit_name",
+            "queue",
+            "workflow",
+            text("priority DESC"),
+            "job_id",
+        ),
+        Index("throttled_woken", "job_id", postgresql_where=text("woken_at IS NOT NULL")),
+    )
 
 
 class Step(Base):

@@ -7,6 +7,7 @@
     blocked → upstream_failed                           a parent failed or was cancelled (settle)
     scheduled → pending                                 stage: run_at has come
     pending → running                                   claim
+    pending → blocked → pending                         held by a gate, or throttled by a limit
     running → succeeded | failed | cancelled            finish, rescue
     running → scheduled                                 finish with an error, attempts left
     running → pending                                   release, rescue
@@ -23,7 +24,7 @@ from enum import StrEnum
 class State(StrEnum):
     """The state of a job."""
 
-    BLOCKED = "blocked"  # waits for parents
+    BLOCKED = "blocked"  # waits for parents, at a gate or for a limit
     SCHEDULED = "scheduled"  # waits for its time; with attempt > 0: between two attempts
     PENDING = "pending"  # waits for a worker
     RUNNING = "running"  # claimed

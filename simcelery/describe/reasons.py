@@ -59,9 +59,30 @@ def _blocked(story: Story) -> Iterator[Reason]:
         yield Reason("held", sentence(story.gate), advice(story.gate))
     if story.job.unmet:
         yield from _waits_for_parents(story)
+    elif story.throttled:
+        yield from _throttled(story)
     elif story.gate is None:
         yield Reason("released", "it has been released; hold, an act of recovery, will make it pending")
         yield from _nobody_recovers(story, "release it")
+
+
+def _throttled(story: Story) -> Iterator[Reason]:
+    yield from _full(story)
+    if not story.limits:
+        yield Reason(
+            "admit",
+            "it waited for a limit, which has room now; admit, an act of recovery, will make it pending",
+        )
+        yield from _nobody_recovers(story, "admit it")
+
+
+def _full(story: Story) -> Iterator[Reason]:
+    """The limits that are full."""
+    from simcelery.describe.limits import use
+
+    for limit in story.limits:
+        advice = f"to let more run: simcelery limits set {quote(limit.name)} N"
+        yield Reason("limit", f"it waits for {use(limit)}", advice)
 
 
 def _waits_for_parents(story: Story) -> Iterator[Reason]:
@@ -147,6 +168,7 @@ def _pending(story: Story) -> Iterator[Reason]:
 
     job = story.job
     yield from _of_other_source(story)
+    yield from _full(story)
     why = why_unserved(story.workers, job.queue, job.workflow)
     consumers = [worker for worker in story.workers if job.queue in worker["queues"]]
     knowing = [worker for worker in consumers if job.workflow in worker["workflows"]]

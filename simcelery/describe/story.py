@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simcelery.errors import JobNotFoundError
 
 if TYPE_CHECKING:
+    from simcelery.board.limits import LimitRow
     from simcelery.board.reads.gates import ClosedGate
     from simcelery.board.reads.jobs import JobRow
     from simcelery.board.sources import Submitted
@@ -29,6 +30,8 @@ class Story:
         last: its last attempt that has ended.
         submitted: the source of its workflow here; where there is none, that of the last submission.
         gate: the closed gate that holds it.
+        limits: the limits that are full and keep it from running.
+        throttled: whether it is blocked by a limit, or has been until just now.
     """
 
     job: JobRow
@@ -43,6 +46,8 @@ class Story:
     last: dict[str, Any] | None = None
     submitted: dict[str, Submitted] = field(default_factory=dict)
     gate: ClosedGate | None = None
+    limits: list[LimitRow] = field(default_factory=list)
+    throttled: bool = False
 
 
 def read(number: int) -> Story:
@@ -51,7 +56,7 @@ def read(number: int) -> Story:
     Raises:
         JobNotFoundError: it is not on the board.
     """
-    from simcelery.board import engine, reads, sources
+    from simcelery.board import engine, limits, reads, sources
     from simcelery.board.reads import gates
     from simcelery.board.states import Kind
     from simcelery.describe.outdated import as_here
@@ -78,4 +83,6 @@ def read(number: int) -> Story:
             last=reads.last_attempts(connection, [number]).get(number),
             submitted=as_here(live, submitted, [job.workflow]),
             gate=gates.gate_of(connection, number) if job.held else None,
+            limits=limits.keeping(connection, number) if job.state in ("pending", "blocked") else [],
+            throttled=job.state == "blocked" and limits.is_throttled(connection, number),
         )

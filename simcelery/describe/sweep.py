@@ -16,6 +16,7 @@ from simcelery.describe.words import ago, compact, duration, many, one_line, spa
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from simcelery.board.limits import LimitRow
     from simcelery.board.reads.estimates import Usual
     from simcelery.board.reads.gates import ClosedGate
     from simcelery.board.reads.jobs import Filter
@@ -48,6 +49,7 @@ class Sweep:
         now: the time by Postgres's clock.
         times: how long the pending ones usually take, by workflow.
         gates: the closed gates that hold some of them.
+        limits: the limits that some of them wait for; `waiting`: how many.
     """
 
     groups: Sequence[Alike]
@@ -57,6 +59,7 @@ class Sweep:
     now: dt.datetime
     times: dict[str, Usual] = field(default_factory=dict)
     gates: Sequence[ClosedGate] = ()
+    limits: Sequence[LimitRow] = ()
 
     @cached_property
     def states(self) -> dict[str, int]:
@@ -82,7 +85,7 @@ def read(which: Filter) -> Sweep:
 
 def seen(connection: Connection, which: Filter) -> Sweep:
     """The same on an open connection."""
-    from simcelery.board import reads
+    from simcelery.board import limits, reads
     from simcelery.board.reads import estimates, gates, sweeps
 
     _, now = reads.started(connection)
@@ -97,6 +100,7 @@ def seen(connection: Connection, which: Filter) -> Sweep:
         now=now,
         times=estimates.usual(connection, {group.workflow for group in pending}),
         gates=gates.closed_gates(connection, which),
+        limits=limits.throttling(connection, which),
     )
 
 
@@ -146,6 +150,7 @@ def explanation(sweep: Sweep) -> SweepExplanation:
         *_pending(sweep),
         *_scheduled(sweep),
         *_held(sweep),
+        *_throttled(sweep),
         *_held_up(sweep),
         *_over(sweep),
     ]
@@ -242,10 +247,22 @@ def _held(sweep: Sweep) -> Iterator[Cause]:
         yield Cause("held", gate.held, f"{many(gate.held)} {sentence(gate)}", advice(gate))
 
 
+def _throttled(sweep: Sweep) -> Iterator[Cause]:
+    from simcelery.describe.limits import use
+
+    for limit in sweep.limits:
+        number = limit.waiting
+        advice = f"to let more run: simcelery limits set {quote(limit.name)} N"
+        yield Cause(
+            "limit", number, f"{many(number)} {_verb(number, 'waits', 'wait')} for {use(limit)}", advice
+        )
+
+
 def _held_up(sweep: Sweep) -> Iterator[Cause]:
     held = sweep.held_up
     waiting = sweep.states.get("blocked", 0) + sweep.states.get("upstream_failed", 0)
-    all_of_them = (waiting, waiting - sum(gate.held for gate in sweep.gates))
+    others = sum(gate.held for gate in sweep.gates) + sum(limit.waiting for limit in sweep.limits)
+    all_of_them = (waiting, waiting - others)
     of = "" if held.looked_at in all_of_them else f"of the first {held.looked_at:,} that depend on others, "
     if held.fallen:
         why = f"{_jobs(held.culprits)} did not succeed"

@@ -6,7 +6,16 @@ a line here: the first worker that knows it creates its row on the board.
 
 from __future__ import annotations
 
-from simcelery.maintenance import hold, notify, prune, republish, rescue, settle, stage
+from simcelery.maintenance import admit, hold, notify, prune, republish, rescue, settle, stage
 from simcelery.maintenance.act import Act
 
-ACTS: tuple[Act, ...] = (rescue.ACT, stage.ACT, settle.ACT, hold.ACT, prune.ACT, notify.ACT, republish.ACT)
+ACTS: tuple[Act, ...] = (
+    rescue.ACT,
+    stage.ACT,
+    settle.ACT,
+    hold.ACT,
+    admit.ACT,
+    prune.ACT,
+    notify.ACT,
+    republish.ACT,
+)

@@ -17,6 +17,7 @@ from simcelery.worker.child import setup
 from simcelery.worker.parent import (
     changes,
     consumer_watchdog,
+    declared,
     inherited,
     limits,
     node,
@@ -86,6 +87,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.lease = Lease(worker.hostname, queues, worker.concurrency)
         try:
             worker.lease.take()
+            declared.write(get_settings())
         except SimceleryError as error:
             refuse(str(error), error.exit_code)
 

@@ -35,6 +35,8 @@ KEPT = {
     "export": "crate jobs attempts logs files size",
     "job": f"{_JOB} {_MORE}",
     "job-details": f"{_JOB} {_MORE} parents children attempts traceback revisions estimate",
+    "limit": "name most used waiting",
+    "limits-remove": "removed",
     "log-file": "id file size text",
     "logs": "id workflow state error attempts",
     "notification": "id event text subscription workflow tags jobs states at",

@@ -7,6 +7,7 @@ take the result of a newer one. Two that meet there at the wrong moment do wait 
 within a second, and it is done again, or said to have changed nothing.)
 """
 
+from simcelery.board.transitions.admit import admit
 from simcelery.board.transitions.cancel import cancel
 from simcelery.board.transitions.claim import claim, forgotten, holds_lease, put_back, set_aside
 from simcelery.board.transitions.finish import by_child, by_claim, finish, finish_at_once, note_late
@@ -36,6 +37,7 @@ from simcelery.board.transitions.stage import stage
 __all__ = [
     "LetGo",
     "Settled",
+    "admit",
     "allocate_ids",
     "by_child",
     "by_claim",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, case, delete, func, select, update
 
 from simcelery.board.clock import not_ahead
-from simcelery.board.models import Job
+from simcelery.board.models import Job, Throttled
 from simcelery.board.sql_helpers import among, locked
 from simcelery.board.states import ACTIVE, WAITING, State
 
@@ -38,5 +38,6 @@ def cancel(
         .returning(Job.id, Job.state)
     ).all()
     at_once = sorted(row.id for row in rows if row.state == State.CANCELLED)
+    connection.execute(delete(Throttled).where(among(Throttled.job_id, at_once)))
     requested = sorted(row.id for row in rows if row.state == State.RUNNING)
     return at_once, requested

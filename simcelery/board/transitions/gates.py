@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, case, exists, func, select, update
 
 from simcelery.board import sql
-from simcelery.board.models import Canary, Gate, Job
+from simcelery.board.models import Canary, Gate, Job, Throttled
 from simcelery.board.sql_helpers import among, by_index, locked
 from simcelery.board.states import State
 from simcelery.board.to_publish import job_to_publish
@@ -94,7 +94,8 @@ def let_go(connection: Connection, gate_id: int, limit: int) -> LetGo:
     if _lock(connection, gate_id) is not None:
         return LetGo(0, [])
     rows = sql.execute(connection, "let_go", gate=gate_id, most=limit).mappings().all()
-    left = exists().where(Job.gate_id == gate_id, Job.state == State.BLOCKED, Job.unmet == 0)
+    throttled = exists().where(Throttled.job_id == Job.id)
+    left = exists().where(Job.gate_id == gate_id, Job.state == State.BLOCKED, Job.unmet == 0, ~throttled)
     connection.execute(update(Gate).where(Gate.id == gate_id, ~left).values(moving=False))
     return LetGo(len(rows), [job_to_publish(row) for row in rows if row["state"] == State.PENDING])
 

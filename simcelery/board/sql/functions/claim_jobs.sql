@@ -12,6 +12,8 @@
 -- What waits at a closed gate and has not been moved yet is left alone. It is looked at only once it has been
 -- chosen: where many such jobs come first, a message may find nothing, for a moment, and its job is sent again.
 --
+-- Where there are limits, choose_job says which job it is, and none that a limit holds for travels with others.
+--
 -- The number of a worker alone does not say who claims: a board that was restored gives it out again.
 --
 -- For the settings, and for `|| ''`, see finish_attempts.
@@ -27,12 +29,24 @@ CREATE OR REPLACE FUNCTION claim_jobs(
     SET enable_sort = off
     SET jit = off
 AS $$
+DECLARE
+    v_choose boolean;
+    v_chosen record;
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM workers WHERE id = p_worker_id AND registration = p_registration
-            AND ended_at IS NULL AND lease_expires_at > now()
-    ) THEN
+    SELECT EXISTS (SELECT FROM limits) INTO v_choose FROM workers
+        WHERE id = p_worker_id AND registration = p_registration
+            AND ended_at IS NULL AND lease_expires_at > now();
+    IF NOT FOUND THEN
         RETURN;
+    END IF;
+    IF v_choose THEN
+        SELECT * INTO v_chosen FROM choose_job(p_task_id, p_workflow, p_queue, p_least);
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+        p_claim_id := CASE v_chosen.chosen WHEN p_task_id THEN p_claim_id ELSE gen_random_uuid() END;
+        p_task_id := v_chosen.chosen;
+        p_more := CASE WHEN v_chosen.limited THEN 0 ELSE p_more END;
     END IF;
     RETURN QUERY
         UPDATE jobs
@@ -41,7 +55,7 @@ BEGIN
         WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
             AND cancel_requested_at IS NULL AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
         RETURNING jobs.*;
-    IF NOT FOUND THEN
+    IF NOT FOUND AND NOT v_choose THEN
         RETURN QUERY
             WITH sent AS MATERIALIZED (
                 SELECT id, priority, 1 AS rank FROM jobs
@@ -75,6 +89,7 @@ BEGIN
                 WHERE workflow = p_workflow AND queue = p_queue AND state = 'pending' AND losses = 0
                     AND time_limit IS NULL AND soft_time_limit IS NULL AND needs_id IS NULL
                     AND NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id OFFSET 10)
+                    AND (NOT v_choose OR limits_of(workflow, queue, tags) = '{}')
                 ORDER BY priority DESC, id
                 LIMIT p_more FOR UPDATE SKIP LOCKED
             ),

@@ -184,5 +184,16 @@ BEGIN
             GROUP BY gate_id ORDER BY gate_id
         ) AS failed(gate, new);
     END IF;
+    -- The place that a job of a limit leaves; such jobs are finished alone. What goes wrong is left to admit.
+    IF cardinality(v_ended) = 1 AND EXISTS (SELECT FROM throttled) THEN
+        BEGIN
+            RETURN QUERY
+                SELECT admitted.*, 'pending', 0, 0::float8, v_ended[1]
+                FROM jobs CROSS JOIN LATERAL admit_jobs(10) AS admitted
+                WHERE jobs.id = v_ended[1] AND limits_of(jobs.workflow, jobs.queue, tags) <> '{}';
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'jobs that wait for a limit were not admitted: %', SQLERRM;
+        END;
+    END IF;
 END
 $$

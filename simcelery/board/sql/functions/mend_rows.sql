@@ -22,7 +22,8 @@ BEGIN
                 CASE WHEN NOT (run_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND published_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND cancel_requested_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND submitted_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND started_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND finished_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00') THEN 'a time' END,
                 CASE WHEN jsonb_typeof(progress) <> 'object' THEN 'its progress' END,
                 CASE WHEN state = 'scheduled' AND run_at IS NULL THEN 'the time to run at' END,
-                CASE WHEN unmet < 0 OR (unmet = 0 AND state = 'blocked' AND to_jsonb(jobs)->>'gate_id' IS NULL)
+                CASE WHEN unmet < 0 OR (unmet = 0 AND state = 'blocked' AND to_jsonb(jobs)->>'gate_id' IS NULL
+                        AND (published_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00') IS NOT TRUE)
                     THEN 'what it waits for' END,
                 CASE WHEN state IN ('pending', 'scheduled', 'blocked') AND cancel_requested_at IS NOT NULL
                     THEN 'its cancel' END,
@@ -80,7 +81,8 @@ BEGIN
                 WHEN cancel_requested_at IS NOT NULL THEN now() END,
             progress = CASE WHEN jsonb_typeof(progress) = 'object' THEN progress END,
             unmet = greatest(
-                unmet, CASE WHEN becomes = 'blocked' AND to_jsonb(jobs)->>'gate_id' IS NULL THEN 1 ELSE 0 END)
+                unmet, CASE WHEN becomes = 'blocked' AND to_jsonb(jobs)->>'gate_id' IS NULL
+                    AND (published_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00') IS NOT TRUE THEN 1 ELSE 0 END)
         FROM bad WHERE jobs.id = bad.id AND jobs.state = was
         RETURNING format('job %s: %s', jobs.id, concat_ws('; ',
             CASE WHEN becomes = 'failed' AND was <> 'failed' THEN 'it failed: ' || fatal

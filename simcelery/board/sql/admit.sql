@@ -1,0 +1,1 @@
+SELECT id, task_id, workflow, queue, priority FROM admit_jobs(%(most)s)
