@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from simcelery.submission.workflow import Workflow, workflow
     from simcelery.worker.context import CurrentJob, current_job, step
     from simcelery.worker.programs import CommandError, CommandResult, Handler, code, run_command
+    from simcelery.workflows.continuing import then
     from simcelery.workflows.outcomes import Fail, Retry
 
     app: Celery
@@ -53,6 +54,7 @@ _HOMES = {
     "CommandResult": "simcelery.worker.programs",
     "Handler": "simcelery.worker.programs",
     "CommandError": "simcelery.worker.programs",
+    "then": "simcelery.workflows.continuing",
     "Retry": "simcelery.workflows.outcomes",
     "Fail": "simcelery.workflows.outcomes",
 }
@@ -78,6 +80,7 @@ __all__ = [
     "release",
     "run_command",
     "step",
+    "then",
     "workflow",
 ]
 

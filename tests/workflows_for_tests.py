@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simcelery import Fail, Handler, Retry, code, current_job, get_job, workflow
+from simcelery import Fail, Handler, Retry, code, current_job, get_job, then, workflow
 
 
 @workflow
@@ -202,6 +202,23 @@ def about_me() -> dict[str, Any]:
     me.progress(1, 4, "k-points")
     me.progress(4, 4, "done")
     return {"id": me.id, "attempt": me.attempt, "workdir": str(me.workdir), "tags": list(me.tags)}
+
+
+@workflow
+def countdown(path: str, left: int, end: str = "") -> int:
+    """Note that it ran, and go on in one that has less left; the last one may fail."""
+    leaves_line(path, str(left))
+    if left:
+        return then(countdown.s(path, left - 1, end).set(priority=7))
+    if end:
+        raise ValueError(end)
+    return 42
+
+
+@workflow
+def goes_astray(how: str) -> Any:
+    """Go on in what there cannot be."""
+    return then({"type": countdown.s(), "queue": countdown.s("x", 1).set(expires=5)}[how])
 
 
 @workflow

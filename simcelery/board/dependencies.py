@@ -12,11 +12,13 @@ from sqlalchemy import (
     SQLColumnExpression,
     Subquery,
     and_,
+    case,
     column,
     false,
     func,
     insert,
     literal,
+    not_,
     or_,
     select,
     true,
@@ -70,6 +72,12 @@ def parents(job_id: int) -> list[ParentJob]:
     """The jobs that this one waited for, as they are now, in the order of their ids."""
     rows = engine.one_round_trip(sql.statement("parents"), {"job_id": job_id})
     return [ParentJob(**{**row, "state": State(row["state"])}) for row in rows]
+
+
+def number_unmet(edge: FromClause, parent: FromClause) -> ColumnElement[int]:
+    """How many parents a job has to wait for, from its edges; one that goes on in another waits for that."""
+    goes_on = func.bool_or(edge.c.kind == Kind.THEN)
+    return case((goes_on, 1), else_=func.count().filter(not_(is_met(edge, parent))))
 
 
 def add(connection: Connection, jobs: Mapping[int, NewJob]) -> None:

@@ -52,6 +52,7 @@ class Kind(StrEnum):
     """What a job waits for, if not for the success of the other: ``dependencies.kind``."""
 
     ANY = "any"  # its end, whatever it is
+    THEN = "then"  # its result: the job has run, and goes on in the other
 
 
 class Outcome(StrEnum):

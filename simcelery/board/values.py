@@ -309,6 +309,7 @@ class EndedAttempt:
             What the board already has may be left out.
         log_kept: the chunks that the board is to keep, where it may hold others.
         progress: what the job last reported.
+        then: of a success, the job in which this one goes on, and whose result becomes its own.
     """
 
     outcome: Outcome
@@ -332,6 +333,7 @@ class EndedAttempt:
     log: str | Mapping[int, str] = ""
     log_kept: Kept | None = None
     progress: dict[str, Any] | None = None
+    then: NewJob | None = None
 
     def of(self, claim: Claim, *, waited: float = 0.0, ended: float | None = None) -> Self:
         """The same, of the attempt that began with this claim."""

@@ -61,7 +61,8 @@ def as_json(graph: Graph) -> dict[str, Any]:
     ]
     edges = [list(edge) for edge in graph.edges]
     after_any = [list(edge) for edge in graph.edges if edge in graph.any_end]
-    return {"nodes": nodes, "edges": edges, "after_any": after_any, "more": graph.more}
+    then = [list(edge) for edge in graph.edges if edge in graph.then]
+    return {"nodes": nodes, "edges": edges, "after_any": after_any, "then": then, "more": graph.more}
 
 
 def tree(graph: Graph) -> Iterator[str]:
@@ -123,7 +124,10 @@ def dot(graph: Graph) -> Iterator[str]:
         label = json.dumps(f"{one_line(node.workflow)} {node.id}\n{node.state or 'unreadable'}")
         yield f"  {node.id} [label={label}, fillcolor={_COLOURS.get(str(node.state), 'white')}];"
     for parent, child in graph.edges:
-        yield f"  {parent} -> {child}{' [style=dashed]' if (parent, child) in graph.any_end else ''};"
+        style = " [style=dashed]" if (parent, child) in graph.any_end else ""
+        if (parent, child) in graph.then:
+            style = " [style=bold]"
+        yield f"  {parent} -> {child}{style};"
     yield "}"
 
 
@@ -134,7 +138,8 @@ def mermaid(graph: Graph) -> Iterator[str]:
         label = f"{one_line(node.workflow)} {node.id}<br/>{node.state or 'unreadable'}"
         yield f'  n{node.id}["{_escaped(label)}"]:::{node.state or "unreadable"}'
     for parent, child in graph.edges:
-        yield f"  n{parent} {'-.->' if (parent, child) in graph.any_end else '-->'} n{child}"
+        arrow = "-.->" if (parent, child) in graph.any_end else "-->"
+        yield f"  n{parent} {'==>' if (parent, child) in graph.then else arrow} n{child}"
     for state in _states(graph.nodes.values()):
         yield f"  classDef {state} fill:{_COLOURS[state]}"
 

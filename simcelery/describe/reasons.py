@@ -87,7 +87,15 @@ def _full(story: Story) -> Iterator[Reason]:
 
 def _waits_for_parents(story: Story) -> Iterator[Reason]:
     open_, failed = _parents(story)
-    if failed:
+    if (then := story.goes_on_in) is not None:
+        open_, failed = ([then] if then in found else [] for found in (open_, failed))
+    if open_ and then is not None:
+        yield Reason(
+            "goes_on",
+            f"it has run, and goes on in job {then} ({story.parents[then]}), whose result will be its own",
+            f"simcelery explain {then}",
+        )
+    elif failed:
         yield Reason(
             "parent_failed",
             f"{named(failed)} did not succeed, so this job will become upstream_failed in a moment",
@@ -104,10 +112,11 @@ def _waits_for_parents(story: Story) -> Iterator[Reason]:
             f"simcelery explain {open_[0]}",
         )
     else:
-        over = "ended" if story.any_end else "succeeded"
-        yield Reason(
-            "settle", f"all its parents have {over}; settle, an act of recovery, will make it pending"
-        )
+        over = f"all its parents have {'ended' if story.any_end else 'succeeded'}"
+        becomes = "pending"
+        if then is not None:
+            over, becomes = f"job {then}, in which it went on, has succeeded", "succeeded"
+        yield Reason("settle", f"{over}; settle, an act of recovery, will make it {becomes}")
     if failed or not open_:
         yield from _nobody_recovers(story, "settle it")
 

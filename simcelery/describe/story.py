@@ -26,6 +26,7 @@ class Story:
         worker: the worker that last claimed the job.
         parents: states of the job's parents, by id.
         any_end: those of them that need not succeed.
+        goes_on_in: the one in which it goes on, whose result becomes its own.
         before: how many pending jobs of its queue come before it.
         last: its last attempt that has ended.
         submitted: the source of its workflow here; where there is none, that of the last submission.
@@ -42,6 +43,7 @@ class Story:
     worker: dict[str, Any] | None = None
     parents: dict[int, str] = field(default_factory=dict)
     any_end: frozenset[int] = frozenset()
+    goes_on_in: int | None = None
     before: int = 0
     last: dict[str, Any] | None = None
     submitted: dict[str, Submitted] = field(default_factory=dict)
@@ -79,6 +81,7 @@ def read(number: int) -> Story:
             worker=reads.worker_of(connection, number),
             parents={parent: str(state) for parent, state in parents.items()},
             any_end=frozenset(reads.parents_of(connection, number, Kind.ANY)),
+            goes_on_in=next(iter(reads.parents_of(connection, number, Kind.THEN)), None),
             before=reads.number_before(connection, job) if job.state == "pending" else 0,
             last=reads.last_attempts(connection, [number]).get(number),
             submitted=as_here(live, submitted, [job.workflow]),

@@ -140,7 +140,8 @@ class Job(JobRef):
             return JobCancelledError(f"{what} was cancelled")
         if row.state is State.UPSTREAM_FAILED:
             reason = row.error_message or "a job that it waits for did not succeed"
-            return UpstreamFailedError(f"{what} did not run: {reason}")
+            how = "could not go on" if row.attempt else "did not run"
+            return UpstreamFailedError(f"{what} {how}: {reason}")
         ended = self.attempts()
         text = ended[-1]["traceback"] if ended else None
         return JobFailedError(f"{what} failed: {row.error}", row.error_type or "", text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from simcelery.settings import Keep
 from simcelery.submission import tasks
 from simcelery.workflows import registry
+from simcelery.workflows.continuing import here
 from simcelery.workflows.definition import DEFAULT_PRIORITY, Definition
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ class Workflow(Definition):
         title = f"workflow {self.name}"
         rows = self.parameters.describe()
         return notebook.table(title, ("parameter", "type", "default"), rows, self.description)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the workflow here and now: no board, no worker. Parameters are validated all the same.
+
+        Where it goes on in another one (see `then`), that is run, too.
+        """
+        return here(super().__call__(*args, **kwargs))
 
     def submit(self, *args: Any, **given: Any) -> Job:
         """Record one job on the board and publish it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -42,7 +43,13 @@ from tests.board_helpers import (
 # The diagram of states.py. Several steps may lie between two looks (a retry revives and a settle fails
 # again), so each rule below looks before and after.
 ALLOWED = {
-    "blocked": {"pending", "scheduled", "upstream_failed", "cancelled"},
+    "blocked": {
+        "pending",
+        "scheduled",
+        "upstream_failed",
+        "cancelled",
+        "succeeded",
+    },  # succeeded: has gone on
     "scheduled": {
         "pending",
         "blocked",
@@ -50,14 +57,20 @@ ALLOWED = {
         "succeeded",
     },  # succeeded: a late success; pending: also handed back
     "pending": {"running", "cancelled", "succeeded", "blocked"},  # blocked: held
-    "running": {"succeeded", "failed", "cancelled", "scheduled", "pending"},
+    "running": {"succeeded", "failed", "cancelled", "scheduled", "pending", "blocked"},  # blocked: goes on
     "succeeded": set(),
     "failed": {"pending", "blocked"},
     "cancelled": {"pending", "blocked"},
     "upstream_failed": {"pending", "blocked"},
 }
 index = st.integers(0, 5)
-REPORTS = {"success": SUCCESS, "error": ERROR, "again": AGAIN, "lost": LOST}
+REPORTS = {
+    "success": SUCCESS,
+    "error": ERROR,
+    "again": AGAIN,
+    "lost": LOST,
+    "then": replace(SUCCESS, then=new_job()),
+}
 
 
 class Board(RuleBasedStateMachine):
@@ -79,6 +92,7 @@ class Board(RuleBasedStateMachine):
         self.claims: list[Claim] = []
         self.before: dict[int, str] = {}
         self.ended: set[int] = set()
+        self.gone_on: set[int] = set()
         self.record([], attempts=1, losses=1, delayed=False, gate=2, canary=True)
         self.record([0], attempts=1, losses=2, delayed=False)
 
@@ -151,10 +165,17 @@ class Board(RuleBasedStateMachine):
         claimed = self.claims[-1 - back % len(self.claims)]
         newest = self.claimed[claimed.job_id][-1] == claimed.attempt
         was = self.before[claimed.job_id]
-        ended = finish(claimed, REPORTS[how])
+        report = REPORTS[how]
+        if report.then is not None:
+            report = replace(report, then=report.then.alike())
+        ended = finish(claimed, report)
+        if ended is not None and ended.state == "blocked":
+            self.gone_on.add(ended.id)
+            for following in ended.unblocked:
+                self.tasks[following.id] = following.task_id
         if not newest:
             assert ended is None, "a zombie's outcome was accepted"
-        if how != "success":
+        if how not in ("success", "then"):
             assert (ended is not None) == (newest and was == "running")
 
     @precondition(lambda self: self.zombies())
@@ -182,18 +203,33 @@ class Board(RuleBasedStateMachine):
         was = self.before[job]
         with engine.begin() as connection:
             at_once, requested = transitions.cancel(connection, [job])
-        assert at_once == ([job] if was in ("blocked", "scheduled", "pending") else [])
-        assert requested == ([job] if was == "running" else [])
+        assert (job in at_once) == (was in ("blocked", "scheduled", "pending"))
+        assert (job in requested) == (was == "running")
+        assert {job} >= {*at_once, *requested} or job in self.gone_on
 
-    @rule(index=index, with_parents=st.booleans(), other=st.booleans(), parent=st.none() | index)
-    def retry(self, index: int, with_parents: bool, other: bool, parent: int | None) -> None:
+    @rule(
+        index=index,
+        with_parents=st.booleans(),
+        other=st.booleans(),
+        parent=st.none() | index,
+        from_scratch=st.booleans(),
+    )
+    def retry(
+        self, index: int, with_parents: bool, other: bool, parent: int | None, from_scratch: bool
+    ) -> None:
         """Retry by hand, perhaps with other parameters, perhaps with the result of another job."""
         job = self.job(index)
         was = self.before[job]
         try:
             with engine.begin() as connection:
                 revisions = [self.revision(connection, job, parent)] if other else []
-                back = transitions.retry(connection, [job], with_parents=with_parents, revisions=revisions)
+                back = transitions.retry(
+                    connection,
+                    [job],
+                    with_parents=with_parents,
+                    revisions=revisions,
+                    from_scratch=from_scratch,
+                )
                 revived = [one.id for one in back]
         except StateError as error:
             said = str(error)
@@ -229,7 +265,11 @@ class Board(RuleBasedStateMachine):
     def settle_all(self) -> None:
         """All descendants are settled: every job waits for exactly those that it has to."""
         settle()
-        assert not sql(f"SELECT j.id FROM jobs j WHERE j.state = 'blocked' AND j.unmet <> ({TO_WAIT_FOR})")
+        assert not sql(
+            f"""SELECT j.id FROM jobs j WHERE j.state = 'blocked'
+            AND j.unmet <> CASE WHEN {GOES_ON} THEN 1 ELSE ({TO_WAIT_FOR}) END"""
+        )
+        assert not sql(f"SELECT j.id FROM jobs j WHERE j.state = 'blocked' AND {GOES_ON} AND {HAS_GONE_ON}")
 
     @rule()
     def hold(self) -> None:
@@ -318,11 +358,14 @@ class Board(RuleBasedStateMachine):
         """Looked at after every rule, in one transaction."""
         with engine.begin() as connection:
             now = {row.id: row.state for row in connection.execute(text("SELECT id, state FROM jobs"))}
-            assert connection.execute(ANY_BROKEN).all() == []
+            broken = connection.execute(ANY_BROKEN).all()
             edges = connection.execute(ENDS_WAITED_FOR).all()
         for job, state in now.items():
             was = self.before.get(job, state)
             assert state == was or state in ALLOWED[was], f"{was} → {state}"
+        assert [
+            (job, what) for job, what in broken if (job in self.gone_on, what) != (True, ONE_SUCCESS)
+        ] == []
         self.before = now
         self.ended |= {job for job, state in now.items() if state in TERMINAL}
         too_early = {(child, parent) for child, parent in edges if parent not in self.ended}
@@ -341,6 +384,10 @@ HELD_BACK = """
 TO_WAIT_FOR = """
     SELECT count(*) FROM dependencies d JOIN jobs p ON p.id = d.parent_id
     WHERE d.job_id = j.id AND p.state <> 'succeeded' AND (d.kind IS NULL OR p.finished_at IS NULL)"""
+GOES_ON = "EXISTS (SELECT FROM dependencies d WHERE d.job_id = j.id AND d.kind = 'then')"
+HAS_GONE_ON = """EXISTS (SELECT FROM dependencies d JOIN jobs p ON p.id = d.parent_id
+    WHERE d.job_id = j.id AND d.kind = 'then' AND p.state = 'succeeded')"""
+ONE_SUCCESS = "a job has one successful attempt if it succeeded, and none otherwise"
 ENDS_WAITED_FOR = text(
     """SELECT j.id, d.parent_id FROM jobs j JOIN dependencies d ON d.job_id = j.id
     WHERE d.kind = 'any' AND j.state IN ('pending', 'scheduled', 'running', 'succeeded')"""
@@ -348,7 +395,7 @@ ENDS_WAITED_FOR = text(
 
 # What must never be found on the board, each with the promise that it would break.
 BROKEN = {
-    "a job has one successful attempt if it succeeded, and none otherwise": """
+    ONE_SUCCESS: """
         SELECT j.id FROM jobs j LEFT JOIN attempts a ON a.job_id = j.id GROUP BY j.id
         HAVING count(a.*) FILTER (WHERE a.outcome = 'succeeded') <> (j.state = 'succeeded')::int""",
     "every attempt that ended is recorded once": """
@@ -356,9 +403,15 @@ BROKEN = {
         <> (SELECT count(*) FROM attempts a WHERE a.job_id = j.id)""",
     "a blocked job waits for as many parents as it says": """
         SELECT j.id FROM jobs j WHERE j.state = 'blocked'
-        AND j.unmet NOT BETWEEN (TO_WAIT_FOR) AND (
+        AND CASE WHEN GOES_ON THEN j.unmet <> 1 ELSE j.unmet NOT BETWEEN (TO_WAIT_FOR) AND (
             SELECT count(*) FROM dependencies d JOIN jobs p ON p.id = d.parent_id
-            WHERE d.job_id = j.id AND p.state <> 'succeeded')""".replace("TO_WAIT_FOR", TO_WAIT_FOR),
+            WHERE d.job_id = j.id AND p.state <> 'succeeded') END""".replace(
+        "TO_WAIT_FOR", TO_WAIT_FOR
+    ).replace("GOES_ON", GOES_ON),
+    "no job succeeds before the one in which it goes on": f"""
+        SELECT j.id FROM jobs j WHERE j.state = 'succeeded' AND {GOES_ON} AND NOT {HAS_GONE_ON}""",
+    "a job goes on in one other": """
+        SELECT job_id AS id FROM dependencies WHERE kind = 'then' GROUP BY job_id HAVING count(*) > 1""",
     "no job runs, or waits to run, before its parents have succeeded": """
         SELECT j.id FROM jobs j JOIN dependencies d ON d.job_id = j.id JOIN jobs p ON p.id = d.parent_id
         WHERE j.state IN ('pending', 'scheduled', 'running', 'succeeded') AND p.state <> 'succeeded'

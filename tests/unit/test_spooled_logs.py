@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import uuid
 from dataclasses import replace
@@ -12,9 +13,10 @@ from pydantic import SecretStr
 
 from simcelery.board.values import EndedAttempt
 from simcelery.chunks import Kept
+from simcelery.needs import Needs
 from simcelery.settings import Settings
 from simcelery.worker.outcomes import spool
-from tests.board_helpers import SUCCESS
+from tests.board_helpers import SUCCESS, new_job
 
 
 @pytest.fixture
@@ -29,6 +31,17 @@ def settings(tmp_path: Path) -> Settings:
         replace(SUCCESS, log={1: "text"}),
         replace(SUCCESS, log="text"),
         SUCCESS,
+        replace(
+            SUCCESS,
+            then=new_job(
+                parameters={"x": [1, None, {"$float": "nan"}], "é": "ü"},
+                parents=[3, 4],
+                tags=["a"],
+                time_limit=1.5,
+                run_at=dt.datetime(2030, 1, 1, tzinfo=dt.UTC),
+                needs=Needs(memory=5),
+            ),
+        ),
     ],
 )
 def test_an_outcome_comes_out_of_the_spool_as_it_went_in(settings: Settings, ended: EndedAttempt) -> None:

@@ -33,12 +33,14 @@ class Graph:
         nodes: by id.
         edges: parent and child, in order.
         any_end: those of them where the child waits for the end of the parent, whatever that is.
+        then: those where the child has run, and goes on in the parent.
         more: whether there are jobs beyond the limit, which are left out.
     """
 
     nodes: dict[int, Node] = field(default_factory=dict)
     edges: list[tuple[int, int]] = field(default_factory=list)
     any_end: frozenset[tuple[int, int]] = frozenset()
+    then: frozenset[tuple[int, int]] = frozenset()
     more: bool = False
 
 
@@ -59,7 +61,7 @@ def graph(connection: Connection, ids: Iterable[int], limit: int) -> Graph:
             wanted |= frontier
             edges |= found
     made = Graph(_nodes(connection, wanted), more=more)
-    made.any_end = _any_end(connection, wanted)
+    made.any_end, made.then = (_of_kind(connection, wanted, kind) for kind in (Kind.ANY, Kind.THEN))
     made.edges = sorted(pair for pair in edges if pair[0] in made.nodes and pair[1] in made.nodes)
     return made
 
@@ -69,9 +71,9 @@ def _parents(connection: Connection, ids: Iterable[int]) -> set[tuple[int, int]]
     return {(parent, job) for job, parents in found.items() for parent in parents}
 
 
-def _any_end(connection: Connection, ids: Iterable[int]) -> frozenset[tuple[int, int]]:
+def _of_kind(connection: Connection, ids: Iterable[int], kind: Kind) -> frozenset[tuple[int, int]]:
     edge = up(sorted(ids))
-    found = connection.execute(select(edge.c.parent_id, edge.c.job_id).where(edge.c.kind == Kind.ANY))
+    found = connection.execute(select(edge.c.parent_id, edge.c.job_id).where(edge.c.kind == kind))
     return frozenset((parent, job) for parent, job in found)
 
 

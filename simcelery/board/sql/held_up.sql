@@ -6,7 +6,7 @@ WITH RECURSIVE edges AS MATERIALIZED (
     JOIN dependencies AS edge ON edge.job_id = job.id
     JOIN jobs AS parent ON parent.id = edge.parent_id
     WHERE parent.state <> 'succeeded'
-        AND (edge.kind IS NULL OR parent.state NOT IN ('failed', 'cancelled', 'upstream_failed'))
+        AND (edge.kind IS DISTINCT FROM 'any' OR parent.state NOT IN ('failed', 'cancelled', 'upstream_failed'))
 ), each AS (
     SELECT job_id, bool_or(state IN ('failed', 'cancelled', 'upstream_failed')) AS fallen FROM edges GROUP BY job_id
 ), unsuccessful AS (
@@ -14,7 +14,8 @@ WITH RECURSIVE edges AS MATERIALIZED (
     UNION
     SELECT parent.id, parent.state
     FROM unsuccessful AS below
-    JOIN dependencies AS edge ON below.state = 'upstream_failed' AND edge.job_id = below.id AND edge.kind IS NULL
+    JOIN dependencies AS edge ON below.state = 'upstream_failed' AND edge.job_id = below.id
+        AND edge.kind IS DISTINCT FROM 'any'
     JOIN jobs AS parent ON parent.id = edge.parent_id AND parent.state IN ('failed', 'cancelled', 'upstream_failed')
 )
 SELECT

@@ -2,7 +2,9 @@
 -- comes before them.
 SELECT culprit.id FROM (
     SELECT DISTINCT edge.parent_id FROM unnest(CAST(%(ids)s AS bigint[])) AS job (id)
-    CROSS JOIN LATERAL (SELECT parent_id FROM dependencies WHERE job_id = job.id AND kind IS NULL OFFSET 0) AS edge
+    CROSS JOIN LATERAL (
+        SELECT parent_id FROM dependencies WHERE job_id = job.id AND kind IS DISTINCT FROM 'any' OFFSET 0
+    ) AS edge
     ORDER BY parent_id
 ) AS parent
 CROSS JOIN LATERAL (

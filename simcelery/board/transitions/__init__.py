@@ -10,7 +10,8 @@ within a second, and it is done again, or said to have changed nothing.)
 from simcelery.board.transitions.admit import admit
 from simcelery.board.transitions.cancel import cancel
 from simcelery.board.transitions.claim import claim, forgotten, holds_lease, put_back, set_aside
-from simcelery.board.transitions.finish import by_child, by_claim, finish, finish_at_once, note_late
+from simcelery.board.transitions.continuing import finish
+from simcelery.board.transitions.finish import by_child, by_claim, finish_at_once, note_late
 from simcelery.board.transitions.gates import (
     LetGo,
     gates_due,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, case, delete, func, select, update
 
@@ -10,6 +11,7 @@ from simcelery.board.clock import not_ahead
 from simcelery.board.models import Job, Throttled
 from simcelery.board.sql_helpers import among, locked
 from simcelery.board.states import ACTIVE, WAITING, State
+from simcelery.board.transitions import continuing
 
 
 def cancel(
@@ -17,13 +19,30 @@ def cancel(
 ) -> tuple[list[int], list[int]]:
     """blocked | scheduled | pending → cancelled; for a running job, the request is noted.
 
+    So it is with the jobs in which these go on.
+
     Parameters:
         running: whether jobs that run are meant, too.
 
     Returns:
         The ids cancelled at once, and those that are running and will be told.
     """
-    rows = connection.execute(
+    rows: list[Any] = []
+    wanted = list(ids)
+    while wanted:
+        found = _cancel(connection, wanted, running)
+        rows += found
+        # Asked for once the rows are held: a job that ends just now may have gone on meanwhile.
+        begun = [row.id for row in found if row.state == State.CANCELLED and row.attempt > 0]
+        wanted = continuing.of(connection, begun) if begun else []
+    at_once = sorted(row.id for row in rows if row.state == State.CANCELLED)
+    connection.execute(delete(Throttled).where(among(Throttled.job_id, at_once)))
+    requested = sorted(row.id for row in rows if row.state == State.RUNNING)
+    return at_once, requested
+
+
+def _cancel(connection: Connection, ids: Iterable[int], running: bool) -> Sequence[Any]:
+    return connection.execute(
         update(Job)
         .where(
             Job.id.in_(locked(select(Job.id).where(among(Job.id, ids)))),
@@ -35,9 +54,5 @@ def cancel(
             started_at=not_ahead(Job.started_at),
             cancel_requested_at=func.coalesce(Job.cancel_requested_at, func.now()),
         )
-        .returning(Job.id, Job.state)
+        .returning(Job.id, Job.state, Job.attempt)
     ).all()
-    at_once = sorted(row.id for row in rows if row.state == State.CANCELLED)
-    connection.execute(delete(Throttled).where(among(Throttled.job_id, at_once)))
-    requested = sorted(row.id for row in rows if row.state == State.RUNNING)
-    return at_once, requested

@@ -50,16 +50,20 @@ def finish(connection: Connection, guard: Guard, ended: EndedAttempt) -> Finishe
 
 
 def finish_all(
-    connection: Connection, attempts: Sequence[tuple[int, uuid.UUID | None]], ended: EndedAttempt
+    connection: Connection,
+    attempts: Sequence[tuple[int, uuid.UUID | None]],
+    ended: EndedAttempt,
+    then_id: int | None = None,
 ) -> list[FinishedJob]:
     """The same for attempts that all ended in the same way.
 
     Parameters:
         attempts: the id of each job and of its claim.
+        then_id: the job in which it goes on, which has been recorded.
     """
     if not attempts:
         return []
-    alike = _given(ended, time.monotonic())
+    alike = _given(ended, time.monotonic()) | ({"then_id": then_id} if then_id else {})
     given = [{**alike, "id": number, "claim_id": claim and claim.hex} for number, claim in attempts]
     rows = sql.execute(connection, "finish", ended=engine.as_json(given))
     return _finished(rows.mappings().all())

@@ -15,9 +15,7 @@ from sqlalchemy import (
     any_,
     case,
     exists,
-    func,
     literal,
-    not_,
     select,
     true,
     update,
@@ -26,12 +24,13 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board import fingerprints, sql, subscriptions
 from simcelery.board.batches import ROWS
-from simcelery.board.dependencies import is_met, up
+from simcelery.board.dependencies import number_unmet, up
 from simcelery.board.leases import is_worker
 from simcelery.board.models import Attempt, Dependency, Job, Worker
 from simcelery.board.sql_helpers import among, by_index
 from simcelery.board.states import UNSUCCESSFUL, Kind, Outcome, State
 from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
+from simcelery.board.transitions import continuing
 from simcelery.board.transitions.finish import Guard
 from simcelery.board.transitions.revise import begin_anew, revise
 from simcelery.board.values import FinishedJob, Registration, Revision
@@ -76,6 +75,9 @@ def retry(
     """
     by_index(connection)
     wanted = set(ids)
+    anew = wanted if from_scratch else {one.job_id for one in revisions if one.changes}
+    if anew:
+        continuing.forget(connection, anew)
     if revisions:
         fingerprints.hold_searches(connection)
         parents_to_be = {parent for one in revisions for parent in one.added}
@@ -96,9 +98,12 @@ def retry(
 
 
 def _with_parents(connection: Connection, ids: set[int], wanted: bool) -> set[int]:
-    """The jobs, and where that is wanted all that did not succeed and keep one of them from running."""
+    """The jobs, and where that is wanted all that did not succeed and keep one of them from running.
+
+    A job in which one of these had gone on belongs to it, wanted or not.
+    """
     found = set(ids)
-    while wanted and (parents := _unsuccessful_parents(connection, found)):
+    while parents := _unsuccessful_parents(connection, found, None if wanted else Kind.THEN):
         found.update(parent for _, parent in parents)
     return found
 
@@ -149,6 +154,7 @@ def _send_back(
         found = _revive(connection, level, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
         revived = [*revived, *found]
     _wait_again(connection, [row.id for row in revived])
+    continuing.take_over(connection, [row.id for row in revived if row.state is State.BLOCKED])
     subscriptions.reopen(connection, [row.id for row in revived])
     return revived
 
@@ -168,10 +174,10 @@ def _unmet() -> ColumnElement[int]:
     """How many parents a job has to wait for, as they are now."""
     parent, edge = Job.__table__.alias(), Dependency.__table__.alias()
     return (
-        select(func.count())
+        select(number_unmet(edge, parent))
         .select_from(edge)
         .join(parent, parent.c.id == edge.c.parent_id)
-        .where(edge.c.job_id == Job.id, not_(is_met(edge, parent)))
+        .where(edge.c.job_id == Job.id)
         .correlate(Job)
         .scalar_subquery()
     )
@@ -203,15 +209,24 @@ def _lock(connection: Connection, ids: Any) -> None:
     connection.execute(select(Job.id).where(Job.id.in_(ids)).order_by(Job.id).with_for_update())
 
 
-def _unsuccessful_parents(connection: Connection, ids: set[int]) -> list[tuple[int, int]]:
-    """Pairs (job, parent) of a job that is retried and a parent that did not succeed and is not retried."""
+def _unsuccessful_parents(
+    connection: Connection, ids: set[int], kind: Kind | None = None
+) -> list[tuple[int, int]]:
+    """Pairs (job, parent) of a job that is retried and a parent that did not succeed and is not retried.
+
+    Parameters:
+        kind: only parents of this kind; None: all that must succeed.
+    """
     edge = up(ids)
     parent = _job(edge.c.parent_id, Job.state.in_(UNSUCCESSFUL))
     dependent = _job(edge.c.job_id, Job.state.in_(UNSUCCESSFUL))
     rows = connection.execute(
         select(edge.c.job_id, edge.c.parent_id)
         .select_from(edge.join(parent, true()).join(dependent, true()))
-        .where(~among(edge.c.parent_id, ids), edge.c.kind.is_(None))
+        .where(
+            ~among(edge.c.parent_id, ids),
+            edge.c.kind.is_distinct_from(Kind.ANY) if kind is None else edge.c.kind == kind,
+        )
         .order_by(edge.c.job_id, edge.c.parent_id)
     )
     return [(row.job_id, row.parent_id) for row in rows]

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    DateTime,
+    FromClause,
     Select,
     and_,
     case,
     func,
     literal,
-    not_,
     or_,
     select,
     text,
@@ -26,15 +27,16 @@ from sqlalchemy import (
 )
 
 from simcelery.board import sql
-from simcelery.board.dependencies import first_dependent, is_met, up
+from simcelery.board.dependencies import first_dependent, is_met, number_unmet, up
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among, by_index
-from simcelery.board.states import UNSUCCESSFUL, State
+from simcelery.board.states import UNSUCCESSFUL, Kind, State
 from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
 from simcelery.board.values import JobToPublish
 
 # Edges that one look for jobs that were left blocked by mistake reads at most.
 _EDGES = 10_000
+_TIME = DateTime(timezone=True)
 # Characters of a parent's error that its descendants repeat.
 _REASON = 500
 
@@ -82,6 +84,8 @@ def ready() -> ColumnElement[str]:
 def settle(connection: Connection, limit: int, place: Place | None = None) -> Settled:
     """blocked → upstream_failed if a parent did not succeed; and pending | scheduled for those left blocked.
 
+    And → succeeded for a job that has gone on in another one, which has succeeded: it takes its result.
+
     One level of descendants, at most `limit` rows; call it again while there is more. Jobs are left blocked
     by a parent with very many dependents, and by what should not happen.
 
@@ -94,7 +98,7 @@ def settle(connection: Connection, limit: int, place: Place | None = None) -> Se
     listed, dependents, many = _dependents_of(connection, found, limit, place)
     told = _tell(connection, dependents or _perhaps_forgotten(connection, limit))
     over = [parent for parent, theirs in listed.items() if told.passed_over.isdisjoint(theirs)]
-    more = bool(told.failed or told.ready or (over and len(found) == limit))
+    more = bool(told.failed or told.ready or told.succeeded or (over and len(found) == limit))
     if many is not None:
         more = True
         place = many._replace(all_told=many.all_told and told.passed_over.isdisjoint(dependents))
@@ -181,15 +185,32 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
     parent, edge = Job.__table__.alias(), up(looked_at)
     left = select(edge.c.job_id).join(parent, parent.c.id == edge.c.parent_id).group_by(edge.c.job_id)
     over = func.bool_and(is_met(edge, parent))
-    fallen = func.bool_or(and_(edge.c.kind.is_(None), parent.c.state.in_(UNSUCCESSFUL)))
-    return list(connection.scalars(left.having(or_(over, fallen))))
+    fallen = func.bool_or(and_(_is_needed(edge), parent.c.state.in_(UNSUCCESSFUL)))
+    has_gone_on = func.bool_or(_has_gone_on(edge, parent))
+    return list(connection.scalars(left.having(or_(over, fallen, has_gone_on))))
+
+
+def _is_needed(edge: FromClause) -> ColumnElement[bool]:
+    """Whether the job will not succeed unless this parent does."""
+    return edge.c.kind.is_distinct_from(Kind.ANY)
+
+
+def _has_gone_on(edge: FromClause, parent: FromClause) -> ColumnElement[bool]:
+    """Whether this is the job in which another one goes on, and it has succeeded."""
+    return and_(edge.c.kind == Kind.THEN, parent.c.state == State.SUCCEEDED)
 
 
 class _Told(NamedTuple):
-    """What became of dependents, and those that are still blocked since others held them."""
+    """What became of dependents.
+
+    Attributes:
+        succeeded: whether one took the result of another, so that its own dependents are to be told.
+        passed_over: those that are still blocked since others held them.
+    """
 
     failed: list[int]
     ready: list[JobToPublish]
+    succeeded: bool
     passed_over: frozenset[int]
 
 
@@ -201,23 +222,26 @@ def _tell(connection: Connection, ids: Iterable[int]) -> _Told:
     blocked = select(Job.id).where(among(Job.id, ids), waits_for_parents())
     dependents = frozenset(connection.scalars(blocked))
     if not dependents:
-        return _Told([], [], dependents)
+        return _Told([], [], False, dependents)
     # Held, so that a retry of one finds its dependents fallen, or comes before them.
     culprits = sql.execute(connection, "unsuccessful_parents", ids=list(dependents)).scalars().all()
     held = connection.scalars(blocked.order_by(Job.id).with_for_update(skip_locked=True)).all()
     rows = connection.execute(_recount(held, culprits)).all()
     failed = [row.id for row in rows if row.state == State.UPSTREAM_FAILED]
     ready = [job_to_publish(row._mapping) for row in rows if row.state == State.PENDING]
-    return _Told(failed, ready, dependents.difference(held))
+    succeeded = any(row.state == State.SUCCEEDED for row in rows)
+    return _Told(failed, ready, succeeded, dependents.difference(held))
 
 
 def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
     parent, edge = Job.__table__.alias(), up(ids)
-    fallen = and_(edge.c.kind.is_(None), among(edge.c.parent_id, culprits))
+    fallen = and_(_is_needed(edge), among(edge.c.parent_id, culprits))
     now = (
         select(
             edge.c.job_id,
-            func.count().filter(not_(is_met(edge, parent))).label("unmet"),
+            number_unmet(edge, parent).label("unmet"),
+            func.bool_or(_has_gone_on(edge, parent)).label("over"),
+            func.max(edge.c.parent_id).filter(edge.c.kind == Kind.THEN).label("goes_on_in"),
             func.bool_or(fallen).label("fallen"),
             func.min(edge.c.parent_id).filter(fallen).label("culprit"),
         )
@@ -225,7 +249,14 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
         .group_by(edge.c.job_id)
         .subquery()
     )
-    state = case((now.c.fallen, State.UPSTREAM_FAILED), (now.c.unmet > 0, State.BLOCKED), else_=ready())
+    state = case(
+        (now.c.fallen, State.UPSTREAM_FAILED),
+        (now.c.over, State.SUCCEEDED),
+        (now.c.unmet > 0, State.BLOCKED),
+        else_=ready(),
+    )
+    ended = or_(now.c.fallen, now.c.over)
+    last = Job.__table__.alias().c
     without_dependents = first_dependent(Job.id).is_(None)
     # With `|| ''` it is not looked up in an index, which may seem to hold few: the ids are.
     still_blocked = Job.state.concat("") == State.BLOCKED
@@ -233,11 +264,14 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
         update(Job)
         .where(Job.id == now.c.job_id, still_blocked)
         .values(
-            unmet=now.c.unmet,
+            unmet=case((now.c.over, 0), else_=now.c.unmet),
             state=state,
-            finished_at=case((now.c.fallen, func.now())),
+            finished_at=case((ended, func.now())),
             # They were locked before this statement began, so no dependent of theirs is unseen.
-            settled_at=case((and_(now.c.fallen, without_dependents), func.now())),
+            settled_at=case(
+                (and_(ended, without_dependents), func.now()), (now.c.over, literal("epoch", _TIME))
+            ),
+            result=select(last.result).where(last.id == now.c.goes_on_in, now.c.over).scalar_subquery(),
             error_type=case((now.c.fallen, literal("UpstreamFailedError"))),
             error_message=case((now.c.fallen, _why_fallen(now.c.culprit))),
         )

@@ -52,6 +52,7 @@ def run(
     from simcelery.settings import get_settings
     from simcelery.worker import programs
     from simcelery.workflows import registry
+    from simcelery.workflows.continuing import here
     from simcelery.workflows.encoding import encode
 
     registry.load(get_settings())
@@ -68,7 +69,7 @@ def run(
         with unchanged_streams(), contextlib.redirect_stdout(sys.stderr):
             entropy.start(used)
             programs.running.setup_only = setup_only
-            result = definition.function(**valid)
+            result = here(definition.function(**valid))
     except programs.SetupOnly as stopped:
         written = ", ".join(stopped.names) or "no file"
         note(f"simcelery: wrote {written}; the command would be:")

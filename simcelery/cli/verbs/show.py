@@ -63,6 +63,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         revisions = reads.revisions(reads.stages(connection, number))
         parents = reads.parents_of(connection, number)
         any_end = reads.parents_of(connection, number, Kind.ANY)
+        goes_on = reads.parents_of(connection, number, Kind.THEN)
         children = reads.dependents_of(connection, number)
         steps, checkpoint = reads.steps(connection, number), reads.checkpoint(connection, number)
         corrections = reads.corrections(connection, number)
@@ -78,6 +79,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         show_ids([number])
     elif output != "table" or names is not None:
         more: dict[str, Any] = {"parents": parents, "after_any": any_end, "children": children}
+        more["goes_on_in"] = next(iter(goes_on), None)
         more |= {"attempts": _with_plain(attempts)}
         changed = [revision.as_json(one) for one in revisions]
         more |= {
@@ -90,7 +92,8 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         _show_record(as_json(row, **more), names, output)
     else:
         usual = ("usually", times and usually(times))
-        facts = [*_facts(row, parents, any_end, children), ("asks for", in_words(needs)), usual]
+        facts = [*_facts(row, parents, any_end, children), ("goes on in", spaced(goes_on))]
+        facts += [("asks for", in_words(needs)), usual]
         _show(row, attempts, facts, revisions)
         _show_saved(steps, checkpoint)
         _show_corrections(corrections)

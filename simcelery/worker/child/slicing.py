@@ -103,7 +103,7 @@ def _attempt(definition: Definition, claim: Claim, held: Slice) -> tuple[EndedAt
     now = time.monotonic()
     pace.note(definition.name, now - begun)
     ended = report.of(claim, waited=begun - held.begun, ended=now)
-    if ended.outcome is Outcome.SUCCEEDED:
+    if ended.outcome is Outcome.SUCCEEDED and ended.then is None:
         held.keep(ended)
         return ended, None
     if claim.gate_id is not None:  # its fuse counts what succeeded before, and may hold what would come next

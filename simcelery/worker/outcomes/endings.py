@@ -30,6 +30,7 @@ _HOW = {
     State.CANCELLED: ("was cancelled", ""),
     State.SCHEDULED: ("failed", " and is scheduled again"),
     State.PENDING: ("was interrupted", " and is pending again"),
+    State.BLOCKED: ("succeeded", " and goes on in another job"),
 }
 
 

@@ -96,7 +96,7 @@ def _spool(outcome: EndedAttempt) -> bool:
 
 
 def write_all(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> list[FinishedJob]:
-    """Finish attempts: successes together, all others one by one.
+    """Finish attempts: successes together, all others, and jobs that go on in another one, one by one.
 
     Returns:
         The finished jobs, without those whose attempt had been given up before.
@@ -104,7 +104,8 @@ def write_all(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> l
     Raises:
         ServiceError: the board is unreachable; some may be written, and writing them again does no harm.
     """
-    together = [one for one in outcomes if one.job_id and one.outcome is Outcome.SUCCEEDED]
+    succeeded = [one for one in outcomes if one.job_id and one.outcome is Outcome.SUCCEEDED]
+    together = [one for one in succeeded if one.then is None]
     finished = _succeed(together, publish) if together else []
     done = {job.id for job in finished}
     for one in outcomes:

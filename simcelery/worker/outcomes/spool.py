@@ -14,13 +14,16 @@ import socket
 import time
 import uuid
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from simcelery import broker
 from simcelery.board import engine, faults, reads, transitions
 from simcelery.board.states import Cause, Outcome
-from simcelery.board.values import EndedAttempt
+from simcelery.board.values import EndedAttempt, NewJob
 from simcelery.chunks import Kept
 from simcelery.errors import SchemaError, ServiceError
 from simcelery.execution import durable
@@ -188,7 +191,13 @@ _KEPT = (
 
 def _written(report: EndedAttempt) -> dict[str, Any]:
     kept = {name: getattr(report, name) for name in _KEPT}
-    return {"ending": report.outcome, "cause": report.cause, **kept}
+    then = {"then": _new_jobs().dump_python(report.then, mode="json")} if report.then else {}
+    return {"ending": report.outcome, "cause": report.cause, **kept, **then}
+
+
+@cache
+def _new_jobs() -> TypeAdapter[NewJob]:
+    return TypeAdapter(NewJob)
 
 
 def _read(path: Path) -> Spooled:
@@ -210,6 +219,8 @@ def _parse(path: Path, content: dict[str, Any]) -> Spooled:
         report["log"] = {int(number): text for number, text in chunks.items()}
     if kept := report.pop("log_kept", None):
         report["log_kept"] = Kept(*kept)
+    if then := report.pop("then", None):
+        report["then"] = _new_jobs().validate_python(then)
     return Spooled(
         path=path,
         board=content["board"],

@@ -1,7 +1,8 @@
 -- running -> wherever state_after leads, for attempts that have ended, each with the row that it leaves; all of
 -- them succeeded, or none. Successes unblock the jobs that waited for them, each of which is counted down once,
 -- however many of its parents these are. Of a parent that more than 2,000 wait for, the rest is left to settle,
--- which its mark tells.
+-- which its mark tells; so is a job that has gone on in this one, and takes its result. What goes on in the job
+-- `then_id`, which has been recorded, is blocked by it.
 --
 -- Whoever waits is locked together with those it waits for, in the order of their ids: there may be others between.
 -- Only what was recorded while this waited for its locks comes after them.
@@ -60,7 +61,8 @@ BEGIN
                 id bigint, claim_id uuid, outcome text, cause text, result jsonb, error_type text,
                 error_message text, traceback text, retry_in float8, waited float8, ago float8,
                 cpu_seconds float8, peak_memory bigint, workdir text, code_version text, seed bigint,
-                progress jsonb, log jsonb, log_first integer, log_start integer, log_total integer
+                progress jsonb, log jsonb, log_first integer, log_start integer, log_total integer,
+                then_id bigint
             )
         ),
         done AS (
@@ -75,21 +77,25 @@ BEGIN
                 losses = losses + (outcome = 'lost')::integer,
                 published_at = CASE outcome WHEN 'succeeded' THEN published_at END,
                 publish_count = CASE outcome WHEN 'succeeded' THEN publish_count ELSE 0 END,
-                settled_at = CASE WHEN v_parents AND EXISTS (
-                    SELECT FROM dependencies WHERE parent_id = jobs.id OFFSET 2000
+                settled_at = CASE WHEN v_parents AND then_id IS NULL AND (
+                    EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id OFFSET 2000)
+                    OR EXISTS (
+                        SELECT FROM dependencies WHERE parent_id = jobs.id AND job_id < jobs.id AND kind = 'then'
+                    )
                 ) THEN 'epoch' ELSE settled_at END,
+                unmet = CASE WHEN then_id IS NULL THEN unmet ELSE 1 END,
                 (state, run_at, started_at, finished_at) = (
                     SELECT after,
                         CASE after WHEN 'scheduled' THEN now() + make_interval(secs => retry_in) ELSE run_at END,
                         began,
-                        CASE WHEN after NOT IN ('scheduled', 'pending')
+                        CASE WHEN after NOT IN ('scheduled', 'pending', 'blocked')
                             THEN greatest(began, now() - make_interval(secs => ago)) END
                     FROM (
                         SELECT
-                            state_after(
+                            CASE WHEN then_id IS NOT NULL THEN 'blocked' ELSE state_after(
                                 outcome, cancel_requested_at IS NOT NULL, retry_in IS NOT NULL,
                                 failures + 1, max_attempts, losses + 1, max_losses
-                            ) AS after,
+                            ) END AS after,
                             -- A node's clock tells only how long ago it was, and may be wrong; and Postgres' own
                             -- may have been set back meanwhile.
                             least(started_at + make_interval(secs => waited), now()) AS began
@@ -164,9 +170,10 @@ BEGIN
             FROM (
                 SELECT edge.job_id, count(*)::integer AS met, max(done.id) AS last_parent
                 FROM done CROSS JOIN LATERAL (
-                    SELECT job_id FROM dependencies WHERE parent_id = done.id ORDER BY job_id LIMIT 2000
+                    SELECT job_id, kind FROM dependencies WHERE parent_id = done.id ORDER BY job_id LIMIT 2000
                 ) AS edge
-                WHERE v_parents GROUP BY edge.job_id
+                WHERE v_parents AND done.state = 'succeeded' AND kind IS DISTINCT FROM 'then'
+                GROUP BY edge.job_id
             ) AS freed
             WHERE jobs.id = freed.job_id AND state || '' = 'blocked' AND unmet > 0
             RETURNING jobs.id, task_id, workflow, queue, priority, state, attempt, last_parent

@@ -123,7 +123,7 @@ BEGIN
         RETURNING format('job %s: it no longer waits for itself', job_id);
     IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('dependencies') AND attname = 'kind') THEN
         RETURN QUERY
-            UPDATE dependencies SET kind = NULL WHERE kind NOT IN ('any')
+            UPDATE dependencies SET kind = NULL WHERE kind NOT IN ('any', 'then')
             RETURNING format('job %s: put right: what it waits for of job %s', job_id, parent_id);
     END IF;
     IF to_regclass('gates') IS NULL THEN
