@@ -222,6 +222,16 @@ def goes_astray(how: str) -> Any:
 
 
 @workflow
+def campaign(numbers: list[int]) -> int:
+    """Submit jobs, lose its process in the first attempt, and go on in their sum."""
+    jobs = add.submit_many({"a": number, "b": 0} for number in numbers)
+    same = [add.submit(7, b=0) for _ in range(2)]
+    if current_job().attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return then(total.s([*jobs, *same, add.submit(100, b=0)]))
+
+
+@workflow
 def about_parents() -> dict[str, int]:
     """How many of the jobs that this one waited for are in which state."""
     states = [str(one.state) for one in current_job().parents]

@@ -1,7 +1,11 @@
-"""``@42`` as a value: the result of that job; ``@1-5,8``: the results of these jobs, as a list."""
+"""``@42`` as a value: the result of that job; ``@1-5,8``: the results of these jobs, as a list.
+
+It may stand within a list or an object: ``[@42,1.5]``.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -45,12 +49,68 @@ def resolved(text: str) -> Job | list[Job]:
     return jobs[0] if selection.single else jobs
 
 
+def filled(value: Any, _depth: int = 0) -> Any:
+    """A value of a file, with the jobs that it and what it holds stand for.
+
+    Raises:
+        As `resolved`.
+    """
+    if isinstance(value, str):
+        return resolved(value) if is_reference(value) else unescaped(value)
+    if _depth > _DEEP:  # it is refused when it is encoded
+        return value
+    if isinstance(value, list):
+        return [filled(item, _depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {name: filled(item, _depth + 1) for name, item in value.items()}
+    return value
+
+
+def escaped(value: Any) -> Any:
+    """A value that `filled` gives back as it is."""
+    if isinstance(value, str):
+        return f"@{value}" if is_reference(value) or unescaped(value) != value else value
+    if isinstance(value, list):
+        return [escaped(item) for item in value]
+    if isinstance(value, dict):
+        return {name: escaped(item) for name, item in value.items()}
+    return value
+
+
+def structure(text: str) -> Any:
+    """A list or an object in which references stand, as a file has it; None: there are none in this text.
+
+    ``[@17,3]`` is ``["@17", 3]``.
+    """
+    if text[:1] not in ("[", "{") or "@" not in text:
+        return None
+    found = False
+
+    def quoted(match: re.Match[str]) -> str:
+        nonlocal found
+        found = found or match[1] is not None
+        return json.dumps(match[1] or escaped(json.loads(match[0])))
+
+    try:
+        value = json.loads(_WITHIN.sub(quoted, text))
+    except (ValueError, RecursionError):
+        return None
+    return value if found else None
+
+
+# A text, which stays one; or a reference.
+_WITHIN = re.compile(r'"(?:[^"\\]|\\.)*"|(@(?:last|[0-9]+(?:-[0-9]+)?))')
+_DEEP = 100
+
+
 def split(texts: Iterable[tuple[str, str]]) -> tuple[list[tuple[str, str]], dict[str, Any]]:
     """Pairs of name and text: those that are values, and what the others stand for."""
     plain, jobs = [], {}
     for name, text in texts:
         if is_reference(text):
             jobs[name] = resolved(text)
+        elif (holds := structure(text)) is not None:
+            jobs[name] = filled(holds)
         else:
             plain.append((name, unescaped(text)))
     return plain, jobs

@@ -213,10 +213,8 @@ def _json_lines(where: str, lines: Iterable[str]) -> Iterator[Item]:
 
 
 def _value(where: str, value: Any) -> Any:
-    if not references.is_reference(value):
-        return references.unescaped(value)
     try:
-        return references.resolved(value)
+        return references.filled(value)
     except JobNotFoundError as error:
         raise JobNotFoundError(f"{where}: {error}") from None
 

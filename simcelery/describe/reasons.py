@@ -289,7 +289,8 @@ def _over(story: Story, state: str) -> Iterator[Reason]:
     else:
         said = job.error_message or "a job that it depends on did not succeed"
         advice = f"simcelery retry {job.id} --with-parents"
-        yield Reason("upstream_failed", f"it was given up {when} without running: {said}", advice)
+        how = "could not go on, and was given up {}" if job.attempt else "was given up {} without running"
+        yield Reason("upstream_failed", f"it {how.format(when)}: {said}", advice)
 
 
 def _names(workers: list[dict[str, Any]], most: int = 3) -> str:

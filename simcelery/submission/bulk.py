@@ -16,6 +16,7 @@ from simcelery.submission.records import Records
 from simcelery.submission.submit import preparation, record
 from simcelery.submission.subscribing import Subscribing
 from simcelery.submission.sweep import Sweep
+from simcelery.submission.within import keyed
 from simcelery.workflows.definition import Definition
 
 # Up to so many jobs, or characters of parameters, are recorded in one transaction: all or none of them.
@@ -40,7 +41,7 @@ def submit_many(
     options = options or Options()
     if options.key is not None:
         raise ParametersError("key names one job: use dedupe=True instead, which makes a key for each")
-    return submit_all(map(preparation(definition, options), items), options)
+    return submit_all(map(keyed, map(preparation(definition, options), items)), options)
 
 
 def submit_all(

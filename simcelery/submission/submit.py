@@ -19,6 +19,7 @@ from simcelery.submission.options import Options, seconds
 from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.subscribing import Subscribing
 from simcelery.submission.sweep import Sweep
+from simcelery.submission.within import keyed
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition, idempotency_key
 from simcelery.workflows.encoding import check_size, job_refs
@@ -43,7 +44,7 @@ def submit(definition: Definition, given: Mapping[str, Any], options: Options | 
     options = options or Options()
     if options.stops_itself:
         raise ParametersError("canary and max_fails are for many jobs: use submit_many")
-    return submit_prepared([prepare(definition, given, options)], options)[0]
+    return submit_prepared([keyed(prepare(definition, given, options))], options)[0]
 
 
 def submit_prepared(new: Sequence[NewJob], options: Options) -> Jobs:

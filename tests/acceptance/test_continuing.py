@@ -62,3 +62,12 @@ def test_what_fails_at_the_end_names_its_error_at_the_beginning(project: Project
         assert row(astray.id).state == "failed"
         assert "goes_astray: it cannot go on in sims.countdown: " in str(row(astray.id).error)
         assert why in str(row(astray.id).error)
+
+
+def test_a_second_attempt_finds_the_jobs_that_the_first_has_submitted(project: Project) -> None:
+    project.worker("-c", "1")
+    job = submit(project, "campaign.submit([1, 2, 3, 3])")
+    assert job.result(timeout=within(60)) == 9 + 14 + 100
+    assert row(job.id).attempt == 2
+    found = sql("SELECT workflow, count(*), count(DISTINCT parent_id) FROM jobs GROUP BY workflow ORDER BY 1")
+    assert found == [("sims.add", 7, 1), ("sims.campaign", 1, 0), ("sims.total", 1, 1)]

@@ -72,3 +72,28 @@ def test_a_command_takes_no_results(project: Project, numbers: list[int]) -> Non
     done = project.run("simcelery", "submit", f"a=@{numbers[0]}", "--", "echo", "{a}")
     assert done.returncode == 2
     assert "a: its value is the result of a job, which cannot be part of the command" in done.stderr
+
+
+def test_they_stand_within_lists_and_objects(project: Project, numbers: list[int]) -> None:
+    first, second, *_ = numbers
+    [total] = submit(project, "sims.total", f"values=[@{first}, 3,@{second}]")
+    assert row(total).parameters == {"values": [{"$job": first}, 3, {"$job": second}]}
+    assert (row(total).state, row(total).unmet) == ("blocked", 2)
+    nested = f'{{"a": [@{first}-{second}], "b": {{"c": @last}}, "d": "@{first}"}}'
+    [echo] = submit(project, "sims.echo", f"value={nested}")
+    expected = {"a": [[{"$job": first}, {"$job": second}]], "b": {"c": {"$job": total}}, "d": f"@{first}"}
+    assert row(echo).parameters == {"value": expected}
+    echoed = project.run("simcelery", "submit", "sims.echo", f"value={nested}", "--echo")
+    assert echoed.returncode == 0, echoed.stderr
+    Path(project.folder, "echoed.toml").write_text(echoed.stdout)
+    [again] = submit(project, "echoed.toml")
+    assert row(again).parameters == {"value": {**expected, "b": {"c": {"$job": echo}}}}
+    Path(project.folder, "t.jsonl").write_text(f'{{"values": ["@{first}", 4]}}\n')
+    [total] = submit(project, "sims.total", "--each", "t.jsonl")
+    assert row(total).parameters == {"values": [{"$job": first}, 4]}
+    for text in ("[@home]", '["@1"', '["a@1"]'):
+        [number] = submit(project, "sims.complains", f"text={text}")
+        assert row(number).parameters == {"text": text}
+    project.worker()
+    assert project.run("simcelery", "wait", str(total)).returncode == 0
+    assert json.loads(project.run("simcelery", "result", str(total)).stdout) == 2 + 4

@@ -80,9 +80,12 @@ def _parameters(target: Target, texts: Iterable[tuple[str, str]]) -> tuple[dict[
         if references.is_reference(text):
             parameters[name] = _by_id(text)
             continue
+        if (holds := references.structure(text)) is not None:
+            parameters[name] = _by_ids(holds)
+            continue
         value = target.parse([(name, references.unescaped(text))])[name]
         if _has_form(value):
-            parameters[name] = _escaped(value)
+            parameters[name] = references.escaped(value)
         else:
             left[name] = text
     return parameters, left
@@ -94,10 +97,12 @@ def _by_id(text: str) -> str:
     return text if isinstance(job, list) else f"@{job.id}"
 
 
-def _escaped(value: Any) -> Any:
-    if isinstance(value, str) and references.unescaped(f"@{value}") == value and value.startswith("@"):
-        return f"@{value}"
-    return value
+def _by_ids(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_by_ids(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _by_ids(item) for name, item in value.items()}
+    return _by_id(value) if references.is_reference(value) else value
 
 
 def _has_form(value: Any) -> bool:

@@ -285,10 +285,7 @@ def _table(given: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _values(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: references.resolved(value) if references.is_reference(value) else references.unescaped(value)
-        for name, value in given.items()
-    }
+    return {name: references.filled(value) for name, value in given.items()}
 
 
 def _texts(target: Target, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from simcelery.cli.options import Filters, command, filter_options
 from simcelery.cli.output import Column, note, say, show_ids, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.describe.plain import jsonable
-from simcelery.describe.words import ago
+from simcelery.describe.words import ago, many
 
 if TYPE_CHECKING:
     from simcelery.board.reads.summaries import ErrorGroup
@@ -68,10 +68,24 @@ def errors(selection: Selection | None, filters: Filters, fields: str | None, ou
         show_records(_records(found), output)
     elif not found:
         say("no failures")
+        _note_others(selection, filters)
     else:
         show_table(_COLUMNS, [_cells(number, group) for number, group in enumerate(found, 1)])
         if sum(group.count for group in found) == newest:
             note(f"these are the newest {newest:,} failures; -n looks at more")
+        _note_others(selection, filters)
+
+
+def _note_others(selection: Selection | None, filters: Filters) -> None:
+    """Say how many jobs could not run because of others."""
+    from simcelery.board import engine, reads
+
+    if filters.states:
+        return
+    with engine.begin() as connection:
+        found = reads.counts(connection, which(selection, filters, ["upstream_failed"]))
+    if number := sum(found.values()):
+        note(f"{many(number)} could not run because of others: simcelery errors -s upstream_failed")
 
 
 def _records(found: list[ErrorGroup]) -> Iterator[dict[str, Any]]:

@@ -214,13 +214,13 @@ def _retry_after(limit: JobError, definition: Definition, claim: Claim) -> float
 def _inside(job: CurrentJob) -> Iterator[None]:
     """Mark everything that the job starts, so that it can be found."""
     context.enter(job)
-    lineage.submitting_job = job.id
+    lineage.enter(job.id)
     os.environ[processes.MARK] = slots.mine.mark(job.id or 0, job.attempt)
     try:
         yield
     finally:
         os.environ.pop(processes.MARK, None)
-        lineage.submitting_job = None
+        lineage.enter(None)
         context.enter(None)
         entropy.current = None
 
