@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, true, union
 
 from simcelery import chunks
 from simcelery.board import sql, subscriptions
@@ -33,6 +33,17 @@ def prunable(connection: Connection, older_than: float, limit: int | None = None
     """The ids of the jobs that `prune` would delete, the oldest first."""
     by_index(connection)
     return list(connection.scalars(_old(older_than).limit(limit)))
+
+
+def count_prunable(connection: Connection, older_than: float) -> int:
+    """How many jobs `prune` would delete."""
+    by_index(connection)
+    number, old = select(func.count()).select_from(Job), _is_old(older_than)
+    # Whether others need it is asked only of jobs that anything refers to: of most that is nothing.
+    referred = union(select(Dependency.parent_id), select(Canary.job_id)).subquery()
+    kept = number.where(old, Job.id.in_(select(referred.c.parent_id)), _is_needed(older_than))
+    total = connection.scalar(select(number.where(old).scalar_subquery() - kept.scalar_subquery()))
+    return total or 0
 
 
 @dataclass(frozen=True)
@@ -70,8 +81,11 @@ def delete_archived(connection: Connection, jobs: Sequence[Archived], older_than
 
 
 def _old(older_than: float) -> Select[int]:
-    old = Job.finished_at < func.now() - seconds(older_than)
-    return select(Job.id).where(old, ~_is_needed(older_than)).order_by(Job.finished_at)
+    return select(Job.id).where(_is_old(older_than), ~_is_needed(older_than)).order_by(Job.finished_at)
+
+
+def _is_old(older_than: float) -> ColumnElement[bool]:
+    return Job.finished_at < func.now() - seconds(older_than)
 
 
 def _delete(connection: Connection, candidates: Sequence[int], older_than: float) -> int:

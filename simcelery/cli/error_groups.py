@@ -18,21 +18,21 @@ _DIGITS = 9  # at most, in the number of a group
 
 def groups(wanted: Filter, newest: int) -> list[ErrorGroup]:
     """The newest failures in groups, the largest group first."""
-    from simcelery.board import engine
+    from simcelery.board import asking
     from simcelery.board.reads import summaries
 
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         return summaries.errors(connection, wanted, newest)
 
 
 def of_ids(ids: list[int]) -> list[tuple[ErrorGroup, list[int]]]:
     """The groups of those of these jobs that failed, the largest first, each with its jobs."""
-    from simcelery.board import engine
+    from simcelery.board import asking
     from simcelery.board.reads import summaries
     from simcelery.board.reads.jobs import Filter
 
     which = Filter(ids=ids)
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         found = summaries.errors(connection, which, len(ids)) if ids else []
         return [
             (group, summaries.ids_with_error(connection, which, group.error_type, group.message))
@@ -49,13 +49,13 @@ def in_group(wanted: Filter, error: str) -> tuple[str, list[int]]:
     Raises:
         UsageError: there is no such group, or the pattern is none.
     """
-    from simcelery.board import engine
+    from simcelery.board import asking
     from simcelery.board.reads import summaries
 
     if len(error) > 1 and error.startswith("/") and error.endswith("/"):
         return f"an error like {short(error)}", _like(wanted, error[1:-1])
     if not error.isdecimal():
-        with engine.begin() as connection:
+        with asking.begin() as connection:
             ids = summaries.ids_with_error(connection, wanted, error, None)
         return error, ids
     found = groups(wanted, NEWEST)
@@ -66,17 +66,17 @@ def in_group(wanted: Filter, error: str) -> tuple[str, list[int]]:
             f"there is no error {short(error)}: {there}; see 'simcelery errors' with the same filters"
         )
     group = found[number - 1]
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         ids = summaries.ids_with_error(connection, wanted, group.error_type, group.message)
     return in_words(group), ids
 
 
 def _like(wanted: Filter, pattern: str) -> list[int]:
-    from simcelery.board import engine
+    from simcelery.board import asking
     from simcelery.board.reads import summaries
 
     try:
-        with engine.begin() as connection:
+        with asking.begin() as connection:
             return summaries.ids_with_error_like(connection, wanted, pattern)
     except RefusedByBoardError as error:
         why = str(error).rpartition(": ")[2]

@@ -50,7 +50,7 @@ def archive_and_delete(
     """Delete all jobs that finished more than `older_than` seconds ago, oldest first, and old workers.
 
     A job is kept while a dependent needs it. Nothing happens until the iterator is read; each step that it
-    yields is committed. How many there are: ``len(retention.prunable(connection, older_than))``.
+    yields is committed. How many there are: `retention.count_prunable`.
 
     Parameters:
         folder: where the jobs are archived first; created if needed. None: they are not archived.

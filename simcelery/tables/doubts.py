@@ -22,7 +22,7 @@ def unknown_names(which: Filter) -> list[str]:
     names = list({name.text: name for name in _names(which.where) if not is_of_all(name)}.values())
     if not names:
         return []
-    ids = None if which.ids is None else sorted(which.ids)
+    ids = sorted(which.ids or ()) or None  # none: they are those that the condition chose
     others = replace(which, where=None, states=(), ids=ids)
     missing, found = {name.text for name in names}, False
     for row in of_fields(others, names, limit=_LOOKED_AT, newest=True):

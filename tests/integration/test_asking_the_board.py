@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -14,9 +15,11 @@ from simcelery import settings
 from simcelery.board import asking, engine, reads, schema
 from simcelery.board.models import Job
 from simcelery.board.reads import Filter, estimates, gates
+from simcelery.cli import selectors
 from simcelery.conditions import reading
 from simcelery.errors import BoardUnreachableError, SchemaError, SettingsError
 from simcelery.services import Services
+from simcelery.tables.doubts import unknown_names
 from tests.board_helpers import record
 from tests.waiting import wait_until
 
@@ -146,3 +149,17 @@ def test_a_board_that_is_not_there(
         pass
     assert "s3cret" not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_condition_that_chooses_few_jobs_is_asked_of_all_others_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = [record(parameters={"x": x}).id for x in (1, 1, 2)][:2]
+    wanted = Filter(where=reading.condition("x = 1"), workflow="w")
+    assert selectors.at_once(wanted) == replace(wanted, ids=few)
+    assert selectors.at_once(Filter(workflow="w")) == Filter(workflow="w")
+    monkeypatch.setattr(selectors, "_FEW", 1)
+    assert selectors.at_once(wanted) == wanted
+    none = Filter(where=reading.condition("nosuch = 1"))
+    assert selectors.at_once(none) == replace(none, ids=[])
+    assert unknown_names(selectors.at_once(none)) == ["nosuch"]

@@ -231,7 +231,7 @@ ACTS: dict[str, tuple[Callable[[Connection], object], str, int]] = {
         a_third("upstream_failed"),
         150_000,
     ),
-    "count what would be pruned": (lambda c: retention.prunable(c, 86400.0), "SELECT", 60_000),
+    "count what would be pruned": (lambda c: retention.count_prunable(c, 86400.0), "SELECT", 110_000),
     "archive": (archive, "SELECT", 30_000),
     "show": (read, "SELECT", 10),
 }

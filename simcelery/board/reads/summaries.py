@@ -9,26 +9,10 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Double,
-    SQLColumnExpression,
-    Text,
-    case,
-    extract,
-    false,
-    func,
-    literal,
-    literal_column,
-    select,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
-
-from simcelery.board.models import Job, Worker
+from simcelery.board import sql
 from simcelery.board.reads.alike import kind_of_error
-from simcelery.board.reads.jobs import Filter
-from simcelery.board.sql_helpers import seconds
+from simcelery.board.reads.filters import Clause, Filter
+from simcelery.board.sql import Reader
 from simcelery.board.states import UNSUCCESSFUL, State
 
 
@@ -105,150 +89,137 @@ class ErrorGroup:
     last_at: dt.datetime
 
 
-def throughput(connection: Connection, which: Filter, window: float, number: int) -> list[Interval]:
+def throughput(connection: Reader, which: Filter, window: float, number: int) -> list[Interval]:
     """The last `window` seconds in so many intervals of the same length, the oldest first.
 
     Without a filter only the index is read.
     """
-    step = window / number
-    back = func.generate_series(number, 1, -1).column_valued("back")
-    start: ColumnElement[Any] = func.now() - seconds(step) * back
-    finished = (
-        select(func.count())
-        .where(Job.finished_at > start, Job.finished_at <= start + seconds(step), *which.conditions())
-        .correlate_except(Job)
-        .scalar_subquery()
+    wanted = which.clause()
+    rows = connection.exec_driver_sql(
+        f"""
+        WITH edges AS (
+          SELECT array_agg(now() - make_interval(secs => %(step)s) * back ORDER BY back DESC) AS starts
+          FROM generate_series(1, %(number)s::integer) AS back
+        )
+        SELECT interval.start, coalesce(ended.jobs, 0) AS finished
+        FROM unnest((SELECT starts FROM edges)) WITH ORDINALITY AS interval (start, number)
+        LEFT JOIN (
+          SELECT width_bucket(jobs.finished_at, (SELECT starts FROM edges)) AS number, count(*) AS jobs
+          FROM jobs WHERE {_IN_WINDOW} AND {wanted.text} GROUP BY 1
+        ) AS ended USING (number)
+        ORDER BY number
+        """,
+        {**wanted.values, "window": window, "number": number, "step": window / number},
     )
-    rows = connection.execute(select(start.label("start"), finished.label("finished")).order_by("start"))
     return [Interval(row.start, row.finished) for row in rows]
 
 
-def period(connection: Connection, which: Filter, window: float) -> Period | None:
+_IN_WINDOW = "jobs.finished_at > now() - make_interval(secs => %(window)s) AND jobs.finished_at <= now()"
+
+
+def period(connection: Reader, which: Filter, window: float) -> Period | None:
     """When the jobs that ended in the last `window` seconds ran; None if there are none.
 
     If there are many, the first start is that of the first 5,000 that ended.
     """
-    begin = func.now() - seconds(window)
-    ended = (Job.finished_at > begin, Job.finished_at <= func.now(), *which.conditions())
-    first = (
-        select(func.coalesce(Job.started_at, Job.finished_at).label("started_at"))
-        .where(*ended)
-        .order_by(Job.finished_at)
-        .limit(_FIRST)
-        .subquery("first")
+    # The last of jobs that lie anywhere is not looked for backwards, among all that are newer.
+    end = "jobs.finished_at" if which.ids is None and not which.tags else "jobs.finished_at + interval '0'"
+    ended, running = which.clause(), replace(which, states=(State.RUNNING,)).clause()
+    [row] = connection.exec_driver_sql(
+        f"""
+        SELECT greatest(first.started_at, now() - make_interval(secs => %(window)s)) AS start,
+          (SELECT max({end}) FROM jobs WHERE {_IN_WINDOW} AND {ended.text}) AS last,
+          now() AS now
+        FROM (
+          SELECT min(started_at) AS started_at FROM (
+            SELECT coalesce(jobs.started_at, jobs.finished_at) AS started_at
+            FROM jobs WHERE {_IN_WINDOW} AND {ended.text} ORDER BY jobs.finished_at LIMIT {_FIRST}
+          ) AS newest
+        ) AS first
+        """,
+        {**ended.values, "window": window},
     )
-    running = select(Job.id).where(*replace(which, states=(State.RUNNING,)).conditions())
-    row = connection.execute(
-        select(
-            select(func.greatest(func.min(first.c.started_at), begin)).scalar_subquery().label("start"),
-            select(func.max(Job.finished_at)).where(*ended).scalar_subquery().label("last"),
-            running.exists().label("running"),
-            func.now().label("now"),
-        )
-    ).one()
     if row.last is None:
         return None
-    return Period(row.start, row.now if row.running else row.last, row.running)
+    some = f"SELECT EXISTS (SELECT FROM jobs WHERE {running.text})"
+    runs = bool(connection.exec_driver_sql(some, running.values).scalar())
+    return Period(row.start, row.now if runs else row.last, runs)
 
 
 _FIRST = 5000
 
 
-def _lasted(start: SQLColumnExpression[Any], end: SQLColumnExpression[Any]) -> ColumnElement[float]:
-    """Seconds, or none if Postgres's clock was set back in between."""
-    return case((end < start, 0.0), else_=extract("epoch", end - start).cast(Double))
-
-
-def times(connection: Connection, which: Filter, window: float, most: int) -> list[Times]:
+def times(connection: Reader, which: Filter, window: float, most: int) -> list[Times]:
     """Waiting and running times by workflow, of the newest `most` jobs that finished in the window."""
-    due = func.greatest(Job.submitted_at, Job.run_at)
+    wanted = which.clause()
     recent = (
-        select(
-            Job.workflow,
-            Job.state,
-            _lasted(due, Job.started_at).label("waiting"),
-            _lasted(Job.started_at, Job.finished_at).label("running"),
-            Job.attempt,
-        )
-        .where(Job.finished_at > func.now() - seconds(window), *which.conditions())
-        .order_by(Job.finished_at.desc())
-        .limit(most)
-        .subquery("recent")
+        "SELECT jobs.workflow, jobs.state, jobs.attempt, greatest(jobs.submitted_at, jobs.run_at) AS due, "
+        f"jobs.started_at, jobs.finished_at FROM jobs WHERE {_IN_WINDOW} AND {wanted.text} "
+        "ORDER BY jobs.finished_at DESC LIMIT %(most)s"
     )
-    ran = recent.c.state.in_([State.SUCCEEDED, State.FAILED])
-    statement = select(
-        recent.c.workflow,
-        *(func.count().filter(recent.c.state == state).label(state) for state in _ENDED),
-        _spread(recent.c.waiting).filter(ran, recent.c.attempt == 1).label("waiting"),
-        _spread(recent.c.running).filter(ran).label("running"),
-    ).group_by(recent.c.workflow)
+    statement = sql.statement("times").replace("/* recent */", recent)
+    rows = connection.exec_driver_sql(statement, {**wanted.values, "window": window, "most": most})
     return [
         Times(
             row.workflow,
-            {str(state): row._mapping[state] for state in _ENDED if row._mapping[state]},
+            {state: number for state in _ENDED if (number := getattr(row, state))},
             Spread(*row.waiting) if row.waiting else None,
             Spread(*row.running) if row.running else None,
         )
-        for row in connection.execute(statement.order_by(recent.c.workflow))
+        for row in rows
     ]
 
 
-_ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.UPSTREAM_FAILED)
+_ENDED = ("succeeded", "failed", "cancelled", "upstream_failed")
 
 
-def _spread(column: ColumnElement[float]) -> Any:
-    shares: Any = literal([0.5, 0.9, 1.0], ARRAY(Double))
-    return func.percentile_cont(shares).within_group(column)
-
-
-def errors(connection: Connection, which: Filter, most: int) -> list[ErrorGroup]:
+def errors(connection: Reader, which: Filter, most: int) -> list[ErrorGroup]:
     """The newest `most` failures in groups, the largest first.
 
     Parameters:
         which: without states, those that failed.
     """
-    recent = (
-        select(Job.id, Job.workflow, Job.state, Job.error_type, Job.error_message)
-        .add_columns(Job.finished_at, Job.worker_id)
-        .where(*_failed(which))
-        .order_by(Job.id.desc())
-        .limit(most)
-        .subquery("recent")
-    )
+    wanted = _failed(which)
+    its_type, its_message = kind_of_error("recent")
     # Read first, then normalised: a subquery with a limit is not merged.
-    columns = recent.c
-    error_type, message = _kind_of_error("recent")
-    count = func.count().label("count")
-    statement = (
-        select(
-            error_type,
-            message,
-            count,
-            func.array_agg(columns.workflow.distinct(), type_=ARRAY(Text)).label("workflows"),
-            func.array_agg(Worker.host.distinct(), type_=ARRAY(Text)).label("hosts"),
-            func.max(columns.id).label("example"),
-            func.max(columns.finished_at).label("last_at"),
-        )
-        .outerjoin(Worker, Worker.id == columns.worker_id)
-        .group_by(error_type, message)
-        .order_by(count.desc(), error_type, message)
+    rows = connection.exec_driver_sql(
+        f"""
+        SELECT {its_type} AS error_type, {its_message} AS message, count(*) AS number,
+          array_agg(DISTINCT recent.workflow) AS workflows, array_agg(DISTINCT workers.host) AS hosts,
+          max(recent.id) AS example, max(recent.finished_at) AS last_at
+        FROM (
+          SELECT jobs.id, jobs.workflow, jobs.state, jobs.error_type, jobs.error_message, jobs.finished_at,
+            jobs.worker_id
+          FROM jobs WHERE {wanted.text} ORDER BY jobs.id DESC LIMIT %(most)s
+        ) AS recent
+        LEFT JOIN workers ON workers.id = recent.worker_id
+        GROUP BY 1, 2
+        ORDER BY number DESC, 1, 2
+        """,
+        {**wanted.values, "most": most},
     )
     return [
-        ErrorGroup(**{**row._mapping, "hosts": [host for host in row.hosts if host is not None]})
-        for row in connection.execute(statement)
+        ErrorGroup(
+            row.error_type,
+            row.message,
+            row.number,
+            row.workflows,
+            [host for host in row.hosts if host is not None],
+            row.example,
+            row.last_at,
+        )
+        for row in rows
     ]
 
 
-def ids_with_error(connection: Connection, which: Filter, error_type: str, message: str | None) -> list[int]:
+def ids_with_error(connection: Reader, which: Filter, error_type: str, message: str | None) -> list[int]:
     """All failures of a type, or of one of its groups: their ids, ascending."""
-    its_type, its_message = _kind_of_error("jobs")
-    statement = select(Job.id).where(*_failed(which), its_type == error_type).order_by(Job.id)
-    if message is not None:
-        statement = statement.where(its_message == message)
-    return list(connection.scalars(statement))
+    its_type, its_message = kind_of_error("jobs")
+    its = f"{its_type} = %(error_type)s" + ("" if message is None else f" AND {its_message} = %(message)s")
+    return _ids(connection, _failed(which), its, error_type=error_type, message=message)
 
 
-def ids_with_error_like(connection: Connection, which: Filter, pattern: str) -> list[int]:
+def ids_with_error_like(connection: Reader, which: Filter, pattern: str) -> list[int]:
     """All failures with this somewhere in ``type: message``: their ids, ascending.
 
     Parameters:
@@ -257,17 +228,19 @@ def ids_with_error_like(connection: Connection, which: Filter, pattern: str) -> 
     Raises:
         RefusedByBoardError: it is not one.
     """
-    told = func.concat_ws(": ", Job.error_type, Job.error_message)
-    statement = select(Job.id).where(*_failed(which), told.regexp_match(pattern)).order_by(Job.id)
-    return list(connection.scalars(statement))
+    told = "concat_ws(': ', jobs.error_type, jobs.error_message) ~ %(pattern)s"
+    return _ids(connection, _failed(which), told, pattern=pattern)
 
 
-def _failed(which: Filter) -> list[ColumnElement[bool]]:
+def _ids(connection: Reader, which: Clause, condition: str, **values: Any) -> list[int]:
+    rows = connection.exec_driver_sql(
+        f"SELECT jobs.id FROM jobs WHERE {which.text} AND {condition} ORDER BY jobs.id",
+        {**which.values, **values},
+    )
+    return [row.id for row in rows]
+
+
+def _failed(which: Filter) -> Clause:
     """What counts as a failure: jobs that failed, or cancelled or upstream_failed ones if asked for."""
     states = UNSUCCESSFUL.intersection(which.states) if which.states else {State.FAILED}
-    return replace(which, states=sorted(states)).conditions() + ([] if states else [false()])
-
-
-def _kind_of_error(table: str) -> tuple[ColumnElement[str], ColumnElement[str]]:
-    its_type, its_message = (literal_column(part.replace("%%", "%"), Text) for part in kind_of_error(table))
-    return its_type.label("error_type"), its_message.label("message")
+    return replace(which, states=sorted(states)).clause() if states else Clause("false")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
 from simcelery.cli.output import heading, say, show_ids, show_json
-from simcelery.cli.selectors import Selection, chosen, ids_argument, require, the_only, which
+from simcelery.cli.selectors import Selection, at_once, chosen, ids_argument, require, the_only, which
 
 if TYPE_CHECKING:
     from simcelery.describe.explanation import Explanation
@@ -54,7 +54,7 @@ def _explain_many(selection: Selection | None, filters: Filters, output: Output)
     from simcelery.board.reads.jobs import Filter
     from simcelery.describe.sweep import explanation, read
 
-    wanted = which(selection, filters)
+    wanted = at_once(which(selection, filters))
     if filters.limit:
         wanted = Filter(ids=chosen(selection, filters, None)[0])
     found = explanation(read(wanted))

@@ -113,7 +113,7 @@ def _count(seconds: float) -> int:
     from simcelery.board import engine, retention
 
     with engine.begin() as connection:
-        return len(retention.prunable(connection, seconds))
+        return retention.count_prunable(connection, seconds)
 
 
 @contextmanager

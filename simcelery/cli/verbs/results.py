@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,7 +33,7 @@ from simcelery.cli.output import (
     show_table,
     width,
 )
-from simcelery.cli.selectors import Selection, ids_argument, or_doubts, which
+from simcelery.cli.selectors import Selection, at_once, ids_argument, or_doubts, which
 from simcelery.describe.job import as_json, text_of
 from simcelery.describe.words import many
 from simcelery.errors import UsageError
@@ -105,7 +105,8 @@ def results(
             f"only jobs that succeeded have results, but -s {others[0]} asks for others: add --all, or "
             f"use 'simcelery list -s {others[0]}' or 'simcelery errors'"
         )
-    wanted = which(selection, filters, None if all_jobs else ("succeeded",))
+    everything = at_once(which(selection, filters))
+    wanted = everything if all_jobs else replace(everything, states=("succeeded",))
     if to is not None:
         _write(to, force, _Table(wanted, names, all_fields, all_jobs, filters.limit), output)
     elif (format_ or output) == "csv":
@@ -120,7 +121,7 @@ def results(
         _show(wanted, filters.limit, all_jobs, format_ or output)
     if to is not None or (format_ or output) in ("table", "csv"):
         _say_mixed(wanted, names, filters.limit)
-    missing = not all_jobs and _say_left_out(which(selection, filters))
+    missing = not all_jobs and _say_left_out(everything)
     return 1 if missing and selection is not None else 0
 
 
@@ -226,12 +227,12 @@ def _show_cells(table: _Table, output: str) -> None:
             )
 
 
-def _write(path: Path, replace: bool, table: _Table, output: str) -> None:
+def _write(path: Path, force: bool, table: _Table, output: str) -> None:
     """Write a file; what is in it is said on stdout, and what may surprise on stderr."""
     from simcelery.tables import files
 
-    files.check(path, replace=replace)
-    with files.complete(path, replace=replace) as file, table.gathered() as found:
+    files.check(path, replace=force)
+    with files.complete(path, replace=force) as file, table.gathered() as found:
         columns, left_out = table.columns(found)
         with counting("jobs written", found.count) as counted:
             files.write(file, path.suffix, columns, counted(found.rows()))

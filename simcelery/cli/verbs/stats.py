@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.options import Filters, Output, command, duration, output_option, window_options
 from simcelery.cli.output import Column, is_terminal, note, say, show_json, show_table, width
-from simcelery.cli.selectors import Selection, ids_argument, which
+from simcelery.cli.selectors import Selection, at_once, ids_argument, which
 from simcelery.describe.plain import jsonable
 from simcelery.describe.words import duration as in_words
 from simcelery.describe.words import many, rate
@@ -55,15 +55,15 @@ def stats(selection: Selection | None, filters: Filters, output: Output) -> None
     over the newest 20,000 finished jobs, or as many as -n says. With -o quiet, prints only the number of
     finished jobs.
     """
-    from simcelery.board import engine
+    from simcelery.board import asking
     from simcelery.board.reads import summaries
 
     window = _WINDOW if filters.since is None else duration("--since", filters.since)
     if not window:
         raise UsageError("--since must be longer than 0: write 30m, 24h or 7d")
-    wanted = which(selection, replace(filters, since=None))
+    wanted = at_once(which(selection, replace(filters, since=None)))
     newest = filters.limit or _NEWEST
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         intervals = summaries.throughput(connection, wanted, window, intervals_of(window))
         times = summaries.times(connection, wanted, window, newest) if output != "quiet" else []
         period = summaries.period(connection, wanted, window) if output != "quiet" else None

@@ -27,7 +27,7 @@ from simcelery.cli.output import (
     show_json_line,
     show_table,
 )
-from simcelery.cli.selectors import Selection, ids_argument, which
+from simcelery.cli.selectors import Selection, at_once, ids_argument, which
 from simcelery.describe import gates as gates_in_words
 from simcelery.describe import undelivered as not_arrived
 from simcelery.describe.job import as_json, in_brief
@@ -60,7 +60,7 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
     names = chosen_fields(fields)
     if names is not None and selection is None:
         raise UsageError("status counts jobs, unless IDS are given: 'simcelery list --fields' prints fields")
-    wanted = which(selection, filters)
+    wanted = at_once(which(selection, filters))
     if names is not None and output != "quiet":
         from simcelery.tables.reading import of_fields
 
