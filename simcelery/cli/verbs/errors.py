@@ -78,11 +78,11 @@ def errors(selection: Selection | None, filters: Filters, fields: str | None, ou
 
 def _note_others(selection: Selection | None, filters: Filters) -> None:
     """Say how many jobs could not run because of others."""
-    from simcelery.board import engine, reads
+    from simcelery.board import asking, reads
 
     if filters.states:
         return
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         found = reads.counts(connection, which(selection, filters, ["upstream_failed"]))
     if number := sum(found.values()):
         note(f"{many(number)} could not run because of others: simcelery errors -s upstream_failed")
