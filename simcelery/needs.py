@@ -1,7 +1,8 @@
-"""What a job needs of its node."""
+"""What a job needs of its node, and what a node has."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from simcelery.quantities import parse_size
 from simcelery.readable import short
 
 LEAST_MEMORY = 2**20  # bytes
+MOST_CORES, MOST_GPUS = 100_000, 1024
 
 
 @dataclass(frozen=True)
@@ -16,10 +18,14 @@ class Needs:
     """What a job needs of its node; None: it has not said.
 
     Attributes:
+        cores: that it keeps busy.
         memory: bytes that all its processes use together.
+        gpus: that it has for itself.
     """
 
+    cores: int | None = None
     memory: int | None = None
+    gpus: int | None = None
 
     def over(self, usual: Needs) -> Needs:
         """What it needs where this is asked for, and the rest is as usual."""
@@ -27,10 +33,24 @@ class Needs:
         return replace(usual, **given)
 
 
+@dataclass(frozen=True)
+class Room:
+    """What a node, or an allocation on it, has for jobs.
+
+    Attributes:
+        memory: bytes.
+        gpus: as ``CUDA_VISIBLE_DEVICES`` names them.
+    """
+
+    cores: int
+    memory: int
+    gpus: Sequence[str] = ()
+
+
 NAMES = tuple(field.name for field in fields(Needs))
 
 
-def asked(*, memory: Any = None) -> Needs:
+def asked(*, cores: Any = None, memory: Any = None, gpus: Any = None) -> Needs:
     """What somebody asks for.
 
     Parameters:
@@ -39,7 +59,19 @@ def asked(*, memory: Any = None) -> Needs:
     Raises:
         ValueError: something is malformed, or too little for any job; one line says what.
     """
-    return Needs(memory=_memory(memory))
+    return Needs(
+        cores=_number("cores", cores, MOST_CORES),
+        memory=_memory(memory),
+        gpus=_number("gpus", gpus, MOST_GPUS),
+    )
+
+
+def _number(name: str, given: Any, most: int) -> int | None:
+    if given is None:
+        return None
+    if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= most:
+        raise ValueError(f"{name} must be a whole number from 1 to {most:,}, not {short(given)}")
+    return given
 
 
 def _memory(given: Any) -> int | None:

@@ -107,6 +107,11 @@ class Settings(BaseModel, extra="forbid"):
     tick_every: Duration = Field(1.0, description="How often to look for scheduled jobs and lost messages")
     shutdown_grace: Duration = Field(30.0, description="Time for running jobs to end in a graceful shutdown")
     kill_grace: Duration = Field(5.0, description="Time between asking a job to stop and killing it")
+    cores: int | None = Field(
+        None, ge=1, description="Cores that jobs may ask for; default: the worker's own"
+    )
+    memory: Size | None = Field(None, description="Memory that jobs may ask for; default: the node's")
+    gpus: str | None = Field(None, description="GPUs that jobs may ask for, such as 0,1; default: those seen")
     quarantine_after: int = Field(
         5, ge=0, le=16, description="Quick failures in a row that put a worker in quarantine; 0: never"
     )

@@ -109,6 +109,11 @@ OTHERS: dict[str, str] = {
         INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at, succeeded)
         VALUES ('worse@host', 'host', 9223372036854775807, ARRAY['default'], 9223372036854775807, '',
             '200000-01-01', '{"w": "2026-99-99", "v": [1]}')""",
+    "a worker that has less than nothing": """
+        INSERT INTO workers
+            (nodename, host, pid, queues, concurrency, version, lease_expires_at, cores, memory, gpus)
+        VALUES ('none@host', 'host', 7, ARRAY['default'], 1, '', now() + interval '1 hour', -1, -1,
+            ARRAY[NULL]::text[])""",
     "a worker that ended before all time": """
         INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at, ended_at)
         VALUES ('gone@host', 'host', 0, '{}', 0, '', '-infinity', 'infinity')""",
@@ -195,6 +200,14 @@ def _in_need(shape: str) -> str:
     )
 
 
+def _granted(values: str) -> str:
+    """What some job has been given."""
+    whose = "FROM jobs WHERE id NOT IN (SELECT job_id FROM grants) ORDER BY id DESC LIMIT 1"
+    return (
+        f"INSERT INTO grants (job_id, claim_id, worker_id, cores, memory, gpus) SELECT id, {values} {whose}"
+    )
+
+
 def _shapes(what: str, make: Callable[[str], str], *shapes: str) -> dict[str, str]:
     return {f"{what} with {shape}"[:70]: make(shape) for shape in shapes}
 
@@ -273,7 +286,17 @@ LATER: dict[str, dict[str, str]] = {
         "memory = 0",
         "memory = 9223372036854775807",
         "id = 9223372036854775807; memory = 5",
+        "cores = -5; gpus = -1",
+        "cores = 2147483647; gpus = 2147483647",
     ),
+    "grants": {
+        f"a grant of {values}"[:60]: _granted(values)
+        for values in (
+            "gen_random_uuid(), (SELECT max(id) FROM workers), 2147483647, 9223372036854775807, '{}'",
+            "gen_random_uuid(), -1, -5, -5, ARRAY[NULL, '0']",
+            "coalesce(claim_id, gen_random_uuid()), 1, 1, 1, ARRAY[['0', '1'], ['2', '3']]",
+        )
+    },
     "revisions": {
         "parameters that were a list": _of_a_job(
             "revisions", "revision, parameters, last_attempt, revised_by", "1, '[1]', 0, 'x'"

@@ -15,6 +15,8 @@ _MAY_BEGIN = "functions/may_begin"
 _FUSE = "functions/count_failures"
 _CHOOSE = "functions/choose_job"
 _ADMIT = "functions/admit_jobs"
+_FITTING = "functions/fitting_needs"
+_GRANT = "functions/grant_needs"
 _BLOWN = "gates::test_one_failure_too_many_holds_what_has_not_begun_and_lets_go_on_what_has"
 _RULE = "finish::test_the_rule_is_the_same_for_every_attempt"
 
@@ -54,6 +56,42 @@ class Change:
 
 
 CHANGES = (
+    Change(
+        _FITTING,
+        "    PERFORM pg_advisory_xact_lock(7233002, hashint8(p_worker_id));\n",
+        "",
+        "two slots take the same room",
+        "room::test_who_claims_while_another_slot_does_waits_and_then_knows_what_is_left",
+    ),
+    Change(
+        _FITTING,
+        "coalesce(gpus, 0) <= v_free.gpus",
+        "coalesce(gpus, 0) <= v_free.gpus + 1",
+        "a job runs without a device",
+        "room::test_what_does_not_fit_beside_what_runs_waits_until_that_has_ended",
+    ),
+    Change(
+        _GRANT,
+        "worker_id = p_worker_id AND device = ANY (grants.gpus)",
+        "false",
+        "two jobs share a device",
+        "room::test_a_message_whose_job_does_not_fit_brings_one_that_does",
+    ),
+    Change(
+        _GRANT,
+        "ON CONFLICT (job_id) DO UPDATE SET claim_id = excluded.claim_id, worker_id = excluded.worker_id,\n"
+        "            cores = excluded.cores, memory = excluded.memory, gpus = excluded.gpus",
+        "ON CONFLICT DO NOTHING",
+        "a job that was begun elsewhere before runs without what it needs",
+        "room::test_the_account_is_that_of_running_claims_alone",
+    ),
+    Change(
+        _CLAIM,
+        "AND p_more > 0 AND v_granted = 0",
+        "AND p_more > 0",
+        "short jobs wait behind one that needs something",
+        "room::test_nothing_travels_with_a_job_that_needs_something",
+    ),
     Change(
         _STATE,
         "p_failures < p_max_attempts",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -1173,3 +1174,30 @@ def uses_memory(mib: int, processes: int, marker: str = "") -> int:
     finally:
         if marker:
             Path(marker).write_text("cleaned up")
+
+
+@workflow(gpus=1, cores=1)
+def uses_device(folder: str, seconds: float = 0.3) -> str:
+    """Hold the lock of each device that it sees, and fail if somebody else does."""
+    import fcntl
+
+    devices = os.environ["CUDA_VISIBLE_DEVICES"]
+    with (Path(folder) / f"device{devices}").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Fail(f"device {devices} is somebody else's, too") from None
+        file.write("x")
+        file.flush()
+        time.sleep(seconds)
+    return devices
+
+
+@workflow
+def sees(names: list[str]) -> dict[str, str | None]:
+    """What is in these variables of the environment, here and in a program that it starts."""
+    here = {name: os.environ.get(name) for name in names}
+    code = "import json, os, sys; print(json.dumps({name: os.environ.get(name) for name in sys.argv[1:]}))"
+    told = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, check=True)
+    assert json.loads(told.stdout) == here
+    return here

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from simcelery.board.models import Workflow
 from simcelery.board.reads.order import ORDER, ordered
 from simcelery.board.unreadable import bad_rows
-from simcelery.needs import LEAST_MEMORY
+from simcelery.needs import LEAST_MEMORY, MOST_CORES
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ def _fits(option: str, value: Any) -> bool:
             return isinstance(value, int) and number and 0 <= value <= 10_000
         case "time_limit" | "soft_time_limit":
             return value is None or (number and 0 < value < math.inf)
+        case "cores" | "gpus":
+            return value is None or (isinstance(value, int) and number and 0 < value <= MOST_CORES)
         case "memory":
             return value is None or (isinstance(value, int) and number and LEAST_MEMORY <= value < 2**63)
         case "keep":

@@ -36,6 +36,7 @@ from simcelery.board.values import (
     Predecessor,
     Registration,
 )
+from simcelery.needs import Room
 
 
 def is_worker(me: Registration) -> ColumnElement[bool]:
@@ -71,6 +72,7 @@ def register(
     workflows: Sequence[str] = (),
     sources: Mapping[str, str] | None = None,
     origin: Mapping[str, Any] | None = None,
+    room: Room | None = None,
 ) -> Registration:
     """Register a new worker.
 
@@ -79,6 +81,7 @@ def register(
         identity: distinguishes this process from any other that ever has its pid; the board only stores it.
         workflows: the names of the workflows that it knows.
         sources: the fingerprints of those that have one.
+        room: what its node has for jobs.
         origin: what is noted of where their code comes from, for the attempts; see `environments`.
     """
     row = connection.execute(
@@ -96,6 +99,7 @@ def register(
             workflows=list(workflows),
             sources=dict(sources or {}),
             environment_id=None if origin is None else environments.note(connection, origin),
+            **({} if room is None else {**vars(room), "gpus": list(room.gpus)}),
         )
         .returning(Worker.id, Worker.registration)
     ).one()

@@ -268,11 +268,34 @@ class Need(Base):
 
     id = required(BigInteger, Identity(always=False), primary_key=True)
     memory = nullable(BigInteger)
+    cores = nullable(Integer)
+    gpus = nullable(Integer)
 
     __table_args__ = (
-        CheckConstraint("memory > 0", name="numbers_positive"),
-        Index("needs_same", text("coalesce(memory, 0)"), unique=True),
+        CheckConstraint("memory > 0 AND cores > 0 AND gpus > 0", name="numbers_positive"),
+        Index(
+            "needs_same",
+            text("coalesce(memory, 0)"),
+            text("coalesce(cores, 0)"),
+            text("coalesce(gpus, 0)"),
+            unique=True,
+        ),
     )
+
+
+class Grant(Base):
+    """What a running job has of its worker's node. It counts as long as the job runs under this claim."""
+
+    __tablename__ = "grants"
+
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    claim_id = required(Uuid)
+    worker_id = required(BigInteger)
+    cores = nullable(Integer)
+    memory = nullable(BigInteger)
+    gpus = required(_TEXTS)
+
+    __table_args__ = (Index("grants_worker", "worker_id"),)
 
 
 class Fingerprint(Base):
@@ -569,6 +592,10 @@ class Worker(Base):
     sources = required(_JSON, server_default=text("'{}'"))
     changed_files = required(_TEXTS, server_default=text("'{}'"))
     environment_id = nullable(BigInteger)
+    # What its node has for jobs. Null: it does not say, and runs only jobs that ask for nothing.
+    cores = nullable(Integer)
+    memory = nullable(BigInteger)
+    gpus = nullable(_TEXTS)
 
     # Not by the end of the lease: a renewal that changes no indexed column is a heap-only update, and the
     # spare room on each page (fillfactor, in the migration) takes it.

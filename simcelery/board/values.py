@@ -215,7 +215,22 @@ class Claim:
     time_limit: float | None
     soft_time_limit: float | None
     gate_id: int | None = None
-    memory: int | None = None
+    granted: Mapping[str, Any] | None = None
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes that its processes may use together; None: it asked for none in particular."""
+        return (self.granted or {}).get("memory")
+
+    @property
+    def cores(self) -> int | None:
+        """How many cores it may keep busy; None: it asked for none in particular."""
+        return (self.granted or {}).get("cores")
+
+    @property
+    def gpus(self) -> Sequence[str]:
+        """The GPUs that it has for itself."""
+        return (self.granted or {}).get("gpus") or ()
 
 
 @dataclass(frozen=True)

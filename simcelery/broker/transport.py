@@ -22,6 +22,7 @@ from kombu.utils.encoding import bytes_to_str
 from simcelery.broker import asking, incoming, lists
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.incoming import Plain, Unusable
+from simcelery.broker.parking import parked
 from simcelery.broker.sparing import Sparing
 from simcelery.pauses import growing
 from simcelery.settings import get_settings
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 sparing = Sparing(log)
 
 _pauses = partial(growing, 0.5, 10.0, factor=2)  # until Redis is asked again
+_WHILE_PARKED = 0.1  # seconds until a parked lane is asked for again, once it may be
 _SPOILT_FOR = 10.0  # seconds that a key which holds no list is left out
 _DEAF_FOR = 30.0  # seconds until remote control is tried again where Redis does not allow it
 
@@ -72,13 +74,14 @@ class Channel(redis.Channel):  # type: ignore[misc]
             return
         if now >= self._spoilt_until:
             self._spoilt = ()
-        queues = self._queue_cycle.consume(len(self.active_queues))
+        queues = parked.left(self._queue_cycle.consume(len(self.active_queues)))
         each = [self._written_keys(queue) for queue in queues]
         keys = [one for of_rank in zip(*each, strict=True) for one in of_rank if one not in self._spoilt]
         if keys:
             self._in_poll = self.client.connection
             self._brpop_sent_at = now
-            command = asking.brpop(keys, timeout or self.brpop_timeout or 0)
+            longest = _WHILE_PARKED if parked.any else self.brpop_timeout
+            command = asking.brpop(keys, timeout or longest or 0)
             try:
                 self.client.connection.send_packed_command([command])
             except ANSWERS as error:  # to what comes before it: a connection that has rested is tried first

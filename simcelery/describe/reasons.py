@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from simcelery.describe import needs
 from simcelery.describe.job import progress
 from simcelery.describe.words import ago, compact, duration, many, named
 
@@ -208,10 +209,24 @@ def _pending(story: Story) -> Iterator[Reason]:
             "find out what is wrong there (simcelery workers), then restart them",
         )
     else:
-        yield from _queued(story, [worker for worker in knowing if not worker["quarantined_at"]])
+        able = [worker for worker in knowing if not worker["quarantined_at"]]
+        yield from _room(story, able)
+        yield from _queued(story, able)
     for worker in knowing:
         if worker["note"]:
             yield Reason("note", f"{worker['nodename']}: {worker['note']}")
+
+
+def _room(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:
+    """It needs more of a node than is free, or than there is."""
+    if story.needs is None:
+        return
+    if said := needs.never(story.needs, able):
+        yield Reason("never_fits", said, "ask for less, or start a worker that has as much")
+    elif not any(needs.fits(story.needs, worker, story.granted.get(worker["id"])) for worker in able):
+        large = [worker for worker in able if needs.fits(story.needs, worker)]
+        asks = needs.in_words(story.needs)
+        yield Reason("no_room", f"it asks for {asks}, and waits until so much is free on {_names(large)}", "")
 
 
 def _queued(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from simcelery.board.reads.gates import ClosedGate
     from simcelery.board.reads.jobs import JobRow
     from simcelery.board.sources import Submitted
+    from simcelery.needs import Needs
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Story:
         gate: the closed gate that holds it.
         limits: the limits that are full and keep it from running.
         throttled: whether it is blocked by a limit, or has been until just now.
+        needs: what it needs of its node.
+        granted: what running jobs have been given together, by the id of their worker.
     """
 
     job: JobRow
@@ -50,6 +53,8 @@ class Story:
     gate: ClosedGate | None = None
     limits: list[LimitRow] = field(default_factory=list)
     throttled: bool = False
+    needs: Needs | None = None
+    granted: dict[int, Needs] = field(default_factory=dict)
 
 
 def read(number: int) -> Story:
@@ -88,4 +93,6 @@ def read(number: int) -> Story:
             gate=gates.gate_of(connection, number) if job.held else None,
             limits=limits.keeping(connection, number) if job.state in ("pending", "blocked") else [],
             throttled=job.state == "blocked" and limits.is_throttled(connection, number),
+            needs=reads.needs(connection, number),
+            granted=reads.granted(connection) if job.state == "pending" else {},
         )

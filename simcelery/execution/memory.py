@@ -35,6 +35,11 @@ def _own_files() -> list[Path]:
     return files
 
 
+def groups() -> list[Path]:
+    """The folders of this process's own control groups that deal with memory, or with everything."""
+    return [file.parent for file in _own_files()]
+
+
 def _folders(kind: str, path: str, option: str | None = None) -> list[Path]:
     """Where the control group `path` is seen in the file system: a container may mount only a part."""
     folders = []

@@ -35,7 +35,8 @@ from simcelery.submission.subscribing import Subscribing
 from simcelery.workflows import functions, registry
 
 _OPTIONS = {
-    *("queue", "priority", "tags", "max_attempts", "max_losses", "time_limit", "memory", "keep"),
+    *("queue", "priority", "tags", "max_attempts", "max_losses", "time_limit", "keep"),
+    *("cores", "memory", "gpus"),
     *("notify", "notify_on"),
 }
 
@@ -68,9 +69,9 @@ class Executor(futures.Executor):
         version: change it to have everything computed anew, for example because the code has changed.
         on_failed: what becomes of the same call that failed before: ``retry``, ``keep`` or ``error``.
         chosen: options for all jobs: ``queue, priority, tags, max_attempts, max_losses, time_limit,
-            memory, keep``; and ``notify`` and ``notify_on``, who is told of which events of all of them
-            together. They are ``done`` when all have ended, and either no more calls are taken or none has
-            come for 5 minutes.
+            cores, memory, gpus, keep``; and ``notify`` and ``notify_on``, who is told of which events of all
+            of them together. They are ``done`` when all have ended, and either no more calls are taken or
+            none has come for 5 minutes.
 
     Raises:
         ParametersError: an option is malformed.

@@ -8,6 +8,7 @@ from typing import Any
 from celery import bootsteps
 
 from simcelery import log_records, variables
+from simcelery.broker.parking import parked
 from simcelery.errors import SimceleryError
 from simcelery.execution import allocation
 from simcelery.maintenance import loop
@@ -106,6 +107,7 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
         settings = get_settings()
         worker.slots = Slots(self._max_jobs)
         slots.share(worker.slots)
+        parked.freed = worker.slots.memory.freed
         setup.start_reaper()
         setup.freeze()
         if setup.beginning:

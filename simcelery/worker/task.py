@@ -18,6 +18,7 @@ from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.worker import slots, stopping
 from simcelery.worker.child import slicing
+from simcelery.worker.room import NoRoom
 from simcelery.workflows.definition import Definition
 
 
@@ -75,7 +76,8 @@ class WorkflowTask(Task):  # type: ignore[misc]
         """Called by Celery's tracer with no arguments: the message only names the job.
 
         Raises:
-            Ignore: the job is not ours to run: a duplicate, forged or outdated message.
+            Ignore: the job is not ours to run: a duplicate, forged or outdated message; or, as `NoRoom`, it
+                needs more of the node than is free.
             JobFailedError, Retry: how Celery is told of an attempt that did not succeed. Nothing that the
                 workflow raised reaches the tracer.
             CanvasError: called by other code in a pool child.
@@ -89,7 +91,11 @@ class WorkflowTask(Task):  # type: ignore[misc]
         # Chosen and noted before the claim: whatever interrupts us after its commit can still be fenced.
         request.claim_id = uuid.uuid4()
         stopping.listen()
-        job = slicing.run(self.definition, task_id, request.claim_id, _lane(self.name, request))
+        try:
+            job = slicing.run(self.definition, task_id, request.claim_id, _lane(self.name, request))
+        except NoRoom:
+            request.finished = True
+            raise
         request.finished = True
         if job is None:
             raise Ignore("the claim missed")

@@ -41,7 +41,9 @@ class Definition:
         soft_time_limit: the time after which `SoftTimeLimitExceeded` is raised inside the workflow, so that
             it can save what it has; shorter than ``time_limit``. Default: ``time_limit``, with the setting
             ``kill_grace`` before the kill.
+        cores: how many it keeps busy; also how many threads numerical libraries use.
         memory: bytes, or ``"8G"``, that all processes of a job may use together; one that uses more is ended.
+        gpus: how many it has for itself. A worker begins a job only if what it asks for is free there.
         retry_on: exceptions worth another attempt; default: all.
         retry_delay: seconds before the second attempt; doubled before each further one, up to an hour. A
             random tenth at most is added.
@@ -71,7 +73,9 @@ class Definition:
         max_losses: int = 5,
         time_limit: float | str | timedelta | None = None,
         soft_time_limit: float | str | timedelta | None = None,
+        cores: int | None = None,
         memory: int | str | None = None,
+        gpus: int | None = None,
         retry_on: Iterable[type[BaseException]] | type[BaseException] | None = None,
         retry_delay: float | str | timedelta = 5.0,
         slices: bool = True,
@@ -104,7 +108,7 @@ class Definition:
                 f"{self.soft_time_limit:g} s is not below {self.time_limit:g} s"
             )
         try:
-            self.needs = needs.asked(memory=memory)
+            self.needs = needs.asked(cores=cores, memory=memory, gpus=gpus)
         except ValueError as error:
             raise DefinitionError(f"workflow {self.name}: {error}") from None
         self.retry_on = _exceptions(self.name, retry_on)

@@ -107,10 +107,9 @@ def test_a_message_whose_job_is_gone_still_brings_others() -> None:
     assert [one.job_id for one in claim_slice(uuid.uuid4(), me)] == [first.id, second.id]
 
 
-@pytest.mark.parametrize("kind", ["plain", "time limit", "soft time limit", "losses", "a child", "needs"])
+@pytest.mark.parametrize("kind", ["plain", "time limit", "soft time limit", "losses", "a child"])
 def test_it_also_brings_one_that_never_travels_in_a_slice(kind: str) -> None:
-    me, needs = worker(), Needs(memory=2**30) if kind == "needs" else None
-    lost = record(time_limit=60.0 if kind == "time limit" else None, needs=needs)
+    me, lost = worker(), record(time_limit=60.0 if kind == "time limit" else None)
     if kind == "soft time limit":
         sql("UPDATE jobs SET soft_time_limit = 60")
     if kind == "losses":

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from simcelery.board import engine, reads
+from simcelery.board.values import Registration
 from simcelery.errors import BoardUnreachableError
 from simcelery.settings import Settings
 from simcelery.worker.parent.limits import Limits, Watch
@@ -47,7 +48,7 @@ class Played:
         self._ended = Ended()
         self._now = 100.0
         worker: Any = self._ended
-        lease: Any = SimpleNamespace(queues=["default"], workflows=["w"])
+        lease: Any = SimpleNamespace(me=Registration(1, uuid.uuid4()), queues=["default"], workflows=["w"])
         self._watch = Watch(limits, self.slots, worker, SETTINGS, lease, clock=lambda: self._now)
 
     def at(self, seconds: float) -> list[object]:
@@ -69,7 +70,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         assert settings is SETTINGS
         return nullcontext(CONNECTION)
 
-    def anything_left(connection: object, queues: list[str], workflows: list[str]) -> bool:
+    def anything_left(connection: object, queues: list[str], workflows: list[str], worker_id: int) -> bool:
         assert (connection, queues, workflows) == (CONNECTION, ["default"], ["w"])
         board["asked"] += 1
         if board["anything"] is None:

@@ -24,7 +24,7 @@ from simcelery.board.reads.jobs import (
     workflows,
 )
 from simcelery.board.reads.logs import log
-from simcelery.board.reads.needs import needs
+from simcelery.board.reads.needs import granted, needs
 from simcelery.board.reads.neighbours import dependents_of, parents_of
 from simcelery.board.reads.revisions import revisable, revisions, stages
 from simcelery.board.reads.saved import checkpoint, corrections, steps
@@ -57,6 +57,7 @@ __all__ = [
     "due_acts",
     "failed_elsewhere",
     "finished_among",
+    "granted",
     "ids",
     "ids_by_task_id",
     "job",

@@ -137,13 +137,32 @@ def server(connection: Connection) -> dict[str, Any]:
     return {**row._asdict(), "gap": encryption.gap(connection)}
 
 
-def anything_left(connection: Reader, queues: Sequence[str], workflows: Sequence[str]) -> bool:
+def anything_left(
+    connection: Reader, queues: Sequence[str], workflows: Sequence[str], worker_id: int
+) -> bool:
     """Whether these queues have jobs of these workflows: pending, running anywhere, or between two attempts.
 
-    Blocked jobs follow from these; jobs scheduled for their first attempt are not waited for.
+    Blocked jobs follow from these; jobs scheduled for their first attempt are not waited for, nor those that
+    need more than this worker has.
     """
-    between = "state = 'scheduled' AND attempt > 0"
-    return _any(connection, queues, workflows, "state = 'pending'", "state = 'running'", between)
+    fits = f"(needs_id IS NULL OR needs_id IN ({_FITTING}))"
+    return _any(
+        connection,
+        queues,
+        workflows,
+        f"state = 'pending' AND {fits}",
+        "state = 'running'",
+        f"state = 'scheduled' AND attempt > 0 AND {fits}",
+        worker_id=worker_id,
+    )
+
+
+# What jobs may need of a worker while nothing else runs there; what fits now says `fitting_needs`.
+_FITTING = (
+    "SELECT needs.id FROM needs, workers WHERE workers.id = %(worker_id)s "
+    "AND coalesce(needs.cores, 0) <= workers.cores AND coalesce(needs.memory, 0) <= workers.memory "
+    "AND coalesce(needs.gpus, 0) <= cardinality(workers.gpus)"
+)
 
 
 def anything_pending(connection: Reader, queues: Sequence[str], workflows: Sequence[str]) -> bool:
@@ -151,10 +170,12 @@ def anything_pending(connection: Reader, queues: Sequence[str], workflows: Seque
     return _any(connection, queues, workflows, "state = 'pending'")
 
 
-def _any(connection: Reader, queues: Sequence[str], workflows: Sequence[str], *states: str) -> bool:
+def _any(
+    connection: Reader, queues: Sequence[str], workflows: Sequence[str], *states: str, **more: int
+) -> bool:
     wanted = "queue = ANY(%(queues)s::text[]) AND workflow = ANY(%(workflows)s::text[])"
     some = " OR ".join(f"EXISTS (SELECT FROM jobs WHERE {state} AND {wanted})" for state in states)
-    given = {"queues": list(queues), "workflows": list(workflows)}
+    given = {"queues": list(queues), "workflows": list(workflows), **more}
     return bool(connection.exec_driver_sql(f"SELECT {some}", given).scalar())
 
 

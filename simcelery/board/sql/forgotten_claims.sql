@@ -2,7 +2,7 @@
 -- the workflow that it asked for: a board that was restored may believe that it still runs an earlier one.
 SELECT id AS job_id, task_id, claim_id, attempt, workflow, parameters, queue, priority, tags, failures,
     max_attempts, time_limit, soft_time_limit, gate_id,
-    CASE WHEN needs_id IS NOT NULL THEN (SELECT memory FROM needs WHERE id = needs_id) END AS memory
+    CASE WHEN needs_id IS NOT NULL THEN granted(id, claim_id) END AS granted
 FROM jobs
 WHERE state = 'running' AND worker_id = %(worker_id)s AND pid = %(pid)s
     AND workflow || '' = %(workflow)s

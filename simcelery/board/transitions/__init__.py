@@ -9,7 +9,14 @@ within a second, and it is done again, or said to have changed nothing.)
 
 from simcelery.board.transitions.admit import admit
 from simcelery.board.transitions.cancel import cancel
-from simcelery.board.transitions.claim import claim, forgotten, holds_lease, put_back, set_aside
+from simcelery.board.transitions.claim import (
+    claim,
+    forgotten,
+    holds_lease,
+    put_back,
+    set_aside,
+    waits_for_room,
+)
 from simcelery.board.transitions.continuing import finish
 from simcelery.board.transitions.finish import by_child, by_claim, finish_at_once, note_late
 from simcelery.board.transitions.gates import (
@@ -71,4 +78,5 @@ __all__ = [
     "settle",
     "stage",
     "unsettled",
+    "waits_for_room",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,11 @@ def claim(request: ClaimRequest) -> list[Claim]:
 def holds_lease(request: ClaimRequest) -> bool:
     """Whether the worker may claim anything: its lease has not expired."""
     return bool(engine.one_round_trip(sql.statement("holds_lease"), asked(request)))
+
+
+def waits_for_room(task_id: uuid.UUID) -> bool:
+    """Whether a job is pending and needs something of its node: a claim that missed it lacked room."""
+    return bool(engine.one_round_trip(sql.statement("waits_for_room"), {"task_id": task_id}))
 
 
 def forgotten(request: ClaimRequest) -> list[Claim]:

@@ -14,6 +14,7 @@ import click
 from simcelery.cli import foreseen, programs, sources
 from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.jobfiles.echo import given, written
+from simcelery.cli.large import warn_of_needs
 from simcelery.cli.options import COUNT, Command, Number, Output, command, duration, output_option
 from simcelery.cli.outdated import warn_of_outdated
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table, write
@@ -112,6 +113,10 @@ class SubmitCommand(Command):
     "--max-attempts", type=COUNT, metavar="N", help="Number of attempts before it counts as failed."
 )
 @click.option("--time-limit", metavar="DURATION", help="Stop it after 90 (seconds), 1h30m, HH:MM:SS, ….")
+@click.option(
+    "--cores", type=COUNT, metavar="N", help="Cores that it keeps busy: a worker must have them free."
+)
+@click.option("--gpus", type=COUNT, metavar="N", help="GPUs that it has for itself.")
 @click.option(
     "--memory", metavar="SIZE", help="Memory of all its processes together, such as 8G; end it beyond."
 )
@@ -307,6 +312,7 @@ def _warn(jobs: Jobs) -> None:
     from simcelery.errors import ServiceError
 
     warn_of_outdated(jobs.ids)
+    warn_of_needs(jobs)
     existing = [one.id for one in jobs.records if one.how == "existing"]
     with suppress(ServiceError):  # all is recorded
         if said := unlike_here(existing, jobs.workflow):

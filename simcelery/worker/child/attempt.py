@@ -29,7 +29,7 @@ from simcelery.settings import get_settings
 from simcelery.submission import lineage
 from simcelery.submission.handle import restore
 from simcelery.worker import context, folders, slots, stopping
-from simcelery.worker.child import calling, connections, leaving, returned
+from simcelery.worker.child import calling, connections, leaving, returned, threads
 from simcelery.worker.child.timer import soft_limit
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.outcomes import failure, reports
@@ -129,7 +129,7 @@ class _Attempt:
         inside = self._folder.entered() if own else nullcontext()
         with workdir.put_back():
             try:
-                with _inside(self._job), inside, captured() as output:
+                with _inside(self._job), threads.granted(claim), inside, captured() as output:
                     slots.mine.printing(output.number)
                     try:
                         value = _call(definition, claim, results, self._seed, self._state)

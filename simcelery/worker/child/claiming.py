@@ -11,12 +11,13 @@ from contextlib import suppress
 from simcelery import broker
 from simcelery.board import engine, feed, transitions
 from simcelery.board.unreadable.mending import despite_bad_rows
-from simcelery.board.values import Claim, ClaimRequest, Lane
+from simcelery.board.values import Claim, ClaimRequest, JobToPublish, Lane
 from simcelery.errors import RefusedByBoardError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.worker import belonging, slots
 from simcelery.worker.child import pace
+from simcelery.worker.room import NoRoom
 from simcelery.worker.waiting import wait_out
 
 log = logging.getLogger(__name__)
@@ -37,11 +38,15 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
 
     Parameters:
         lane: the lane of the message.
+
+    Raises:
+        NoRoom: the job, and the first of its lane, need more of the node than is free here.
     """
     _await_judgement()
     if not slots.mine.take_job():
         give_back(task_id)
         return []
+    freed = slots.mine.memory.freed()
     wanted = ClaimRequest(
         task_id,
         lane.workflow,
@@ -64,8 +69,23 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
         failpoint("after_claim")
     else:
         slots.mine.return_job()
+        if _waits_for_room(task_id):
+            raise NoRoom(freed)
         _drop_stale(lane)
     return claimed
+
+
+def _waits_for_room(task_id: uuid.UUID) -> bool:
+    try:
+        return transitions.waits_for_room(task_id)
+    except ServiceError:  # its message will be sent again
+        return False
+
+
+def leave_to_others(task_id: uuid.UUID, lane: Lane) -> None:
+    """Put a job's message back, behind those of its lane: it does not fit here now, but may elsewhere."""
+    with suppress(ServiceError):  # else it will be sent again
+        broker.send([JobToPublish(0, task_id, lane.workflow, lane.queue, lane.priority)])
 
 
 def _drop_stale(lane: Lane) -> None:

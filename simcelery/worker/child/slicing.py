@@ -14,6 +14,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 from simcelery import broker
 from simcelery.board import transitions
@@ -25,6 +26,7 @@ from simcelery.failpoints import failpoint
 from simcelery.worker import slots
 from simcelery.worker.child import attempt, calling, claiming, flusher, leaving, pace
 from simcelery.worker.outcomes import finish
+from simcelery.worker.room import NoRoom
 from simcelery.worker.waiting import wait_out
 from simcelery.workflows.definition import Definition
 
@@ -42,10 +44,18 @@ def run(
 
     Parameters:
         lane: the lane of the message.
+
+    Raises:
+        NoRoom: nothing fits here now, and the message is back in its lane.
     """
     slots.mine.holding()
     slots.mine.claiming(task_id, claim_id)
-    claims = claiming.claim(task_id, claim_id, lane, _more(definition))
+    try:
+        claims = claiming.claim(task_id, claim_id, lane, _more(definition))
+    except NoRoom:
+        claiming.leave_to_others(task_id, lane)
+        slots.mine.idle()
+        raise
     own = None
     until = time.monotonic() + pace.SLICE
     while claims:
@@ -62,7 +72,10 @@ def run(
                 continue
             if claim.claim_id == claim_id:
                 own = claim, ended, finished
-        claims = _go_on(definition, lane, held.close(), until)
+        unblocked = held.close()
+        if any(claim.granted for claim in claims):
+            slots.mine.freed()
+        claims = _go_on(definition, lane, unblocked, until)
     slots.mine.idle()
     return own
 
@@ -80,7 +93,9 @@ def _go_on(definition: Definition, lane: Lane, unblocked: list[JobToPublish], un
     failpoint("before_following")
     claim_id = uuid.uuid4()
     slots.mine.claiming(following.task_id, claim_id)
-    claims = claiming.claim(following.task_id, claim_id, lane, _more(definition))
+    claims: list[Claim] = []
+    with suppress(NoRoom):
+        claims = claiming.claim(following.task_id, claim_id, lane, _more(definition))
     if not claims:
         broker.publish_or_leave([following], _ARE_UNBLOCKED)
     return claims

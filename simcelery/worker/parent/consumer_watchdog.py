@@ -12,6 +12,7 @@ from celery.worker import state
 
 from simcelery import broker
 from simcelery.board import engine, reads
+from simcelery.broker.parking import parked
 from simcelery.errors import BrokerUnreachableError, ServiceError
 from simcelery.worker.parent.lease import Lease
 from simcelery.worker.parent.shutdown import Shutdown
@@ -67,7 +68,7 @@ class ConsumerWatchdog:
         progress, self._claims = claims != self._claims, claims
         if progress:
             self._tries = 0
-        busy = any(True for _ in self._slots.busy()) or bool(state.reserved_requests)
+        busy = any(True for _ in self._slots.busy()) or bool(state.reserved_requests) or parked.any
         return not (progress or busy or self._slots.closed) and self._messages_wait()
 
     def _messages_wait(self) -> bool:

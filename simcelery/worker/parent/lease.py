@@ -18,7 +18,7 @@ from simcelery.board.reads.identity import identity as identity_of_board
 from simcelery.board.values import Lane, Registration
 from simcelery.broker.lanes import MOST_URGENT
 from simcelery.errors import ServiceError
-from simcelery.execution import allocation, identity
+from simcelery.execution import allocation, identity, resources
 from simcelery.maintenance import workdirs as sweeping
 from simcelery.pauses import growing
 from simcelery.settings import get_settings
@@ -56,6 +56,7 @@ class Lease:
         self.concurrency = concurrency
         self.host = socket.gethostname()
         self.settings = get_settings()
+        self.room = resources.room(self.settings)
         self.me: Registration | None = None
         self._supervisor: Supervisor | None = None
         self._quarantine: Quarantine | None = None
@@ -101,6 +102,7 @@ class Lease:
                 workflows=self.workflows,
                 sources=self.sources,
                 origin=self.origin,
+                room=self.room,
             )
 
     def keep(self, supervisor: Supervisor, quarantine: Quarantine) -> None:

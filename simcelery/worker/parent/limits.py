@@ -93,9 +93,11 @@ class Watch:
         if now - self._asked_at < _ASK_EVERY:
             return False
         self._asked_at = now
+        assert self._lease.me is not None
         try:
             with engine.begin(self._settings) as connection:
-                return not reads.anything_left(connection, self._lease.queues, self._lease.workflows)
+                lanes = self._lease.queues, self._lease.workflows
+                return not reads.anything_left(connection, *lanes, self._lease.me.worker_id)
         except ServiceError:
             return False
 

@@ -8,7 +8,9 @@ from typing import Any
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
+from simcelery.broker.parking import parked
 from simcelery.worker.outcomes.failure import printable
+from simcelery.worker.room import NoRoom
 
 _NUMBER = re.compile(r" Job: \d+\.$")  # billiard's own, which would be taken for a job's id
 
@@ -30,6 +32,8 @@ class JobRequest(Request):  # type: ignore[misc]
         may hold other jobs.
         """
         error = getattr(exc_info.exception, "exc", exc_info.exception)
+        if isinstance(error, NoRoom):
+            parked.park(self.delivery_info["routing_key"], error.freed)
         supervisor = getattr(self.app, "supervisor", None)
         if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and supervisor is not None:
             supervisor.child_died(self.id, self._child_pid, why(error))

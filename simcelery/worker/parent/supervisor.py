@@ -242,4 +242,5 @@ class Supervisor:
             if not spool.deliver_claim(self._settings, running.task_id, running.claim_id):
                 report = self.outputs.with_rest(report, running)
                 finish.write(guard, report, running.task_id, running.claim_id)
+            self._slots.freed()
             self.outputs.forget(running)

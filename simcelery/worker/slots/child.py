@@ -261,6 +261,10 @@ class Slot:
         fields.deadline = math.inf
         fields.phase = Phase.FINISHING
 
+    def freed(self) -> None:
+        """What a job needed of the node is free: its end is on the board."""
+        self._fields.freed += 1
+
     def idle(self) -> None:
         """The end is on the board, or there was nothing to run."""
         self._fields.phase = Phase.IDLE

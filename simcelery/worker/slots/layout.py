@@ -74,6 +74,7 @@ class Fields(ctypes.Structure):
         ("workflow", ctypes.c_char * NAME_BYTES),
         ("claims", ctypes.c_uint64),
         ("permits", ctypes.c_int64),
+        ("freed", ctypes.c_uint64),
         ("succeeded_at", ctypes.c_double),
         ("failures", ctypes.c_uint64),
         ("failed", (ctypes.c_char * 33) * FAILURES_KEPT),
@@ -95,6 +96,7 @@ class Header(ctypes.Structure):
         ("acquitted_until", ctypes.c_double),
         # A byte for each slot that a child has ever taken. Of one number for all, a write may be lost.
         ("taken", ctypes.c_uint8 * CAPACITY),
+        ("freed", ctypes.c_uint64),
         ("closed", ctypes.c_uint8),
         ("draining", ctypes.c_uint8),
         ("broken", ctypes.c_uint8),
@@ -148,6 +150,10 @@ class Memory:
     def spoken_for(self) -> int:
         """How many jobs have been claimed, or are about to be."""
         return sum(fields.claims + fields.permits for fields in (self.own, *self.used()))
+
+    def freed(self) -> int:
+        """How often something that a job needed of the node has been freed."""
+        return int(self.header.freed + sum(fields.freed for fields in (self.own, *self.used())))
 
     @property
     def folder(self) -> Path:

@@ -158,6 +158,10 @@ class Slots:
             fields.holding = 0
             fields.permits = 0
 
+    def freed(self) -> None:
+        """What a job needed of the node is free: the parent has written its end to the board."""
+        self._header.freed += 1
+
     def bury(self, pid: int) -> None:
         """Forget a dead child, once everything that it held has been taken care of."""
         for fields in (*self.memory.used(), *self.memory.used_wills()):

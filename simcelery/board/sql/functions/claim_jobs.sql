@@ -9,6 +9,9 @@
 -- index jobs_slice. Nor does one that many others wait for: whoever finishes it has more to do. Of the others only as
 -- many are taken as their parameters fit together into a child's memory.
 --
+-- What a job needs of its node must be free on this worker (fitting_needs); boards on which no job ever needed
+-- anything are not asked.
+--
 -- What waits at a closed gate and has not been moved yet is left alone. It is looked at only once it has been
 -- chosen: where many such jobs come first, a message may find nothing, for a moment, and its job is sent again.
 --
@@ -32,6 +35,9 @@ AS $$
 DECLARE
     v_choose boolean;
     v_chosen record;
+    v_fitting bigint[];
+    v_found boolean;
+    v_granted bigint := 0;
 BEGIN
     SELECT EXISTS (SELECT FROM limits) INTO v_choose FROM workers
         WHERE id = p_worker_id AND registration = p_registration
@@ -53,14 +59,28 @@ BEGIN
         SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
             claim_id = p_claim_id, started_at = now(), progress = NULL
         WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
-            AND cancel_requested_at IS NULL AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
+            AND cancel_requested_at IS NULL AND needs_id IS NULL AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
         RETURNING jobs.*;
-    IF NOT FOUND AND NOT v_choose THEN
+    IF NOT FOUND AND EXISTS (SELECT FROM needs) THEN
+        v_fitting := fitting_needs(p_worker_id);
+        RETURN QUERY
+            UPDATE jobs
+            SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
+                claim_id = p_claim_id, started_at = now(), progress = NULL
+            WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
+                AND needs_id = ANY (v_fitting)
+                AND cancel_requested_at IS NULL AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
+            RETURNING jobs.*;
+    END IF;
+    IF NOT FOUND AND NOT v_choose
+        AND (v_fitting IS NULL OR fits_among_first(p_queue, p_workflow, p_least, v_fitting))
+    THEN
         RETURN QUERY
             WITH sent AS MATERIALIZED (
                 SELECT id, priority, 1 AS rank FROM jobs
                 WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
                     AND state = 'pending' AND published_at IS NOT NULL
+                    AND (needs_id IS NULL OR needs_id = ANY (v_fitting))
                 ORDER BY priority DESC, published_at
                 LIMIT 1 FOR UPDATE SKIP LOCKED
             ),
@@ -68,6 +88,7 @@ BEGIN
                 SELECT id, priority, 2 AS rank FROM jobs
                 WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
                     AND state = 'pending' AND published_at IS NULL
+                    AND (needs_id IS NULL OR needs_id = ANY (v_fitting))
                 ORDER BY priority DESC, id
                 LIMIT 1 FOR UPDATE SKIP LOCKED
             ),
@@ -82,7 +103,11 @@ BEGIN
                 AND (gate_id IS NULL OR may_begin(gate_id, jobs.id, attempt))
             RETURNING jobs.*;
     END IF;
-    IF FOUND AND p_more > 0 THEN
+    v_found := FOUND;
+    IF v_found AND v_fitting <> '{}' THEN
+        v_granted := grant_needs(p_worker_id);
+    END IF;
+    IF v_found AND p_more > 0 AND v_granted = 0 THEN
         RETURN QUERY
             WITH chosen AS MATERIALIZED (
                 SELECT id, pg_column_size(parameters) AS size FROM jobs

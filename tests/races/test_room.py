@@ -1,0 +1,217 @@
+"""What jobs need of a node, and what is free there: the claim decides."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from simcelery.board import engine, reads, transitions
+from simcelery.board import sql as statements
+from simcelery.board.transitions.claim import asked
+from simcelery.board.values import Claim, ClaimRequest, EndedAttempt, Recorded
+from simcelery.needs import Needs, Room
+from tests.board_helpers import (
+    ERROR,
+    LOST,
+    SUCCESS,
+    claim,
+    finish,
+    must_claim,
+    new_job,
+    record,
+    registration,
+    sql,
+    state,
+    worker,
+)
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("board")
+
+GIB = 2**30
+
+
+def node(cores: int = 4, memory: int = 8 * GIB, gpus: Sequence[str] = ("0", "1", "2", "3")) -> int:
+    return worker(room=Room(cores, memory, gpus))
+
+
+def needing(count: int = 1, priority: int = 4, workflow: str = "w", **needs: int) -> list[Recorded]:
+    return [record(priority=priority, workflow=workflow, needs=Needs(**needs)) for _ in range(count)]
+
+
+def wake(me: int, least: int = 0, more: int = 0) -> list[int]:
+    """The jobs that a message brings whose own job is gone."""
+    wanted = ClaimRequest(uuid.uuid4(), "w", uuid.uuid4(), registration(me), 100, "default", least, more)
+    return [one.job_id for one in transitions.claim(wanted)]
+
+
+def test_a_claim_is_told_what_it_may_use() -> None:
+    [job] = needing(cores=2, memory=GIB, gpus=2)
+    claimed = must_claim(job.task_id, node(gpus=("5", "7", "9")))
+    assert (claimed.cores, claimed.memory, claimed.gpus) == (2, GIB, ["5", "7"])
+
+
+def test_a_job_that_needs_nothing_is_not_counted() -> None:
+    me = node(cores=1)
+    for _ in range(3):
+        claimed = must_claim(record().task_id, me)
+        assert (claimed.granted, claimed.cores, claimed.memory, claimed.gpus) == (None, None, None, ())
+    [job] = needing(cores=1)
+    must_claim(job.task_id, me)
+
+
+@pytest.mark.parametrize(
+    ("name", "runs", "asks"), [("cores", 3, 2), ("memory", 5 * GIB, 3 * GIB + 1), ("gpus", 3, 2)]
+)
+@pytest.mark.parametrize("end", [SUCCESS, ERROR, LOST])
+def test_what_does_not_fit_beside_what_runs_waits_until_that_has_ended(
+    name: str, runs: int, asks: int, end: EndedAttempt
+) -> None:
+    me = node()
+    [first], [second] = needing(**{name: runs}), needing(**{name: asks})
+    running = must_claim(first.task_id, me)
+    assert claim(second.task_id, me) is None
+    assert state(second.id) == "pending"
+    assert transitions.waits_for_room(second.task_id)
+    finish(running, end)
+    must_claim(second.task_id, me)
+
+
+def test_another_worker_has_its_own_account() -> None:
+    first, second = needing(2, gpus=4)
+    one, other = node(), node()
+    must_claim(first.task_id, one)
+    assert claim(second.task_id, one) is None
+    must_claim(second.task_id, other)
+
+
+@pytest.mark.parametrize("needs", [{"cores": 5}, {"memory": 9 * GIB}, {"gpus": 5}])
+def test_what_never_fits_is_never_claimed(needs: dict[str, int]) -> None:
+    [job] = needing(**needs)
+    assert claim(job.task_id, node()) is None
+
+
+def test_a_worker_that_does_not_say_what_it_has_runs_only_what_needs_nothing() -> None:
+    me, [job] = worker(), needing(cores=1)
+    assert claim(job.task_id, me) is None
+    must_claim(record().task_id, me)
+
+
+def test_a_message_whose_job_does_not_fit_brings_one_that_does() -> None:
+    me = node()
+    large, second = needing(2, gpus=3)
+    must_claim(large.task_id, me)
+    [small] = needing(gpus=1)
+    plain = record()
+    wanted = ClaimRequest(second.task_id, "w", uuid.uuid4(), registration(me), 100, "default")
+    brought = [transitions.claim(wanted) for _ in range(3)]
+    assert [[one.job_id for one in some] for some in brought] == [[small.id], [plain.id], []]
+    assert [list(one.gpus) for [one] in brought[:1]] == [["3"]]
+    assert state(second.id) == "pending"
+
+
+def test_nothing_travels_with_a_job_that_needs_something() -> None:
+    me, [job] = node(), needing(cores=1)
+    record()
+    assert wake(me, more=10) == [job.id]
+
+
+def test_where_very_many_do_not_fit_what_comes_behind_them_is_found_by_its_own_message() -> None:
+    me = node()
+    with engine.begin() as connection:
+        jobs = [new_job(needs=Needs(gpus=9)) for _ in range(300)]
+        transitions.record(connection, jobs)
+    [behind] = needing(gpus=1)
+    assert wake(me) == []
+    must_claim(behind.task_id, me)
+
+
+def test_slots_that_claim_at_the_same_moment_never_share_a_device() -> None:
+    """Twelve jobs, four devices, eight slots: whoever gets one finishes and asks again."""
+    me = node(cores=100)
+    jobs = needing(12, gpus=1)
+    held: set[str] = set()
+    most: list[int] = []
+    done: list[int] = []
+    counting = threading.Lock()
+    begin = threading.Barrier(8)
+
+    def slot(pid: int) -> None:
+        begin.wait()
+        while len(done) < len(jobs):
+            for job in jobs:
+                claimed = claim(job.task_id, me, pid=pid)
+                if claimed is not None:
+                    run(claimed)
+
+    def run(claimed: Claim) -> None:
+        [device] = claimed.gpus
+        with counting:
+            assert device not in held
+            held.add(device)
+            most.append(len(held))
+        with counting:
+            held.remove(device)
+        assert finish(claimed) is not None
+        done.append(claimed.job_id)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(slot, range(100, 108)))
+    assert sorted(done) == sorted(job.id for job in jobs)
+    assert max(most) <= 4
+
+
+def test_who_claims_while_another_slot_does_waits_and_then_knows_what_is_left() -> None:
+    me, (first, second) = node(), needing(2, gpus=3)
+
+    def in_doubt() -> bool:
+        """Whether the second slot waits, or knows already."""
+        waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return bool(sql(waiting)) or missed.done()
+
+    with ThreadPoolExecutor(1) as pool:
+        with engine.begin() as connection:
+            wanted = ClaimRequest(first.task_id, "w", uuid.uuid4(), registration(me), 100, "default")
+            assert statements.execute(connection, "claim", **asked(wanted)).all()
+            missed = pool.submit(claim, second.task_id, me, pid=101)
+            wait_until(in_doubt)
+        assert missed.result() is None
+    assert state(second.id) == "pending"
+
+
+def test_the_account_is_that_of_running_claims_alone() -> None:
+    """A job that was put back, lost, or claimed anew elsewhere holds nothing here."""
+    one, other = node(), node()
+    first, second = needing(2, gpus=4)
+    before = must_claim(first.task_id, one)
+    transitions.put_back([before])
+    must_claim(first.task_id, other)
+    must_claim(second.task_id, one)
+    assert sql("SELECT count(*) FROM grants") == [(2,)]
+
+
+def test_an_answer_that_was_lost_is_found_again_with_what_was_given() -> None:
+    me, [job] = node(), needing(gpus=2, cores=3)
+    wanted = ClaimRequest(job.task_id, "w", uuid.uuid4(), registration(me), 100, "default")
+    claimed = transitions.claim(wanted)
+    assert transitions.forgotten(wanted) == claimed
+    assert claimed[0].gpus == ["0", "1"]
+
+
+def test_a_worker_that_drains_waits_only_for_what_it_can_ever_run() -> None:
+    me = node()
+
+    def left() -> bool:
+        with engine.begin() as connection:
+            return reads.anything_left(connection, ["default"], ["w"], me)
+
+    needing(cores=5)
+    assert not left()
+    [job] = needing(cores=4)
+    assert left()
+    must_claim(job.task_id, me)
+    assert left()
