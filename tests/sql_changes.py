@@ -261,13 +261,6 @@ CHANGES = (
         "continuing::test_its_result_is_that_of_the_job_in_which_it_goes_on",
     ),
     Change(
-        "ends_waited_for",
-        "AND kind = 'any'",
-        "",
-        "a retry counts those that it does not concern",
-        "continuing::test_it_waits_for_nothing_else_once_it_has_run",
-    ),
-    Change(
         "fallen_dependents",
         "WHERE parent_id = parent.id AND kind IS DISTINCT FROM 'any'",
         "WHERE parent_id = parent.id AND kind IS NULL",
@@ -290,10 +283,10 @@ CHANGES = (
     ),
     Change(
         _FINISH,
-        "IF v_succeeded THEN",
-        "IF true THEN",
-        "dependents run after a failed parent",
-        _RULE,
+        "WHERE v_parents AND done.state = 'succeeded'",
+        "WHERE v_parents",
+        "dependents run before the continuation of their parent",
+        "continuing::test_its_result_is_that_of_the_job_in_which_it_goes_on",
     ),
     Change(
         _FINISH,

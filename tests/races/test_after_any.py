@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from simcelery.board import engine, transitions
+from simcelery.board import engine, gates, transitions
+from simcelery.board.gates import Behind, NewGate
 from simcelery.board.values import EndedAttempt, Recorded
 from simcelery.errors import StateError
+from simcelery.maintenance import hold
+from simcelery.maintenance.effects import BY_HAND
 from simcelery.services import Services
 from tests.board_helpers import (
     AGAIN,
@@ -204,3 +207,22 @@ def test_a_dependent_recorded_while_its_parent_is_retried_waits_for_the_next_end
             wait_until(lambda: sql("SELECT FROM pg_locks WHERE NOT granted"))
         assert retried.result(within(20)) == [parent.id]
     assert row(report.id).unmet == 2
+
+
+def test_a_closed_gate_holds_it_all_the_same() -> None:
+    parent = record()
+    with engine.begin() as connection:
+        gate = gates.create(connection, NewGate("w", (), "test", canary=1))
+        canary, report = transitions.record(
+            connection,
+            [new_job(), new_job(after_any=frozenset({parent.id}))],
+            behind=Behind(gate, closed=True, canaries=frozenset({0})),
+        )
+        gates.add_canaries(connection, gate, [canary.id])
+    end(parent, ERROR)
+    settle()
+    hold.tick(BY_HAND)
+    assert (state(report.id), row(report.id).unmet, row(report.id).held) == ("blocked", 0, True)
+    end(canary)
+    hold.tick(BY_HAND)
+    assert state(report.id) == "pending"

@@ -70,6 +70,7 @@ def test_its_result_is_that_of_the_job_in_which_it_goes_on() -> None:
     assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
     finish(must_claim(following.task_id, worker(), workflow="other"), replace(SUCCESS, result=42))
     assert [state(number) for number in (job.id, waits.id)] == ["blocked", "blocked"]
+    assert sql("SELECT extract(epoch FROM settled_at) FROM jobs WHERE id = :id", id=following.id) == [(0,)]
     settle()
     now = row(job.id)
     assert (now.state, now.unmet, now.result, now.attempt) == ("succeeded", 0, 42, 1)
