@@ -139,6 +139,11 @@ OTHERS: dict[str, str] = {
 }
 
 
+def parameters(value: Any) -> str:
+    """JSON as SQL."""
+    return "'" + json.dumps(value).replace("'", "''") + "'"
+
+
 def _insert(table: str, usual: dict[str, str], shape: str) -> str:
     """A row with the usual columns, but for those of the shape: ``column = SQL; column = SQL``."""
     columns = usual | dict(part.split(" = ", 1) for part in shape.split("; "))
@@ -183,6 +188,22 @@ def _notification(shape: str) -> str:
         "body": "'{}'",
     }
     return f"{_subscription('done_at = now()')}; {_insert('notifications', usual, shape)}"
+
+
+def _schedule(shape: str) -> str:
+    """One that is due."""
+    job = {"workflow": "w", "version": "1", "queue": "default", "priority": 4, "tags": [], "max_attempts": 1}
+    usual = {
+        "name": "gen_random_uuid()::text",
+        "cron": "'* * * * *'",
+        "timezone": "'UTC'",
+        "missed": "'once'",
+        "job": parameters({**job, "max_losses": 5}),
+        "parameters": "'{}'",
+        "submitted_by": "'somebody'",
+        "next_at": "'-infinity'",
+    }
+    return _insert("schedules", usual, shape)
 
 
 def _of_a_job(table: str, columns: str, values: str) -> str:
@@ -376,6 +397,19 @@ LATER: dict[str, dict[str, str]] = {
             "checkpoints", "attempt, state, saved_at", f"-1, '{DEEP}', 'infinity'"
         ),
     },
+    "schedules": _shapes(
+        "a schedule",
+        _schedule,
+        "name = ''; cron = ''; timezone = ''",
+        "missed = 'noon'",
+        "job = '[1]'; parameters = '[1]'",
+        f"job = '{DEEP}'; parameters = '{DEEP}'",
+        "job = '{\"tags\": 5}'; parameters = 'null'",
+        "timezone = '../etc'; next_at = 'infinity'",
+        "next_at = '200000-01-01'; last_at = 'infinity'; last_job_id = -1",
+        "missed = 'all'; next_at = '4000-01-01 BC'",
+        "created_at = '-infinity'; paused_at = 'infinity'; next_at = NULL",
+    ),
     "limits": {
         "a limit of less than nothing": "INSERT INTO limits (name, most, set_by) VALUES ('tag:no', -5, '')",
         "a limit of the weather": "INSERT INTO limits (name, most, set_by, set_at) "
@@ -459,8 +493,3 @@ def write(url: str, shapes: Mapping[str, str] | None = None) -> int:
         for statement in shapes.values():
             connection.execute(statement)
     return len(shapes)
-
-
-def parameters(value: Any) -> str:
-    """JSON as SQL."""
-    return "'" + json.dumps(value).replace("'", "''") + "'"

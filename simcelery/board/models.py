@@ -466,6 +466,30 @@ class Throttled(Base):
     )
 
 
+class Schedule(Base):
+    """A job that is recorded again and again, by a cron expression. See `schedules`."""
+
+    __tablename__ = "schedules"
+
+    name = required(Text, primary_key=True)
+    cron = required(Text)
+    timezone = required(Text)
+    missed = required(Text)  # what becomes of times that were missed
+    job = required(_JSON)  # what to record, besides its parameters
+    parameters = required(_JSON)
+    submitted_by = required(Text)
+    created_at = required(_TIME, server_default=_NOW)
+    paused_at = nullable(_TIME)
+    next_at = nullable(_TIME)  # when it is due; NULL: never again
+    last_at = nullable(_TIME)  # the time that it was due for last
+    last_job_id = nullable(BigInteger)  # no foreign key: it may be pruned
+
+    __table_args__ = (
+        CheckConstraint("missed IN ('once', 'all', 'skip')", name="missed_known"),
+        CheckConstraint(f"{_named('job')} AND {_named('parameters')}", name="job_is_named"),
+    )
+
+
 class Step(Base):
     """A saved sub-result of a job: the output of a call, found by what was called with what."""
 

@@ -113,6 +113,24 @@ class Command(click.Command):
                     formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
 
+class WithCommand(Command):
+    """A verb that also takes a command: everything after ``--``, whatever it looks like. See `command_of`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep click from parsing the command."""
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta["argv"] = args[at + 1 :]
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+def command_of(ctx: click.Context) -> list[str] | None:
+    """The command that a verb was given, if any."""
+    argv: list[str] | None = ctx.meta.get("argv")
+    return argv
+
+
 class Verbs(Command, click.Group):
     """A verb with verbs of its own, such as ``spool push``."""
 

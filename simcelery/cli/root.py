@@ -56,6 +56,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "cancel": "Cancel jobs.",
         "retry": "Retry jobs that did not succeed.",
         "release": "Release jobs that canaries or a fuse hold.",
+        "schedules": "Submit jobs again and again, by cron expressions.",
         "limits": "Say how many jobs of a tag, a workflow or a queue may run at once.",
     },
     "Workers": {

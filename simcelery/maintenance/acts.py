@@ -6,11 +6,12 @@ a line here: the first worker that knows it creates its row on the board.
 
 from __future__ import annotations
 
-from simcelery.maintenance import admit, hold, notify, prune, republish, rescue, settle, stage
+from simcelery.maintenance import admit, fire, hold, notify, prune, republish, rescue, settle, stage
 from simcelery.maintenance.act import Act
 
 ACTS: tuple[Act, ...] = (
     rescue.ACT,
+    fire.ACT,
     stage.ACT,
     settle.ACT,
     hold.ACT,

@@ -48,6 +48,12 @@ KEPT = {
     "results-file": "file jobs columns",
     "release": "released",
     "retry": "retried",
+    "schedule": (
+        "name cron timezone missed next_at last_at paused_at submitted_by created_at workflow queue "
+        "priority tags parameters last_job"
+    ),
+    "schedules-remove": "removed",
+    "schedules-run": "submitted",
     "spool-push": "recorded late left",
     "spooled": "id task_id outcome host board saved_at path",
     "stats": (

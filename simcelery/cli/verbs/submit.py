@@ -15,7 +15,16 @@ from simcelery.cli import foreseen, programs, sources
 from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.jobfiles.echo import given, written
 from simcelery.cli.large import warn_of_needs
-from simcelery.cli.options import COUNT, Command, Number, Output, command, duration, output_option
+from simcelery.cli.options import (
+    COUNT,
+    Number,
+    Output,
+    WithCommand,
+    command,
+    command_of,
+    duration,
+    output_option,
+)
 from simcelery.cli.outdated import warn_of_outdated
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table, write
 from simcelery.cli.recording import interruptible, prepared, record_all
@@ -42,16 +51,8 @@ _AT_ONCE = 1000  # jobs read and printed at a time
 _WORTH_TELLING = 1.0  # seconds: what takes less is there before the line is read
 
 
-class SubmitCommand(Command):
-    """Everything after ``--`` is a command to submit, whatever it looks like."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep click from parsing the command."""
-        if "--" in args:
-            at = args.index("--")
-            ctx.meta["argv"] = args[at + 1 :]
-            args = args[:at]
-        return super().parse_args(ctx, args)
+class SubmitCommand(WithCommand):
+    """Submits a workflow or a command."""
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Both forms of the usage line."""
@@ -216,7 +217,7 @@ def submit(
         assert workflow is not None
         filed.check_alone(ctx)
         return _submit_file(*filed.asked(ctx, workflow), after)
-    argv = ctx.meta.get("argv")
+    argv = command_of(ctx)
     program = programs.asked(chosen, of_command=argv is not None)
     parameters = (*parameters, *programs.allowed(chosen))
     target, found = _what(argv, program, workflow, parameters, each, grid, targets.find)

@@ -150,5 +150,18 @@ BEGIN
             error = 'its row on the board cannot be read'
         WHERE jsonb_typeof(body) <> 'object'
         RETURNING format('notification %s: given up: its body is no JSON object', id);
+    IF to_regclass('schedules') IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        UPDATE schedules SET
+            missed = CASE WHEN missed IN ('once', 'all', 'skip') THEN missed ELSE 'once' END,
+            job = CASE jsonb_typeof(job) WHEN 'object' THEN job ELSE '{}' END,
+            parameters = CASE jsonb_typeof(parameters) WHEN 'object' THEN parameters ELSE '{}' END,
+            paused_at = CASE WHEN jsonb_typeof(job) = 'object' AND jsonb_typeof(parameters) = 'object'
+                THEN paused_at ELSE now() END
+        WHERE missed NOT IN ('once', 'all', 'skip')
+            OR jsonb_typeof(job) <> 'object' OR jsonb_typeof(parameters) <> 'object'
+        RETURNING format('schedule %s: put right: its policy; or paused, since its job cannot be read', name);
 END
 $$

@@ -1,0 +1,332 @@
+"""``schedules``: jobs that are submitted again and again."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from simcelery.cli.completions import parameter_names, workflow_names
+from simcelery.cli.options import (
+    COUNT,
+    Number,
+    Output,
+    Verbs,
+    WithCommand,
+    command,
+    command_of,
+    duration,
+    output_option,
+)
+from simcelery.cli.output import Column, say, show_ids, show_json, show_table
+from simcelery.describe.plain import jsonable
+from simcelery.describe.words import ago
+from simcelery.errors import UsageError
+
+if TYPE_CHECKING:
+    from simcelery.board.values import NewJob
+
+_OF_JOB = ("workflow", "queue", "priority", "tags")
+_SHOWN = (
+    "name",
+    "cron",
+    "timezone",
+    "missed",
+    "next_at",
+    "last_at",
+    "paused_at",
+    "submitted_by",
+    "created_at",
+)
+
+
+def _names(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The schedules of the board."""
+    with suppress(Exception):  # tab completion must never print an error
+        return [CompletionItem(row["name"]) for row in _read() if row["name"].startswith(incomplete)]
+    return []
+
+
+@command(
+    "schedules",
+    "simcelery schedules add nightly '30 2 * * *' sims.benchmark size=100",
+    "simcelery schedules add weekly '0 6 * * MON' --timezone Europe/Berlin --missed skip sims.report",
+    "simcelery schedules add sync @hourly -q io -- rsync -a $PWD/results backup:",
+    "simcelery schedules                     # when each is due next, and how its last job is",
+    "simcelery list -t schedule:nightly      # its jobs",
+    cls=Verbs,
+    invoke_without_command=True,
+)
+@output_option
+@click.pass_context
+def schedules(ctx: click.Context, output: Output) -> None:
+    """List jobs that are submitted again and again: when they are due next, and how the last one is.
+
+    Schedules are on the board, and any worker records their jobs: exactly one for each time. They are due by
+    the clock of the board. Their jobs have the tag schedule:NAME.
+    """
+    names = ("list", "add", "pause", "resume", "run", "remove")
+    ctx.default_map = {name: {"output": output} for name in names}
+    if ctx.invoked_subcommand is None:
+        _show(_read(), output)
+
+
+@command("list", "simcelery schedules list", "simcelery schedules list -o json")
+@output_option
+def list_(output: Output) -> None:
+    """List the schedules, when each is due next, and how its last job is."""
+    _show(_read(), output)
+
+
+class _AddCommand(WithCommand):
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Both forms of the usage line."""
+        return ["[OPTIONS] NAME CRON WORKFLOW [NAME=VALUE]...  |  [OPTIONS] NAME CRON -- COMMAND..."]
+
+
+@command(
+    "add",
+    "simcelery schedules add nightly '30 2 * * *' sims.benchmark size=100 -t benchmark",
+    "simcelery schedules add weekly '0 6 * * MON' --timezone Europe/Berlin --missed skip sims.report",
+    "simcelery schedules add sync @hourly -q io -- rsync -a $PWD/results backup:",
+    cls=_AddCommand,
+)
+@click.argument("name")
+@click.argument("cron")
+@click.argument("workflow", required=False, shell_complete=workflow_names)
+@click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=parameter_names)
+@click.option(
+    "--timezone", metavar="ZONE", help="Of the times, such as Europe/Berlin (default: the one here)."
+)
+@click.option(
+    "--missed",
+    type=click.Choice(["once", "all", "skip"]),
+    default="once",
+    help="Times at which no worker was there: make up for them with one job, with all (100), or none.",
+)
+@click.option("-p", "--priority", type=Number(0, 9), metavar="N", help="From 0 to 9; higher runs first.")
+@click.option("-q", "--queue", help="Queue to put the jobs in (default: the workflow's).")
+@click.option("-t", "--tag", "tags", multiple=True, help="A label to find the jobs by (repeatable).")
+@click.option(
+    "--max-attempts", type=COUNT, metavar="N", help="Number of attempts before one counts as failed."
+)
+@click.option("--time-limit", metavar="DURATION", help="Stop it after 90 (seconds), 1h30m, HH:MM:SS, ….")
+@output_option
+@click.pass_context
+def add(
+    ctx: click.Context,
+    /,
+    name: str,
+    cron: str,
+    workflow: str | None,
+    parameters: tuple[str, ...],
+    timezone: str | None,
+    missed: Any,
+    time_limit: str | None,
+    output: Output,
+    **chosen: Any,
+) -> None:
+    """Submit a job whenever it is due: a workflow, or a command.
+
+    CRON is minute, hour, day of the month, month and day of the week, or @hourly, @daily, @weekly, @monthly,
+    @yearly. Times of the day that are left out when the clocks go forward are due just after that; those that
+    there are twice when they go back are due once. Everything is validated before anything is written.
+    """
+    from simcelery.board import due, engine
+    from simcelery.board import schedules as board
+    from simcelery.submission.options import Options
+
+    _check_name(name)
+    zone = timezone or _zone_here()
+    due.check(cron, zone)
+    options = Options(time_limit=duration("--time-limit", time_limit), **chosen)
+    job = _job(command_of(ctx), workflow, parameters, options)
+    new = board.NewSchedule(name=name, cron=cron, timezone=zone, missed=missed, job=job)
+    with engine.begin() as connection:
+        board.add(connection, new)
+    _changed([name], output)
+
+
+def _check_name(name: str) -> None:
+    if not name.isprintable() or not name or " " in name or len(name) > 100 or "," in name:
+        raise UsageError(f"{name[:100]!r} cannot be the name of a schedule: write a word such as nightly")
+
+
+def _zone_here() -> str:
+    """The time zone of this machine, by its usual name; UTC where it has none."""
+    place = (
+        os.environ.get("TZ", "").lstrip(":") or os.path.realpath("/etc/localtime").partition("/zoneinfo/")[2]
+    )
+    from simcelery.board import due
+
+    try:
+        due.check("@daily", place)
+    except UsageError:
+        return "UTC"
+    return place
+
+
+def _job(argv: list[str] | None, workflow: str | None, parameters: tuple[str, ...], options: Any) -> NewJob:
+    """The job to record, validated."""
+    from simcelery.cli import sources, targets
+    from simcelery.cli.templates import words
+
+    if argv is not None:
+        if workflow is not None or not argv:
+            raise UsageError("write NAME, CRON and -- and then the whole command")
+        return targets.find("command").preparation(options)({"argv": words(argv)})
+    if workflow is None:
+        raise UsageError("which workflow? Give its name ('simcelery workflows' lists them), or '-- COMMAND'")
+    target = targets.find(workflow)
+    [item] = sources.items(target, parameters, None, ())
+    job = target.preparation(options)(item.values)
+    if job.parents:
+        raise UsageError("a schedule cannot take the results of jobs: leave out @")
+    return job
+
+
+@command("pause", "simcelery schedules pause nightly")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=_names)
+@output_option
+def pause(names: tuple[str, ...], output: Output) -> None:
+    """Submit nothing for these schedules until they are resumed."""
+    from simcelery.board import engine
+    from simcelery.board import schedules as board
+
+    with engine.begin() as connection:
+        board.pause(connection, names)
+    _changed(names, output)
+
+
+@command("resume", "simcelery schedules resume nightly")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=_names)
+@output_option
+def resume(names: tuple[str, ...], output: Output) -> None:
+    """Go on with paused schedules; what would have been due meanwhile is not made up for."""
+    from simcelery.board import engine
+    from simcelery.board import schedules as board
+
+    with engine.begin() as connection:
+        board.resume(connection, names)
+    _changed(names, output)
+
+
+@command(
+    "run", "simcelery schedules run nightly", "simcelery wait $(simcelery schedules run nightly -o quiet)"
+)
+@click.argument("name", shell_complete=_names)
+@output_option
+def run(name: str, output: Output) -> None:
+    """Submit a schedule's job now, besides those that are due."""
+    from simcelery.board import engine
+    from simcelery.board import schedules as board
+    from simcelery.submission.publishing import publish
+
+    with engine.begin() as connection:
+        _, number = board.record_now(connection, name)
+    publish([number])
+    if output == "json":
+        show_json({"submitted": number})
+    elif output == "quiet":
+        show_ids([number])
+    else:
+        say(f"submitted job {number} of schedule {name}")
+
+
+@command("remove", "simcelery schedules remove nightly")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=_names)
+@output_option
+def remove(names: tuple[str, ...], output: Output) -> None:
+    """Remove schedules; the jobs that they have submitted stay."""
+    from simcelery.board import engine
+    from simcelery.board import schedules as board
+
+    with engine.begin() as connection:
+        board.remove(connection, names)
+    if output == "json":
+        show_json({"removed": list(names)})
+    elif output == "table":
+        say(f"removed {', '.join(names)}")
+    else:
+        _say(names)
+
+
+def _changed(names: Any, output: Output) -> None:
+    _show(_read(names), output)
+
+
+def _read(names: Any = ()) -> list[dict[str, Any]]:
+    from simcelery.board import engine
+    from simcelery.board import schedules as board
+
+    with engine.begin() as connection:
+        return board.listed(connection, names)
+
+
+def _record(row: dict[str, Any]) -> dict[str, Any]:
+    last = {"id": row["last_job_id"], "state": row["last_state"]} if row["last_job_id"] else None
+    return {
+        **{name: jsonable(row[name]) for name in _SHOWN},
+        **{name: jsonable(_of_job(row, name)) for name in _OF_JOB},
+        "parameters": jsonable(row["parameters"]),
+        "last_job": last,
+    }
+
+
+def _show(rows: list[dict[str, Any]], output: Output) -> None:
+    if output == "json":
+        show_json([_record(row) for row in rows])
+    elif output == "quiet":
+        _say(row["name"] for row in rows)
+    elif not rows:
+        say("there are no schedules: simcelery schedules add NAME CRON WORKFLOW")
+    else:
+        columns = [
+            Column("schedule", middle=True),
+            Column("cron"),
+            Column("workflow", middle=True),
+            Column("due", wrapped=True),
+            Column("last job", wrapped=True),
+        ]
+        show_table(columns, [_line(row) for row in rows])
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    return row["name"], row["cron"], str(_of_job(row, "workflow")), _due(row), _last(row)
+
+
+def _of_job(row: dict[str, Any], name: str) -> Any:
+    job = row["job"]
+    return job.get(name) if isinstance(job, dict) else None  # somebody else wrote the row
+
+
+def _due(row: dict[str, Any]) -> str:
+    """``2026-11-30 02:30 CET, in 3h``."""
+    if row["paused_at"]:
+        return "paused"
+    if row["next_at"] is None:
+        return "never"
+    from zoneinfo import ZoneInfo
+
+    moment = row["next_at"]
+    with suppress(KeyError, ValueError, OSError):  # somebody else wrote the row
+        moment = moment.astimezone(ZoneInfo(row["timezone"]))
+    return f"{moment:%Y-%m-%d %H:%M %Z}, {ago(row['next_at'])}"
+
+
+def _last(row: dict[str, Any]) -> str:
+    if not row["last_job_id"]:
+        return ""
+    return f"{row['last_job_id']} {row['last_state'] or 'pruned'}"
+
+
+def _say(lines: Any) -> None:
+    for line in lines:
+        say(line)
+
+
+for _verb in (list_, add, pause, resume, run, remove):
+    schedules.add_command(_verb)

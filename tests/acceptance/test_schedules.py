@@ -1,0 +1,69 @@
+"""Schedules on real workers, and on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import simcelery
+from tests.board_helpers import sql
+from tests.conftest import Project
+from tests.waiting import wait_until
+
+
+def test_what_was_due_during_an_outage_runs_by_its_policy_once(project: Project) -> None:
+    for missed in ("once", "all", "skip"):
+        command = ("schedules", "add", missed, "*/2 * * * *", "--missed", missed, "sims.add", "a=1")
+        added = project.run("simcelery", *command, "--timezone", "Europe/Berlin", "-t", "mine", "-o", "json")
+        assert added.returncode == 0, added.stderr
+        assert json.loads(added.stdout)[0]["next_at"] is not None
+    ran = project.run(
+        "simcelery", "schedules", "add", "by-hand", "@yearly", "--", "sh", "-c", "echo $((40+2))"
+    )
+    assert ran.returncode == 0, ran.stderr
+    sql(
+        "UPDATE schedules SET next_at = to_timestamp(floor(extract(epoch FROM now()) / 120) * 120 - 1080) "
+        "WHERE name <> 'by-hand' RETURNING name"
+    )
+    assert project.run("simcelery", "schedules", "run", "by-hand", "-o", "quiet").stdout.strip().isdecimal()
+    project.worker()
+    project.worker()
+
+    def ended(name: str) -> int:
+        return int(simcelery.jobs(tags=[f"schedule:{name}"], state="succeeded").count())
+
+    # A time of the day may come while this runs.
+    wait_until(lambda: 10 <= ended("all") <= 11 and 1 <= ended("once") <= 2 and ended("by-hand") == 1, 60)
+    assert sql("SELECT count(*) FROM schedules WHERE next_at <= now() - interval '5 s'") == [(0,)]
+    assert ended("skip") <= 2
+    dues = sql("SELECT idempotency_key FROM jobs WHERE idempotency_key IS NOT NULL")
+    assert len(dues) == len(set(dues)) == sql("SELECT count(*) FROM jobs")[0][0] - 1
+    [found] = json.loads(project.run("simcelery", "schedules", "pause", "once", "-o", "json").stdout)
+    assert found["last_job"]["state"] == "succeeded"
+    assert found["tags"] == ["mine"]
+    shown = project.run("simcelery", "schedules").stdout
+    assert "paused" in shown
+    assert " succeeded" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("61 * * * *", "sims.add", "a=1"), "'61 * * * *' is no cron expression (bad minute)"),
+        (("@daily", "sims.ad", "a=1"), "no workflow is called 'sims.ad'"),
+        (("@daily", "sims.add", "a=x"), "parameter 'a'"),
+        (("@daily", "sims.add"), "parameter 'a'"),
+        (("@daily",), "which workflow?"),
+        (("@daily", "--timezone", "Mars", "sims.add", "a=1"), "there is no time zone 'Mars'"),
+        (("@daily", "--"), "write NAME, CRON and -- and then the whole command"),
+    ],
+)
+def test_what_cannot_be_scheduled_is_refused_in_one_line(
+    shared_project: Project, words: tuple[str, ...], expected: str
+) -> None:
+    done = shared_project.run("simcelery", "schedules", "add", "x", *words)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert sql("SELECT * FROM schedules") == []
