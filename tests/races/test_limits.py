@@ -16,6 +16,7 @@ from simcelery.board.transitions import release
 from simcelery.board.values import Claim, ClaimRequest, Recorded
 from simcelery.maintenance import rescue
 from simcelery.maintenance.admit import tick
+from simcelery.needs import Needs, Room
 from tests.board_helpers import (
     AGAIN,
     LOST,
@@ -295,6 +296,21 @@ def test_what_comes_first_and_waits_for_another_limit_as_well_does_not_take_the_
     finish(held, SUCCESS)
     assert must_claim(late.task_id, me).job_id == late.id
     assert state(second.id) == "blocked"
+
+
+def test_limits_and_what_jobs_need_of_a_node_hold_together() -> None:
+    me = worker(room=Room(2, 2**30, ()))
+    limit(1)
+    [large] = jobs(1, needs=Needs(cores=4))
+    [fits, other] = jobs(2, needs=Needs(cores=1))
+    free = record(needs=Needs(cores=1))
+    assert must_claim(large.task_id, me).job_id == fits.id
+    assert must_claim(other.task_id, me).job_id == free.id
+    assert states([large, other]) == ["pending", "blocked"] or states([large, other]) == [
+        "blocked",
+        "blocked",
+    ]
+    assert claim(record(needs=Needs(cores=1)).task_id, me) is None, "its cores are used"
 
 
 def test_what_is_cancelled_while_it_waits_takes_no_place() -> None:

@@ -1,6 +1,6 @@
 -- Which job a message leads to on a board with limits: the one that it names, unless a limit keeps that from
 -- running; then it is throttled, and another one of its workflow and queue is looked for, as in claim_jobs. Locks
--- the job that it gives. Gives nothing if none may run.
+-- the job that it gives. Gives nothing if none may run. p_fitting: as of fitting_needs; NULL: nobody needs anything.
 --
 -- Whoever is about to take a place of a limit waits here for whoever does so at the same time, until that one's
 -- transaction has ended, and counts only then: so two never take the last place. Nothing waits for a job's row
@@ -9,7 +9,7 @@
 --
 -- What was throttled comes first where it comes first by priority and id: what was submitted since does not
 -- overtake it.
-CREATE OR REPLACE FUNCTION choose_job(p_task_id uuid, p_workflow text, p_queue text, p_least integer)
+CREATE OR REPLACE FUNCTION choose_job(p_task_id uuid, p_workflow text, p_queue text, p_least integer, p_fitting bigint[])
 RETURNS TABLE (chosen uuid, limited boolean) LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan
     SET enable_seqscan = off
@@ -28,15 +28,18 @@ DECLARE
 BEGIN
     SELECT id, task_id, queue, priority, tags INTO v_job FROM jobs
         WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
+            AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
             AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
         FOR UPDATE;
     v_gone := NOT FOUND;
     FOR tries IN 1..20 LOOP
         IF v_gone THEN
+            EXIT WHEN p_fitting IS NOT NULL AND NOT fits_among_first(p_queue, p_workflow, p_least, p_fitting);
             WITH sent AS MATERIALIZED (
                 SELECT id, task_id, queue, priority, tags, gate_id, attempt, 1 AS rank FROM jobs
                 WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
                     AND state = 'pending' AND published_at IS NOT NULL
+                    AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
                 ORDER BY priority DESC, published_at
                 LIMIT 1 FOR UPDATE SKIP LOCKED
             ),
@@ -44,6 +47,7 @@ BEGIN
                 SELECT id, task_id, queue, priority, tags, gate_id, attempt, 2 AS rank FROM jobs
                 WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
                     AND state = 'pending' AND published_at IS NULL
+                    AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
                 ORDER BY priority DESC, id
                 LIMIT 1 FOR UPDATE SKIP LOCKED
             ),
@@ -75,6 +79,7 @@ BEGIN
                         OR (waiting.priority = v_job.priority AND waiting.job_id < v_job.id)
                     )
                     AND (state = 'pending' OR (state = 'blocked' AND unmet = 0))
+                    AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
                     AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
                 ORDER BY waiting.priority DESC, waiting.job_id LIMIT 1
             ) AS its

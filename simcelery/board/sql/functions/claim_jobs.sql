@@ -46,7 +46,8 @@ BEGIN
         RETURN;
     END IF;
     IF v_choose THEN
-        SELECT * INTO v_chosen FROM choose_job(p_task_id, p_workflow, p_queue, p_least);
+        v_fitting := CASE WHEN EXISTS (SELECT FROM needs) THEN fitting_needs(p_worker_id) END;
+        SELECT * INTO v_chosen FROM choose_job(p_task_id, p_workflow, p_queue, p_least, v_fitting);
         IF NOT FOUND THEN
             RETURN;
         END IF;
