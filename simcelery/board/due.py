@@ -11,8 +11,6 @@ import datetime as dt
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
-
 from simcelery.errors import UsageError
 from simcelery.readable import short
 
@@ -31,6 +29,8 @@ def check(cron: str, zone: str) -> None:
     Raises:
         UsageError: the expression or the time zone is none, or it is never due.
     """
+    from cronsim import CronSimError  # few processes have anything to do with schedules
+
     try:
         _zone(zone)
     except (KeyError, ValueError, OSError):
@@ -55,12 +55,16 @@ def check(cron: str, zone: str) -> None:
 
 def following(cron: str, zone: str, after: dt.datetime) -> dt.datetime | None:
     """When it is due next after this moment, in UTC; None: never."""
+    from cronsim import CronSim
+
     found = next(CronSim(_NAMES.get(cron, cron), after.astimezone(_zone(zone))), None)
     return found and found.astimezone(dt.UTC)
 
 
 def past(cron: str, zone: str, first: dt.datetime, until: dt.datetime, most: int) -> list[dt.datetime]:
     """When it was due from `first` to `until`, both included, in UTC, ascending; of many the last ones."""
+    from cronsim import CronSim
+
     # Going back it begins before the moment that it is given, but with that moment's whole second.
     moment = until.replace(microsecond=until.microsecond or 1).astimezone(_zone(zone))
     backward = (time.astimezone(dt.UTC) for time in CronSim(_NAMES.get(cron, cron), moment, reverse=True))
