@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from simcelery.board import sql
 from simcelery.board.models import Dependency, Job
 from simcelery.board.sql_helpers import among
-from simcelery.board.states import Cause, Kind, Outcome, State
+from simcelery.board.states import UNSUCCESSFUL, Cause, Kind, Outcome, State
 from simcelery.board.to_publish import TO_PUBLISH, job_to_publish
 from simcelery.board.transitions import finish as finishing
 from simcelery.board.transitions.finish import Guard
@@ -94,15 +94,12 @@ def _only(finished: list[FinishedJob]) -> FinishedJob | None:
 
 def forget(connection: Connection, ids: set[int]) -> None:
     """Let jobs that did not succeed, and are to begin anew, no longer wait for what they had gone on in."""
-    unsuccessful = select(Job.id).where(among(Job.id, ids), Job.finished_at.is_not(None))
-    wanted = list(connection.scalars(unsuccessful.order_by(Job.id).with_for_update()))
-    parents = sql.execute(connection, "continuations", ids=wanted).scalars().all() if wanted else []
-    if parents:
-        connection.execute(
-            Dependency.__table__.delete().where(
-                among(Dependency.job_id, wanted), Dependency.kind == Kind.THEN
-            )
-        )
+    edges = select(Dependency.job_id).where(among(Dependency.job_id, ids), Dependency.kind == Kind.THEN)
+    if not (gone_on := connection.scalars(edges).all()):
+        return
+    over = select(Job.id).where(among(Job.id, gone_on), Job.state.in_(UNSUCCESSFUL)).order_by(Job.id)
+    mine = connection.scalars(over.with_for_update()).all()
+    connection.execute(delete(Dependency).where(among(Dependency.job_id, mine), Dependency.kind == Kind.THEN))
 
 
 def of(connection: Connection, ids: list[int]) -> list[int]:
@@ -111,7 +108,7 @@ def of(connection: Connection, ids: list[int]) -> list[int]:
 
 
 def take_over(connection: Connection, ids: list[int]) -> None:
-    """Let settle look at those of these jobs that wait for one which has succeeded meanwhile."""
+    """Let settle give the result to those of these jobs that wait for one which has succeeded meanwhile."""
     if then := of(connection, ids):
-        succeeded = Job.__table__.update().where(among(Job.id, then), Job.state == State.SUCCEEDED)
+        succeeded = update(Job).where(among(Job.id, then), Job.state == State.SUCCEEDED)
         connection.execute(succeeded.values(settled_at=func.to_timestamp(0)))
