@@ -57,7 +57,7 @@ def following(cron: str, zone: str, after: dt.datetime) -> dt.datetime | None:
     """When it is due next after this moment, in UTC; None: never."""
     from cronsim import CronSim
 
-    found = next(CronSim(_NAMES.get(cron, cron), after.astimezone(_zone(zone))), None)
+    found: dt.datetime | None = next(CronSim(_NAMES.get(cron, cron), after.astimezone(_zone(zone))), None)
     return found and found.astimezone(dt.UTC)
 
 
