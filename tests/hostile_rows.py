@@ -392,6 +392,11 @@ LATER: dict[str, dict[str, str]] = {
             "-1, 2147483647, '', '', 'weather', E'\\x01', 'infinity'",
         ),
     },
+    "restarts": {
+        "an attempt that continues a later one": _of_a_job(
+            "restarts", "attempt, continues, files", "-1, 2147483647, E'\\x01\n'"
+        ),
+    },
     "checkpoints": {
         "a checkpoint that is deep": _of_a_job(
             "checkpoints", "attempt, state, saved_at", f"-1, '{DEEP}', 'infinity'"

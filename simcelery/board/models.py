@@ -552,6 +552,19 @@ class Workdir(Base):
     )
 
 
+class Restart(Base):
+    """An attempt whose program went on from the files of an earlier one."""
+
+    __tablename__ = "restarts"
+
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt = required(Integer, primary_key=True)
+    continues = required(Integer, primary_key=True)
+    files = required(Text)  # for people
+
+    __table_args__ = (CheckConstraint("continues < attempt", name="earlier"),)
+
+
 class LogChunk(Base):
     """A piece of an attempt's log."""
 

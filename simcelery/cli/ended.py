@@ -11,7 +11,7 @@ from simcelery.cli.selectors import chunks
 from simcelery.cli.waiting import Watch, follow
 from simcelery.describe.job import as_json
 from simcelery.describe.plain import plain
-from simcelery.describe.words import many
+from simcelery.describe.words import many, told
 
 if TYPE_CHECKING:
     from simcelery.board.reads.jobs import JobRow
@@ -58,5 +58,8 @@ def show_result(row: JobRow) -> None:
     if row.state != "succeeded":
         from simcelery.submission.handle import Job
 
-        raise Job(row.id, row.task_id, row.workflow).failure(row)
+        failure = Job(row.id, row.task_id, row.workflow).failure(row)
+        if row.error_type == "CommandError":
+            raise type(failure)(f"{told(str(failure))} ('simcelery show {row.id}' shows its output)")
+        raise failure
     show_json(plain(row.result))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from simcelery.describe.plain import jsonable, plain
-from simcelery.describe.words import ago, many, one_line, shorten
+from simcelery.describe.words import ago, many, one_line, shorten, told
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def summary(parameters: dict[str, Any], most: int = 60) -> str:
 def in_brief(job: JobRow) -> str:
     """A job in a few words: its error, its result, its progress, or what it waits for."""
     if job.error:
-        return shorten(job.error, _MOST_OF_AN_ERROR)
+        return shorten(told(job.error), _MOST_OF_AN_ERROR)
     if job.result is not None:
         return text_of(plain(job.result))
     if job.state == "running" and job.progress:

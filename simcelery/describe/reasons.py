@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from simcelery.describe import needs
 from simcelery.describe.job import progress
-from simcelery.describe.words import ago, compact, duration, many, named
+from simcelery.describe.saved import restart_line
+from simcelery.describe.words import ago, compact, duration, many, named, told
 
 if TYPE_CHECKING:
     from simcelery.describe.story import Story
@@ -152,7 +153,9 @@ def _scheduled(story: Story) -> Iterator[Reason]:
     job = story.job
     yield from _of_other_source(story)
     if job.attempt and job.error and job.error_type != OTHER_SOURCE:
-        yield Reason("backoff", f"attempt {job.attempt} failed ({job.error}); it waits for the next attempt")
+        yield Reason(
+            "backoff", f"attempt {job.attempt} failed ({told(job.error)}); it waits for the next attempt"
+        )
     if job.run_at is not None and job.run_at > story.now:
         at = f"{job.run_at.astimezone():%Y-%m-%d %H:%M:%S %Z}"
         yield Reason("run_at", f"it will run {ago(job.run_at, story.now)}, not before {at}")
@@ -262,6 +265,8 @@ def _running(story: Story) -> Iterator[Reason]:
     yield Reason(
         "running", f"attempt {job.attempt} runs {where}; it started {ago(job.started_at, story.now)}{said}"
     )
+    for one in story.continues:
+        yield Reason("continues", restart_line(one))
     if job.cancel_requested_at is not None:
         asked = ago(job.cancel_requested_at, story.now)
         yield Reason("cancel", f"a cancel was requested {asked}; its worker has yet to end it")
@@ -297,7 +302,7 @@ def _over(story: Story, state: str) -> Iterator[Reason]:
         advice = f"simcelery retry {job.id}"
         if (job.error or "").startswith("ParametersError:"):  # perhaps of a result that it was to be given
             advice = f"with the same parameters it fails again; give others: {advice} --set NAME=VALUE"
-        yield Reason("failed", f"it failed {when} ({used}): {job.error}", advice)
+        yield Reason("failed", f"it failed {when} ({used}): {told(job.error or '')}", advice)
     elif state == "cancelled":
         said = f": {story.last['error_message']}" if story.last and story.last["error_message"] else ""
         yield Reason("cancelled", f"it was cancelled {when}{said}", f"simcelery retry {job.id}")

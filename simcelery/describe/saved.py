@@ -1,4 +1,4 @@
-"""What the attempts of a job have saved to go on from: its steps and its checkpoint."""
+"""What the attempts of a job have saved to go on from: its steps, its checkpoint, and files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from simcelery.describe.plain import jsonable, plain
-from simcelery.describe.words import ago, duration, shorten
+from simcelery.describe.words import ago, duration, one_line, shorten
 from simcelery.readable import json_text
 
 
@@ -38,3 +38,8 @@ def checkpoint_line(checkpoint: Mapping[str, Any]) -> str:
     """``{"done": 3}, by attempt 1, 5 min ago``."""
     state = shorten(json_text(plain(checkpoint["state"])))
     return f"{state}, by attempt {checkpoint['attempt']}, {ago(checkpoint['saved_at'])}"
+
+
+def restart_line(one: Mapping[str, Any]) -> str:
+    """``attempt 4 continues attempt 3: CONTCAR -> POSCAR``."""
+    return f"attempt {one['attempt']} continues attempt {one['continues']}: {one_line(one['files'])}"

@@ -36,6 +36,7 @@ class Story:
         throttled: whether it is blocked by a limit, or has been until just now.
         needs: what it needs of its node.
         granted: what running jobs have been given together, by the id of their worker.
+        continues: from the files of which attempts its current one went on.
     """
 
     job: JobRow
@@ -55,6 +56,7 @@ class Story:
     throttled: bool = False
     needs: Needs | None = None
     granted: dict[int, Needs] = field(default_factory=dict)
+    continues: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read(number: int) -> Story:
@@ -95,4 +97,7 @@ def read(number: int) -> Story:
             throttled=job.state == "blocked" and limits.is_throttled(connection, number),
             needs=reads.needs(connection, number),
             granted=reads.granted(connection) if job.state == "pending" else {},
+            continues=[
+                one for one in reads.restarts(connection, number) if one["attempt"] == job.attempt
+            ],
         )

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 
+from simcelery.execution.command import ITS_OUTPUT
 from simcelery.quantities import in_units, spans
 from simcelery.readable import line
 
@@ -101,6 +102,11 @@ def listed(ids: Iterable[int], most: int = 12) -> str:
 def named(ids: Sequence[int], most: int = 12) -> str:
     """``job 42``, ``3 jobs (1-2, 8)``."""
     return f"job {ids[0]}" if len(ids) == 1 else f"{many(len(ids))} ({spaced(ids, most)})"
+
+
+def told(error: str) -> str:
+    """An error in one line; of a program that failed without the end of its output."""
+    return one_line(error.split(ITS_OUTPUT)[0])
 
 
 def one_line(text: object) -> str:

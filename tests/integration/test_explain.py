@@ -39,6 +39,9 @@ def test_each_state_has_its_reasons() -> None:
     running = record()
     must_claim(running.task_id, worker(workflows=["w"]))
     assert explained(running.id)[1] == ["running"]
+    sql(f"INSERT INTO restarts SELECT id, attempt, 0, 'WAVECAR' FROM jobs WHERE id = {running.id}")
+    assert explained(running.id)[1] == ["running", "continues"]
+    assert "attempt 1 continues attempt 0: WAVECAR" in str(explained(running.id)[0])
     cancel(pending)
     assert explained(pending)[1] == ["cancelled"]
 

@@ -61,11 +61,17 @@ slurmstepd: error: *** STEP 4.0 ON node1 CANCELLED AT 2026-01-01T00:00:00 ***
 @pytest.mark.parametrize(
     ("printed", "reason"),
     [
-        (OPEN_MPI, "Last command: run 1000"),
+        (OPEN_MPI, "ERROR: Lost atoms: original 4000 current 3998 (src/thermo.cpp:488)"),
         (OPEN_MPI_EXIT, "Error in routine cdiaghg (1): S matrix not positive definite"),
         (MPICH, "VERY BAD NEWS! internal error in subroutine SGRCON: Found some non-integer element"),
         (SLURM, "Error: convergence NOT achieved after 100 iterations: stopping"),
         ("one\ntwo\n\n", "two"),
+        (
+            "Fatal error:\nThe box is too small\nFor more information see the website\n",
+            "Fatal error: The box is too small",
+        ),
+        ("ERROR:root:bad input\nTraceback (most recent call last):\nKeyError: 'x'\n", "KeyError: 'x'"),
+        ("error = 0.01\nerror 1e-3\ngiving up\n", "giving up"),
         (
             "srun: error: node1: task 0: Exited with exit code 3\n",
             "srun: error: node1: task 0: Exited with exit code 3",

@@ -1,4 +1,4 @@
-"""What jobs have saved to go on from, and what was corrected in their input, for people."""
+"""What jobs have saved to go on from, what went on from it, and what was corrected, for people."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ def corrections(connection: Reader, job_id: int) -> list[dict[str, Any]]:
     rows = connection.exec_driver_sql(
         "SELECT number, attempt, handler, error, changes, difference, made_at FROM corrections "
         "WHERE job_id = %(job_id)s ORDER BY number",
+        {"job_id": job_id},
+    )
+    return [row._asdict() for row in rows]
+
+
+def restarts(connection: Reader, job_id: int) -> list[dict[str, Any]]:
+    """Which attempts went on from the files of which earlier one: attempt, continues, files in words."""
+    rows = connection.exec_driver_sql(
+        "SELECT attempt, continues, files FROM restarts "
+        "WHERE job_id = %(job_id)s ORDER BY attempt, continues",
         {"job_id": job_id},
     )
     return [row._asdict() for row in rows]

@@ -21,6 +21,10 @@ SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
         SELECT coalesce(jsonb_agg(to_jsonb(corrections) - 'job_id' ORDER BY number), '[]')
         FROM corrections WHERE job_id = jobs.id
     ),
+    'restarts', (
+        SELECT coalesce(jsonb_agg(to_jsonb(restarts) - 'job_id' ORDER BY attempt, continues), '[]')
+        FROM restarts WHERE job_id = jobs.id
+    ),
     'checkpoint', (SELECT to_jsonb(checkpoints) - 'job_id' FROM checkpoints WHERE job_id = jobs.id),
     -- As `chunks.joined`, but in ASCII, which each database has.
     'log', (

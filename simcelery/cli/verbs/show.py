@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.fields import LinesOutput, chosen_fields, fields_option, lines_option, picked
@@ -26,7 +27,7 @@ from simcelery.describe.estimate import usual_as_json, usually
 from simcelery.describe.job import as_json, progress, text_of
 from simcelery.describe.needs import in_words
 from simcelery.describe.plain import plain
-from simcelery.describe.words import ago, duration, moment, one_line, size, spaced, span
+from simcelery.describe.words import ago, duration, moment, one_line, size, spaced, span, told
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         corrections = reads.corrections(connection, number)
         needs = reads.needs(connection, number)
         became = workdirs.became(connection, number)
+        restarts = reads.restarts(connection, number)
         printed = logs.of_attempts(connection, [number]).get(number, [])
         assert row is not None, "resolve has found it"
         unfinished = not row.state.is_terminal
@@ -87,6 +89,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
             "checkpoint": saved.checkpoint_as_json(checkpoint),
             "corrections": corrections,
             "needs": needs and asdict(needs),
+            "restarts": restarts,
         }
         more |= {"traceback": traceback, "revisions": changed, "estimate": usual_as_json(times)}
         _show_record(as_json(row, **more), names, output)
@@ -95,6 +98,8 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         facts = [*_facts(row, parents, any_end, children), ("goes on in", spaced(goes_on))]
         facts += [("asks for", in_words(needs)), usual]
         _show(row, attempts, facts, revisions)
+        for one in restarts:
+            say(f"  {saved.restart_line(one)}", 4)
         _show_saved(steps, checkpoint)
         _show_corrections(corrections)
         if row.state == "failed" and attempts:
@@ -149,11 +154,16 @@ def _show(
         say()
         heading("attempts")
         _show_attempts(attempts, row.parameters)
-        if attempts[-1]["traceback"]:
-            say()
-            heading(f"traceback of attempt {attempts[-1]['attempt']}")
-            for line in attempts[-1]["traceback"].rstrip().splitlines():
-                say(f"  {line}")
+        _show_traceback(attempts[-1])
+
+
+def _show_traceback(attempt: dict[str, Any]) -> None:
+    """Show where the last attempt failed; of a program, its output says more, and is shown anyhow."""
+    if attempt["traceback"] and attempt["error_type"] != "CommandError":
+        say()
+        heading(f"traceback of attempt {attempt['attempt']}")
+        for line in attempt["traceback"].rstrip().splitlines():
+            say(f"  {line}")
 
 
 def _show_saved(steps: Sequence[dict[str, Any]], checkpoint: dict[str, Any] | None) -> None:
@@ -227,7 +237,7 @@ def _facts(
         ("only their end", spaced(any_end)),
         ("children", spaced(children)),
         ("key", row.idempotency_key),
-        ("error", row.error),
+        ("error", told(row.error or "")),
     ]
 
 
@@ -252,11 +262,24 @@ def _show_values(title: str, value: Any) -> None:
 
 
 def _indented(head: str, compact_text: str, value: Any) -> list[str]:
-    """A short value on one line, a long one on several."""
+    """A short value on one line, a long one on several; of a long text of many lines the end."""
     if len(compact_text) <= 100:
         return [head + compact_text]
-    first, *rest = json_text(value, indent=2).splitlines()
+    if isinstance(value, str) and "\n" in value:
+        lines = value.rstrip().splitlines()
+        left_out = [f"… {len(lines) - _LOG_LINES:,} lines"] if len(lines) > _LOG_LINES else []
+        first, *rest = [*left_out, *lines[-_LOG_LINES:]]
+    elif isinstance(value, dict) and any("\n" in text for text in value.values() if isinstance(text, str)):
+        first, *rest = chain.from_iterable(_text_of(name, text) for name, text in value.items())
+    else:
+        first, *rest = json_text(value, indent=2).splitlines()
     return [head + first, *(" " * cells(head) + line for line in rest)]
+
+
+def _text_of(name: str, text: Any) -> list[str]:
+    """A file as it was given: its name, and its lines."""
+    lines = text.rstrip().splitlines() if isinstance(text, str) else [json_text(text)]
+    return [f"{name}:", *(f"  {line}" for line in lines)]
 
 
 def _show_attempts(attempts: list[dict[str, Any]], now: dict[str, Any]) -> None:
@@ -279,7 +302,7 @@ def _show_attempts(attempts: list[dict[str, Any]], now: dict[str, Any]) -> None:
             span(one["started_at"], one["finished_at"]),
             duration(one["cpu_seconds"]),
             size(one["peak_memory"]),
-            ": ".join(filter(None, (one["error_type"], one["error_message"]))),
+            told(": ".join(filter(None, (one["error_type"], one["error_message"])))),
         )
         for one in attempts
     ]

@@ -15,7 +15,7 @@ from simcelery.errors import DefinitionError
 from simcelery.readable import short
 from simcelery.submission.workflow import Workflow, workflow
 from simcelery.worker.programs.handlers import NUMERICS, Changes
-from simcelery.worker.programs.program import Program
+from simcelery.worker.programs.program import COMMON, Program
 from simcelery.worker.programs.result import OWN, CommandResult
 from simcelery.worker.programs.running import run
 from simcelery.worker.programs.verdict import CommandError
@@ -31,15 +31,6 @@ def code(
     inputs: Mapping[str, str | Path] | None = None,
     outputs: Sequence[str] = (),
     parse: Parse | None = None,
-    stdin: str | None = None,
-    ok: str | None = None,
-    json: str | None = None,
-    env: Mapping[str, str] | None = None,
-    handlers: Sequence[Any] = (),
-    max_corrections: int = 5,
-    restart: Sequence[str] = (),
-    stop_file: str | None = None,
-    stop_text: str = "",
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Workflow]:
     """Make a program a workflow. The parameters are those of the function that is decorated.
@@ -66,15 +57,9 @@ def code(
         outputs: names of files that it has to write.
         parse: called with the folder at the end; a mapping or a dataclass that it returns becomes part of the
             result, and anything else is the result's ``value``.
-        stdin: the name of an input for it to read from.
-        ok: a text that has to be in what it prints, or in one of its outputs.
-        json: the name of a JSON file that it writes, whose values become part of the result.
-        env: variables to add to its environment.
-        handlers: as for `run_command`. The workflow then has one parameter more, ``allow``: what corrections
-            may change, ``["numerics"]`` or ``["numerics", "physics"]``.
-        max_corrections: how many corrections a job may have, in all its attempts.
-        restart, stop_file, stop_text: as for `run_command`.
-        options: those of `workflow`.
+        options: those of `workflow`, and of `run_command` these: ``stdin, ok, json, env, keep_urls, handlers,
+            max_corrections, restart, stop_file, stop_text``. With handlers the workflow has one parameter
+            more, ``allow``: what corrections may change, ``["numerics"]`` or ``["numerics", "physics"]``.
 
     Returns:
         A decorator that makes a workflow, whose result is a `CommandResult`.
@@ -86,21 +71,9 @@ def code(
         command = command.split()
     if not command:
         raise DefinitionError("code: command is empty; name the program and its arguments")
+    common = {name: options.pop(name) for name in COMMON & options.keys()}
     try:
-        program = Program(
-            list(command),
-            files=dict.fromkeys(inputs or {}, ""),
-            stdin=stdin,
-            expect=outputs,
-            ok=ok,
-            json=json,
-            env=env or {},
-            handlers=handlers,
-            max_corrections=max_corrections,
-            restart=restart,
-            stop_file=stop_file,
-            stop_text=stop_text,
-        )
+        program = Program(list(command), files=dict.fromkeys(inputs or {}, ""), expect=outputs, **common)
     except ValueError as error:
         raise DefinitionError(f"code: {error}") from None
 
@@ -109,14 +82,14 @@ def code(
 
         @wraps(function)
         def runs(**parameters: Any) -> CommandResult:
-            allow = parameters.pop(_ALLOW, NUMERICS) if handlers else NUMERICS
+            allow = parameters.pop(_ALLOW, NUMERICS) if program.handlers else NUMERICS
             fill = _filler({**parameters, **_more(function, parameters)}, [*program.argv, *texts.values()])
             argv = [fill(word) for word in program.argv]
             files = {name: fill(text) for name, text in texts.items()}
             result = run(replace(program, argv=argv, files=files, allow=allow))
             return result if parse is None else _with_values(result, parse(Path(result.workdir)))
 
-        return workflow(**options)(_as(function, runs, bool(handlers)))
+        return workflow(**options)(_as(function, runs, bool(program.handlers)))
 
     return decorate
 

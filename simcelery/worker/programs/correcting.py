@@ -1,19 +1,17 @@
-"""Check, correct, run again: within one attempt, with a record of every correction on the board."""
+"""Correct the input of a program: within one attempt, with a record of every correction on the board."""
 
 from __future__ import annotations
 
 import difflib
 import logging
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from simcelery.failpoints import failpoint
 from simcelery.readable import line
-from simcelery.worker.context import CurrentJob
-from simcelery.worker.programs.handlers import Handler, Watch
-from simcelery.worker.programs.verdict import CommandError
+from simcelery.worker.programs.handlers import Handler, OfCustodian, forget_files
 from simcelery.worker.waiting import wait_within
 
 if TYPE_CHECKING:
@@ -26,89 +24,123 @@ _MOST_FILES = 1000
 _LONGEST_DIFFERENCE = 20_000  # characters
 _LONGEST_ERROR = 2000
 
+# What is recorded first: should the attempt die before the rest is, nobody takes its input for untouched.
+_UNFINISHED = "(the attempt ended while this correction was made)"
+_NOTHING = "(no text has changed)"
+
+
+class Refusal(NamedTuple):
+    """Why an error was not corrected, and whether the job fails for it."""
+
+    why: str
+    fails: bool
+
 
 class Corrections:
-    """The corrections of one job: those that the board knows, and those of this attempt.
+    """The corrections of one job: those that the board knows, and those of this run.
 
     Parameters:
         claim: of the attempt; None: outside of a job.
         budget: how many a job may have, in all its attempts.
         allow: what corrections may change.
+
+    Attributes:
+        made: how many there were in this run.
     """
 
-    def __init__(
-        self, job: CurrentJob, claim: Claim | None, folder: Path, budget: int, allow: Collection[str]
-    ) -> None:
-        self._job = job
+    def __init__(self, claim: Claim | None, folder: Path, budget: int, allow: Collection[str]) -> None:
         self._claim = claim
         self._folder = folder
         self._budget = budget
         self._allow = allow
-        self.made = 0  # in this attempt
+        self._here: dict[str, int] = {}  # by handler: what the board does not know outside of a job
+        self.made = 0
 
-    def correct(self, handler: Handler, error: str, failure: CommandError | None) -> None:
-        """Let a handler correct an error, and record what it changed.
-
-        Parameters:
-            failure: what is wrong if it is not corrected.
-
-        Raises:
-            CommandError: it may not, or it cannot.
-        """
+    def correct(self, handler: Handler, error: str) -> Refusal | None:
+        """Let a handler correct an error, and record what it changed; or say why it may not, or cannot."""
+        spent = self._spent()
+        own = spent.get(handler.name, 0)
         why = f"{handler.name} found: {line(error)[:_LONGEST_ERROR]}"
         if handler.changes not in self._allow:
             not_allowed = f"its correction would change the {handler.changes}, which this job does not allow"
-            raise _given_up(why, not_allowed, failure)
-        if self._spent() >= self._budget:
-            raise _given_up(why, f"but all {self._budget} corrections of this job are spent", failure)
+            return Refusal(f"{why}; {not_allowed}", handler.fails)
+        if handler.max_corrections is not None and own >= handler.max_corrections:
+            most = f"the most that it may correct a job ({handler.max_corrections} times) is reached"
+            return Refusal(f"{why}; but {most}", handler.fails and handler.fails_at_most)
+        if sum(spent.values()) >= self._budget:
+            return Refusal(f"{why}; but all {self._budget} corrections of this job are spent", handler.fails)
+        handler.spent = own
+        number = self._record(handler, error)
         before = _texts(self._folder)
-        if handler.correct(self._folder) is False:
-            raise _given_up(why, "and knows no correction", failure)
+        forget_files()
+        corrected = handler.correct(self._folder) is not False
+        forget_files()
         failpoint("before_correction_saved")
-        difference = _difference(before, _texts(self._folder))
-        self._record(handler, error, difference)
+        if not corrected:
+            self._withdraw(number)
+            return Refusal(f"{why}; and knows no correction", handler.fails)
+        difference = _difference(before, _texts(self._folder)) or _NOTHING
+        if isinstance(handler, OfCustodian) and handler.said:
+            error = handler.said
+        self._complete(number, error, difference)
         self.made += 1
+        self._here[handler.name] = self._here.get(handler.name, 0) + 1
         failpoint("after_correction")
-        print(f"simcelery: {why}; corrected, and runs again:\n{difference}", file=sys.stderr, flush=True)
+        said = (
+            f"{handler.name} found: {line(error)[:_LONGEST_ERROR]}; corrected, and runs again:\n{difference}"
+        )
+        print(f"simcelery: {said}", file=sys.stderr, flush=True)
+        return None
 
-    def _spent(self) -> int:
-        if self._job.id is None:
-            return self.made
+    def kept_from(self, attempt: int) -> int:
+        """How many corrections the input of an earlier attempt had."""
+        return sum(kept for _, kept in self._on_board(attempt).values())
+
+    def _spent(self) -> dict[str, int]:
+        if self._claim is None:
+            return self._here
+        return {handler: spent for handler, (spent, _) in self._on_board(self._claim.attempt).items()}
+
+    def _on_board(self, attempt: int) -> dict[str, tuple[int, int]]:
         from simcelery.board import corrections  # not before: clients import this package, too
 
-        number = self._job.id
-        return wait_within(number, "with a correction", lambda: corrections.count(number))
+        assert self._claim is not None
+        job = self._claim.job_id
+        return wait_within(job, "with a correction", lambda: corrections.spent(job, attempt))
 
-    def _record(self, handler: Handler, error: str, difference: str) -> None:
+    def _record(self, handler: Handler, error: str) -> int | None:
         from simcelery.board import corrections  # as above
 
         claim = self._claim
         if claim is None:
-            return
+            return None
         words = line(error)[:_LONGEST_ERROR]
-        saved = wait_within(
+        number = wait_within(
             claim.job_id,
             "with a correction",
-            lambda: corrections.save(claim, handler.name, words, handler.changes, difference, self._budget),
+            lambda: corrections.save(claim, handler.name, words, handler.changes, _UNFINISHED, self._budget),
         )
-        if not saved:
+        if number is None:
             log.warning(
                 "job %s: a correction is not recorded, since another attempt has the job by now", claim.job_id
             )
+        return number
 
+    def _complete(self, number: int | None, error: str, difference: str) -> None:
+        from simcelery.board import corrections  # as above
 
-def found(handlers: Sequence[Handler], watch: Watch, folder: Path) -> tuple[Handler, str] | None:
-    """The first error that a handler sees now that the program has ended, or saw before."""
-    if watch.found is not None:
-        return watch.found
-    for one in handlers:
-        if (error := one.check(folder)) is not None:
-            return one, error
-    return None
+        if self._claim is None or number is None:
+            return
+        job, words = self._claim.job_id, line(error)[:_LONGEST_ERROR]
+        wait_within(job, "with a correction", lambda: corrections.complete(job, number, words, difference))
 
+    def _withdraw(self, number: int | None) -> None:
+        from simcelery.board import corrections  # as above
 
-def _given_up(why: str, reason: str, failure: CommandError | None) -> CommandError:
-    return CommandError(f"{why}; {reason}" + (f"\n{failure}" if failure else ""))
+        if self._claim is None or number is None:
+            return
+        job = self._claim.job_id
+        wait_within(job, "with a correction", lambda: corrections.withdraw(job, number))
 
 
 def _texts(folder: Path) -> dict[str, str | None]:
@@ -125,14 +157,16 @@ def _texts(folder: Path) -> dict[str, str | None]:
 
 
 def _difference(before: dict[str, str | None], after: dict[str, str | None]) -> str:
-    """What has changed, as a unified diff."""
+    """What has changed, as a unified diff; of a file that is gone only the name."""
     parts: list[str] = []
     for name in sorted(before.keys() | after.keys()):
-        old, new = before.get(name, ""), after.get(name, "")
-        if old != new and old is not None and new is not None:
-            lines = difflib.unified_diff(old.splitlines(), new.splitlines(), name, name, n=1, lineterm="")
-            parts += lines
-        elif (name in before) != (name in after):
-            parts.append(f"{'+' if name in after else '-'} {name}")
+        old, new = before.get(name), after.get(name)
+        if name not in after:
+            parts.append(f"- {name}")
+        elif name not in before and not new:
+            parts.append(f"+ {name}")
+        elif old != new and new is not None and (old is not None or name not in before):
+            words = (old or "").splitlines(), new.splitlines()
+            parts += difflib.unified_diff(*words, name, name, n=1, lineterm="")
     whole = "\n".join(parts).replace("\0", "\\0")
     return whole if len(whole) <= _LONGEST_DIFFERENCE else whole[:_LONGEST_DIFFERENCE] + "\n…"

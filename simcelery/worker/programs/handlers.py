@@ -15,7 +15,7 @@ Changes = Literal["numerics", "physics"]
 CHANGES: tuple[Changes, ...] = get_args(Changes)
 NUMERICS: tuple[Changes, ...] = ("numerics",)  # what jobs allow that say nothing
 
-_EVERY = 30.0  # seconds between two looks of a handler of custodian's that watches
+_EVERY = 30.0  # seconds between two looks of a handler of custodian's that watches and does not say
 
 
 class Handler:
@@ -28,10 +28,20 @@ class Handler:
             size, a memory setting), or the problem that is solved (``"physics"``: a functional, a cutoff, a
             structure). Jobs allow only the former, unless they say otherwise.
         every: seconds between two looks while the program runs; None: it looks when the program has ended.
+        ends: whether the program is ended as soon as such a look finds the error. If not, it is corrected
+            while the program runs (by a file that asks it to stop, say), which runs again after its end.
+        fails: whether the job fails if the error cannot be corrected. If not, the program's own end decides.
+        max_corrections: how many corrections of its own a job may have in all its attempts; None: any number.
+        spent: how many it has had; set before `correct` is called.
     """
 
     changes: Changes = "numerics"
     every: float | None = None
+    ends: bool = True
+    fails: bool = True
+    max_corrections: int | None = None
+    spent: int = 0
+    fails_at_most = True  # whether it is still an error when these are spent
 
     @property
     def name(self) -> str:
@@ -47,34 +57,47 @@ class Handler:
         raise NotImplementedError
 
 
-class _OfCustodian(Handler):
-    """A handler of custodian's, which is not imported: only its methods are used.
+class OfCustodian(Handler):
+    """A handler of custodian's, which is not imported: only its methods and attributes are used.
 
-    Of its counters and caches nothing is left from an earlier job, or from an earlier look.
+    Attributes:
+        said: the errors that its last correction named.
     """
-
-    changes: Changes = "physics"  # many do, and none says so
 
     def __init__(self, handler: Any) -> None:
         self._handler = handler
-        self.every = _EVERY if getattr(handler, "is_monitor", False) else None
+        self.changes = getattr(handler, "changes", "physics")  # many do, and none says that it does not
+        watches = getattr(handler, "is_monitor", False)
+        self.every = getattr(handler, "every", _EVERY) if watches else None
+        self.ends = getattr(handler, "is_terminating", True)
+        self.fails = getattr(handler, "raises_runtime_error", True)
+        self.max_corrections = getattr(handler, "max_num_corrections", None)
+        self.fails_at_most = getattr(handler, "raise_on_max", False)
+        self.said = ""
 
     @property
     def name(self) -> str:
         return type(self._handler).__name__
 
     def check(self, folder: Path) -> str | None:
-        _forget_files()
-        return self.name if self._handler.check(os.fspath(folder)) else None
+        if not self._handler.check(os.fspath(folder)):
+            return None
+        return _in_words(getattr(self._handler, "errors", None)) or self.name
 
     def correct(self, folder: Path) -> bool | None:
-        _forget_files()
+        self._handler.n_applied_corrections = self.spent
         done = self._handler.correct(os.fspath(folder))
+        self.said = _in_words(done.get("errors"))
         return bool(done.get("actions"))
 
 
-def _forget_files() -> None:
-    """Custodian keeps what it has read of a file until it is told otherwise."""
+def _in_words(errors: Any) -> str:
+    some = errors if isinstance(errors, list | tuple | set | frozenset) else ()
+    return ", ".join(sorted(map(str, some)))
+
+
+def forget_files() -> None:
+    """Have custodian read files anew: it keeps what it has read until it is told otherwise."""
     utils: Any = sys.modules.get("custodian.utils")
     if utils is not None:
         utils.tracked_lru_cache.tracked_cache_clear()
@@ -82,7 +105,7 @@ def _forget_files() -> None:
 
 def of_job(handlers: Iterable[Any]) -> list[Handler]:
     """Handlers as one job uses them: copies, so that nothing that they keep outlives it."""
-    return [copy.deepcopy(one if isinstance(one, Handler) else _OfCustodian(one)) for one in handlers]
+    return [copy.deepcopy(one if isinstance(one, Handler) else OfCustodian(one)) for one in handlers]
 
 
 def check_handlers(handlers: Sequence[Any]) -> None:
@@ -95,27 +118,9 @@ def check_handlers(handlers: Sequence[Any]) -> None:
         methods = [getattr(one, name, None) for name in ("check", "correct")]
         if isinstance(one, type) or not all(map(callable, methods)):
             raise ValueError(f"handlers: {short(one)} is no handler: it needs methods check and correct")
-        if isinstance(one, Handler) and one.changes not in CHANGES:
+        changes = getattr(one, "changes", CHANGES[0])
+        if changes not in CHANGES:
+            name = type(one).__name__
             raise ValueError(
-                f"handlers: {one.name}.changes must be 'numerics' or 'physics', not {short(one.changes)}"
+                f"handlers: {name}.changes must be 'numerics' or 'physics', not {short(changes)}"
             )
-
-
-class Watch:
-    """The handlers that look while a program runs."""
-
-    def __init__(self, handlers: Iterable[Handler], folder: Path) -> None:
-        self._due = {one: one.every for one in handlers if one.every is not None}
-        self._folder = folder
-        self.found: tuple[Handler, str] | None = None
-
-    def look(self, seconds: float) -> bool:
-        """Let those look whose time has come, after so many seconds; whether one has found an error."""
-        for one, due in self._due.items():
-            assert one.every is not None
-            if seconds >= due:
-                self._due[one] = seconds + one.every
-                if (error := one.check(self._folder)) is not None:
-                    self.found = (one, error)
-                    return True
-        return False

@@ -32,10 +32,15 @@ def parsed(restart: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
-def restart(claim: Claim | None, wanted: Sequence[tuple[str, str]], folder: Path) -> None:
-    """Copy what the last attempt that got so far has left; an empty file is as good as none."""
+def continued(
+    claim: Claim | None, wanted: Sequence[tuple[str, str]]
+) -> tuple[int, Path, list[tuple[str, str]]] | None:
+    """The last attempt that has left any of these files: its number, its folder, and which it left.
+
+    An empty file is as good as none.
+    """
     if claim is None or claim.attempt == 1 or not wanted:
-        return
+        return None
     from simcelery.board import attempts_before  # not before: clients import this package, too
 
     earlier = wait_within(
@@ -45,21 +50,33 @@ def restart(claim: Claim | None, wanted: Sequence[tuple[str, str]], folder: Path
     )
     for attempt, claim_id, workdir in earlier:
         # Of one whose worker was lost nobody may have looked; but its path is known.
-        source = Path(workdir or folders.of_attempt(claim.job_id, attempt, claim_id).path)
-        folders.unpacked(claim.job_id, source)
-        copied = [f"{old} -> {new}" for old, new in wanted if _copied(source / old, folder / new)]
-        if copied:
-            said = f"attempt {claim.attempt} continues attempt {attempt}: {', '.join(copied)}"
-            print(f"simcelery: {said}", file=sys.stderr, flush=True)
-            return
+        folder = Path(workdir or folders.of_attempt(claim.job_id, attempt, claim_id).path)
+        folders.unpacked(claim.job_id, folder)
+        if left := [(old, new) for old, new in wanted if _is_there(folder / old)]:
+            return attempt, folder, left
+    return None
 
 
-def _copied(source: Path, target: Path) -> bool:
+def go_on(claim: Claim, attempt: int, source: Path, files: Sequence[tuple[str, str]], folder: Path) -> None:
+    """Say that it goes on from an earlier attempt, on the board and in the log, and copy these files."""
+    from simcelery.board import attempts_before  # as above
+
+    words = ", ".join(old if old == new else f"{old} -> {new}" for old, new in files)
+    wait_within(
+        claim.job_id,
+        "to say what it continues",
+        lambda: attempts_before.continues(claim, attempt, words),
+    )
+    said = f"attempt {claim.attempt} continues attempt {attempt}: {words}"
+    print(f"simcelery: {said}", file=sys.stderr, flush=True)
+    for old, new in files:
+        target = folder / new
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source / old, target)
+
+
+def _is_there(file: Path) -> bool:
     try:
-        if not source.is_file() or not source.stat().st_size:
-            return False
+        return file.is_file() and file.stat().st_size > 0
     except OSError:
         return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(source, target)
-    return True

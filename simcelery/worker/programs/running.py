@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from simcelery.errors import ParametersError
 from simcelery.execution import capture
@@ -22,13 +24,19 @@ from simcelery.settings import SETTINGS_FILE, get_settings
 from simcelery.worker import slots
 from simcelery.worker.context import CurrentJob, current_claim, current_job
 from simcelery.worker.programs import restarting, verdict
-from simcelery.worker.programs.correcting import Corrections, found
-from simcelery.worker.programs.handlers import NUMERICS, Changes, Watch, of_job
+from simcelery.worker.programs.correcting import Corrections
+from simcelery.worker.programs.handlers import of_job
 from simcelery.worker.programs.program import Program
 from simcelery.worker.programs.result import OWN, CommandResult
+from simcelery.worker.programs.watching import Watch
 from simcelery.worker.slots.layout import OUTPUT_FILE
 from simcelery.worker.stopping import warned_by
 from simcelery.workflows.outcomes import Fail
+
+if TYPE_CHECKING:
+    from simcelery.board.values import Claim
+
+P = ParamSpec("P")
 
 # What the worker itself may have its passwords from. A command that prints its environment, or hands it on to
 # another service, is common; one that submits jobs is rare, and says so.
@@ -62,23 +70,29 @@ class SetupOnly(BaseException):
 setup_only = False
 
 
-def run_command(
-    argv: Sequence[str],
-    *,
-    files: Mapping[str, str] | None = None,
-    stdin: str | None = None,
-    expect: Sequence[str] = (),
-    ok: str | None = None,
-    json: str | None = None,
-    env: Mapping[str, str] | None = None,
-    keep_urls: bool = False,
-    handlers: Sequence[Any] = (),
-    max_corrections: int = 5,
-    allow: Collection[Changes] = NUMERICS,
-    restart: Sequence[str] = (),
-    stop_file: str | None = None,
-    stop_text: str = "",
-) -> CommandResult:
+def _takes(
+    prepare: Callable[P, Program],
+) -> Callable[[Callable[[Program], CommandResult]], Callable[P, CommandResult]]:
+    """Makes a function of a program one of the program's own arguments, which so stand in one place only."""
+
+    def decorate(function: Callable[[Program], CommandResult]) -> Callable[P, CommandResult]:
+        @wraps(function)
+        def prepared(*args: P.args, **kwargs: P.kwargs) -> CommandResult:
+            try:
+                program = prepare(*args, **kwargs)
+            except ValueError as error:
+                raise ParametersError(f"{function.__name__}: {error}") from None
+            return function(program)
+
+        signature = inspect.signature(prepare).replace(return_annotation="CommandResult")
+        prepared.__signature__ = signature  # type: ignore[attr-defined]
+        return prepared
+
+    return decorate
+
+
+@_takes(Program)
+def run_command(program: Program) -> CommandResult:
     """Run a program within a workflow, in the attempt's own folder, and wait for its end.
 
     Whatever ends the attempt, a cancel, a time limit or the end of the worker, also ends the program and all
@@ -110,53 +124,69 @@ def run_command(
         Fail: there is no such program on this node.
         ParametersError: a file's name leads out of the folder, or a handler cannot be used.
     """
-    try:
-        program = Program(
-            argv,
-            files=files or {},
-            stdin=stdin,
-            expect=expect,
-            ok=ok,
-            json=json,
-            env=env or {},
-            keep_urls=keep_urls,
-            handlers=handlers,
-            max_corrections=max_corrections,
-            allow=allow,
-            restart=restart,
-            stop_file=stop_file,
-            stop_text=stop_text,
-        )
-    except ValueError as error:
-        raise ParametersError(f"run_command: {error}") from None
     return run(program)
 
 
 def run(program: Program) -> CommandResult:
     """Run it until it works, or nobody can correct it; raises as `run_command`."""
-    job = current_job()
+    job, claim = current_job(), current_claim()
     folder = job.workdir
-    _write(program.files, folder)
+    files = program.files or {}
+    _write(files, folder)
     if setup_only:
-        raise SetupOnly(program.argv, list(program.files))
-    restarting.restart(current_claim(), restarting.parsed(program.restart), folder)
+        raise SetupOnly(program.argv, list(files))
+    corrections = Corrections(claim, folder, program.max_corrections, program.allow)
+    kept = _go_on(program, claim, folder, corrections)
     handlers = of_job(program.handlers)
-    corrections = Corrections(job, current_claim(), folder, program.max_corrections, program.allow)
     while True:
-        watch, failure = Watch(handlers, folder), None
+        watch, failure = Watch(handlers, folder, corrections.correct), None
         try:
             result = _run_once(program, job, folder, watch)
         except verdict.CommandError as error:
             failure = error
-        # A program that was told to end has no error of its own.
-        hit = None if job.should_stop() else found(handlers, watch, folder)
-        if hit is not None:
-            corrections.correct(*hit, failure)
-            (folder / execution.OUTPUT).rename(folder / f"output.{corrections.made}.txt")
+        stopped = job.should_stop()  # a program that was told to end has no error of its own
+        if not stopped:
+            watch.end()
+        if watch.corrected and not stopped:
+            _keep_output(folder)
+        elif watch.refused and not stopped:
+            raise verdict.CommandError("\n".join([*watch.refused, *([str(failure)] if failure else [])]))
         elif failure is not None:
-            raise failure
+            raise failure from watch.broken
+        elif watch.broken is not None:
+            raise watch.broken
         else:
-            return replace(result, corrections=corrections.made)
+            return replace(result, corrections=kept + corrections.made)
+
+
+def _go_on(program: Program, claim: Claim | None, folder: Path, corrections: Corrections) -> int:
+    """Go on from an earlier attempt, if one has left what is needed; how many corrections that one had.
+
+    Whoever continues a corrected run needs its input: what is as it was submitted would fail in the same way
+    again, or, worse, would not fit the state that is continued.
+    """
+    found = restarting.continued(claim, restarting.parsed(program.restart))
+    if found is None:
+        return 0
+    assert claim is not None
+    attempt, source, files = found
+    kept = corrections.kept_from(attempt)
+    if kept:
+        taken = {new for _, new in files}
+        own = [
+            (name, name) for name in program.files or () if name not in taken and (source / name).is_file()
+        ]
+        files = [*own, *files]
+    restarting.go_on(claim, attempt, source, files, folder)
+    return kept
+
+
+def _keep_output(folder: Path) -> None:
+    """The next run writes its own."""
+    number = 1
+    while (kept := folder / f"output.{number}.txt").exists():
+        number += 1
+    (folder / execution.OUTPUT).rename(kept)
 
 
 def _write(files: Mapping[str, str], folder: Path) -> None:
@@ -175,7 +205,7 @@ def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> 
             completed = execution.run(
                 program.argv,
                 folder,
-                environment(job, program.env, program.keep_urls),
+                environment(job, program.env or {}, program.keep_urls),
                 stdin=folder / program.stdin if program.stdin else None,
                 # As JSON it may be six times as long.
                 tail_bytes=min(execution.TAIL_BYTES, settings.max_payload // 16),

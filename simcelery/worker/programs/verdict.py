@@ -28,6 +28,9 @@ _NOISE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
+# ERROR: …, KeyError: …; but no number, which is a measure of convergence.
+_NAMES_ERROR = re.compile(r"^\W*(fatal )?error\b(?!\W*\d)|^\w*(Error|Exception)(:|$)", re.IGNORECASE)
+
 
 class CommandError(Exception):
     """A command did not do what it was run for."""
@@ -59,10 +62,18 @@ def check(
 
 
 def reason(lines: Iterable[str]) -> str:
-    """The last line that says something, and not that something has failed."""
+    """The last line that names an error; if none does, the last one that says something.
+
+    Some programs, LAMMPS for one, say what they were doing after they have said what is wrong.
+    """
     said = [line.strip() for line in lines if line.strip()]
-    own = [line for line in said if not _NOISE.search(line)]
-    return (own or said or [""])[-1][-_LINE_LENGTH:]
+    own = [line for line in said if not _NOISE.search(line)] or said or [""]
+    last = own[-_ERROR_LINES:]
+    named = [n for n, line in enumerate(last) if _NAMES_ERROR.search(line)] or [len(last) - 1]
+    found = last[named[-1]]
+    if found.endswith(":") and last[-1] is not found:  # it says so on the next line
+        found = f"{found} {last[named[-1] + 1]}"
+    return found[-_LINE_LENGTH:]
 
 
 def _exited(completed: execution.Completed, where: Path) -> str:
@@ -77,7 +88,7 @@ def _with_end(first: str, completed: execution.Completed, where: Path) -> str:
     """The error message; its first line says what happened, for those who read only that."""
     lines = completed.output.rstrip().splitlines()
     end = "\n".join(lines[-_ERROR_LINES:])[-_ERROR_LENGTH:]
-    return f"{first}\nits output is in {where}" + (f", and ends:\n{end}" if len(lines) > 1 else "")
+    return f"{first}{execution.ITS_OUTPUT}{where}" + (f", and ends:\n{end}" if len(lines) > 1 else "")
 
 
 def _holds(file: Path, text: bytes) -> bool:

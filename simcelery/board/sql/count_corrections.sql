@@ -1,1 +1,0 @@
-SELECT count(*) AS number FROM corrections WHERE job_id = %(job_id)s
