@@ -97,7 +97,5 @@ def read(number: int) -> Story:
             throttled=job.state == "blocked" and limits.is_throttled(connection, number),
             needs=reads.needs(connection, number),
             granted=reads.granted(connection) if job.state == "pending" else {},
-            continues=[
-                one for one in reads.restarts(connection, number) if one["attempt"] == job.attempt
-            ],
+            continues=[one for one in reads.restarts(connection, number) if one["attempt"] == job.attempt],
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from simcelery import Job
 from tests.acceptance.helpers import submit
-from tests.board_helpers import attempts, row
+from tests.board_helpers import attempts, row, sql
 from tests.conftest import Project
 from tests.waiting import wait_until, within
 
@@ -23,9 +22,10 @@ def left(project: Project, job: Job) -> int:
 
 
 def continued(job: Job) -> list[tuple[int, int]]:
-    """Which attempt went on from which."""
-    pairs = re.findall(r"attempt (\d+) continues attempt (\d+): left -> state\n", job.log())
-    return [(int(one), int(other)) for one, other in pairs]
+    """Which attempt went on from which, by these files."""
+    found = sql("SELECT attempt, continues, files FROM restarts WHERE job_id = :id ORDER BY 1", id=job.id)
+    assert {one.files for one in found} <= {"left -> state"}
+    return [(one.attempt, one.continues) for one in found]
 
 
 def test_after_a_kill_a_program_goes_on_from_the_files_of_the_last_attempt(project: Project) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 import simcelery
 from simcelery.errors import ParametersError
 from simcelery.worker.programs import CommandError, run_command
+from tests.processes import command_alive, sleeper
 
 
 @pytest.fixture(autouse=True)
@@ -223,9 +223,10 @@ def test_custodians_own_limit_holds(raises: bool) -> None:
 def test_a_monitor_of_custodians_ends_the_program_in_all_its_parts() -> None:
     """Its own terminate would end the launcher only."""
     handler = custodian()(changes="numerics", is_monitor=True, every=0.1)
-    program = "grep -q good input || { sleep 60 & echo $! > pid; sleep 60; }"
+    seconds = sleeper()
+    program = f"grep -q good input || {{ sleep {seconds} & sleep 60; }}"
     assert run(handler, argv=["sh", "-c", program]).corrections == 1
-    assert not psutil.pid_exists(int(Path("pid").read_text()))
+    assert command_alive(f"sleep {seconds}") == 0
 
 
 def test_a_monitor_of_custodians_that_does_not_terminate_lets_the_program_end_by_itself() -> None:

@@ -27,7 +27,7 @@ from simcelery.board.reads.logs import log
 from simcelery.board.reads.needs import granted, needs
 from simcelery.board.reads.neighbours import dependents_of, parents_of
 from simcelery.board.reads.revisions import revisable, revisions, stages
-from simcelery.board.reads.saved import checkpoint, restarts, corrections, steps
+from simcelery.board.reads.saved import checkpoint, corrections, restarts, steps
 from simcelery.board.reads.workers import (
     anything_left,
     anything_pending,
@@ -49,7 +49,6 @@ __all__ = [
     "anything_pending",
     "attempts",
     "checkpoint",
-    "restarts",
     "corrections",
     "count",
     "counts",
@@ -74,6 +73,7 @@ __all__ = [
     "parameter",
     "parents_of",
     "put_back",
+    "restarts",
     "results",
     "revisable",
     "revisions",

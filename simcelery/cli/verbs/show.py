@@ -97,9 +97,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         usual = ("usually", times and usually(times))
         facts = [*_facts(row, parents, any_end, children), ("goes on in", spaced(goes_on))]
         facts += [("asks for", in_words(needs)), usual]
-        _show(row, attempts, facts, revisions)
-        for one in restarts:
-            say(f"  {saved.restart_line(one)}", 4)
+        _show(row, attempts, facts, revisions, restarts)
         _show_saved(steps, checkpoint)
         _show_corrections(corrections)
         if row.state == "failed" and attempts:
@@ -139,6 +137,7 @@ def _show(
     attempts: list[dict[str, Any]],
     facts: list[tuple[str, object]],
     revisions: list[dict[str, Any]],
+    restarts: list[dict[str, Any]],
 ) -> None:
     heading(f"job {row.id}  {row.workflow}  {row.state}")
     show_facts([*facts, ("seed", attempts[-1]["seed"] if attempts else None)])
@@ -154,6 +153,8 @@ def _show(
         say()
         heading("attempts")
         _show_attempts(attempts, row.parameters)
+        for one in restarts:
+            say(f"  {saved.restart_line(one)}", 4)
         _show_traceback(attempts[-1])
 
 
