@@ -11,23 +11,15 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
-
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from typing import Any, Literal, get_args
 
 from simcelery import chunks
+from simcelery import setting_kinds as kinds
 from simcelery.errors import ServicesNotRunningError, SettingsError
-from simcelery.quantities import parse_duration, parse_size
+from simcelery.setting_kinds import Kind, Secret, expanded
 from simcelery.urls import check_mail, check_postgres, check_redis
 
 Keep = Literal["all", "failed", "none", "compressed"]  # what becomes of a job's workdirs
@@ -36,8 +28,6 @@ FILE = "simcelery.toml"
 PREFIX = "SIMCELERY_"
 SETTINGS_FILE = "SIMCELERY_SETTINGS_FILE"  # path of the file; it is then not searched for
 SERVICES_FILE = "services.json"
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
-Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 
 
 def default_home() -> Path:
@@ -64,137 +54,189 @@ def is_keep(word: object) -> bool:
     return word in get_args(Keep)
 
 
-class Settings(BaseModel, extra="forbid"):
-    """All settings. Durations are seconds; sizes are bytes."""
+class Misfit(ValueError):
+    """A value that is none of its setting.
 
-    database_url: SecretStr | None = Field(
-        None, description="The board: postgresql://user:password@host:5432/name"
+    Attributes:
+        name: of the setting.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.name = name
+
+
+def about(kind: Kind, description: str) -> dict[str, Any]:
+    """What a setting may be, and what it is for."""
+    return {"kind": kind, "description": description}
+
+
+_MODE, _OPEN = r"0?[0-7]?7[0-7]{2}", "give the owner full access, such as '700' or '2750'"
+_ADDRESS, _MAIL = r"([^\s@<>]+@[^\s@<>]+)?", "be a mail address, such as simcelery@example.org"
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """All settings. Durations are seconds; sizes are bytes.
+
+    Raises:
+        Misfit: a value is none of its setting.
+    """
+
+    database_url: Secret | None = field(
+        default=None,
+        metadata=about(
+            kinds.or_none(kinds.secret(check_postgres)),
+            "The board: postgresql://user:password@host:5432/name",
+        ),
     )
-    broker_url: SecretStr | None = Field(None, description="The broker: redis://:password@host:6379/0")
-    home: Path = Field(
-        default_factory=default_home, validate_default=True, description="Embedded servers, spool, workdirs"
+    broker_url: Secret | None = field(
+        default=None,
+        metadata=about(kinds.or_none(kinds.secret(check_redis)), "The broker: redis://:password@host:6379/0"),
     )
-    workflows: list[str] = Field(default_factory=list, description="Modules that define workflows")
-    functions: list[str] = Field(
-        default_factory=list, description="Modules besides the project's own whose functions jobs may call"
+    home: Path = field(
+        default_factory=default_home, metadata=about(kinds.folder, "Embedded servers, spool, workdirs")
     )
-    preload: bool = Field(
-        True, description="Import the workflows before the pool forks; false: in every pool child"
+    workflows: list[str] = field(
+        default_factory=list, metadata=about(kinds.texts, "Modules that define workflows")
     )
-    default_queue: str = Field("default", description="Queue of workflows that do not name one")
-    workdir_root: Path | None = Field(None, description="Parent of the job folders; default: home/workdirs")
-    remote_control: bool = Field(
-        True, description="Workers answer Celery's inspect and shutdown, and learn of cancels at once"
+    functions: list[str] = field(
+        default_factory=list,
+        metadata=about(kinds.texts, "Modules besides the project's own whose functions jobs may call"),
     )
-    plain_tasks: list[str] = Field(
-        default_factory=list, description="Plain Celery tasks that workers run besides workflows"
+    preload: bool = field(
+        default=True,
+        metadata=about(
+            kinds.boolean, "Import the workflows before the pool forks; false: in every pool child"
+        ),
     )
-    workdir_mode: str = Field(
-        "700", description="Permissions of the job folders; 2750 to share them with a group"
+    default_queue: str = field(
+        default="default", metadata=about(kinds.text, "Queue of workflows that do not name one")
     )
-    keep_workdirs: Keep = Field(
-        "all", description="Which job folders stay when their jobs have ended: all, failed, none, compressed"
+    workdir_root: Path | None = field(
+        default=None,
+        metadata=about(kinds.or_none(kinds.folder), "Parent of the job folders; default: home/workdirs"),
     )
-    publish_window: int = Field(
-        2000, ge=1, description="Most messages in Redis per queue, workflow and priority"
+    remote_control: bool = field(
+        default=True,
+        metadata=about(
+            kinds.boolean, "Workers answer Celery's inspect and shutdown, and learn of cancels at once"
+        ),
     )
-    max_payload: Size = Field(2**20, description="Largest parameters or result of one job")
-    max_log: Size = Field(
-        320 * 2**10, ge=2 * chunks.SIZE, description="Most of what one attempt prints that the board keeps"
+    plain_tasks: list[str] = field(
+        default_factory=list,
+        metadata=about(kinds.texts, "Plain Celery tasks that workers run besides workflows"),
     )
-    lease: Duration = Field(20.0, description="A worker that has not renewed for this long counts as lost")
-    renew_every: Duration = Field(5.0, description="How often a worker renews its lease")
-    tick_every: Duration = Field(1.0, description="How often to look for scheduled jobs and lost messages")
-    shutdown_grace: Duration = Field(30.0, description="Time for running jobs to end in a graceful shutdown")
-    kill_grace: Duration = Field(5.0, description="Time between asking a job to stop and killing it")
-    cores: int | None = Field(
-        None, ge=1, description="Cores that jobs may ask for; default: the worker's own"
+    workdir_mode: str = field(
+        default="700",
+        metadata=about(
+            kinds.matching(_MODE, _OPEN), "Permissions of the job folders; 2750 to share them with a group"
+        ),
     )
-    memory: Size | None = Field(None, description="Memory that jobs may ask for; default: the node's")
-    gpus: str | None = Field(None, description="GPUs that jobs may ask for, such as 0,1; default: those seen")
-    quarantine_after: int = Field(
-        5, ge=0, le=16, description="Quick failures in a row that put a worker in quarantine; 0: never"
+    keep_workdirs: Keep = field(
+        default="all",
+        metadata=about(
+            kinds.one_of(*get_args(Keep)),
+            "Which job folders stay when their jobs have ended: all, failed, none, compressed",
+        ),
     )
-    limits: dict[str, Annotated[int, Field(ge=0, strict=True)]] = Field(
+    publish_window: int = field(
+        default=2000,
+        metadata=about(kinds.integer(1), "Most messages in Redis per queue, workflow and priority"),
+    )
+    max_payload: int = field(
+        default=2**20, metadata=about(kinds.size(), "Largest parameters or result of one job")
+    )
+    max_log: int = field(
+        default=320 * 2**10,
+        metadata=about(kinds.size(2 * chunks.SIZE), "Most of what one attempt prints that the board keeps"),
+    )
+    lease: float = field(
+        default=20.0,
+        metadata=about(kinds.duration, "A worker that has not renewed for this long counts as lost"),
+    )
+    renew_every: float = field(
+        default=5.0, metadata=about(kinds.duration, "How often a worker renews its lease")
+    )
+    tick_every: float = field(
+        default=1.0, metadata=about(kinds.duration, "How often to look for scheduled jobs and lost messages")
+    )
+    shutdown_grace: float = field(
+        default=30.0, metadata=about(kinds.duration, "Time for running jobs to end in a graceful shutdown")
+    )
+    kill_grace: float = field(
+        default=5.0, metadata=about(kinds.duration, "Time between asking a job to stop and killing it")
+    )
+    cores: int | None = field(
+        default=None,
+        metadata=about(
+            kinds.or_none(kinds.integer(1)), "Cores that jobs may ask for; default: the worker's own"
+        ),
+    )
+    memory: int | None = field(
+        default=None,
+        metadata=about(kinds.or_none(kinds.size()), "Memory that jobs may ask for; default: the node's"),
+    )
+    gpus: str | None = field(
+        default=None,
+        metadata=about(
+            kinds.or_none(kinds.text), "GPUs that jobs may ask for, such as 0,1; default: those seen"
+        ),
+    )
+    quarantine_after: int = field(
+        default=5,
+        metadata=about(
+            kinds.integer(0, 16), "Quick failures in a row that put a worker in quarantine; 0: never"
+        ),
+    )
+    limits: dict[str, int] = field(
         default_factory=dict,
-        description="A table: how many jobs of tag:NAME, workflow:NAME or queue:NAME may run at once",
+        metadata=about(
+            kinds.counts, "A table: how many jobs of tag:NAME, workflow:NAME or queue:NAME may run at once"
+        ),
     )
-    retention: Duration | None = Field(
-        None, description="Time after which finished jobs are pruned; default: never"
+    retention: float | None = field(
+        default=None,
+        metadata=about(
+            kinds.or_none(kinds.duration), "Time after which finished jobs are pruned; default: never"
+        ),
     )
-    mail_via: SecretStr | None = Field(
-        None,
-        description="How notifications are mailed: smtp://user:password@host:587, smtps://…, or a sendmail",
+    mail_via: Secret | None = field(
+        default=None,
+        metadata=about(
+            kinds.or_none(kinds.secret(check_mail)),
+            "How notifications are mailed: smtp://user:password@host:587, smtps://…, or a sendmail",
+        ),
     )
-    mail_from: str | None = Field(None, description="Sender of these mails; default: simcelery@ and the host")
-    stalled_after: Duration = Field(
-        3600.0, description="A submission in which nothing has happened for this long counts as stalled"
+    mail_from: str | None = field(
+        default=None,
+        metadata=about(
+            kinds.or_none(kinds.matching(_ADDRESS, _MAIL)),
+            "Sender of these mails; default: simcelery@ and the host",
+        ),
     )
-    prepared_statements: bool = Field(
-        False, description="Use server-side prepared statements (not with PgBouncer)"
+    stalled_after: float = field(
+        default=3600.0,
+        metadata=about(
+            kinds.duration, "A submission in which nothing has happened for this long counts as stalled"
+        ),
+    )
+    prepared_statements: bool = field(
+        default=False,
+        metadata=about(kinds.boolean, "Use server-side prepared statements (not with PgBouncer)"),
     )
 
-    @field_validator("workflows", "functions", "plain_tasks", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
-
-    @field_validator("limits", mode="before")
-    @classmethod
-    def _pairs(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        pairs = [part.rpartition("=") for part in re.split(r"[,\s]+", value) if part]
-        return {name: int(most) if most.isdecimal() else most for name, _, most in pairs}
-
-    @field_validator("home", "workdir_root")
-    @classmethod
-    def _absolute(cls, value: Path | None) -> Path | None:
-        if value and not str(value).isprintable():
-            raise ValueError("must be a folder's path in UTF-8, without line breaks")
-        # Workers and servers change their working directory.
-        return value and _expanded(value).absolute()
-
-    @field_validator("workdir_mode")
-    @classmethod
-    def _permissions(cls, value: str) -> str:
-        if not re.fullmatch(r"0?[0-7]?7[0-7]{2}", value):
-            raise ValueError("must give the owner full access, such as '700' or '2750'")
-        return value
-
-    @model_validator(mode="after")
-    def _renews_in_time(self) -> Settings:
+    def __post_init__(self) -> None:
+        for name, about in FIELDS.items():
+            try:
+                setattr(self, name, about.metadata["kind"](getattr(self, name)))
+            except ValueError as error:
+                raise Misfit(name, str(error)) from None
         if self.renew_every >= self.lease:
-            raise ValueError(f"must be shorter than lease ({self.lease:g} s), but is {self.renew_every:g} s")
-        return self
-
-    @field_validator("database_url")
-    @classmethod
-    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
-        if value:
-            check_postgres(value.get_secret_value())
-        return value
-
-    @field_validator("mail_via")
-    @classmethod
-    def _mail_via(cls, value: SecretStr | None) -> SecretStr | None:
-        if value:
-            check_mail(value.get_secret_value())
-        return value
-
-    @field_validator("mail_from")
-    @classmethod
-    def _mail_from(cls, value: str | None) -> str | None:
-        if value and not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", value):
-            raise ValueError("must be a mail address, such as simcelery@example.org")
-        return value
-
-    @field_validator("broker_url")
-    @classmethod
-    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value:
-            check_redis(value.get_secret_value())
-        return value
+            raise Misfit(
+                "renew_every",
+                f"must be shorter than lease ({self.lease:g} s), but is {self.renew_every:g} s",
+            )
 
     @property
     def services_file(self) -> Path:
@@ -248,6 +290,7 @@ class Settings(BaseModel, extra="forbid"):
         return url
 
 
+FIELDS: dict[str, Field[Any]] = {one.name: one for one in fields(Settings)}
 _met: dict[tuple[Path, str], str] = {}
 
 
@@ -263,22 +306,15 @@ def _in_file() -> dict[str, Any]:
         raise SettingsError(f"{path} cannot be read: {reason}") from None
     for name in ("home", "workdir_root"):
         if isinstance(values.get(name), str):
-            values[name] = str(path.parent / _expanded(Path(values[name])))
+            values[name] = str(path.parent / expanded(Path(values[name])))
     return values
 
 
 def _in_environment() -> dict[str, str]:
     """The values of the environment, whose names may be in any case."""
     found = {key.upper(): value for key, value in os.environ.items() if value}
-    names = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    names = {PREFIX + name.upper(): name for name in FIELDS}
     return {names[key]: value for key, value in found.items() if key in names}
-
-
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError:  # ~name of an unknown user
-        return path
 
 
 _overrides: dict[str, Any] = {}
@@ -291,33 +327,30 @@ def get_settings() -> Settings:
     Raises:
         SettingsError: a value is malformed, or a setting in the file is unknown.
     """
+    values = {**_in_file(), **_in_environment(), **_overrides}
     try:
-        return Settings(**{**_in_file(), **_in_environment(), **_overrides})
-    except ValidationError as error:
-        raise SettingsError(_first_error(error)) from None
+        if unknown := [name for name in values if name not in FIELDS]:
+            raise Misfit(unknown[0], _no_such(unknown[0]))
+        return Settings(**values)
+    except Misfit as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"setting {error.name!r}: {reason} ({_source(error.name)})") from None
 
 
-def _first_error(error: ValidationError) -> str:
-    """The first error in one line. It never quotes the value, which may be a secret."""
-    import difflib  # few processes have a malformed setting
+def _no_such(name: str) -> str:
+    import difflib  # few processes have a misspelt setting
 
-    from simcelery.misfits import wanted
+    close = difflib.get_close_matches(name.replace("-", "_").lower(), FIELDS, 1, 0.75)
+    return "there is no such setting" + (f"; did you mean {close[0]!r}?" if close else "")
 
-    first = error.errors(include_input=False, include_url=False)[0]
-    name = str(first["loc"][0]) if first["loc"] else "renew_every"
-    reason = " ".join(first["msg"].removeprefix("Value error, ").split())
-    if nouns := wanted(first):
-        reason = f"must be {' or '.join(nouns)}"
-    if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name.replace("-", "_").lower(), Settings.model_fields, 1, 0.75)
-        reason = "there is no such setting" + (f"; did you mean {close[0]!r}?" if close else "")
+
+def _source(name: str) -> str:
+    """Which source a value comes from."""
     if name in _overrides:
-        source = "from a flag"
-    elif name in _in_environment():
-        source = f"from {PREFIX}{name.upper()}"
-    else:
-        source = f"from {find_settings_file() or FILE}"
-    return f"setting {name!r}: {reason} ({source})"
+        return "from a flag"
+    if name in _in_environment():
+        return f"from {PREFIX}{name.upper()}"
+    return f"from {find_settings_file() or FILE}"
 
 
 def isolate(home: Path) -> None:

@@ -6,9 +6,9 @@ import difflib
 import os
 from collections.abc import Iterator
 
-from simcelery.settings import PREFIX, SETTINGS_FILE, Settings
+from simcelery.settings import FIELDS, PREFIX, SETTINGS_FILE
 
-_SETTINGS = tuple(PREFIX + name.upper() for name in Settings.model_fields)
+_SETTINGS = tuple(PREFIX + name.upper() for name in FIELDS)
 # Read by the package, but no settings.
 _SWITCHES = (SETTINGS_FILE, "SIMCELERY_DEBUG", "SIMCELERY_FAILPOINTS", "SIMCELERY_FAILPOINTS_ONCE")
 # Set by workers for their pool children, jobs and commands.

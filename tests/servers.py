@@ -7,7 +7,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import psycopg
 from psycopg.rows import dict_row
-from pydantic import SecretStr
 
 from simcelery import services
 from simcelery.board import engine, migrate
+from simcelery.setting_kinds import Secret
 from simcelery.settings import Settings
 from tests.conftest import Project, empty, make_project
 from tests.waiting import wait_until
@@ -30,10 +30,10 @@ def own_servers(folder: Path) -> Iterator[Settings]:
     mine = Settings(home=folder / "home")
     running = services.up(mine)
     urls = {
-        "database_url": SecretStr(running.database_url),
-        "broker_url": SecretStr(running.broker_url),
+        "database_url": Secret(running.database_url),
+        "broker_url": Secret(running.broker_url),
     }
-    reachable = mine.model_copy(update=urls)
+    reachable = replace(mine, **urls)
     try:
         migrate.upgrade(reachable)
         yield reachable

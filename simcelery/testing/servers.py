@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -83,7 +83,7 @@ def _set(environment: pytest.MonkeyPatch, given: dict[str, str]) -> None:
 
 @contextmanager
 def _servers(home: Path) -> Iterator[services.Services]:
-    own = settings.get_settings().model_copy(update={"home": home})
+    own = replace(settings.get_settings(), home=home)
     try:
         yield services.up(own)
     finally:

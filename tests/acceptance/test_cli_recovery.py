@@ -152,7 +152,7 @@ def test_waiting_for_a_cancel_says_that_the_worker_is_lost(cli: Cli) -> None:
 
 def save(cli: Cli, claimed: Claim, report: EndedAttempt = SUCCESS) -> Path:
     """An outcome that could not be recorded."""
-    settings = get_settings().model_copy(update={"home": Path(cli.project.environment["SIMCELERY_HOME"])})
+    settings = replace(get_settings(), home=Path(cli.project.environment["SIMCELERY_HOME"]))
     return spool.save(settings, claimed.task_id, claimed.claim_id, report)
 
 

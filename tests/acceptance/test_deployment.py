@@ -26,7 +26,7 @@ import pytest
 
 from simcelery.quantities import parse_duration
 from simcelery.services import Services
-from simcelery.settings import Settings
+from simcelery.settings import FIELDS
 from tests.conftest import BIN, Project, make_project
 from tests.waiting import wait_until, within
 
@@ -96,7 +96,7 @@ def test_the_worker_can_be_scaled() -> None:
 def test_a_stopped_worker_has_the_time_to_hand_its_jobs_back() -> None:
     grace = re.search(r"stop_grace_period: (\S+)", service("worker"))
     assert grace
-    fields = Settings.model_fields
+    fields = FIELDS
     assert parse_duration(grace[1]) >= fields["shutdown_grace"].default + fields["kill_grace"].default + 10
 
 

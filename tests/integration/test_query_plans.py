@@ -6,11 +6,11 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import Connection, event
 
 from simcelery import settings
@@ -34,6 +34,7 @@ from simcelery.board.transitions.claim import asked
 from simcelery.board.transitions.finish import by_claim
 from simcelery.board.values import ClaimRequest, Lane, Registration
 from simcelery.services import Services
+from simcelery.setting_kinds import Secret
 from simcelery.settings import Settings
 from tests.board_helpers import ERROR, new_job
 
@@ -116,7 +117,7 @@ def database(servers: Services, name: str) -> Iterator[Settings]:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
         connection.execute(f"CREATE DATABASE {name}".encode())
     url = f"{servers.database_url.rpartition('/')[0]}/{name}"
-    made = settings.get_settings().model_copy(update={"database_url": SecretStr(url)})
+    made = replace(settings.get_settings(), database_url=Secret(url))
     migrate.upgrade(made)
     yield made
     engine.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from enum import StrEnum
 
 import psycopg
@@ -12,7 +13,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from celery.backends.database.models import Task, TaskSet
-from pydantic import SecretStr
 from sqlalchemy import Connection, event, text
 
 from simcelery.board import engine, migrate
@@ -21,6 +21,7 @@ from simcelery.board.schema import REVISION
 from simcelery.board.states import Cause, Outcome, State
 from simcelery.errors import BoardUnreachableError, SchemaError, UsageError
 from simcelery.services import Services
+from simcelery.setting_kinds import Secret
 from simcelery.settings import Settings, get_settings
 
 pytestmark = pytest.mark.usefixtures("servers")
@@ -33,7 +34,7 @@ def empty_database(servers: Services) -> Iterator[Settings]:
         connection.execute("DROP DATABASE IF EXISTS fresh WITH (FORCE)")
         connection.execute("CREATE DATABASE fresh")
     url = servers.database_url.rpartition("/")[0] + "/fresh"
-    yield get_settings().model_copy(update={"database_url": SecretStr(url)})
+    yield replace(get_settings(), database_url=Secret(url))
     engine.dispose()
 
 
@@ -155,9 +156,7 @@ def test_a_database_in_an_old_encoding_refuses_what_it_cannot_hold(
 
 
 def test_an_unreachable_database_is_one_line_without_the_password() -> None:
-    nowhere = get_settings().model_copy(
-        update={"database_url": SecretStr("postgresql://me:s3cret@127.0.0.1:1/none")}
-    )
+    nowhere = replace(get_settings(), database_url=Secret("postgresql://me:s3cret@127.0.0.1:1/none"))
     with pytest.raises(BoardUnreachableError) as error, engine.begin(nowhere):
         pass
     assert "127.0.0.1:1/none cannot be reached" in str(error.value)

@@ -19,6 +19,7 @@ import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -152,7 +153,7 @@ def test_settings_find_the_urls_while_the_servers_are_up(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     urls = services.up(settings)
-    own = settings.model_copy(update={"database_url": None, "broker_url": None})
+    own = replace(settings, database_url=None, broker_url=None)
 
     assert own.board_url() == urls.database_url.replace("postgresql://", "postgresql+psycopg://")
     assert own.redis_url() == urls.broker_url

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
-from pydantic import SecretStr
 
 from simcelery.board import engine, migrate
 from simcelery.board.models import Base
 from simcelery.board.schema import REVISION
 from simcelery.services import Services
+from simcelery.setting_kinds import Secret
 from simcelery.settings import Settings, get_settings
 
 ROWS = """
@@ -41,7 +42,7 @@ def database(servers: Services) -> Iterator[Callable[[str], Settings]]:
             connection.execute(f"CREATE DATABASE {name}".encode())
         names.append(name)
         url = servers.database_url.rpartition("/")[0] + f"/{name}"
-        return get_settings().model_copy(update={"database_url": SecretStr(url)})
+        return replace(get_settings(), database_url=Secret(url))
 
     yield make
     engine.dispose()

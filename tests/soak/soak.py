@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from pydantic import SecretStr
 
 from simcelery import services
 from simcelery import settings as simcelery_settings
 from simcelery.board import engine, migrate
+from simcelery.setting_kinds import Secret
 from simcelery.settings import Settings
 from tests.conftest import BIN
 from tests.soak import audit, postgres
@@ -109,7 +109,7 @@ class Soak:
         for new in (self.executions, self.project):
             new.mkdir()
         self.settings = self._start_servers(lease)
-        self.url = (self.settings.database_url or SecretStr("")).get_secret_value()
+        self.url = (self.settings.database_url or Secret("")).get_secret_value()
         self.fleets: list[Fleet] = []
         self.load = Load(self._sims(), self.executions, random.Random(seed))
         self.undone: set[str] = set()  # the task ids of jobs that a restored backup does not know

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from simcelery.board.values import EndedAttempt
 from simcelery.chunks import Kept
 from simcelery.needs import Needs
+from simcelery.setting_kinds import Secret
 from simcelery.settings import Settings
 from simcelery.worker.outcomes import spool
 from tests.board_helpers import SUCCESS, new_job
@@ -21,7 +21,7 @@ from tests.board_helpers import SUCCESS, new_job
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, database_url=SecretStr("postgresql://user@host/board"))
+    return Settings(home=tmp_path, database_url=Secret("postgresql://user@host/board"))
 
 
 @pytest.mark.parametrize(

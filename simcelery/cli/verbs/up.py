@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.options import Output, command, output_option
@@ -48,14 +49,14 @@ _TITLES = {"postgres": "Postgres", "valkey": "Redis (Valkey)"}
 
 def _of_embedded(settings: Settings, running: Services) -> Settings:
     """Settings that point to the embedded servers, whatever URLs are set."""
-    from pydantic import SecretStr
+    from simcelery.setting_kinds import Secret
 
-    urls = {
-        "database_url": SecretStr(running.database_url),
-        "broker_url": SecretStr(running.broker_url),
-        "prepared_statements": False,
-    }
-    return settings.model_copy(update=urls)
+    return replace(
+        settings,
+        database_url=Secret(running.database_url),
+        broker_url=Secret(running.broker_url),
+        prepared_statements=False,
+    )
 
 
 def _server(status: Any, running: Services) -> dict[str, Any]:
