@@ -40,6 +40,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+# In the message of a command that failed: what comes before is the reason, what follows quotes its output.
+ITS_OUTPUT = "\nits output is in "
+
 
 class SimceleryError(Exception):
     """Any error of simcelery. ``str(error)`` is one line that says what is wrong and what to do."""

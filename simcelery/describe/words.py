@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 
-from simcelery.execution.command import ITS_OUTPUT
+from simcelery.errors import ITS_OUTPUT
 from simcelery.quantities import in_units, spans
 from simcelery.readable import line
 

@@ -21,8 +21,6 @@ from simcelery.execution.ending import end_for_certain
 # What is kept of a command's output beside the file: its last lines, however long they are.
 TAIL_LINES, TAIL_BYTES = 200, 64 * 1024
 OUTPUT = "output.txt"
-# In the message of a command that failed: what comes before is the reason, what follows quotes its output.
-ITS_OUTPUT = "\nits output is in "
 
 _LONGEST_CALL = 0.25  # seconds
 

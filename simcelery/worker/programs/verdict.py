@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from simcelery.errors import ITS_OUTPUT
 from simcelery.execution import command as execution
 
 _ERROR_LINES, _ERROR_LENGTH = 20, 2000
@@ -88,7 +89,7 @@ def _with_end(first: str, completed: execution.Completed, where: Path) -> str:
     """The error message; its first line says what happened, for those who read only that."""
     lines = completed.output.rstrip().splitlines()
     end = "\n".join(lines[-_ERROR_LINES:])[-_ERROR_LENGTH:]
-    return f"{first}{execution.ITS_OUTPUT}{where}" + (f", and ends:\n{end}" if len(lines) > 1 else "")
+    return f"{first}{ITS_OUTPUT}{where}" + (f", and ends:\n{end}" if len(lines) > 1 else "")
 
 
 def _holds(file: Path, text: bytes) -> bool:
