@@ -18,6 +18,7 @@ ORDER = (
     "slices",
     "dependents",
     "board",
+    "commands",
     "memory",
     "recovery",
     "fleet",
