@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from simcelery import escalation
 from simcelery.quantities import parse_size
 from simcelery.readable import short
 
@@ -21,16 +22,19 @@ class Needs:
         cores: that it keeps busy.
         memory: bytes that all its processes use together.
         gpus: that it has for itself.
+        escalation: what later attempts get, as `escalation.checked` gives it.
     """
 
     cores: int | None = None
     memory: int | None = None
     gpus: int | None = None
+    escalation: str | None = None
 
     def over(self, usual: Needs) -> Needs:
         """What it needs where this is asked for, and the rest is as usual."""
         given = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(usual, **given)
+        rules = escalation.merged(usual.escalation, self.escalation)
+        return replace(usual, **given | {"escalation": rules})
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,12 @@ class Room:
 NAMES = tuple(field.name for field in fields(Needs))
 
 
-def asked(*, cores: Any = None, memory: Any = None, gpus: Any = None) -> Needs:
+def asked(*, cores: Any = None, memory: Any = None, gpus: Any = None, on: Any = None) -> Needs:
     """What somebody asks for.
 
     Parameters:
         memory: ``"8G"``, ``"512M"`` or a whole number of bytes.
+        on: what later attempts get; see `escalation`.
 
     Raises:
         ValueError: something is malformed, or too little for any job; one line says what.
@@ -63,6 +68,7 @@ def asked(*, cores: Any = None, memory: Any = None, gpus: Any = None) -> Needs:
         cores=_number("cores", cores, MOST_CORES),
         memory=_memory(memory),
         gpus=_number("gpus", gpus, MOST_GPUS),
+        escalation=escalation.checked(on),
     )
 
 

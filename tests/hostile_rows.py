@@ -309,7 +309,18 @@ LATER: dict[str, dict[str, str]] = {
         "id = 9223372036854775807; memory = 5",
         "cores = -5; gpus = -1",
         "cores = 2147483647; gpus = 2147483647",
+        "escalation = '[1]'",
+        'escalation = \'{"out_of_memory": {"memory": "many"}, "error": [], "worker_lost": {"max": 5}}\'',
     ),
+    "escalations": {
+        f"an escalation of {values}"[:60]: _of_a_job(
+            "escalations", "attempt, cause, before, after, made_at", values
+        )
+        for values in (
+            "-1, 'sun', '[1]', '5', 'infinity'",
+            f"2147483647, '', '{DEEP}', '{{\"memory\": [], \"time_limit\": {{}}}}', '-infinity'",
+        )
+    },
     "grants": {
         f"a grant of {values}"[:60]: _granted(values)
         for values in (

@@ -15,6 +15,7 @@ _MAY_BEGIN = "functions/may_begin"
 _FUSE = "functions/count_failures"
 _CHOOSE = "functions/choose_job"
 _ADMIT = "functions/admit_jobs"
+_ESCALATED = "functions/escalated"
 _FITTING = "functions/fitting_needs"
 _GRANT = "functions/grant_needs"
 _BLOWN = "gates::test_one_failure_too_many_holds_what_has_not_begun_and_lets_go_on_what_has"
@@ -56,6 +57,34 @@ class Change:
 
 
 CHANGES = (
+    Change(
+        _ESCALATED,
+        "AND jobs.claim_id = (p_one->>'claim_id')::uuid\n",
+        "\n",
+        "an attempt that has lost its job changes what the next one gets",
+        "escalation::test_an_attempt_that_no_longer_has_the_job_changes_nothing",
+    ),
+    Change(
+        _ESCALATED,
+        "AND cancel_requested_at IS NULL",
+        "",
+        "a cancelled job runs again with more",
+        "escalation::test_a_cancel_wins",
+    ),
+    Change(
+        _ESCALATED,
+        "(p_one - 'retry_in')",
+        "p_one",
+        "a job goes on for ever with the most that it may have",
+        "escalation::test_at_the_most_no_attempt_is_left_whatever_else_may_be_tried_again",
+    ),
+    Change(
+        _FINISH,
+        "outcome = 'failed' AND escalated IS NULL",
+        "outcome = 'failed'",
+        "an attempt that gets more counts as a failure",
+        "escalation::test_a_job_that_ran_out_of_memory_gets_more_until_there_is_no_more",
+    ),
     Change(
         _FITTING,
         "    PERFORM pg_advisory_xact_lock(7233002, hashint8(p_worker_id));\n",
@@ -185,21 +214,21 @@ CHANGES = (
     ),
     Change(
         _FINISH,
-        "failures = failures + (outcome = 'failed')::integer",
+        "failures = failures + (outcome = 'failed' AND escalated IS NULL)::integer",
         "failures = failures",
         "a job fails for ever",
         _RULE,
     ),
     Change(
         _FINISH,
-        "losses = losses + (outcome = 'lost')::integer",
+        "losses = losses + (outcome = 'lost' AND escalated IS NULL)::integer",
         "losses = losses + 2 * (outcome = 'lost')::integer",
         "a loss counts twice",
         _RULE,
     ),
     Change(
         _FINISH,
-        "losses = losses + (outcome = 'lost')::integer",
+        "losses = losses + (outcome = 'lost' AND escalated IS NULL)::integer",
         "losses = losses + (outcome IN ('lost', 'released'))::integer",
         "a release counts as a loss",
         _RULE,

@@ -92,6 +92,8 @@ def _fits(option: str, value: Any) -> bool:
             return value is None or (number and 0 < value < math.inf)
         case "cores" | "gpus":
             return value is None or (isinstance(value, int) and number and 0 < value <= MOST_CORES)
+        case "escalation":
+            return value is None or isinstance(value, str)
         case "memory":
             return value is None or (isinstance(value, int) and number and LEAST_MEMORY <= value < 2**63)
         case "keep":

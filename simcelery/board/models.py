@@ -270,17 +270,33 @@ class Need(Base):
     memory = nullable(BigInteger)
     cores = nullable(Integer)
     gpus = nullable(Integer)
+    escalation = nullable(_JSON)
 
     __table_args__ = (
         CheckConstraint("memory > 0 AND cores > 0 AND gpus > 0", name="numbers_positive"),
+        CheckConstraint(_named("escalation"), name="escalation_is_named"),
         Index(
             "needs_same",
             text("coalesce(memory, 0)"),
             text("coalesce(cores, 0)"),
             text("coalesce(gpus, 0)"),
+            text("coalesce(escalation, '{}'::jsonb)"),
             unique=True,
         ),
     )
+
+
+class Escalation(Base):
+    """What a job got for the attempt after this one, since this one ended for want of it."""
+
+    __tablename__ = "escalations"
+
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt = required(Integer, primary_key=True)
+    cause = required(Text)
+    before = required(_JSON)
+    after = required(_JSON)
+    made_at = required(_TIME, server_default=_NOW)
 
 
 class Grant(Base):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simcelery.describe.words import many, size
+from simcelery.describe.words import duration, many, size
 
 if TYPE_CHECKING:
     from simcelery.needs import Needs
 
 _NOTHING: Mapping[str, int] = {}
+_NUMBER = (int, float)
 
 
 def in_words(needs: Needs | None) -> str:
@@ -23,6 +25,30 @@ def in_words(needs: Needs | None) -> str:
         many(needs.gpus, "GPU") if needs.gpus else "",
     )
     return ", ".join(filter(None, parts))
+
+
+def as_json(needs: Needs) -> dict[str, Any]:
+    """What a job needs; ``on`` is what its later attempts get, by the cause of an end."""
+    known = {name: value for name, value in vars(needs).items() if name != "escalation"}
+    return known | {"on": None if needs.escalation is None else json.loads(needs.escalation)}
+
+
+def got_in_words(values: Mapping[str, Any]) -> str:
+    """``memory 8.0 GiB, queue himem``: what an attempt ran with, or the next one gets."""
+    parts = (
+        f"memory {size(values['memory'])}" if isinstance(values.get("memory"), int) else "",
+        f"time limit {duration(values['time_limit'])}"
+        if isinstance(values.get("time_limit"), _NUMBER)
+        else "",
+        f"queue {values['queue']}" if "queue" in values else "",
+    )
+    return ", ".join(filter(None, parts))
+
+
+def escalation_in_words(one: Mapping[str, Any]) -> str:
+    """``attempt 1 (out_of_memory), ran with: memory 4.0 GiB; the next: memory 8.0 GiB``."""
+    had, gets = got_in_words(one["before"]), got_in_words(one["after"])
+    return f"attempt {one['attempt']} ({one['cause']}), ran with: {had}; the next one: {gets}"
 
 
 def has_in_words(worker: Mapping[str, Any]) -> str:
@@ -40,7 +66,8 @@ def fits(needs: Needs, worker: Mapping[str, Any], given: Needs | None = None) ->
         return False
     used = vars(given) if given else _NOTHING
     has = {"cores": worker["cores"], "memory": worker["memory"], "gpus": len(worker["gpus"] or ())}
-    return all((asked or 0) <= has[name] - (used.get(name) or 0) for name, asked in vars(needs).items())
+    asked = vars(needs)
+    return all((asked[name] or 0) <= number - (used.get(name) or 0) for name, number in has.items())
 
 
 def never(needs: Needs | None, able: Sequence[Mapping[str, Any]]) -> str:

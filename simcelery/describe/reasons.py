@@ -38,6 +38,8 @@ def reasons(story: Story) -> Iterator[Reason]:
             yield from _running(story)
         case state:
             yield from _over(story, state)
+    for one in story.escalations:
+        yield Reason("escalated", needs.escalation_in_words(one))
     yield from _outdated(story)
 
 

@@ -35,6 +35,7 @@ class Story:
         limits: the limits that are full and keep it from running.
         throttled: whether it is blocked by a limit, or has been until just now.
         needs: what it needs of its node.
+        escalations: what it has got for later attempts.
         granted: what running jobs have been given together, by the id of their worker.
         continues: from the files of which attempts its current one went on.
     """
@@ -55,6 +56,7 @@ class Story:
     limits: list[LimitRow] = field(default_factory=list)
     throttled: bool = False
     needs: Needs | None = None
+    escalations: list[dict[str, Any]] = field(default_factory=list)
     granted: dict[int, Needs] = field(default_factory=dict)
     continues: list[dict[str, Any]] = field(default_factory=list)
 
@@ -96,6 +98,7 @@ def read(number: int) -> Story:
             limits=limits.keeping(connection, number) if job.state in ("pending", "blocked") else [],
             throttled=job.state == "blocked" and limits.is_throttled(connection, number),
             needs=reads.needs(connection, number),
+            escalations=reads.escalations(connection, number),
             granted=reads.granted(connection) if job.state == "pending" else {},
             continues=[one for one in reads.restarts(connection, number) if one["attempt"] == job.attempt],
         )

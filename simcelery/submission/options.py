@@ -39,7 +39,7 @@ class Options:
         dedupe: give the job that is on the board with these parameters already, however it was submitted.
         key: give the job that was submitted with this key, whatever its parameters.
         on_failed: where that job failed: ``retry`` it, ``keep`` it as it is, or raise an ``error``.
-        max_attempts, max_losses, time_limit, cores, memory, gpus, keep: as in `workflow`.
+        max_attempts, max_losses, time_limit, cores, memory, gpus, on, keep: as in `workflow`.
         notify: who is told about these jobs: ``http://…``, ``https://…`` or ``mailto:…``, one or several.
         notify_on: of which events: ``done``, ``first-failure``, ``held``, ``stalled``.
         canary: of many jobs, so many run first; the others are held until these have succeeded.
@@ -63,6 +63,7 @@ class Options:
     cores: int | None = None
     memory: int | str | None = None
     gpus: int | None = None
+    on: Mapping[str, Mapping[str, Any]] | None = None
     keep: Keep | None = None
     notify: Iterable[str] | str = field(default=(), repr=False)  # most often secrets
     notify_on: Iterable[str] = (DONE,)
@@ -123,7 +124,7 @@ class Options:
             ParametersError: it is malformed.
         """
         try:
-            return needs.asked(cores=self.cores, memory=self.memory, gpus=self.gpus)
+            return needs.asked(cores=self.cores, memory=self.memory, gpus=self.gpus, on=self.on)
         except ValueError as error:
             raise ParametersError(str(error)) from None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from simcelery import escalation
 from simcelery.board import engine, fingerprints, transitions
 from simcelery.board.transitions.record import OnFailed
 from simcelery.board.values import NewJob, Recorded
@@ -99,6 +100,7 @@ def assemble(
     """A job from its encoded parameters, the workflow's defaults, and the options that win over them.
 
     Raises:
+        ParametersError: what is to grow for later attempts is not there.
         DefinitionError: modules of workflows are just being imported.
     """
     registry.refuse_while_loading()
@@ -106,6 +108,10 @@ def assemble(
     hard = defaults["time_limit"] if time_limit is None else time_limit
     soft = defaults["soft_time_limit"]
     needs = options.needs.over(Needs(**{name: defaults.get(name) for name in NAMES}))
+    try:
+        escalation.check_base(needs.escalation, needs.memory, hard or soft)
+    except ValueError as error:
+        raise ParametersError(f"{workflow}: {error}") from None
     return NewJob(
         workflow=workflow,
         parameters=encoded,

@@ -45,8 +45,8 @@ class Workflow(Definition):
         Parameters:
             args, given: the workflow's parameters (a `Job` stands for its result and is waited for), and
                 options: ``queue, priority, tags, after, after_any, run_at, delay, dedupe, key, on_failed,
-                max_attempts, max_losses, time_limit, cores, memory, gpus, keep`` (see `Options`). Where the
-                workflow has a parameter of an option's name, the parameter is meant.
+                max_attempts, max_losses, time_limit, cores, memory, gpus, on, keep`` (see `Options`). Where
+                the workflow has a parameter of an option's name, the parameter is meant.
 
         Raises:
             ParametersError, EncodingError: before anything is written.
@@ -111,6 +111,7 @@ def workflow(
     cores: int | None = None,
     memory: int | str | None = None,
     gpus: int | None = None,
+    on: Mapping[str, Mapping[str, Any]] | None = None,
     retry_on: tuple[type[BaseException], ...] | type[BaseException] | None = None,
     retry_delay: float | str | timedelta = 5.0,
     slices: bool = True,

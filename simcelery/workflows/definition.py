@@ -43,6 +43,7 @@ class Definition:
             ``kill_grace`` before the kill.
         cores: how many it keeps busy; also how many threads numerical libraries use.
         memory: bytes, or ``"8G"``, that all processes of a job may use together; one that uses more is ended.
+        on: what the next attempt gets after one that ended for want of memory or time; see `escalation`.
         gpus: how many it has for itself. A worker begins a job only if what it asks for is free there.
         retry_on: exceptions worth another attempt; default: all.
         retry_delay: seconds before the second attempt; doubled before each further one, up to an hour. A
@@ -76,6 +77,7 @@ class Definition:
         cores: int | None = None,
         memory: int | str | None = None,
         gpus: int | None = None,
+        on: Mapping[str, Mapping[str, Any]] | None = None,
         retry_on: Iterable[type[BaseException]] | type[BaseException] | None = None,
         retry_delay: float | str | timedelta = 5.0,
         slices: bool = True,
@@ -108,7 +110,7 @@ class Definition:
                 f"{self.soft_time_limit:g} s is not below {self.time_limit:g} s"
             )
         try:
-            self.needs = needs.asked(cores=cores, memory=memory, gpus=gpus)
+            self.needs = needs.asked(cores=cores, memory=memory, gpus=gpus, on=on)
         except ValueError as error:
             raise DefinitionError(f"workflow {self.name}: {error}") from None
         self.retry_on = _exceptions(self.name, retry_on)

@@ -54,6 +54,22 @@ def test_a_command_is_ended_by_what_it_asked_for(sims: Project) -> None:
     assert [one["cause"] for one in attempts(job.id)] == ["out_of_memory"]
 
 
+def test_a_command_that_ran_out_of_memory_gets_more_and_succeeds(sims: Project) -> None:
+    code = "import time; kept = b'x' * (300 << 20); time.sleep(2); print('done')"
+    asked = ("--memory", "200M", "--on-oom", "memory=x3,max=1G")
+    done = sims.run("simcelery", "submit", "-o", "quiet", *asked, "--", "python", "-c", code)
+    assert done.returncode == 0, done.stderr
+    job = simcelery.get_job(int(done.stdout))
+    wait_until(lambda: job.state.is_terminal, 60)
+    assert [(one["outcome"], one["cause"]) for one in attempts(job.id)] == [
+        ("failed", "out_of_memory"),
+        ("succeeded", None),
+    ]
+    shown = sims.run("simcelery", "show", str(job.id)).stdout
+    assert "attempt 1 (out_of_memory), ran with: memory 200.0 MiB; the next one: memory 600.0 MiB" in shown
+    assert "memory 600.0 MiB" in sims.run("simcelery", "explain", str(job.id)).stdout
+
+
 def test_what_cannot_be_asked_for_is_refused_in_one_line(sims: Project) -> None:
     for size, said in (("8", "at least 1M"), ("lots", "is not a size"), ("-1G", "is not a size")):
         done = sims.run("simcelery", "submit", f"--memory={size}", "--", "true")

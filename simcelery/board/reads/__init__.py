@@ -24,7 +24,7 @@ from simcelery.board.reads.jobs import (
     workflows,
 )
 from simcelery.board.reads.logs import log
-from simcelery.board.reads.needs import granted, needs
+from simcelery.board.reads.needs import escalations, granted, needs
 from simcelery.board.reads.neighbours import dependents_of, parents_of
 from simcelery.board.reads.revisions import revisable, revisions, stages
 from simcelery.board.reads.saved import checkpoint, corrections, restarts, steps
@@ -55,6 +55,7 @@ __all__ = [
     "counts_by_workflow",
     "dependents_of",
     "due_acts",
+    "escalations",
     "failed_elsewhere",
     "finished_among",
     "granted",

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from simcelery.board.sql import Reader
-from simcelery.needs import NAMES, Needs
+from simcelery.board.unreadable import bad_rows
+from simcelery.needs import Needs
 
 
 def needs(connection: Reader, job_id: int) -> Needs | None:
     """What a job needs; None: nothing in particular."""
-    columns = ", ".join(f"needs.{name}" for name in NAMES)
     rows = connection.exec_driver_sql(
-        f"SELECT {columns} FROM needs JOIN jobs ON jobs.needs_id = needs.id WHERE jobs.id = %(id)s",
+        "SELECT needs.cores, memory, gpus, escalation::text "
+        "FROM needs JOIN jobs ON jobs.needs_id = needs.id WHERE jobs.id = %(id)s",
         {"id": job_id},
     )
     return next((Needs(*row) for row in rows), None)
+
+
+def escalations(connection: Reader, job_id: int) -> list[dict[str, Any]]:
+    """What a job has got for later attempts, oldest first: at which attempt, why, and what it had before."""
+    rows = connection.exec_driver_sql(
+        "SELECT attempt, cause, before, after, made_at FROM escalations "
+        "WHERE job_id = %(id)s ORDER BY attempt",
+        {"id": job_id},
+    )
+    return [
+        {**row._asdict(), **{name: bad_rows.named_values(getattr(row, name)) for name in ("before", "after")}}
+        for row in rows
+    ]
 
 
 def granted(connection: Reader) -> dict[int, Needs]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,8 @@ from simcelery.describe import revision, saved
 from simcelery.describe.attempt import folder_of, late, origins
 from simcelery.describe.estimate import usual_as_json, usually
 from simcelery.describe.job import as_json, progress, text_of
-from simcelery.describe.needs import in_words
+from simcelery.describe.needs import as_json as needs_as_json
+from simcelery.describe.needs import escalation_in_words, in_words
 from simcelery.describe.plain import plain
 from simcelery.describe.words import ago, duration, moment, one_line, size, spaced, span, told
 from simcelery.readable import json_text
@@ -69,6 +69,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         steps, checkpoint = reads.steps(connection, number), reads.checkpoint(connection, number)
         corrections = reads.corrections(connection, number)
         needs = reads.needs(connection, number)
+        escalations = reads.escalations(connection, number)
         became = workdirs.became(connection, number)
         restarts = reads.restarts(connection, number)
         printed = logs.of_attempts(connection, [number]).get(number, [])
@@ -88,7 +89,8 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
             "steps": saved.steps_as_json(steps),
             "checkpoint": saved.checkpoint_as_json(checkpoint),
             "corrections": corrections,
-            "needs": needs and asdict(needs),
+            "needs": needs and needs_as_json(needs),
+            "escalations": escalations,
             "restarts": restarts,
         }
         more |= {"traceback": traceback, "revisions": changed, "estimate": usual_as_json(times)}
@@ -98,6 +100,8 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         facts = [*_facts(row, parents, any_end, children), ("goes on in", spaced(goes_on))]
         facts += [("asks for", in_words(needs)), usual]
         _show(row, attempts, facts, revisions, restarts)
+        for one in escalations:
+            say(f"  {escalation_in_words(one)}", 4)
         _show_saved(steps, checkpoint)
         _show_corrections(corrections)
         if row.state == "failed" and attempts:

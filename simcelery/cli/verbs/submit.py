@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simcelery.cli import foreseen, programs, sources
+from simcelery.cli import escalations, foreseen, programs, sources
 from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.jobfiles.echo import given, written
 from simcelery.cli.large import warn_of_needs
@@ -125,6 +125,19 @@ class SubmitCommand(WithCommand):
     "--keep",
     type=click.Choice(["all", "failed", "none", "compressed"]),
     help="Which workdirs stay when it has ended (default: the workflow's).",
+)
+@click.option(
+    "--on-oom",
+    metavar="memory=x2,max=SIZE",
+    help="After an attempt that ran out of memory, try again with more, up to max; also queue=NAME.",
+)
+@click.option(
+    "--on-time-limit",
+    metavar="time_limit=x1.5,max=DURATION",
+    help="After one that reached its time limit, try again with a longer one; also queue=NAME.",
+)
+@click.option(
+    "--on-walltime", metavar="queue=NAME", help="After one whose allocation ended, go on in another queue."
 )
 @click.option(
     "--notify",
@@ -371,6 +384,7 @@ def _options(chosen: dict[str, Any]) -> Options:
     run_at = chosen.pop("run_at")
     moment, delay = parse_run_at(run_at) if run_at else (None, None)
     time_limit = duration("--time-limit", chosen.pop("time_limit"))
+    chosen["on"] = escalations.asked(chosen)
     chosen["notify_on"] = chosen["notify_on"].split(",")
     return Options(after=parents, after_any=ends, run_at=moment, delay=delay, time_limit=time_limit, **chosen)
 

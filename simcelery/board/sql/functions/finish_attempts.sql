@@ -54,6 +54,9 @@ BEGIN
             PERFORM FROM jobs WHERE id = ANY (v_more) ORDER BY id FOR UPDATE;
         END IF;
     END IF;
+    IF NOT v_succeeded THEN
+        p_ended := escalate(p_ended);
+    END IF;
     v_parents := v_waiting <> '{}' OR v_more <> '{}';
     RETURN QUERY
         WITH given AS (
@@ -62,7 +65,7 @@ BEGIN
                 error_message text, traceback text, retry_in float8, waited float8, ago float8,
                 cpu_seconds float8, peak_memory bigint, workdir text, code_version text, seed bigint,
                 progress jsonb, log jsonb, log_first integer, log_start integer, log_total integer,
-                then_id bigint
+                then_id bigint, escalated boolean
             )
         ),
         done AS (
@@ -73,8 +76,8 @@ BEGIN
                 error_message = CASE WHEN outcome IN ('succeeded', 'failed', 'lost')
                     THEN given.error_message ELSE jobs.error_message END,
                 progress = coalesce(given.progress, jobs.progress),
-                failures = failures + (outcome = 'failed')::integer,
-                losses = losses + (outcome = 'lost')::integer,
+                failures = failures + (outcome = 'failed' AND escalated IS NULL)::integer,
+                losses = losses + (outcome = 'lost' AND escalated IS NULL)::integer,
                 published_at = CASE outcome WHEN 'succeeded' THEN published_at END,
                 publish_count = CASE outcome WHEN 'succeeded' THEN publish_count ELSE 0 END,
                 settled_at = CASE WHEN v_parents AND then_id IS NULL AND (
@@ -92,7 +95,7 @@ BEGIN
                             THEN greatest(began, now() - make_interval(secs => ago)) END
                     FROM (
                         SELECT
-                            CASE WHEN then_id IS NOT NULL THEN 'blocked' ELSE state_after(
+                            CASE WHEN then_id IS NOT NULL THEN 'blocked' WHEN escalated THEN 'pending' ELSE state_after(
                                 outcome, cancel_requested_at IS NOT NULL, retry_in IS NOT NULL,
                                 failures + 1, max_attempts, losses + 1, max_losses
                             ) END AS after,
