@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import unquote, urlsplit
@@ -119,9 +120,19 @@ def _smtp(via: str, message: Any) -> None:
         if not secure and server.has_extn("starttls"):
             server.starttls(context=trusted)
             server.ehlo()
+            secure = True
         if parts.username:
+            if not secure and not _is_here(server):
+                raise NoWayOutError(
+                    "the mail server offers no encryption, so it gets no password: use smtps://, or none"
+                )
             server.login(unquote(parts.username), unquote(parts.password or ""))
         server.send_message(message)
+
+
+def _is_here(server: smtplib.SMTP) -> bool:
+    """Whether nobody can listen, since the server is on this machine."""
+    return server.sock is not None and ip_address(server.sock.getpeername()[0]).is_loopback
 
 
 def _sendmail(program: str, recipients: list[str], message: bytes) -> None:

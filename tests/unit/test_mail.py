@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from simcelery.notifying import sending
 from simcelery.notifying.sending import NoWayOutError, RefusedError, send
 from tests.mailbox import Mailbox, mailbox
 from tests.tls import Authority, Certificate
@@ -75,6 +76,17 @@ def test_a_password_is_used_and_shown_nowhere(server: Mailbox, mail_via: Callabl
     with pytest.raises(RefusedError) as refused:
         send("mailto:me@example.org", NOTE)
     assert str(refused.value) == "the mail server refused it (SMTPAuthenticationError)"
+
+
+def test_a_password_is_not_sent_over_a_network_unencrypted(
+    server: Mailbox, mail_via: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_is_here", lambda _: False)  # a test has no server on another machine
+    send("mailto:me@example.org", NOTE)
+    mail_via(f"smtp://me:secret@127.0.0.1:{server.port}")
+    with pytest.raises(NoWayOutError, match="offers no encryption, so it gets no password"):
+        send("mailto:me@example.org", NOTE)
+    assert (len(server.arrived), server.logins) == (1, [])
 
 
 @pytest.fixture(scope="module")
