@@ -92,9 +92,7 @@ class Executor(futures.Executor):
             )
         if unfit := chosen.keys() - _OPTIONS:
             raise ParametersError(f"an executor has no option {short(min(unfit))}")
-        tags = chosen.pop("tags", ())
-        if isinstance(tags, str):
-            raise ParametersError(f"tags must be a list of words: write tags=[{short(tags)}]")
+        tags = submit_options.words(chosen.pop("tags", ()))
         self._tag = tag
         self._sameness = Sameness(tag, str(version), dedupe)
         self._options = submit_options.of(

@@ -76,16 +76,14 @@ class Options:
         Raises:
             ParametersError: an option is malformed; one line says which.
         """
-        if isinstance(self.tags, str):
-            raise ParametersError(f"tags must be a list of words: write tags=[{short(self.tags)}]")
-        object.__setattr__(self, "tags", tuple(self.tags or ()))
+        object.__setattr__(self, "tags", words(self.tags))
         object.__setattr__(self, "after", tuple(_parents("after", self.after)))
         object.__setattr__(self, "after_any", tuple(_parents("after_any", self.after_any)))
-        for name, words in (("queue", [self.queue]), ("key", [self.key]), ("tags", self.tags)):
-            for word in words:
+        for name, given in (("queue", [self.queue]), ("key", [self.key]), ("tags", self.tags)):
+            for word in given:
                 _check_word(name, word)
-        given = (self.notify,) if isinstance(self.notify, str) else tuple(self.notify or ())
-        object.__setattr__(self, "notify", tuple(dict.fromkeys(map(addresses.checked, given))))
+        told = _several(self.notify, "notify must be an address or a list of them")  # which may be secrets
+        object.__setattr__(self, "notify", tuple(dict.fromkeys(map(addresses.checked, told))))
         object.__setattr__(self, "notify_on", tuple(_events(self.notify_on)))
         _check_number("priority", self.priority, 0, 9)
         _check_number("max_attempts", self.max_attempts, 1, _MOST)
@@ -154,8 +152,29 @@ _MOST = 10_000
 _LONGEST_KEY = 1000
 
 
+def words(tags: Any) -> tuple[Any, ...]:
+    """Tags as they are given.
+
+    Raises:
+        ParametersError: they are no list.
+    """
+    if isinstance(tags, str):
+        raise ParametersError(f"tags must be a list of words: write tags=[{short(tags)}]")
+    return _several(tags, f"tags must be a list of words, not {short(tags)}")
+
+
+def _several(given: Any, otherwise: str) -> tuple[Any, ...]:
+    """A list of things, or one text alone."""
+    if isinstance(given, str):
+        return (given,)
+    if given is not None and not isinstance(given, Iterable):
+        raise ParametersError(otherwise)
+    return tuple(given or ())
+
+
 def _parents(name: str, after: Any) -> Iterator[int]:
-    for job in (after,) if isinstance(after, JobRef | int) else (after or ()):
+    jobs = (after,) if isinstance(after, JobRef | int) else after
+    for job in _several(jobs, f"{name} must be jobs or their ids, not {short(after)}"):
         number = job.id if isinstance(job, JobRef) else job
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**63:
             raise ParametersError(f"{name} must be jobs or their ids, not {short(job)}")
@@ -164,7 +183,7 @@ def _parents(name: str, after: Any) -> Iterator[int]:
 
 def _events(given: Any) -> Iterator[str]:
     """Each event once, in the order of the list of all."""
-    wanted = [given] if isinstance(given, str) else list(given or ())
+    wanted = _several(given, f"notify: of which events? There are: {', '.join(EVENTS)}")
     for event in wanted:
         if event not in EVENTS:
             raise ParametersError(f"notify: there is no event {short(event)}; there are: {', '.join(EVENTS)}")

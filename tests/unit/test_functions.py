@@ -17,6 +17,7 @@ import pytest
 
 from simcelery import Executor, settings
 from simcelery.errors import DefinitionError, EncodingError, ParametersError
+from simcelery.submission.options import Options
 from simcelery.workflows import functions, project
 
 
@@ -169,6 +170,26 @@ def test_a_module_that_submits_while_a_worker_imports_it_is_refused(folder: Path
 def test_an_executor_refuses_options_that_it_could_not_keep(option: str) -> None:
     with pytest.raises(ParametersError, match=f"an executor has no option '{option}'"):
         Executor(**{option: 2})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "said"),
+    [
+        ("notify", 2, "notify must be an address or a list of them"),
+        ("notify", ["https://h/x", 2], "notify must be an address as text"),
+        ("notify_on", 2, "notify: of which events"),
+        ("tags", 2, "tags must be a list of words, not 2"),
+        ("tags", "scan", r"tags must be a list of words: write tags=\['scan'\]"),
+    ],
+)
+def test_an_executor_refuses_options_of_the_wrong_kind(option: str, given: object, said: str) -> None:
+    with pytest.raises(ParametersError, match=said):
+        Executor(**{option: given})  # type: ignore[arg-type]
+
+
+def test_jobs_to_wait_for_are_jobs() -> None:
+    with pytest.raises(ParametersError, match=r"after must be jobs or their ids, not 2\.5"):
+        Options(after=2.5)  # type: ignore[arg-type]
 
 
 @dataclasses.dataclass
