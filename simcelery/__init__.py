@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from simcelery.submission.handle import Job, Jobs, as_completed, get_job
     from simcelery.submission.manage import JobQuery, jobs, release
     from simcelery.submission.workflow import Workflow, workflow
-    from simcelery.worker.context import CurrentJob, current_job, step
+    from simcelery.worker.context import CurrentJob, artifact, current_job, step
     from simcelery.worker.programs import CommandError, CommandResult, Handler, code, run_command
     from simcelery.workflows.continuing import then
     from simcelery.workflows.outcomes import Fail, Retry
@@ -48,6 +48,7 @@ _HOMES = {
     "release": "simcelery.submission.manage",
     "current_job": "simcelery.worker.context",
     "CurrentJob": "simcelery.worker.context",
+    "artifact": "simcelery.worker.context",
     "step": "simcelery.worker.context",
     "run_command": "simcelery.worker.programs",
     "code": "simcelery.worker.programs",
@@ -72,6 +73,7 @@ __all__ = [
     "Retry",
     "Workflow",
     "app",
+    "artifact",
     "as_completed",
     "code",
     "current_job",

@@ -76,6 +76,16 @@ def matching(pattern: str, what: str) -> Kind:
     return kind
 
 
+def checked(check: Callable[[str], None]) -> Kind:
+    """A text that passes a check."""
+
+    def kind(value: Any) -> str:
+        check(text(value))
+        return str(value)
+
+    return kind
+
+
 def secret(check: Callable[[str], None]) -> Kind:
     """A `Secret` that passes a check."""
 

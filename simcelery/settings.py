@@ -20,7 +20,7 @@ from simcelery import chunks
 from simcelery import setting_kinds as kinds
 from simcelery.errors import ServicesNotRunningError, SettingsError
 from simcelery.setting_kinds import Kind, Secret, expanded
-from simcelery.urls import check_mail, check_postgres, check_redis
+from simcelery.urls import check_mail, check_postgres, check_redis, check_store
 
 Keep = Literal["all", "failed", "none", "compressed"]  # what becomes of a job's workdirs
 KEEP = "all, failed, none or compressed"
@@ -139,6 +139,17 @@ class Settings:
             kinds.one_of(*get_args(Keep)),
             "Which job folders stay when their jobs have ended: all, failed, none, compressed",
         ),
+    )
+    artifact_url: str | None = field(
+        default=None,
+        metadata=about(
+            kinds.or_none(kinds.checked(check_store)),
+            "Where artifacts are stored: a folder, or a URL that fsspec knows; default: nowhere",
+        ),
+    )
+    artifact_patience: float = field(
+        default=60.0,
+        metadata=about(kinds.duration, "How long to try to store artifacts before the attempt fails"),
     )
     publish_window: int = field(
         default=2000,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -161,3 +162,28 @@ def _check_query(query: str) -> None:
             raise ValueError(f"{name} must be one of {', '.join(_TLS_WORDS[name][:3])}, not {short(value)}")
         if name in _TLS_FILES and not os.path.exists(value):
             raise ValueError(f"{name}: there is no file or folder {value}")
+
+
+def check_store(url: str) -> None:
+    """Refuse what cannot be where artifacts are stored.
+
+    Raises:
+        ValueError: one line says what is wrong.
+    """
+    _check_printable(url)
+    scheme, separator, rest = url.partition("://")
+    if folder_of_store(url) is None and not (
+        separator and re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) and rest
+    ):
+        raise ValueError("must be the absolute path of a folder, or a URL such as s3://bucket/folder")
+    if ":" in rest.partition("/")[0].rpartition("@")[0]:
+        raise ValueError(
+            "must hold no password, since it is on the board: let the store's client find it elsewhere"
+        )
+
+
+def folder_of_store(url: str) -> Path | None:
+    """The folder, or file, that the URL of a store means; None: it is of another kind."""
+    if url.startswith("file://"):
+        url = url.removeprefix("file://")
+    return Path(url) if url.startswith("/") else None

@@ -229,6 +229,15 @@ def _granted(values: str) -> str:
     )
 
 
+def _artifact(values: str) -> str:
+    """One of an attempt that has succeeded."""
+    return (
+        "INSERT INTO artifacts (job_id, attempt, claim_id, host, registered_at, next_at, name, path, size, "
+        f"sha256, url) SELECT job_id, attempt, claim_id, host, 'infinity', '-infinity', {values} "
+        "FROM attempts WHERE outcome = 'succeeded' LIMIT 1"
+    )
+
+
 def _shapes(what: str, make: Callable[[str], str], *shapes: str) -> dict[str, str]:
     return {f"{what} with {shape}"[:70]: make(shape) for shape in shapes}
 
@@ -384,6 +393,13 @@ LATER: dict[str, dict[str, str]] = {
             "name, key, code, given, output, attempt, seconds, saved_at",
             """'s', 'k', 'c', '{}', '{"$float": "abc"}', 2147483647, '-Infinity', '-infinity'""",
         ),
+    },
+    "artifacts": {
+        "an artifact that leads elsewhere": _artifact("'../../etc/passwd', '', -1, 'x', '/etc/passwd'"),
+        "an artifact of no name": _artifact("'', E'\\x01', 9223372036854775807, '', NULL"),
+        "an artifact of many lines": _artifact("E'a\\nb', 'x', 0, 'x', 'file:///etc/../etc/passwd'"),
+        "an artifact that is nobody's": "INSERT INTO artifacts (attempt, claim_id, name, path, host, size, "
+        "sha256, url, next_at) VALUES (-1, gen_random_uuid(), '', '', '', 0, '', '/etc/no', '-infinity')",
     },
     "workdirs": {
         "workdirs that are due before all time": _of_a_job(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simcelery import Fail, Handler, Retry, code, current_job, get_job, then, workflow
+from simcelery import Fail, Handler, Retry, artifact, code, current_job, get_job, then, workflow
 
 
 @workflow
@@ -545,6 +545,24 @@ def half_done() -> None:
     """Writes a file by its bare name, and takes its process along."""
     Path("half.txt").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@workflow
+def leaves_a_file(text: str, then: str = "") -> str:
+    """Registers a file; what it does then may keep it from being stored."""
+    Path("out").mkdir()
+    Path("out/traj.nc").write_text(text)
+    path = artifact("out/traj.nc")
+    if then == "remove":
+        path.unlink()
+    if then == "fail":
+        raise ValueError("diverged")
+    return str(path)
+
+
+@workflow
+def reads_its_parents_file() -> str:
+    return "".join(one.artifact("out/traj.nc").read_text() for one in current_job().parents)
 
 
 @workflow

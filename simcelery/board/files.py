@@ -20,7 +20,7 @@ class Wanted:
 
     Attributes:
         workdir: the attempt's folder, where the attempt has ended and left one.
-        most: bytes, of the end of the file.
+        most: bytes, of the end of the file, or from `start` on.
     """
 
     id: int
@@ -30,6 +30,7 @@ class Wanted:
     workdir: str | None
     path: str
     most: int
+    start: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def ask(
     host: str,
     path: str,
     most: int,
+    start: int | None = None,
 ) -> int:
     """Ask for a file; the number of the request.
 
@@ -59,7 +61,9 @@ def ask(
     connection.execute(delete(FileRequest).where(FileRequest.asked_at < func.now() - seconds(_FORGOTTEN)))
     return connection.execute(
         insert(FileRequest)
-        .values(job_id=job_id, attempt=attempt, worker_id=worker_id, host=host, path=path, most=most)
+        .values(
+            job_id=job_id, attempt=attempt, worker_id=worker_id, host=host, path=path, most=most, start=start
+        )
         .returning(FileRequest.id)
     ).scalar_one()
 
@@ -75,6 +79,7 @@ def asked_of(connection: Connection, worker_id: int, host: str) -> list[Wanted]:
             Attempt.workdir,
             FileRequest.path,
             FileRequest.most,
+            FileRequest.start,
         )
         .join(Job, Job.id == FileRequest.job_id)
         .outerjoin(Attempt, and_(Attempt.job_id == Job.id, Attempt.attempt == FileRequest.attempt))

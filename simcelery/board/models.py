@@ -559,11 +559,11 @@ class Workdir(Base):
     host = required(Text, primary_key=True)
     ended_at = required(_TIME, server_default=_NOW)
     next_at = required(_TIME, server_default=_NOW)  # when to look at them again
-    done = nullable(Text)  # removed, compressed
+    done = nullable(Text)  # removed, compressed; kept, since there are artifacts in them
     done_at = nullable(_TIME)
 
     __table_args__ = (
-        CheckConstraint("done IN ('removed', 'compressed')", name="done_known"),
+        CheckConstraint("done IN ('removed', 'compressed', 'kept')", name="done_known"),
         Index("workdirs_due", "next_at", postgresql_where=text("done IS NULL")),
     )
 
@@ -579,6 +579,33 @@ class Restart(Base):
     files = required(Text)  # for people
 
     __table_args__ = (CheckConstraint("continues < attempt", name="earlier"),)
+
+
+class Artifact(Base):
+    """A file that an attempt has registered. It counts once the attempt has succeeded with this claim.
+
+    Without a job it is nobody's, and about to be deleted from where it is stored.
+    """
+
+    __tablename__ = "artifacts"
+
+    id = required(BigInteger, Identity(always=False), primary_key=True)
+    job_id = Column(BigInteger, ForeignKey("jobs.id", ondelete="SET NULL"))
+    attempt = required(Integer)
+    claim_id = required(Uuid)
+    name = required(Text)
+    path = required(Text)
+    host = required(Text)
+    size = required(BigInteger)
+    sha256 = required(Text)
+    url = nullable(Text)  # where it is stored; NULL: only on its host
+    registered_at = required(_TIME, server_default=_NOW)
+    next_at = nullable(_TIME)  # when to look whether it counts, or to delete it; NULL: it counts
+
+    __table_args__ = (
+        Index("artifacts_job", "job_id", "claim_id", "name", unique=True),
+        Index("artifacts_open", "next_at", postgresql_where=text("job_id IS NULL OR next_at IS NOT NULL")),
+    )
 
 
 class LogChunk(Base):
@@ -603,7 +630,8 @@ class FileRequest(Base):
     worker_id = nullable(BigInteger)  # who is to answer; null: whoever on the host sees the folder
     host = required(Text)
     path = required(Text)
-    most = required(Integer)  # bytes, of the end of the file
+    most = required(Integer)  # bytes, of the end of the file,
+    start = nullable(BigInteger)  # or from this one on
     asked_at = required(_TIME, server_default=_NOW)
     answered_by = nullable(Text)
     size = nullable(BigInteger)

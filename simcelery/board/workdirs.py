@@ -14,7 +14,7 @@ from simcelery.board.models import Workdir
 from simcelery.board.sql_helpers import seconds
 from simcelery.board.states import State
 
-Done = Literal["removed", "compressed"]
+Done = Literal["removed", "compressed", "kept"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Ended:
     """A job that has ended, and its attempts on one host.
 
     Attributes:
-        done: what becomes of their workdirs now; None: nothing.
+        done: what becomes of their workdirs now; None: nothing yet; kept: there are artifacts in them that
+            are stored nowhere else.
     """
 
     done: Done | None
@@ -60,7 +61,8 @@ def of(connection: Connection, one: Due) -> Ended | None:
     if row is None:
         return None
     left = [Left(its["attempt"], uuid.UUID(its["claim_id"]), its["workdir"]) for its in row.attempts]
-    return Ended(None if row.needed else _what(row.keep, row.state), left)
+    done = None if row.needed else _what(row.keep, row.state)
+    return Ended("kept" if done and row.treasured else done, left)
 
 
 def _what(keep: str | None, state: str) -> Done | None:

@@ -62,3 +62,16 @@ def job_ids(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
         items.append(CompletionItem("last", help="the newest job"))
         return [item for item in items if str(item.value).startswith(incomplete)]
     return []
+
+
+def artifacts(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The files of the job given before."""
+    with suppress(Exception):
+        from simcelery.board import asking
+        from simcelery.board.reads.artifacts import artifacts_of
+
+        number = int(ctx.params["job"])
+        with asking.begin() as connection:
+            found = artifacts_of(connection, [number]).get(number, [])
+        return [CompletionItem(one.name) for one in found if one.name.startswith(incomplete)]
+    return []

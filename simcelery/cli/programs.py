@@ -47,7 +47,7 @@ class Program:
 
 
 # How click calls these options of ``submit``.
-_OPTIONS = ("files", "stdin", "expect", "ok", "json_", "allow")
+_OPTIONS = ("files", "stdin", "expect", "ok", "json_", "artifact", "allow")
 
 
 def without(chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,10 +71,10 @@ def asked(chosen: Mapping[str, Any], *, of_command: bool) -> Program:
         raise UsageError("--allow is for workflows whose program has handlers, and a command has none")
     sources = chosen["files"]
     given = {"stdin": chosen["stdin"], "ok": chosen["ok"], "json": chosen["json_"]}
-    given |= {"expect": list(chosen["expect"]) or None}
+    given |= {"expect": list(chosen["expect"]) or None, "artifacts": list(chosen["artifact"]) or None}
     said = {name: value for name, value in given.items() if value is not None}
     if not of_command and (sources or said):
-        option = "file" if sources else next(iter(said))
+        option = "file" if sources else next(iter(said)).removesuffix("s")
         raise UsageError(f"--{option} is for commands, after --; a workflow takes its own parameters")
     files: dict[str, str] = {}
     for source in sources:

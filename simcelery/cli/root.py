@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "watch": "Follow progress live, with rate and time left.",
         "show": "Show everything about one job.",
         "logs": "Show what jobs printed.",
+        "files": "List the files that a job has left, and get them.",
         "explain": "Explain why a job, or a whole sweep, is not running.",
         "graph": "Draw what jobs depend on, and what depends on them.",
         "wait": "Wait until jobs have finished.",

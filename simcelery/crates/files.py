@@ -42,6 +42,11 @@ def log_of(job: int, attempt: int) -> str:
     return f"logs/{first}-{first + _LOGS_IN_A_FOLDER - 1}/{job}.{attempt}.txt"
 
 
+def artifact_of(job: int, name: str) -> str:
+    """A file that a job has left."""
+    return f"artifacts/{job}/{name}"
+
+
 def written(folder: Path, path: str, text: str) -> File:
     """Write a file of text."""
     target = folder / path

@@ -61,6 +61,7 @@ class Graph:
     def __init__(self) -> None:
         self._single: list[Entity] | None = []
         self._single_logs: list[File] = []
+        self._single_left: list[File] = []
         self._attempts = 0
         self._groups: dict[tuple[str, str, bool], _Group] = {}
         self._software: dict[str, Entity] = {}
@@ -71,8 +72,8 @@ class Graph:
         """Whether each attempt is described."""
         return self._single is not None
 
-    def add(self, record: Record, logs: Sequence[File]) -> None:
-        """Add a job whose values hide what is to be hidden, with the files of what it printed."""
+    def add(self, record: Record, logs: Sequence[File], left: Sequence[File]) -> None:
+        """Add a job whose values hide what is to be hidden, with what it printed, and its artifacts."""
         self.agents[record.job.submitted_by] = None
         self._attempts += len(record.attempts)
         by_path = {log.path: log for log in logs}
@@ -83,12 +84,15 @@ class Graph:
             self._groups.setdefault(key, _Group(*key)).add(record, attempt)
             if self._single is not None:
                 log = by_path.get(files.log_of(record.job.id, attempt["attempt"]))
-                self._single += _described(record, attempt, instrument, log)
+                mine = left if attempt["attempt"] == record.job.attempt else ()
+                self._single += _described(record, attempt, instrument, log, mine)
         if self._single is not None:
             self._single_logs += logs
+            self._single_left += left
             if self._attempts > _MOST_ATTEMPTS or len(self._single) > _MOST_ENTITIES:
                 self._single = None
                 self._single_logs = []
+                self._single_left = []
 
     def write(self, folder: Path, root: Mapping[str, Any], parts: Mapping[File, Mapping[str, Any]]) -> None:
         """Write the metadata.
@@ -111,7 +115,8 @@ class Graph:
             about = {name: value for name, value in entity.items() if name != "@id"}
             crate.add(ContextEntity(crate, entity["@id"], about))
         logs = {log: {"name": f"log of {Path(log.path).stem}"} | _TEXT for log in self._single_logs}
-        for file, more in chain(parts.items(), logs.items()):
+        left = {file: {"name": file.path.split("/", 2)[2]} for file in self._single_left}
+        for file, more in chain(parts.items(), logs.items(), left.items()):
             told = {**more, "contentSize": str(file.size), "sha256": file.sha256}
             crate.add(DataFile(crate, folder / file.path, file.path, properties=told))
         summed = {"name": "checksums", "description": "SHA-256 of each file but this one."} | _TEXT
@@ -119,6 +124,9 @@ class Graph:
         if (folder / "logs").is_dir():
             told = {"name": "logs", "description": "What attempts printed, a file for each: JOB.ATTEMPT.txt."}
             crate.add(Dataset(crate, dest_path="logs/", properties=told))
+        if (folder / "artifacts").is_dir():
+            told = {"name": "artifacts", "description": "Files that jobs have registered: JOB/NAME."}
+            crate.add(Dataset(crate, dest_path="artifacts/", properties=told))
         made = [{"@id": one["@id"]} for one in actions if one["@type"] == "CreateAction"]
         if isinstance(license := root["license"], dict):
             about = {"@type": "CreativeWork", "name": license["@id"]}
@@ -158,7 +166,7 @@ class Graph:
 
 
 def _described(
-    record: Record, attempt: Mapping[str, Any], instrument: str, log: File | None
+    record: Record, attempt: Mapping[str, Any], instrument: str, log: File | None, left: Sequence[File]
 ) -> Iterator[Entity]:
     """An attempt, and the values that it had and gave."""
     job, number = record.job, attempt["attempt"]
@@ -183,7 +191,7 @@ def _described(
         "endTime": _time(attempt["finished_at"]),
         "actionStatus": _STATUS[succeeded],
         **({"location": attempt["host"]} if attempt["host"] else {}),
-        **_refs("result", results),
+        **_refs("result", [*results, *({"@id": quote(one.path)} for one in left)]),
         **({} if succeeded else {"error": _short(error or attempt["cause"] or attempt["outcome"])}),
         **({"subjectOf": {"@id": log.path}} if log else {}),
     }

@@ -14,8 +14,10 @@ from typing import Any, Protocol, TypeVar
 
 from simcelery.board import engine, reads
 from simcelery.board.reads import pages
+from simcelery.board.reads.artifacts import Artifact
 from simcelery.board.reads.jobs import Filter
 from simcelery.board.reads.records import Record, records
+from simcelery.board.unreadable import bad_rows
 from simcelery.crates import cells, files, words
 from simcelery.crates.files import MANIFEST, File
 from simcelery.crates.graph import METADATA, Graph
@@ -24,6 +26,7 @@ from simcelery.errors import UsageError
 from simcelery.execution import durable
 from simcelery.failpoints import failpoint
 from simcelery.quantities import LARGEST
+from simcelery.storing import names as store_names
 from simcelery.tables import files as table_files
 from simcelery.tables.gathering import Gathered
 from simcelery.tables.reading import Row
@@ -32,6 +35,12 @@ T = TypeVar("T")
 _AT_ONCE = 50  # jobs that are read together: each may hold logs and a result of a megabyte
 _PARQUET = {"encodingFormat": "application/vnd.apache.parquet"}
 _NO_LICENSE = "none was given: ask the submitters before you use it"
+
+
+class Get(Protocol):
+    """Brings a file that a job has left to a path, whole, or raises an error of ours."""
+
+    def __call__(self, one: Artifact, target: Path, /) -> None: ...
 
 
 class Counted(Protocol):
@@ -88,12 +97,14 @@ def make(
     title: str | None = None,
     license: str | None = None,
     counting: Counting = _silently,
+    get: Get | None = None,
 ) -> Made:
     """Write the jobs that pass a filter into a new folder, which appears when it is complete.
 
     Parameters:
         title: what it is called; otherwise after workflows and tags.
         license: under which it may be used: the URL of a license, or its name.
+        get: brings a file that a job has left to a path; None: such files are left out.
 
     Raises:
         UsageError: the folder cannot be written, a package is missing, or no job passes the filter.
@@ -101,7 +112,10 @@ def make(
     """
     try:
         check(folder)
-        with durable.complete_folder(Path(os.path.abspath(folder))) as partial, _Making(partial) as making:
+        with (
+            durable.complete_folder(Path(os.path.abspath(folder))) as partial,
+            _Making(partial, get) as making,
+        ):
             with counting("jobs read", _count(which, limit)) as counted:
                 for record in counted(_read(which, limit)):
                     making.add(record)
@@ -132,6 +146,7 @@ class _Making:
     """A crate in its folder, which has not its name yet."""
 
     folder: Path
+    get: Get | None = None
     jobs: int = 0
     _attempts: Gathered = field(default_factory=Gathered)
     _tables: dict[str, Gathered] = field(default_factory=dict)
@@ -139,6 +154,7 @@ class _Making:
     _hiding: Hiding = field(default_factory=Hiding)
     _states: Counter[str] = field(default_factory=Counter)
     _logs: int = 0
+    _left: int = 0
     _open: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> _Making:
@@ -166,7 +182,23 @@ class _Making:
         self._tables[job.workflow].add([Row(job.id, job.workflow, cells.of_job(record))])
         # Of no workflow: what one declares of its parameters says nothing of these columns.
         self._attempts.add(Row(job.id, "", row) for row in cells.of_attempts(record, paths))
-        self._graph.add(record, logs)
+        self._graph.add(record, logs, self._brought(record))
+
+    def _brought(self, record: Record) -> list[File]:
+        """The files that it has left, which are part of the crate from now on."""
+        if self.get is None:
+            return []
+        found = []
+        for one in record.artifacts:
+            try:
+                path = files.artifact_of(record.job.id, store_names.checked(one.name))
+            except ValueError as error:  # no attempt of ours has registered it
+                bad_rows.name({f"an artifact of job {record.job.id}": f"it is left out: {error}"})
+                continue
+            self.get(one, self.folder / path)
+            found.append(File(path, one.size, one.sha256))
+        self._left += len(found)
+        return found
 
     def _hidden(self, record: Record) -> Record:
         """The same without passwords, still as it is stored."""
@@ -187,6 +219,7 @@ class _Making:
             jobs=self.jobs,
             attempts=self._attempts.count,
             logs=self._logs,
+            artifacts=self._left,
             states=self._states,
             tables={workflow: files.table_of(workflow) for workflow in self._tables},
             submitters=list(self._graph.agents),
@@ -228,7 +261,9 @@ class _Making:
     def _summed_up(self, told: words.Told, counting: Counting) -> Made:
         """The checksums of all files."""
         number = size = 0
-        total = told.logs + len(told.tables) + len((METADATA, "README.md", "attempts.parquet"))
+        total = (
+            told.logs + told.artifacts + len(told.tables) + len((METADATA, "README.md", "attempts.parquet"))
+        )
         manifest = self.folder / MANIFEST
         with manifest.open("x", encoding="utf-8") as file, counting("files summed up", total) as counted:
             for found in counted(files.all_of(self.folder)):

@@ -28,6 +28,7 @@ class Told:
     jobs: int
     attempts: int
     logs: int
+    artifacts: int
     states: Mapping[str, int]
     tables: Mapping[str, str]
     submitters: Sequence[str]
@@ -51,6 +52,8 @@ def readme(told: Told) -> str:
     tables = "\n".join(f"| `{line(path)}` | {line(name)} |" for name, path in told.tables.items())
     first = next(iter(told.tables.values()))
     described = "each attempt" if told.one_by_one else "attempts that ended alike, together"
+    crate = "an [RO-Crate](https://w3id.org/ro/crate/1.1) for machines"
+    kept = f"| `artifacts/` | {many(told.artifacts, 'file')} that jobs have registered, `JOB/NAME` |\n"
     return f"""# {line(told.title)}
 
 {description(told)} Written on {told.at:%Y-%m-%d %H:%M} UTC.
@@ -65,7 +68,7 @@ Licence: {line(told.license)}
 | `jobs/` | for each workflow a table, with a row for each job: its parameters, result, state and error |
 | `attempts.parquet` | a row for each attempt that has ended: when, where and with what it ran |
 | `logs/` | what {many(told.logs, "attempt")} printed, `JOB.ATTEMPT.txt`; no file: nothing was printed |
-| `ro-crate-metadata.json` | an [RO-Crate](https://w3id.org/ro/crate/1.1) for machines: {described} |
+{kept if told.artifacts else ""}| `ro-crate-metadata.json` | {crate}: {described} |
 | `{MANIFEST}` | SHA-256 of each file but itself: `sha256sum --check --quiet {MANIFEST}` |
 
 | table | workflow |

@@ -13,8 +13,8 @@ class NotThereError(Exception):
     """There is no such file in the folder; why, in one line."""
 
 
-def end_of(folder: Path, name: str, most: int) -> tuple[bytes, int]:
-    """The last bytes of a file in the folder, and its size.
+def end_of(folder: Path, name: str, most: int, start: int | None = None) -> tuple[bytes, int]:
+    """The last bytes of a file in the folder, or those from `start` on, and its size.
 
     Parameters:
         name: its path, from the folder on or absolute.
@@ -28,7 +28,7 @@ def end_of(folder: Path, name: str, most: int) -> tuple[bytes, int]:
         inside = os.path.relpath(os.path.realpath(os.path.join(root, name)), root)
         if inside == os.pardir or inside.startswith(os.pardir + os.sep):
             raise NotThereError(f"{name} lies outside of the job's folder")
-        return _end_of(root, inside.split(os.sep), most)
+        return _end_of(root, inside.split(os.sep), most, start)
     except FileNotFoundError:
         raise NotThereError(f"there is no {name} in {root}; {_names(root)}") from None
     except ValueError as error:  # no path at all
@@ -37,7 +37,7 @@ def end_of(folder: Path, name: str, most: int) -> tuple[bytes, int]:
         raise NotThereError(f"{name} in {root} cannot be read: {error.strerror}") from None
 
 
-def _end_of(root: str, parts: list[str], most: int) -> tuple[bytes, int]:
+def _end_of(root: str, parts: list[str], most: int, start: int | None) -> tuple[bytes, int]:
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts:
@@ -49,7 +49,8 @@ def _end_of(root: str, parts: list[str], most: int) -> tuple[bytes, int]:
             what = "folder" if stat.S_ISDIR(found.st_mode) else "thing that is no file"
             more = f"; {_names(os.path.join(root, *parts))}" if what == "folder" else ""
             raise NotThereError(f"{os.path.join(*parts)} is a {what}{more}")
-        return os.pread(descriptor, most, max(0, found.st_size - most)), found.st_size
+        first = max(0, found.st_size - most) if start is None else start
+        return os.pread(descriptor, most, first), found.st_size
     finally:
         os.close(descriptor)
 

@@ -10,10 +10,14 @@ from typing import Any
 from simcelery import broker
 from simcelery.board import engine
 from simcelery.board.values import JobToPublish
-from simcelery.maintenance import courier
+from simcelery.maintenance import courier, discard
 
 
 def _deliver_nothing(me: int) -> int:
+    return 0
+
+
+def _discard_nothing() -> int:
     return 0
 
 
@@ -25,6 +29,7 @@ class Effects:
         publish: sends messages as far as the window has room.
         send: sends all messages, and marks them on the board.
         deliver: sends notifications that are due, as this worker, and returns how many.
+        discard: deletes stored files that are nobody's.
         judge: the id of the worker that judges whether others are lost; None: recovery by hand.
     """
 
@@ -33,6 +38,7 @@ class Effects:
     send: Callable[[Sequence[JobToPublish]], object]
     deliver: Callable[[int], int] = _deliver_nothing
     judge: int | None = None
+    discard: Callable[[], int] = _discard_nothing
 
 
 def _leave(jobs: Iterable[JobToPublish]) -> None:
@@ -40,9 +46,9 @@ def _leave(jobs: Iterable[JobToPublish]) -> None:
 
 
 # In a worker: what becomes pending is published at once.
-USUAL = Effects(engine.begin, broker.publish, broker.send_and_mark, courier.start)
+USUAL = Effects(engine.begin, broker.publish, broker.send_and_mark, courier.start, discard=discard.start)
 # By hand: republish, at the end of the round, sends it all.
-BY_HAND = Effects(engine.begin, _leave, broker.send_and_mark, courier.run)
+BY_HAND = Effects(engine.begin, _leave, broker.send_and_mark, courier.run, discard=discard.run)
 
 
 @contextmanager

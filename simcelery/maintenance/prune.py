@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simcelery.board import retention
+from simcelery.board import artifacts, retention
 from simcelery.board.batches import ROWS, batches
 from simcelery.maintenance import LONGEST_ACT
 from simcelery.maintenance.act import Act
@@ -11,14 +11,25 @@ from simcelery.settings import get_settings
 
 
 def tick(effects: Effects = USUAL) -> int:
-    """Delete what is old enough, oldest first; return how many jobs. Without ``retention``, delete nothing.
+    """Delete what is old enough, oldest first; return how many jobs. Without ``retention``, delete no job.
+
+    Stored files that are nobody's are deleted in any case.
 
     Raises:
         BoardUnreachableError: the rest is deleted later.
     """
     older_than = get_settings().retention
-    if older_than is None:
-        return 0
+    total = 0 if older_than is None else _delete(effects, older_than)
+    with effects.begin() as connection:
+        while artifacts.settle(connection, ROWS) == ROWS:
+            pass
+        waiting = artifacts.nobodys(connection)
+    if waiting:
+        effects.discard()
+    return total
+
+
+def _delete(effects: Effects, older_than: float) -> int:
 
     def some(rows: int) -> int:
         with effects.begin() as connection:

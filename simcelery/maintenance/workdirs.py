@@ -65,8 +65,10 @@ def sweep(host: str | None = None) -> int:
 @contextmanager
 def _alone() -> Iterator[bool]:
     """Whether no other process does the same here: two would only be in each other's way."""
+    settings = get_settings()
+    settings.workdirs.mkdir(mode=settings.mode_of_workdirs, parents=True, exist_ok=True)
     try:
-        with (get_settings().workdirs / ".sweep").open("wb") as file:
+        with (settings.workdirs / ".sweep").open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield True
     except BlockingIOError:
@@ -104,7 +106,7 @@ def _do(one: Due, folders: list[Path]) -> bool:
         ended = workdirs.of(connection, one)
         if ended is None or ended.done is None:
             return False
-        for folder in folders:
+        for folder in folders if ended.done != "kept" else ():
             archiving.set_aside(folder)
     for folder in folders:
         archiving.remove_aside(folder)

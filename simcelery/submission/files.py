@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from simcelery import broker
 from simcelery.board import engine, files, reads
@@ -15,6 +15,7 @@ from simcelery.errors import BrokerUnreachableError, ServiceError, StateError, U
 from simcelery.pauses import growing
 
 MOST = 256 * 1024  # bytes
+_PART = 1024 * 1024  # of a file that is read as a whole
 LONGEST_WAIT = 15.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
@@ -30,13 +31,31 @@ class _Whom:
     silence: str
 
 
-def read(job_id: int, path: str, attempt: int | None = None, timeout: float = LONGEST_WAIT) -> Answer:
-    """The end of the file.
+def whole(job_id: int, path: str, attempt: int, target: IO[bytes]) -> None:
+    """Write the file into another one, part by part; raises as `read`."""
+    written, size = 0, 1
+    while written < size:
+        found = read(job_id, path, attempt, start=written)
+        if not found.content and written < found.size:
+            raise UsageError(f"{path} of job {job_id} ended while it was read")
+        target.write(found.content)
+        written, size = written + len(found.content), found.size
+
+
+def read(
+    job_id: int,
+    path: str,
+    attempt: int | None = None,
+    timeout: float = LONGEST_WAIT,
+    start: int | None = None,
+) -> Answer:
+    """The end of the file, or a part of it.
 
     Parameters:
         path: from the attempt's folder on.
         attempt: its number; None: the last one.
         timeout: seconds.
+        start: the first byte of that part.
 
     Raises:
         StateError: the attempt has left no folder, or there is no such attempt.
@@ -58,7 +77,8 @@ def read(job_id: int, path: str, attempt: int | None = None, timeout: float = LO
             worker_id=whom.worker_id,
             host=whom.host,
             path=path,
-            most=MOST,
+            most=MOST if start is None else _PART,
+            start=start,
         )
     try:
         with suppress(BrokerUnreachableError):  # they learn of it when they renew their leases

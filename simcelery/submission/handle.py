@@ -6,9 +6,11 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from simcelery.board import engine, reads
+from simcelery.board.reads.artifacts import Artifact
 from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.board.states import State
 from simcelery.board.values import Recorded
@@ -24,7 +26,7 @@ from simcelery.errors import (
 )
 from simcelery.pauses import growing
 from simcelery.readable import short
-from simcelery.submission import actions, following, notebook, revising
+from simcelery.submission import actions, artifacts, following, notebook, revising
 from simcelery.submission.outages import Outages
 from simcelery.submission.presence import check_numbers, check_there, gone
 from simcelery.submission.records import Records
@@ -132,6 +134,25 @@ class Job(JobRef):
         if row.state is not State.SUCCEEDED:
             raise self.failure(row)
         return restore(row.workflow, row.result)
+
+    def artifacts(self) -> list[Artifact]:
+        """The files that the job has registered, by name; none before it has succeeded."""
+        return artifacts.of(self.id)
+
+    def artifact(self, name: str, folder: str | Path = ".") -> Path:
+        """The path of one of them on this machine. If it is not here, it is brought into the folder.
+
+        Its checksum is verified, wherever it is.
+
+        Parameters:
+            name: as it was registered.
+            folder: where it goes if it is not here, under its name.
+
+        Raises:
+            UsageError: there is none of this name, it is gone, or it is not what was registered.
+            ServiceError: it is stored nowhere, and no worker on its host answers.
+        """
+        return artifacts.path_of(artifacts.named(self.id, name), Path(folder))
 
     def failure(self, row: JobRow) -> JobError:
         """The error to raise for a job that did not succeed."""

@@ -23,7 +23,7 @@ from simcelery.describe.sweep import SweepExplanation
 from simcelery.errors import EncodingError, UsageError
 from simcelery.quantities import LARGEST, parse_duration
 from simcelery.readable import short
-from simcelery.submission import notebook, releasing, revising
+from simcelery.submission import artifacts, notebook, releasing, revising
 from simcelery.submission.actions import cancel, retry
 from simcelery.submission.handle import Job, restore
 from simcelery.tables import frames
@@ -189,7 +189,7 @@ class JobQuery:
         Raises:
             UsageError: the folder is not empty or cannot be written, a package is missing, or there are none.
         """
-        return making.make(Path(folder), self._page(), title=title, license=license)
+        return making.make(Path(folder), self._page(), title=title, license=license, get=artifacts.get)
 
 
 def _names(given: str | Sequence[str]) -> tuple[Name, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
 from simcelery import workflow
-from simcelery.worker.programs import CommandResult, run_command
+from simcelery.worker.context import current_job
+from simcelery.worker.programs import CommandError, CommandResult, run_command
 from simcelery.workflows import functions, project
 from simcelery.workflows.paths import inside
 
@@ -24,6 +26,7 @@ def command(
     expect: list[FileName] | None = None,
     ok: str | None = None,
     json: FileName | None = None,
+    artifacts: list[FileName] | None = None,
 ) -> CommandResult:
     """Run a command in the job's own folder. An exit code other than 0 is a failure.
 
@@ -40,12 +43,14 @@ def command(
         expect: names of files that it has to write.
         ok: a text that has to be in what it prints, or in one of these files.
         json: the name of a JSON file that it writes, whose values become part of the result.
+        artifacts: files that it leaves, to be registered: names, or patterns such as ``*.nc``, each of which
+            has to match some file.
 
     Raises:
         CommandError: it did not succeed; the message quotes the end of the output and says where it is.
         Fail: there is no such program on this node.
     """
-    return run_command(
+    result = run_command(
         argv,
         files=files,
         stdin=stdin,
@@ -55,6 +60,13 @@ def command(
         env=env,
         keep_urls=keep_urls,
     )
+    for pattern in artifacts or ():
+        found = sorted(one for one in Path(result.workdir).glob(pattern) if one.is_file())
+        if not found:
+            raise CommandError(f"it left no file {pattern}\nits folder is {result.workdir}")
+        for one in found:
+            current_job().artifact(one)
+    return result
 
 
 @workflow(name=functions.WORKFLOW)

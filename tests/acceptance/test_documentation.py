@@ -203,6 +203,7 @@ OTHER_JOBS = {
     "simcelery submit --each points.csv -- lmp": "its table has columns T and P",
     "simcelery notify remove 3": "there is no such subscription",
     "simcelery logs 42 --file": "job 42 has no such file",
+    "simcelery files 42 get": "nor has it registered any",
 }
 # Programs and addresses of somebody's.
 NOT_HERE = re.compile(r"https?://|mailto:|\./judge\.py|\bjq\b|notify-send|notify test")

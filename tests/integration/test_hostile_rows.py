@@ -44,6 +44,7 @@ READS: dict[str, list[list[str]]] = {
     "logs": [["logs", "1-9999"], ["logs", "{each}"], ["logs", "{honest}"], ["logs", "-s", "failed"]],
     "explain": [["explain", "{each}"]],
     "graph": [["graph", "1-9999"], ["graph", "1-9999", "--dot"], ["graph", "{honest}", "--mermaid"]],
+    "files": [["files", "{each}"], ["files", "{honest}", "-o", "json"]],
     "wait": [["wait", "{honest}"], ["wait", "{each}", "--timeout", "0.1"]],
     "result": [["result", "{honest}"], ["result", "{each}"]],
     "results": [

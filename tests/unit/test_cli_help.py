@@ -334,7 +334,7 @@ def test_completion_knows_workflows_and_parameters(tmp_path: Path) -> None:
 
     assert complete("simcelery canc", 1) == ["cancel"]
     assert "command" in complete("simcelery submit comm", 2)
-    assert complete("simcelery submit command a", 3) == ["argv="]
+    assert complete("simcelery submit command a", 3) == ["argv=", "artifacts="]
     assert complete("simcelery spool p", 2) == ["push"]
     assert complete("simcelery workers --a", 2) == ["--all"]
     assert complete("simcelery cancel --wa", 2) == ["--wait"]

@@ -21,6 +21,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    exists,
     false,
     func,
     literal,
@@ -29,14 +30,14 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 
 from simcelery.board.gates import is_held
-from simcelery.board.models import Attempt, Job, Worker
+from simcelery.board.models import Artifact, Attempt, Job, Worker
 from simcelery.board.reads import plain_values, source_of
 from simcelery.board.reads.filters import Clause
 from simcelery.board.sql_helpers import clause
-from simcelery.board.states import State
+from simcelery.board.states import Outcome, State
 from simcelery.conditions import values
 from simcelery.conditions.values import All, Comparison, Condition, In, IsNull, Name, Not, Operand
 from simcelery.errors import UsageError
@@ -81,6 +82,19 @@ def _worker() -> ColumnElement[Any]:
     return case((Job.worker_id.is_not(None), func.coalesce(*names)))
 
 
+def _artifacts() -> ColumnElement[Any]:
+    """The names of the files that a job has registered, as a list; null: there are none."""
+    file, attempt = Artifact.__table__.alias().c, Attempt.__table__.alias().c
+    counts = exists().where(
+        attempt.job_id == Job.id,
+        attempt.attempt == file.attempt,
+        attempt.claim_id == file.claim_id,
+        attempt.outcome == Outcome.SUCCEEDED,
+    )
+    names = func.jsonb_agg(aggregate_order_by(file.name, file.name), type_=JSONB)
+    return select(names).where(file.job_id == Job.id, counts).correlate(Job).scalar_subquery()
+
+
 _KINDS: tuple[tuple[Kind, bool, str], ...] = (
     ("integer", False, "id priority attempt failures losses max_attempts max_losses"),
     ("integer", True, "pid parent_id"),
@@ -98,6 +112,7 @@ COLUMNS: dict[str, Column] = {
     },
     "task_id": Column(cast(Job.task_id, Text), "text", nullable=False),
     "tags": Column(func.to_jsonb(Job.tags, type_=JSONB), "value"),
+    "artifacts": Column(_artifacts(), "value"),
     "worker": Column(_worker(), "text"),
     "error": Column(
         func.rtrim(Job.error_type + ": " + func.coalesce(Job.error_message, ""), ": ", type_=Text), "text"

@@ -35,6 +35,7 @@ from simcelery.describe.words import many
     metavar="URL|NAME",
     help="Under which licence others may use it (default: none is given).",
 )
+@click.option("--no-artifacts", "without", is_flag=True, help="Leave out the artifacts of the jobs.")
 @output_option
 def export(
     selection: Selection | None,
@@ -42,6 +43,7 @@ def export(
     crate: Path,
     title: str | None,
     licence: str | None,
+    without: bool,
     output: Output,
 ) -> int:
     """Write jobs, their attempts, results and logs into an RO-Crate, to keep, to publish, or to give away.
@@ -50,16 +52,24 @@ def export(
     and filters, all jobs of the board.
 
     The folder has a table of the jobs of each workflow, and one of all attempts with what they ran with, both
-    in Parquet; what each attempt printed, as text; a README; metadata in JSON-LD, as repositories read them;
-    and the SHA-256 of every file. It appears when it is complete, and the jobs stay on the board.
+    in Parquet; what each attempt printed, as text; the artifacts of the jobs, brought from where they are; a
+    README; metadata in JSON-LD, as repositories read them; and the SHA-256 of every file. It appears when it
+    is complete, and the jobs stay on the board.
 
     Hosts, folders and user names are a part of the record. Passwords in URLs are left out; look for other
     secrets in parameters and logs yourself before you publish it. Needs: pip install 'simcelery[crate]'.
     """
     from simcelery.crates import making
+    from simcelery.submission import artifacts
 
     made = making.make(
-        crate, which(selection, filters), limit=filters.limit, title=title, license=licence, counting=counting
+        crate,
+        which(selection, filters),
+        limit=filters.limit,
+        title=title,
+        license=licence,
+        counting=counting,
+        get=None if without else artifacts.get,
     )
     if output == "json":
         show_json({"crate": str(crate), **vars(made)})

@@ -65,6 +65,7 @@ def prune(
     With -o quiet, prints the names of the files.
     """
     from simcelery.maintenance import archive as archives
+    from simcelery.maintenance import discard
 
     seconds = _seconds(older_than)
     count = _count(seconds)
@@ -83,6 +84,8 @@ def prune(
     except KeyboardInterrupt:
         note(f"simcelery: interrupted: {many(pruned)} deleted; the rest are still on the board")
         return EXIT_INTERRUPTED
+    if pruned:
+        discard.run()
     _show(dry_run, count if dry_run else pruned, seconds, files, output)
     return 0
 

@@ -21,6 +21,7 @@ from simcelery.cli.output import (
 )
 from simcelery.cli.selectors import Selection, ids_argument, the_only
 from simcelery.describe import revision, saved
+from simcelery.describe.artifacts import as_json as files_as_json
 from simcelery.describe.attempt import folder_of, late, origins
 from simcelery.describe.estimate import usual_as_json, usually
 from simcelery.describe.job import as_json, progress, text_of
@@ -31,6 +32,7 @@ from simcelery.describe.words import ago, duration, moment, one_line, size, spac
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
+    from simcelery.board.reads.artifacts import Artifact
     from simcelery.board.reads.jobs import JobRow
     from simcelery.board.reads.logs import AttemptLog
     from simcelery.conditions.values import Name
@@ -53,7 +55,7 @@ _CORRECTION = ("attempt", "handler", "error", "changes")
 def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
     """Show everything about one job: parameters, times, attempts, parents, children, traceback, result."""
     from simcelery.board import asking, reads
-    from simcelery.board.reads import estimates, logs, workdirs
+    from simcelery.board.reads import artifacts, estimates, logs, workdirs
     from simcelery.board.states import Kind
 
     names = chosen_fields(fields)
@@ -70,6 +72,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         corrections = reads.corrections(connection, number)
         needs = reads.needs(connection, number)
         escalations = reads.escalations(connection, number)
+        left = artifacts.artifacts_of(connection, [number]).get(number, [])
         became = workdirs.became(connection, number)
         restarts = reads.restarts(connection, number)
         printed = logs.of_attempts(connection, [number]).get(number, [])
@@ -88,6 +91,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         more |= {
             "steps": saved.steps_as_json(steps),
             "checkpoint": saved.checkpoint_as_json(checkpoint),
+            "artifacts": [files_as_json(one) for one in left],
             "corrections": corrections,
             "needs": needs and needs_as_json(needs),
             "escalations": escalations,
@@ -104,6 +108,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
             say(f"  {escalation_in_words(one)}", 4)
         _show_saved(steps, checkpoint)
         _show_corrections(corrections)
+        _show_artifacts(left)
         if row.state == "failed" and attempts:
             _show_end_of(attempts[-1], printed, number)
 
@@ -199,6 +204,14 @@ def _show_corrections(corrections: Sequence[dict[str, Any]]) -> None:
         say(f"  correction {one['number']}:")
         for line in one["difference"].splitlines()[:_MOST_LINES]:
             say(f"    {line}")
+
+
+def _show_artifacts(left: Sequence[Artifact]) -> None:
+    """Show the files that the job has registered."""
+    if left:
+        say()
+        heading("artifacts")
+        show_facts((one.name, f"{size(one.size)}  {one.url or f'{one.host}:{one.path}'}") for one in left)
 
 
 def _show_end_of(attempt: dict[str, Any], printed: Sequence[AttemptLog], number: int) -> None:

@@ -184,6 +184,12 @@ class SubmitCommand(WithCommand):
     help="Of a command: a JSON file that it writes, whose values become its result.",
 )
 @click.option(
+    "--artifact",
+    multiple=True,
+    metavar="NAME|GLOB",
+    help="Of a command: files that it leaves, to be listed and got with 'simcelery files' (repeatable).",
+)
+@click.option(
     "--allow",
     multiple=True,
     type=click.Choice(["numerics", "physics"]),

@@ -173,7 +173,9 @@ def _call(
     made: list[Any] = []
     try:
         with stopping.interruptible(), soft_limit(claim.soft_time_limit or claim.time_limit):
-            made.append(state.call(definition.function, values))
+            value = state.call(definition.function, values)
+            context.current_job().keep_artifacts()
+            made.append(value)
     except (SoftTimeLimitExceeded, stopping.JobStopped):
         if not made:  # else the limit, or an order, came when it had returned
             raise

@@ -3,6 +3,6 @@
 Clients import this package, too: in a plain call of a workflow it does nothing, and costs nothing.
 """
 
-from simcelery.worker.context.job import CurrentJob, current_claim, current_job, enter, step
+from simcelery.worker.context.job import CurrentJob, artifact, current_claim, current_job, enter, step
 
-__all__ = ["CurrentJob", "current_claim", "current_job", "enter", "step"]
+__all__ = ["CurrentJob", "artifact", "current_claim", "current_job", "enter", "step"]

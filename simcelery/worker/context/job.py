@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -18,6 +19,8 @@ from simcelery.failpoints import failpoint
 from simcelery.readable import line, short
 from simcelery.settings import get_settings
 from simcelery.worker import folders, slots
+from simcelery.worker.context.artifacts import Artifacts
+from simcelery.worker.context.parents import Parent
 from simcelery.worker.context.saved import Saved
 from simcelery.worker.waiting import wait_within
 from simcelery.workflows.annotations import one_line
@@ -25,7 +28,7 @@ from simcelery.workflows.encoding import encode
 from simcelery.workflows.steps import Step
 
 if TYPE_CHECKING:
-    from simcelery.board.values import Claim, ParentJob
+    from simcelery.board.values import Claim
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -53,6 +56,7 @@ class CurrentJob:
         self._claim = claim
         self._folder = folder
         self._saved = Saved(claim) if claim else None
+        self._artifacts = Artifacts(lambda: self.workdir)
         self.id = claim.job_id if claim else None
         self.attempt = claim.attempt if claim else 0
         self.workflow = claim.workflow if claim else ""
@@ -81,10 +85,11 @@ class CurrentJob:
         return Path.cwd() if self._folder is None else self._folder.ask()
 
     @property
-    def parents(self) -> list[ParentJob]:
+    def parents(self) -> list[Parent]:
         """The jobs that this one waited for, in the order of their ids, as they are now.
 
-        Each has an ``id, workflow, state, error`` and ``workdir``. With ``after_any`` they have ended in
+        Each has an ``id, workflow, state, error`` and ``workdir``, and ``artifact(name)``, the path of a file
+        that it has registered. With ``after_any`` they have ended in
         whatever state; one that was retried since may run again.
         """
         if self.id is None:
@@ -96,7 +101,7 @@ class CurrentJob:
         for one in found:
             if one.workdir:
                 folders.unpacked(one.id, one.workdir)
-        return found
+        return [Parent(**vars(one), folder=self.workdir) for one in found]
 
     @property
     def parent_dirs(self) -> list[Path]:
@@ -147,6 +152,30 @@ class CurrentJob:
                 raise
             if not isinstance(error, ServiceError):
                 log.warning("job %s: its progress cannot be stored: %s", self.id, one_line(error))
+
+    def artifact(self, path: str | os.PathLike[str], name: str | None = None) -> Path:
+        """Register a file that the job leaves: it is on the board, with its size and its checksum.
+
+        This happens when the workflow has returned, and before its success is recorded; with the setting
+        ``artifact_url`` the file is stored then, too. Of an attempt that does not succeed nothing is
+        registered. Outside a job the file only has to be there.
+
+        Parameters:
+            path: relative to the workdir, or absolute.
+            name: what it is called, with slashes; default: its path in the workdir.
+
+        Returns:
+            Its absolute path.
+
+        Raises:
+            ParametersError: there is no such file, or it cannot be called so.
+        """
+        return self._artifacts.register(path, name)
+
+    def keep_artifacts(self) -> None:
+        """Record and store what was registered; called when the workflow has returned."""
+        if self._claim is not None:
+            self._artifacts.keep(self._claim)
 
     @overload
     def step(self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -242,6 +271,11 @@ def current_job() -> CurrentJob:
 def step(name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function as a step of the job that is running here: see `CurrentJob.step`."""
     return _current.step(name, function, *args, **kwargs)
+
+
+def artifact(path: str | os.PathLike[str], name: str | None = None) -> Path:
+    """Register a file that the job running here leaves: see `CurrentJob.artifact`."""
+    return _current.artifact(path, name)
 
 
 def current_claim() -> Claim | None:

@@ -39,7 +39,8 @@ def _find(wanted: Wanted, settings: Settings) -> Answer | None:
     if not folder.is_dir() or not folder.resolve().is_relative_to(settings.workdirs.resolve()):
         return None
     try:
-        content, size = inside.end_of(folder, wanted.path, max(0, min(wanted.most, _MOST)))
+        start = wanted.start if wanted.start is None else max(0, wanted.start)
+        content, size = inside.end_of(folder, wanted.path, max(0, min(wanted.most, _MOST)), start)
     except NotThereError as error:
         return Answer(error=printable(str(error)))
     return Answer(content, size)

@@ -14,6 +14,7 @@ from typing import Any
 from simcelery.errors import DefinitionError
 from simcelery.readable import short
 from simcelery.submission.workflow import Workflow, workflow
+from simcelery.worker.context import current_job
 from simcelery.worker.programs.handlers import NUMERICS, Changes
 from simcelery.worker.programs.program import COMMON, Program
 from simcelery.worker.programs.result import OWN, CommandResult
@@ -54,7 +55,7 @@ def code(
         command: the program and its arguments; a text is cut at spaces, and no shell is involved.
         inputs: each file to write, by its name in the folder: a text, or the path of a file that holds it,
             which is read when this module is imported, from the module's folder.
-        outputs: names of files that it has to write.
+        outputs: names of files that it has to write; they are registered as artifacts.
         parse: called with the folder at the end; a mapping or a dataclass that it returns becomes part of the
             result, and anything else is the result's ``value``.
         options: those of `workflow`, and of `run_command` these: ``stdin, ok, json, env, keep_urls, handlers,
@@ -87,6 +88,8 @@ def code(
             argv = [fill(word) for word in program.argv]
             files = {name: fill(text) for name, text in texts.items()}
             result = run(replace(program, argv=argv, files=files, allow=allow))
+            for name in program.expect:
+                current_job().artifact(Path(result.workdir) / name, name)
             return result if parse is None else _with_values(result, parse(Path(result.workdir)))
 
         return workflow(**options)(_as(function, runs, bool(program.handlers)))

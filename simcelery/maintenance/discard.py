@@ -1,0 +1,93 @@
+"""Delete stored files that are nobody's: of jobs that were pruned, and of attempts that did not succeed.
+
+The order is: the row belongs to no job, then the file goes, then the row. Whoever is killed in between leaves
+a row that claims nothing, and the next one goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+from simcelery.board import artifacts, engine
+from simcelery.board.artifacts import Left
+from simcelery.errors import BoardUnreachableError
+from simcelery.failpoints import failpoint
+from simcelery.settings import get_settings
+from simcelery.storing import store
+from simcelery.storing.store import StoreError
+
+log = logging.getLogger(__name__)
+
+_TOGETHER = 20
+_process: subprocess.Popen[bytes] | None = None
+
+
+def start() -> int:
+    """Have a process of its own delete what is there to delete; none counts as deleted yet."""
+    global _process
+    if _process is None or _process.poll() is not None:
+        url = get_settings().board_url().replace("+psycopg", "", 1)
+        # Nothing in the folder that the worker was started in takes the place of a module.
+        _process = subprocess.Popen(
+            [sys.executable, "-P", "-m", __name__],
+            env={**os.environ, "SIMCELERY_DATABASE_URL": url},
+            stdin=subprocess.DEVNULL,
+        )
+        threading.Thread(target=_process.wait, daemon=True).start()  # it leaves no zombie
+    return 0
+
+
+def run() -> int:
+    """Delete it here and now; return how many rows are gone. What a store refuses is tried again later.
+
+    Raises:
+        BoardUnreachableError: the rest is deleted later.
+    """
+    total = 0
+    while taken := _take():
+        gone = [one.id for one in taken if _deleted(one)]
+        failpoint("artifacts_deleted")
+        with engine.begin() as connection:
+            artifacts.forget(connection, gone)
+        total += len(gone)
+    return total
+
+
+def _take() -> list[Left]:
+    with engine.begin() as connection:
+        return artifacts.take(connection, _TOGETHER)
+
+
+def _deleted(one: Left) -> bool:
+    """Whether there is no such file any more in the store that the settings name: nothing else is touched."""
+    if one.url is None:
+        return True
+    ours = get_settings().artifact_url
+    if ours is None or not store.is_of(ours, one.url):
+        log.warning("%s stays, since artifact_url names another store", one.url)
+        return False
+    try:
+        store.delete(one.url)
+    except StoreError as error:
+        log.warning("%s", error)
+        return False
+    return True
+
+
+def main() -> None:
+    """Run as a process of its own."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # whoever started it may have blocked them all
+    logging.basicConfig(format="%(asctime)s %(levelname)s artifacts: %(message)s")
+    try:
+        run()
+    except BoardUnreachableError as error:
+        log.warning("files are deleted later: %s", error)
+
+
+if __name__ == "__main__":
+    main()
