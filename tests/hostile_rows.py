@@ -442,6 +442,10 @@ LATER: dict[str, dict[str, str]] = {
         "missed = 'all'; next_at = '4000-01-01 BC'",
         "created_at = '-infinity'; paused_at = 'infinity'; next_at = NULL",
     ),
+    "shares": {
+        "a queue that the weather shares": "INSERT INTO shares (queue, by, set_by, set_at) "
+        "VALUES ('', 'weather', '', 'infinity'), ('nowhere', '', '', '-infinity')",
+    },
     "limits": {
         "a limit of less than nothing": "INSERT INTO limits (name, most, set_by) VALUES ('tag:no', -5, '')",
         "a limit of the weather": "INSERT INTO limits (name, most, set_by, set_at) "

@@ -781,7 +781,7 @@ CHANGES = (
     ),
     Change(
         _CLAIM,
-        "CASE WHEN v_chosen.limited THEN 0 ELSE p_more END",
+        "CASE WHEN v_chosen.alone THEN 0 ELSE p_more END",
         "p_more",
         "a job of a limit takes others along, and its place is taken for as long as they run",
         "limits::test_no_job_of_a_limit_travels_with_others",
@@ -792,5 +792,26 @@ CHANGES = (
         "1",
         "jobs are woken again and again that a full limit keeps waiting",
         "limits::test_one_too_many_waits_and_runs_when_another_one_has_ended",
+    ),
+    Change(
+        "functions/fair_job",
+        "ORDER BY coalesce(running.number, 0), random() LIMIT 1",
+        "ORDER BY oldest.id LIMIT 1",
+        "a colleague's jobs wait for a sweep in a queue that is shared",
+        "shares::test_whoever_has_the_fewest_running_comes_first",
+    ),
+    Change(
+        "functions/fair_job",
+        "FOR UPDATE SKIP LOCKED",
+        "FOR UPDATE",
+        "whoever claims in a queue that is shared waits for others, and then finds nothing",
+        "shares::test_of_many_claims_at_once_each_gets_a_job",
+    ),
+    Change(
+        _CHOOSE,
+        "AND id <> v_turn AND EXISTS (SELECT FROM jobs WHERE id = v_turn AND published_at IS NULL)",
+        "AND id = v_turn",
+        "a message is used up for a job that had none",
+        "shares::test_no_message_is_used_up_for_nothing_and_none_travels_with_others",
     ),
 )

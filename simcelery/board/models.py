@@ -457,6 +457,19 @@ class Limit(Base):
     __table_args__ = (CheckConstraint("most >= 0", name="most_sane"),)
 
 
+class Share(Base):
+    """A queue whose jobs do not come in strict order. See `shares`."""
+
+    __tablename__ = "shares"
+
+    queue = required(Text, primary_key=True)
+    by = required(Text)
+    set_by = required(Text)
+    set_at = required(_TIME, server_default=_NOW)
+
+    __table_args__ = (CheckConstraint(_one_of("by", ("submitter", "tag")), name="by_known"),)
+
+
 class Throttled(Base):
     """A job that waits for a limit; `woken_at`: it is pending again, since there may be room now."""
 

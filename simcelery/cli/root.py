@@ -58,6 +58,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "retry": "Retry jobs that did not succeed.",
         "release": "Release jobs that canaries or a fuse hold.",
         "schedules": "Submit jobs again and again, by cron expressions.",
+        "share": "Share a queue fairly between people, or between tags.",
         "limits": "Say how many jobs of a tag, a workflow or a queue may run at once.",
     },
     "Workers": {

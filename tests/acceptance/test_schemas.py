@@ -50,6 +50,8 @@ def test_what_commands_print_is_what_their_schemas_say(project: Project) -> None
     run("notify-remove", "notify", "remove", str(told["id"]))
     run("limit", "limits", "set", "tag:x", "7")
     run("limit", "limits")
+    run("share", "share", "rare", "--by", "tag")
+    run("share", "share", "rare", "--by", "nobody")
     run("schedule", "schedules", "add", "nightly", "30 2 * * *", "sims.add", "a=1")
     run("schedules-run", "schedules", "run", "nightly")
     run("schedule", "schedules", "pause", "nightly")

@@ -33,6 +33,7 @@ READS: dict[str, list[list[str]]] = {
     "release": [["release", "-w", "w", "--dry-run"]],
     "notify": [["notify"]],
     "limits": [["limits"]],
+    "share": [["share"]],
     "schedules": [["schedules"]],
     "workflows": [["workflows"], ["workflows", "deep"], ["workflows", "no"], ["workflows", "honest"]],
     "run": [["run", "listed"], ["run", "high", "x=1"]],

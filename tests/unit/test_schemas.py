@@ -54,6 +54,7 @@ KEPT = {
     ),
     "schedules-remove": "removed",
     "schedules-run": "submitted",
+    "share": "queue by",
     "spool-push": "recorded late left",
     "spooled": "id task_id outcome host board saved_at path",
     "stats": (

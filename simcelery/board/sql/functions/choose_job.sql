@@ -1,4 +1,4 @@
--- Which job a message leads to on a board with limits: the one that it names, unless a limit keeps that from
+-- Which job a message leads to on a board with limits, or in a queue that is shared: the one that it names, unless a limit keeps that from
 -- running; then it is throttled, and another one of its workflow and queue is looked for, as in claim_jobs. Locks
 -- the job that it gives. Gives nothing if none may run. p_fitting: as of fitting_needs; NULL: nobody needs anything.
 --
@@ -7,10 +7,13 @@
 -- while it holds this lock. A claim that was lost in a crash of Postgres would free a place that is in use: such a
 -- claim waits for the disk.
 --
+-- In a queue that is shared it is never the named job that counts, but whose turn it is. Where that job has no message
+-- of its own, the one that is used up is sent again.
+--
 -- What was throttled comes first where it comes first by priority and id: what was submitted since does not
 -- overtake it.
 CREATE OR REPLACE FUNCTION choose_job(p_task_id uuid, p_workflow text, p_queue text, p_least integer, p_fitting bigint[])
-RETURNS TABLE (chosen uuid, limited boolean) LANGUAGE plpgsql
+RETURNS TABLE (chosen uuid, alone boolean) LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan
     SET enable_seqscan = off
     SET enable_bitmapscan = off
@@ -25,15 +28,27 @@ DECLARE
     v_full text;
     v_earlier record;
     v_gone boolean;
+    v_turn bigint;
+    v_by text := (SELECT by FROM shares WHERE queue = p_queue);
 BEGIN
     SELECT id, task_id, queue, priority, tags INTO v_job FROM jobs
         WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
             AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
             AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
         FOR UPDATE;
-    v_gone := NOT FOUND;
+    v_gone := v_by IS NOT NULL OR NOT FOUND;
     FOR tries IN 1..20 LOOP
-        IF v_gone THEN
+        IF v_gone AND v_by IS NOT NULL THEN
+            v_turn := fair_job(p_workflow, p_queue, p_least, v_by, p_fitting);
+            SELECT id, task_id, queue, priority, tags INTO v_job FROM jobs WHERE id = v_turn;
+            EXIT WHEN NOT FOUND;
+            UPDATE jobs SET published_at = NULL, publish_count = 0 -- its message is used up for one that has none
+                WHERE id = (
+                        SELECT id FROM jobs WHERE task_id = p_task_id AND state || '' = 'pending'
+                        FOR UPDATE SKIP LOCKED
+                    )
+                    AND id <> v_turn AND EXISTS (SELECT FROM jobs WHERE id = v_turn AND published_at IS NULL);
+        ELSIF v_gone THEN
             EXIT WHEN p_fitting IS NOT NULL AND NOT fits_among_first(p_queue, p_workflow, p_least, p_fitting);
             WITH sent AS MATERIALIZED (
                 SELECT id, task_id, queue, priority, tags, gate_id, attempt, 1 AS rank FROM jobs
@@ -60,7 +75,7 @@ BEGIN
         END IF;
         v_limits := limits_of(p_workflow, v_job.queue, v_job.tags);
         IF v_limits = '{}' THEN
-            RETURN QUERY SELECT v_job.task_id, false;
+            RETURN QUERY SELECT v_job.task_id, v_by IS NOT NULL;
             RETURN;
         END IF;
         PERFORM pg_advisory_xact_lock(7233004);
@@ -84,7 +99,7 @@ BEGIN
                 ORDER BY waiting.priority DESC, waiting.job_id LIMIT 1
             ) AS its
             ORDER BY its.priority DESC, its.id LIMIT 1;
-            IF v_earlier.id IS NOT NULL AND full_limit(limits_of(p_workflow, v_earlier.queue, v_earlier.tags)) IS NULL
+            IF v_by IS NULL AND v_earlier.id IS NOT NULL AND full_limit(limits_of(p_workflow, v_earlier.queue, v_earlier.tags)) IS NULL
                 AND EXISTS (SELECT FROM jobs WHERE id = v_earlier.id AND state || '' = v_earlier.state
                     FOR UPDATE SKIP LOCKED)
             THEN

@@ -15,7 +15,8 @@
 -- What waits at a closed gate and has not been moved yet is left alone. It is looked at only once it has been
 -- chosen: where many such jobs come first, a message may find nothing, for a moment, and its job is sent again.
 --
--- Where there are limits, choose_job says which job it is, and none that a limit holds for travels with others.
+-- Where there are limits, or the queue is shared, choose_job says which job it is; none that a limit holds for, or of
+-- a queue that is shared, travels with others.
 --
 -- The number of a worker alone does not say who claims: a board that was restored gives it out again.
 --
@@ -39,7 +40,7 @@ DECLARE
     v_found boolean;
     v_granted bigint := 0;
 BEGIN
-    SELECT EXISTS (SELECT FROM limits) INTO v_choose FROM workers
+    SELECT EXISTS (SELECT FROM limits) OR EXISTS (SELECT FROM shares WHERE queue = p_queue) INTO v_choose FROM workers
         WHERE id = p_worker_id AND registration = p_registration
             AND ended_at IS NULL AND lease_expires_at > now();
     IF NOT FOUND THEN
@@ -53,7 +54,7 @@ BEGIN
         END IF;
         p_claim_id := CASE v_chosen.chosen WHEN p_task_id THEN p_claim_id ELSE gen_random_uuid() END;
         p_task_id := v_chosen.chosen;
-        p_more := CASE WHEN v_chosen.limited THEN 0 ELSE p_more END;
+        p_more := CASE WHEN v_chosen.alone THEN 0 ELSE p_more END;
     END IF;
     RETURN QUERY
         UPDATE jobs

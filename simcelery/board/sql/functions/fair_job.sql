@@ -1,0 +1,59 @@
+-- Which pending job of a queue that is shared comes next: of the most urgent ones, the oldest job of whoever has the
+-- fewest running in this queue; of several, chance decides. So nobody counts turns, and nothing can drift.
+--
+-- p_by names the index that `shares` made with the queue, jobs_shared_by_submitter or jobs_shared_by_tag: each sharer
+-- is found by one step into it from the one before. Jobs that others are claiming are left to them. At most a
+-- hundred sharers are looked at.
+CREATE OR REPLACE FUNCTION fair_job(p_workflow text, p_queue text, p_least integer, p_by text, p_fitting bigint[])
+RETURNS bigint LANGUAGE plpgsql
+    SET plan_cache_mode = force_custom_plan
+    SET enable_seqscan = off
+    SET enable_bitmapscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+    SET enable_sort = off
+    SET jit = off
+AS $$
+DECLARE
+    v_who text := CASE p_by WHEN 'tag' THEN $q$coalesce(tags[1], '')$q$ ELSE $q$split_part(submitted_by, '@', 1)$q$ END;
+    v_top smallint;
+    v_chosen bigint;
+BEGIN
+    SELECT max(priority) INTO v_top FROM (
+        (SELECT priority FROM jobs WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
+            AND state = 'pending' AND published_at IS NULL ORDER BY priority DESC LIMIT 1)
+        UNION ALL
+        (SELECT priority FROM jobs WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
+            AND state = 'pending' AND published_at IS NOT NULL ORDER BY priority DESC LIMIT 1)
+    ) AS found;
+    EXECUTE format($q$
+        WITH RECURSIVE waiting AS (
+            SELECT (
+                SELECT %1$s FROM jobs
+                WHERE queue = $1 AND workflow = $2 AND priority = $3 AND state = 'pending' ORDER BY %1$s LIMIT 1
+            ) AS sharer, 1 AS number
+            UNION ALL
+            SELECT (
+                SELECT %1$s FROM jobs
+                WHERE queue = $1 AND workflow = $2 AND priority = $3 AND state = 'pending' AND %1$s > waiting.sharer
+                ORDER BY %1$s LIMIT 1
+            ), number + 1
+            FROM waiting WHERE waiting.sharer IS NOT NULL AND number < 100
+        )
+        SELECT oldest.id
+        FROM waiting CROSS JOIN LATERAL (
+            SELECT id, %1$s AS sharer FROM jobs
+            WHERE queue = $1 AND workflow = $2 AND priority = $3 AND state = 'pending' AND %1$s >= waiting.sharer
+                AND (needs_id IS NULL OR needs_id = ANY ($4))
+                AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
+            ORDER BY %1$s, id LIMIT 1 FOR UPDATE SKIP LOCKED -- no other index has this order
+        ) AS oldest
+        LEFT JOIN (
+            SELECT %1$s AS sharer, count(*) AS number FROM jobs WHERE state = 'running' AND queue = $1 GROUP BY 1
+        ) AS running ON running.sharer = waiting.sharer
+        WHERE oldest.sharer = waiting.sharer
+        ORDER BY coalesce(running.number, 0), random() LIMIT 1
+    $q$, v_who) INTO v_chosen USING p_queue, p_workflow, v_top, p_fitting;
+    RETURN v_chosen;
+END
+$$

@@ -1,0 +1,58 @@
+"""``share``: whether the jobs of a queue come in strict order, or are shared between people or tags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from simcelery.cli.options import Output, command, output_option
+from simcelery.cli.output import Column, say, show_json, show_table
+from simcelery.errors import UsageError
+
+if TYPE_CHECKING:
+    from simcelery.board.shares import By
+
+
+@command(
+    "share",
+    "simcelery share default --by submitter   # a colleague's ten jobs do not wait for a sweep",
+    "simcelery share gpu --by tag             # likewise between the first tags of jobs",
+    "simcelery share default --by nobody      # back to strict order",
+    "simcelery share                          # which queues are shared",
+)
+@click.argument("queue", required=False)
+@click.option(
+    "--by",
+    type=click.Choice(["submitter", "tag", "nobody"]),
+    help="Between whom; nobody: strict order, by priority and age, as queues have it by default.",
+)
+@output_option
+def share(queue: str | None, by: str | None, output: Output) -> None:
+    """Share a queue fairly: of equally urgent jobs, those of whoever has the fewest running come first.
+
+    A submitter is a user, from whatever machine; of several tags the first one counts. Holds for all workers,
+    from now on. On a large board this takes some seconds, during which no job is claimed.
+    """
+    from simcelery.board import engine, shares
+    from simcelery.submission.lineage import submitter
+
+    if (queue is None) != (by is None):
+        raise UsageError("give a queue and --by submitter, tag or nobody; or neither, to list the queues")
+    with engine.begin() as connection:
+        if queue is not None and by == "nobody":
+            shares.stop(connection, queue)
+        elif queue is not None:
+            if not queue or not queue.isprintable():
+                raise UsageError(f"{queue!r} is no name of a queue")
+            shares.share(connection, queue, cast("By", by), submitter())
+        found = shares.listed(connection)
+    if output == "json":
+        show_json([{"queue": name, "by": kind} for name, kind in found.items()])
+    elif output == "quiet":
+        for name in found:
+            say(name)
+    elif not found:
+        say("no queue is shared: jobs come in strict order, by priority and age")
+    else:
+        show_table([Column("queue", middle=True), Column("shared by")], list(found.items()))
