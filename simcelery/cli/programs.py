@@ -12,6 +12,7 @@ from simcelery.cli.sources import Items
 from simcelery.cli.templates import Template
 from simcelery.errors import UsageError
 from simcelery.readable import short
+from simcelery.workflows import jinja
 
 if TYPE_CHECKING:
     from simcelery.cli.targets import Target
@@ -25,16 +26,18 @@ class Program:
 
     Attributes:
         files: the text of each file to write, by its name in the folder.
+        jinja: the names of those that are templates in Jinja2.
         more: other parameters of the workflow `command`.
     """
 
     files: dict[str, str] = field(default_factory=dict)
+    jinja: frozenset[str] = frozenset()
     more: dict[str, Any] = field(default_factory=dict)
 
     def target(self, shell: Target, argv: Sequence[str], filled: bool) -> Target:
         """What the command is submitted to; if it is `filled`, its places stand for values."""
-        if filled:
-            return Template(shell, argv, self.files, self.more)
+        if filled or self.jinja:
+            return Template(shell, argv, self.files, self.jinja, self.more)
         return shell
 
     def parameters(self, argv: Sequence[str]) -> dict[str, Any]:
@@ -77,12 +80,15 @@ def asked(chosen: Mapping[str, Any], *, of_command: bool) -> Program:
         option = "file" if sources else next(iter(said)).removesuffix("s")
         raise UsageError(f"--{option} is for commands, after --; a workflow takes its own parameters")
     files: dict[str, str] = {}
+    templates = set()
     for source in sources:
         path, name = _split(source)
         if name in files:
             raise UsageError(f"--file: two files are to be called {short(name)}")
         files[name] = _read(path)
-    return Program(files, said)
+        if jinja.is_template(path):
+            templates.add(name)
+    return Program(files, frozenset(templates), said)
 
 
 def absolute(sources: Sequence[str]) -> list[str]:
@@ -95,7 +101,7 @@ def _split(source: str) -> tuple[str, str]:
     path, colon, name = source.rpartition(":")
     if colon:
         return path, name
-    return source, os.path.basename(source).removesuffix(_ENDING)
+    return source, os.path.basename(source).removesuffix(_ENDING).removesuffix(jinja.ENDING)
 
 
 def _read(path: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simcelery.errors import ParametersError
-from simcelery.workflows import places
+from simcelery.workflows import jinja, places
 
 if TYPE_CHECKING:
     from simcelery.board.values import NewJob
@@ -22,6 +22,7 @@ class Template:
     Parameters:
         command: the workflow that runs commands.
         files: the text of each file that it is given, by its name in the folder.
+        templates: the names of those that are in Jinja2; the others have names within braces, too.
         more: other parameters of the workflow, which have no places.
     """
 
@@ -30,23 +31,31 @@ class Template:
         command: Target,
         argv: Sequence[str],
         files: Mapping[str, str] | None = None,
+        templates: Collection[str] = (),
         more: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = command.name
         self._command = command
         self._argv = argv
         self._files = files or {}
+        self._templates = templates
         self._more = more or {}
 
     @property
     def required(self) -> list[str]:
         """The names within braces, in the order of their first appearance."""
-        return places.names([*self._argv, *self._files.values()])
+        plain = (text for name, text in self._files.items() if name not in self._templates)
+        return places.names([*self._argv, *plain])
+
+    def _check_used(self, values: Iterable[str]) -> None:
+        texts = ((self._files[name], name) for name in self._templates)
+        optional = (name for text, where in texts for name in jinja.names(text, where))
+        places.check_used(values, {*self.required, *optional}, _WHERE)
 
     def parse(self, texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
         """The texts as they are: that is how a command takes them."""
         values = dict(texts)
-        places.check_used(values, self.required, _WHERE)
+        self._check_used(values)
         return values
 
     def preparation(self, options: Options) -> Callable[[Mapping[str, Any]], NewJob]:
@@ -62,7 +71,7 @@ class Template:
         """
         from simcelery.workflows.encoding import contains_job
 
-        places.check_used(values, self.required, _WHERE)
+        self._check_used(values)
         for name, value in values.items():
             if contains_job(value):
                 raise ParametersError(
@@ -71,8 +80,13 @@ class Template:
         fill = places.filler(values, _WHERE)
         filled: dict[str, Any] = {"argv": [fill(word) for word in self._argv]}
         if self._files:
-            filled["files"] = {name: places.filler(values, name)(text) for name, text in self._files.items()}
+            filled["files"] = {name: self._file(name, text, values) for name, text in self._files.items()}
         return {**filled, **self._more}
+
+    def _file(self, name: str, text: str, values: Mapping[str, Any]) -> str:
+        if name not in self._templates:
+            return places.filler(values, name)(text)
+        return jinja.rendered(text, {key: jinja.as_number(value) for key, value in values.items()}, name)
 
 
 def words(argv: Sequence[str]) -> list[str]:

@@ -272,7 +272,7 @@ def _target(
         raise UsageError("command must be a list of texts: the program, and its arguments")
     shell = find("command")
     argv = words(argv)
-    if parameters or several or given.get("texts"):
+    if parameters or several or given.get("texts") or program.jinja:
         return program.target(shell, argv, filled=True), _values(parameters)
     return shell, program.parameters(argv)
 

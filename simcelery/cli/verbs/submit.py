@@ -168,7 +168,8 @@ class SubmitCommand(WithCommand):
     "files",
     multiple=True,
     metavar="FILE[:NAME]",
-    help="Of a command: write this file into its folder, with values where it has {NAME} (repeatable).",
+    help="Of a command: write this file into its folder, with values where it has {NAME}, or, if it ends in "
+    ".j2, as Jinja2 does (repeatable).",
 )
 @click.option("--stdin", metavar="NAME", help="Of a command: let it read this file of its folder.")
 @click.option(
@@ -374,7 +375,7 @@ def _command(
         raise UsageError("there is no command after '--'")
     argv = words(argv)
     shell = find("command")
-    filled = bool(parameters or each or grid)
+    filled = bool(parameters or each or grid or program.jinja)
     target = program.target(shell, argv, filled)
     return target, sources.items(target, parameters, each, grid) if filled else program.items(shell, argv)
 

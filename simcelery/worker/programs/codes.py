@@ -11,7 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from simcelery.errors import DefinitionError
+from simcelery.errors import DefinitionError, UsageError
 from simcelery.readable import short
 from simcelery.submission.workflow import Workflow, workflow
 from simcelery.worker.context import current_job
@@ -20,7 +20,7 @@ from simcelery.worker.programs.program import COMMON, Program
 from simcelery.worker.programs.result import OWN, CommandResult
 from simcelery.worker.programs.running import run
 from simcelery.worker.programs.verdict import CommandError
-from simcelery.workflows import places
+from simcelery.workflows import jinja, places
 
 Parse = Callable[[Path], Any]
 _ALLOW = "allow"
@@ -54,7 +54,8 @@ def code(
     Parameters:
         command: the program and its arguments; a text is cut at spaces, and no shell is involved.
         inputs: each file to write, by its name in the folder: a text, or the path of a file that holds it,
-            which is read when this module is imported, from the module's folder.
+            which is read when this module is imported, from the module's folder. One whose name ends in
+            ``.j2`` is a template in Jinja2.
         outputs: names of files that it has to write; they are registered as artifacts.
         parse: called with the folder at the end; a mapping or a dataclass that it returns becomes part of the
             result, and anything else is the result's ``value``.
@@ -80,13 +81,24 @@ def code(
 
     def decorate(function: Callable[..., Any]) -> Workflow:
         texts = {name: _text(function, text) for name, text in (inputs or {}).items()}
+        templates = {name for name, given in (inputs or {}).items() if _is_template(given)}
+        try:
+            for name in templates:
+                jinja.names(texts[name], name)
+        except UsageError as error:
+            raise DefinitionError(f"code: {function.__qualname__}: {error}") from None
+        plain = [text for name, text in texts.items() if name not in templates]
 
         @wraps(function)
         def runs(**parameters: Any) -> CommandResult:
             allow = parameters.pop(_ALLOW, NUMERICS) if program.handlers else NUMERICS
-            fill = _filler({**parameters, **_more(function, parameters)}, [*program.argv, *texts.values()])
+            values = {**parameters, **_more(function, parameters)}
+            fill = _filler(values, [*program.argv, *plain])
             argv = [fill(word) for word in program.argv]
-            files = {name: fill(text) for name, text in texts.items()}
+            files = {
+                name: jinja.rendered(text, values, name) if name in templates else fill(text)
+                for name, text in texts.items()
+            }
             result = run(replace(program, argv=argv, files=files, allow=allow))
             for name in program.expect:
                 current_job().artifact(Path(result.workdir) / name, name)
@@ -121,6 +133,11 @@ def _with_values(result: CommandResult, parsed: Any) -> CommandResult:
     if taken := sorted((OWN | result.values.keys()) & found.keys()):
         raise CommandError(f"parse gives {taken[0]!r}, which the result has already: give it another name")
     return replace(result, values=result.values | found)
+
+
+def _is_template(given: str | Path) -> bool:
+    """Whether an input is in Jinja2: a file whose name says so."""
+    return isinstance(given, os.PathLike) and jinja.is_template(given)
 
 
 def _text(function: Callable[..., Any], given: str | Path) -> str:
