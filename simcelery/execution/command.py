@@ -15,22 +15,31 @@ from uuid import uuid4
 
 import psutil
 
-from simcelery.execution import processes
+from simcelery.execution import memory, processes
 from simcelery.execution.ending import end_for_certain
 
 # What is kept of a command's output beside the file: its last lines, however long they are.
 TAIL_LINES, TAIL_BYTES = 200, 64 * 1024
 OUTPUT = "output.txt"
 
+# SIGKILL: the command's own end, or what a shell and a launcher say of one that they had started.
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _LONGEST_CALL = 0.25  # seconds
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A command that ended. `output` is the tail of what it printed, both streams together."""
+    """A command that ended.
+
+    Attributes:
+        output: the tail of what it printed, both streams together.
+        killed_for_memory: whether the kernel killed it, or a program that it had started, because memory ran
+            out; as far as that can be seen.
+    """
 
     exit_code: int
     output: str
+    killed_for_memory: bool = False
 
 
 def run(
@@ -62,7 +71,7 @@ def run(
         OSError: it cannot be started.
     """
     mark = uuid4().hex
-    before = processes.children()
+    before, kills = processes.children(), memory.oom_kills()
     process: subprocess.Popen[bytes] | None = None
     with (folder / OUTPUT).open("wb") as output, (stdin or Path(os.devnull)).open("rb") as given:
         try:
@@ -80,7 +89,14 @@ def run(
             _await(process, look)
         finally:
             _end_all(process, mark, before, grace)
-    return Completed(process.wait(), tail(folder, tail_bytes))
+    code = process.wait()
+    return Completed(code, tail(folder, tail_bytes), code in _KILLED and _more_than(kills))
+
+
+def _more_than(kills: int | None) -> bool:
+    """Whether the kernel has killed something for want of memory since there were so many."""
+    now = memory.oom_kills()
+    return kills is not None and now is not None and now > kills
 
 
 def tail(folder: Path, most: int = TAIL_BYTES) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from simcelery.execution import memory
 from simcelery.services import Services
-from tests.acceptance.helpers import executions, submit
+from tests.acceptance.helpers import executions, submit, submit_command
 from tests.board_helpers import attempts, row
 from tests.conftest import BIN, Project, empty, make_project
 from tests.processes import command_alive, sleeper
@@ -168,6 +168,10 @@ def test_a_job_that_eats_all_memory_is_lost_for_that_reason_and_the_worker_lives
     wait_until(lambda: job.state == "failed", 120)
     assert {(one["outcome"], one["cause"]) for one in attempts(job.id)} == {("lost", "out_of_memory")}
     assert "memory" in (row(job.id).error or "")
+    command = submit_command(project, "sh", "-c", "python -c \"x = b'x' * (900 << 20)\"; exit $?")
+    wait_until(lambda: command.state == "failed", 60)
+    assert [(one["outcome"], one["cause"]) for one in attempts(command.id)] == [("failed", "out_of_memory")]
+    assert "memory ran out" in (row(command.id).error or "")
     assert submit(project, "add.submit(1)").result(timeout=within(30)) == 2
     assert worker.poll() is None
     project.stop()

@@ -18,6 +18,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
+from simcelery.execution import memory
 from simcelery.execution.command import Completed, run, terminate
 from simcelery.execution.processes import is_over
 from tests.waiting import within
@@ -243,3 +244,26 @@ def test_terminate_leaves_a_number_alone_that_has_been_collected() -> None:
     finally:
         stranger.kill()
         stranger.wait()
+
+
+@pytest.mark.parametrize(
+    ("words", "kills", "expected"),
+    [
+        ("kill -9 $$", [3, 4], True),
+        ("(kill -9 $BASHPID); exit 137", [3, 4], True),
+        ("kill -9 $$", [3, 3], False),
+        ("kill -9 $$", [None, None], False),
+        ("exit 1", [3, 4], False),
+        ("exit 0", [3, 4], False),
+    ],
+)
+def test_a_command_that_the_kernel_killed_for_want_of_memory_is_told_from_others(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: str,
+    kills: list[int | None],
+    expected: bool,
+) -> None:
+    told = iter(kills + kills[-1:])
+    monkeypatch.setattr(memory, "oom_kills", lambda: next(told))
+    assert run(["bash", "-c", words], tmp_path, dict(os.environ)).killed_for_memory is expected

@@ -17,6 +17,7 @@ from simcelery.board.values import Claim, EndedAttempt, FinishedJob
 from simcelery.errors import SubmissionInterruptedError
 from simcelery.worker import slots as module_of_slots
 from simcelery.worker.outcomes import endings, failure, reports
+from simcelery.worker.programs.verdict import CommandError, CommandMemoryError
 from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.layout import Order
 from simcelery.worker.slots.parent import Slots
@@ -153,6 +154,12 @@ def test_an_error_says_whether_another_attempt_is_worth_while(
     error: BaseException, options: dict[str, Any], retried: bool
 ) -> None:
     assert (describe(error, **options).retry_in is not None) is retried
+
+
+def test_an_attempt_for_which_there_was_no_memory_says_so() -> None:
+    assert describe(MemoryError("10 TB")).cause is Cause.OUT_OF_MEMORY
+    assert describe(CommandMemoryError("exit code -9")).cause is Cause.OUT_OF_MEMORY
+    assert describe(CommandError("exit code 1")).cause is Cause.ERROR
 
 
 def test_each_failure_makes_the_pause_longer() -> None:

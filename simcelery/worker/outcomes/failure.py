@@ -40,12 +40,18 @@ def describe(definition: Definition, claim: Claim, error: BaseException) -> Ende
         message = f"it ran longer than its time limit of {claim.soft_time_limit or claim.time_limit or 0:g} s"
     return EndedAttempt(
         outcome=Outcome.FAILED,
-        cause=Cause.TIME_LIMIT if limit else Cause.ERROR,
+        cause=_cause(error),
         error_type="TimeLimitError" if limit else printable(type(error).__name__)[:_NAME_LENGTH],
         error_message=message[:_MESSAGE_LENGTH],
         traceback=traceback_of(error),
         retry_in=definition.backoff(claim.failures + 1, error) if definition.retries(error) else None,
     )
+
+
+def _cause(error: BaseException) -> Cause:
+    if isinstance(error, SoftTimeLimitExceeded):
+        return Cause.TIME_LIMIT
+    return Cause.OUT_OF_MEMORY if isinstance(error, MemoryError) else Cause.ERROR
 
 
 def text(error: BaseException) -> str:

@@ -37,6 +37,10 @@ class CommandError(Exception):
     """A command did not do what it was run for."""
 
 
+class CommandMemoryError(CommandError, MemoryError):
+    """The kernel killed a command, or a program that it had started, because memory ran out."""
+
+
 def check(
     completed: execution.Completed, folder: Path, output: str, expected: Sequence[str], ok: str | None
 ) -> None:
@@ -52,7 +56,8 @@ def check(
     """
     where = folder / output
     if completed.exit_code != 0:
-        raise CommandError(_exited(completed, where))
+        kind = CommandMemoryError if completed.killed_for_memory else CommandError
+        raise kind(_exited(completed, where))
     missing = [name for name in expected if not (folder / name).exists()]
     if missing:
         raise CommandError(_with_end(f"it did not write {', '.join(missing)}", completed, where))
@@ -80,6 +85,8 @@ def reason(lines: Iterable[str]) -> str:
 def _exited(completed: execution.Completed, where: Path) -> str:
     last = reason(completed.output.splitlines())
     first = f"exit code {completed.exit_code}" + (f": {last}" if last else "")
+    if completed.killed_for_memory:
+        first += " (the kernel killed it because memory ran out: give it more, or its worker fewer slots)"
     if completed.exit_code == _NOT_FOUND:
         first += " (a program that it runs is not installed on this node, or not on its PATH)"
     return _with_end(first, completed, where)

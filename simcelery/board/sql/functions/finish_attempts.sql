@@ -54,7 +54,7 @@ BEGIN
             PERFORM FROM jobs WHERE id = ANY (v_more) ORDER BY id FOR UPDATE;
         END IF;
     END IF;
-    IF NOT v_succeeded THEN
+    IF NOT v_succeeded AND EXISTS (SELECT FROM jobs WHERE id = ANY (v_ended) AND needs_id IS NOT NULL) THEN
         p_ended := escalate(p_ended);
     END IF;
     v_parents := v_waiting <> '{}' OR v_more <> '{}';
