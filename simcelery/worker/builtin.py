@@ -40,7 +40,7 @@ def command(
             command that itself submits jobs.
         files: the text of each file to write into the folder before, by its name.
         stdin: the name of one of these files, for the command to read from.
-        expect: names of files that it has to write.
+        expect: names of files that it has to write: each with something in it, in this run.
         ok: a text that has to be in what it prints, or in one of these files.
         json: the name of a JSON file that it writes, whose values become part of the result.
         artifacts: files that it leaves, to be registered: names, or patterns such as ``*.nc``, each of which

@@ -8,6 +8,7 @@ import pytest
 
 from simcelery.execution.command import OUTPUT, Completed
 from simcelery.worker.programs import verdict
+from simcelery.worker.programs.outputs import Outputs
 from simcelery.worker.programs.verdict import CommandError
 
 OPEN_MPI = """\
@@ -84,12 +85,19 @@ def test_the_reason_is_the_programs_own(printed: str, reason: str) -> None:
 
 
 def judged(
-    folder: Path, code: int = 0, printed: str = "", expected: tuple[str, ...] = (), ok: str | None = None
+    folder: Path,
+    code: int = 0,
+    printed: str = "",
+    written: dict[str, str] | None = None,
+    ok: str | None = None,
 ) -> str:
-    """The message of the error, or nothing."""
+    """The message of the error, or nothing; what it writes is what it has to write."""
     (folder / OUTPUT).write_text(printed)
+    outputs = Outputs(folder, written or {})
+    for name, text in (written or {}).items():
+        (folder / name).write_text(text)
     try:
-        verdict.check(Completed(code, printed), folder, OUTPUT, expected, ok)
+        verdict.check(Completed(code, printed), folder / OUTPUT, outputs, ok)
     except CommandError as error:
         return str(error)
     return ""
@@ -108,21 +116,34 @@ def test_a_program_within_a_script_that_is_not_there_is_named_as_missing(tmp_pat
     )
 
 
-def test_files_that_it_should_have_written_are_named(tmp_path: Path) -> None:
-    (tmp_path / "a").touch()
-    assert judged(tmp_path, expected=("a", "b", "c")).startswith("it did not write b, c\nits output is in ")
-    assert judged(tmp_path, expected=("a",)) == ""
-
-
 def test_the_text_may_be_in_the_output_or_in_a_file(tmp_path: Path) -> None:
     assert judged(tmp_path, printed="x\nTotal wall time: 0:01\n", ok="Total wall time") == ""
-    (tmp_path / "log").write_text("Total wall time")
-    assert judged(tmp_path, expected=("log",), ok="Total wall time") == ""
-    said = judged(tmp_path, printed="x", expected=("log",), ok="JOB DONE")
+    log = {"log": "Total wall time"}
+    assert judged(tmp_path, written=log, ok="Total wall time") == ""
+    said = judged(tmp_path, printed="x", written=log, ok="JOB DONE")
     assert said.startswith("there is no 'JOB DONE' in output.txt or log\n")
 
 
 @pytest.mark.parametrize("at", [0, (1 << 20) - 4, (1 << 20) - 1, 3_000_000])
 def test_the_text_is_found_wherever_it_stands_in_a_large_file(tmp_path: Path, at: int) -> None:
-    (tmp_path / "log").write_bytes(b"x" * at + b"JOB DONE" + b"x" * 2_000_000)
-    assert judged(tmp_path, expected=("log",), ok="JOB DONE") == ""
+    log = {"log": "x" * at + "JOB DONE" + "x" * 2_000_000}
+    assert judged(tmp_path, written=log, ok="JOB DONE") == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-11, "ended by SIGSEGV"),
+        (-9, "ended by SIGKILL"),
+        (-35, "ended by signal 35"),
+        (139, "exit code 139 (SIGSEGV)"),
+        (137, "exit code 137 (SIGKILL)"),
+        (128, "exit code 128"),
+        (250, "exit code 250"),
+        (1, "exit code 1"),
+    ],
+)
+def test_a_signal_is_named(tmp_path: Path, code: int, said: str) -> None:
+    """A shell exits with 128 and its number."""
+    assert judged(tmp_path, code, "x\n") == f"{said}: x\nits output is in {tmp_path / OUTPUT}"
+    assert judged(tmp_path, code).splitlines()[0] == said

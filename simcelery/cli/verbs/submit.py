@@ -173,7 +173,10 @@ class SubmitCommand(WithCommand):
 )
 @click.option("--stdin", metavar="NAME", help="Of a command: let it read this file of its folder.")
 @click.option(
-    "--expect", multiple=True, metavar="NAME", help="Of a command: a file that it has to write (repeatable)."
+    "--expect",
+    multiple=True,
+    metavar="NAME",
+    help="Of a command: a file that it has to write, with something in it (repeatable).",
 )
 @click.option(
     "--ok", metavar="TEXT", help="Of a command: a text that it has to print, or write into such a file."

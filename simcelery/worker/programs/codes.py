@@ -56,7 +56,8 @@ def code(
         inputs: each file to write, by its name in the folder: a text, or the path of a file that holds it,
             which is read when this module is imported, from the module's folder. One whose name ends in
             ``.j2`` is a template in Jinja2.
-        outputs: names of files that it has to write; they are registered as artifacts.
+        outputs: names of files that it has to write: each with something in it, in this run of the program;
+            they are registered as artifacts.
         parse: called with the folder at the end; a mapping or a dataclass that it returns becomes part of the
             result, and anything else is the result's ``value``.
         options: those of `workflow`, and of `run_command` these: ``stdin, ok, json, env, keep_urls, handlers,

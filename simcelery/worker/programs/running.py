@@ -26,6 +26,7 @@ from simcelery.worker.context import CurrentJob, current_claim, current_job
 from simcelery.worker.programs import restarting, verdict
 from simcelery.worker.programs.correcting import Corrections
 from simcelery.worker.programs.handlers import of_job
+from simcelery.worker.programs.outputs import Outputs
 from simcelery.worker.programs.program import Program
 from simcelery.worker.programs.result import OWN, CommandResult
 from simcelery.worker.programs.watching import Watch
@@ -102,7 +103,7 @@ def run_command(program: Program) -> CommandResult:
         argv: the program and its arguments. No shell is involved; to use one, write ``["sh", "-c", "…"]``.
         files: the text of each file to write before, by its name in the folder.
         stdin: the name of a file in the folder to read from.
-        expect: names of files that it has to write.
+        expect: names of files that it has to write: each with something in it, in this run of the program.
         ok: a text that has to be in what it prints, or in one of these files.
         json: the name of a JSON file that it writes: its values are those of the result.
         env: variables to add to the worker's environment.
@@ -198,6 +199,7 @@ def _write(files: Mapping[str, str], folder: Path) -> None:
 
 def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> CommandResult:
     settings = get_settings()
+    outputs = Outputs(folder, program.wanted)
     meter, began = Meter(), time.monotonic()
     try:
         with ExitStack() as stack:
@@ -220,7 +222,7 @@ def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> 
     elapsed, usage = time.monotonic() - began, meter.read()
     if program.stop_file is not None and job.should_stop():
         raise SystemExit(f"it was stopped by {program.stop_file}")
-    verdict.check(completed, folder, execution.OUTPUT, program.wanted, program.ok)
+    verdict.check(completed, folder / execution.OUTPUT, outputs, program.ok)
     return CommandResult(
         0,
         completed.output,
@@ -228,7 +230,7 @@ def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> 
         elapsed=round(elapsed, 3),
         cpu_seconds=round(usage.cpu_seconds, 3),
         peak_memory=usage.peak_memory,
-        files={name: (folder / name).stat().st_size for name in program.wanted},
+        files=outputs.sizes(),
         values=_values(folder / program.json) if program.json else {},
     )
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from simcelery.errors import ITS_OUTPUT
 from simcelery.execution import command as execution
+from simcelery.worker.programs.outputs import Outputs
 
 _ERROR_LINES, _ERROR_LENGTH = 20, 2000
 _LINE_LENGTH = 500
 _AT_ONCE = 1 << 20
+_BY_SIGNAL = 128  # and its number: what a shell exits with, if a program of its was ended
 _NOT_FOUND = 127  # what a shell, env, srun and mpirun exit with
 
 # What MPI's launchers and Slurm say when a process of theirs has failed, whatever the reason.
@@ -41,29 +44,25 @@ class CommandMemoryError(CommandError, MemoryError):
     """The kernel killed a command, or a program that it had started, because memory ran out."""
 
 
-def check(
-    completed: execution.Completed, folder: Path, output: str, expected: Sequence[str], ok: str | None
-) -> None:
+def check(completed: execution.Completed, where: Path, outputs: Outputs, ok: str | None) -> None:
     """See that it succeeded.
 
     Parameters:
-        output: the name of the file with what it has printed.
-        expected: names of files that it should have written.
+        where: the file with what it has printed.
+        outputs: what it should have written.
         ok: a text that must be in what it has printed, or in one of these files.
 
     Raises:
         CommandError: it did not; the message says why, quotes the end of the output, and says where it is.
     """
-    where = folder / output
     if completed.exit_code != 0:
         kind = CommandMemoryError if completed.killed_for_memory else CommandError
         raise kind(_exited(completed, where))
-    missing = [name for name in expected if not (folder / name).exists()]
-    if missing:
-        raise CommandError(_with_end(f"it did not write {', '.join(missing)}", completed, where))
-    files = [where, *(folder / name for name in expected)]
+    if faults := outputs.faults():
+        raise CommandError(_with_end("; ".join(faults), completed, where))
+    files = [where, *outputs.files]
     if ok is not None and not any(_holds(file, ok.encode()) for file in files):
-        named = " or ".join([output, *expected])
+        named = " or ".join([where.name, *outputs.sizes()])
         raise CommandError(_with_end(f"there is no {ok!r} in {named}", completed, where))
 
 
@@ -84,12 +83,26 @@ def reason(lines: Iterable[str]) -> str:
 
 def _exited(completed: execution.Completed, where: Path) -> str:
     last = reason(completed.output.splitlines())
-    first = f"exit code {completed.exit_code}" + (f": {last}" if last else "")
+    first = _end(completed.exit_code) + (f": {last}" if last else "")
     if completed.killed_for_memory:
         first += " (the kernel killed it because memory ran out: give it more, or its worker fewer slots)"
     if completed.exit_code == _NOT_FOUND:
         first += " (a program that it runs is not installed on this node, or not on its PATH)"
     return _with_end(first, completed, where)
+
+
+def _end(code: int) -> str:
+    if code < 0:
+        return f"ended by {_signal(-code) or f'signal {-code}'}"
+    name = _signal(code - _BY_SIGNAL)
+    return f"exit code {code}" + (f" ({name})" if name else "")
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return ""
 
 
 def _with_end(first: str, completed: execution.Completed, where: Path) -> str:
