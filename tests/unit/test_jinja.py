@@ -38,8 +38,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def submitted(*pairs: str, file: str = "in.melt.j2", text: str = TEMPLATE) -> list[Any]:
     """The parameters of ``submit --file FILE pairs -- lmp -in in.melt``."""
     Path(file).write_text(text)
-    chosen: dict[str, Any] = dict.fromkeys(["stdin", "ok", "json_"])
-    program = programs.asked({**chosen, "files": [file], "expect": [], "allow": []}, of_command=True)
+    one = dict.fromkeys(["stdin", "ok", "json_"])
+    chosen: dict[str, Any] = {**dict.fromkeys(programs._OPTIONS, ()), **one, "files": [file]}
+    program = programs.asked(chosen, of_command=True)
     target = program.target(Here(builtin.command), ["lmp", "-in", "in.melt"], filled=bool(pairs))
     jobs = prepared(target, sources.items(target, pairs, None, ()), Options())
     return [job.parameters["files"] for job in jobs]
