@@ -15,6 +15,7 @@ import threading
 
 from simcelery.board import artifacts, engine
 from simcelery.board.artifacts import Left
+from simcelery.describe.words import many
 from simcelery.errors import BoardUnreachableError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
@@ -48,13 +49,17 @@ def run() -> int:
     Raises:
         BoardUnreachableError: the rest is deleted later.
     """
-    total = 0
+    total = others = 0
     while taken := _take():
-        gone = [one.id for one in taken if _deleted(one)]
+        ours = [one for one in taken if _is_ours(one)]
+        others += len(taken) - len(ours)
+        gone = [one.id for one in ours if _deleted(one)]
         failpoint("artifacts_deleted")
         with engine.begin() as connection:
             artifacts.forget(connection, gone)
         total += len(gone)
+    if others:
+        log.warning("%s left where they are: artifact_url names another store, or none", many(others, "file"))
     return total
 
 
@@ -63,16 +68,17 @@ def _take() -> list[Left]:
         return artifacts.take(connection, _TOGETHER)
 
 
-def _deleted(one: Left) -> bool:
-    """Whether there is no such file any more in the store that the settings name: nothing else is touched."""
-    if one.url is None:
-        return True
+def _is_ours(one: Left) -> bool:
+    """Whether it is in the store that the settings name, or in none: nothing else is touched."""
     ours = get_settings().artifact_url
-    if ours is None or not store.is_of(ours, one.url):
-        log.warning("%s stays, since artifact_url names another store", one.url)
-        return False
+    return one.url is None or (ours is not None and store.is_of(ours, one.url))
+
+
+def _deleted(one: Left) -> bool:
+    """Whether there is no such file any more in the store."""
     try:
-        store.delete(one.url)
+        if one.url is not None:
+            store.delete(one.url)
     except StoreError as error:
         log.warning("%s", error)
         return False

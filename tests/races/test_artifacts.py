@@ -148,7 +148,9 @@ def test_prune_deletes_the_job_then_the_file_then_the_row_whoever_is_killed(
     assert sql("SELECT * FROM artifacts") == []
 
 
-def test_a_file_in_no_store_of_ours_is_never_deleted(stored: Path, tmp_path: Path) -> None:
+def test_a_file_in_no_store_of_ours_is_never_deleted(
+    stored: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     precious = tmp_path / "precious"
     precious.touch()
     file = finished(stored)
@@ -157,6 +159,7 @@ def test_a_file_in_no_store_of_ours_is_never_deleted(stored: Path, tmp_path: Pat
         tidy()
         assert precious.exists()
         assert len(sql("SELECT * FROM artifacts")) == 1
+        assert caplog.messages[-1] == "1 file left where they are: artifact_url names another store, or none"
     assert file.exists()
 
 
