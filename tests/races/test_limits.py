@@ -29,6 +29,7 @@ from tests.board_helpers import (
     state,
     worker,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("board")
 LICENCE = "tag:licence"
@@ -140,6 +141,8 @@ def test_a_claim_that_has_not_committed_yet_has_its_place() -> None:
         first = pool.submit(slow)
         begun.wait(10)
         second = pool.submit(claim, two.task_id, me)
+        waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        wait_until(lambda: second.done() or sql(waits)[0][0] > 0, 10)
         go.set()
         first.result()
         assert second.result() is None
