@@ -109,11 +109,6 @@ OTHERS: dict[str, str] = {
         INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at, succeeded)
         VALUES ('worse@host', 'host', 9223372036854775807, ARRAY['default'], 9223372036854775807, '',
             '200000-01-01', '{"w": "2026-99-99", "v": [1]}')""",
-    "a worker that has less than nothing": """
-        INSERT INTO workers
-            (nodename, host, pid, queues, concurrency, version, lease_expires_at, cores, memory, gpus)
-        VALUES ('none@host', 'host', 7, ARRAY['default'], 1, '', now() + interval '1 hour', -1, -1,
-            ARRAY[NULL]::text[])""",
     "a worker that ended before all time": """
         INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at, ended_at)
         VALUES ('gone@host', 'host', 0, '{}', 0, '', '-infinity', 'infinity')""",
@@ -258,6 +253,13 @@ LATER: dict[str, dict[str, str]] = {
         "a gate that changed after all time": _gate("changed_at = 'infinity'; counts_from = '200000-01-01'"),
         "a gate that changed before all time": _gate("changed_at = '-infinity'; counts_from = '-infinity'"),
         "a gate that is not there": _behind("9223372036854775807"),
+    },
+    "workers": {
+        "a worker that has less than nothing": """
+            INSERT INTO workers
+                (nodename, host, pid, queues, concurrency, version, lease_expires_at, cores, memory, gpus)
+            VALUES ('none@host', 'host', 7, ARRAY['default'], 1, '', now() + interval '1 hour', -1, -1,
+                ARRAY[NULL]::text[])""",
     },
     "dependencies": {
         "a job that waits for the sun": """
