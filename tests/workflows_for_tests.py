@@ -1177,7 +1177,7 @@ _ALLOCATE = (
 
 
 @workflow(memory="200M")
-def uses_memory(mib: int, processes: int, marker: str = "") -> int:
+def uses_memory(mib: int, processes: int, marker: str = "", seconds: float = 3.0) -> int:
     """Have so many processes use so much memory each; the marker is written if it is told to end."""
     started = []
     try:
@@ -1187,7 +1187,7 @@ def uses_memory(mib: int, processes: int, marker: str = "") -> int:
             assert one.stdout is not None
             one.stdout.readline()
             started.append(one)
-        time.sleep(3)
+        time.sleep(seconds)
         return sum(one.poll() is None for one in started)
     finally:
         if marker:

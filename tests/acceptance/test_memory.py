@@ -11,6 +11,7 @@ import simcelery
 from tests.acceptance.helpers import submit
 from tests.board_helpers import attempts, row
 from tests.conftest import Project
+from tests.processes import command_alive, sleeper
 from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -27,7 +28,7 @@ def test_a_job_whose_processes_use_too_much_together_is_ended_and_says_what_to_d
     sims: Project, tmp_path: Path
 ) -> None:
     """None of them alone does."""
-    job = submit(sims, f"uses_memory.submit(90, 3, {str(tmp_path / 'marker')!r})")
+    job = submit(sims, f"uses_memory.submit(90, 3, {str(tmp_path / 'marker')!r}, 60.0)")
     wait_until(lambda: job.state == "failed", 30)
     [ended] = attempts(job.id)
     assert (ended["outcome"], ended["cause"]) == ("failed", "out_of_memory")
@@ -55,7 +56,7 @@ def test_a_command_is_ended_by_what_it_asked_for(sims: Project) -> None:
 
 
 def test_a_command_that_ran_out_of_memory_gets_more_and_succeeds(sims: Project) -> None:
-    code = "import time; kept = b'x' * (300 << 20); time.sleep(2); print('done')"
+    code = "import time; kept = b'x' * (300 << 20); time.sleep(5); print('done')"
     asked = ("--memory", "200M", "--on-oom", "memory=x3,max=1G")
     done = sims.run("simcelery", "submit", "-o", "quiet", *asked, "--", "python", "-c", code)
     assert done.returncode == 0, done.stderr
@@ -68,6 +69,19 @@ def test_a_command_that_ran_out_of_memory_gets_more_and_succeeds(sims: Project) 
     shown = sims.run("simcelery", "show", str(job.id)).stdout
     assert "attempt 1 (out_of_memory), ran with: memory 200.0 MiB; the next one: memory 600.0 MiB" in shown
     assert "memory 600.0 MiB" in sims.run("simcelery", "explain", str(job.id)).stdout
+
+
+def test_a_command_that_ignores_sigterm_is_ended_at_its_time_limit_and_gets_more_time(sims: Project) -> None:
+    seconds = sleeper()
+    asked = ("--time-limit", "1", "--on-time-limit", "time_limit=x1.5,max=1.5")
+    words = f"trap '' TERM; while true; do sleep {seconds}; done"
+    done = sims.run("simcelery", "submit", "-o", "quiet", *asked, "--", "sh", "-c", words)
+    assert done.returncode == 0, done.stderr
+    job = simcelery.get_job(int(done.stdout))
+    wait_until(lambda: job.state.is_terminal, 60)
+    assert [(one["outcome"], one["cause"]) for one in attempts(job.id)] == [("failed", "time_limit")] * 2
+    assert (row(job.id).error or "").endswith("tried 00:00:01, 00:00:01.5, which is the most")
+    assert command_alive(f"sleep {seconds}") == 0
 
 
 def test_what_cannot_be_asked_for_is_refused_in_one_line(sims: Project) -> None:

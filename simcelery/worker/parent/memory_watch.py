@@ -20,7 +20,7 @@ from simcelery.worker.slots.reading import Running
 
 # Seconds between two looks where nothing limits what is used; a shorter attempt measures itself.
 EVERY = 1.0
-# A look may take so much of the time.
+# A look may take so much of the time, where nothing is limited.
 _SHARE = 0.05
 
 
@@ -64,7 +64,8 @@ class MemoryWatch:
                 self._measure(one, tree, now)
         took = time.monotonic() - begun
         limited = any(one.memory for one in running)
-        self._next = now + max(0.0 if limited else EVERY, took / _SHARE)
+        # On a busy node a look takes long, but what is limited is looked at all the same.
+        self._next = now + (min(EVERY, took / _SHARE) if limited else max(EVERY, took / _SHARE))
 
     def of(self, running: Running) -> tuple[int, int]:
         """Bytes that the attempt uses, and the most that it has used, as far as that was measured; else 0."""
