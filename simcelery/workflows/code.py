@@ -1,52 +1,88 @@
-"""What a function does, as a hash: of its own code, and of what it uses from its own module.
+"""What a function does, as a hash: of its own code, and of all that it uses, as far as it can be compared.
 
-Comments, line numbers and the names of files do not count. What it uses from other modules does not either.
+Comments, line numbers and the names of files do not count. Of functions and classes of installed
+libraries only the name counts.
+
+A value is read part by part, as `pickle` would take it apart, so that equal values have equal hashes in
+every process: sets and dictionaries in the order of the hashes of their parts, nothing by its address.
 """
 
 from __future__ import annotations
 
+import copyreg
+import functools
 import hashlib
-import json
-from collections.abc import Callable, Iterator
+import importlib
+import importlib.util
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from types import CodeType, FunctionType
-from typing import Any
+from enum import Enum
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
+from typing import Any, NamedTuple
 
-from simcelery.errors import EncodingError
-from simcelery.workflows.encoding import encode
+from simcelery.workflows import bytecode, source
 
-_FIXED = (bool, int, float, complex, str, bytes, type(None))
+_PLAIN = (bool, float, complex, str, bytes, type(None), type(...))
+_LISTS = (tuple, list)
 
 
-def code_of(function: Callable[..., Any]) -> str:
-    """The hash; of what is not written in Python only its name counts."""
-    found = hashlib.sha256()
-    seen: set[int] = set()
-    waiting: list[Any] = [function]
-    while waiting:
-        plain = _written_in_python(waiting.pop(0))
-        if id(plain) in seen:
-            continue
-        seen.add(id(plain))
-        if isinstance(plain, type):
-            members = (getattr(one, "fget", one) for one in vars(plain).values())  # a property's function
-            waiting += [one for one in members if callable(one)]
-        if not isinstance(plain, FunctionType):
-            found.update(_name(plain).encode())
-            continue
-        for part in _parts(plain.__code__):
-            found.update(f"{part}\n".encode())
-        found.update(repr([_fixed(value) for value in _defaults(plain)]).encode())
-        around = closed_over(plain)
-        for name in sorted(_names(plain.__code__) | around.keys()):
-            used = around.get(name, plain.__globals__.get(name))
-            if getattr(used, "__module__", None) == plain.__module__ and callable(used):
-                waiting.append(used)
-            elif name in around:
-                found.update(f"{name}={_stored(used)}\n".encode())
-            elif name.isupper():
-                found.update(f"{name}={_fixed(used)}\n".encode())
-    return found.hexdigest()[:32]
+class Variable(NamedTuple):
+    """A variable of a module: its namespace, the module's name, and its own."""
+
+    namespace: dict[str, Any]
+    module: str
+    name: str
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """The same for the same variable in this process."""
+        return id(self.namespace), self.name
+
+    @property
+    def value(self) -> Any:
+        """What it holds now; None if it is gone."""
+        return self.namespace.get(self.name)
+
+
+class Code:
+    """What a function does.
+
+    Attributes:
+        text: the hash of its code, and of what belongs to it: functions, classes, defaults, closures.
+        variables: the variables of modules that it uses, by their `Variable.key`.
+        uncounted: the names of what cannot be compared, such as open files and locks.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], given: Iterable[Any], defaults: Mapping[str, Any]
+    ) -> None:
+        """Read a function.
+
+        Parameters:
+            given: the values of its arguments, whose classes count.
+            defaults: those that are not among them; all others of its own do not count.
+        """
+        self._called = _written_in_python(function)
+        reader = _Reader(self._called)
+        parts = [reader.of(self._called)]
+        parts += [reader.of(type(value)) for value in given]
+        parts += [reader.named(name, value) for name, value in defaults.items()]
+        self.text = _hashed("code", parts).hex()
+        self.variables = reader.all_variables()
+        self.uncounted = reader.uncounted
+
+    def now(self, variable: Variable) -> bytes:
+        """The hash of the value that a variable has now."""
+        return _Reader(self._called).named(variable.name, variable.value)
 
 
 def closed_over(function: Any) -> dict[str, Any]:
@@ -60,11 +96,23 @@ def closed_over(function: Any) -> dict[str, Any]:
     return found
 
 
+def is_plain(value: Any) -> bool:
+    """Whether it is a number, a text or the like, which nothing can change."""
+    return type(value) in _PLAIN or type(value) is int
+
+
 def _written_in_python(function: Any) -> Any:
-    """The function that a method, a decorator or a workflow stands for."""
-    while (inner := getattr(function, "__wrapped__", None)) is not None:
+    """The function that a decorator or a workflow stands for."""
+    while callable(function) and (inner := getattr(function, "__dict__", {}).get("__wrapped__")) is not None:
         function = inner
-    return getattr(function, "__func__", function)
+    return function
+
+
+def _hashed(kind: str, parts: Iterable[bytes]) -> bytes:
+    found = hashlib.sha256(kind.encode(errors="surrogatepass"))
+    for part in parts:
+        found.update(len(part).to_bytes(8) + part)
+    return found.digest()
 
 
 def _name(thing: Any) -> str:
@@ -72,37 +120,228 @@ def _name(thing: Any) -> str:
     return f"{getattr(own, '__module__', '')}.{own.__qualname__}"
 
 
-def _parts(code: CodeType) -> Iterator[str]:
-    yield code.co_code.hex()
-    yield " ".join([*code.co_names, "/", *code.co_varnames, "/", *code.co_freevars])
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _parts(constant)
-        elif isinstance(constant, frozenset):  # of {…} in a condition: in no certain order
-            yield " ".join(sorted(map(repr, constant)))
+class _Reader:
+    """Reads values; what it has read is kept, so that no address is used again.
+
+    Attributes:
+        called: the function whose module counts as the project's.
+    """
+
+    def __init__(self, called: Any) -> None:
+        self.called = called
+        self.variables: dict[tuple[int, str], Variable] = {}
+        self.uncounted: set[str] = set()
+        self._done: dict[int, tuple[Any, bytes]] = {}
+        self._open: dict[int, int] = {}
+        self._at = ""
+
+    def all_variables(self) -> dict[tuple[int, str], Variable]:
+        """The variables that were met, and those that functions in their values use."""
+        read: set[tuple[int, str]] = set()
+        while unread := self.variables.keys() - read:
+            for key in unread:
+                self.named(self.variables[key].name, self.variables[key].value)
+            read |= unread
+        return self.variables
+
+    def named(self, name: str, value: Any) -> bytes:
+        """The hash of a value that has a name, for messages."""
+        before, self._at = self._at, name
+        try:
+            return self.of(value)
+        finally:
+            self._at = before
+
+    def of(self, value: Any) -> bytes:
+        """The hash of a value."""
+        if type(value) is int:
+            return f"int {value:x}".encode()
+        if is_plain(value):
+            return f"{type(value).__name__} {value!r}".encode(errors="surrogatepass")
+        number = id(value)
+        if number in self._done:
+            return self._done[number][1]
+        if number in self._open:  # it contains itself
+            return f"up {len(self._open) - self._open[number]}".encode()
+        self._open[number] = len(self._open)
+        try:
+            found = self._read(value)
+        except Exception:  # it may be anything, and its own code fail in any way
+            self.uncounted.add(self._at or _name(value))
+            found = f"a {_name(type(value))}".encode()
+        finally:
+            del self._open[number]
+        self._done[number] = value, found
+        return found
+
+    def _read(self, value: Any) -> bytes:
+        plain = _written_in_python(value)
+        for kind, read in _READ:
+            if isinstance(plain, kind):
+                return read(self, plain)
+        if type(plain).__module__.partition(".")[0] == "numpy" and hasattr(plain, "dtype"):
+            return self._array(plain)
+        return self._taken_apart(plain)
+
+    # --- data --------------------------------------------------------------------------------------
+
+    def _list(self, value: Iterable[Any]) -> bytes:
+        return self._taken_apart(value) if type(value) not in _LISTS else self._items(value)
+
+    def _items(self, value: Iterable[Any]) -> bytes:
+        return _hashed(type(value).__name__, map(self.of, value))
+
+    def _mapping(self, value: Mapping[Any, Any]) -> bytes:
+        if type(value) not in (dict, MappingProxyType):
+            return self._taken_apart(value)
+        return _hashed("dict", sorted(self.of(key) + self.of(item) for key, item in value.items()))
+
+    def _set(self, value: Iterable[Any]) -> bytes:
+        if type(value) not in (set, frozenset):
+            return self._taken_apart(value)
+        return _hashed(type(value).__name__, sorted(map(self.of, value)))
+
+    def _enum(self, value: Enum) -> bytes:
+        return _hashed(f"enum {_name(type(value))}.{value.name}", [self.of(value.value)])
+
+    def _array(self, value: Any) -> bytes:
+        if not hasattr(value, "tobytes") or value.dtype.hasobject or hasattr(value, "mask"):
+            return self._taken_apart(value)
+        return _hashed(f"array {_name(type(value))} {value.dtype.str} {value.shape}", [value.tobytes()])
+
+    def _taken_apart(self, value: Any) -> bytes:
+        """An object as `pickle` and `copy` take it apart."""
+        if hasattr(type(value), "__next__") or _draws(value):
+            raise TypeError("what it is changes whenever it is used")
+        by_table = copyreg.dispatch_table.get(type(value))
+        parts: Any = by_table(value) if by_table else value.__reduce_ex__(4)
+        if isinstance(parts, str):
+            return f"{_name(type(value))} {parts}".encode()
+        made_by, made_with, state, items, pairs = (*parts, None, None, None)[:5]
+        listed = [list(items or ()), list(pairs or ())]
+        return _hashed("object", map(self.of, (type(value), made_by, made_with, state, *listed)))
+
+    # --- code --------------------------------------------------------------------------------------
+
+    def _is_ours(self, thing: Any) -> bool:
+        module = str(getattr(thing, "__module__", None))
+        own = source.is_own(module)
+        return module == getattr(self.called, "__module__", None) if own is None else own
+
+    def _function(self, function: FunctionType) -> bytes:
+        ours = self._is_ours(function)
+        if not ours and function is not self.called:
+            return f"function {_name(function)}".encode()
+        defaults = () if function is self.called else (function.__defaults__, function.__kwdefaults__)
+        around = closed_over(function)
+        parts = [f"{part}\n".encode(errors="surrogatepass") for part in _parts(function.__code__)]
+        parts += [self.of(each) for each in defaults]
+        parts += [name.encode() + self.named(name, around[name]) for name in sorted(around)]
+        used = dict(self._used_by(function)) if ours else {}
+        parts += [name.encode() + self.of(used[name]) for name in sorted(used)]
+        return _hashed("function", parts)
+
+    def _used_by(self, function: FunctionType) -> Iterator[tuple[str, Any]]:
+        """The functions and classes that it uses; the variables are noted."""
+        for name, attributes in bytecode.references(function.__code__):
+            yield from self._found(function.__globals__, name, attributes)
+        for one in bytecode.imports(function.__code__):
+            if (module := _imported(one, function)) is not None:
+                for name in set(one.names) & vars(module).keys():
+                    yield from self._found(vars(module), name, ())
+
+    def _found(
+        self, namespace: dict[str, Any], name: str, attributes: tuple[str, ...]
+    ) -> Iterator[tuple[str, Any]]:
+        if name not in namespace:
+            return
+        value = namespace[name]
+        if isinstance(value, ModuleType):
+            if attributes and source.is_own(value.__name__):
+                yield from self._found(vars(value), attributes[0], attributes[1:])
+        elif isinstance(_written_in_python(value), FunctionType | type):
+            yield name, value
         else:
-            yield repr(constant)
+            variable = Variable(namespace, str(namespace.get("__name__")), name)
+            self.variables[variable.key] = variable
+
+    def _method(self, method: MethodType) -> bytes:
+        return _hashed("method", [self.of(method.__func__), self.of(method.__self__)])
+
+    def _partial(self, value: functools.partial[Any]) -> bytes:
+        return _hashed("partial", map(self.of, (value.func, value.args, value.keywords)))
+
+    def _builtin(self, value: BuiltinFunctionType) -> bytes:
+        of = value.__self__
+        whose = b"" if of is None or isinstance(of, ModuleType) else self.of(of)
+        return _hashed(f"built in {_name(value)}", [whose])
+
+    def _class(self, cls: type) -> bytes:
+        if not self._is_ours(cls):
+            return f"class {_name(cls)}".encode()
+        parts = [self.of(base) for base in cls.__bases__]
+        for name, member in sorted(_members(cls)):
+            parts.append(name.encode() + self.named(f"{cls.__name__}.{name}", member))
+        return _hashed(f"class {_name(cls)}", parts)
 
 
-def _names(code: CodeType) -> set[str]:
-    inner = [one for one in code.co_consts if isinstance(one, CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
+_READ: tuple[tuple[Any, Callable[[_Reader, Any], bytes]], ...] = (
+    (Enum, _Reader._enum),
+    (_LISTS, _Reader._list),
+    ((dict, MappingProxyType), _Reader._mapping),
+    ((set, frozenset), _Reader._set),
+    (FunctionType, _Reader._function),
+    (type, _Reader._class),
+    (MethodType, _Reader._method),
+    (functools.partial, _Reader._partial),
+    (BuiltinFunctionType, _Reader._builtin),
+    (ModuleType, lambda _, module: f"module {module.__name__}".encode()),
+)
 
 
-def _defaults(function: FunctionType) -> list[Any]:
-    return [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+def _draws(value: Any) -> bool:
+    """Whether it is a generator of random numbers."""
+    return isinstance(value, random.Random) or type(value).__module__.startswith("numpy.random")
 
 
-def _stored(value: Any) -> str:
-    """A value that the board can hold; of others only the class counts."""
+def _members(cls: type) -> Iterator[tuple[str, Any]]:
+    if issubclass(cls, Enum):
+        yield from ((name, member.value) for name, member in cls.__members__.items())
+    for name, member in vars(cls).items():
+        own = _function_of(member)
+        special = (name.startswith("__") and name.endswith("__")) or name == "_abc_impl"
+        slot = isinstance(member, MemberDescriptorType | GetSetDescriptorType)
+        if isinstance(own, FunctionType) or not (special or slot or issubclass(cls, Enum)):
+            yield name, own
+
+
+def _function_of(member: Any) -> Any:
+    match member:
+        case property():
+            return member.fget
+        case staticmethod() | classmethod():
+            return member.__func__
+        case functools.cached_property():
+            return member.func
+    return member
+
+
+def _parts(code: Any) -> Iterator[str]:
+    for each in bytecode.codes(code):
+        yield each.co_code.hex()
+        yield " ".join([*each.co_names, "/", *each.co_varnames, "/", *each.co_freevars])
+        for constant in each.co_consts:
+            if isinstance(constant, frozenset):  # of {…} in a condition: in no certain order
+                yield " ".join(sorted(map(repr, constant)))
+            elif not hasattr(constant, "co_code"):
+                yield repr(constant)
+
+
+def _imported(one: bytecode.Import, function: FunctionType) -> ModuleType | None:
+    """A module of the project that a function imports when it runs."""
     try:
-        return json.dumps(encode(value, exact=True), sort_keys=True)
-    except EncodingError:
-        return _name(type(value))
-
-
-def _fixed(value: Any) -> str:
-    """A value that nothing changes while a program runs; of others only the class counts."""
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_fixed, value))})"
-    return repr(value) if type(value) in _FIXED else _name(type(value))
+        package = str(function.__globals__.get("__package__") or "")
+        name = importlib.util.resolve_name("." * one.level + one.module, package)
+        return importlib.import_module(name) if source.is_own(name) else None
+    except Exception:  # the function will fail with it too, if it is called
+        return None

@@ -60,8 +60,26 @@ def bind(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
     Raises:
         ParametersError: they do not fit the signature.
     """
+    return dict(_bound(function, args, kwargs).arguments)
+
+
+def bind_all(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the defaults, except for those that the board cannot hold.
+
+    Raises:
+        ParametersError: as `bind`.
+    """
+    bound = _bound(function, args, kwargs)
+    without = unstorable_defaults(function) - bound.arguments.keys()
+    bound.apply_defaults()
+    return {name: value for name, value in bound.arguments.items() if name not in without}
+
+
+def _bound(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> inspect.BoundArguments:
     try:
-        return dict(_signature(function).bind(*args, **kwargs).arguments)
+        return _signature(function).bind(*args, **kwargs)
     except TypeError as error:
         raise ParametersError(f"{getattr(function, '__qualname__', function)}(): {error}") from None
 
@@ -87,6 +105,11 @@ def unstorable_defaults(function: Callable[..., Any]) -> frozenset[str]:
     return frozenset(
         one.name for one in parameters if one.default is not one.empty and not can_be_stored(one.default)
     )
+
+
+def default_of(function: Callable[..., Any], name: str) -> Any:
+    """The default of a parameter."""
+    return _signature(function).parameters[name].default
 
 
 def can_be_stored(value: Any) -> bool:

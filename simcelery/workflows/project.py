@@ -6,12 +6,10 @@ No other module is even imported on the say of a job.
 from __future__ import annotations
 
 import ast
-import functools
 import importlib
 import importlib.util
 import os
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -156,13 +154,7 @@ def _is_below(place: Path, folder: Path) -> bool:
         return False
     if source.LIBRARIES & set(place.relative_to(folder).parts):
         return False
-    return not any(place.is_relative_to(one) for one in _standard_library())
-
-
-@functools.cache
-def _standard_library() -> list[Path]:
-    paths = sysconfig.get_paths()
-    return [Path(paths[name]).resolve() for name in ("stdlib", "platstdlib")]
+    return not any(place.is_relative_to(one) for one in source.standard_library())
 
 
 # --- scripts ---------------------------------------------------------------------------------------

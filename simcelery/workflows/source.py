@@ -7,11 +7,14 @@ beside it, or of its own package. Libraries do not count, and simcelery has a ve
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import re
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from contextlib import suppress
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,6 +52,37 @@ def folder_of(function: Callable[..., object]) -> str:
     if module is None or LIBRARIES & set(module.root.parts):
         return ""
     return str(module.root.resolve())
+
+
+def is_own(module: str) -> bool | None:
+    """Whether a module is people's own: read from a file that is in no folder for installed libraries.
+
+    None: it has no file, such as a notebook. Nothing depends on the current folder, which within an
+    attempt is its workdir.
+    """
+    return _is_own(module.partition(".")[0])
+
+
+@lru_cache(maxsize=1000)
+def _is_own(top: str) -> bool | None:
+    if top == __name__.partition(".")[0]:
+        return False
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if file is None:
+        with suppress(ImportError, ValueError):  # there is no such module, or it has no place
+            spec = importlib.util.find_spec(top)
+            file = spec and (spec.origin or next(iter(spec.submodule_search_locations or ()), None))
+    if not file or not os.path.isabs(file):
+        return None
+    path = Path(file)
+    return not LIBRARIES & set(path.parts) and not any(map(path.is_relative_to, standard_library()))
+
+
+@cache
+def standard_library() -> list[Path]:
+    """The folders of Python's own modules."""
+    paths = sysconfig.get_paths()
+    return [Path(paths[name]).resolve() for name in ("stdlib", "platstdlib")]
 
 
 def files_of(module: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A step: a call within a workflow whose output is saved, so that no later attempt makes it again.
 
-It is found again by its name, by what its function is given, and by the function's code. A call that
-differs in any of them is another one.
+It is found again by its name, by what its function is given, and by the function's code with all that this
+uses. A call that differs in any of them is another one.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
 from simcelery.errors import EncodingError, UsageError
 from simcelery.readable import short
-from simcelery.workflows import functions
-from simcelery.workflows.code import closed_over, code_of
+from simcelery.workflows import functions, watched
+from simcelery.workflows.code import Code, closed_over
 from simcelery.workflows.definition import idempotency_key
 from simcelery.workflows.encoding import encode
 from simcelery.workflows.parameters import Parameters
@@ -29,7 +30,8 @@ class Step:
     Attributes:
         name: what people call it; it may be the same for many calls, say in a loop.
         given: what the function is given, and what it closes over, by name and in words.
-        code: the hash of the function's code.
+        code: the hash of the function's code and of what it uses.
+        uncounted: the names of what it uses and nobody can compare, such as open files and locks.
         key: the hash of all of it.
 
     Raises:
@@ -44,16 +46,21 @@ class Step:
         self.name = _checked(name)
         function, args, kwargs = _without_bound(function, args, kwargs)
         self._function = function
-        arguments = functions.bind(function, args, kwargs)
+        self._given = functions.bind_all(function, args, kwargs)
         variables = closed_over(function)
-        around = {each: value for each, value in variables.items() if functions.can_be_stored(value)}
-        self.given = {each: short(value) for each, value in (around | arguments).items()}
-        self.code = code_of(function)
-        encoded = {
-            "given": {each: _encoded(name, each, value) for each, value in arguments.items()},
-            "around": {each: encode(value, exact=True) for each, value in around.items()},
-        }
-        self.key = idempotency_key(self.name, self.code, encoded)
+        self._around = {each: value for each, value in variables.items() if functions.can_be_stored(value)}
+        self.given = {each: short(value) for each, value in (self._around | self._given).items()}
+        others = sorted(functions.unstorable_defaults(function) - self._given.keys())
+        defaults = {each: functions.default_of(function, each) for each in others}
+        self._code = Code(function, self._given.values(), defaults)
+        self.code = watched.counted(self._code)
+        self.uncounted = sorted(self._code.uncounted)
+        self._encoded = {each: _encoded(name, each, value) for each, value in self._given.items()}
+        self.key = idempotency_key(self.name, self.code, self._encoded)
+
+    def changing(self) -> AbstractContextManager[None]:
+        """Within the block it is made: what it changes in the variables of modules does not count."""
+        return watched.changing(self._code)
 
     def stored(self, output: Any, limit: int) -> Any:
         """The form of its output on the board, such that `restored` gives it back.

@@ -189,9 +189,9 @@ class CurrentJob:
             energy = current_job().step("scf", scf, structure, kpts=4)
 
         A later attempt, after a crash or a `retry`, finds the output again by the step's name, the arguments,
-        the variables of the surrounding function that the function uses, and its code (with what that uses
-        from its module). If any of these is another one, the function is called again, and the job's log says
-        why. A name may be used several times, say in a loop.
+        the variables of the surrounding function that the function uses, and its code with all that this uses
+        of your own modules. If any of these is another one, the function is called again, and the job's log
+        says why. A name may be used several times, say in a loop.
 
         The output comes from the board also the first time, so it is the same in each attempt: with the type
         that the function's return annotation declares. What the function does besides returning it, such as

@@ -31,6 +31,7 @@ class Saved:
         self._claim = claim
         self._earlier: dict[tuple[str, str], SavedStep] | None = None
         self._used: set[tuple[str, str]] = set()
+        self._said: set[str] = set()
         self._lock = threading.Lock()  # a workflow may make steps in several threads
 
     def step(self, step: Step, call: Callable[[], Any]) -> Any:
@@ -47,10 +48,13 @@ class Saved:
         if earlier is not None:
             for output in self._ask(step, lambda: saved.output_of(self._claim.job_id, earlier)):
                 self._used.add((step.name, step.key))
+                self._say_uncounted(step, earlier)
                 return step.restored(output)
         self._tell_why_again(step)
         began = time.monotonic()
-        output = step.stored(call(), get_settings().max_payload)
+        with step.changing():
+            made = call()
+        output = step.stored(made, get_settings().max_payload)
         self._save(step, output, time.monotonic() - began)
         return step.restored(output)
 
@@ -123,6 +127,16 @@ class Saved:
                 file=sys.stderr,
             )
 
+    def _say_uncounted(self, step: Step, earlier: SavedStep) -> None:
+        """Say once of what nobody can tell whether it is still the same."""
+        if new := [name for name in step.uncounted if name not in self._said]:
+            self._said.update(new)
+            print(
+                f"simcelery: step {step.name!r} is not made again, since attempt {earlier.attempt} saved its "
+                f"output; it does not count {', '.join(new)}, since whether that has changed cannot be told",
+                file=sys.stderr,
+            )
+
     def _say_given_away(self, what: str) -> None:
         log.warning(
             "job %s: its %s is not saved, since another attempt has the job by now", self._claim.job_id, what
@@ -138,5 +152,5 @@ def _difference(earlier: SavedStep, step: Step) -> str:
     if changed:
         return "; ".join(changed)
     if earlier.code != step.code:
-        return "its code has changed"
+        return "its code, or something that it uses, has changed"
     return "an argument has changed"  # which its short form does not show

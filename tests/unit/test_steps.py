@@ -1,0 +1,162 @@
+"""What counts for whether a step is the same: whatever its function uses, by value."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simcelery.workflows.steps import Step
+
+
+def made(source: str) -> Any:
+    """A function from its source, as after a change of its module."""
+    namespace: dict[str, Any] = {"__name__": "sims"}
+    exec(compile(source, "sims.py", "exec", dont_inherit=True), namespace)
+    return namespace["scf"]
+
+
+VALUES = [
+    ("{'a': 1}", "{'a': 2}"),
+    ("{'a': {'b': [1]}}", "{'a': {'b': [2]}}"),
+    ("[1, 2]", "[2, 1]"),
+    ("{1, 2}", "{1, 3}"),
+    ("frozenset('ab')", "frozenset('ac')"),
+    ("np.arange(3.0)", "np.arange(3.0) * 2"),
+    ("np.arange(3.0)", "np.arange(3)"),
+    ("np.float64(1)", "np.float64(2)"),
+    ("np.array([{}])", "np.array([{1: 2}])"),
+    ("Path('a')", "Path('b')"),
+    ("Mix.A", "Mix.B"),
+    ("partial(max, 1)", "partial(max, 2)"),
+    ("Data(1)", "Data(2)"),
+    ("Plain(1)", "Plain(2)"),
+    ("Slots(1)", "Slots(2)"),
+    ("{'f': lambda x: x}", "{'f': lambda x: x + 1}"),
+    ("{'f': [Plain(1).method]}", "{'f': [Plain(2).method]}"),
+    ("Decimal('1.0')", "Decimal('2.0')"),
+    ("re.compile('a')", "re.compile('b')"),
+    ("OrderedDict(a=1, b=2)", "OrderedDict(b=2, a=1)"),
+    ("Plain([Lock(), 1])", "Plain([Lock(), 2])"),
+    ("1", "2"),
+    ("0.0", "-0.0"),
+    ("True", "1"),
+]
+KINDS = """
+import re, numpy as np
+from collections import OrderedDict
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from threading import Lock
+class Mix(Enum): A = 1; B = 2
+@dataclass
+class Data:
+    x: int
+class Plain:
+    def __init__(self, x): self.x = x
+    def method(self): return self.x
+class Slots:
+    __slots__ = ("x",)
+    def __init__(self, x): self.x = x
+"""
+PLACES = {
+    "a constant": "F = {}\ndef scf(k): return str(F)",
+    "a variable of a module": "params = {}\ndef scf(k): return str(params)",
+    "one of a helper": "F = {}\ndef helper(): return str(F)\ndef scf(k): return helper()",
+    "a default of a helper": "def helper(f={}): return str(f)\ndef scf(k): return helper()",
+    "a default that is only for keywords": "def helper(*, f={}): return str(f)\ndef scf(k): return helper()",
+    "a default that cannot be stored": "def scf(k, f=[{}, len]): return str(f)",
+    "closed over": "def outer(f):\n  def scf(k): return str(f)\n  return scf\nscf = outer({})",
+    "of a class": "class C:\n  f = {}\ndef scf(k): return str(C.f)",
+    "by its name": "F = {}\ndef scf(k): return str(globals()['F'])",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("values", VALUES, ids=str)
+def test_whatever_a_step_uses_counts_by_value(place: str, values: tuple[str, str]) -> None:
+    keys = [Step("s", made(KINDS + PLACES[place].replace("{}", value)), [1], {}).key for value in values]
+    again = [Step("s", made(KINDS + PLACES[place].replace("{}", value)), [1], {}).key for value in values]
+    assert keys == again
+    assert keys[0] != keys[1]
+
+
+PROJECT = {
+    "consts.py": "A = {'a': [1]}\ncell = {'b': 2}\n",
+    "helpers.py": "from functools import partial\nT = [1]\ndef helped(): return T\nadded = partial(max, 1)\n",
+    "sims.py": "from helpers import helped, added\nimport consts\nS = {'x', 'y', 'z', ('a', 1)}\n"
+    "def scf(k):\n  from later import late\n  return helped(), added, consts.A, S, late\n",
+    "later.py": "late = [1]\n",
+}
+KEY = "import sims; from simcelery.workflows.steps import Step; print(Step('s', sims.scf, [1], {}).key)"
+
+
+def key_of(folder: Path, seed: int, **files: str) -> str:
+    """The key in a process of its own."""
+    for name, text in {**PROJECT, **{f"{name}.py": text for name, text in files.items()}}.items():
+        (folder / name).write_text(text)
+    variables = {"PYTHONHASHSEED": str(seed), "PYTHONDONTWRITEBYTECODE": "1", "PATH": ""}
+    ran = subprocess.run(
+        [sys.executable, "-c", KEY], cwd=folder, env=variables, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_it_is_the_same_in_every_process_and_not_after_a_change_of_an_imported_module(tmp_path: Path) -> None:
+    key = key_of(tmp_path, 1)
+    assert key == key_of(tmp_path, 2, consts="# new\nB = 1\n" + PROJECT["consts.py"])
+    changed = {
+        "consts": ("[1]", "[2]"),
+        "helpers": ("T = [1]", "T = [2]"),
+        "later": ("[1]", "[2]"),
+    }
+    for module, (old, new) in changed.items():
+        assert key != key_of(tmp_path, 1, **{module: PROJECT[f"{module}.py"].replace(old, new)}), module
+
+
+def test_what_steps_change_in_variables_does_not_count_but_what_others_change_does() -> None:
+    scf = made("_cache = {}\nn = 0\ndef scf(k):\n  global n\n  n += 1\n  _cache[k] = n\n  return n")
+    keys = []
+    for _ in range(3):
+        step = Step("s", scf, [1], {})
+        with step.changing():
+            scf(1)
+        keys.append(step.key)
+    assert keys == keys[:1] * 3
+    scf.__globals__["_cache"]["b"] = 1
+    assert Step("s", scf, [1], {}).key != keys[0]
+
+
+def test_what_nobody_can_compare_is_named() -> None:
+    scf = made(
+        "import threading, random\nlock = threading.Lock()\nrng = random.Random()\nlog = open('/dev/null')\n"
+        "class C:\n  lock = threading.Lock()\n"
+        "def scf(k, out=log):\n  with lock: return rng, C"
+    )
+    step = Step("s", scf, [1], {})
+    assert step.uncounted == ["C.lock", "lock", "out", "rng"]
+    assert Step("s", scf, [1], {}).key == step.key
+
+
+def test_a_method_of_an_argument_is_code_of_the_step() -> None:
+    source = (
+        "class M:\n  def as_dict(self): return {}\n  def energy(self): return 1\n"
+        "def scf(m): return m.energy()\nscf.m = M()"
+    )
+    one, other = made(source), made(source.replace("return 1", "return 2"))
+    assert Step("s", one, [one.m], {}).key != Step("s", other, [other.m], {}).key
+    assert Step("s", one, [one.m], {}).key == Step("s", one, [one.m], {}).key
+
+
+def test_a_default_that_is_given_is_the_same_call() -> None:
+    before, after = (made(f"def scf(x, y={y}): return x + y") for y in ("2.0", "3.0"))
+    assert Step("s", before, [1], {}).key == Step("s", before, [1, 2.0], {}).key
+    assert Step("s", after, [1], {"y": 2.0}).key == Step("s", before, [1], {}).key
+    assert Step("s", after, [1], {}).key != Step("s", before, [1], {}).key
