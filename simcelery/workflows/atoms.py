@@ -20,6 +20,16 @@ def results(atoms: Any) -> dict[str, Any]:
     return {_KEY: {"name": calculator.name, "results": dict(calculator.results)}}
 
 
+def without_results(encoded: Any) -> Any:
+    """An encoded value without what calculators have computed for the structures in it."""
+    if isinstance(encoded, list):
+        return [without_results(item) for item in encoded]
+    if not isinstance(encoded, dict):
+        return encoded
+    structure = {"numbers", "positions"} <= encoded.keys()
+    return {name: without_results(item) for name, item in encoded.items() if not structure or name != _KEY}
+
+
 def rebuilt(kind: Any, build: str, stored: dict[str, Any]) -> Any:
     """The structure, with a calculator that knows those results and computes nothing."""
     described = {name: item for name, item in stored.items() if name != _KEY}

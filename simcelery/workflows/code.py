@@ -30,9 +30,11 @@ from types import (
 from typing import Any, NamedTuple
 
 from simcelery.workflows import bytecode, source
+from simcelery.workflows.encoding import JobRef
 
 _PLAIN = (bool, float, complex, str, bytes, type(None), type(...))
 _LISTS = (tuple, list)
+_OURS = __name__.partition(".")[0]
 
 
 class Variable(NamedTuple):
@@ -176,6 +178,8 @@ class _Reader:
 
     def _read(self, value: Any) -> bytes:
         plain = _written_in_python(value)
+        if type(plain).__module__.startswith(f"{_OURS}."):
+            return self._of_simcelery(plain)
         for kind, read in _READ:
             if isinstance(plain, kind):
                 return read(self, plain)
@@ -220,6 +224,11 @@ class _Reader:
         made_by, made_with, state, items, pairs = (*parts, None, None, None)[:5]
         listed = [list(items or ()), list(pairs or ())]
         return _hashed("object", map(self.of, (type(value), made_by, made_with, state, *listed)))
+
+    def _of_simcelery(self, value: Any) -> bytes:
+        """The job that runs here is not what a step uses, but where it runs; another job is its id."""
+        number = value.id if isinstance(value, JobRef) else None
+        return f"{_name(type(value))} {number}".encode()
 
     # --- code --------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from typing import Any
 from simcelery.errors import EncodingError, UsageError
 from simcelery.readable import short
 from simcelery.workflows import functions, watched
+from simcelery.workflows.atoms import without_results
 from simcelery.workflows.code import Code, closed_over
 from simcelery.workflows.definition import idempotency_key
 from simcelery.workflows.encoding import encode
@@ -55,8 +56,15 @@ class Step:
         self._code = Code(function, self._given.values(), defaults)
         self.code = watched.counted(self._code)
         self.uncounted = sorted(self._code.uncounted)
-        self._encoded = {each: _encoded(name, each, value) for each, value in self._given.items()}
-        self.key = idempotency_key(self.name, self.code, self._encoded)
+        encoded = {each: _encoded(name, each, value) for each, value in self._given.items()}
+        self.key = idempotency_key(self.name, self.code, encoded)
+        around = {each: encode(value, exact=True) for each, value in self._around.items()}
+        self._before = {each: without_results(value) for each, value in (around | encoded).items()}
+
+    def changed(self) -> list[str]:
+        """The names of its arguments, and of what it closes over, that are no longer what they were."""
+        now = self._around | self._given
+        return [name for name, before in self._before.items() if _unless_fails(now[name]) != before]
 
     def changing(self) -> AbstractContextManager[None]:
         """Within the block it is made: what it changes in the variables of modules does not count."""
@@ -102,6 +110,13 @@ def _encoded(step: str, name: str, value: Any) -> Any:
         raise EncodingError(
             f"step {step!r}: {error}; pass what it is made from, and make it within the step"
         ) from None
+
+
+def _unless_fails(value: Any) -> Any:
+    try:
+        return without_results(encode(value, exact=True))
+    except EncodingError:
+        return None, "something that cannot be stored"
 
 
 def _checked(name: Any) -> str:

@@ -42,11 +42,11 @@ def counted(code: Code) -> str:
 
 @contextmanager
 def changing(code: Code) -> Iterator[None]:
-    """Within the block a step runs, and what it changes in its variables does not count."""
+    """Within the block a step runs, and what changes in variables that steps use does not count."""
     with _lock:
         for variable in code.variables.values():
             _counts(code, variable)
-        used = [_watched[key] for key in code.variables]
+        used = list(_watched.values())  # also what it only finds while it runs
         for one in used:
             one.running += 1
     try:

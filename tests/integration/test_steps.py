@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -83,10 +84,125 @@ def test_a_step_that_is_saved_is_not_made_again() -> None:
     assert calls == [4, -3.0]
 
 
-def test_within_an_attempt_it_is_made_once_as_well() -> None:
-    current = attempt(campaign.submit())
-    assert [current.step("scf", scf, 4) for _ in range(3)] == [6.0, 6.0, 6.0]
-    assert calls == [4]
+def draw() -> float:
+    calls.append("draw")
+    return random.random()
+
+
+def test_each_call_is_a_step_of_its_own_and_is_found_again(capsys: pytest.CaptureFixture[str]) -> None:
+    job = campaign.submit()
+    first = attempt(job)
+    drawn = [first.step("draw", draw) for _ in range(3)]
+    assert len(set(drawn)) == 3
+    lost(first)
+    second = attempt(job)
+    again = [second.step("draw", draw) for _ in range(4)]
+    assert again[:3] == drawn
+    assert again[3] not in drawn
+    assert len(calls) == 4
+    assert capsys.readouterr().err == ""
+
+
+def test_calls_within_a_step_do_not_count_for_those_after_it() -> None:
+    def outer(current: CurrentJob) -> tuple[float, ...]:
+        def both() -> tuple[float, ...]:
+            return current.step("draw", draw), current.step("draw", draw)
+
+        return (*current.step("both", both), current.step("draw", draw))
+
+    job = campaign.submit()
+    first = attempt(job)
+    drawn = outer(first)
+    assert len(set(drawn)) == 3
+    lost(first)
+    assert outer(attempt(job)) == drawn
+    assert len(calls) == 3
+
+
+def test_a_call_that_raises_is_no_call_and_what_was_made_within_it_is_found(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    job = campaign.submit()
+    current = attempt(job)
+
+    def fails() -> float:
+        found = current.step("draw", draw)
+        if len(calls) == 1:
+            calls.append("failed")
+            raise ValueError("diverged")
+        return found
+
+    with pytest.raises(ValueError, match="diverged"):
+        current.step("outer", fails)
+    found = current.step("outer", fails)
+    assert calls == ["draw", "failed"]
+    lost(current)
+    current = attempt(job)
+    assert current.step("outer", fails) == found
+    assert capsys.readouterr().err == ""
+
+
+class Cell:
+    def __init__(self, size: float) -> None:
+        self.size = size
+
+    def as_dict(self) -> dict[str, float]:
+        return {"size": self.size}
+
+    def grow(self) -> float:
+        calls.append("grow")
+        self.size *= 2
+        return self.size
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [
+        (lambda current, cell: current.step("relax", lambda c: c.grow(), cell), "c"),
+        (lambda current, cell: current.step("relax", cell.grow), "self"),
+        (lambda current, cell: current.step("relax", lambda: cell.grow()), "cell"),
+        (lambda current, cell: current.step("relax", lambda *, c: c[0].grow(), c=[cell]), "c"),
+    ],
+)
+def test_a_step_that_changes_what_it_is_given_is_made_again(
+    step: Any, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def campaign_of(current: CurrentJob) -> list[float]:
+        cell = Cell(1.0)
+        return [step(current, cell), current.step("energy", anything, cell.size), step(current, cell)]
+
+    job = campaign.submit()
+    first = attempt(job)
+    found = campaign_of(first)
+    assert found == [2.0, 2.0, 4.0]
+    assert capsys.readouterr().err == (
+        "simcelery: step 'relax' is not saved, and will be made again after a crash, since it changes "
+        f"{name} in place; let it return what it changes\n"
+    )
+    lost(first)
+    assert campaign_of(attempt(job)) == found
+    assert calls == ["grow", 2.0, "grow", "grow", "grow"]
+
+
+def test_what_a_calculator_notes_in_a_structure_does_not_change_it() -> None:
+    from ase.build import bulk
+    from ase.calculators.emt import EMT
+
+    def energy(atoms: Any) -> float:
+        calls.append("energy")
+        return float(atoms.get_potential_energy())
+
+    def emt(current: CurrentJob) -> float:
+        atoms = bulk("Cu")
+        atoms.calc = EMT()
+        return current.step("energy", energy, atoms)
+
+    job = campaign.submit()
+    first = attempt(job)
+    found = emt(first)
+    lost(first)
+    assert emt(attempt(job)) == found
+    assert calls == ["energy"]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +382,7 @@ def test_a_partial_and_a_method_bring_their_own_arguments() -> None:
     energies = [current.step("scf", functools.partial(scf, kpts)) for kpts in (4, 6, 4)]
     energies += [current.step("scf", Model(size).energy, 2) for size in (1.0, 3.0, 1.0)]
     assert energies == [6.0, 9.0, 6.0, 2.0, 6.0, 2.0]
-    assert calls == [4, 6, 2, 2]
+    assert calls == [4, 6, 4, 2, 2, 2]
 
 
 def test_a_decorator_makes_each_call_a_step() -> None:
@@ -278,7 +394,7 @@ def test_a_decorator_makes_each_call_a_step() -> None:
         return kpts * 2.5
 
     assert [scf(4), scf(kpts=4), scf(2)] == [10.0, 10.0, 5.0]
-    assert calls == [4, 2]
+    assert calls == [4, 4, 2]
 
 
 def test_a_step_that_raises_is_not_saved() -> None:

@@ -191,7 +191,8 @@ class CurrentJob:
         A later attempt, after a crash or a `retry`, finds the output again by the step's name, the arguments,
         the variables of the surrounding function that the function uses, and its code with all that this uses
         of your own modules. If any of these is another one, the function is called again, and the job's log
-        says why. A name may be used several times, say in a loop.
+        says why. A name may be used several times, say in a loop; each call is a step of its own. A step that
+        changes an argument in place is not saved: let it return what it changes.
 
         The output comes from the board also the first time, so it is the same in each attempt: with the type
         that the function's return annotation declares. What the function does besides returning it, such as

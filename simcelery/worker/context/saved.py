@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from simcelery.errors import EncodingError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
+from simcelery.worker.context.calls import Calls, other_calls
 from simcelery.worker.waiting import wait_within, waiting_for_schema
 from simcelery.workflows.encoding import check_size, decode, encode
 from simcelery.workflows.sameness import difference
@@ -32,6 +33,8 @@ class Saved:
         self._earlier: dict[tuple[str, str], SavedStep] | None = None
         self._used: set[tuple[str, str]] = set()
         self._said: set[str] = set()
+        self._said_changed: set[str] = set()
+        self._calls = Calls()
         self._lock = threading.Lock()  # a workflow may make steps in several threads
 
     def step(self, step: Step, call: Callable[[], Any]) -> Any:
@@ -42,21 +45,32 @@ class Saved:
             EncodingError: its output cannot be stored.
             ServiceError: the board could not be reached until the worker had to stop.
         """
+        with self._calls.next(step.key) as key:
+            earlier = self._known().get((step.name, key))
+            for output in self._output(step, earlier):
+                return step.restored(output)
+            self._tell_why_again(step)
+            began = time.monotonic()
+            with step.changing():
+                made = call()
+            output = step.stored(made, get_settings().max_payload)
+            if changed := step.changed():
+                self._say_changed(step, changed)
+            else:
+                self._save(step, key, output, time.monotonic() - began)
+            return step.restored(output)
+
+    def _output(self, step: Step, earlier: SavedStep | None) -> list[Any]:
+        """The output of a step that was saved earlier, encoded, as the only item."""
         from simcelery.board import saved  # not before: clients import this package, too
 
-        earlier = self._known().get((step.name, step.key))
-        if earlier is not None:
-            for output in self._ask(step, lambda: saved.output_of(self._claim.job_id, earlier)):
-                self._used.add((step.name, step.key))
-                self._say_uncounted(step, earlier)
-                return step.restored(output)
-        self._tell_why_again(step)
-        began = time.monotonic()
-        with step.changing():
-            made = call()
-        output = step.stored(made, get_settings().max_payload)
-        self._save(step, output, time.monotonic() - began)
-        return step.restored(output)
+        if earlier is None:
+            return []
+        found = self._ask(step, lambda: saved.output_of(self._claim.job_id, earlier))
+        if found:
+            self._used.add((earlier.name, earlier.key))
+            self._say_uncounted(step, earlier)
+        return found
 
     def save_checkpoint(self, state: Any) -> None:
         """Store it in place of the one before; a board that cannot be reached is said, and no error."""
@@ -99,26 +113,27 @@ class Saved:
     def _ask(self, step: Step, action: Callable[[], T]) -> T:
         return wait_within(self._claim.job_id, f"with its step {step.name!r}", action)
 
-    def _save(self, step: Step, output: Any, seconds: float) -> None:
+    def _save(self, step: Step, key: str, output: Any, seconds: float) -> None:
         from simcelery.board import saved  # as above
         from simcelery.board.values import SavedStep
 
-        made = SavedStep(step.name, step.key, step.code, step.given, self._claim.attempt, seconds)
+        made = SavedStep(step.name, key, step.code, step.given, self._claim.attempt, seconds)
         failpoint("before_step_saved")
         if not self._ask(step, lambda: saved.save_step(self._claim, made, output)):
             self._say_given_away(f"step {step.name!r}")
         with self._lock:
             assert self._earlier is not None
-            self._earlier[step.name, step.key] = made
-            self._used.add((step.name, step.key))
+            self._earlier[step.name, key] = made
+            self._used.add((step.name, key))
         failpoint("after_step")
         failpoint(f"after {step.name}")
 
     def _tell_why_again(self, step: Step) -> None:
         """Say what differs, if an earlier attempt made a step of this name with something else."""
-        unused = [
-            one for key, one in self._known().items() if one.name == step.name and key not in self._used
-        ]
+        known = self._known()
+        unused = [one for key, one in known.items() if one.name == step.name and key not in self._used]
+        same = other_calls(step.key, len(known) + 1) if unused else ()
+        unused = [one for one in unused if one.key not in same]
         if unused:
             earlier = unused[-1]
             print(
@@ -137,6 +152,17 @@ class Saved:
                 file=sys.stderr,
             )
 
+    def _say_changed(self, step: Step, changed: list[str]) -> None:
+        """Say once that a later attempt, which finds the output only, would go on with something else."""
+        if step.name in self._said_changed:
+            return
+        self._said_changed.add(step.name)
+        print(
+            f"simcelery: step {step.name!r} is not saved, and will be made again after a crash, since it "
+            f"changes {', '.join(changed)} in place; let it return what it changes",
+            file=sys.stderr,
+        )
+
     def _say_given_away(self, what: str) -> None:
         log.warning(
             "job %s: its %s is not saved, since another attempt has the job by now", self._claim.job_id, what
@@ -153,4 +179,4 @@ def _difference(earlier: SavedStep, step: Step) -> str:
         return "; ".join(changed)
     if earlier.code != step.code:
         return "its code, or something that it uses, has changed"
-    return "an argument has changed"  # which its short form does not show
+    return "an argument, or the step around it, has changed"  # which its short form does not show
