@@ -1171,6 +1171,37 @@ def counted(folder: Path) -> dict[str, int]:
 def counts(pause: float = 0.3, name: str = "x") -> None: ...
 
 
+class Slower(Handler):
+    def check(self, folder: Path) -> str | None:
+        return "unstable" if "unstable" in (folder / "output.txt").read_text() else None
+
+    def correct(self, folder: Path) -> None:
+        (folder / "INCAR").write_text("dt=1\n")
+
+
+# Unstable at first; then it gets somewhere and fails, the next time it fails at once, and then it ends well.
+MOVES = """\
+. ./INCAR; if [ $dt = 2 ]; then echo unstable; exit 1; fi
+n=$(ls {marks} | wc -l); touch {marks}/$n
+if [ $n = 0 ]; then echo 100 > CONTCAR; echo 7 > WAVECAR; fi
+if [ $n -le 1 ]; then echo the licence server is busy; exit 1; fi
+printf '{"begun": %s, "wave": %s, "dt": %s}' $(cat POSCAR) $(cat WAVECAR) $dt > result.json
+"""
+
+
+@code(
+    command=["sh", "moves.sh"],
+    inputs={"moves.sh": MOVES, "POSCAR": "0\n"},
+    json="result.json",
+    restart=["CONTCAR -> POSCAR", "WAVECAR"],
+    handlers=[Slower()],
+    max_attempts=3,
+    retry_delay=0.1,
+)
+def moves(marks: str) -> None:
+    Path("INCAR").write_text("dt=2\n")
+
+
 _ALLOCATE = (
     "import sys, time; kept = b'x' * (int(sys.argv[1]) << 20); print('x', flush=True); time.sleep(600)"
 )

@@ -73,3 +73,21 @@ def test_other_parameters_or_from_scratch_go_on_from_nothing(
     if options == ["--from-scratch"]:
         shown = project.run("simcelery", "show", str(job.id)).stdout
         assert "after attempt 1: from scratch; by " in shown
+
+
+def test_what_is_continued_is_one_state_with_the_input_that_led_to_it(
+    project: Project, tmp_path: Path
+) -> None:
+    """A correction goes with it and counts, and an attempt that failed at once loses nothing."""
+    project.worker("-c", "1")
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    job = submit(project, f"moves.submit(marks={str(marks)!r})")
+    result = job.result(timeout=within(60))
+    assert (result["begun"], result["wave"], result["dt"]) == (100, 7, 1)
+    assert (result["corrections"], len(job.corrections())) == (1, 1)
+    found = sql("SELECT attempt, continues, files FROM restarts WHERE job_id = :id ORDER BY 1", id=job.id)
+    assert [tuple(one) for one in found] == [
+        (2, 1, "moves.sh, INCAR, CONTCAR -> POSCAR, WAVECAR"),
+        (3, 2, "moves.sh, INCAR, POSCAR, WAVECAR"),
+    ]

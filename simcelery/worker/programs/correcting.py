@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from simcelery.failpoints import failpoint
 from simcelery.readable import line
+from simcelery.worker.programs import begun
 from simcelery.worker.programs.handlers import Handler, OfCustodian, forget_files
 from simcelery.worker.waiting import wait_within
 
@@ -27,6 +28,8 @@ _LONGEST_ERROR = 2000
 # What is recorded first: should the attempt die before the rest is, nobody takes its input for untouched.
 _UNFINISHED = "(the attempt ended while this correction was made)"
 _NOTHING = "(no text has changed)"
+
+Texts = dict[str, str | None]  # by the names of files; None: it is no text, or too long to compare
 
 
 class Refusal(NamedTuple):
@@ -54,10 +57,19 @@ class Corrections:
         self._budget = budget
         self._allow = allow
         self._here: dict[str, int] = {}  # by handler: what the board does not know outside of a job
+        self._input: set[str] = set()
         self.made = 0
 
-    def correct(self, handler: Handler, error: str) -> Refusal | None:
-        """Let a handler correct an error, and record what it changed; or say why it may not, or cannot."""
+    def begin(self) -> None:
+        """The program is about to begin: what is in its folder now is its input."""
+        self._input = set(_texts(self._folder))
+
+    def correct(self, handler: Handler, error: str, running: bool = False) -> Refusal | None:
+        """Let a handler correct an error, and record what it changed; or say why it may not, or cannot.
+
+        Parameters:
+            running: the program runs, and writes files as well.
+        """
         spent = self._spent()
         own = spent.get(handler.name, 0)
         why = f"{handler.name} found: {line(error)[:_LONGEST_ERROR]}"
@@ -79,7 +91,9 @@ class Corrections:
         if not corrected:
             self._withdraw(number)
             return Refusal(f"{why}; and knows no correction", handler.fails)
-        difference = _difference(before, _texts(self._folder)) or _NOTHING
+        after = _texts(self._folder)
+        self._note(before, after, running)
+        difference = _difference(before, after) or _NOTHING
         if isinstance(handler, OfCustodian) and handler.said:
             error = handler.said
         self._complete(number, error, difference)
@@ -91,6 +105,18 @@ class Corrections:
         )
         print(f"simcelery: {said}", file=sys.stderr, flush=True)
         return None
+
+    def _note(self, before: Texts, after: Texts, running: bool) -> None:
+        """Whoever goes on from this attempt needs its input as it is now."""
+        if self._claim is None:
+            return
+        changed = {
+            name
+            for name in before.keys() | after.keys()
+            if name not in after or (before.get(name) != after[name] and after[name] is not None)
+        }
+        self._input |= set() if running else changed
+        begun.correct(self._folder, changed & self._input)
 
     def kept_from(self, attempt: int) -> int:
         """How many corrections the input of an earlier attempt had."""
@@ -143,9 +169,9 @@ class Corrections:
         wait_within(job, "with a correction", lambda: corrections.withdraw(job, number))
 
 
-def _texts(folder: Path) -> dict[str, str | None]:
+def _texts(folder: Path) -> Texts:
     """The texts in a folder, by the names of their files; None: it is no text, or too long to compare."""
-    texts: dict[str, str | None] = {}
+    texts: Texts = {}
     for path in sorted(folder.rglob("*"))[:_MOST_FILES]:
         try:
             if path.is_file():
@@ -156,7 +182,7 @@ def _texts(folder: Path) -> dict[str, str | None]:
     return texts
 
 
-def _difference(before: dict[str, str | None], after: dict[str, str | None]) -> str:
+def _difference(before: Texts, after: Texts) -> str:
     """What has changed, as a unified diff; of a file that is gone only the name."""
     parts: list[str] = []
     for name in sorted(before.keys() | after.keys()):

@@ -9,10 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-_RECENT, _BACK = 60, 2  # seconds; the coarsest clocks of file systems have ticks of two seconds
+_TICK = 2 * 10**9  # nanoseconds: of the coarsest clock of a file system
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
+    """A file as it is: `size` in bytes, `changed` in nanoseconds since 1970."""
+
     device: int
     inode: int
     size: int
@@ -27,7 +29,7 @@ class Outputs:
 
     def __init__(self, folder: Path, names: Iterable[str]) -> None:
         self._folder = folder
-        self._before = {name: _aged(folder / name) for name in names}
+        self._before = {name: aged(folder / name) for name in names}
 
     def faults(self) -> list[str]:
         """What is wrong with them after the run, in words; an output is a file with something in it."""
@@ -55,18 +57,18 @@ class Outputs:
         return [] if path.stat().st_size else [f"{name} is empty"]
 
 
-def _seen(path: Path) -> _Seen | None:
+def _seen(path: Path) -> Seen | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return _Seen(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return Seen(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _aged(path: Path) -> _Seen | None:
+def aged(path: Path) -> Seen | None:
     """How it is before the run, made a little older: whoever rewrites it at once changes it, too."""
-    seen = _seen(path)
-    if seen is not None and path.is_file() and seen.changed > (time.time() - _RECENT) * 1e9:
+    seen, earlier = _seen(path), time.time_ns() - _TICK
+    if seen is not None and path.is_file() and seen.changed > earlier:
         with suppress(OSError):  # a stranger's
-            os.utime(path, ns=(path.stat().st_atime_ns, seen.changed - _BACK * 10**9))
+            os.utime(path, ns=(path.stat().st_atime_ns, earlier))
     return _seen(path)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simcelery.worker import folders
+from simcelery.worker.programs import begun
+from simcelery.worker.programs.begun import Pairs
 from simcelery.worker.waiting import wait_within
 from simcelery.workflows.paths import inside
 
@@ -32,13 +34,8 @@ def parsed(restart: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
-def continued(
-    claim: Claim | None, wanted: Sequence[tuple[str, str]]
-) -> tuple[int, Path, list[tuple[str, str]]] | None:
-    """The last attempt that has left any of these files: its number, its folder, and which it left.
-
-    An empty file is as good as none.
-    """
+def continued(claim: Claim | None, wanted: Pairs) -> tuple[int, Path, Pairs] | None:
+    """The last attempt that left any of these files, or began with it: its number, its folder, and which."""
     if claim is None or claim.attempt == 1 or not wanted:
         return None
     from simcelery.board import attempts_before  # not before: clients import this package, too
@@ -52,13 +49,31 @@ def continued(
         # Of one whose worker was lost nobody may have looked; but its path is known.
         folder = Path(workdir or folders.of_attempt(claim.job_id, attempt, claim_id).path)
         folders.unpacked(claim.job_id, folder)
-        if left := [(old, new) for old, new in wanted if _is_there(folder / old)]:
+        if left := begun.left(folder, wanted):
             return attempt, folder, left
     return None
 
 
-def go_on(claim: Claim, attempt: int, source: Path, files: Sequence[tuple[str, str]], folder: Path) -> None:
-    """Say that it goes on from an earlier attempt, on the board and in the log, and copy these files."""
+def with_corrected(source: Path, given: Iterable[str], files: Pairs) -> tuple[Pairs, Sequence[str]]:
+    """The files to copy if the input there was corrected, and which of it handlers are known to have changed.
+
+    Parameters:
+        given: the names of the input files; all are taken: a handler may have been killed before its note.
+    """
+    corrected = begun.corrected(source)
+    taken = {new for _, new in files}
+    own = [name for name in dict.fromkeys([*given, *corrected]) if name not in taken]
+    return [*((name, name) for name in own if (source / name).is_file()), *files], corrected
+
+
+def go_on(
+    claim: Claim, attempt: int, source: Path, files: Pairs, folder: Path, corrected: Sequence[str]
+) -> None:
+    """Say that it goes on from an earlier attempt, on the board and in the log, and copy these files.
+
+    Parameters:
+        corrected: what handlers had changed there; of these, what they had removed is removed here, too.
+    """
     from simcelery.board import attempts_before  # as above
 
     words = ", ".join(old if old == new else f"{old} -> {new}" for old, new in files)
@@ -69,14 +84,15 @@ def go_on(claim: Claim, attempt: int, source: Path, files: Sequence[tuple[str, s
     )
     said = f"attempt {claim.attempt} continues attempt {attempt}: {words}"
     print(f"simcelery: {said}", file=sys.stderr, flush=True)
+    begun.copying(folder, files, corrected)
+    for name in corrected:
+        if not (source / name).exists():
+            (folder / name).unlink(missing_ok=True)
+    copy(source, files, folder)
+
+
+def copy(source: Path, files: Pairs, folder: Path) -> None:
     for old, new in files:
         target = folder / new
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source / old, target)
-
-
-def _is_there(file: Path) -> bool:
-    try:
-        return file.is_file() and file.stat().st_size > 0
-    except OSError:
-        return False

@@ -23,7 +23,7 @@ from simcelery.execution.usage import Meter
 from simcelery.settings import SETTINGS_FILE, get_settings
 from simcelery.worker import slots
 from simcelery.worker.context import CurrentJob, current_claim, current_job
-from simcelery.worker.programs import restarting, verdict
+from simcelery.worker.programs import begun, restarting, verdict
 from simcelery.worker.programs.correcting import Corrections
 from simcelery.worker.programs.handlers import of_job
 from simcelery.worker.programs.outputs import Outputs
@@ -113,7 +113,8 @@ def run_command(program: Program) -> CommandResult:
         max_corrections: how many corrections the job may have, in all its attempts.
         allow: what corrections may change: ``"numerics"``, ``"physics"``.
         restart: names of files that are copied from the last attempt's folder, after `files` are written and
-            if they are there: ``"WAVECAR"``, or ``"CONTCAR -> POSCAR"`` under another name.
+            if they are there: ``"WAVECAR"``, or ``"CONTCAR -> POSCAR"`` under another name. What that attempt
+            did not write is taken as it began with it.
         stop_file: the name of a file that makes the program end. It is written when the worker is about to
             shut down, instead of sending SIGTERM. A program that was stopped so has not finished, whatever
             its exit code: the job is released.
@@ -139,6 +140,8 @@ def run(program: Program) -> CommandResult:
     corrections = Corrections(claim, folder, program.max_corrections, program.allow)
     kept = _go_on(program, claim, folder, corrections)
     handlers = of_job(program.handlers)
+    if handlers:
+        corrections.begin()
     while True:
         watch, failure = Watch(handlers, folder, corrections.correct), None
         try:
@@ -166,19 +169,19 @@ def _go_on(program: Program, claim: Claim | None, folder: Path, corrections: Cor
     Whoever continues a corrected run needs its input: what is as it was submitted would fail in the same way
     again, or, worse, would not fit the state that is continued.
     """
-    found = restarting.continued(claim, restarting.parsed(program.restart))
-    if found is None:
-        return 0
-    assert claim is not None
-    attempt, source, files = found
-    kept = corrections.kept_from(attempt)
-    if kept:
-        taken = {new for _, new in files}
-        own = [
-            (name, name) for name in program.files or () if name not in taken and (source / name).is_file()
-        ]
-        files = [*own, *files]
-    restarting.go_on(claim, attempt, source, files, folder)
+    wanted = restarting.parsed(program.restart)
+    found = restarting.continued(claim, wanted)
+    kept = 0
+    if found is not None:
+        assert claim is not None
+        attempt, source, files = found
+        kept = corrections.kept_from(attempt)
+        corrected: Sequence[str] = ()
+        if kept:
+            files, corrected = restarting.with_corrected(source, program.files or (), files)
+        restarting.go_on(claim, attempt, source, files, folder, corrected)
+    if claim is not None and wanted:
+        begun.begins(folder, wanted)
     return kept
 
 

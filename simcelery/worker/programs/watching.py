@@ -10,8 +10,8 @@ from simcelery.readable import line
 from simcelery.worker.programs.correcting import Refusal
 from simcelery.worker.programs.handlers import Handler, forget_files
 
-# Lets a handler correct an error, or says why not.
-Correct = Callable[[Handler, str], Refusal | None]
+# Lets a handler correct an error, while the program runs or after its end; or says why not.
+Correct = Callable[[Handler, str, bool], Refusal | None]
 
 
 class Watch:
@@ -50,7 +50,7 @@ class Watch:
             if one.ends:
                 self._found = (one, error)
                 return True
-            self._settle(one, error)
+            self._settle(one, error, running=True)
         return False
 
     def _look_early(self, handler: Handler) -> str | None:
@@ -82,8 +82,8 @@ class Watch:
             if error is not None:
                 self._settle(one, error)
 
-    def _settle(self, handler: Handler, error: str) -> None:
-        refusal = self._correct(handler, error)
+    def _settle(self, handler: Handler, error: str, *, running: bool = False) -> None:
+        refusal = self._correct(handler, error, running)
         if refusal is None:
             self.corrected = True
             return
