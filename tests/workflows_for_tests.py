@@ -1171,6 +1171,10 @@ def counted(folder: Path) -> dict[str, int]:
 def counts(pause: float = 0.3, name: str = "x") -> None: ...
 
 
+@code(command=["sh", "-c", "{script}"])
+def shell_code(script: str) -> None: ...
+
+
 class Slower(Handler):
     def check(self, folder: Path) -> str | None:
         return "unstable" if "unstable" in (folder / "output.txt").read_text() else None

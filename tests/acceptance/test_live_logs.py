@@ -39,7 +39,7 @@ def go(folder: Path, *numbers: int) -> None:
 
 
 def test_what_jobs_print_and_report_is_on_the_board_while_they_run(project: Project, tmp_path: Path) -> None:
-    project.worker("-c", "4")
+    project.worker("-c", "5")
     parts = ["first ½", " and so on", "\n"]
     jobs = [
         submit(project, f"speaks.submit({parts!r}, {str(tmp_path)!r}, {how!r})")
@@ -47,23 +47,29 @@ def test_what_jobs_print_and_report_is_on_the_board_while_they_run(project: Proj
     ]
     script = f"until test -e {tmp_path}/0; do sleep 0.1; done; printf ' and so on'"
     script += f"; until test -e {tmp_path}/1; do sleep 0.1; done; echo; echo error >&2"
-    command = submit_command(project, "sh", "-c", f"printf 'first ½'; {script}")
-    wait_until(lambda: [logs_of(job) for job in (*jobs, command)] == [{1: "first ½"}] * 4)
+    script = f"printf 'first ½'; {script}"
+    commands = [
+        submit_command(project, "sh", "-c", script),
+        submit(project, f"shell_code.submit({script!r})"),
+    ]
+    command = commands[0]
+    wait_until(lambda: [logs_of(job) for job in (*jobs, *commands)] == [{1: "first ½"}] * 5)
     wait_until(lambda: [job.progress for job in jobs] == [{"done": 1, "total": 3, "message": ""}] * 3)
-    assert {str(job.state) for job in (*jobs, command)} == {"running"}
+    assert {str(job.state) for job in (*jobs, *commands)} == {"running"}
     shown = project.run("simcelery", "logs", str(command.id), "-o", "json")
     [attempt] = json.loads(shown.stdout)["attempts"]
     assert attempt["log"] == "first ½"
     assert attempt["host"]
     go(tmp_path, 0)
-    wait_until(lambda: [logs_of(job) for job in (*jobs, command)] == [{1: "first ½ and so on"}] * 4)
+    wait_until(lambda: [logs_of(job) for job in (*jobs, *commands)] == [{1: "first ½ and so on"}] * 5)
     go(tmp_path, 1, 2)
     for job in jobs:
         assert job.result(timeout=within(30)) == 3
         assert logs_of(job) == {1: "first ½ and so on\n"}
         assert job.progress == {"done": 3, "total": 3, "message": ""}
-    command.wait(timeout=within(30))
-    assert logs_of(command) == {1: "first ½ and so on\nerror\n"}
+    for job in commands:
+        job.wait(timeout=within(30))
+        assert logs_of(job) == {1: "first ½ and so on\nerror\n"}
 
 
 def test_of_a_job_killed_in_mid_line_the_log_ends_where_it_ended(project: Project, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +24,7 @@ from simcelery.worker import slots
 from simcelery.worker.context import CurrentJob, current_claim, current_job
 from simcelery.worker.programs import begun, restarting, verdict
 from simcelery.worker.programs.correcting import Corrections
+from simcelery.worker.programs.following import Follower
 from simcelery.worker.programs.handlers import of_job
 from simcelery.worker.programs.outputs import Outputs
 from simcelery.worker.programs.program import Program
@@ -206,7 +206,12 @@ def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> 
     meter, began = Meter(), time.monotonic()
     try:
         with ExitStack() as stack:
-            stack.enter_context(_output_in_log(job))
+            follow = stack.enter_context(_output_in_log(job))
+
+            def look(seconds: float) -> bool:
+                follow()
+                return watch.look(seconds)
+
             completed = execution.run(
                 program.argv,
                 folder,
@@ -218,7 +223,7 @@ def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> 
                 on_started=lambda process: stack.enter_context(
                     warned_by(lambda: _stop(program, folder, process))
                 ),
-                look=watch.look,
+                look=look,
             )
     except (FileNotFoundError, PermissionError) as error:
         raise Fail(f"cannot run {program.argv[0]!r} here: {error.strerror}") from None
@@ -264,17 +269,23 @@ def environment(job: CurrentJob, added: Mapping[str, str], keep_urls: bool) -> d
 
 
 @contextmanager
-def _output_in_log(job: CurrentJob) -> Iterator[None]:
-    """What the command prints is the log of its attempt; within another job, its end is added to that log."""
-    if job.workflow == "command" and capture.read_instead(job.workdir / execution.OUTPUT):
+def _output_in_log(job: CurrentJob) -> Iterator[Callable[[], None]]:
+    """What the command prints is in the log of its attempt, as it prints it; gives what is called to look on.
+
+    The log of a job that is a command is the file to which it prints; others print to theirs what is in it.
+    """
+    output = job.workdir / execution.OUTPUT
+    if job.id is None:
+        yield lambda: None
+    elif job.workflow == "command" and capture.read_instead(output):
         slots.mine.printing(OUTPUT_FILE)
-        yield
-        return
-    try:
-        yield
-    finally:
-        if job.id is not None and (text := execution.tail(job.workdir)):
-            sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        yield lambda: None
+    else:
+        follower = Follower(output, get_settings().max_log)
+        try:
+            yield follower.follow
+        finally:
+            follower.end()
 
 
 def _values(file: Path) -> dict[str, Any]:
