@@ -205,7 +205,7 @@ class _Reader:
             negated = self.takes("not")
             if self.takes("in"):
                 found = In(left, self._list())
-                return Not(found) if negated else found
+                return _not_in(found) if negated else found
             if negated:
                 self.stop("'in'")
         if self.next.kind != "operator":
@@ -271,3 +271,12 @@ def _number(token: _Token) -> Decimal:
         if not found or abs(found.adjusted()) <= _LARGEST_EXPONENT:
             return found
     raise ValueError(f"the number {short(token.text)} at character {token.at + 1} is too long or too large")
+
+
+def _not_in(found: In) -> Condition:
+    """As many ``!=``: without a value, or with one of a kind that none in the list is of, it is false, too."""
+    if len(found.values) == 1:
+        return Comparison(found.name, "!=", found.values[0])
+    one_of_each = {type(value): value for value in found.values}.values()
+    of_a_kind = (Comparison(found.name, sign, value) for value in one_of_each for sign in ("=", "!="))
+    return All((Not(found), Any(tuple(of_a_kind))))
