@@ -193,12 +193,10 @@ def or_doubts(wanted: Filter, found: Iterable[T]) -> Iterator[T]:
         empty = False
         yield each
     if empty and wanted.where is not None:
-        from simcelery.tables.doubts import meant, unknown_names
+        from simcelery.tables.doubts import said
 
-        if unknown := unknown_names(wanted):
-            close = meant(wanted, unknown[0])
-            hint = f"; did you mean {close}?" if close and len(unknown) == 1 else ""
-            remark(f"--where: no job looked at has a value for {', '.join(unknown)}{hint}")
+        if text := said(wanted):
+            remark(f"--where: {text}")
 
 
 def require(selection: Selection | None, filters: Filters, verb: str) -> None:

@@ -274,7 +274,7 @@ def _number(token: _Token) -> Decimal:
 
 
 def _not_in(found: In) -> Condition:
-    """As many ``!=``: without a value, or with one of a kind that none in the list is of, it is false, too."""
+    """As with ``!=``, it is false where there is no value, or one of a kind that none in the list is of."""
     if len(found.values) == 1:
         return Comparison(found.name, "!=", found.values[0])
     one_of_each = {type(value): value for value in found.values}.values()

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from simcelery.board import engine, reads
 from simcelery.board.reads.jobs import Filter, JobRow
 from simcelery.board.reads.pages import Page, walk
-from simcelery.board.states import State
+from simcelery.board.states import TERMINAL, State
 from simcelery.conditions import reading
 from simcelery.conditions.values import Condition, Name
 from simcelery.crates import making
 from simcelery.crates.making import Made
 from simcelery.describe import sweep
 from simcelery.describe.sweep import SweepExplanation
-from simcelery.errors import EncodingError, UsageError
+from simcelery.errors import EncodingError, JobNotFoundError, StateError, UsageError
 from simcelery.quantities import LARGEST, parse_duration
 from simcelery.readable import short
 from simcelery.submission import artifacts, notebook, releasing, revising
 from simcelery.submission.actions import cancel, retry
 from simcelery.submission.handle import Job, restore
-from simcelery.tables import frames
+from simcelery.tables import doubts, frames
 from simcelery.tables.gathering import Gathered
 from simcelery.tables.reading import of_fields, of_job
 from simcelery.workflows.encoding import JobRef
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _TASK_ID = Name(("task_id",), "task_id")
 _AT_ONCE = 200  # jobs with all that they gave
+_LOOKED_UP = 10_000  # ids
 _COUNTED, _NAMED = 10_000, 5  # jobs that are counted, and ids that are named, where a query shows itself
 
 
@@ -71,6 +74,7 @@ class JobQuery:
 
     def rows(self, limit: int | None = None) -> list[JobRow]:
         """All that the board says of them, oldest first."""
+        self._check_ids()
         with engine.begin() as connection:
             return reads.jobs(connection, self.which, limit=limit, newest=False)
 
@@ -81,14 +85,39 @@ class JobQuery:
 
     def _rows(self) -> Iterator[JobRow]:
         """All that the board says of them, oldest first, a part at a time."""
+        self._check_ids()
         for rows in walk(
             self._page(), reads.jobs, lambda row: row.id, newest=False, at_once=_AT_ONCE, begin=engine.begin
         ):
             yield from rows
 
+    def _check_ids(self) -> None:
+        """Whether the jobs that are named by their ids are there.
+
+        Raises:
+            JobNotFoundError: one is not on the board.
+        """
+        ids = sorted(set(self.which.ids or ()))
+        with engine.begin() as connection:
+            for start in range(0, len(ids), _LOOKED_UP):
+                part = ids[start : start + _LOOKED_UP]
+                known = reads.states(connection, part)
+                if missing := [number for number in part if number not in known]:
+                    raise JobNotFoundError(f"there is no job {missing[0]}")
+
+    def _or_doubts(self, found: Iterable[T]) -> Iterator[T]:
+        """What was found; if that is nothing, a warning names what may be misspelt in the condition."""
+        empty = True
+        for each in found:
+            empty = False
+            yield each
+        if empty and self.which.where is not None and (text := doubts.said(self.which)):
+            warnings.warn(f"where: {text}", stacklevel=3)
+
     def __iter__(self) -> Iterator[Job]:
         """Handles, oldest first; the jobs are read as they are asked for."""
-        for row in of_fields(self._page(), [_TASK_ID]):
+        self._check_ids()
+        for row in self._or_doubts(of_fields(self._page(), [_TASK_ID])):
             yield Job(row.id, UUID(row.cells["task_id"]), row.workflow)
 
     def __len__(self) -> int:
@@ -100,8 +129,11 @@ class JobQuery:
 
     def counts(self) -> dict[State, int]:
         """How many are in each state."""
+        self._check_ids()
         with engine.begin() as connection:
-            return reads.counts(connection, self.which)
+            found = reads.counts(connection, self.which)
+        list(self._or_doubts(found))
+        return found
 
     def explain(self) -> SweepExplanation:
         """Why they are not running, or what became of them: each reason with the number of jobs.
@@ -110,18 +142,30 @@ class JobQuery:
         """
         return sweep.explanation(sweep.read(self.which))
 
-    def results(self) -> list[Any]:
-        """The results of those that succeeded, oldest first, with the types their workflows declare.
+    def results(self, *, skip: bool = False) -> list[Any]:
+        """The results of all of them, oldest first, with the types their workflows declare.
 
-        One that cannot be read, since others than workers wrote it, is left out with a warning.
+        Parameters:
+            skip: leave out jobs that did not succeed (yet), and results that cannot be read, with a warning.
+                The list then no longer pairs with the jobs.
+
+        Raises:
+            JobFailedError, JobCancelledError, UpstreamFailedError: of the first that did not succeed.
+            StateError: one has not ended.
+            EncodingError: one cannot be read, since others than workers wrote it.
         """
         found, unreadable = [], []
-        for row in self._rows():
-            if row.state is State.SUCCEEDED:
-                try:
-                    found.append(restore(row.workflow, row.result))
-                except EncodingError as error:
-                    unreadable.append(f"job {row.id}: {error}")
+        for row in self._or_doubts(self._rows()):
+            if row.state is not State.SUCCEEDED:
+                if not skip:
+                    raise _no_result(row)
+                continue
+            try:
+                found.append(restore(row.workflow, row.result))
+            except EncodingError as error:
+                unreadable.append(f"job {row.id}: {error}")
+                if not skip:
+                    raise EncodingError(f"{unreadable[0]}; results(skip=True) leaves it out") from None
         if unreadable:
             more = f"; and {len(unreadable) - 1:,} more" if unreadable[1:] else ""
             log.warning("results that cannot be read are left out: %s%s", unreadable[0], more)
@@ -170,11 +214,15 @@ class JobQuery:
         frames.check()
         with Gathered() as found:
             if fields is None:
-                found.add(of_job(row) for row in self._rows())
+                found.add(of_job(row) for row in self._or_doubts(self._rows()))
                 return frames.frame(found.as_they_are(), found.rows())
             names = _names(fields)
-            found.add(of_fields(self._page(), names))
-            return frames.frame(found.of_fields(names), found.rows())
+            self._check_ids()
+            found.add(self._or_doubts(of_fields(self._page(), names)))
+            columns = found.of_fields(names)
+            if found.count and (empty := doubts.empty(names, columns)):
+                warnings.warn(f"fields: none of these jobs has a value for {', '.join(empty)}", stacklevel=2)
+            return frames.frame(columns, found.rows())
 
     def to_crate(self, folder: str | Path, *, title: str | None = None, license: str | None = None) -> Made:
         """Write them with all that is known of them into a new folder, as ``simcelery export --crate`` does.
@@ -190,6 +238,12 @@ class JobQuery:
             UsageError: the folder is not empty or cannot be written, a package is missing, or there are none.
         """
         return making.make(Path(folder), self._page(), title=title, license=license, get=artifacts.get)
+
+
+def _no_result(row: JobRow) -> Exception:
+    if row.state in TERMINAL:
+        return Job(row.id, row.task_id, row.workflow).failure(row)
+    return StateError(f"job {row.id} is {row.state}; wait for it, or leave it out with results(skip=True)")
 
 
 def _names(given: str | Sequence[str]) -> tuple[Name, ...]:
@@ -226,7 +280,7 @@ def jobs(
     """The jobs for which all of this holds.
 
     Parameters:
-        ids: only these jobs.
+        ids: only these jobs; who reads the query gets a `JobNotFoundError` if one is not on the board.
         state: one or several of the eight states.
         tags: all of them.
         since: submitted in the last so many seconds, or ``"2d"``.

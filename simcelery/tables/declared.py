@@ -8,6 +8,7 @@ from typing import Any
 from simcelery.board import catalogue, engine
 from simcelery.tables.kinds import (
     BOOLEAN,
+    HUGE,
     INTEGER,
     MIXED,
     NOTHING,
@@ -113,4 +114,4 @@ def _all(kinds: Iterable[Kind]) -> Kind:
     for kind in kinds:
         found = united(found, kind)
     # One of several: what is seen decides.
-    return NOTHING if found == MIXED else found
+    return NOTHING if found in (MIXED, HUGE) else found

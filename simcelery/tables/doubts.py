@@ -1,18 +1,35 @@
-"""Whether a condition matched nothing because a name in it is misspelt."""
+"""Whether a condition matched nothing, or a column is empty, because a name is misspelt."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from simcelery.board import engine, reads
 from simcelery.board.reads.fields import COLUMNS
 from simcelery.board.reads.jobs import Filter
 from simcelery.conditions.values import All, Any, Comparison, Condition, In, IsNull, Name, Not
+from simcelery.tables.gathering import Column
 from simcelery.tables.reading import of_fields
 
 _LOOKED_AT, _NAMES_OF = 1000, 50
+
+
+def empty(names: Sequence[Name], columns: Sequence[Column]) -> list[str]:
+    """The titles of the columns of these fields that are no columns of the board and have no value at all."""
+    of_all = {name.text for name in names if is_of_all(name)}
+    return [one.title for one in columns if not one.kind.tells and one.name not in of_all]
+
+
+def said(which: Filter) -> str:
+    """One line about the names in a filter's condition of which no job has a value; "": there are none."""
+    unknown = unknown_names(which)
+    if not unknown:
+        return ""
+    close = meant(which, unknown[0]) if len(unknown) == 1 else None
+    hint = f"; did you mean {close}?" if close else ""
+    return f"no job looked at has a value for {', '.join(unknown)}{hint}"
 
 
 def unknown_names(which: Filter) -> list[str]:

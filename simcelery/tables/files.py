@@ -39,6 +39,14 @@ def check(path: Path, *, replace: bool) -> None:
         raise UsageError(f"{path} exists already: give another name, or --force to replace it")
 
 
+def surprises(column: Column, suffix: str) -> str:
+    """Why a file of this kind has text where nobody expects it, in words; "" where it has not."""
+    as_they_are = suffix.lower() in (".json", ".jsonl") or (
+        suffix.lower() == ".csv" and column.kind.is_numeric
+    )
+    return "" if as_they_are else column.kind.surprises
+
+
 @contextmanager
 def complete(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
     """A file that gets its name after the block, and leaves nothing behind if that raises.

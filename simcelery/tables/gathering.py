@@ -18,6 +18,7 @@ from simcelery.tables import declared
 from simcelery.tables.declared import UNKNOWN, Declared
 from simcelery.tables.kinds import (
     BOOLEAN,
+    HUGE,
     INT64,
     MIXED,
     NOTHING,
@@ -161,7 +162,7 @@ class Gathered:
         ours = NOTHING
         for one in told:
             ours = united(ours, one.kind(parts))
-        return seen if ours == MIXED else settled(ours, seen)
+        return seen if ours in (MIXED, HUGE) else settled(ours, seen)
 
 
 def _is_result(name: str) -> bool:

@@ -18,8 +18,8 @@ class Kind:
 
     Attributes:
         name: ``nothing`` (only null), ``boolean``, ``integer`` (one that a float could hold), ``int64``,
-            ``large`` (a whole number beyond 64 bits), ``number``, ``text``, ``time``, ``list``, ``object``,
-            or ``mixed``.
+            ``large`` (a whole number beyond 64 bits), ``number``, ``huge`` (numbers, of which no float could
+            hold some whole ones), ``text``, ``time``, ``list``, ``object``, or ``mixed``.
         of: of the items of a list.
     """
 
@@ -29,7 +29,9 @@ class Kind:
     @property
     def is_text(self) -> bool:
         """Whether such values are written as text where a column has one type."""
-        return self.name in ("text", "object", "mixed", "large") or (self.of is not None and self.of.is_text)
+        return self.name in ("text", "object", "mixed", "large", "huge") or (
+            self.of is not None and self.of.is_text
+        )
 
     @property
     def tells(self) -> bool:
@@ -41,9 +43,16 @@ class Kind:
         """Why its values are written as text, where nobody would expect that; "" otherwise."""
         if self == LARGE:
             return "whole numbers of more than 64 bits"
+        if self == HUGE:
+            return "numbers, some of them whole and of more than 53 bits"
         if self == MIXED:
             return "values of different kinds, such as numbers beside text"
         return self.of.surprises if self.of is not None else ""
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether all its values are numbers."""
+        return self in (*_WHOLE, NUMBER, HUGE)
 
     @property
     def is_scalar(self) -> bool:
@@ -53,7 +62,7 @@ class Kind:
 
 NOTHING = Kind("nothing")
 BOOLEAN, INTEGER, INT64, LARGE, NUMBER = map(Kind, ("boolean", "integer", "int64", "large", "number"))
-TEXT, TIME, OBJECT, MIXED = map(Kind, ("text", "time", "object", "mixed"))
+TEXT, TIME, OBJECT, MIXED, HUGE = map(Kind, ("text", "time", "object", "mixed", "huge"))
 _WHOLE = (INTEGER, INT64, LARGE)  # each holds those before it
 
 
@@ -88,6 +97,8 @@ def united(one: Kind, other: Kind) -> Kind:
         return max(one, other, key=_WHOLE.index)
     if {one, other} == {INTEGER, NUMBER}:
         return NUMBER
+    if {one, other} <= {*_WHOLE, NUMBER, HUGE}:
+        return HUGE
     if one.of is not None and other.of is not None:
         return Kind("list", united(one.of, other.of))
     return MIXED
@@ -100,7 +111,7 @@ def settled(declared: Kind, seen: Kind) -> Kind:
 
 
 def _mixes(kind: Kind) -> bool:
-    return kind == MIXED or (kind.of is not None and _mixes(kind.of))
+    return kind in (MIXED, HUGE) or (kind.of is not None and _mixes(kind.of))
 
 
 def as_text(value: Any) -> str | None:

@@ -361,10 +361,16 @@ def test_a_misspelt_name_is_not_silently_without_matches(project: Project) -> No
         ("results", "-o", "jsonl"),
         ("list",),
         ("list", "--fields", "id"),
+        ("list", "-o", "quiet"),
+        ("results", "--format", "csv"),
         ("retry", "-y"),
     ):
         done = project.run("simcelery", *words, *wrong)
         assert said in done.stderr, words
+    for form in (("--format", "csv"), ("--format", "json"), ("-o", "jsonl"), ("-O", "new.parquet")):
+        done = project.run("simcelery", "results", "--fields", "energi,worker", *form)
+        assert "energi" in done.stderr, form
+        assert "worker" not in done.stderr
     assert "no job looked at" not in project.run("simcelery", "results", "--where", "energy < -9").stderr
     capital = project.run("simcelery", "list", "--where", "Energy < -9")
     assert "no job looked at has a value for Energy; did you mean energy?\n" in capital.stderr

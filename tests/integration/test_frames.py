@@ -9,7 +9,7 @@ import pytest
 
 import simcelery
 from simcelery.board.reads import table
-from simcelery.errors import UsageError
+from simcelery.errors import JobFailedError, JobNotFoundError, UsageError
 from tests.board_helpers import sql
 from tests.integration.test_conditions import ended
 from tests.integration.test_results import FILL
@@ -37,7 +37,7 @@ def test_handles_are_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [1000, 1000, 500, 0]  # only an empty page is certainly the last one
     assert first.row().task_id == first.task_id
     assert query.count() == len(query) == 2500
-    assert len(query.results()) == 2499
+    assert len(query.results(skip=True)) == 2499
     some = [first.id + 7, first.id, first.id + 7]
     assert [job.id for job in simcelery.jobs(ids=some)] == [first.id, first.id + 7]
 
@@ -91,3 +91,57 @@ def test_what_are_no_fields_is_said_in_a_line(fields: Any) -> None:
     with pytest.raises(UsageError) as error:
         simcelery.jobs().to_pandas(fields)
     assert "\n" not in str(error.value)
+
+
+def test_results_are_as_many_as_the_jobs_or_an_error_says_which_is_missing() -> None:
+    one, _ = ended(1, x=1), ended(2, x=2)
+    assert simcelery.jobs().results() == [1, 2]
+    sql("UPDATE jobs SET result = NULL, state = 'failed', error_type = 'E', error_message = 'x'"
+        f" WHERE id = {one}")  # fmt: skip
+    with pytest.raises(JobFailedError, match=f"job {one} .*failed"):
+        simcelery.jobs().results()
+    assert simcelery.jobs().results(skip=True) == simcelery.jobs(state="succeeded").results() == [2]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda jobs: jobs.count(),
+        lambda jobs: jobs.rows(),
+        lambda jobs: list(jobs),
+        lambda jobs: jobs.results(),
+        lambda jobs: jobs.to_pandas(),
+        lambda jobs: jobs.to_pandas("id"),
+    ],
+)
+def test_a_job_that_is_not_there_is_an_error(ask: Any) -> None:
+    pytest.importorskip("pandas")
+    one = ended(1)
+    with pytest.raises(JobNotFoundError, match="there is no job 99999999"):
+        ask(simcelery.jobs(ids=[one, 99999999]))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda jobs: jobs.count(),
+        lambda jobs: list(jobs),
+        lambda jobs: jobs.results(),
+        lambda jobs: jobs.to_pandas(),
+        lambda jobs: jobs.to_pandas("id"),
+    ],
+)
+def test_a_misspelt_name_in_a_condition_is_a_warning(ask: Any) -> None:
+    pytest.importorskip("pandas")
+    ended({"energy": 1})
+    with pytest.warns(
+        UserWarning, match="where: no job looked at has a value for enrgy; did you mean energy"
+    ):
+        ask(simcelery.jobs(where="enrgy < 0"))
+
+
+def test_a_misspelt_field_is_a_warning() -> None:
+    pytest.importorskip("pandas")
+    ended({"energy": 1})
+    with pytest.warns(UserWarning, match="fields: none of these jobs has a value for enrgy$"):
+        simcelery.jobs().to_pandas("id,energy,enrgy,worker")

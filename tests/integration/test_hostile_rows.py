@@ -159,7 +159,7 @@ def test_handles_and_queries_show_or_skip(honest: int, caplog: pytest.LogCapture
     found = simcelery.jobs()
     assert len(found.rows()) == len(ids()) - len(_in_no_state())
     assert sum(found.counts().values()) == len(found.rows())
-    results = found.results()
+    results = found.results(skip=True)
     assert results.count(1) >= 4
     for handle in found:
         assert handle.state

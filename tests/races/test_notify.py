@@ -614,6 +614,7 @@ def test_the_command_line_shows_tests_and_removes(
         (("--notify", "echo done"), "a command runs only on your own machine: simcelery watch --exec"),
         (("--notify", "file:///etc/passwd"), "nothing is sent to file: addresses"),
         (("--notify", "https://example.org/x", "--on", "finished"), "there is no event"),
+        (("--on", "done"), "--on says of what --notify tells: give --notify URL too"),
     ],
 )
 def test_submit_refuses_before_anything_is_written(

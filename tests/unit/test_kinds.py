@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from simcelery.tables.declared import UNKNOWN, Declared
 from simcelery.tables.kinds import (
     BOOLEAN,
+    HUGE,
     INT64,
     INTEGER,
     LARGE,
@@ -52,10 +53,12 @@ def of(*values: Any) -> Kind:
         ([1, math.nan], NUMBER),
         ([2**53, 0.5], NUMBER),
         ([2**53 + 1, 1], INT64),
-        ([2**53 + 1, 0.5], MIXED),
+        ([2**53 + 1, 0.5], HUGE),
         ([-(2**63), 2**63 - 1], INT64),
         ([2**63, 1], LARGE),
-        ([2**63, 0.5], MIXED),
+        ([2**63, 0.5], HUGE),
+        ([2**53 + 1, 0.5, 1], HUGE),
+        ([2**63, 0.5, "a"], MIXED),
         ([1, "1"], MIXED),
         ([1, True], MIXED),
         (["a", ""], TEXT),

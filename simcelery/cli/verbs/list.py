@@ -78,7 +78,7 @@ def list_(
     names = chosen_fields(fields)
     wanted = pages.Page.of(which(selection, filters), before=before, after=after)
     if output == "quiet":
-        for ids in _all(wanted, filters.limit, pages.ids, lambda number: number):
+        for ids in or_doubts(wanted, _all(wanted, filters.limit, pages.ids, lambda number: number)):
             show_ids(ids)
     elif names is not None:
         limit = filters.limit or (_DEFAULT_LIMIT if output == "table" else None)

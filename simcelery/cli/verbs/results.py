@@ -113,6 +113,7 @@ def results(
         table = _Table(wanted, names, names is None, all_jobs, filters.limit)
         with table.gathered() as found:
             columns, _ = table.columns(found)
+            table.say_empty(found, columns)
             rows = ([row.get(column.name) for column in columns] for row in found.rows())
             show_csv(chain([[column.title for column in columns]], rows))
     elif names is not None or all_fields:
@@ -210,6 +211,13 @@ class _Table:
             return found.of_fields(self.names), []
         return (found.everything(), []) if self.all_fields else found.telling()
 
+    def say_empty(self, found: Gathered, columns: Sequence[gathering.Column]) -> None:
+        """Say on stderr of which fields that were asked for no job has a value."""
+        from simcelery.tables import doubts
+
+        for title in doubts.empty(self.names, columns) if self.names and found.count else ():
+            note(f"{title}: none of these jobs has a value")
+
 
 def _show_cells(table: _Table, output: str) -> None:
     if output == "quiet":
@@ -237,10 +245,9 @@ def _write(path: Path, force: bool, table: _Table, output: str) -> None:
         with counting("jobs written", found.count) as counted:
             files.write(file, path.suffix, columns, counted(found.rows()))
     for column in columns:
-        if column.kind.surprises:
-            note(f"{column.title}: {column.kind.surprises}; written as text")
-        elif found.count and not column.kind.tells and table.names:
-            note(f"{column.title}: none of these jobs has a value")
+        if said := files.surprises(column, path.suffix):
+            note(f"{column.title}: {said}; written as text")
+    table.say_empty(found, columns)
     if left_out:
         names = ", ".join(column.name for column in left_out[:_MOST_SAME])
         note(f"{many(len(left_out), 'more column')}, with --all-fields or --fields: {names}")

@@ -148,7 +148,6 @@ class SubmitCommand(WithCommand):
 @click.option(
     "--on",
     "notify_on",
-    default="done",
     metavar="EVENT,…",
     help="With --notify, of what: done, first-failure, held, stalled (default: done).",
 )
@@ -395,7 +394,9 @@ def _options(chosen: dict[str, Any]) -> Options:
     moment, delay = parse_run_at(run_at) if run_at else (None, None)
     time_limit = duration("--time-limit", chosen.pop("time_limit"))
     chosen["on"] = escalations.asked(chosen)
-    chosen["notify_on"] = chosen["notify_on"].split(",")
+    if chosen["notify_on"] is not None and not chosen["notify"]:
+        raise UsageError("--on says of what --notify tells: give --notify URL too")
+    chosen["notify_on"] = (chosen["notify_on"] or "done").split(",")
     return Options(after=parents, after_any=ends, run_at=moment, delay=delay, time_limit=time_limit, **chosen)
 
 
