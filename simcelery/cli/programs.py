@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from simcelery.cli.sources import Items
 from simcelery.cli.templates import Template
 from simcelery.errors import UsageError
-from simcelery.readable import short
+from simcelery.readable import line, short
 from simcelery.workflows import jinja
 
 if TYPE_CHECKING:
@@ -58,10 +58,9 @@ def without(chosen: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if name not in _OPTIONS}
 
 
-def allowed(chosen: Mapping[str, Any]) -> list[str]:
+def allowed(changes: Sequence[str]) -> list[str]:
     """``--allow physics`` as the parameter of a code that it is."""
-    more = sorted({"numerics", *chosen["allow"]})
-    return [f"allow={json.dumps(more)}"] if chosen["allow"] else []
+    return [f"allow={json.dumps(sorted({'numerics', *changes}))}"] if changes else []
 
 
 def asked(chosen: Mapping[str, Any], *, of_command: bool) -> Program:
@@ -88,6 +87,9 @@ def asked(chosen: Mapping[str, Any], *, of_command: bool) -> Program:
         files[name] = _read(path)
         if jinja.is_template(path):
             templates.add(name)
+    if chosen["stdin"] is not None and chosen["stdin"] not in files:
+        name = chosen["stdin"]
+        raise UsageError(f"--stdin: no file is to be called {short(name)}: name it with --file {line(name)}")
     return Program(files, frozenset(templates), said)
 
 

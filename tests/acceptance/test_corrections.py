@@ -113,6 +113,19 @@ def test_the_budget_holds_for_all_attempts(project: Project) -> None:
     assert "exit code 1: ERROR: not converged with" in said
     assert [(number, attempt) for number, attempt, *_ in ledger(job)] == [(1, 1), (2, 1), (3, 1)]
     assert len(attempts(job.id)) == 2  # the second one had nothing left
+    assert "'retry --from-scratch' begins anew" in said
+    found = project.run("simcelery", "list", "--where", "corrections = 3", "-o", "quiet")
+    assert found.stdout.split() == [str(job.id)], found.stderr
+    assert project.run("simcelery", "retry", str(job.id)).returncode == 0
+    failure(job)
+    assert len(ledger(job)) == 3
+    retried = project.run("simcelery", "retry", str(job.id), "--allow", "physics")
+    assert retried.returncode == 0, retried.stderr
+    failure(job)
+    assert len(ledger(job)) == 6
+    assert job.parameters["allow"] == ["numerics", "physics"]
+    found = project.run("simcelery", "list", "--where", "corrections = 3", "-o", "quiet")
+    assert found.stdout.split() == [str(job.id)], found.stderr
 
 
 def test_a_handler_of_custodians_is_used_as_it_is_and_starts_anew_for_each_job(project: Project) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,12 @@ def test_what_is_wrong_is_told_before_anything_is_written(
     assert len(simcelery.jobs()) == before
 
 
+def test_a_file_for_stdin_is_one_that_is_written(project: Project) -> None:
+    done = project.run("simcelery", "submit", "--stdin", "nope", "--dry-run", "--", "cat")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "--stdin: no file is to be called 'nope': name it with --file nope" in done.stderr
+
+
 def test_of_a_workflow_nothing_of_it_can_be_said(project: Project) -> None:
     done = project.run("simcelery", "submit", "sims.add", "a=1", "--ok", "done")
     assert done.returncode == 2
@@ -216,11 +223,28 @@ def test_its_input_can_be_written_without_running_it(project: Project) -> None:
     here = project.folder / "setup"
     here.mkdir()
     command = ["simcelery", "run", "sims.melt", "temperature=250", "--setup-only"]
-    done = programs.run(command, here, {**project.environment, "PYTHONPATH": str(project.folder)}, within(60))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("engine.py -t 250.0\n")
-    assert "wrote engine.py, in.json; the command would be:" in done.stderr
-    assert sorted(path.name for path in here.iterdir()) == ["engine.py", "in.json"]
+
+    def run(*more: str) -> Any:
+        environment = {**project.environment, "PYTHONPATH": str(project.folder)}
+        return programs.run([*command, *more], here, environment, within(60))
+
+    for _ in range(2):
+        done = run()
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("engine.py -t 250.0\n")
+        assert "wrote engine.py, in.json; the command would be:" in done.stderr
+        assert sorted(path.name for path in here.iterdir()) == ["engine.py", "in.json"]
+    (here / "in.json").write_text("a year's work")
+    (here / "engine.py").unlink()
+    done = run()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        "'in.json' in this folder would be overwritten: run in another folder, or add --force" in done.stderr
+    )
+    assert len(done.stderr.splitlines()) == 1
+    assert [(path.name, path.read_text()) for path in here.iterdir()] == [("in.json", "a year's work")]
+    assert run("--force").returncode == 0
+    assert (here / "in.json").read_text().startswith('{"temperature": 250.0')
 
 
 def test_a_command_finds_what_its_parents_have_written(project: Project) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import simcelery
+from simcelery.errors import DefinitionError, ParametersError
 from simcelery.worker.programs import CommandError, run_command
 
 UNTOUCHED = "was there before, and this run did not write it"
@@ -114,3 +115,25 @@ def test_a_corrected_run_that_writes_its_own_counts() -> None:
     script = ". ./in.txt; echo '{\"energy\": '$mix'}' > r.json; [ $mix = 0.1 ] || echo NOT"
     result = shell(script, files={"in.txt": "mix=0.7\n"}, json="r.json", handlers=[Mixes()])
     assert (result["energy"], result.corrections) == (json.loads("0.1"), 1)
+
+
+def test_a_file_for_stdin_that_is_not_there_is_named() -> None:
+    with pytest.raises(simcelery.Fail, match="stdin: there is no file 'nope' in "):
+        run_command(["cat"], stdin="nope")
+
+
+@pytest.mark.parametrize("argv", ["echo hello", [], ""])
+def test_a_program_is_a_list_of_words(argv: Any) -> None:
+    with pytest.raises(ParametersError, match="argv has to be a list: the program and its arguments"):
+        run_command(argv)
+
+
+def test_a_command_as_a_text_is_split_as_a_shell_does_before_values_are_put_into_it() -> None:
+    words = r"""printf '%s|' 'hello world' "{what} and" a\ b {what} "it's" """
+
+    @simcelery.code(command=words, name="tests.split")
+    def split(what: str) -> None: ...
+
+    assert split("one value").output == "hello world|one value and|a b|one value|it's|"
+    with pytest.raises(DefinitionError, match=r"code: command .*: No closing quotation"):
+        simcelery.code(command="echo 'hello")

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 
 from simcelery.board.gates import is_held
-from simcelery.board.models import Artifact, Attempt, Job, Worker
+from simcelery.board.models import Artifact, Attempt, Correction, Job, Revision, Worker
 from simcelery.board.reads import plain_values, source_of
 from simcelery.board.reads.filters import Clause
 from simcelery.board.sql_helpers import clause
@@ -95,6 +95,14 @@ def _artifacts() -> ColumnElement[Any]:
     return select(names).where(file.job_id == Job.id, counts).correlate(Job).scalar_subquery()
 
 
+def _corrections() -> ColumnElement[Any]:
+    """How many corrections of a job's program there were since its parameters are these."""
+    one, revision = Correction.__table__.alias().c, Revision.__table__.alias().c
+    before = select(func.max(revision.last_attempt)).where(revision.job_id == Job.id).correlate(Job)
+    counts = one.attempt > func.coalesce(before.scalar_subquery(), 0)
+    return select(func.count(one.number)).where(one.job_id == Job.id, counts).correlate(Job).scalar_subquery()
+
+
 _KINDS: tuple[tuple[Kind, bool, str], ...] = (
     ("integer", False, "id priority attempt failures losses max_attempts max_losses"),
     ("integer", True, "pid parent_id"),
@@ -119,6 +127,7 @@ COLUMNS: dict[str, Column] = {
     ),
     "elapsed": Column(cast(func.extract("epoch", _elapsed), Double), "seconds"),
     "held": Column(is_held(), "boolean", nullable=False),
+    "corrections": Column(_corrections(), "integer", nullable=False),
     "source": Column(source_of.of_job(), "text"),
 }
 """What a job has besides its parameters and its result; `elapsed` are the seconds since it started."""

@@ -91,7 +91,7 @@ class Entry:
         program = programs.asked(self.chosen, of_command="command" in self.given)
         target, base = _target(self.given, program, find, self.several)
         base |= _texts(target, self.given)
-        base |= sources.read_values(target, sources.pairs(programs.allowed(self.chosen)))
+        base |= sources.read_values(target, sources.pairs(programs.allowed(self.chosen["allow"])))
         return target, Items(target, base, _each(self.given), _axes(target, self.given))
 
 

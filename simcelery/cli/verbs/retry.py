@@ -12,6 +12,7 @@ from simcelery.cli.error_groups import in_group
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option, yes_option
 from simcelery.cli.outdated import warn_of_outdated
 from simcelery.cli.output import note, say, show_ids, show_json
+from simcelery.cli.programs import allowed
 from simcelery.cli.selectors import Selection, chosen, chunks, ids_argument, require, which
 from simcelery.describe.words import many, named
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     "simcelery retry 57 --from-scratch",
     "simcelery retry --error 2 --since 1d",
     "simcelery retry --error LostWorkerError -y",
+    "simcelery retry 57 --allow physics",
     "simcelery retry --error '/SCF .*not converged/' -t oxides --dry-run",
     "simcelery retry --error 2 --set fmax=0.02 --set 'kpts=[4,4,4]' --dry-run",
 )
@@ -46,9 +48,15 @@ if TYPE_CHECKING:
     help="Retry with another value of this parameter (repeatable).",
 )
 @click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(["numerics", "physics"]),
+    help="Retry with this as what handlers of their program may change: --set 'allow=[…]'.",
+)
+@click.option(
     "--from-scratch",
     is_flag=True,
-    help="Forget their steps and checkpoints, which are kept otherwise.",
+    help="Forget their steps, checkpoints and corrections, which are kept otherwise.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say which jobs would be retried, and what would change.")
 @yes_option
@@ -59,6 +67,7 @@ def retry(
     with_parents: bool,
     error: str | None,
     values: tuple[str, ...],
+    allow: tuple[str, ...],
     from_scratch: bool,
     dry_run: bool,
     yes: bool,
@@ -78,12 +87,13 @@ def retry(
     keeps what it ran with; 'simcelery show' says what that was. A command's parameters are argv, env,
     keep_urls, files, stdin, expect, ok and json.
 
-    A job goes on from the steps and the checkpoint that its attempts have saved, unless --from-scratch or
-    --set is given: both forget them.
+    A job goes on from the steps and the checkpoint that its attempts have saved, and has what is left of its
+    corrections, unless --from-scratch or another value of a parameter is given: both begin anew.
     """
     from simcelery.board.states import UNSUCCESSFUL
     from simcelery.submission import actions
 
+    values = (*values, *allowed(allow))
     strict = selection is not None and selection.single and not filters.given and error is None
     if error is None:
         require(selection, filters, "retry")

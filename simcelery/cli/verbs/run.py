@@ -38,9 +38,18 @@ from simcelery.errors import JobFailedError
     is_flag=True,
     help="Of a workflow that runs a program: only write its input into this folder, and print its command.",
 )
+@click.option(
+    "--force", is_flag=True, help="Overwrite files in this folder with the input of the workflow's program."
+)
 @click.pass_context
 def run(
-    ctx: click.Context, /, workflow: str, parameters: tuple[str, ...], seed: int | None, setup_only: bool
+    ctx: click.Context,
+    /,
+    workflow: str,
+    parameters: tuple[str, ...],
+    seed: int | None,
+    setup_only: bool,
+    force: bool,
 ) -> None:
     """Run a workflow, or the job of a job file, right here, and print its result as JSON.
 
@@ -68,17 +77,21 @@ def run(
     try:
         with unchanged_streams(), contextlib.redirect_stdout(sys.stderr):
             entropy.start(used)
-            programs.running.setup_only = setup_only
+            programs.running.setup_only, programs.running.overwrite = setup_only, force
             result = here(definition.function(**valid))
     except programs.SetupOnly as stopped:
         written = ", ".join(stopped.names) or "no file"
         note(f"simcelery: wrote {written}; the command would be:")
         say(shlex.join(stopped.argv))
         return
+    except programs.WouldOverwriteError:
+        raise
     except (Exception, SystemExit) as error:
         line = f"{workflow} failed: {type(error).__name__}: {error}"
         again = "run again with --debug for the traceback"
         raise JobFailedError(f"{line} ({again}, with --seed {used} for the same numbers)") from error
+    finally:
+        programs.running.setup_only, programs.running.overwrite = False, True
     if seed is None:
         note(f"simcelery: to repeat this run with the same random numbers, add --seed {used}")
     show_json(plain(encode(result, "result")))

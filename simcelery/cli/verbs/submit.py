@@ -241,7 +241,7 @@ def submit(
         return _submit_file(*filed.asked(ctx, workflow), after)
     argv = command_of(ctx)
     program = programs.asked(chosen, of_command=argv is not None)
-    parameters = (*parameters, *programs.allowed(chosen))
+    parameters = (*parameters, *programs.allowed(chosen["allow"]))
     target, found = _what(argv, program, workflow, parameters, each, grid, targets.find)
     if echo:
         values = [*filter(None, [workflow]), *parameters] if argv is not None else parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shlex
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -52,7 +53,8 @@ def code(
     ``{temperature:.1f}`` stand for parameters, or for what the function returns: a mapping of further values.
 
     Parameters:
-        command: the program and its arguments; a text is cut at spaces, and no shell is involved.
+        command: the program and its arguments. A text is split as a shell does, by blanks outside of quotes,
+            before values are put into it; no shell is involved.
         inputs: each file to write, by its name in the folder: a text, or the path of a file that holds it,
             which is read when this module is imported, from the module's folder. One whose name ends in
             ``.j2`` is a template in Jinja2.
@@ -71,7 +73,10 @@ def code(
         DefinitionError: an option cannot be used; one line says why.
     """
     if isinstance(command, str):
-        command = command.split()
+        try:
+            command = shlex.split(command)
+        except ValueError as error:
+            raise DefinitionError(f"code: command {short(command)}: {error}") from None
     if not command:
         raise DefinitionError("code: command is empty; name the program and its arguments")
     common = {name: options.pop(name) for name in COMMON & options.keys()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from simcelery.failpoints import failpoint
 from simcelery.readable import line
 from simcelery.worker.programs import begun
-from simcelery.worker.programs.handlers import Handler, OfCustodian, forget_files
+from simcelery.worker.programs.handlers import Handler, OfCustodian, broken, forget_files
 from simcelery.worker.waiting import wait_within
 
 if TYPE_CHECKING:
@@ -80,12 +80,15 @@ class Corrections:
             most = f"the most that it may correct a job ({handler.max_corrections} times) is reached"
             return Refusal(f"{why}; but {most}", handler.fails and handler.fails_at_most)
         if sum(spent.values()) >= self._budget:
-            return Refusal(f"{why}; but all {self._budget} corrections of this job are spent", handler.fails)
+            return Refusal(f"{why}; but {_spent(self._budget)}", handler.fails)
         handler.spent = own
         number = self._record(handler, error)
         before = _texts(self._folder)
         forget_files()
-        corrected = handler.correct(self._folder) is not False
+        try:
+            corrected = handler.correct(self._folder) is not False
+        except Exception as raised:
+            raise broken(handler, "correct", raised) from raised
         forget_files()
         failpoint("before_correction_saved")
         if not corrected:
@@ -167,6 +170,11 @@ class Corrections:
             return
         job = self._claim.job_id
         wait_within(job, "with a correction", lambda: corrections.withdraw(job, number))
+
+
+def _spent(budget: int) -> str:
+    anew = "'retry --from-scratch' begins anew, and so does 'retry --set' with another value of a parameter"
+    return f"all {budget} corrections of this job are spent: {anew}"
 
 
 def _texts(folder: Path) -> Texts:

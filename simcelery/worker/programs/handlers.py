@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from simcelery.readable import short
+from simcelery.readable import line, short
+from simcelery.workflows.outcomes import Fail, Retry
 
 Changes = Literal["numerics", "physics"]
 CHANGES: tuple[Changes, ...] = get_args(Changes)
@@ -89,6 +90,19 @@ class OfCustodian(Handler):
         done = self._handler.correct(os.fspath(folder))
         self.said = _in_words(done.get("errors"))
         return bool(done.get("actions"))
+
+
+class HandlerError(Exception):
+    """A handler has an error of its own."""
+
+
+def broken(handler: Handler, method: str, raised: Exception) -> Exception:
+    """What one of its methods raised, with its name; what steers the job stays as it is."""
+    if isinstance(raised, Retry | Fail):
+        return raised
+    said = HandlerError(f"{handler.name}.{method}: {type(raised).__name__}: {line(str(raised))}")
+    said.__cause__ = raised
+    return said
 
 
 def _in_words(errors: Any) -> str:

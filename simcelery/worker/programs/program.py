@@ -16,7 +16,7 @@ class Program:
     """The arguments of `run_command`, which says what they mean.
 
     Raises:
-        ValueError: a file's name leads out of the folder, or a handler cannot be used.
+        ValueError: there is no program, a file's name leads out of the folder, or a handler cannot be used.
     """
 
     argv: Sequence[str]
@@ -36,6 +36,8 @@ class Program:
     stop_text: str = ""
 
     def __post_init__(self) -> None:
+        if isinstance(self.argv, str) or not self.argv:
+            raise ValueError("argv has to be a list: the program and its arguments")
         for name in [
             *(self.files or ()),
             *self.expect,

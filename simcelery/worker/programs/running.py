@@ -15,10 +15,11 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from simcelery.errors import ParametersError
+from simcelery.errors import ParametersError, UsageError
 from simcelery.execution import capture
 from simcelery.execution import command as execution
 from simcelery.execution.usage import Meter
+from simcelery.readable import short
 from simcelery.settings import SETTINGS_FILE, get_settings
 from simcelery.worker import slots
 from simcelery.worker.context import CurrentJob, current_claim, current_job
@@ -67,8 +68,15 @@ class SetupOnly(BaseException):
         self.names = names
 
 
+class WouldOverwriteError(UsageError):
+    """A file of the input is there already, with something else in it."""
+
+
 # Whether `run_command` only writes the input.
 setup_only = False
+
+# Whether the input may take the place of other files: the folder of an attempt is its own.
+overwrite = True
 
 
 def _takes(
@@ -123,8 +131,9 @@ def run_command(program: Program) -> CommandResult:
     Raises:
         CommandError: it did not succeed; the message says why, quotes the end of the output and says where
             that is.
-        Fail: there is no such program on this node.
-        ParametersError: a file's name leads out of the folder, or a handler cannot be used.
+        Fail: there is no such program on this node, or no such file for its stdin.
+        ParametersError: no program is named, a file's name leads out of the folder, or a handler cannot be
+            used.
     """
     return run(program)
 
@@ -194,14 +203,32 @@ def _keep_output(folder: Path) -> None:
 
 
 def _write(files: Mapping[str, str], folder: Path) -> None:
+    if not overwrite:
+        different = [name for name, text in files.items() if _is_other(folder / name, text)]
+        if different:
+            raise WouldOverwriteError(
+                f"{', '.join(map(short, different))} in this folder would be overwritten: "
+                "run in another folder, or add --force"
+            )
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 
+def _is_other(path: Path, text: str) -> bool:
+    try:
+        return path.read_bytes() != text.encode()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
 def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> CommandResult:
     settings = get_settings()
+    if program.stdin and not (folder / program.stdin).is_file():
+        raise Fail(f"stdin: there is no file {short(program.stdin)} in {folder}")
     outputs = Outputs(folder, program.wanted)
     meter, began = Meter(), time.monotonic()
     try:
