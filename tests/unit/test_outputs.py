@@ -117,6 +117,22 @@ def test_a_corrected_run_that_writes_its_own_counts() -> None:
     assert (result["energy"], result.corrections) == (json.loads("0.1"), 1)
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('{"e": 1e400}', "cannot be used: 1e400 is too large for a number of double precision"),
+        ('{"e": [{"f": -1e400}]}', "cannot be used: -1e400 is too large"),
+        ('{"e": 1, "e": 2}', "cannot be used: the key 'e' is given twice"),
+        ("{" * 100000, "is not JSON"),
+        ('{"a":' * 100000, "is not JSON: it is nested too deeply"),
+    ],
+)
+def test_values_that_would_become_others_are_refused(written: str, said: str) -> None:
+    Path("source").write_text(written)
+    with pytest.raises(CommandError, match=f"^r.json {said}"):
+        shell("cp source r.json", json="r.json")
+
+
 def test_a_file_for_stdin_that_is_not_there_is_named() -> None:
     with pytest.raises(simcelery.Fail, match="stdin: there is no file 'nope' in "):
         run_command(["cat"], stdin="nope")

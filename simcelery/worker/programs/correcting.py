@@ -74,7 +74,10 @@ class Corrections:
         own = spent.get(handler.name, 0)
         why = f"{handler.name} found: {line(error)[:_LONGEST_ERROR]}"
         if handler.changes not in self._allow:
-            not_allowed = f"its correction would change the {handler.changes}, which this job does not allow"
+            not_allowed = (
+                f"its correction would change the {handler.changes}, which this job does not allow "
+                f"('retry --allow {handler.changes}' does)"
+            )
             return Refusal(f"{why}; {not_allowed}", handler.fails)
         if handler.max_corrections is not None and own >= handler.max_corrections:
             most = f"the most that it may correct a job ({handler.max_corrections} times) is reached"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import os
 import subprocess
@@ -34,6 +33,7 @@ from simcelery.worker.programs.watching import Watch
 from simcelery.worker.slots.layout import OUTPUT_FILE
 from simcelery.worker.stopping import warned_by
 from simcelery.workflows.outcomes import Fail
+from simcelery.workflows.reading import Misread, strict
 
 if TYPE_CHECKING:
     from simcelery.board.values import Claim
@@ -318,8 +318,10 @@ def _output_in_log(job: CurrentJob) -> Iterator[Callable[[], None]]:
 def _values(file: Path) -> dict[str, Any]:
     """What a program has written for us."""
     try:
-        read = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        read = strict(file.read_text(encoding="utf-8"))
+    except Misread as error:
+        raise _unusable(file, f"cannot be used: {error}") from None
+    except (OSError, ValueError) as error:
         raise _unusable(file, f"is not JSON: {error}") from None
     if not isinstance(read, dict):
         raise _unusable(file, 'is not a JSON object: write one, such as {"energy": -3.2}')
