@@ -44,6 +44,12 @@ class Selection:
     last: bool = False
     single: bool = False
 
+    @property
+    def text(self) -> str:
+        """As it is written on the command line."""
+        ranges = (f"{first}-{last}" for first, last in self.ranges)
+        return ",".join([*map(str, self.numbers), *ranges]) + (" last" if self.last else "")
+
 
 def _stdin() -> str:
     try:

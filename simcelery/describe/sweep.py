@@ -143,8 +143,12 @@ class SweepExplanation:
                 yield f"    → {one_line(cause.advice)}"
 
 
-def explanation(sweep: Sweep) -> SweepExplanation:
-    """Everything that keeps them from running, or what became of them. Asks nobody."""
+def explanation(sweep: Sweep, chosen_by: str = "") -> SweepExplanation:
+    """Everything that keeps them from running, or what became of them. Asks nobody.
+
+    Parameters:
+        chosen_by: the selectors and filters with which a command finds the same jobs.
+    """
     found = [
         *_running(sweep),
         *_pending(sweep),
@@ -152,7 +156,7 @@ def explanation(sweep: Sweep) -> SweepExplanation:
         *_held(sweep),
         *_throttled(sweep),
         *_held_up(sweep),
-        *_over(sweep),
+        *_over(sweep, chosen_by),
     ]
     found.sort(key=lambda cause: (cause.code in ENDED, -cause.jobs))
     return SweepExplanation(sweep.total, sweep.states, tuple(found))
@@ -275,11 +279,28 @@ def _held_up(sweep: Sweep) -> Iterator[Cause]:
         yield Cause("parents", held.open, f"{of}{many(held.open)} {waits} for {_jobs(held.parents)}", advice)
 
 
-def _over(sweep: Sweep) -> Iterator[Cause]:
-    for state, advice in (("succeeded", ""), ("failed", "simcelery errors"), ("cancelled", "")):
+def _over(sweep: Sweep, chosen_by: str) -> Iterator[Cause]:
+    errors = f"simcelery errors {chosen_by}".rstrip()
+    for state, advice in (("succeeded", ""), ("failed", errors), ("cancelled", "")):
         if number := sweep.states.get(state, 0):
             said = f"{_verb(number, 'was', 'were')} cancelled" if state == "cancelled" else state
             yield Cause(state, number, f"{many(number)} {said}", advice)
+
+
+def in_words(
+    *,
+    ids: str = "",
+    workflow: str | None = None,
+    tags: Sequence[str] = (),
+    queue: str | None = None,
+    since: str | None = None,
+    where: str | None = None,
+) -> str:
+    """Selectors and filters as they are written on the command line."""
+    given = [("-w", workflow), *(("-t", tag) for tag in tags), ("-q", queue)]
+    given += [("--since", since), ("--where", where)]
+    options = (f"{option} {quote(value)}" for option, value in given if value)
+    return " ".join(filter(None, (ids, *options)))
 
 
 def _jobs(ids: Sequence[int]) -> str:

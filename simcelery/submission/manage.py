@@ -21,6 +21,7 @@ from simcelery.crates import making
 from simcelery.crates.making import Made
 from simcelery.describe import sweep
 from simcelery.describe.sweep import SweepExplanation
+from simcelery.describe.words import compact
 from simcelery.errors import EncodingError, JobNotFoundError, StateError, UsageError
 from simcelery.quantities import LARGEST, parse_duration
 from simcelery.readable import short
@@ -140,7 +141,16 @@ class JobQuery:
 
         Printed, it is what ``simcelery explain`` prints; its `reasons` have codes for programs.
         """
-        return sweep.explanation(sweep.read(self.which))
+        which = self.which
+        same = sweep.in_words(
+            ids=compact(which.ids or (), len(which.ids or ())),
+            workflow=which.workflow,
+            tags=which.tags,
+            queue=which.queue,
+            since=f"{which.since:g}" if which.since else None,
+            where=self._where,
+        )
+        return sweep.explanation(sweep.read(which), same)
 
     def results(self, *, skip: bool = False) -> list[Any]:
         """The results of all of them, oldest first, with the types their workflows declare.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from simcelery.board import gates, transitions
 from simcelery.board.gates import Behind, NewGate
 from simcelery.board.values import NewJob, Recorded
+from simcelery.describe.words import many
+from simcelery.errors import ParametersError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -28,9 +30,15 @@ class Sweep:
         self.canaries: tuple[int, ...] = ()
 
     def record(self, connection: Connection, new: Sequence[NewJob]) -> list[Recorded]:
-        """Record a chunk of it."""
+        """Record a chunk of it.
+
+        Raises:
+            ParametersError: there are fewer jobs than canaries; nothing is recorded.
+        """
         options = self._options
         first = self._gate is None
+        if first and (options.canary or 0) > len(new):
+            raise ParametersError(f"canary is {options.canary:,}, but there are only {many(len(new))}")
         if self._gate is None:
             self._gate = gates.create(connection, self._new_gate(new[0]))
         places = spread(len(new), options.canary or 0) if first else frozenset()

@@ -71,7 +71,9 @@ def is_word(text: str) -> bool:
 
 
 def misread(given: Any, valid: Any) -> str | None:
-    """What is wrong with the first number in `given` that has become another one in `valid`, or None."""
+    """What is wrong with the first value in `given` that has become another number in `valid`, or None."""
+    if type(given) is bool and type(valid) in (int, float):
+        return f"{str(given).lower()} is no number; write {valid}"
     if type(valid) is float:
         return _misread_number(given, valid)
     pairs: list[tuple[Any, Any]] = []

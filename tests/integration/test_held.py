@@ -13,6 +13,7 @@ import simcelery
 from simcelery import workflow
 from simcelery.board import engine, gates, transitions
 from simcelery.board.gates import Behind, NewGate
+from simcelery.board.reads import Filter, estimates
 from simcelery.board.values import Recorded
 from simcelery.cli.root import run
 from simcelery.errors import ParametersError, UsageError
@@ -57,8 +58,24 @@ def test_the_first_the_last_and_those_between_run_first() -> None:
     assert [job.id for job in jobs if job.row().held] == [
         job.id for n, job in enumerate(jobs) if n not in (0, 25, 50, 75, 100)
     ]
-    few = scan.submit_many([{"number": n} for n in range(3)], canary=5)
+    few = scan.submit_many([{"number": n} for n in range(3)], canary=3)
     assert [job.state for job in few] == ["pending"] * 3
+
+
+def test_more_canaries_than_jobs_are_refused() -> None:
+    with pytest.raises(ParametersError, match="canary is 5, but there are only 3 jobs"):
+        scan.submit_many([{"number": n} for n in range(3)], canary=5)
+    assert sql("SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM gates)") == [(0,)]
+
+
+def test_nothing_is_said_of_how_long_what_is_held_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = sweep(6, "can", canaries=1)
+    with engine.begin() as connection:
+        groups = estimates.unfinished(connection, Filter(tags=("can",)))
+    assert [group.count for group in groups] == [1]
+    end(jobs[0], ERROR)
+    told = shown(capsys, "explain", "-t", "can", "--where", "id > 0")
+    assert "simcelery errors -t can --where 'id > 0'" in told
 
 
 def test_a_sweep_of_several_transactions_has_one_gate_and_its_canaries_in_the_first() -> None:

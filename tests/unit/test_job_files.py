@@ -262,6 +262,17 @@ def test_what_cannot_be_submitted_is_refused_in_one_line(tmp_path: Path, text: s
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "where", ['parameters = {a = ["@one"]}', 'grid = {a = ["@one"]}', 'texts = {a = "@one"}']
+)
+def test_the_result_of_another_job_of_the_file_is_not_taken_for_text(tmp_path: Path, where: str) -> None:
+    text = (
+        f'workflow = "filed.anything"\n[[job]]\nname = "one"\nparameters = {{a = "@two"}}\n[[job]]\n{where}\n'
+    )
+    with pytest.raises(UsageError, match="job 2: '@one' would be text, and not the result of the job"):
+        read(tmp_path, text)
+
+
 def test_yaml_is_read_by_the_rules_of_version_1_2() -> None:
     text = "[no, on, yes, off, y, 1:30, 2020-01-01, 1e3, .5, 0o17, 0x1F, ~, true, 'true', +1, 1_000, =]"
     expected = [

@@ -937,3 +937,17 @@ def test_a_large_default_is_described_in_one_short_line() -> None:
     assert default.startswith("array([[0.")
     assert "\n" not in default
     assert len(default) <= 60
+
+
+def test_true_is_no_number() -> None:
+    def function(
+        x: float = 1.0, n: int = 1, b: bool | float = 1.0, many: list[float] | None = None
+    ) -> None: ...
+
+    known = Parameters("w", function)
+    for given in ({"x": True}, {"n": False}, {"many": [1.0, True]}):
+        with pytest.raises(ParametersError, match=r"(true|false) is no number; write"):
+            known.validate(known.bind((), given))
+    with pytest.raises(ParametersError, match=r"parameter .x.: true is no number; write 1\.0"):
+        known.parse([("x", "true")])
+    assert known.parse([("b", "true")]) == {"b": True}

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from simcelery.board import sql
 from simcelery.board.reads.filters import Filter
+from simcelery.board.reads.gates import any_closed
+from simcelery.board.reads.rules import HELD
 from simcelery.board.sql import Reader
 from simcelery.board.states import TERMINAL, State
 
@@ -44,15 +46,16 @@ def usual(connection: Reader, workflows: Iterable[str]) -> dict[str, Usual]:
 
 
 def unfinished(connection: Reader, which: Filter) -> list[Unfinished]:
-    """Those of the matching jobs that are not in a terminal state, in groups."""
+    """Those of the matching jobs that are neither in a terminal state nor held, in groups."""
     open_states = set(which.states or State) - TERMINAL
     if not open_states:
         return []
     wanted = replace(which, states=sorted(open_states)).clause()
+    held = f"({HELD}) IS NOT TRUE" if any_closed(connection) else "true"
     rows = connection.exec_driver_sql(
         "SELECT jobs.workflow, jobs.queue, jobs.state, count(*) AS number, coalesce(extract(epoch FROM "
         "max(jobs.run_at) FILTER (WHERE jobs.state = 'scheduled') - now())::double precision, 0.0) AS due "
-        f"FROM jobs WHERE {wanted.text} GROUP BY jobs.workflow, jobs.queue, jobs.state "
+        f"FROM jobs WHERE {wanted.text} AND {held} GROUP BY jobs.workflow, jobs.queue, jobs.state "
         "ORDER BY jobs.workflow, jobs.queue, jobs.state",
         wanted.values,
     )

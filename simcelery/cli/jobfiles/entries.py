@@ -125,7 +125,10 @@ def entries(
     found_entries = []
     for number, one in enumerate(listed, 1):
         place = _place(path, number, one)
-        found_entries.append(_entry(place, _merged(shared, _by_key(place, one)), known, set(names)))
+        merged = _merged(shared, _by_key(place, one))
+        for key in ("parameters", "texts", "grid", "each"):
+            _check_no_name(place, merged.get(key), names)
+        found_entries.append(_entry(place, merged, known, set(names)))
     return _ordered(path, found_entries), True
 
 
@@ -138,6 +141,19 @@ def _check_name(path: str, name: Any, names: list[Any]) -> None:
         raise UsageError(f"{path}: name must be a word, not {short(name)}")
     if names.count(name) > 1:
         raise UsageError(f"{path}: two jobs have the name {short(name)}")
+
+
+def _check_no_name(place: str, value: Any, names: list[Any]) -> None:
+    """Whether a value would be taken for the result of another job of the file, which has no id yet."""
+    is_text = isinstance(value, str) and value[:1] == "@" and not references.is_reference(value)
+    if is_text and value[1:] in names:
+        raise UsageError(
+            f"{place}: {short(value)} would be text, and not the result of the job of this name: only jobs "
+            "on the board can be referred to, such as @42; submit that job first"
+        )
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_no_name(place, each, names)
 
 
 def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,12 +52,20 @@ def _explain_one(number: int, output: Output) -> None:
 
 def _explain_many(selection: Selection | None, filters: Filters, output: Output) -> None:
     from simcelery.board.reads.jobs import Filter
-    from simcelery.describe.sweep import explanation, read
+    from simcelery.describe.sweep import explanation, in_words, read
 
     wanted = at_once(which(selection, filters))
     if filters.limit:
         wanted = Filter(ids=chosen(selection, filters, None)[0])
-    found = explanation(read(wanted))
+    same = in_words(
+        ids="" if selection is None else selection.text,
+        workflow=filters.workflow,
+        tags=filters.tags,
+        queue=filters.queue,
+        since=filters.since,
+        where=filters.where,
+    )
+    found = explanation(read(wanted), same)
     _show(found, {"jobs": found.jobs, "states": found.states}, output)
 
 

@@ -226,8 +226,9 @@ def submit(
 ) -> int:
     """Submit one job; or one for each row, file or point of a grid; or a command; or what a job file says.
 
-    Values are read as JSON if that fits the parameter, else as text; @42 is the result of job 42, and @1-5,8
-    the list of the results of these jobs (@@42 is text). In a command, {NAME} stands for a value of
+    Values are read as JSON if that fits the parameter, else as text; what a parameter of text is given is
+    taken as it stands, quotes too. @42 is the result of job 42, and @1-5,8 the list of the results of these
+    jobs (@@42 is text). In a command, {NAME} stands for a value of
     NAME=VALUE, --each or --grid, and {{NAME}} for itself. Everything is validated before
     anything is written, except that more than 10,000 jobs from stdin are validated and written 10,000 at a
     time. With --dedupe, repeating an interrupted submission continues where it stopped.
@@ -441,7 +442,10 @@ def _told(estimate: Estimate | None) -> str:
 
 
 def _estimate(jobs: Jobs) -> Estimate | None:
-    """How long what is new will take. All is of one workflow and queue: the last job stands for the rest."""
+    """How long what is new will take, unless some of it is held.
+
+    All is of one workflow and queue: the last job stands for the rest.
+    """
     from simcelery.board import engine, reads
     from simcelery.board.reads import estimates
     from simcelery.describe.estimate import expected
@@ -451,6 +455,9 @@ def _estimate(jobs: Jobs) -> Estimate | None:
         return None
     last = next((job.id for job in reversed(jobs.records) if job.how != "existing"), None)
     if last is None:
+        return None
+    canaries = jobs.records.canaries
+    if canaries and len(canaries) < len(jobs):  # nobody knows when the others are released
         return None
     number = len(jobs) - jobs.summary()["existing"]
     try:
