@@ -204,6 +204,7 @@ OTHER_JOBS = {
     "simcelery submit --each points.csv -- lmp": "its table has columns T and P",
     "simcelery notify remove 3": "there is no such subscription",
     "simcelery logs 42 --file": "job 42 has no such file",
+    "simcelery submit vasp.relax": "there is no VASP here",
     "simcelery files 42 get": "nor has it registered any",
 }
 # Programs and addresses of somebody's.
