@@ -43,6 +43,9 @@ from collections.abc import Sequence
 # In the message of a command that failed: what comes before is the reason, what follows quotes its output.
 ITS_OUTPUT = "\nits output is in "
 
+# A note of an error that a program's handler raised; which one, and in what method, follows.
+BY_HANDLER = "raised by the handler "
+
 
 class SimceleryError(Exception):
     """Any error of simcelery. ``str(error)`` is one line that says what is wrong and what to do."""

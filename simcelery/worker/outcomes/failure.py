@@ -11,7 +11,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import Claim, EndedAttempt
 from simcelery.chunks import numbered
-from simcelery.errors import SubmissionInterruptedError
+from simcelery.errors import BY_HANDLER, SubmissionInterruptedError
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.outcomes import Fail, Retry
 
@@ -60,7 +60,12 @@ def text(error: BaseException) -> str:
         said = str(error) or ("" if not isinstance(error, Retry) else "asked for another attempt")
     except BaseException as problem:
         said = f"(its message cannot be read: {type(problem).__name__})"
-    return printable(said)
+    return printable(" ".join(filter(None, [said, *_by_handler(error)])))
+
+
+def _by_handler(error: BaseException) -> list[str]:
+    notes = getattr(error, "__notes__", ())
+    return [f"({note})" for note in notes if isinstance(note, str) and note.startswith(BY_HANDLER)]
 
 
 def printable(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from simcelery.failpoints import failpoint
 from simcelery.readable import line
 from simcelery.worker.programs import begun
-from simcelery.worker.programs.handlers import Handler, OfCustodian, broken, forget_files
+from simcelery.worker.programs.handlers import Handler, OfCustodian, forget_files, name_handler
 from simcelery.worker.waiting import wait_within
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ class Corrections:
         try:
             corrected = handler.correct(self._folder) is not False
         except Exception as raised:
-            raise broken(handler, "correct", raised) from raised
+            name_handler(raised, handler, "correct")
+            raise
         forget_files()
         failpoint("before_correction_saved")
         if not corrected:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from simcelery.readable import line, short
-from simcelery.workflows.outcomes import Fail, Retry
+from simcelery.errors import BY_HANDLER
+from simcelery.readable import short
 
 Changes = Literal["numerics", "physics"]
 CHANGES: tuple[Changes, ...] = get_args(Changes)
@@ -92,17 +92,9 @@ class OfCustodian(Handler):
         return bool(done.get("actions"))
 
 
-class HandlerError(Exception):
-    """A handler has an error of its own."""
-
-
-def broken(handler: Handler, method: str, raised: Exception) -> Exception:
-    """What one of its methods raised, with its name; what steers the job stays as it is."""
-    if isinstance(raised, Retry | Fail):
-        return raised
-    said = HandlerError(f"{handler.name}.{method}: {type(raised).__name__}: {line(str(raised))}")
-    said.__cause__ = raised
-    return said
+def name_handler(raised: Exception, handler: Handler, method: str) -> None:
+    """Have an error say which handler raised it; its type, and so what becomes of the job, stays."""
+    raised.add_note(f"{BY_HANDLER}{handler.name}.{method}")
 
 
 def _in_words(errors: Any) -> str:

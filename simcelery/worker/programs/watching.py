@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simcelery.readable import line
 from simcelery.worker.programs.correcting import Refusal
-from simcelery.worker.programs.handlers import Handler, broken, forget_files
+from simcelery.worker.programs.handlers import Handler, forget_files, name_handler
 
 # Lets a handler correct an error, while the program runs or after its end; or says why not.
 Correct = Callable[[Handler, str, bool], Refusal | None]
@@ -77,7 +77,8 @@ class Watch:
             try:
                 error = one.check(self._folder)
             except Exception as raised:
-                self.broken = self.broken or broken(one, "check", raised)
+                name_handler(raised, one, "check")
+                self.broken = self.broken or raised
                 continue
             if error is not None:
                 self._settle(one, error)
