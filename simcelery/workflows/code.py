@@ -14,6 +14,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import marshal
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -34,6 +35,7 @@ from simcelery.workflows.encoding import JobRef
 
 _PLAIN = (bool, float, complex, str, bytes, type(None), type(...))
 _LISTS = (tuple, list)
+_NUMBERS = {bool, int, float}
 _OURS = __name__.partition(".")[0]
 
 
@@ -193,6 +195,8 @@ class _Reader:
         return self._taken_apart(value) if type(value) not in _LISTS else self._items(value)
 
     def _items(self, value: Iterable[Any]) -> bytes:
+        if set(map(type, value)) <= _NUMBERS:  # as one: it may be a table of a million
+            return _hashed(f"{type(value).__name__} of numbers", [marshal.dumps(list(value), 2)])
         return _hashed(type(value).__name__, map(self.of, value))
 
     def _mapping(self, value: Mapping[Any, Any]) -> bytes:
