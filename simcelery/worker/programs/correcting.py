@@ -62,7 +62,7 @@ class Corrections:
 
     def begin(self) -> None:
         """The program is about to begin: what is in its folder now is its input."""
-        self._input = set(_texts(self._folder))
+        self._input = {str(path.relative_to(self._folder)) for path in _paths(self._folder)}
 
     def correct(self, handler: Handler, error: str, running: bool = False) -> Refusal | None:
         """Let a handler correct an error, and record what it changed; or say why it may not, or cannot.
@@ -181,10 +181,14 @@ def _spent(budget: int) -> str:
     return f"all {budget} corrections of this job are spent: {anew}"
 
 
+def _paths(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))[:_MOST_FILES]
+
+
 def _texts(folder: Path) -> Texts:
     """The texts in a folder, by the names of their files; None: it is no text, or too long to compare."""
     texts: Texts = {}
-    for path in sorted(folder.rglob("*"))[:_MOST_FILES]:
+    for path in _paths(folder):
         try:
             if path.is_file():
                 small = path.stat().st_size <= _LARGEST_FILE
