@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 import simcelery
 from simcelery.errors import ParametersError
@@ -120,6 +121,20 @@ def test_an_error_while_one_corrects_names_it_and_stays_what_it_is() -> None:
         with pytest.raises(type(error)) as broken:
             run(Breaks(error=error))
         assert failure.text(broken.value) == f"{said} (raised by the handler Breaks.correct)"
+
+
+@pytest.mark.parametrize("every", [0.0, None])
+def test_a_time_limit_that_is_reached_while_one_looks_ends_the_program(every: float | None) -> None:
+    class Slow(Writes):
+        def check(self, folder: Path) -> str | None:
+            raise SoftTimeLimitExceeded(1)
+
+    handlers = [Slow(every=every), Writes()]
+    with pytest.raises(SoftTimeLimitExceeded):
+        run(
+            *handlers, argv=["sh", "-c", "echo x >> runs; sleep 2" if every is not None else "echo x >> runs"]
+        )
+    assert runs() == ["x"]
 
 
 def test_what_a_handler_looks_for_may_not_be_there_yet(capfd: pytest.CaptureFixture[str]) -> None:

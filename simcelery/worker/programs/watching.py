@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from simcelery.readable import line
 from simcelery.worker.programs.correcting import Refusal
@@ -58,6 +59,8 @@ class Watch:
         try:
             return handler.check(self._folder)
         except Exception as error:
+            if _is_limit(error):
+                raise
             if handler not in self._has_raised:
                 self._has_raised.add(handler)
                 said = f"{handler.name} cannot look yet: {type(error).__name__}: {line(str(error))}"
@@ -77,6 +80,8 @@ class Watch:
             try:
                 error = one.check(self._folder)
             except Exception as raised:
+                if _is_limit(raised):
+                    raise
                 name_handler(raised, one, "check")
                 self.broken = self.broken or raised
                 continue
@@ -91,3 +96,9 @@ class Watch:
         print(f"simcelery: {refusal.why}", file=sys.stderr, flush=True)
         if refusal.fails:
             self.refused.append(refusal.why)
+
+
+def _is_limit(error: Exception) -> bool:
+    """Whether the attempt has reached its time limit, which is no error of the handler that was looking."""
+    celery: Any = sys.modules.get("celery.exceptions")  # clients have not imported it
+    return celery is not None and isinstance(error, celery.SoftTimeLimitExceeded)
