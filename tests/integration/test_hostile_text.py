@@ -75,6 +75,26 @@ CALLS: dict[str, list[list[str]]] = {
         ["notify", "test", HOSTILE],
         ["notify", "remove", "7"],
     ],
+    "limits": [
+        ["limits"],
+        ["limits", "set", HOSTILE, "8"],
+        ["limits", "set", f"tag:{HOSTILE}", "8"],
+        ["limits", "remove", HOSTILE],
+    ],
+    "share": [["share"], ["share", HOSTILE, "--by", "tag"]],
+    "schedules": [
+        ["schedules"],
+        ["schedules", "add", HOSTILE, "@daily", "--", "true"],
+        ["schedules", "add", "x", HOSTILE, "--", "true"],
+        ["schedules", "add", "x", "@daily", "--timezone", HOSTILE, "--", "true"],
+        ["schedules", "run", HOSTILE],
+        ["schedules", "remove", HOSTILE],
+    ],
+    "files": [
+        ["files", "{succeeded}"],
+        ["files", "{succeeded}", "get", HOSTILE],
+        ["files", "{failed}", "-o", "json"],
+    ],
     "workers": [["workers", "--all"]],
     "recover": [["recover"]],
     "prune": [["prune", "--older-than", "30d", "--dry-run"], ["prune", "--older-than", HOSTILE]],
@@ -95,6 +115,15 @@ AROUND_JOBS = [
     "UPDATE attempts SET environment_id = (SELECT max(id) FROM environments)",
     "INSERT INTO revisions (job_id, revision, parameters, last_attempt, revised_by) "
     "VALUES (:failed, 1, to_jsonb(CAST(:details AS json)), 1, 'me')",
+    "INSERT INTO limits (name, most, set_by) VALUES ('tag:x', 1, 'me')",
+    "INSERT INTO shares (queue, by, set_by) VALUES ('q', 'tag', 'me')",
+    "INSERT INTO schedules (name, cron, timezone, missed, job, parameters, submitted_by, last_job_id) "
+    "VALUES ('x', '@daily', 'UTC', 'once', to_jsonb(CAST(:details AS json)), '{}', 'me', :failed)",
+    "INSERT INTO artifacts (job_id, attempt, claim_id, name, path, host, size, sha256) "
+    "SELECT job_id, attempt, claim_id, 'a', '/a', 'h', 1, 'x' FROM attempts WHERE outcome = 'succeeded'",
+    "INSERT INTO restarts (job_id, attempt, continues, files) VALUES (:failed, 1, 0, 'a')",
+    "INSERT INTO escalations (job_id, attempt, cause, before, after) "
+    "SELECT :failed, 1, 'out_of_memory', made, made FROM to_jsonb(CAST(:details AS json)) AS made",
 ]
 HARMLESS = {"schema", "up", "down", "demo"}  # they show nothing of the board's
 
@@ -149,7 +178,8 @@ def poison(board: Services) -> None:
             "SELECT table_name, column_name, data_type FROM information_schema.columns "
             "WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'ARRAY') "
             "AND table_name IN ('jobs', 'attempts', 'workers', 'workflows', 'gates', 'subscriptions', "
-            "'notifications', 'revisions', 'environments')"
+            "'notifications', 'revisions', 'environments', 'limits', 'shares', 'schedules', 'artifacts', "
+            "'restarts', 'escalations')"
         ).fetchall()
         poisoned = set()
         for table, column, kind in columns:
@@ -172,7 +202,8 @@ def poison(board: Services) -> None:
     } < poisoned
     assert {("workers", "nodename"), ("workers", "note"), ("workflows", "description")} < poisoned
     assert {("gates", "tags"), ("subscriptions", "address"), ("notifications", "error")} < poisoned
-    assert ("revisions", "revised_by") in poisoned
+    assert {("revisions", "revised_by"), ("limits", "name"), ("shares", "queue")} < poisoned
+    assert {("schedules", "cron"), ("artifacts", "name"), ("restarts", "files")} < poisoned
 
 
 def test_all_verbs_are_looked_at() -> None:

@@ -10,6 +10,8 @@ import pytest
 import redis
 
 from simcelery import settings
+from simcelery.board import engine, schedules
+from simcelery.board.schedules import NewSchedule
 from simcelery.cli.root import run
 from simcelery.errors import RefusedByBoardError
 from simcelery.maintenance import acts, by_hand, prune, rescue
@@ -18,7 +20,19 @@ from simcelery.maintenance.effects import USUAL, Effects
 from simcelery.maintenance.loop import Rounds
 from simcelery.services import Services
 from tests import hostile_rows
-from tests.board_helpers import ERROR, finish, lane, lapse, must_claim, record, row, sql, state, worker
+from tests.board_helpers import (
+    ERROR,
+    finish,
+    lane,
+    lapse,
+    must_claim,
+    new_job,
+    record,
+    row,
+    sql,
+    state,
+    worker,
+)
 from tests.conftest import Project
 
 LANE = lane()
@@ -63,14 +77,20 @@ def something_for_every_act() -> dict[str, int]:
         id=ids["sent"],
     )
     sql("UPDATE jobs SET finished_at = now() - interval '2 d' WHERE id = :id", id=old.id)
+    with engine.begin() as connection:
+        nightly = NewSchedule(name="nightly", cron="@daily", timezone="UTC", missed="once", job=new_job())
+        schedules.add(connection, nightly)
+    sql("UPDATE schedules SET next_at = date_trunc('day', now())")
     return ids
 
 
 FOUND = {
     "rescue": {"rescued": 2},
+    "fire": {"fired": 1},
     "stage": {"staged": 1},
     "settle": {"failed_upstream": 1},
     "hold": {"held": 0, "released": 0},
+    "admit": {"admitted": 0},
     "prune": {"pruned": 1},
     "notify": {"noticed": 0, "notified": 0},
     "republish": {"fed": 3, "sent_again": 1},
@@ -236,9 +256,11 @@ def test_the_acts_are_told_in_a_table(messages: redis.Redis, capsys: pytest.Capt
     assert [" ".join(line.split()) for line in lines] == [
         "ACT WOULD DO",
         "rescue 2 jobs of lost workers",
+        "fire 1 job of schedules",
         "stage 1 job whose time has come",
         "settle 1 job whose parents did not succeed",
         "hold 0 jobs held by a fuse, and 0 released",
+        "admit 0 jobs for which a limit has room",
         "prune nothing: the setting retention is not set",
         "notify 0 events noticed, 0 notifications sent",
         "republish 3 new messages, 1 sent again",
