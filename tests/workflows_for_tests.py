@@ -568,7 +568,7 @@ def reads_its_parents_file() -> str:
 @workflow
 def lists_its_parents() -> dict[str, list[str]]:
     folders = current_job().parent_dirs
-    return {str(folder): sorted(set(os.listdir(folder)) & {"counter.py", "left"}) for folder in folders}
+    return {str(folder): sorted(os.listdir(folder)) for folder in folders}
 
 
 @workflow

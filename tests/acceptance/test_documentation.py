@@ -182,7 +182,7 @@ def as_in_the_howto(own: tuple[Settings, Project]) -> Project:
     (folder / "my_project" / "__init__.py").write_text(MY_PROJECT)
     (folder / "my_project" / "md.py").write_text(MD)
     (folder / "simcelery.toml").write_text('workflows = ["sims", "ising", "my_project"]\n')
-    (folder / "points.csv").write_text("samples,seed\n10,1\n20,2\n")
+    (folder / "points.csv").write_text("samples,seed\n" + "".join(f"{10 * n},{n}\n" for n in range(1, 7)))
     (folder / "in.melt.j2").write_text("{% for n in range(steps) %}\nrun {{ n }} at {{ T }}\n{% endfor %}\n")
     (folder / "in.melt.tmpl").write_text("variable T equal {T}\nrun {steps}\n")
     (folder / "points.jsonl").write_text('{"samples": 10}\n')

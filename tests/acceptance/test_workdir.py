@@ -142,7 +142,7 @@ def test_a_worker_removes_what_is_not_to_stay_and_show_and_logs_say_so(project: 
     project.worker("-c", "1")
     gone = submit(project, "where.submit('x', keep='failed')")
     kept = submit(project, "where.submit('x', then='fail', keep='failed')")
-    packed = submit(project, "counts.submit(pause=0.01, keep='compressed')")
+    packed = submit(project, "where.submit('x', keep='compressed')")
     wait_until(
         lambda: sql("SELECT done FROM workdirs ORDER BY job_id") == [("removed",), ("compressed",)], 60
     )
@@ -161,6 +161,6 @@ def test_a_worker_removes_what_is_not_to_stay_and_show_and_logs_say_so(project: 
         in project.run("simcelery", "show", str(packed.id)).stdout
     )
     child = submit(project, f"lists_its_parents.submit(after=[{gone.id}, {packed.id}])")
-    assert child.result(timeout=within(60)) == {attempts(packed.id)[0]["workdir"]: ["counter.py", "left"]}
+    assert child.result(timeout=within(60)) == {attempts(packed.id)[0]["workdir"]: ["note.txt"]}
     sql("UPDATE workdirs SET next_at = now()")
     wait_until(lambda: not Path(attempts(packed.id)[0]["workdir"]).exists(), 60)
