@@ -24,9 +24,9 @@ for session in (False, True):
         if session:
             os.setsid()
         own = bytearray(os.urandom(1 << 20)) * 32
-        print("x", flush=True)
+        os.write(1, b"x\\n")
         time.sleep(600)
-print("x", flush=True)
+os.write(1, b"x\\n")
 time.sleep(600)
 """
 
@@ -37,12 +37,14 @@ def root() -> Iterator[int]:
     with subprocess.Popen(
         [sys.executable, "-c", CODE], stdout=subprocess.PIPE, start_new_session=True
     ) as process:
-        assert process.stdout is not None
-        for _ in range(3):
-            assert process.stdout.readline() == b"x\n"
-        yield process.pid
-        for pid in trees.trees({process.pid})[process.pid].pids:
-            os.kill(pid, 9)
+        try:
+            assert process.stdout is not None
+            for _ in range(3):
+                assert process.stdout.readline() == b"x\n"
+            yield process.pid
+        finally:
+            for pid in trees.trees({process.pid})[process.pid].pids:
+                os.kill(pid, 9)
 
 
 def test_what_several_processes_share_counts_once(root: int) -> None:
