@@ -21,6 +21,7 @@ from contextlib import suppress
 from enum import Enum
 from types import (
     BuiltinFunctionType,
+    CellType,
     FunctionType,
     GetSetDescriptorType,
     MappingProxyType,
@@ -40,9 +41,9 @@ _OURS = __name__.partition(".")[0]
 
 
 class Variable(NamedTuple):
-    """A variable of a module: its namespace, the module's name, and its own."""
+    """A variable of a module, or of a decorator in it: where it is kept, the module's name, and its own."""
 
-    namespace: dict[str, Any]
+    namespace: dict[str, Any] | CellType
     module: str
     name: str
 
@@ -54,6 +55,8 @@ class Variable(NamedTuple):
     @property
     def value(self) -> Any:
         """What it holds now; None if it is gone."""
+        if isinstance(self.namespace, CellType):
+            return _held([(self.name, self.namespace)]).get(self.name)
         return self.namespace.get(self.name)
 
 
@@ -72,13 +75,13 @@ class Code:
         """Read a function.
 
         Parameters:
-            given: the values of its arguments, whose classes count.
+            given: the values of its arguments, whose classes count, and those of what they hold.
             defaults: those that are not among them; all others of its own do not count.
         """
-        self._called = _written_in_python(function)
+        self._called = _undecorated(function)
         reader = _Reader(self._called)
-        parts = [reader.of(self._called)]
-        parts += [reader.of(type(value)) for value in given]
+        parts = [reader.of(function)]
+        parts += reader.classes_of(given)
         parts += [reader.named(name, value) for name, value in defaults.items()]
         self.text = _hashed("code", parts).hex()
         self.variables = reader.all_variables()
@@ -91,12 +94,19 @@ class Code:
 
 def closed_over(function: Any) -> dict[str, Any]:
     """The variables of the surrounding functions that it uses, as far as they have a value."""
+    plain = _undecorated(function)
+    return _held(_cells(plain)) if isinstance(plain, FunctionType) else {}
+
+
+def _cells(function: FunctionType) -> list[tuple[str, CellType]]:
+    return list(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+
+
+def _held(cells: Iterable[tuple[str, CellType]]) -> dict[str, Any]:
     found = {}
-    plain = _written_in_python(function)
-    if isinstance(plain, FunctionType):
-        for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True):
-            with suppress(ValueError):  # it has none yet
-                found[name] = cell.cell_contents
+    for name, cell in cells:
+        with suppress(ValueError):  # it has none yet
+            found[name] = cell.cell_contents
     return found
 
 
@@ -105,11 +115,15 @@ def is_plain(value: Any) -> bool:
     return type(value) in _PLAIN or type(value) is int
 
 
-def _written_in_python(function: Any) -> Any:
-    """The function that a decorator or a workflow stands for."""
-    while callable(function) and (inner := getattr(function, "__dict__", {}).get("__wrapped__")) is not None:
-        function = inner
+def _undecorated(function: Any, until: Callable[[Any], bool] = lambda _: False) -> Any:
+    """The function that a decorator or a workflow stands for; or the first on the way for which `until`."""
+    while _wraps(function) and not until(function):
+        function = function.__dict__["__wrapped__"]
     return function
+
+
+def _wraps(value: Any) -> bool:
+    return callable(value) and getattr(value, "__dict__", {}).get("__wrapped__") is not None
 
 
 def _hashed(kind: str, parts: Iterable[bytes]) -> bytes:
@@ -179,9 +193,11 @@ class _Reader:
         return found
 
     def _read(self, value: Any) -> bytes:
-        plain = _written_in_python(value)
+        plain = self._plain(value)
         if type(plain).__module__.startswith(f"{_OURS}."):
             return self._of_simcelery(plain)
+        if self._dispatches(plain):
+            return _hashed("dispatch", [self.of(plain.registry)])
         for kind, read in _READ:
             if isinstance(plain, kind):
                 return read(self, plain)
@@ -215,7 +231,8 @@ class _Reader:
     def _array(self, value: Any) -> bytes:
         if not hasattr(value, "tobytes") or value.dtype.hasobject or hasattr(value, "mask"):
             return self._taken_apart(value)
-        return _hashed(f"array {_name(type(value))} {value.dtype.str} {value.shape}", [value.tobytes()])
+        kind = repr(value.dtype) if value.dtype.names else value.dtype.str  # which says nothing of fields
+        return _hashed(f"array {_name(type(value))} {kind} {value.shape}", [value.tobytes()])
 
     def _taken_apart(self, value: Any) -> bytes:
         """An object as `pickle` and `copy` take it apart."""
@@ -234,25 +251,79 @@ class _Reader:
         number = value.id if isinstance(value, JobRef) else None
         return f"{_name(type(value))} {number}".encode()
 
+    def classes_of(self, values: Iterable[Any]) -> list[bytes]:
+        """The hashes of the classes of values, and of those of people's own in what these hold."""
+        waiting = list(values)
+        found = [self.of(type(value)) for value in waiting]
+        seen: dict[int, Any] = {}
+        own: set[bytes] = set()
+        while waiting:
+            value = waiting.pop()
+            if is_plain(value) or id(value) in seen:
+                continue
+            seen[id(value)] = value
+            if isinstance(value, Mapping):
+                waiting += [*value.keys(), *value.values()]
+            elif isinstance(value, (*_LISTS, set, frozenset)):
+                waiting += value if not set(map(type, value)) <= _NUMBERS else ()
+            if self._is_ours(type(value)):
+                own.add(self.of(type(value)))
+                waiting += getattr(value, "__dict__", {}).values()
+        return found + sorted(own)
+
     # --- code --------------------------------------------------------------------------------------
 
     def _is_ours(self, thing: Any) -> bool:
-        module = str(getattr(thing, "__module__", None))
+        return self._is_our_module(str(getattr(thing, "__module__", None)))
+
+    def _is_our_module(self, module: str) -> bool:
         own = source.is_own(module)
         return module == getattr(self.called, "__module__", None) if own is None else own
 
+    def _plain(self, value: Any) -> Any:
+        """What a decorator of a library stands for; one of people's own counts with what it does."""
+        return _undecorated(value, until=lambda one: self._is_our_decorator(one) or self._dispatches(one))
+
+    def _dispatches(self, value: Any) -> bool:
+        """Whether it is people's own by `functools.singledispatch`, which wraps one of its functions only."""
+        registry = vars(value).get("registry") if isinstance(value, FunctionType) else None
+        return isinstance(registry, MappingProxyType) and self._is_ours(value)
+
+    def _is_our_decorator(self, value: Any) -> bool:
+        if isinstance(value, FunctionType):  # it says of itself that it is of the module of what it wraps
+            return self._is_our_module(str(value.__globals__.get("__name__")))
+        return self._is_ours(type(value))
+
     def _function(self, function: FunctionType) -> bytes:
-        ours = self._is_ours(function)
+        ours = _wraps(function) or self._is_ours(function)
         if not ours and function is not self.called:
             return f"function {_name(function)}".encode()
         defaults = () if function is self.called else (function.__defaults__, function.__kwdefaults__)
-        around = closed_over(function)
+        around = self._around(function)
         parts = [f"{part}\n".encode(errors="surrogatepass") for part in _parts(function.__code__)]
         parts += [self.of(each) for each in defaults]
         parts += [name.encode() + self.named(name, around[name]) for name in sorted(around)]
         used = dict(self._used_by(function)) if ours else {}
         parts += [name.encode() + self.of(used[name]) for name in sorted(used)]
         return _hashed("function", parts)
+
+    def _around(self, function: FunctionType) -> dict[str, Any]:
+        """What it closes over. What a decorator of a module's function keeps there, say a cache, is noted."""
+        cells = _cells(function)
+        if not _wraps(function) or "<locals>" in function.__qualname__:
+            return _held(cells)
+        found = {}
+        for name, cell in cells:
+            for value in _held([(name, cell)]).values():
+                if is_plain(value) or self._is_code(value):
+                    found[name] = value
+                else:
+                    variable = Variable(cell, str(function.__module__), f"{function.__qualname__}.{name}")
+                    self.variables[variable.key] = variable
+        return found
+
+    def _is_code(self, value: Any) -> bool:
+        return isinstance(self._plain(value), FunctionType | type)
 
     def _used_by(self, function: FunctionType) -> Iterator[tuple[str, Any]]:
         """The functions and classes that it uses; the variables are noted."""
@@ -272,7 +343,7 @@ class _Reader:
         if isinstance(value, ModuleType):
             if attributes and source.is_own(value.__name__):
                 yield from self._found(vars(value), attributes[0], attributes[1:])
-        elif isinstance(_written_in_python(value), FunctionType | type):
+        elif self._is_code(value):
             yield name, value
         else:
             variable = Variable(namespace, str(namespace.get("__name__")), name)
@@ -292,7 +363,7 @@ class _Reader:
     def _class(self, cls: type) -> bytes:
         if not self._is_ours(cls):
             return f"class {_name(cls)}".encode()
-        parts = [self.of(base) for base in cls.__bases__]
+        parts = [self.of(base) for base in (type(cls), *cls.__bases__)]
         for name, member in sorted(_members(cls)):
             parts.append(name.encode() + self.named(f"{cls.__name__}.{name}", member))
         return _hashed(f"class {_name(cls)}", parts)
@@ -324,14 +395,18 @@ def _members(cls: type) -> Iterator[tuple[str, Any]]:
         own = _function_of(member)
         special = (name.startswith("__") and name.endswith("__")) or name == "_abc_impl"
         slot = isinstance(member, MemberDescriptorType | GetSetDescriptorType)
-        if isinstance(own, FunctionType) or not (special or slot or issubclass(cls, Enum)):
+        if (
+            isinstance(own, FunctionType)
+            or isinstance(member, property)
+            or not (special or slot or issubclass(cls, Enum))
+        ):
             yield name, own
 
 
 def _function_of(member: Any) -> Any:
     match member:
         case property():
-            return member.fget
+            return member.fget, member.fset, member.fdel
         case staticmethod() | classmethod():
             return member.__func__
         case functools.cached_property():

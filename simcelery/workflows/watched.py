@@ -1,8 +1,8 @@
 """The variables of modules that steps use: they count by value, but not with what steps change in them.
 
-A step that fills a cache changes it for the steps after it; a later attempt, which takes the first step from
-the board, would find it unchanged, and make all others again. So a variable counts as it
-was before the steps, unless something else has changed it since.
+So do those that the decorators of a module's functions keep. A step that fills a cache changes it for the
+steps after it; a later attempt, which takes the first step from the board, would find it unchanged, and make
+all others again. So a variable counts as it was before the steps, unless something else has changed it since.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def counted(code: Code) -> str:
     """The hash of the code and of what it uses."""
     found = hashlib.sha256(code.text.encode())
     with _lock:
-        each = {f"{one.module}.{one.name}": _counts(code, one) for one in code.variables.values()}
-    for name in sorted(each):
-        found.update(f"{name}\n".encode() + each[name] + b"\n")
+        each = [(f"{one.module}.{one.name}", _counts(code, one)) for one in code.variables.values()]
+    for name, counts in sorted(each):
+        found.update(f"{name}\n".encode() + counts + b"\n")
     return found.hexdigest()[:32]
 
 

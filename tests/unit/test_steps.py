@@ -91,6 +91,135 @@ def test_whatever_a_step_uses_counts_by_value(place: str, values: tuple[str, str
     assert keys[0] != keys[1]
 
 
+WRAPPED = """
+import functools
+def times(n):
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(k): return n * function(k) + 0
+        return wrapper
+    return decorate
+def with_settings(settings):
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(k): return settings["n"] * function(k)
+        return wrapper
+    return decorate
+class Scaled:
+    def __init__(self, function): functools.update_wrapper(self, function); self.function = function
+    def __call__(self, k): return 20 * self.function(k)
+"""
+CHANGES = {
+    "the body of a decorator": ("@times(2)\ndef h(k): return k\ndef scf(k): return h(k)", "+ 0", "+ 1"),
+    "what a decorator is given": (
+        "@times(2)\ndef h(k): return k\ndef scf(k): return h(k)",
+        "@times(2)",
+        "@times(3)",
+    ),
+    "what the step's decorator is given": ("@times(2)\ndef scf(k): return k", "@times(2)", "@times(3)"),
+    "what is under a decorator": (
+        "@times(2)\n@times(4)\ndef h(k): return k\ndef scf(k): return h(k)",
+        "4",
+        "5",
+    ),
+    "settings of a decorator": (
+        "@with_settings({'n': 2})\ndef h(k): return k\ndef scf(k): return h(k)",
+        "'n': 2",
+        "'n': 3",
+    ),
+    "settings of one of two decorators": (
+        "@with_settings({'n': 2})\n@with_settings({'n': 4})\ndef scf(k): return k",
+        "'n': 2",
+        "'n': 3",
+    ),
+    "settings of the other one": (
+        "@with_settings({'n': 2})\n@with_settings({'n': 4})\ndef scf(k): return k",
+        "'n': 4",
+        "'n': 5",
+    ),
+    "settings of the step's decorator": (
+        "@with_settings({'n': 2})\ndef scf(k): return k",
+        "'n': 2",
+        "'n': 3",
+    ),
+    "a decorator that is a class": ("@Scaled\ndef h(k): return k\ndef scf(k): return h(k)", "20", "30"),
+    "a step's decorator that is a class": ("@Scaled\ndef scf(k): return k", "20", "30"),
+    "an own decorator under one of a library": (
+        "@functools.cache\n@times(2)\ndef h(k): return k\ndef scf(k): return h(k)",
+        "@times(2)",
+        "@times(3)",
+    ),
+    "what a function is for another class": (
+        "@functools.singledispatch\ndef h(k): return 0\n@h.register(int)\ndef _(k): return 1\n"
+        "def scf(k): return h(k)",
+        "return 1",
+        "return 2",
+    ),
+    "what sets a property": (
+        "class C:\n  @property\n  def x(self): return 1\n  @x.setter\n  def x(self, v): self.y = v\n"
+        "def scf(k): return C()",
+        "= v",
+        "= 2 * v",
+    ),
+    "the class of a class": (
+        "class M(type):\n  def f(cls): return 10\nclass C(metaclass=M): pass\ndef scf(k): return C.f()",
+        "10",
+        "11",
+    ),
+    "the fields of a table": (
+        "import numpy as np\nT = np.array([(1, 2)], dtype=[('a', 'i8'), ('b', 'i8')])\n"
+        "def scf(k): return T['a']",
+        "('a', 'i8'), ('b', 'i8')",
+        "('b', 'i8'), ('a', 'i8')",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_stands_around_a_function_counts(what: str) -> None:
+    text, before, after = CHANGES[what]
+    source = WRAPPED + text
+    assert before in source
+    key = Step("s", made(source), [1], {}).key
+    assert key == Step("s", made(source), [1], {}).key
+    assert key != Step("s", made(source.replace(before, after)), [1], {}).key
+
+
+MEMO = """
+import functools
+def memo(function):
+    known, calls = {}, [0]
+    @functools.wraps(function)
+    def wrapper(k):
+        calls[0] += 1
+        if k not in known: known[k] = function(k)
+        return known[k]
+    return wrapper
+"""
+
+
+@pytest.mark.parametrize(
+    "text", ["@memo\ndef scf(k): return k", "@memo\ndef h(k): return k\ndef scf(k): return h(k)"]
+)
+def test_what_steps_put_into_the_cache_of_a_decorator_does_not_count(text: str) -> None:
+    scf = made(MEMO + text)
+    before = [Step("s", scf, [k], {}).key for k in (1, 2)]
+    step = Step("s", scf, [1], {})
+    with step.changing():
+        scf(1)
+    assert step.changed() == []
+    assert [Step("s", scf, [k], {}).key for k in (1, 2)] == before
+
+
+def test_decorators_of_libraries_count_by_the_function_only() -> None:
+    source = "import functools, contextlib\n@functools.cache\ndef h(k): return 1\ndef scf(k): return h(k)"
+    scf = made(source)
+    key = Step("s", scf, [1], {}).key
+    scf(1)
+    assert Step("s", scf, [1], {}).key == key
+    assert Step("s", made(source.replace("return 1", "return 2")), [1], {}).key != key
+
+
 PROJECT = {
     "consts.py": "A = {'a': [1]}\ncell = {'b': 2}\n",
     "helpers.py": "from functools import partial\nT = [1]\ndef helped(): return T\nadded = partial(max, 1)\n",
@@ -157,6 +286,23 @@ def test_a_method_of_an_argument_is_code_of_the_step() -> None:
     one, other = made(source), made(source.replace("return 1", "return 2"))
     assert Step("s", one, [one.m], {}).key != Step("s", other, [other.m], {}).key
     assert Step("s", one, [one.m], {}).key == Step("s", one, [one.m], {}).key
+
+
+@pytest.mark.parametrize("place", ["[f.m]", "[{'a': (1, f.m)}]", "[{f.m.k: [1.0], 'b': f.m}]", "[f.n]"])
+def test_so_is_one_of_what_an_argument_holds(place: str) -> None:
+    source = (
+        "class M:\n  k = 'a'\n  def as_dict(self): return {}\n  def energy(self): return 1\n"
+        "class N:\n  def __init__(self): self.one = M()\n  def as_dict(self): return {}\n"
+        "def scf(m): return 0\nscf.m, scf.n = M(), N()"
+    )
+    one, other = made(source), made(source.replace("return 1", "return 2"))
+    assert (
+        Step("s", one, [eval(place, {"f": one})], {}).key == Step("s", one, [eval(place, {"f": one})], {}).key
+    )
+    assert (
+        Step("s", one, [eval(place, {"f": one})], {}).key
+        != Step("s", other, [eval(place, {"f": other})], {}).key
+    )
 
 
 def test_a_default_that_is_given_is_the_same_call() -> None:
