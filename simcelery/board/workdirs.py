@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Connection, func, update
@@ -49,9 +50,9 @@ class Ended:
     attempts: list[Left]
 
 
-def due(connection: Connection, host: str, most: int = 100) -> list[Due]:
-    """Jobs whose workdirs a worker on this host may deal with now."""
-    rows = sql.execute(connection, "workdirs_due", host=host, most=most)
+def due(connection: Connection, host: str, root: Path, most: int = 100) -> list[Due]:
+    """Jobs whose workdirs a worker on this host, which has its own in `root`, may deal with now."""
+    rows = sql.execute(connection, "workdirs_due", host=host, root=str(root), most=most)
     return [Due(**row) for row in rows.mappings()]
 
 

@@ -77,7 +77,7 @@ def _alone() -> Iterator[bool]:
 
 def _due(host: str) -> list[Due]:
     with engine.begin() as connection:
-        return workdirs.due(connection, host)
+        return workdirs.due(connection, host, get_settings().workdirs)
 
 
 def _deal_with(one: Due, board: str) -> bool:
@@ -134,8 +134,10 @@ def _here(one: Due, ended: Ended, board: str) -> list[Path] | None:
     paths = [Path(path_of(root, board, one.job_id, left.attempt, left.claim_id)) for left in ended.attempts]
     if any(left.workdir not in (None, str(path)) for left, path in zip(ended.attempts, paths, strict=True)):
         return None
-    # A host that shares no file system with this one has nothing here.
-    if one.elsewhere and not any(map(archiving.is_there, paths)):
+    # A host that shares no file system with this one has nothing here. Attempts of which nobody knows where
+    # they were may be another home's.
+    known = not one.elsewhere and any(left.workdir for left in ended.attempts)
+    if not known and not any(map(archiving.is_there, paths)):
         return None
     return paths
 

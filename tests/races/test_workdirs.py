@@ -140,6 +140,34 @@ def test_folders_of_another_home_or_host_are_left_to_others(tmp_path: Path) -> N
     assert not folder.exists()
 
 
+def test_workers_of_two_homes_on_a_host_do_not_take_each_others_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, unknown = record(keep="none"), record(keep="none", max_losses=0)
+    folders = [ran(known, SUCCESS, worker()), ran(unknown, LOST, worker())]
+    own = get_settings()
+    other = replace(own, workdir_root=own.home / "of-another-home")
+    monkeypatch.setattr(workdirs, "get_settings", lambda: other)
+    assert workdirs.sweep(HOST) == 0
+    sql("UPDATE workdirs SET next_at = now() - interval '2 min' WHERE job_id = :id", id=unknown.id)
+    assert workdirs.sweep(HOST) == 0  # nobody knows that it was there; but nothing is said of it
+    assert sql("SELECT done FROM workdirs") == [(None,), (None,)]
+    monkeypatch.setattr(workdirs, "get_settings", lambda: own)
+    assert workdirs.sweep(HOST) == 1  # at once
+    assert [folder.exists() for folder in folders] == [False, True]
+    sql("UPDATE workdirs SET next_at = now() - interval '2 min' WHERE done IS NULL")
+    assert workdirs.sweep(HOST) == 1
+    assert not folders[1].exists()
+
+
+def test_a_folder_that_the_workers_of_its_own_home_leave_is_postponed_by_others(tmp_path: Path) -> None:
+    claimed = must_claim(record(keep="none").task_id, worker())
+    finish(claimed, replace(SUCCESS, workdir=str(tmp_path)))
+    sql("UPDATE workdirs SET next_at = now() - interval '2 min'")
+    assert workdirs.sweep(HOST) == 0
+    assert sql("SELECT next_at > now() + interval '5 min' FROM workdirs") == [(True,)]
+
+
 def test_a_compressed_folder_is_put_back_for_whoever_needs_it_with_its_links(tmp_path: Path) -> None:
     folder = tmp_path / "7.1-aa"
     (folder / "deep").mkdir(parents=True)

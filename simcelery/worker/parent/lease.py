@@ -132,7 +132,7 @@ class Lease:
                 )
                 accounts = leases.accounts(connection, self.me.worker_id, jobs)
                 wanted = files.asked_of(connection, self.me.worker_id, self.host) if known else []
-                ended = workdirs.due(connection, self.host, 1) if known else []
+                ended = workdirs.due(connection, self.host, self.settings.workdirs, 1) if known else []
             if not known:
                 self._leave()
                 return
