@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from simcelery.cli.options import Output, Verbs, command, output_option
-from simcelery.cli.output import Column, say, show_json, show_table
+from simcelery.cli.output import Column, say, show_ids, show_json, show_table
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,8 +86,10 @@ def remove(names: tuple[str, ...], output: Output) -> None:
         gone = board.remove(connection, names)
     if output == "json":
         show_json({"removed": gone})
+    elif output == "quiet":
+        show_ids(gone)
     else:
-        _say(gone if output == "quiet" else [f"removed {', '.join(gone)}"])
+        say(f"removed {', '.join(gone)}")
 
 
 @command("apply", "simcelery limits apply")
@@ -134,18 +135,13 @@ def _show(rows: list[LimitRow], output: Output) -> None:
     if output == "json":
         show_json([_record(row) for row in rows])
     elif output == "quiet":
-        _say(row.name for row in rows)
+        show_ids(row.name for row in rows)
     elif not rows:
         say("there are no limits: simcelery limits set tag:NAME N")
     else:
         columns = [Column("limit", middle=True), Column("used", right=True), Column("of", right=True)]
         numbers = [(row.name, f"{row.used:,}", f"{row.most:,}", f"{row.waiting:,}") for row in rows]
         show_table([*columns, Column("waiting", right=True)], numbers)
-
-
-def _say(lines: Iterable[str]) -> None:
-    for line in lines:
-        say(line)
 
 
 for _verb in (list_, set_, remove, apply):

@@ -11,15 +11,18 @@ from click.shell_completion import CompletionItem
 
 from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.options import (
-    COUNT,
-    Number,
     Output,
     Verbs,
     WithCommand,
     command,
     command_of,
     duration,
+    max_attempts_option,
     output_option,
+    priority_option,
+    queue_option,
+    tags_option,
+    time_limit_option,
 )
 from simcelery.cli.output import Column, say, show_ids, show_json, show_table
 from simcelery.describe.plain import jsonable
@@ -107,13 +110,11 @@ class _AddCommand(WithCommand):
     default="once",
     help="Times at which no worker was there: make up for them with one job, with all (100), or none.",
 )
-@click.option("-p", "--priority", type=Number(0, 9), metavar="N", help="From 0 to 9; higher runs first.")
-@click.option("-q", "--queue", help="Queue to put the jobs in (default: the workflow's).")
-@click.option("-t", "--tag", "tags", multiple=True, help="A label to find the jobs by (repeatable).")
-@click.option(
-    "--max-attempts", type=COUNT, metavar="N", help="Number of attempts before one counts as failed."
-)
-@click.option("--time-limit", metavar="DURATION", help="Stop it after 90 (seconds), 1h30m, HH:MM:SS, ….")
+@priority_option
+@queue_option
+@tags_option
+@max_attempts_option
+@time_limit_option
 @output_option
 @click.pass_context
 def add(
@@ -171,17 +172,13 @@ def _zone_here() -> str:
 
 def _job(argv: list[str] | None, workflow: str | None, parameters: tuple[str, ...], options: Any) -> NewJob:
     """The job to record, validated."""
-    from simcelery.cli import sources, targets
-    from simcelery.cli.templates import words
+    from simcelery.cli.programs import Program
+    from simcelery.cli.wanted import wanted
 
-    if argv is not None:
-        if workflow is not None or not argv:
-            raise UsageError("write NAME, CRON and -- and then the whole command")
-        return targets.find("command").preparation(options)({"argv": words(argv)})
-    if workflow is None:
-        raise UsageError("which workflow? Give its name ('simcelery workflows' lists them), or '-- COMMAND'")
-    target = targets.find(workflow)
-    [item] = sources.items(target, parameters, None, ())
+    if argv is not None and (workflow is not None or not argv):
+        raise UsageError("write NAME, CRON and -- and then the whole command")
+    target, items = wanted(argv, Program(), workflow, parameters)
+    [item] = items
     job = target.preparation(options)(item.values)
     if job.parents:
         raise UsageError("a schedule cannot take the results of jobs: leave out @")
@@ -248,10 +245,10 @@ def remove(names: tuple[str, ...], output: Output) -> None:
         board.remove(connection, names)
     if output == "json":
         show_json({"removed": list(names)})
-    elif output == "table":
-        say(f"removed {', '.join(names)}")
+    elif output == "quiet":
+        show_ids(names)
     else:
-        _say(names)
+        say(f"removed {', '.join(names)}")
 
 
 def _changed(names: Any, output: Output) -> None:
@@ -280,7 +277,7 @@ def _show(rows: list[dict[str, Any]], output: Output) -> None:
     if output == "json":
         show_json([_record(row) for row in rows])
     elif output == "quiet":
-        _say(row["name"] for row in rows)
+        show_ids(row["name"] for row in rows)
     elif not rows:
         say("there are no schedules: simcelery schedules add NAME CRON WORKFLOW")
     else:
@@ -321,11 +318,6 @@ def _last(row: dict[str, Any]) -> str:
     if not row["last_job_id"]:
         return ""
     return f"{row['last_job_id']} {row['last_state'] or 'pruned'}"
-
-
-def _say(lines: Any) -> None:
-    for line in lines:
-        say(line)
 
 
 for _verb in (list_, add, pause, resume, run, remove):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from simcelery.cli.options import Output, command, output_option
-from simcelery.cli.output import Column, say, show_json, show_table
+from simcelery.cli.output import Column, say, show_ids, show_json, show_table
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def share(queue: str | None, by: str | None, output: Output) -> None:
     if output == "json":
         show_json([{"queue": name, "by": kind} for name, kind in found.items()])
     elif output == "quiet":
-        for name in found:
-            say(name)
+        show_ids(found)
     elif not found:
         say("no queue is shared: jobs come in strict order, by priority and age")
     else:

@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simcelery.cli import escalations, foreseen, programs, sources
+from simcelery.cli import escalations, foreseen, programs
 from simcelery.cli.completions import parameter_names, workflow_names
 from simcelery.cli.jobfiles.echo import given, written
 from simcelery.cli.large import warn_of_needs
 from simcelery.cli.options import (
     COUNT,
-    Number,
     Output,
     WithCommand,
     command,
     command_of,
     duration,
+    max_attempts_option,
     output_option,
+    priority_option,
+    queue_option,
+    tags_option,
+    time_limit_option,
 )
 from simcelery.cli.outdated import warn_of_outdated
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table, write
@@ -31,6 +35,7 @@ from simcelery.cli.recording import interruptible, prepared, record_all
 from simcelery.cli.selectors import chunks
 from simcelery.cli.sources import pairs
 from simcelery.cli.templates import words
+from simcelery.cli.wanted import wanted
 from simcelery.describe.job import as_json, summary
 from simcelery.describe.words import listed, many, spaced
 from simcelery.errors import UsageError
@@ -39,7 +44,6 @@ from simcelery.readable import short
 if TYPE_CHECKING:
     from simcelery.board.values import NewJob
     from simcelery.cli.jobfiles.entries import Entry
-    from simcelery.cli.programs import Program
     from simcelery.cli.sources import Items
     from simcelery.cli.targets import Target
     from simcelery.describe.estimate import Estimate
@@ -86,9 +90,9 @@ class SubmitCommand(WithCommand):
     metavar="NAME=V,V,…",
     help="One job per value; START:STOP:STEP includes both ends (repeatable, for all combinations).",
 )
-@click.option("-p", "--priority", type=Number(0, 9), metavar="N", help="From 0 to 9; higher runs first.")
-@click.option("-q", "--queue", help="Queue to put it in (default: the workflow's).")
-@click.option("-t", "--tag", "tags", multiple=True, help="A label to find it by (repeatable).")
+@priority_option
+@queue_option
+@tags_option
 @click.option(
     "--after", multiple=True, metavar="IDS", help="Jobs that must succeed first: 42, 1-5,8, last, -."
 )
@@ -110,10 +114,8 @@ class SubmitCommand(WithCommand):
     default="retry",
     help="What to do if the job to be reused did not succeed (default: retry).",
 )
-@click.option(
-    "--max-attempts", type=COUNT, metavar="N", help="Number of attempts before it counts as failed."
-)
-@click.option("--time-limit", metavar="DURATION", help="Stop it after 90 (seconds), 1h30m, HH:MM:SS, ….")
+@max_attempts_option
+@time_limit_option
 @click.option(
     "--cores", type=COUNT, metavar="N", help="Cores that it keeps busy: a worker must have them free."
 )
@@ -233,7 +235,7 @@ def submit(
     anything is written, except that more than 10,000 jobs from stdin are validated and written 10,000 at a
     time. With --dedupe, repeating an interrupted submission continues where it stopped.
     """
-    from simcelery.cli import filed, targets
+    from simcelery.cli import filed
 
     after = _Afterwards(wait, duration("--timeout", timeout), dry_run, output)
     if filed.is_file(workflow):
@@ -243,7 +245,7 @@ def submit(
     argv = command_of(ctx)
     program = programs.asked(chosen, of_command=argv is not None)
     parameters = (*parameters, *programs.allowed(chosen["allow"]))
-    target, found = _what(argv, program, workflow, parameters, each, grid, targets.find)
+    target, found = wanted(argv, program, workflow, parameters, each, grid)
     if echo:
         values = [*filter(None, [workflow]), *parameters] if argv is not None else parameters
         options = given(ctx.command.params, chosen)
@@ -341,46 +343,6 @@ def _warn(jobs: Jobs) -> None:
     with suppress(ServiceError):  # all is recorded
         if said := unlike_here(existing, jobs.workflow):
             note(f"simcelery: {said}")
-
-
-def _what(
-    argv: list[str] | None,
-    program: Program,
-    workflow: str | None,
-    parameters: tuple[str, ...],
-    each: str | None,
-    grid: tuple[str, ...],
-    find: Any,
-) -> tuple[Target, Items]:
-    """The workflow, and the parameters of each of its jobs."""
-    if argv is not None:
-        return _command(argv, program, [*filter(None, [workflow]), *parameters], each, grid, find)
-    if not workflow:
-        raise UsageError("which workflow? Give its name ('simcelery workflows' lists them), or '-- COMMAND'")
-    if "=" in workflow:
-        raise UsageError(
-            f"{short(workflow)} is where the workflow's name should be: simcelery submit WORKFLOW NAME=VALUE"
-        )
-    target = find(workflow)
-    return target, sources.items(target, parameters, each, grid)
-
-
-def _command(
-    argv: list[str],
-    program: Program,
-    parameters: list[str],
-    each: str | None,
-    grid: tuple[str, ...],
-    find: Any,
-) -> tuple[Target, Items]:
-    """A command; with parameters it is a template, and without any its braces are nothing special."""
-    if not argv:
-        raise UsageError("there is no command after '--'")
-    argv = words(argv)
-    shell = find("command")
-    filled = bool(parameters or each or grid or program.jinja)
-    target = program.target(shell, argv, filled)
-    return target, sources.items(target, parameters, each, grid) if filled else program.items(shell, argv)
 
 
 def _options(chosen: dict[str, Any]) -> Options:
