@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from simcelery.submission.handle import Job
 
 _REFERENCE = re.compile(r"@(?:last|[0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)")
+# A text, which stays one; or a reference.
+_WITHIN = re.compile(r'"(?:[^"\\]|\\.)*"|(@(?:last|[0-9]+(?:-[0-9]+)?))')
+DEEP = 100  # what is nested more deeply is refused
 
 
 def is_reference(text: Any) -> bool:
@@ -49,31 +52,44 @@ def resolved(text: str) -> Job | list[Job]:
     return jobs[0] if selection.single else jobs
 
 
-def filled(value: Any, _depth: int = 0) -> Any:
+def by_id(text: str) -> str:
+    """A text in which ``@last`` names its job by its id: tomorrow that is another one.
+
+    Raises:
+        As `resolved`.
+    """
+    if is_reference(text):
+        job = resolved(text)
+        return text if isinstance(job, list) else f"@{job.id}"
+    if structure(text) is None:
+        return text
+    return _WITHIN.sub(lambda match: by_id(match[0]) if match[1] else match[0], text)
+
+
+def filled(value: Any) -> Any:
     """A value of a file, with the jobs that it and what it holds stand for.
 
     Raises:
         As `resolved`.
     """
-    if isinstance(value, str):
-        return resolved(value) if is_reference(value) else unescaped(value)
-    if _depth > _DEEP:  # it is refused when it is encoded
-        return value
-    if isinstance(value, list):
-        return [filled(item, _depth + 1) for item in value]
-    if isinstance(value, dict):
-        return {name: filled(item, _depth + 1) for name, item in value.items()}
-    return value
+    return _changed(value, lambda text: resolved(text) if is_reference(text) else unescaped(text))
 
 
 def escaped(value: Any) -> Any:
     """A value that `filled` gives back as it is."""
+    return _changed(value, lambda text: f"@{text}" if is_reference(text) or unescaped(text) != text else text)
+
+
+def _changed(value: Any, change: Callable[[str], Any], depth: int = 0) -> Any:
+    """A value with each of its texts changed."""
     if isinstance(value, str):
-        return f"@{value}" if is_reference(value) or unescaped(value) != value else value
+        return change(value)
+    if depth > DEEP:  # it is refused when it is encoded
+        return value
     if isinstance(value, list):
-        return [escaped(item) for item in value]
+        return [_changed(item, change, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {name: escaped(item) for name, item in value.items()}
+        return {name: _changed(item, change, depth + 1) for name, item in value.items()}
     return value
 
 
@@ -96,11 +112,6 @@ def structure(text: str) -> Any:
     except (ValueError, RecursionError):
         return None
     return value if found else None
-
-
-# A text, which stays one; or a reference.
-_WITHIN = re.compile(r'"(?:[^"\\]|\\.)*"|(@(?:last|[0-9]+(?:-[0-9]+)?))')
-_DEEP = 100
 
 
 def split(texts: Iterable[tuple[str, str]]) -> tuple[list[tuple[str, str]], dict[str, Any]]:

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 _MOST_DIGITS = 4000  # Python itself converts no more than 4,300
+_DEEP = 100
 
 
 class Misread(ValueError):
@@ -70,8 +71,10 @@ def is_word(text: str) -> bool:
     return text.strip().lower().lstrip("+-") in ("nan", "inf", "infinity")
 
 
-def misread(given: Any, valid: Any) -> str | None:
+def misread(given: Any, valid: Any, _depth: int = 0) -> str | None:
     """What is wrong with the first value in `given` that has become another number in `valid`, or None."""
+    if _depth > _DEEP:  # it is refused when it is encoded
+        return None
     if type(given) is bool and type(valid) in (int, float):
         return f"{str(given).lower()} is no number; write {valid}"
     if type(valid) is float:
@@ -84,7 +87,7 @@ def misread(given: Any, valid: Any) -> str | None:
         pairs = [(item, fields.get(name)) for name, item in given.items()]
     elif isinstance(given, list | tuple) and isinstance(valid, list | tuple) and len(given) == len(valid):
         pairs = list(zip(given, valid, strict=True))
-    return next(filter(None, (misread(one, other) for one, other in pairs)), None)
+    return next(filter(None, (misread(one, other, _depth + 1) for one, other in pairs)), None)
 
 
 def _misread_number(given: Any, valid: float) -> str | None:

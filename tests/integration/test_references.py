@@ -88,6 +88,12 @@ def test_they_stand_within_lists_and_objects(project: Project, numbers: list[int
     Path(project.folder, "echoed.toml").write_text(echoed.stdout)
     [again] = submit(project, "echoed.toml")
     assert row(again).parameters == {"value": {**expected, "b": {"c": {"$job": echo}}}}
+    echoed = project.run("simcelery", "submit", "sims.echo", 'value=[@last,null,"@last"]', "--echo")
+    assert echoed.returncode == 0, echoed.stderr
+    Path(project.folder, "echoed.toml").write_text(echoed.stdout)
+    submit(project, "sims.echo", "value=1")  # from now on another one is the last
+    [with_null] = submit(project, "echoed.toml")
+    assert row(with_null).parameters == {"value": [{"$job": again}, None, "@last"]}
     Path(project.folder, "t.jsonl").write_text(f'{{"values": ["@{first}", 4]}}\n')
     [total] = submit(project, "sims.total", "--each", "t.jsonl")
     assert row(total).parameters == {"values": [{"$job": first}, 4]}

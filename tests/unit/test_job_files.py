@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from simcelery import workflow
 from simcelery.cli.jobfiles import echo, entries, reading, yaml12
-from simcelery.cli.root import root
+from simcelery.cli.root import root, run
 from simcelery.cli.sources import items, pairs
 from simcelery.cli.targets import Here, Target
 from simcelery.cli.templates import Template, words
@@ -109,6 +109,16 @@ def test_an_echoed_command_is_the_same_command(
         return
     [entry] = read(tmp_path, echo.written(target, argv, pairs(said), None, [], {}))
     assert jobs(*entry.resolved(find)) == expected
+
+
+@pytest.mark.parametrize("option", ["--echo", "--dry-run"])
+def test_what_is_nested_too_deeply_is_refused_in_one_line(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["submit", "filed.anything", f"a={'[' * 500}{']' * 500}", option]) == 2
+    said = capsys.readouterr().err
+    assert "nested" in said
+    assert len(said.splitlines()) == 1
 
 
 class _Argv:

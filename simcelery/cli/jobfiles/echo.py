@@ -76,43 +76,30 @@ def _parameters(target: Target, texts: Iterable[tuple[str, str]]) -> tuple[dict[
     """Values that TOML has a form for, and the texts of the others."""
     parameters: dict[str, Any] = {}
     left: dict[str, str] = {}
-    for name, text in texts:
+    for name, said in texts:
+        text = references.by_id(said)
         if references.is_reference(text):
-            parameters[name] = _by_id(text)
-            continue
-        if (holds := references.structure(text)) is not None:
-            parameters[name] = _by_ids(holds)
-            continue
-        value = target.parse([(name, references.unescaped(text))])[name]
+            value = text
+        elif (value := references.structure(text)) is None:
+            value = references.escaped(target.parse([(name, references.unescaped(text))])[name])
         if _has_form(value):
-            parameters[name] = references.escaped(value)
+            parameters[name] = value
         else:
             left[name] = text
     return parameters, left
 
 
-def _by_id(text: str) -> str:
-    """``@last`` means another job tomorrow."""
-    job = references.resolved(text)
-    return text if isinstance(job, list) else f"@{job.id}"
-
-
-def _by_ids(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_by_ids(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _by_ids(item) for name, item in value.items()}
-    return _by_id(value) if references.is_reference(value) else value
-
-
-def _has_form(value: Any) -> bool:
-    """Whether TOML can hold it: not null, nor text that is no Unicode."""
+def _has_form(value: Any, depth: int = 0) -> bool:
+    """Whether TOML can hold it: not null, nor text that is no Unicode, nor what is nested too deeply."""
     if isinstance(value, str):
         return _is_unicode(value)
-    if isinstance(value, list):
-        return all(map(_has_form, value))
-    if isinstance(value, dict):
-        return all(map(_is_unicode, value)) and all(map(_has_form, value.values()))
+    if depth > references.DEEP:
+        return False
+    if isinstance(value, dict) and not all(map(_is_unicode, value)):
+        return False
+    if isinstance(value, list | dict):
+        items = value.values() if isinstance(value, dict) else value
+        return all(_has_form(item, depth + 1) for item in items)
     return isinstance(value, bool | int | float)
 
 
