@@ -1229,6 +1229,17 @@ def uses_memory(mib: int, processes: int, marker: str = "", seconds: float = 3.0
             Path(marker).write_text("cleaned up")
 
 
+_kept: list[bytes] = []
+
+
+@workflow(slices=False)
+def keeps_memory(mib: int, seconds: float = 0.0) -> int:
+    """Leave so much memory in use in the pool child."""
+    _kept.append(b"x" * (mib << 20))
+    time.sleep(seconds)
+    return os.getpid()
+
+
 @workflow(gpus=1, cores=1)
 def uses_device(folder: str, seconds: float = 0.3) -> str:
     """Hold the lock of each device that it sees, and fail if somebody else does."""

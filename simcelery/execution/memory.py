@@ -1,8 +1,10 @@
-"""Whether the kernel ran out of memory: its count of the processes that it killed for that reason."""
+"""What the kernel says of memory: of this process's, and whether it killed processes since none was left."""
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 
@@ -33,6 +35,14 @@ def _own_files() -> list[Path]:
         elif not controllers:
             files += [folder / "memory.events" for folder in _folders("cgroup2", path)]
     return files
+
+
+def anonymous() -> int:
+    """Bytes of memory that this process uses, without what belongs to files; 0 where it is not known."""
+    with suppress(OSError, ValueError, IndexError):
+        _, resident, of_files = map(int, Path("/proc/self/statm").read_bytes().split()[:3])
+        return (resident - of_files) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def groups() -> list[Path]:

@@ -77,11 +77,15 @@ class Child:
         return self.now()
 
     def runs(
-        self, limit: float | None = None, retry_in: float | None = None, memory: int | None = None
+        self,
+        limit: float | None = None,
+        retry_in: float | None = None,
+        memory: int | None = None,
+        left: int = 0,
     ) -> Running:
         self.claims()
         self.slot.starting(self.job_id, 1, "w")
-        self.slot.running(limit, retry_in, seed=3, memory=memory, memory_retry_in=retry_in)
+        self.slot.running(limit, retry_in, seed=3, memory=memory, memory_retry_in=retry_in, memory_left=left)
         return self.now()
 
     def now(self) -> Running:
@@ -345,6 +349,19 @@ def test_an_attempt_whose_outcome_is_known_is_not_ended_for_its_memory(
     child.leaves(Phase.FINISHING)
     worker.at(1.0)
     assert child.order() is Order.NONE
+
+
+@pytest.mark.parametrize(
+    ("resident", "exact", "used"), [(160, 160, 100), (200, 140, 80), (200, 161, 101), (40, 40, 0)]
+)
+def test_what_earlier_jobs_left_in_its_child_does_not_count(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch, resident: int, exact: int, used: int
+) -> None:
+    child.runs(memory=100 * MIB, left=60 * MIB)
+    uses(monkeypatch, resident=resident, exact=exact)
+    worker.at(1.0)
+    assert (child.order() is Order.OUT_OF_MEMORY) == (used > 100)
+    assert child.slot.measured[0] == used * MIB
 
 
 def test_what_an_earlier_job_used_is_not_the_next_ones(

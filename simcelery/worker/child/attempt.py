@@ -29,7 +29,7 @@ from simcelery.settings import get_settings
 from simcelery.submission import lineage
 from simcelery.submission.handle import restore
 from simcelery.worker import context, folders, slots, stopping
-from simcelery.worker.child import calling, connections, leaving, returned, threads
+from simcelery.worker.child import calling, connections, leaving, left, returned, threads
 from simcelery.worker.child.timer import soft_limit
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.outcomes import failure, reports
@@ -168,6 +168,7 @@ def _call(
         seed,
         claim.memory,
         _retry_after(OutOfMemoryError(), definition, claim),
+        left.bytes_now() if claim.memory else 0,
     )
     entropy.start(seed)
     made: list[Any] = []

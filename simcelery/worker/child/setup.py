@@ -17,6 +17,7 @@ from simcelery.execution import capture, helpers, processes
 from simcelery.execution.reaper import Reaper
 from simcelery.settings import SETTINGS_FILE, find_settings_file, get_settings
 from simcelery.worker import slots
+from simcelery.worker.child import left
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def prepare(**_: Any) -> None:
     _keep_what_the_folder_told()
     _start_up()
     helpers.note()
+    left.note()
 
 
 def _speak_utf8() -> None:

@@ -78,7 +78,7 @@ class MemoryWatch:
 
     def _measure(self, one: Running, tree: Tree, now: float) -> None:
         known = self._trees.setdefault(one.claim_id, _Measured())
-        used, limit = tree.resident, one.memory or math.inf
+        used, limit = tree.resident - one.memory_left, one.memory or math.inf
         several = len(tree.pids) > 1  # a single process knows its own peak
         if used > limit or (several and used > known.peak):
             if now < known.exact_from:
@@ -86,7 +86,7 @@ class MemoryWatch:
             begun = time.monotonic()
             exact = trees.shared_out(tree.pids)
             known.exact_from = now + (time.monotonic() - begun) / _SHARE
-            used = used if exact is None else exact
+            used = used if exact is None else exact - one.memory_left
             known.peak = max(known.peak, used)
-        known.used = used
+        known.used = max(0, used)  # the job may have freed what was left
         self._slots.measured(one, known.used, known.peak)

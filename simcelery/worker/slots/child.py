@@ -170,7 +170,7 @@ class Slot:
         fields.output = 0
         fields.progress, fields.progress_version = b"", 0  # a predecessor may have died while it wrote
         fields.deadline, fields.retry_in = math.inf, math.nan
-        fields.memory, fields.memory_retry_in = 0, math.nan
+        fields.memory, fields.memory_retry_in, fields.memory_left = 0, math.nan, 0
         fields.warned = 0
         fields.task_id = task_id.hex.encode()
         fields.claim_id = claim_id.hex.encode()
@@ -197,14 +197,16 @@ class Slot:
         seed: int,
         memory: int | None = None,
         memory_retry_in: float | None = None,
+        memory_left: int = 0,
     ) -> None:
         """The workflow starts. It may run for `limit` seconds, and use so many bytes of `memory`.
 
         Parameters:
             retry_in, memory_retry_in: seconds until the next attempt if it exceeds that; None: it is final.
+            memory_left: bytes that jobs before it have left in use in this process.
         """
         self._fields.seed = seed
-        self._fields.memory = memory or 0
+        self._fields.memory, self._fields.memory_left = memory or 0, memory_left
         self._fields.memory_retry_in = math.nan if memory_retry_in is None else memory_retry_in
         self._fields.retry_in = math.nan if retry_in is None else retry_in
         self._fields.deadline = math.inf if limit is None else time.monotonic() + limit

@@ -63,6 +63,7 @@ class Fields(ctypes.Structure):
         ("retry_in", ctypes.c_double),
         ("memory", ctypes.c_int64),
         ("memory_retry_in", ctypes.c_double),
+        ("memory_left", ctypes.c_int64),
         ("used", ctypes.c_int64),
         ("peak", ctypes.c_int64),
         ("measured_claim", ctypes.c_char * 33),

@@ -20,6 +20,7 @@ class Running:
         deadline: when the attempt is to be ended for running too long; infinity if never.
         memory: bytes that its processes may use together; None: it has not said.
         retry_in, memory_retry_in: seconds until the next attempt after that, or None: it is final.
+        memory_left: bytes of it that jobs before have left in use, and that are not counted.
         started: when the claim was granted.
         output: the number of the file with what it prints; 0: there is none yet.
     """
@@ -39,6 +40,7 @@ class Running:
     output: int = 0
     memory: int | None = None
     memory_retry_in: float | None = None
+    memory_left: int = 0
 
     def in_log(self) -> AbstractContextManager[None]:
         """What is logged in the block tells of this attempt."""
@@ -88,6 +90,7 @@ def running_in(index: int, fields: Fields) -> Running | None:
         output=fields.output,
         memory=fields.memory or None,
         memory_retry_in=_known(fields.memory_retry_in),
+        memory_left=fields.memory_left,
     )
     unchanged = fields.claim_id == claim and fields.phase == running.phase != Phase.IDLE
     return running if unchanged else None
