@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import psycopg
 from sqlalchemy import text
 
 from simcelery.board import engine, leases, reads, transitions
@@ -20,6 +21,7 @@ from simcelery.board.values import (
     Registration,
 )
 from simcelery.broker import lanes
+from simcelery.services import Services
 
 SUCCESS = EndedAttempt(outcome=Outcome.SUCCEEDED, result=1)
 ERROR = EndedAttempt(outcome=Outcome.FAILED, cause=Cause.ERROR, error_type="ValueError", error_message="boom")
@@ -95,6 +97,15 @@ def sql(statement: str, **parameters: Any) -> Any:
     with engine.begin() as connection:
         result = connection.execute(text(statement), parameters)
         return result.all() if result.returns_rows else None
+
+
+def cut_transactions(board: Services) -> None:
+    """End the connections to the board that are in a transaction."""
+    with psycopg.connect(board.database_url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE state = 'idle in transaction' AND datname = current_database()"
+        )
 
 
 def claim(task_id: uuid.UUID, worker_id: int, *, pid: int = 100, workflow: str = "w") -> Claim | None:

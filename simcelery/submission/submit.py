@@ -150,6 +150,8 @@ def record(
 ) -> list[Recorded]:
     """Record jobs in one transaction, with the subscriptions to them.
 
+    Within a job this waits for the board if jobs that are recorded already would be found by their keys.
+
     Parameters:
         sweep: what they are a part of, with canaries or a fuse.
         more: whether more jobs of this submission may follow.
@@ -157,6 +159,22 @@ def record(
     Raises:
         BoardUnreachableError: none is recorded, or that is not known; the message says which.
     """
+
+    def once() -> list[Recorded]:
+        return _record(new, on_failed, subscribing, sweep, more=more)
+
+    repeatable = not subscribing and sweep is None and all(job.idempotency_key for job in new)
+    return lineage.patiently(once) if repeatable else once()
+
+
+def _record(
+    new: Sequence[NewJob],
+    on_failed: OnFailed,
+    subscribing: Subscribing | None,
+    sweep: Sweep | None,
+    *,
+    more: bool,
+) -> list[Recorded]:
     if len(new) == 1 and not subscribing and sweep is None and transitions.may_be_alone(new[0]):
         return [_record_alone(new[0])]
     if any(job.dedupe for job in new):

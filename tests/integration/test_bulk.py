@@ -25,7 +25,7 @@ from simcelery.errors import BoardUnreachableError, SubmissionInterruptedError
 from simcelery.services import Services
 from simcelery.submission import bulk, submit
 from simcelery.submission.handle import Jobs
-from tests.board_helpers import lane, row, sql
+from tests.board_helpers import cut_transactions, lane, row, sql
 from tests.waiting import wait_until
 
 
@@ -201,11 +201,7 @@ def _cut(board: Services, line: str) -> None:
     """Just before the commit, end the connections to the board that are in a transaction."""
     if line != "before_record_commit":
         return
-    with psycopg.connect(board.database_url, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE state = 'idle in transaction' AND datname = current_database()"
-        )
+    cut_transactions(board)
 
 
 def test_an_interruption_with_dedupe_goes_on_where_it_stopped(

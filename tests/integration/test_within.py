@@ -10,8 +10,12 @@ import pytest
 
 import simcelery
 from simcelery import Job
-from simcelery.submission import lineage
-from tests.board_helpers import ERROR, finish, must_claim, row, sql, state, worker
+from simcelery.services import Services
+from simcelery.submission import lineage, submit
+from simcelery.worker import folders
+from simcelery.worker.child import attempt as running
+from simcelery.worker.context import CurrentJob
+from tests.board_helpers import ERROR, cut_transactions, finish, must_claim, record, row, sql, state, worker
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -69,6 +73,28 @@ def test_a_key_of_its_own_and_dedupe_count_as_ever() -> None:
     assert within.submit(3, key="mine") == keyed
     with attempt(42):
         assert within.submit(2, dedupe=True) == same
+
+
+def test_a_submission_waits_for_the_board_within_a_job_and_is_made_once(
+    board: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = must_claim(record().task_id, worker())
+    cuts: list[str] = []
+
+    def cut(line: str) -> None:
+        if line == "before_record_commit" and len(cuts) < 2:
+            cuts.append(line)
+            cut_transactions(board)
+
+    monkeypatch.setattr(submit, "failpoint", cut)
+    folder = folders.of_attempt(claim.job_id, claim.attempt, claim.claim_id)
+    with running._inside(CurrentJob(claim, folder)):
+        jobs = [within.submit(1)]
+        assert len(cuts) == 2
+        cuts.clear()
+        jobs += within.submit_many({"x": x} for x in (2, 3))
+        assert len(cuts) == 2
+    assert sql("SELECT id FROM jobs WHERE workflow = 'within' ORDER BY id") == [(job.id,) for job in jobs]
 
 
 def test_outside_of_a_job_each_submission_is_another_job() -> None:

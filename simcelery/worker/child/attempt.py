@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -217,7 +218,7 @@ def _retry_after(limit: JobError, definition: Definition, claim: Claim) -> float
 def _inside(job: CurrentJob) -> Iterator[None]:
     """Mark everything that the job starts, so that it can be found."""
     context.enter(job)
-    lineage.enter(job.id)
+    lineage.enter(job.id, partial(wait_within, job.id or 0, "to submit jobs"))
     os.environ[processes.MARK] = slots.mine.mark(job.id or 0, job.attempt)
     try:
         yield
