@@ -85,6 +85,15 @@ def test_a_job_that_ran_out_of_memory_gets_more_until_there_is_no_more(end: Ende
     ] * 3
 
 
+@pytest.mark.parametrize(("first", "most"), [(11, 15), (19, 87)])
+def test_the_most_is_reached_to_the_byte_and_once(first: int, most: int) -> None:
+    on = {"out_of_memory": {"memory": "x10", "max": f"{most}G"}}
+    job, me = escalating(on, memory=first * GIB), node()
+    assert ends(job, me, TOO_MUCH) == first * GIB
+    assert ends(job, me, TOO_MUCH) == most * GIB
+    assert state(job.id) == "failed"
+
+
 def test_at_the_most_no_attempt_is_left_whatever_else_may_be_tried_again() -> None:
     job, me = escalating({"out_of_memory": MORE}, memory=10 * GIB, queue="himem", max_attempts=5), node()
     ends(job, me, replace(TOO_MUCH, retry_in=0.0))

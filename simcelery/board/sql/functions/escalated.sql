@@ -2,7 +2,8 @@
 CREATE OR REPLACE FUNCTION escalated(p_one jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_job record;
-    v_factor float8; -- by how much more the next attempt gets, of memory or of time
+    v_now float8; -- bytes or seconds
+    v_next float8; -- the same for the next attempt; NULL: its rule is about the queue alone
     v_before jsonb := '{}';
     v_after jsonb := '{}';
     v_tried text;
@@ -16,22 +17,23 @@ BEGIN
     IF NOT FOUND OR v_job.rule IS NULL THEN
         RETURN p_one;
     END IF;
-    v_factor := least(
-        coalesce((v_job.rule->>'memory')::float8, (v_job.rule->>'time_limit')::float8),
-        (v_job.rule->>'max')::float8 / CASE WHEN v_job.rule ? 'memory' THEN v_job.memory ELSE v_job.seconds END
+    v_now := CASE WHEN v_job.rule ? 'memory' THEN v_job.memory ELSE v_job.seconds END;
+    v_next := least(
+        v_now * coalesce((v_job.rule->>'memory')::float8, (v_job.rule->>'time_limit')::float8),
+        (v_job.rule->>'max')::float8 -- exactly: a byte less would grow again, and never reach it
     );
-    IF v_factor > 1 AND v_job.rule ? 'memory' THEN
+    IF v_job.rule ? 'memory' AND floor(v_next) > v_now THEN
         v_before := jsonb_build_object('memory', v_job.memory);
-        v_after := jsonb_build_object('memory', floor(v_job.memory * v_factor)::bigint);
-    ELSIF v_factor > 1 THEN
+        v_after := jsonb_build_object('memory', floor(v_next)::bigint);
+    ELSIF v_job.rule ? 'time_limit' AND v_next > v_now THEN
         v_before := jsonb_build_object('time_limit', v_job.seconds);
-        v_after := jsonb_build_object('time_limit', v_job.seconds * v_factor);
+        v_after := jsonb_build_object('time_limit', v_next);
     END IF;
     IF v_job.rule->>'queue' <> v_job.queue THEN
         v_before := v_before || jsonb_build_object('queue', v_job.queue);
         v_after := v_after || jsonb_build_object('queue', v_job.rule->>'queue');
     END IF;
-    IF v_after = '{}' AND v_factor IS NULL THEN
+    IF v_after = '{}' AND v_next IS NULL THEN
         RETURN p_one; -- it is in its queue already: such an end counts as always
     END IF;
     IF v_after = '{}' THEN
@@ -52,8 +54,8 @@ BEGIN
     END IF;
     UPDATE jobs SET
         needs_id = CASE WHEN v_after ? 'memory' THEN needs_of(v_job.needs || v_after) ELSE needs_id END,
-        time_limit = CASE WHEN v_after ? 'time_limit' THEN time_limit * v_factor ELSE time_limit END,
-        soft_time_limit = CASE WHEN v_after ? 'time_limit' THEN soft_time_limit * v_factor ELSE soft_time_limit END,
+        time_limit = CASE WHEN v_after ? 'time_limit' THEN v_next * (time_limit / v_now) ELSE time_limit END,
+        soft_time_limit = CASE WHEN v_after ? 'time_limit' THEN v_next * (soft_time_limit / v_now) ELSE soft_time_limit END,
         queue = coalesce(v_after->>'queue', queue)
     WHERE id = v_job.id;
     INSERT INTO escalations (job_id, attempt, cause, before, after)
