@@ -79,6 +79,13 @@ CHANGES = (
         "escalation::test_at_the_most_no_attempt_is_left_whatever_else_may_be_tried_again",
     ),
     Change(
+        _ESCALATED,
+        "(v_job.rule->>'max')::float8 --",
+        "v_now * ((v_job.rule->>'max')::float8 / v_now) --",
+        "a job goes on for ever with a byte less than the most that it may have",
+        "escalation::test_the_most_is_reached_to_the_byte_and_once",
+    ),
+    Change(
         _FINISH,
         "outcome = 'failed' AND escalated IS NULL",
         "outcome = 'failed'",
@@ -806,6 +813,13 @@ CHANGES = (
         "FOR UPDATE",
         "whoever claims in a queue that is shared waits for others, and then finds nothing",
         "shares::test_of_many_claims_at_once_each_gets_a_job",
+    ),
+    Change(
+        "functions/fair_job",
+        " AND published_at IS NULL\n            AND (needs_id IS NULL OR needs_id = ANY (p_fitting))",
+        " AND published_at IS NULL",
+        "what fits on no worker here keeps all that is less urgent from running in a queue that is shared",
+        "shares::test_what_does_not_fit_here_keeps_nothing_that_is_less_urgent_from_running",
     ),
     Change(
         _CHOOSE,

@@ -12,6 +12,7 @@ import pytest
 from simcelery.board import engine, limits, shares, transitions
 from simcelery.board.shares import By
 from simcelery.board.values import Claim, ClaimRequest
+from simcelery.needs import Needs, Room
 from tests.board_helpers import SUCCESS, finish, new_job, record, registration, row, sql, worker
 
 pytestmark = pytest.mark.usefixtures("board")
@@ -125,6 +126,14 @@ def test_limits_hold_in_a_queue_that_is_shared() -> None:
     assert wake(me, tasks[2]) == []
     finish(held, SUCCESS)
     assert len(wake(me, tasks[1])) == 1
+
+
+def test_what_does_not_fit_here_keeps_nothing_that_is_less_urgent_from_running() -> None:
+    me = worker(room=Room(4, 2**30))
+    share()
+    record(priority=9, needs=Needs(gpus=1))
+    less = record()
+    assert [one.job_id for one in wake(me, less.task_id)] == [less.id]
 
 
 def test_a_hundred_thousand_waiting_jobs_make_a_turn_no_dearer() -> None:

@@ -1,5 +1,6 @@
 -- Which pending job of a queue that is shared comes next: of the most urgent ones, the oldest job of whoever has the
--- fewest running in this queue; of several, chance decides. So nobody counts turns, and nothing can drift.
+-- fewest running in this queue; of several, chance decides. So nobody counts turns, and nothing can drift. What does not
+-- fit on the worker (p_fitting, as of fitting_needs) is left out: it keeps nothing that is less urgent from running.
 --
 -- p_by names the index that `shares` made with the queue, jobs_shared_by_submitter or jobs_shared_by_tag: each sharer
 -- is found by one step into it from the one before. Jobs that others are claiming are left to them. At most a
@@ -21,10 +22,12 @@ DECLARE
 BEGIN
     SELECT max(priority) INTO v_top FROM (
         (SELECT priority FROM jobs WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
-            AND state = 'pending' AND published_at IS NULL ORDER BY priority DESC LIMIT 1)
+            AND state = 'pending' AND published_at IS NULL
+            AND (needs_id IS NULL OR needs_id = ANY (p_fitting)) ORDER BY priority DESC LIMIT 1)
         UNION ALL
         (SELECT priority FROM jobs WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
-            AND state = 'pending' AND published_at IS NOT NULL ORDER BY priority DESC LIMIT 1)
+            AND state = 'pending' AND published_at IS NOT NULL
+            AND (needs_id IS NULL OR needs_id = ANY (p_fitting)) ORDER BY priority DESC LIMIT 1)
     ) AS found;
     EXECUTE format($q$
         WITH RECURSIVE waiting AS (
