@@ -14,6 +14,7 @@ _CLAIM = "functions/claim_jobs"
 _MAY_BEGIN = "functions/may_begin"
 _FUSE = "functions/count_failures"
 _CHOOSE = "functions/choose_job"
+_NEXT = "functions/next_job"
 _ADMIT = "functions/admit_jobs"
 _ESCALATED = "functions/escalated"
 _FITTING = "functions/fitting_needs"
@@ -388,7 +389,7 @@ CHANGES = (
         "claim_and_finish::test_a_forged_message_cannot_run_a_job_as_another_workflow",
     ),
     Change(
-        _CLAIM,
+        _NEXT,
         "LIMIT 1 FOR UPDATE SKIP LOCKED",
         "LIMIT 1 FOR UPDATE",
         "children on one backlog wait",
@@ -402,14 +403,14 @@ CHANGES = (
         "locks::test_children_on_one_backlog_do_not_wait_for_each_other",
     ),
     Change(
-        _CLAIM,
+        _NEXT,
         "ORDER BY priority DESC, published_at",
         "ORDER BY priority DESC, published_at DESC",
         "what was lost longest ago starves",
         "slices::test_it_brings_the_most_urgent_first_and_of_these_what_was_sent_longest_ago",
     ),
     Change(
-        _CLAIM,
+        _NEXT,
         "priority >= p_least",
         "priority >= 0",
         "an urgent message brings a job that is not",
@@ -598,8 +599,8 @@ CHANGES = (
         _BLOWN,
     ),
     Change(
-        _CLAIM,
-        "AND (gate_id IS NULL OR may_begin(gate_id, jobs.id, attempt))",
+        _NEXT,
+        " WHERE gate_id IS NULL OR may_begin(gate_id, id, attempt)",
         "",
         "a message for another job lets one behind a closed gate begin",
         "gates::test_a_message_for_what_is_held_leads_to_another_job_but_never_to_one_behind_a_closed_gate",
@@ -823,8 +824,8 @@ CHANGES = (
     ),
     Change(
         _CHOOSE,
-        "AND id <> v_turn AND EXISTS (SELECT FROM jobs WHERE id = v_turn AND published_at IS NULL)",
-        "AND id = v_turn",
+        "AND id <> v_next AND EXISTS (SELECT FROM jobs WHERE id = v_next AND published_at IS NULL)",
+        "AND id = v_next",
         "a message is used up for a job that had none",
         "shares::test_no_message_is_used_up_for_nothing_and_none_travels_with_others",
     ),

@@ -1,5 +1,5 @@
 -- Which job a message leads to on a board with limits, or in a queue that is shared: the one that it names, unless a limit keeps that from
--- running; then it is throttled, and another one of its workflow and queue is looked for, as in claim_jobs. Locks
+-- running; then it is throttled, and another one of its workflow and queue is looked for (next_job). Locks
 -- the job that it gives. Gives nothing if none may run. p_fitting: as of fitting_needs; NULL: nobody needs anything.
 --
 -- Whoever is about to take a place of a limit waits here for whoever does so at the same time, until that one's
@@ -28,7 +28,7 @@ DECLARE
     v_full text;
     v_earlier record;
     v_gone boolean;
-    v_turn bigint;
+    v_next bigint;
     v_by text := (SELECT by FROM shares WHERE queue = p_queue);
 BEGIN
     SELECT id, task_id, queue, priority, tags INTO v_job FROM jobs
@@ -38,40 +38,18 @@ BEGIN
         FOR UPDATE;
     v_gone := v_by IS NOT NULL OR NOT FOUND;
     FOR tries IN 1..20 LOOP
-        IF v_gone AND v_by IS NOT NULL THEN
-            v_turn := fair_job(p_workflow, p_queue, p_least, v_by, p_fitting);
-            SELECT id, task_id, queue, priority, tags INTO v_job FROM jobs WHERE id = v_turn;
+        IF v_gone THEN
+            v_next := CASE WHEN v_by IS NULL THEN next_job(p_workflow, p_queue, p_least, p_fitting)
+                ELSE fair_job(p_workflow, p_queue, p_least, v_by, p_fitting) END;
+            SELECT id, task_id, queue, priority, tags INTO v_job FROM jobs WHERE id = v_next;
             EXIT WHEN NOT FOUND;
             UPDATE jobs SET published_at = NULL, publish_count = 0 -- its message is used up for one that has none
-                WHERE id = (
+                WHERE v_by IS NOT NULL
+                    AND id = (
                         SELECT id FROM jobs WHERE task_id = p_task_id AND state || '' = 'pending'
                         FOR UPDATE SKIP LOCKED
                     )
-                    AND id <> v_turn AND EXISTS (SELECT FROM jobs WHERE id = v_turn AND published_at IS NULL);
-        ELSIF v_gone THEN
-            EXIT WHEN p_fitting IS NOT NULL AND NOT fits_among_first(p_queue, p_workflow, p_least, p_fitting);
-            WITH sent AS MATERIALIZED (
-                SELECT id, task_id, queue, priority, tags, gate_id, attempt, 1 AS rank FROM jobs
-                WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
-                    AND state = 'pending' AND published_at IS NOT NULL
-                    AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
-                ORDER BY priority DESC, published_at
-                LIMIT 1 FOR UPDATE SKIP LOCKED
-            ),
-            unsent AS MATERIALIZED (
-                SELECT id, task_id, queue, priority, tags, gate_id, attempt, 2 AS rank FROM jobs
-                WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
-                    AND state = 'pending' AND published_at IS NULL
-                    AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
-                ORDER BY priority DESC, id
-                LIMIT 1 FOR UPDATE SKIP LOCKED
-            ),
-            next AS (
-                SELECT * FROM (TABLE sent UNION ALL TABLE unsent) AS found ORDER BY priority DESC, rank LIMIT 1
-            )
-            SELECT id, task_id, queue, priority, tags INTO v_job FROM next
-                WHERE gate_id IS NULL OR may_begin(gate_id, id, attempt);
-            EXIT WHEN NOT FOUND;
+                    AND id <> v_next AND EXISTS (SELECT FROM jobs WHERE id = v_next AND published_at IS NULL);
         END IF;
         v_limits := limits_of(p_workflow, v_job.queue, v_job.tags);
         IF v_limits = '{}' THEN

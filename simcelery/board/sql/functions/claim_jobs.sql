@@ -2,8 +2,8 @@
 -- cannot run a job as another workflow.
 --
 -- Where the named job is gone, any job of the same workflow and queue takes its place, as long as it is at
--- least as urgent as the message: what was sent longest ago, or never, so that no lost message starves behind
--- messages that slices have made stale. It may be one that never travels with others.
+-- least as urgent as the message (next_job), so that no lost message starves behind messages that slices have made
+-- stale. It may be one that never travels with others.
 --
 -- A job with losses, with a time limit or with needs never travels with others; the condition is that of the
 -- index jobs_slice. Nor does one that many others wait for: whoever finishes it has more to do. Of the others only as
@@ -37,6 +37,7 @@ DECLARE
     v_choose boolean;
     v_chosen record;
     v_fitting bigint[];
+    v_next bigint;
     v_found boolean;
     v_granted bigint := 0;
 BEGIN
@@ -74,35 +75,13 @@ BEGIN
                 AND cancel_requested_at IS NULL AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
             RETURNING jobs.*;
     END IF;
-    IF NOT FOUND AND NOT v_choose
-        AND (v_fitting IS NULL OR fits_among_first(p_queue, p_workflow, p_least, v_fitting))
-    THEN
+    IF NOT FOUND AND NOT v_choose THEN
+        v_next := next_job(p_workflow, p_queue, p_least, v_fitting);
         RETURN QUERY
-            WITH sent AS MATERIALIZED (
-                SELECT id, priority, 1 AS rank FROM jobs
-                WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
-                    AND state = 'pending' AND published_at IS NOT NULL
-                    AND (needs_id IS NULL OR needs_id = ANY (v_fitting))
-                ORDER BY priority DESC, published_at
-                LIMIT 1 FOR UPDATE SKIP LOCKED
-            ),
-            unsent AS MATERIALIZED (
-                SELECT id, priority, 2 AS rank FROM jobs
-                WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
-                    AND state = 'pending' AND published_at IS NULL
-                    AND (needs_id IS NULL OR needs_id = ANY (v_fitting))
-                ORDER BY priority DESC, id
-                LIMIT 1 FOR UPDATE SKIP LOCKED
-            ),
-            chosen AS (
-                SELECT id FROM (TABLE sent UNION ALL TABLE unsent) AS found
-                ORDER BY priority DESC, rank LIMIT 1
-            )
             UPDATE jobs
             SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
                 claim_id = gen_random_uuid(), started_at = now(), progress = NULL
-            FROM chosen WHERE jobs.id = chosen.id AND state || '' = 'pending'
-                AND (gate_id IS NULL OR may_begin(gate_id, jobs.id, attempt))
+            WHERE id = v_next AND state || '' = 'pending'
             RETURNING jobs.*;
     END IF;
     v_found := FOUND;

@@ -1,0 +1,36 @@
+-- Which pending job takes the place of one that is gone, for a message of its lane: of those that are at least as urgent as
+-- the message, what was sent longest ago, or never. Locks it. NULL: there is none, or the first one is behind a closed
+-- gate, or none of the first ones fits (p_fitting, as of fitting_needs; NULL: nobody needs anything).
+--
+-- Its plans are made under the settings of whoever calls it: see finish_attempts.
+CREATE OR REPLACE FUNCTION next_job(p_workflow text, p_queue text, p_least integer, p_fitting bigint[])
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    v_id bigint;
+BEGIN
+    IF p_fitting IS NOT NULL AND NOT fits_among_first(p_queue, p_workflow, p_least, p_fitting) THEN
+        RETURN NULL;
+    END IF;
+    WITH sent AS MATERIALIZED (
+        SELECT id, priority, gate_id, attempt, 1 AS rank FROM jobs
+        WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
+            AND state = 'pending' AND published_at IS NOT NULL
+            AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
+        ORDER BY priority DESC, published_at
+        LIMIT 1 FOR UPDATE SKIP LOCKED
+    ),
+    unsent AS MATERIALIZED (
+        SELECT id, priority, gate_id, attempt, 2 AS rank FROM jobs
+        WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
+            AND state = 'pending' AND published_at IS NULL
+            AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
+        ORDER BY priority DESC, id
+        LIMIT 1 FOR UPDATE SKIP LOCKED
+    ),
+    next AS (
+        SELECT * FROM (TABLE sent UNION ALL TABLE unsent) AS found ORDER BY priority DESC, rank LIMIT 1
+    )
+    SELECT id INTO v_id FROM next WHERE gate_id IS NULL OR may_begin(gate_id, id, attempt);
+    RETURN v_id;
+END
+$$
