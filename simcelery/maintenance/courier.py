@@ -8,10 +8,8 @@ it and ends; if it hangs, an alarm ends it, and what it had taken is taken again
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -23,6 +21,8 @@ from simcelery.board.notifications import HELD, Taken
 from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.errors import BoardUnreachableError
 from simcelery.failpoints import failpoint
+from simcelery.maintenance import aside
+from simcelery.maintenance.aside import Aside
 from simcelery.maintenance.despite import despite
 from simcelery.notifying.addresses import masked
 from simcelery.notifying.sending import NoWayOutError, UndeliveredError, send
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 _TOGETHER = 20  # sent at the same time
 _LONGEST = 10.0  # seconds for all that are sent together; they are held for longer
-_process: subprocess.Popen[bytes] | None = None
+_process = Aside(__name__)
 
 
 def start(me: int) -> int:  # pragma: no mutate block, its tests are slow
@@ -43,22 +43,14 @@ def start(me: int) -> int:  # pragma: no mutate block, its tests are slow
     Parameters:
         me: the id of this worker.
     """
-    global _process
-    if _process is not None and _process.poll() is None:
+    if _process.is_running:
         return 0
     with engine.begin() as connection:
         due = notifications.due(connection, me)
         if due.others and not due.mine:
             turns.give_back(connection, "notify")
     if due.mine:
-        url = get_settings().board_url().replace("+psycopg", "", 1)
-        # Nothing in the folder that the worker was started in takes the place of a module.
-        _process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__, str(me)],
-            env={**os.environ, "SIMCELERY_DATABASE_URL": url},
-            stdin=subprocess.DEVNULL,
-        )
-        threading.Thread(target=_process.wait, daemon=True).start()  # it leaves no zombie
+        _process.start(get_settings(), str(me))
     return 0
 
 
@@ -135,9 +127,8 @@ def _write(number: uuid.UUID, error: Exception | None, told: str, me: int) -> in
 
 def main(me: int) -> None:
     """Run as a process of its own, for the worker with this id."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # whoever started it may have blocked them all
+    aside.prepare("notify")
     signal.alarm(int(HELD))
-    logging.basicConfig(format="%(asctime)s %(levelname)s notify: %(message)s")
     try:
         run(me)
     except BoardUnreachableError as error:

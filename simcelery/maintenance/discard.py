@@ -7,17 +7,14 @@ a row that claims nothing, and the next one goes on.
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import subprocess
-import sys
-import threading
 
 from simcelery.board import artifacts, engine
 from simcelery.board.artifacts import Left
 from simcelery.describe.words import many
 from simcelery.errors import BoardUnreachableError
 from simcelery.failpoints import failpoint
+from simcelery.maintenance import aside
+from simcelery.maintenance.aside import Aside
 from simcelery.settings import get_settings
 from simcelery.storing import store
 from simcelery.storing.store import StoreError
@@ -25,21 +22,13 @@ from simcelery.storing.store import StoreError
 log = logging.getLogger(__name__)
 
 _TOGETHER = 20
-_process: subprocess.Popen[bytes] | None = None
+_process = Aside(__name__)
 
 
 def start() -> int:
     """Have a process of its own delete what is there to delete; none counts as deleted yet."""
-    global _process
-    if _process is None or _process.poll() is not None:
-        url = get_settings().board_url().replace("+psycopg", "", 1)
-        # Nothing in the folder that the worker was started in takes the place of a module.
-        _process = subprocess.Popen(
-            [sys.executable, "-P", "-m", __name__],
-            env={**os.environ, "SIMCELERY_DATABASE_URL": url},
-            stdin=subprocess.DEVNULL,
-        )
-        threading.Thread(target=_process.wait, daemon=True).start()  # it leaves no zombie
+    if not _process.is_running:
+        _process.start(get_settings())
     return 0
 
 
@@ -87,8 +76,7 @@ def _deleted(one: Left) -> bool:
 
 def main() -> None:
     """Run as a process of its own."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # whoever started it may have blocked them all
-    logging.basicConfig(format="%(asctime)s %(levelname)s artifacts: %(message)s")
+    aside.prepare("artifacts")
     try:
         run()
     except BoardUnreachableError as error:

@@ -9,11 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import signal
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,26 +21,20 @@ from simcelery.errors import BoardUnreachableError
 from simcelery.execution import archiving
 from simcelery.execution.workdir import path_of
 from simcelery.failpoints import failpoint
+from simcelery.maintenance import aside
+from simcelery.maintenance.aside import Aside
 from simcelery.settings import Settings, get_settings
 
 log = logging.getLogger(__name__)
 
 _NEEDED, _NOT_HERE, _FAILED = 60.0, 600.0, 600.0  # seconds until the next look
-_process: subprocess.Popen[bytes] | None = None
+_process = Aside(__name__)
 
 
 def start(settings: Settings) -> None:
     """Have a process of its own do what is due on this host, unless one does it already."""
-    global _process
-    if _process is not None and _process.poll() is None:
-        return
-    url = settings.board_url().replace("+psycopg", "", 1)
-    own = {"SIMCELERY_DATABASE_URL": url, "SIMCELERY_WORKDIR_ROOT": str(settings.workdirs)}
-    # Nothing in the folder that the worker was started in takes the place of a module.
-    _process = subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__], env={**os.environ, **own}, stdin=subprocess.DEVNULL
-    )
-    threading.Thread(target=_process.wait, daemon=True).start()  # it leaves no zombie
+    if not _process.is_running:
+        _process.start(settings, SIMCELERY_WORKDIR_ROOT=str(settings.workdirs))
 
 
 def sweep(host: str | None = None) -> int:
@@ -144,9 +134,8 @@ def _here(one: Due, ended: Ended, board: str) -> list[Path] | None:
 
 def main() -> None:
     """Run as a process of its own."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # whoever started it may have blocked them all
+    aside.prepare("workdirs")
     os.nice(10)
-    logging.basicConfig(format="%(asctime)s %(levelname)s workdirs: %(message)s")
     try:
         sweep()
     except BoardUnreachableError as error:

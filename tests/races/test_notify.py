@@ -21,6 +21,7 @@ from simcelery.cli.root import run
 from simcelery.errors import ParametersError
 from simcelery.failpoints import FailpointError
 from simcelery.maintenance import courier, notify
+from simcelery.maintenance.aside import Aside
 from simcelery.maintenance.by_hand import recover
 from simcelery.maintenance.effects import BY_HAND
 from simcelery.services import Services
@@ -514,7 +515,8 @@ def test_a_worker_without_a_way_out_lets_each_other_one_try_at_once(receiver: Re
 
 
 def test_a_turn_is_given_back_where_only_others_can_send(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier, "_process", None)  # that of an earlier test may still be sending
+    # That of an earlier test may still be sending.
+    monkeypatch.setattr(courier, "_process", Aside(courier.__name__))
     me, _ = any_worker(), any_worker()
     cancel(*submitted("http://no-such-host.invalid/secret"))
     notice()
