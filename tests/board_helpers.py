@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import psycopg
@@ -133,6 +134,12 @@ def cancel(*ids: int) -> tuple[list[int], list[int]]:
         return transitions.cancel(connection, ids)
 
 
+def retry(*ids: int, **options: bool) -> list[int]:
+    """Retry by hand: the ids of those that run again."""
+    with engine.begin() as connection:
+        return [job.id for job in transitions.retry(connection, ids, **options)]
+
+
 def settle() -> None:
     """Settle until nothing moves."""
     with engine.begin() as connection:
@@ -152,6 +159,11 @@ def row(job_id: int) -> JobRow:
 def state(job_id: int) -> str:
     """A job's state."""
     return str(row(job_id).state)
+
+
+def states(jobs: Iterable[Recorded]) -> list[str]:
+    """The states of these jobs."""
+    return [state(job.id) for job in jobs]
 
 
 def attempts(job_id: int) -> list[dict[str, Any]]:

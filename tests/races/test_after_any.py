@@ -23,6 +23,7 @@ from tests.board_helpers import (
     must_claim,
     new_job,
     record,
+    retry,
     row,
     settle,
     sql,
@@ -41,11 +42,6 @@ def end(job: Recorded, how: EndedAttempt = SUCCESS) -> None:
 
 def after_any(*parents: Recorded, **more: object) -> Recorded:
     return record(after_any=frozenset(one.id for one in parents), **more)
-
-
-def retry(*jobs: Recorded, **how: bool) -> list[int]:
-    with engine.begin() as connection:
-        return [one.id for one in transitions.retry(connection, [one.id for one in jobs], **how)]
 
 
 def test_it_runs_once_all_have_ended_however_they_did() -> None:
@@ -102,7 +98,7 @@ def test_it_waits_again_for_a_parent_that_is_retried_before_it_was_let_go() -> N
     end(first, ERROR)
     settle()
     assert row(report.id).unmet == 1
-    assert retry(first) == [first.id]
+    assert retry(first.id) == [first.id]
     assert row(report.id).unmet == 2
     end(second)
     assert (state(report.id), row(report.id).unmet) == ("blocked", 1)
@@ -114,7 +110,7 @@ def test_a_parent_that_is_retried_before_its_end_was_told_is_counted_once() -> N
     first, second = record(), record()
     report = after_any(first, second)
     end(first, ERROR)
-    retry(first)
+    retry(first.id)
     settle()
     end(first)
     assert (state(report.id), row(report.id).unmet) == ("blocked", 1)
@@ -126,7 +122,7 @@ def test_it_does_not_run_again_if_a_parent_is_retried_after_it_was_let_go() -> N
     end(parent, ERROR)
     settle()
     end(ran)
-    assert retry(parent) == [parent.id]
+    assert retry(parent.id) == [parent.id]
     assert [state(one.id) for one in (parent, waits, ran)] == ["pending", "pending", "succeeded"]
     end(parent)
     settle()
@@ -142,10 +138,10 @@ def test_it_may_be_retried_though_its_parents_did_not_succeed() -> None:
     end(parent, ERROR)
     settle()
     end(report, ERROR)
-    assert retry(report, with_parents=True) == [report.id]
+    assert retry(report.id, with_parents=True) == [report.id]
     assert state(parent.id) == "failed"
     with pytest.raises(StateError, match=f"depends on job {parent.id}"):
-        retry(after)
+        retry(after.id)
 
 
 def test_of_what_fell_and_is_retried_with_its_root_ends_are_waited_for_anew() -> None:
@@ -156,7 +152,7 @@ def test_of_what_fell_and_is_retried_with_its_root_ends_are_waited_for_anew() ->
     end(root, ERROR)
     settle()
     assert {state(falls.id), state(report.id)} == {"upstream_failed"}
-    retry(root)
+    retry(root.id)
     assert row(report.id).unmet == 2
     end(root)
     assert row(report.id).unmet == 1
@@ -184,7 +180,7 @@ def test_a_retry_that_meets_the_end_of_another_parent_forgets_neither(board: Ser
     claimed = must_claim(second.task_id, worker())
     with psycopg.connect(board.database_url) as holder, ThreadPoolExecutor(2) as pool:
         holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [report.id])
-        retried = pool.submit(retry, first)
+        retried = pool.submit(retry, first.id)
         wait_until(lambda: is_waited_for(holder), every=0.01)
         ended = pool.submit(finish, claimed)
         wait_until(lambda: len(sql("SELECT FROM pg_locks WHERE NOT granted")) >= 2, every=0.01)
@@ -203,7 +199,7 @@ def test_a_dependent_recorded_while_its_parent_is_retried_waits_for_the_next_end
         with engine.begin() as connection:
             new = new_job(after_any=frozenset({parent.id, other.id}))
             [report] = transitions.record(connection, [new])
-            retried = pool.submit(retry, parent)
+            retried = pool.submit(retry, parent.id)
             wait_until(lambda: sql("SELECT FROM pg_locks WHERE NOT granted"))
         assert retried.result(within(20)) == [parent.id]
     assert row(report.id).unmet == 2

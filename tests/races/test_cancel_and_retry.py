@@ -23,6 +23,7 @@ from tests.board_helpers import (
     must_claim,
     record,
     registration,
+    retry,
     row,
     settle,
     sql,
@@ -32,11 +33,6 @@ from tests.board_helpers import (
 from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.usefixtures("board")
-
-
-def retry(*ids: int, **options: bool) -> list[int]:
-    with engine.begin() as connection:
-        return [job.id for job in transitions.retry(connection, ids, **options)]
 
 
 def test_a_cancelled_job_cannot_be_claimed() -> None:

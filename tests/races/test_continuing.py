@@ -24,6 +24,7 @@ from tests.board_helpers import (
     must_claim,
     new_job,
     record,
+    retry,
     row,
     settle,
     sql,
@@ -51,11 +52,6 @@ def go_on(job: Recorded, **changes: Any) -> int:
 
 def end(number: int, how: EndedAttempt = SUCCESS) -> FinishedJob | None:
     return finish(must_claim(row(number).task_id, worker()), how)
-
-
-def retry(*ids: int, **how: Any) -> list[int]:
-    with engine.begin() as connection:
-        return [one.id for one in transitions.retry(connection, ids, **how)]
 
 
 def test_its_result_is_that_of_the_job_in_which_it_goes_on() -> None:

@@ -28,10 +28,12 @@ from tests.board_helpers import (
     new_job,
     record,
     registration,
+    retry,
     row,
     settle,
     sql,
     state,
+    states,
     worker,
 )
 from tests.waiting import wait_until, within
@@ -56,11 +58,6 @@ def behind(number: int, count: int, canaries: Sequence[int] = (), **changes: obj
         )
         gates.add_canaries(connection, number, [found[place].id for place in canaries])
     return found
-
-
-def states(jobs: Sequence[Recorded]) -> list[str]:
-    """The states of these jobs."""
-    return [state(job.id) for job in jobs]
 
 
 def end(job: Recorded, me: int, how: object = SUCCESS) -> Claim:
@@ -111,8 +108,7 @@ def test_a_canary_that_does_not_succeed_holds_all_until_it_is_retried(how: objec
     settle()
     assert states(jobs)[2:] == ["blocked", "blocked"]
     assert closed_by(number) == "canary"
-    with engine.begin() as connection:
-        transitions.retry(connection, [jobs[1].id])
+    retry(jobs[1].id)
     assert tick() == (0, 0)
     end(jobs[1], me)
     assert tick() == (0, 2)
@@ -356,8 +352,7 @@ def test_only_failures_count_and_each_job_once() -> None:
     sql("UPDATE jobs SET state = 'upstream_failed', finished_at = now() WHERE id = :id", id=jobs[5].id)
     assert closed_by(number) is None
     for _ in range(3):
-        with engine.begin() as connection:
-            transitions.retry(connection, [jobs[0].id])
+        retry(jobs[0].id)
         end(jobs[0], me, ERROR)
     assert closed_by(number) is None
     end(jobs[6], me, ERROR)
@@ -391,8 +386,7 @@ def test_a_canary_that_fails_blows_no_fuse() -> None:
     jobs = behind(number := gate(canary=1, max_fails=0), 2, [0])
     end(jobs[0], me, ERROR)
     assert closed_by(number) == "canary"
-    with engine.begin() as connection:
-        transitions.retry(connection, [jobs[0].id])
+    retry(jobs[0].id)
     end(jobs[0], me)
     assert tick() == (0, 1)
 
@@ -439,8 +433,7 @@ def test_what_failed_before_a_release_no_longer_counts() -> None:
         assert transitions.release_gates(connection, [number]) == [number]
     assert closed_by(other) == "fuse", "only the one that was named"
     end(jobs[2], me, ERROR)
-    with engine.begin() as connection:
-        transitions.retry(connection, [jobs[2].id])
+    retry(jobs[2].id)
     end(jobs[2], me, ERROR)
     assert closed_by(number) is None
     end(jobs[3], me, ERROR)

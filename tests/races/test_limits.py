@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -25,8 +24,10 @@ from tests.board_helpers import (
     finish,
     record,
     registration,
+    retry,
     sql,
     state,
+    states,
     worker,
 )
 from tests.waiting import wait_until
@@ -62,11 +63,6 @@ def limit(most: int, name: str = LICENCE) -> None:
 def jobs(count: int, **changes: object) -> list[Recorded]:
     """So many jobs that need the licence."""
     return [record(**{"tags": ["licence"], **changes}) for _ in range(count)]
-
-
-def states(found: Sequence[Recorded]) -> list[str]:
-    """The states of these jobs."""
-    return [state(job.id) for job in found]
 
 
 def running() -> int:
@@ -325,8 +321,7 @@ def test_what_is_cancelled_while_it_waits_takes_no_place() -> None:
     cancel(second.id)
     finish(held, SUCCESS)
     assert states([second, third]) == ["cancelled", "pending"]
-    with engine.begin() as connection:
-        transitions.retry(connection, [second.id])
+    retry(second.id)
     assert must_claim(third.task_id, me).job_id == third.id
     assert claim(second.task_id, me) is None
 

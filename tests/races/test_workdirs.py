@@ -26,6 +26,7 @@ from tests.board_helpers import (
     finish,
     must_claim,
     record,
+    retry,
     row,
     sql,
     state,
@@ -111,12 +112,10 @@ def test_what_a_dependent_needs_stays_until_it_has_ended() -> None:
 
 
 def test_a_job_that_is_retried_keeps_its_folders_until_it_has_ended_again() -> None:
-    from simcelery.board import transitions
 
     job, me = record(keep="none"), worker()
     first = ran(job, ERROR, me)
-    with engine.begin() as connection:
-        transitions.retry(connection, [job.id])
+    retry(job.id)
     assert workdirs.sweep(HOST) == 0
     assert first.is_dir()
     second = ran(job, SUCCESS, me)
