@@ -813,7 +813,7 @@ CHANGES = (
         "FOR UPDATE SKIP LOCKED",
         "FOR UPDATE",
         "whoever claims in a queue that is shared waits for others, and then finds nothing",
-        "shares::test_of_many_claims_at_once_each_gets_a_job",
+        "shares::test_a_claim_does_not_wait_for_another_one",
     ),
     Change(
         "functions/fair_job",

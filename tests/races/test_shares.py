@@ -14,6 +14,7 @@ from simcelery.board.shares import By
 from simcelery.board.values import Claim, ClaimRequest
 from simcelery.needs import Needs, Room
 from tests.board_helpers import SUCCESS, finish, new_job, record, registration, row, sql, worker
+from tests.waiting import within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -112,6 +113,15 @@ def test_of_many_claims_at_once_each_gets_a_job() -> None:
     assert all(len(claimed) == 1 for claimed in found)
     assert len({claimed[0].job_id for claimed in found}) == 40
     assert sum(whose(claimed) == "bob@there" for claimed in found) == 10
+
+
+def test_a_claim_does_not_wait_for_another_one() -> None:
+    me, (taken, free) = worker(), sweep(2)
+    share()
+    with ThreadPoolExecutor(1) as pool, engine.begin() as connection:
+        connection.exec_driver_sql("SELECT FROM jobs WHERE task_id = %s FOR UPDATE", (taken,))
+        [claimed] = pool.submit(wake, me, free).result(within(10))
+    assert claimed.task_id == free
 
 
 def test_limits_hold_in_a_queue_that_is_shared() -> None:
