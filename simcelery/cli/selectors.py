@@ -150,6 +150,20 @@ def which(selection: Selection | None, filters: Filters, states: Sequence[str] |
     return filters.to_board(None if selection is None else resolve(selection), states)
 
 
+def written(selection: Selection | None, filters: Filters) -> str:
+    """The selectors and filters as on the command line, without a state: for commands about the same jobs."""
+    from simcelery.describe.sweep import in_words
+
+    return in_words(
+        ids="" if selection is None else selection.text,
+        workflow=filters.workflow,
+        tags=filters.tags,
+        queue=filters.queue,
+        since=filters.since,
+        where=filters.where,
+    )
+
+
 def at_once(wanted: Filter) -> Filter:
     """The same jobs by their ids, where a condition chooses few: then it is asked of all others only once."""
     if wanted.where is None or wanted.ids is not None:

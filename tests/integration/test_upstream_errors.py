@@ -30,7 +30,7 @@ def test_the_root_and_its_error_are_named(words: tuple[str, ...], capsys: pytest
 def test_errors_says_how_many_could_not_run(capsys: pytest.CaptureFixture[str]) -> None:
     root = record()
     for _ in range(2):
-        record(parents=[root.id])
+        record(workflow="fit", parents=[root.id])
     finish(must_claim(root.task_id, worker()), ERROR)
     settle()
     run(["errors"])
@@ -38,5 +38,7 @@ def test_errors_says_how_many_could_not_run(capsys: pytest.CaptureFixture[str]) 
         "2 jobs could not run because of others: simcelery errors -s upstream_failed"
         in capsys.readouterr().err
     )
+    run(["errors", "-w", "fit", "--since", "1d"])
+    assert "errors -s upstream_failed -w fit --since 1d" in " ".join(capsys.readouterr().err.split())
     run(["errors", "-s", "failed"])
     assert capsys.readouterr().err == ""

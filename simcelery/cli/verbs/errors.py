@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.error_groups import NEWEST, groups, in_words
@@ -18,11 +18,12 @@ from simcelery.cli.fields import (
 )
 from simcelery.cli.options import Filters, command, filter_options
 from simcelery.cli.output import Column, note, say, show_ids, show_table
-from simcelery.cli.selectors import Selection, ids_argument, which
+from simcelery.cli.selectors import Selection, ids_argument, which, written
 from simcelery.describe.plain import jsonable
 from simcelery.describe.words import ago, many
 
 if TYPE_CHECKING:
+    from simcelery.board.reads.filters import Filter
     from simcelery.board.reads.summaries import ErrorGroup
 
 _NAMES = 3  # workflows or nodes named in a cell
@@ -59,7 +60,8 @@ def errors(selection: Selection | None, filters: Filters, fields: str | None, ou
     """
     names = chosen_fields(fields)
     newest = filters.limit or NEWEST
-    found = groups(which(selection, filters), newest)
+    wanted = which(selection, filters)
+    found = groups(wanted, newest)
     if output == "quiet":
         show_ids(group.example for group in found)
     elif names is not None:
@@ -68,24 +70,25 @@ def errors(selection: Selection | None, filters: Filters, fields: str | None, ou
         show_records(_records(found), output)
     elif not found:
         say("no failures")
-        _note_others(selection, filters)
+        _note_others(wanted, written(selection, filters))
     else:
         show_table(_COLUMNS, [_cells(number, group) for number, group in enumerate(found, 1)])
         if sum(group.count for group in found) == newest:
             note(f"these are the newest {newest:,} failures; -n looks at more")
-        _note_others(selection, filters)
+        _note_others(wanted, written(selection, filters))
 
 
-def _note_others(selection: Selection | None, filters: Filters) -> None:
-    """Say how many jobs could not run because of others."""
+def _note_others(wanted: Filter, same: str) -> None:
+    """Say how many of these jobs could not run because of others."""
     from simcelery.board import asking, reads
 
-    if filters.states:
+    if wanted.states:
         return
     with asking.begin() as connection:
-        found = reads.counts(connection, which(selection, filters, ["upstream_failed"]))
+        found = reads.counts(connection, replace(wanted, states=("upstream_failed",)))
     if number := sum(found.values()):
-        note(f"{many(number)} could not run because of others: simcelery errors -s upstream_failed")
+        command = f"simcelery errors -s upstream_failed {same}".rstrip()
+        note(f"{many(number)} could not run because of others: {command}")
 
 
 def _records(found: list[ErrorGroup]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
 from simcelery.cli.output import heading, say, show_ids, show_json
-from simcelery.cli.selectors import Selection, at_once, chosen, ids_argument, require, the_only, which
+from simcelery.cli.selectors import (
+    Selection,
+    at_once,
+    chosen,
+    ids_argument,
+    require,
+    the_only,
+    which,
+    written,
+)
 
 if TYPE_CHECKING:
     from simcelery.describe.explanation import Explanation
@@ -52,20 +61,12 @@ def _explain_one(number: int, output: Output) -> None:
 
 def _explain_many(selection: Selection | None, filters: Filters, output: Output) -> None:
     from simcelery.board.reads.jobs import Filter
-    from simcelery.describe.sweep import explanation, in_words, read
+    from simcelery.describe.sweep import explanation, read
 
     wanted = at_once(which(selection, filters))
     if filters.limit:
         wanted = Filter(ids=chosen(selection, filters, None)[0])
-    same = in_words(
-        ids="" if selection is None else selection.text,
-        workflow=filters.workflow,
-        tags=filters.tags,
-        queue=filters.queue,
-        since=filters.since,
-        where=filters.where,
-    )
-    found = explanation(read(wanted), same)
+    found = explanation(read(wanted), written(selection, filters))
     _show(found, {"jobs": found.jobs, "states": found.states}, output)
 
 
