@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from simcelery.board import engine
 from simcelery.board.reads.artifacts import Artifact, artifacts_of
@@ -89,14 +87,11 @@ def _copy(one: Artifact, target: Path) -> None:
 
     with durable.complete(target, is_whole) as file:
         partial = Path(file.name)
-        _read_into(one)(file)
-        file.flush()
-
-
-def _read_into(one: Artifact) -> Callable[[IO[bytes]], object]:
-    if _is_here(one):
-        return lambda file: shutil.copyfileobj(Path(one.path).open("rb"), file)
-    return lambda file: files.whole(one.job_id, one.path, one.attempt, file)
+        if _is_here(one):
+            with Path(one.path).open("rb") as source:
+                shutil.copyfileobj(source, file)
+        else:
+            files.whole(one.job_id, one.path, one.attempt, file)
 
 
 def _is_here(one: Artifact) -> bool:
