@@ -76,7 +76,8 @@ def _sow(generator: Any, seed: int, number: int) -> None:
 def _sow_numpy(module: Any, seed: int) -> None:
     if type(module.mtrand._rand._bit_generator) is not module.MT19937:
         module.set_bit_generator(module.MT19937())  # a job has put another in its place
-    module.seed((seed & 0xFFFFFFFF, seed >> 32))
+    # With the seed alone it would draw the very numbers of `random`, which has the same algorithm.
+    module.seed((seed & 0xFFFFFFFF, seed >> 32, zlib.crc32(b"numpy.random")))
 
 
 def _sow_torch(module: Any, seed: int) -> None:
