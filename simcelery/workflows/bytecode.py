@@ -19,11 +19,11 @@ class Reference(NamedTuple):
 
 
 class Import(NamedTuple):
-    """An import within a function: as in ``from ..b import c``, of `level` 2, `module` b and `names` (c,)."""
+    """An import within a function: as in ``from ..b import c``, of `level` 2, `module` b and `taken` (c,)."""
 
     module: str
     level: int
-    names: tuple[str, ...]
+    taken: tuple[str, ...]
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
@@ -58,11 +58,14 @@ def _references(code: CodeType) -> list[Reference]:
 
 
 def imports(code: CodeType) -> Iterator[Import]:
-    """What it imports when it runs. Of ``import a.b`` every attribute that the code asks for may be meant."""
+    """What it imports when it runs."""
     for each in codes(code):
-        level = 0
+        level, taken = 0, None
         for instruction in dis.get_instructions(each):
-            if isinstance(instruction.argval, int) and instruction.opname.startswith("LOAD_"):
-                level = instruction.argval
-            elif instruction.opname == "IMPORT_NAME":
-                yield Import(instruction.argval, level, each.co_names)
+            if instruction.opname == "IMPORT_NAME":
+                yield Import(instruction.argval, level, taken or ())
+            elif instruction.opname.startswith("LOAD_"):
+                if isinstance(instruction.argval, int):
+                    level = instruction.argval
+                elif isinstance(instruction.argval, tuple | None):
+                    taken = instruction.argval

@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import marshal
 import random
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
@@ -136,6 +137,13 @@ def _hashed(kind: str, parts: Iterable[bytes]) -> bytes:
 def _name(thing: Any) -> str:
     own = thing if isinstance(getattr(thing, "__qualname__", None), str) else type(thing)
     return f"{getattr(own, '__module__', '')}.{own.__qualname__}"
+
+
+class _Asked(NamedTuple):
+    """All names that code asks for, of whatever it may be; and the modules that were searched for them."""
+
+    names: set[str]
+    modules: set[str]
 
 
 class _Reader:
@@ -303,8 +311,9 @@ class _Reader:
         parts = [f"{part}\n".encode(errors="surrogatepass") for part in _parts(function.__code__)]
         parts += [self.of(each) for each in defaults]
         parts += [name.encode() + self.named(name, around[name]) for name in sorted(around)]
-        used = dict(self._used_by(function)) if ours else {}
-        parts += [name.encode() + self.of(used[name]) for name in sorted(used)]
+        used = {(name, id(value)): value for name, value in self._used_by(function)} if ours else {}
+        in_order = sorted((name, _name(value), number) for (name, number), value in used.items())
+        parts += [name.encode() + self.of(used[name, number]) for name, _, number in in_order]
         return _hashed("function", parts)
 
     def _around(self, function: FunctionType) -> dict[str, Any]:
@@ -327,22 +336,34 @@ class _Reader:
 
     def _used_by(self, function: FunctionType) -> Iterator[tuple[str, Any]]:
         """The functions and classes that it uses; the variables are noted."""
-        for name, attributes in bytecode.references(function.__code__):
-            yield from self._found(function.__globals__, name, attributes)
-        for one in bytecode.imports(function.__code__):
-            if (module := _imported(one, function)) is not None:
-                for name in set(one.names) & vars(module).keys():
-                    yield from self._found(vars(module), name, ())
+        code = function.__code__
+        asked = _Asked(set().union(*(each.co_names for each in bytecode.codes(code))), set())
+        for name, attributes in bytecode.references(code):
+            yield from self._found(function.__globals__, name, attributes, asked)
+        for one in bytecode.imports(code):
+            for module in _imported(one, function):
+                yield from self._all_of(module, asked)
+
+    def _all_of(self, module: ModuleType, asked: _Asked) -> Iterator[tuple[str, Any]]:
+        """What a module of the project, and those that have a name there, have of what is asked for."""
+        if module.__name__ not in asked.modules:
+            asked.modules.add(module.__name__)
+            for name in sorted(asked.names & vars(module).keys()):
+                yield from self._found(vars(module), name, (), asked)
 
     def _found(
-        self, namespace: dict[str, Any], name: str, attributes: tuple[str, ...]
+        self, namespace: dict[str, Any], name: str, attributes: tuple[str, ...], asked: _Asked
     ) -> Iterator[tuple[str, Any]]:
         if name not in namespace:
             return
         value = namespace[name]
         if isinstance(value, ModuleType):
-            if attributes and source.is_own(value.__name__):
-                yield from self._found(vars(value), attributes[0], attributes[1:])
+            if not source.is_own(value.__name__):
+                return
+            if attributes:
+                yield from self._found(vars(value), attributes[0], attributes[1:], asked)
+            else:  # it may have another name from here on
+                yield from self._all_of(value, asked)
         elif self._is_code(value):
             yield name, value
         else:
@@ -425,11 +446,18 @@ def _parts(code: Any) -> Iterator[str]:
                 yield repr(constant)
 
 
-def _imported(one: bytecode.Import, function: FunctionType) -> ModuleType | None:
-    """A module of the project that a function imports when it runs."""
+def _imported(one: bytecode.Import, function: FunctionType) -> list[ModuleType]:
+    """The modules of the project that a function imports when it runs."""
     try:
         package = str(function.__globals__.get("__package__") or "")
         name = importlib.util.resolve_name("." * one.level + one.module, package)
-        return importlib.import_module(name) if source.is_own(name) else None
+        if not source.is_own(name):
+            return []
+        module = importlib.import_module(name)
     except Exception:  # the function will fail with it too, if it is called
-        return None
+        return []
+    for each in one.taken:
+        if not hasattr(module, each):
+            with suppress(Exception):  # as above
+                importlib.import_module(f"{name}.{each}")
+    return [module] if one.taken else [module, sys.modules[name.partition(".")[0]]]

@@ -227,12 +227,18 @@ PROJECT = {
     "def scf(k):\n  from later import late\n  return helped(), added, consts.A, S, late\n",
     "later.py": "late = [1]\n",
 }
-KEY = "import sims; from simcelery.workflows.steps import Step; print(Step('s', sims.scf, [1], {}).key)"
+KEY = """
+import sims
+from simcelery.workflows.steps import Step
+for each in sims.scf if isinstance(sims.scf, list) else [sims.scf]:
+    print(Step("s", each, [1], {}).key)
+"""
 
 
 def key_of(folder: Path, seed: int, **files: str) -> str:
     """The key in a process of its own."""
     for name, text in {**PROJECT, **{f"{name}.py": text for name, text in files.items()}}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     variables = {"PYTHONHASHSEED": str(seed), "PYTHONDONTWRITEBYTECODE": "1", "PATH": ""}
     ran = subprocess.run(
@@ -252,6 +258,40 @@ def test_it_is_the_same_in_every_process_and_not_after_a_change_of_an_imported_m
     }
     for module, (old, new) in changed.items():
         assert key != key_of(tmp_path, 1, **{module: PROJECT[f"{module}.py"].replace(old, new)}), module
+
+
+IMPORTS = [
+    "from package import inner\n  return inner.A",
+    "from package import inner as i\n  return i.f()",
+    "import package\n  return package.inner.A",
+    "import package.inner\n  return package.inner.A",
+    "import package.inner as i\n  return i.A",
+    "from package.inner import A\n  return A",
+    "from package.inner import f\n  return f()",
+    "import package as p\n  i = p.inner\n  return i.A",
+    "import package.other\n  return package.inner.A",
+    "from package import late\n  return late.inner.A",
+    "from package import inner, other\n  return other.f() + inner.f()",
+    "i = imported\n  return i.A",
+    "i = above.inner\n  return [i.A for _ in 'ab']",
+]
+
+
+def test_what_it_imports_counts_however_it_is_written(tmp_path: Path) -> None:
+    bodies = "".join(f"def scf{number}(k):\n  {body}\n" for number, body in enumerate(IMPORTS))
+    files = {
+        "sims": f"import package as above\nfrom package import inner as imported\n{bodies}"
+        f"scf = [{', '.join(f'scf{number}' for number in range(len(IMPORTS)))}]\n",
+        "package/__init__": "from package import inner\n",
+        "package/other": "def f(): return 0\n",
+        "package/late": "from package import inner\n",
+    }
+    inner = "A = [1]\nB = [3]\ndef f(): return A\n"
+    keys = key_of(tmp_path, 1, **files, **{"package/inner": inner}).split()
+    assert keys == key_of(tmp_path, 2, **files, **{"package/inner": inner.replace("3", "4")}).split()
+    changed = key_of(tmp_path, 1, **files, **{"package/inner": inner.replace("1", "2")}).split()
+    same = [body for body, before, after in zip(IMPORTS, keys, changed, strict=True) if before == after]
+    assert same == []
 
 
 def test_what_steps_change_in_variables_does_not_count_but_what_others_change_does() -> None:
