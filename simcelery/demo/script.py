@@ -96,5 +96,5 @@ def all_ids(fits: Mapping[str, Job]) -> list[int]:
     from simcelery.board import engine, reads
 
     with engine.begin() as connection:
-        parents = [number for job in fits.values() for number in reads.parents_of(connection, job.id)]
+        parents = [number for job in fits.values() for number in reads.parents_of(connection, job.id).ids]
     return sorted({*parents, *(job.id for job in fits.values())})

@@ -69,7 +69,6 @@ def read(number: int) -> Story:
     """
     from simcelery.board import engine, limits, reads, sources
     from simcelery.board.reads import gates
-    from simcelery.board.states import Kind
     from simcelery.describe.outdated import as_here
     from simcelery.settings import get_settings
 
@@ -78,7 +77,8 @@ def read(number: int) -> Story:
         if job is None:
             raise JobNotFoundError(f"there is no job {number}")
         started_at, now = reads.started(connection)
-        parents = reads.states(connection, reads.parents_of(connection, number))
+        parents = reads.parents_of(connection, number)
+        states = reads.states(connection, parents.ids)
         live = reads.workers(connection, live_only=True)
         submitted = sources.submitted(connection, [job.workflow])
         return Story(
@@ -88,9 +88,9 @@ def read(number: int) -> Story:
             lease=get_settings().lease,
             workers=live,
             worker=reads.worker_of(connection, number),
-            parents={parent: str(state) for parent, state in parents.items()},
-            any_end=frozenset(reads.parents_of(connection, number, Kind.ANY)),
-            goes_on_in=next(iter(reads.parents_of(connection, number, Kind.THEN)), None),
+            parents={parent: str(state) for parent, state in states.items()},
+            any_end=frozenset(parents.any_end),
+            goes_on_in=parents.goes_on_in,
             before=reads.number_before(connection, job) if job.state == "pending" else 0,
             last=reads.last_attempts(connection, [number]).get(number),
             submitted=as_here(live, submitted, [job.workflow]),

@@ -51,7 +51,7 @@ def whole_chord() -> Any:
 def edges() -> dict[int, list[int]]:
     """Job id → ids of its parents."""
     with engine.begin() as connection:
-        return {job.id: reads.parents_of(connection, job.id) for job in simcelery.jobs()}
+        return {job.id: reads.parents_of(connection, job.id).ids for job in simcelery.jobs()}
 
 
 def transactions() -> int:

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from simcelery.board.sql import Reader
 from simcelery.board.states import Kind
 
 
-def parents_of(connection: Reader, job_id: int, kind: Kind | None = None) -> list[int]:
-    """The ids of the jobs that this one depends on; of a `kind`: only those."""
-    of_kind = "" if kind is None else "AND kind = %(kind)s"
+@dataclass(frozen=True)
+class Parents:
+    """The ids of the jobs that one depends on.
+
+    Attributes:
+        ids: all of them, ascending.
+        any_end: those of them that need not succeed.
+        goes_on_in: the one in which it goes on.
+    """
+
+    ids: list[int]
+    any_end: list[int]
+    goes_on_in: int | None
+
+
+def parents_of(connection: Reader, job_id: int) -> Parents:
+    """The jobs that this one depends on, and how."""
     rows = connection.exec_driver_sql(
-        f"SELECT parent_id FROM dependencies WHERE job_id = %(id)s {of_kind} ORDER BY parent_id",
-        {"id": job_id, "kind": None if kind is None else str(kind)},
+        "SELECT parent_id, kind FROM dependencies WHERE job_id = %(id)s ORDER BY parent_id", {"id": job_id}
     )
-    return [row.parent_id for row in rows]
+    kinds = {row.parent_id: row.kind for row in rows}
+    any_end = [number for number, kind in kinds.items() if kind == Kind.ANY]
+    return Parents(list(kinds), any_end, next((n for n, kind in kinds.items() if kind == Kind.THEN), None))
 
 
 def dependents_of(connection: Reader, job_id: int) -> list[int]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from simcelery.board.reads.artifacts import Artifact
     from simcelery.board.reads.jobs import JobRow
     from simcelery.board.reads.logs import AttemptLog
+    from simcelery.board.reads.neighbours import Parents
     from simcelery.conditions.values import Name
 
 _MOST_LINES = 40
@@ -56,7 +57,6 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
     """Show everything about one job: parameters, times, attempts, parents, children, traceback, result."""
     from simcelery.board import asking, reads
     from simcelery.board.reads import artifacts, estimates, logs, workdirs
-    from simcelery.board.states import Kind
 
     names = chosen_fields(fields)
     number = the_only(selection)
@@ -65,8 +65,6 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         attempts = reads.attempts(connection, number)
         revisions = reads.revisions(reads.stages(connection, number))
         parents = reads.parents_of(connection, number)
-        any_end = reads.parents_of(connection, number, Kind.ANY)
-        goes_on = reads.parents_of(connection, number, Kind.THEN)
         children = reads.dependents_of(connection, number)
         steps, checkpoint = reads.steps(connection, number), reads.checkpoint(connection, number)
         corrections = reads.corrections(connection, number)
@@ -84,9 +82,8 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
     if output == "quiet":
         show_ids([number])
     elif output != "table" or names is not None:
-        more: dict[str, Any] = {"parents": parents, "after_any": any_end, "children": children}
-        more["goes_on_in"] = next(iter(goes_on), None)
-        more |= {"attempts": _with_plain(attempts)}
+        more: dict[str, Any] = {"parents": parents.ids, "after_any": parents.any_end}
+        more |= {"children": children, "goes_on_in": parents.goes_on_in, "attempts": _with_plain(attempts)}
         changed = [revision.as_json(one) for one in revisions]
         more |= {
             "steps": saved.steps_as_json(steps),
@@ -101,8 +98,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         _show_record(as_json(row, **more), names, output)
     else:
         usual = ("usually", times and usually(times))
-        facts = [*_facts(row, parents, any_end, children), ("goes on in", spaced(goes_on))]
-        facts += [("asks for", in_words(needs)), usual]
+        facts = [*_facts(row, parents, children), ("asks for", in_words(needs)), usual]
         _show(row, attempts, facts, revisions, restarts)
         for one in escalations:
             say(f"  {escalation_in_words(one)}", 4)
@@ -228,9 +224,7 @@ def _show_end_of(attempt: dict[str, Any], printed: Sequence[AttemptLog], number:
     show_facts([("host", attempt["host"] or "(unknown)"), ("workdir", folder_of(attempt))])
 
 
-def _facts(
-    row: JobRow, parents: list[int], any_end: list[int], children: list[int]
-) -> list[tuple[str, object]]:
+def _facts(row: JobRow, parents: Parents, children: list[int]) -> list[tuple[str, object]]:
     limits = f"{row.attempt} made; failures {row.failures} of {row.max_attempts}"
     waits_until = f"not before {moment(row.run_at)}" if row.state == "scheduled" else ""
     ran = row.state in ("running", "succeeded", "failed")
@@ -251,11 +245,12 @@ def _facts(
         ("worker", row.worker),
         ("pid", row.pid if row.state == "running" else None),
         ("progress", progress(row.progress) if row.progress else ""),
-        ("parents", spaced(parents) + (f" ({row.unmet:,} to wait for)" if row.unmet else "")),
-        ("only their end", spaced(any_end)),
+        ("parents", spaced(parents.ids) + (f" ({row.unmet:,} to wait for)" if row.unmet else "")),
+        ("only their end", spaced(parents.any_end)),
         ("children", spaced(children)),
         ("key", row.idempotency_key),
         ("error", told(row.error or "")),
+        ("goes on in", parents.goes_on_in),
     ]
 
 
