@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from sqlalchemy import text
 
 from simcelery.board import engine, leases, reads, transitions
+from simcelery.board.reads.identity import identity
 from simcelery.board.reads.jobs import JobRow
 from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import (
@@ -22,7 +24,9 @@ from simcelery.board.values import (
     Registration,
 )
 from simcelery.broker import lanes
+from simcelery.execution.workdir import path_of
 from simcelery.services import Services
+from simcelery.settings import get_settings
 
 SUCCESS = EndedAttempt(outcome=Outcome.SUCCEEDED, result=1)
 ERROR = EndedAttempt(outcome=Outcome.FAILED, cause=Cause.ERROR, error_type="ValueError", error_message="boom")
@@ -170,3 +174,11 @@ def attempts(job_id: int) -> list[dict[str, Any]]:
     """A job's ended attempts."""
     with engine.begin() as connection:
         return reads.attempts(connection, job_id)
+
+
+def folder_of(claimed: Claim) -> Path:
+    """The workdir that a worker with these settings makes for an attempt."""
+    with engine.begin() as connection:
+        board = identity(connection)
+    settings = get_settings()
+    return Path(path_of(settings.workdirs, board, claimed.job_id, claimed.attempt, claimed.claim_id))

@@ -17,7 +17,18 @@ from simcelery.board.values import Claim, EndedAttempt
 from simcelery.maintenance import discard, prune, workdirs
 from simcelery.maintenance.effects import BY_HAND
 from simcelery.settings import get_settings, override
-from tests.board_helpers import AGAIN, ERROR, LOST, SUCCESS, finish, must_claim, record, sql, worker
+from tests.board_helpers import (
+    AGAIN,
+    ERROR,
+    LOST,
+    SUCCESS,
+    finish,
+    folder_of,
+    must_claim,
+    record,
+    sql,
+    worker,
+)
 from tests.waiting import within
 
 pytestmark = pytest.mark.usefixtures("board")
@@ -160,6 +171,8 @@ def test_a_file_in_no_store_of_ours_is_never_deleted(
         assert precious.exists()
         assert len(sql("SELECT * FROM artifacts")) == 1
         assert caplog.messages[-1] == "1 file left where they are: artifact_url names another store, or none"
+        with engine.begin() as connection:
+            assert not artifacts.nobodys(connection), "no process is started for it each minute"
     assert file.exists()
 
 
@@ -169,7 +182,8 @@ def test_a_workdir_with_artifacts_that_are_stored_nowhere_else_stays(stored: Pat
     put(claimed, stored, url=False)
     finish(claimed, replace(SUCCESS, workdir="/scratch/of/another/home"))
     assert workdirs.sweep("test") == 0
-    sql("UPDATE workdirs SET next_at = now(); UPDATE attempts SET workdir = NULL")
+    sql("UPDATE workdirs SET next_at = now()")
+    sql("UPDATE attempts SET workdir = :folder", folder=str(folder_of(claimed)))
     assert workdirs.sweep("test") == 1
     assert sql("SELECT done FROM workdirs") == [("kept",)]
     assert discard.run() == 0

@@ -10,12 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from simcelery.board import engine
-from simcelery.board.reads.identity import identity
 from simcelery.board.states import State
-from simcelery.board.values import Claim, EndedAttempt, Recorded
+from simcelery.board.values import EndedAttempt, Recorded
 from simcelery.execution import archiving
-from simcelery.execution.workdir import path_of
 from simcelery.maintenance import workdirs
 from simcelery.settings import get_settings
 from tests.board_helpers import (
@@ -24,6 +21,7 @@ from tests.board_helpers import (
     LOST,
     SUCCESS,
     finish,
+    folder_of,
     must_claim,
     record,
     retry,
@@ -46,13 +44,6 @@ def ran(job: Recorded, ended: EndedAttempt, me: int) -> Path:
     (folder / "traj.nc").write_text(f"attempt {claimed.attempt}")
     assert finish(claimed, replace(ended, workdir=None if ended is LOST else str(folder)))
     return folder
-
-
-def folder_of(claimed: Claim) -> Path:
-    with engine.begin() as connection:
-        board = identity(connection)
-    settings = get_settings()
-    return Path(path_of(settings.workdirs, board, claimed.job_id, claimed.attempt, claimed.claim_id))
 
 
 @pytest.mark.parametrize(
