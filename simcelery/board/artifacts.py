@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import Connection, delete, exists, func, or_, select
 
 from simcelery.board import engine, sql
 from simcelery.board.models import Artifact
@@ -44,8 +44,9 @@ def settle(connection: Connection, most: int) -> int:
 
 
 def nobodys(connection: Connection) -> bool:
-    """Whether there is something to delete."""
-    return bool(connection.scalar(select(exists().where(Artifact.job_id.is_(None)))))
+    """Whether there is something for `take`."""
+    due = or_(Artifact.next_at.is_(None), Artifact.next_at <= func.now())
+    return bool(connection.scalar(select(exists().where(Artifact.job_id.is_(None), due))))
 
 
 @dataclass(frozen=True)
