@@ -437,7 +437,9 @@ def _function_of(member: Any) -> Any:
 
 def _parts(code: Any) -> Iterator[str]:
     for each in bytecode.codes(code):
-        yield each.co_code.hex()
+        # Where exceptions are caught, and how arguments are taken, stands beside the instructions.
+        taken = each.co_argcount, each.co_posonlyargcount, each.co_kwonlyargcount, each.co_flags
+        yield f"{each.co_code.hex()} {each.co_exceptiontable.hex()} {taken}"
         yield " ".join([*each.co_names, "/", *each.co_varnames, "/", *each.co_freevars])
         for constant in each.co_consts:
             if isinstance(constant, frozenset):  # of {…} in a condition: in no certain order

@@ -166,6 +166,17 @@ CHANGES = {
         "10",
         "11",
     ),
+    "what takes all further arguments": ("def h(a, b): return b\ndef scf(k): return h(k, 1)", "b)", "*b)"),
+    "what takes all further arguments by name": (
+        "def h(a, *b): return b\ndef scf(k): return h(k)",
+        "*b)",
+        "**b)",
+    ),
+    "what is tried": (
+        "def h(): pass\ndef scf(k):\n  try:\n    h()\n    h()\n  except ValueError: pass\n",
+        "    h()\n    h()\n  except ValueError: pass\n",
+        "    h()\n  except ValueError: pass\n  else:\n    h()\n",
+    ),
     "the fields of a table": (
         "import numpy as np\nT = np.array([(1, 2)], dtype=[('a', 'i8'), ('b', 'i8')])\n"
         "def scf(k): return T['a']",
