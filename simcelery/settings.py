@@ -66,9 +66,12 @@ class Misfit(ValueError):
         self.name = name
 
 
-def about(kind: Kind, description: str) -> dict[str, Any]:
-    """What a setting may be, and what it is for."""
-    return {"kind": kind, "description": description}
+def setting(default: Any, kind: Kind, description: str) -> Any:
+    """A field of the settings: what it is unless it is set, or makes that; what it may be; what it is for."""
+    about = {"kind": kind, "description": description}
+    if callable(default):
+        return field(default_factory=default, metadata=about)
+    return field(default=default, metadata=about)
 
 
 _MODE, _OPEN = r"0?[0-7]?7[0-7]{2}", "give the owner full access, such as '700' or '2750'"
@@ -83,158 +86,95 @@ class Settings:
         Misfit: a value is none of its setting.
     """
 
-    database_url: Secret | None = field(
-        default=None,
-        metadata=about(
-            kinds.or_none(kinds.secret(check_postgres)),
-            "The board: postgresql://user:password@host:5432/name",
-        ),
+    database_url: Secret | None = setting(
+        None,
+        kinds.or_none(kinds.secret(check_postgres)),
+        "The board: postgresql://user:password@host:5432/name",
     )
-    broker_url: Secret | None = field(
-        default=None,
-        metadata=about(kinds.or_none(kinds.secret(check_redis)), "The broker: redis://:password@host:6379/0"),
+    broker_url: Secret | None = setting(
+        None, kinds.or_none(kinds.secret(check_redis)), "The broker: redis://:password@host:6379/0"
     )
-    home: Path = field(
-        default_factory=default_home, metadata=about(kinds.folder, "Embedded servers, spool, workdirs")
+    home: Path = setting(default_home, kinds.folder, "Embedded servers, spool, workdirs")
+    workflows: list[str] = setting(list, kinds.texts, "Modules that define workflows")
+    functions: list[str] = setting(
+        list, kinds.texts, "Modules besides the project's own whose functions jobs may call"
     )
-    workflows: list[str] = field(
-        default_factory=list, metadata=about(kinds.texts, "Modules that define workflows")
+    preload: bool = setting(
+        True, kinds.boolean, "Import the workflows before the pool forks; false: in every pool child"
     )
-    functions: list[str] = field(
-        default_factory=list,
-        metadata=about(kinds.texts, "Modules besides the project's own whose functions jobs may call"),
+    default_queue: str = setting("default", kinds.text, "Queue of workflows that do not name one")
+    workdir_root: Path | None = setting(
+        None, kinds.or_none(kinds.folder), "Parent of the job folders; default: home/workdirs"
     )
-    preload: bool = field(
-        default=True,
-        metadata=about(
-            kinds.boolean, "Import the workflows before the pool forks; false: in every pool child"
-        ),
+    remote_control: bool = setting(
+        True, kinds.boolean, "Workers answer Celery's inspect and shutdown, and learn of cancels at once"
     )
-    default_queue: str = field(
-        default="default", metadata=about(kinds.text, "Queue of workflows that do not name one")
+    plain_tasks: list[str] = setting(
+        list, kinds.texts, "Plain Celery tasks that workers run besides workflows"
     )
-    workdir_root: Path | None = field(
-        default=None,
-        metadata=about(kinds.or_none(kinds.folder), "Parent of the job folders; default: home/workdirs"),
+    workdir_mode: str = setting(
+        "700", kinds.matching(_MODE, _OPEN), "Permissions of the job folders; 2750 to share them with a group"
     )
-    remote_control: bool = field(
-        default=True,
-        metadata=about(
-            kinds.boolean, "Workers answer Celery's inspect and shutdown, and learn of cancels at once"
-        ),
+    keep_workdirs: Keep = setting(
+        "all",
+        kinds.one_of(*get_args(Keep)),
+        "Which job folders stay when their jobs have ended: all, failed, none, compressed",
     )
-    plain_tasks: list[str] = field(
-        default_factory=list,
-        metadata=about(kinds.texts, "Plain Celery tasks that workers run besides workflows"),
+    artifact_url: str | None = setting(
+        None,
+        kinds.or_none(kinds.checked(check_store)),
+        "Where artifacts are stored: a folder, or a URL that fsspec knows; default: nowhere",
     )
-    workdir_mode: str = field(
-        default="700",
-        metadata=about(
-            kinds.matching(_MODE, _OPEN), "Permissions of the job folders; 2750 to share them with a group"
-        ),
+    artifact_patience: float = setting(
+        60.0, kinds.duration, "How long to try to store artifacts before the attempt fails"
     )
-    keep_workdirs: Keep = field(
-        default="all",
-        metadata=about(
-            kinds.one_of(*get_args(Keep)),
-            "Which job folders stay when their jobs have ended: all, failed, none, compressed",
-        ),
+    publish_window: int = setting(
+        2000, kinds.integer(1), "Most messages in Redis per queue, workflow and priority"
     )
-    artifact_url: str | None = field(
-        default=None,
-        metadata=about(
-            kinds.or_none(kinds.checked(check_store)),
-            "Where artifacts are stored: a folder, or a URL that fsspec knows; default: nowhere",
-        ),
+    max_payload: int = setting(2**20, kinds.size(), "Largest parameters or result of one job")
+    max_log: int = setting(
+        320 * 2**10, kinds.size(2 * chunks.SIZE), "Most of what one attempt prints that the board keeps"
     )
-    artifact_patience: float = field(
-        default=60.0,
-        metadata=about(kinds.duration, "How long to try to store artifacts before the attempt fails"),
+    lease: float = setting(20.0, kinds.duration, "A worker that has not renewed for this long counts as lost")
+    renew_every: float = setting(5.0, kinds.duration, "How often a worker renews its lease")
+    tick_every: float = setting(1.0, kinds.duration, "How often to look for scheduled jobs and lost messages")
+    shutdown_grace: float = setting(
+        30.0, kinds.duration, "Time for running jobs to end in a graceful shutdown"
     )
-    publish_window: int = field(
-        default=2000,
-        metadata=about(kinds.integer(1), "Most messages in Redis per queue, workflow and priority"),
+    kill_grace: float = setting(5.0, kinds.duration, "Time between asking a job to stop and killing it")
+    cores: int | None = setting(
+        None, kinds.or_none(kinds.integer(1)), "Cores that jobs may ask for; default: the worker's own"
     )
-    max_payload: int = field(
-        default=2**20, metadata=about(kinds.size(), "Largest parameters or result of one job")
+    memory: int | None = setting(
+        None, kinds.or_none(kinds.size()), "Memory that jobs may ask for; default: the node's"
     )
-    max_log: int = field(
-        default=320 * 2**10,
-        metadata=about(kinds.size(2 * chunks.SIZE), "Most of what one attempt prints that the board keeps"),
+    gpus: str | None = setting(
+        None, kinds.or_none(kinds.text), "GPUs that jobs may ask for, such as 0,1; default: those seen"
     )
-    lease: float = field(
-        default=20.0,
-        metadata=about(kinds.duration, "A worker that has not renewed for this long counts as lost"),
+    quarantine_after: int = setting(
+        5, kinds.integer(0, 16), "Quick failures in a row that put a worker in quarantine; 0: never"
     )
-    renew_every: float = field(
-        default=5.0, metadata=about(kinds.duration, "How often a worker renews its lease")
+    limits: dict[str, int] = setting(
+        dict, kinds.counts, "A table: how many jobs of tag:NAME, workflow:NAME or queue:NAME may run at once"
     )
-    tick_every: float = field(
-        default=1.0, metadata=about(kinds.duration, "How often to look for scheduled jobs and lost messages")
+    retention: float | None = setting(
+        None, kinds.or_none(kinds.duration), "Time after which finished jobs are pruned; default: never"
     )
-    shutdown_grace: float = field(
-        default=30.0, metadata=about(kinds.duration, "Time for running jobs to end in a graceful shutdown")
+    mail_via: Secret | None = setting(
+        None,
+        kinds.or_none(kinds.secret(check_mail)),
+        "How notifications are mailed: smtp://user:password@host:587, smtps://…, or a sendmail",
     )
-    kill_grace: float = field(
-        default=5.0, metadata=about(kinds.duration, "Time between asking a job to stop and killing it")
+    mail_from: str | None = setting(
+        None,
+        kinds.or_none(kinds.matching(_ADDRESS, _MAIL)),
+        "Sender of these mails; default: simcelery@ and the host",
     )
-    cores: int | None = field(
-        default=None,
-        metadata=about(
-            kinds.or_none(kinds.integer(1)), "Cores that jobs may ask for; default: the worker's own"
-        ),
+    stalled_after: float = setting(
+        3600.0, kinds.duration, "A submission in which nothing has happened for this long counts as stalled"
     )
-    memory: int | None = field(
-        default=None,
-        metadata=about(kinds.or_none(kinds.size()), "Memory that jobs may ask for; default: the node's"),
-    )
-    gpus: str | None = field(
-        default=None,
-        metadata=about(
-            kinds.or_none(kinds.text), "GPUs that jobs may ask for, such as 0,1; default: those seen"
-        ),
-    )
-    quarantine_after: int = field(
-        default=5,
-        metadata=about(
-            kinds.integer(0, 16), "Quick failures in a row that put a worker in quarantine; 0: never"
-        ),
-    )
-    limits: dict[str, int] = field(
-        default_factory=dict,
-        metadata=about(
-            kinds.counts, "A table: how many jobs of tag:NAME, workflow:NAME or queue:NAME may run at once"
-        ),
-    )
-    retention: float | None = field(
-        default=None,
-        metadata=about(
-            kinds.or_none(kinds.duration), "Time after which finished jobs are pruned; default: never"
-        ),
-    )
-    mail_via: Secret | None = field(
-        default=None,
-        metadata=about(
-            kinds.or_none(kinds.secret(check_mail)),
-            "How notifications are mailed: smtp://user:password@host:587, smtps://…, or a sendmail",
-        ),
-    )
-    mail_from: str | None = field(
-        default=None,
-        metadata=about(
-            kinds.or_none(kinds.matching(_ADDRESS, _MAIL)),
-            "Sender of these mails; default: simcelery@ and the host",
-        ),
-    )
-    stalled_after: float = field(
-        default=3600.0,
-        metadata=about(
-            kinds.duration, "A submission in which nothing has happened for this long counts as stalled"
-        ),
-    )
-    prepared_statements: bool = field(
-        default=False,
-        metadata=about(kinds.boolean, "Use server-side prepared statements (not with PgBouncer)"),
+    prepared_statements: bool = setting(
+        False, kinds.boolean, "Use server-side prepared statements (not with PgBouncer)"
     )
 
     def __post_init__(self) -> None:
