@@ -408,7 +408,7 @@ BROKEN = {
         SELECT j.id FROM jobs j WHERE j.state = 'blocked'
         AND CASE WHEN GOES_ON THEN j.unmet <> 1 ELSE j.unmet NOT BETWEEN (TO_WAIT_FOR) AND (
             SELECT count(*) FROM dependencies d JOIN jobs p ON p.id = d.parent_id
-            WHERE d.job_id = j.id AND p.state <> 'succeeded') END""".replace(
+            WHERE d.job_id = j.id AND (p.state <> 'succeeded' OR p.settled_at < p.finished_at)) END""".replace(
         "TO_WAIT_FOR", TO_WAIT_FOR
     ).replace("GOES_ON", GOES_ON),
     "no job succeeds before the one in which it goes on": f"""

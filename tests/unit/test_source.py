@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.machinery
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,18 @@ FILES = {
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Callable[[], str]]:
+def project(tmp_path: Path, project_in: Callable[[Path], Callable[[], str]]) -> Callable[[], str]:
     """Files of a project; called, the fingerprint of its workflow."""
-    yield from _project(tmp_path / "here")
+    return project_in(tmp_path / "here")
 
 
-def _project(folder: Path) -> Iterator[Callable[[], str]]:
+@pytest.fixture
+def project_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Callable[[], str]]:
+    """The same in a folder of one's choice; what was imported before is there again after the test."""
+    return partial(_project, monkeypatch)
+
+
+def _project(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Callable[[], str]:
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -52,9 +59,8 @@ def _project(folder: Path) -> Iterator[Callable[[], str]]:
 
     run.__module__ = "sims"
     run.folder = folder  # type: ignore[attr-defined]
-    sys.modules["sims"] = Loaded  # type: ignore[assignment]
-    yield lambda: source.fingerprint(run)
-    del sys.modules["sims"]
+    monkeypatch.setitem(sys.modules, "sims", Loaded)
+    return lambda: source.fingerprint(run)
 
 
 def change(folder: Path, name: str) -> None:
@@ -90,16 +96,20 @@ def test_it_does_not_change_with_others(project: Callable[[], str], tmp_path: Pa
     assert project() == before
 
 
-def test_neither_the_folder_nor_the_time_counts(project: Callable[[], str], tmp_path: Path) -> None:
+def test_neither_the_folder_nor_the_time_counts(
+    project: Callable[[], str], tmp_path: Path, project_in: Callable[[Path], Callable[[], str]]
+) -> None:
     before = project()
     os.utime(tmp_path / "here" / "sims.py", (1, 1))
     assert project() == before
-    assert next(_project(tmp_path / "elsewhere"))() == before
+    assert project_in(tmp_path / "elsewhere")() == before
 
 
-def test_libraries_beside_an_installed_module_do_not_count(tmp_path: Path) -> None:
+def test_libraries_beside_an_installed_module_do_not_count(
+    tmp_path: Path, project_in: Callable[[Path], Callable[[], str]]
+) -> None:
     folder = tmp_path / "lib" / "site-packages"
-    fingerprint = next(_project(folder))
+    fingerprint = project_in(folder)
     before = fingerprint()
     change(folder, "helpers.py")
     assert fingerprint() == before
@@ -116,8 +126,10 @@ def test_what_has_no_file_has_none() -> None:
     assert source.fingerprint(run) == ""
 
 
-def test_a_module_far_down_a_long_chain_of_imports_counts(tmp_path: Path) -> None:
-    fingerprint = next(_project(tmp_path / "here"))
+def test_a_module_far_down_a_long_chain_of_imports_counts(
+    tmp_path: Path, project_in: Callable[[Path], Callable[[], str]]
+) -> None:
+    fingerprint = project_in(tmp_path / "here")
     for number in range(100):
         (tmp_path / "here" / f"m{number}.py").write_text(f"import m{number + 1}\n")
     (tmp_path / "here" / "sims.py").write_text("import m0\n")

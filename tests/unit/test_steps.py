@@ -14,7 +14,7 @@ from simcelery.workflows.steps import Step
 
 def made(source: str) -> Any:
     """A function from its source, as after a change of its module."""
-    namespace: dict[str, Any] = {"__name__": "sims"}
+    namespace: dict[str, Any] = {"__name__": "steps_under_test"}
     exec(compile(source, "sims.py", "exec", dont_inherit=True), namespace)
     return namespace["scf"]
 
