@@ -18,7 +18,7 @@ from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.worker import slots, stopping
 from simcelery.worker.child import slicing
-from simcelery.worker.room import NoRoom
+from simcelery.worker.slots.room import NoRoom
 from simcelery.workflows.definition import Definition
 
 

@@ -408,9 +408,8 @@ BROKEN = {
         SELECT j.id FROM jobs j WHERE j.state = 'blocked'
         AND CASE WHEN GOES_ON THEN j.unmet <> 1 ELSE j.unmet NOT BETWEEN (TO_WAIT_FOR) AND (
             SELECT count(*) FROM dependencies d JOIN jobs p ON p.id = d.parent_id
-            WHERE d.job_id = j.id AND (p.state <> 'succeeded' OR p.settled_at < p.finished_at)) END""".replace(
-        "TO_WAIT_FOR", TO_WAIT_FOR
-    ).replace("GOES_ON", GOES_ON),
+            WHERE d.job_id = j.id AND (p.state <> 'succeeded' OR p.settled_at < p.finished_at)
+        ) END""".replace("TO_WAIT_FOR", TO_WAIT_FOR).replace("GOES_ON", GOES_ON),
     "no job succeeds before the one in which it goes on": f"""
         SELECT j.id FROM jobs j WHERE j.state = 'succeeded' AND {GOES_ON} AND NOT {HAS_GONE_ON}""",
     "a job goes on in one other": """

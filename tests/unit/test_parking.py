@@ -10,9 +10,9 @@ from billiard.einfo import ExceptionInfo
 from simcelery.broker.parking import LONGEST, Parking
 from simcelery.worker.parent import request
 from simcelery.worker.parent.request import JobRequest
-from simcelery.worker.room import NoRoom
 from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.parent import Slots
+from simcelery.worker.slots.room import NoRoom
 
 LANES = ["a:w", "b:w"]
 

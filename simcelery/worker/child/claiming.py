@@ -17,7 +17,7 @@ from simcelery.failpoints import failpoint
 from simcelery.settings import get_settings
 from simcelery.worker import belonging, slots
 from simcelery.worker.child import pace
-from simcelery.worker.room import NoRoom
+from simcelery.worker.slots.room import NoRoom
 from simcelery.worker.waiting import wait_out
 
 log = logging.getLogger(__name__)

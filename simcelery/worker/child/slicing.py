@@ -26,7 +26,7 @@ from simcelery.failpoints import failpoint
 from simcelery.worker import slots
 from simcelery.worker.child import attempt, calling, claiming, flusher, leaving, pace
 from simcelery.worker.outcomes import finish
-from simcelery.worker.room import NoRoom
+from simcelery.worker.slots.room import NoRoom
 from simcelery.worker.waiting import wait_out
 from simcelery.workflows.definition import Definition
 

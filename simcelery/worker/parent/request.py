@@ -10,7 +10,7 @@ from celery.worker.request import Request
 
 from simcelery.broker.parking import parked
 from simcelery.worker.outcomes.failure import printable
-from simcelery.worker.room import NoRoom
+from simcelery.worker.slots.room import NoRoom
 
 _NUMBER = re.compile(r" Job: \d+\.$")  # billiard's own, which would be taken for a job's id
 
