@@ -134,6 +134,7 @@ def finished(stored: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["artifacts_deleted", None])
 def test_prune_deletes_the_job_then_the_file_then_the_row_whoever_is_killed(
     line: str | None, stored: Path

@@ -150,6 +150,7 @@ def test_one_that_cannot_be_read_stops_no_other() -> None:
     assert [key.split()[1] for key in keys()] == ["good"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["before_fire", "before_fire_commit", "after_fire"])
 def test_killed_at_any_line_there_is_one_job(project: Project, line: str) -> None:
     schedule(workflow="sims.add", parameters={"a": 1})

@@ -146,6 +146,7 @@ def test_what_does_not_fit_here_keeps_nothing_that_is_less_urgent_from_running()
     assert [one.job_id for one in wake(me, less.task_id)] == [less.id]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_waiting_jobs_make_a_turn_no_dearer() -> None:
     me, tasks = worker(), sweep(100)
     share()

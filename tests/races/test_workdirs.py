@@ -174,6 +174,7 @@ def test_a_compressed_folder_is_put_back_for_whoever_needs_it_with_its_links(tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["7.1-aa", "7.1-aa.tar.gz"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["none", "compressed"])
 @pytest.mark.parametrize("line", ["workdir_packed", "workdir_set_aside", "workdirs_done"])
 def test_a_sweep_that_is_killed_is_done_by_the_next_one(keep: str, line: str) -> None:
