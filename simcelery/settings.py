@@ -125,7 +125,7 @@ class Settings:
         kinds.or_none(kinds.checked(check_store)),
         "Where artifacts are stored: a folder, or a URL that fsspec knows; default: nowhere",
     )
-    artifact_patience: float = setting(
+    artifact_timeout: float = setting(
         60.0, kinds.duration, "How long to try to store artifacts before the attempt fails"
     )
     publish_window: int = setting(

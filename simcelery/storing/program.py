@@ -31,20 +31,20 @@ class ToStore:
     size: int
 
 
-def put_all(files: Sequence[ToStore], patience: float) -> None:
+def put_all(files: Sequence[ToStore], timeout: float) -> None:
     """Store files, for other stores than folders through a process of its own.
 
     Parameters:
-        patience: seconds for which an outage is waited out.
+        timeout: seconds for which an outage is waited out.
 
     Raises:
         StoreError: one cannot be stored.
         OSError: one cannot be read.
     """
     if all(folder_of_store(one.url) for one in files):
-        _put_all(files, patience)
+        _put_all(files, timeout)
         return
-    asked = json.dumps([patience, *map(asdict, files)])
+    asked = json.dumps([timeout, *map(asdict, files)])
     argv = [sys.executable, "-P", "-m", __name__]
     done = subprocess.run(argv, input=asked, stdout=subprocess.PIPE, text=True, check=False)
     lines = done.stdout.splitlines()
@@ -53,8 +53,8 @@ def put_all(files: Sequence[ToStore], patience: float) -> None:
         raise StoreError(said)
 
 
-def _put_all(files: Sequence[ToStore], patience: float) -> None:
-    until = time.monotonic() + patience
+def _put_all(files: Sequence[ToStore], timeout: float) -> None:
+    until = time.monotonic() + timeout
     for one in files:
         pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, factor=2)
         while True:
@@ -71,9 +71,9 @@ def _put_all(files: Sequence[ToStore], patience: float) -> None:
 
 def main() -> int:
     """Read what is to be stored from stdin; the last line of stdout says what became of it."""
-    patience, *files = json.load(sys.stdin)
+    timeout, *files = json.load(sys.stdin)
     try:
-        _put_all([ToStore(**one) for one in files], patience)
+        _put_all([ToStore(**one) for one in files], timeout)
     except (StoreError, OSError) as error:
         print(" ".join(str(error).split()))
         return 1

@@ -12,28 +12,28 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 # Calls what it is given, again and again while the board is away, and returns the result.
-Patience = Callable[[Callable[[], Any]], Any]
+WaitOut = Callable[[Callable[[], Any]], Any]
 
 # Set by the worker (see `enter`), and noted on jobs as their ``parent_id``. A pool child runs one job at a
 # time, in whatever threads that job has.
 submitting_job: int | None = None
-_patience: Patience | None = None
+_wait_out: WaitOut | None = None
 _submitted: Counter[str] = Counter()  # by this attempt of it, how often what
 _counting = threading.Lock()
 
 
-def enter(job_id: int | None, patience: Patience | None = None) -> None:
+def enter(job_id: int | None, wait_out: WaitOut | None = None) -> None:
     """From now on this job submits what is submitted here; None: no job does."""
-    global submitting_job, _patience
-    submitting_job, _patience = job_id, patience
+    global submitting_job, _wait_out
+    submitting_job, _wait_out = job_id, wait_out
     _submitted.clear()
 
 
-def patiently(action: Callable[[], T]) -> T:
+def despite_outages(action: Callable[[], T]) -> T:
     """The result of an action that may safely be repeated; within a job it waits for the board."""
-    if _patience is None:
+    if _wait_out is None:
         return action()
-    found: T = _patience(action)
+    found: T = _wait_out(action)
     return found
 
 

@@ -164,7 +164,7 @@ def record(
         return _record(new, on_failed, subscribing, sweep, more=more)
 
     repeatable = not subscribing and sweep is None and all(job.idempotency_key for job in new)
-    return lineage.patiently(once) if repeatable else once()
+    return lineage.despite_outages(once) if repeatable else once()
 
 
 def _record(

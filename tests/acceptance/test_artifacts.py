@@ -130,7 +130,7 @@ def test_a_worker_stores_files_in_s3_and_an_outage_is_a_failure_with_its_cause(
     s3: ThreadedMotoServer, project: Project, tmp_path: Path
 ) -> None:
     project.environment |= of_s3(*s3.get_host_and_port())
-    project.environment |= {"SIMCELERY_ARTIFACT_URL": "s3://sims/jobs", "SIMCELERY_ARTIFACT_PATIENCE": "1"}
+    project.environment |= {"SIMCELERY_ARTIFACT_URL": "s3://sims/jobs", "SIMCELERY_ARTIFACT_TIMEOUT": "1"}
     project.worker("-c", "1")
     jobs = [submit(project, f"leaves_a_file.submit('run {n}')") for n in range(2)]
     for number, job in enumerate(jobs):

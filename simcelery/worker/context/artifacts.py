@@ -103,15 +103,15 @@ class Artifacts:
         failpoint("artifacts_saved")
         if url is not None:
             sys.stdout.flush()
-            _store(new, settings.artifact_patience)
+            _store(new, settings.artifact_timeout)
         for name, one in seen.items():
             if _state(one.path) != (one.size, one.changed):
                 raise store.ChangedError(f"the artifact {name!r} was changed while it was stored")
         failpoint("artifacts_stored")
 
 
-def _store(new: list[NewArtifact], patience: float) -> None:
-    put_all([ToStore(one.path, one.url, one.size) for one in new if one.url], patience)
+def _store(new: list[NewArtifact], timeout: float) -> None:
+    put_all([ToStore(one.path, one.url, one.size) for one in new if one.url], timeout)
 
 
 def _seen(path: Path) -> _Seen:
