@@ -38,7 +38,7 @@ class Left:
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedJob:
     """A job that has ended, and its attempts on one host.
 
     Attributes:
@@ -56,14 +56,14 @@ def due(connection: Connection, host: str, root: Path, most: int = 100) -> list[
     return [Due(**row) for row in rows.mappings()]
 
 
-def of(connection: Connection, one: Due) -> Ended | None:
+def of(connection: Connection, one: Due) -> EndedJob | None:
     """The job, which nobody retries before this transaction ends; None: it has not ended, or is gone."""
     row = sql.execute(connection, "workdirs_of", job_id=one.job_id, host=one.host).one_or_none()
     if row is None:
         return None
     left = [Left(its["attempt"], uuid.UUID(its["claim_id"]), its["workdir"]) for its in row.attempts]
     done = None if row.needed else _what(row.keep, row.state)
-    return Ended("kept" if done and row.treasured else done, left)
+    return EndedJob("kept" if done and row.treasured else done, left)
 
 
 def _what(keep: str | None, state: str) -> Done | None:

@@ -22,7 +22,7 @@ Find = Callable[[], Iterable[psutil.Process]]
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedProcesses:
     """What `end` did.
 
     Attributes:
@@ -49,7 +49,7 @@ class Ended:
         return text + (f"; {self.left} could not be ended" if self.left else "")
 
 
-def end(find: Find, grace: float, longest: float = LONGEST_WAIT) -> Ended:
+def end(find: Find, grace: float, longest: float = LONGEST_WAIT) -> EndedProcesses:
     """End all processes that `find` gives, and those that it gives while this goes on.
 
     Parameters:
@@ -60,7 +60,7 @@ def end(find: Find, grace: float, longest: float = LONGEST_WAIT) -> Ended:
     hunt = _Hunt(find)
     left = _kill(hunt, longest) if _terminate(hunt, time.monotonic() + grace) else 0
     names = Counter(hunt.names.values())
-    return Ended(
+    return EndedProcesses(
         processes=len(hunt.names),
         killed=len(hunt.killed),
         left=left,
@@ -68,7 +68,7 @@ def end(find: Find, grace: float, longest: float = LONGEST_WAIT) -> Ended:
     )
 
 
-def end_for_certain(find: Find, grace: float, longest: float = LONGEST_WAIT) -> Ended:
+def end_for_certain(find: Find, grace: float, longest: float = LONGEST_WAIT) -> EndedProcesses:
     """As `end`; an exception that a signal's handler raises meanwhile does not leave processes behind.
 
     It takes away the rest of the grace, and is raised when the processes have been ended.

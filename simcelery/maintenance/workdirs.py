@@ -16,7 +16,7 @@ from pathlib import Path
 
 from simcelery.board import engine, workdirs
 from simcelery.board.reads.identity import identity
-from simcelery.board.workdirs import Due, Ended
+from simcelery.board.workdirs import Due, EndedJob
 from simcelery.errors import BoardUnreachableError
 from simcelery.execution import archiving
 from simcelery.execution.workdir import path_of
@@ -108,14 +108,14 @@ def _do(one: Due, folders: list[Path]) -> bool:
     return True
 
 
-def _wanted(one: Due) -> Ended | None:
+def _wanted(one: Due) -> EndedJob | None:
     """The job, if something is to become of its workdirs now."""
     with engine.begin() as connection:
         ended = workdirs.of(connection, one)
     return ended if ended is not None and ended.done is not None else None
 
 
-def _here(one: Due, ended: Ended, board: str) -> list[Path] | None:
+def _here(one: Due, ended: EndedJob, board: str) -> list[Path] | None:
     """Where its workdirs are if a worker with these settings made them; None: they are not here.
 
     The board is not to lead anybody to any other folder of this node.

@@ -85,11 +85,11 @@ def job_facts(row: JobRow) -> list[tuple[str, object]]:
         *((f"parameters.{name}", value) for name, value in islice(row.parameters.items(), ROWS)),
         *times,
         ("worker", row.worker),
-        ("outcome", outcome(row)),
+        ("result or error", result_or_error(row)),
     ]
 
 
-def outcome(row: JobRow) -> object:
+def result_or_error(row: JobRow) -> object:
     """Its error, its result, or how far it is."""
     if row.error:
         return row.error
@@ -98,5 +98,5 @@ def outcome(row: JobRow) -> object:
 
 def job_table(title: str, rows: Sequence[JobRow], note: str = "") -> str:
     """A line for each job."""
-    cells = [(row.id, row.workflow, row.state, row.parameters, outcome(row)) for row in rows]
-    return table(title, ("id", "workflow", "state", "parameters", "outcome"), cells, note)
+    cells = [(row.id, row.workflow, row.state, row.parameters, result_or_error(row)) for row in rows]
+    return table(title, ("id", "workflow", "state", "parameters", "result or error"), cells, note)

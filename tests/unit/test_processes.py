@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from simcelery.execution import memory
-from simcelery.execution.ending import Ended, end, end_for_certain
+from simcelery.execution.ending import EndedProcesses, end, end_for_certain
 from simcelery.execution.processes import (
     MARK,
     children,
@@ -356,7 +356,7 @@ def test_it_gives_up_on_what_cannot_be_ended() -> None:
 
 def test_nothing_to_end_takes_no_time() -> None:
     began = time.monotonic()
-    assert end(list, grace=30) == Ended()
+    assert end(list, grace=30) == EndedProcesses()
     assert time.monotonic() - began < 0.1
 
 
@@ -392,18 +392,24 @@ def test_a_search_that_fails_ends_with_its_error() -> None:
 @pytest.mark.parametrize(
     ("ended", "text"),
     [
-        (Ended(), "no processes"),
-        (Ended(1, 0, 0, (("sleep", 1),)), "1 process ended (sleep)"),
-        (Ended(1, 1, 0, (("sleep", 1),)), "1 process ended (sleep), killed"),
-        (Ended(4, 1, 0, (("sh", 1), ("sleep", 3))), "4 processes ended (sh, sleep ×3), 1 of them killed"),
-        (Ended(2, 2, 1, (("a", 2),)), "2 processes ended (a ×2), 2 of them killed; 1 could not be ended"),
+        (EndedProcesses(), "no processes"),
+        (EndedProcesses(1, 0, 0, (("sleep", 1),)), "1 process ended (sleep)"),
+        (EndedProcesses(1, 1, 0, (("sleep", 1),)), "1 process ended (sleep), killed"),
         (
-            Ended(8, 0, 0, tuple((name, 1) for name in "abcdefgh")),
+            EndedProcesses(4, 1, 0, (("sh", 1), ("sleep", 3))),
+            "4 processes ended (sh, sleep ×3), 1 of them killed",
+        ),
+        (
+            EndedProcesses(2, 2, 1, (("a", 2),)),
+            "2 processes ended (a ×2), 2 of them killed; 1 could not be ended",
+        ),
+        (
+            EndedProcesses(8, 0, 0, tuple((name, 1) for name in "abcdefgh")),
             "8 processes ended (…, c, d, e, f, g, h)",
         ),
     ],
 )
-def test_what_was_done_is_told_in_a_phrase(ended: Ended, text: str) -> None:
+def test_what_was_done_is_told_in_a_phrase(ended: EndedProcesses, text: str) -> None:
     assert str(ended) == text
 
 

@@ -22,7 +22,7 @@ from simcelery.board.transitions.finish import Guard
 from simcelery.board.values import Account, EndedAttempt, Registration
 from simcelery.errors import BoardUnreachableError
 from simcelery.execution import memory, processes, trees
-from simcelery.execution.ending import Ended
+from simcelery.execution.ending import EndedProcesses
 from simcelery.settings import Settings
 from simcelery.worker import folders
 from simcelery.worker.outcomes import finish, spool
@@ -637,9 +637,9 @@ def test_an_end_says_where_its_folder_is_and_what_could_not_be_ended(
 ) -> None:
     monkeypatch.setattr(folders, "left_by", lambda *attempt: f"the folder of {attempt}")
 
-    def end(find: Callable[[], list[psutil.Process]], grace: float) -> Ended:
+    def end(find: Callable[[], list[psutil.Process]], grace: float) -> EndedProcesses:
         assert grace == 0.0  # it has had its time
-        return Ended(processes=1, left=1, names=(("mpirun", 1),))
+        return EndedProcesses(processes=1, left=1, names=(("mpirun", 1),))
 
     monkeypatch.setattr(watched, "end", end)
     running = child.runs(limit=60.0)

@@ -18,7 +18,7 @@ import psutil
 
 from simcelery.board.values import EndedAttempt
 from simcelery.execution import processes
-from simcelery.execution.ending import Ended, end
+from simcelery.execution.ending import EndedProcesses, end
 from simcelery.settings import Settings
 from simcelery.worker import folders
 from simcelery.worker.outcomes import reports
@@ -196,7 +196,7 @@ class Watched:
             send(child, signal.SIGKILL)
         self._close(stop, end(lambda: [*found, *self._processes()], 0.0))
 
-    def _close(self, stop: _Stop, ended: Ended | None) -> None:
+    def _close(self, stop: _Stop, ended: EndedProcesses | None) -> None:
         running, report = self.running, stop.report
         if ended is not None and ended.left:
             log.error("job %s: %s", running.job_id, ended)
