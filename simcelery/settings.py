@@ -155,7 +155,9 @@ class Settings:
         5, kinds.integer(0, 16), "Quick failures in a row that put a worker in quarantine; 0: never"
     )
     limits: dict[str, int] = setting(
-        dict, kinds.counts, "A table: how many jobs of tag:NAME, workflow:NAME or queue:NAME may run at once"
+        dict,
+        kinds.counts,
+        "A table: how many jobs of tag:NAME, workflow:NAME, queue:NAME, host:NAME or host:* may run at once",
     )
     retention: float | None = setting(
         None, kinds.or_none(kinds.duration), "Time after which finished jobs are pruned; default: never"

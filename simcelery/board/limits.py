@@ -1,8 +1,9 @@
-"""Limits: how many jobs of a tag, a workflow or a queue may run at the same time, whoever runs them.
+"""Limits: how many jobs of a tag, a workflow or a queue, or on a host, may run at the same time.
 
 They are rows of the board, so that all workers and clients obey the same ones. The claim looks at them, and
 counts what is running (`choose_job`, in the schema). A job whose limit is full is blocked, and has a row in
-the table `throttled`; `admit` makes it pending again when there may be room.
+the table `throttled`; `admit` makes it pending again when there may be room. A limit of a host keeps no job
+from running, but a worker from claiming any: the jobs stay pending, for other hosts.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, Text, any_, delete, func, literal, select
+from sqlalchemy import Connection, Text, any_, delete, func, literal, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from simcelery.board.models import Job, Limit, Throttled
+from simcelery.board.models import Job, Limit, Throttled, Worker
 from simcelery.board.reads.jobs import Filter
 from simcelery.board.states import State
 from simcelery.errors import UsageError
 from simcelery.readable import short
 
-KINDS = ("tag", "workflow", "queue")
+KINDS = ("tag", "workflow", "queue", "host")
+EVERY_HOST = "host:*"
 _MOST = 2**31 - 1
 _NAMED = 8  # jobs that are named, of those that use a limit
 
@@ -29,8 +31,9 @@ class LimitRow:
     """A limit as it stands.
 
     Attributes:
-        used: how many of its jobs are running; more than `most` where it was lowered.
-        waiting: how many wait for a place.
+        used: how many of its jobs are running; more than `most` where it was lowered. Of ``host:*``, on the
+            fullest host.
+        waiting: how many wait for a place; of a host none do, since others may run them.
         jobs: the ids of the first of those that are running.
     """
 
@@ -49,7 +52,9 @@ def checked(name: str, most: object) -> tuple[str, int]:
     """
     kind, _, value = name.partition(":")
     if kind not in KINDS or not value or not value.isprintable():
-        raise UsageError(f"{short(name)} is no limit: write tag:NAME, workflow:NAME or queue:NAME")
+        raise UsageError(
+            f"{short(name)} is no limit: write tag:NAME, workflow:NAME, queue:NAME, host:NAME or host:*"
+        )
     if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= _MOST:
         raise UsageError(f"limit {short(name)}: {short(most)} is no number of jobs: write 0 or more")
     return name, most
@@ -121,6 +126,17 @@ def throttling(connection: Connection, which: Filter) -> list[LimitRow]:
 def is_throttled(connection: Connection, job_id: int) -> bool:
     """Whether the job is blocked by a limit."""
     return bool(connection.scalar(select(Throttled.job_id).where(Throttled.job_id == job_id)))
+
+
+def full_hosts(connection: Connection) -> dict[int, LimitRow]:
+    """The limits that keep live workers from claiming anything, by the id of the worker."""
+    if not any(name.startswith("host:") for name in known(connection)):
+        return {}
+    limit = func.host_limit(Worker.id).table_valued("name", "most", "host").lateral("its")
+    used = func.host_used(limit.c.host, None, None)
+    live = select(Worker.id, limit.c.name, limit.c.most, used.label("used")).join_from(Worker, limit, true())
+    rows = connection.execute(live.where(Worker.ended_at.is_(None), Worker.lease_expires_at > func.now()))
+    return {row.id: LimitRow(row.name, row.most, row.used, 0) for row in rows if row.used >= row.most}
 
 
 def _running(connection: Connection, name: str) -> tuple[int, ...]:

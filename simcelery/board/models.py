@@ -702,6 +702,7 @@ class Worker(Base):
         CheckConstraint(_named("succeeded"), name="succeeded_is_named"),
         _sane("started_at", "renewed_at", "lease_expires_at", "ended_at", "steady_since"),
         Index("workers_live", "id", postgresql_where=text("ended_at IS NULL")),
+        Index("workers_of_host", "host"),
     )
 
 

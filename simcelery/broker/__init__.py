@@ -146,8 +146,11 @@ def lengths(lanes: Sequence[Lane]) -> list[int | None]:
             return lists.usable(keys, pipe.execute(raise_on_error=False))
 
 
-def send(jobs: Iterable[JobToPublish]) -> list[JobToPublish]:
+def send(jobs: Iterable[JobToPublish], *, first: bool = False) -> list[JobToPublish]:
     """Send a message for each job, pipelined. Delivery is uncertain when this raises: send again later.
+
+    Parameters:
+        first: before those that are in their lanes already.
 
     Returns:
         Those that were sent: all but those of lanes whose lists cannot be used.
@@ -165,7 +168,8 @@ def send(jobs: Iterable[JobToPublish]) -> list[JobToPublish]:
             with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
                 keys = [_key(channel, one) for one in by_lane]
                 for key, theirs in zip(keys, by_lane.values(), strict=True):
-                    pipe.lpush(key, *(messages.written(celery, job) for job in theirs))
+                    push = pipe.rpush if first else pipe.lpush
+                    push(key, *(messages.written(celery, job) for job in theirs))
                     pipe.expire(key, _FORGOTTEN_AFTER)
                 each = [key for key in keys for _ in ("lpush", "expire")]
                 pushed = lists.usable(each, pipe.execute(raise_on_error=False))[::2]

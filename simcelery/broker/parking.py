@@ -1,7 +1,8 @@
-"""Lanes from which a worker takes no messages for a moment, since none of their jobs fits on its node.
+"""Lanes from which a worker takes no messages for a moment, since none of their jobs can run on its node.
 
 Their messages are back in Redis, where other workers find them. This one looks again when something has been
-freed here, or after a few seconds, in case that jobs have come that need less.
+freed here, or after a few seconds, in case that jobs have come that need less, or another worker of the host
+has ended one.
 """
 
 from __future__ import annotations

@@ -82,11 +82,10 @@ def _throttled(story: Story) -> Iterator[Reason]:
 
 def _full(story: Story) -> Iterator[Reason]:
     """The limits that are full."""
-    from simcelery.describe.limits import use
+    from simcelery.describe.limits import raise_it, use
 
     for limit in story.limits:
-        advice = f"to let more run: simcelery limits set {quote(limit.name)} N"
-        yield Reason("limit", f"it waits for {use(limit)}", advice)
+        yield Reason("limit", f"it waits for {use(limit)}", raise_it(limit))
 
 
 def _waits_for_parents(story: Story) -> Iterator[Reason]:
@@ -216,7 +215,7 @@ def _pending(story: Story) -> Iterator[Reason]:
     else:
         able = [worker for worker in knowing if not worker["quarantined_at"]]
         yield from _room(story, able)
-        yield from _queued(story, able)
+        yield from _crowded(story, able)
     for worker in knowing:
         if worker["note"]:
             yield Reason("note", f"{worker['nodename']}: {worker['note']}")
@@ -232,6 +231,17 @@ def _room(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:
         large = [worker for worker in able if needs.fits(story.needs, worker)]
         asks = needs.in_words(story.needs)
         yield Reason("no_room", f"it asks for {asks}, and waits until so much is free on {_names(large)}", "")
+
+
+def _crowded(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:
+    """All hosts where it could run have as many jobs as they may; or else it is a matter of time."""
+    from simcelery.describe.limits import by_host, raise_it
+
+    if free := [worker for worker in able if worker["id"] not in story.full_hosts]:
+        yield from _queued(story, free)
+        return
+    for hosts, limit in by_host(able, story.full_hosts):
+        yield Reason("limit", f"it waits for a place on {hosts}", raise_it(limit))
 
 
 def _queued(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:

@@ -34,6 +34,7 @@ class Story:
         gate: the closed gate that holds it.
         limits: the limits that are full and keep it from running.
         throttled: whether it is blocked by a limit, or has been until just now.
+        full_hosts: the full limits of hosts, by the id of each live worker there.
         needs: what it needs of its node.
         escalations: what it has got for later attempts.
         granted: what running jobs have been given together, by the id of their worker.
@@ -55,6 +56,7 @@ class Story:
     gate: ClosedGate | None = None
     limits: list[LimitRow] = field(default_factory=list)
     throttled: bool = False
+    full_hosts: dict[int, LimitRow] = field(default_factory=dict)
     needs: Needs | None = None
     escalations: list[dict[str, Any]] = field(default_factory=list)
     granted: dict[int, Needs] = field(default_factory=dict)
@@ -97,6 +99,7 @@ def read(number: int) -> Story:
             gate=gates.gate_of(connection, number) if job.held else None,
             limits=limits.keeping(connection, number) if job.state in ("pending", "blocked") else [],
             throttled=job.state == "blocked" and limits.is_throttled(connection, number),
+            full_hosts=limits.full_hosts(connection) if job.state == "pending" else {},
             needs=reads.needs(connection, number),
             escalations=reads.escalations(connection, number),
             granted=reads.granted(connection) if job.state == "pending" else {},

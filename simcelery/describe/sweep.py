@@ -50,6 +50,7 @@ class Sweep:
         times: how long the pending ones usually take, by workflow.
         gates: the closed gates that hold some of them.
         limits: the limits that some of them wait for; `waiting`: how many.
+        full_hosts: the full limits of hosts, by the id of each live worker there.
     """
 
     groups: Sequence[Alike]
@@ -60,6 +61,7 @@ class Sweep:
     times: dict[str, Usual] = field(default_factory=dict)
     gates: Sequence[ClosedGate] = ()
     limits: Sequence[LimitRow] = ()
+    full_hosts: dict[int, LimitRow] = field(default_factory=dict)
 
     @cached_property
     def states(self) -> dict[str, int]:
@@ -101,6 +103,7 @@ def seen(connection: Connection, which: Filter) -> Sweep:
         times=estimates.usual(connection, {group.workflow for group in pending}),
         gates=gates.closed_gates(connection, which),
         limits=limits.throttling(connection, which),
+        full_hosts=limits.full_hosts(connection) if pending else {},
     )
 
 
@@ -189,10 +192,16 @@ def _pending(sweep: Sweep) -> Iterator[Cause]:
 
 def _queued(sweep: Sweep, queue: str, groups: Sequence[Alike]) -> Cause:
     """Live workers can run them: it is a matter of time."""
+    from simcelery.describe.limits import by_host, raise_it
+
     number, workflows = sum(group.count for group in groups), {group.workflow for group in groups}
     able = estimate.able(sweep.workers, queue, workflows)
+    waits = f"{many(number)} {_verb(number, 'waits', 'wait')} for"
+    if able and all(worker["id"] in sweep.full_hosts for worker in able):
+        (hosts, limit), *_ = by_host(able, sweep.full_hosts)
+        return Cause("limit", number, f"{waits} a place on {hosts}", raise_it(limit))
     slots = estimate.slots(able)
-    said = f"{many(number)} {_verb(number, 'waits', 'wait')} for {many(slots, 'slot')} on queue {queue!r}"
+    said = f"{waits} {many(slots, 'slot')} on queue {queue!r}"
     if rate := sweep.rates[queue]:
         said += f" (about {duration(number / rate)} at the last hour's rate)"
     elif guess := _guess(sweep, groups):
@@ -252,14 +261,12 @@ def _held(sweep: Sweep) -> Iterator[Cause]:
 
 
 def _throttled(sweep: Sweep) -> Iterator[Cause]:
-    from simcelery.describe.limits import use
+    from simcelery.describe.limits import raise_it, use
 
     for limit in sweep.limits:
         number = limit.waiting
-        advice = f"to let more run: simcelery limits set {quote(limit.name)} N"
-        yield Cause(
-            "limit", number, f"{many(number)} {_verb(number, 'waits', 'wait')} for {use(limit)}", advice
-        )
+        said = f"{many(number)} {_verb(number, 'waits', 'wait')} for {use(limit)}"
+        yield Cause("limit", number, said, raise_it(limit))
 
 
 def _held_up(sweep: Sweep) -> Iterator[Cause]:

@@ -60,6 +60,27 @@ def test_a_licence_of_8_never_sees_a_ninth_under_kills(project: Project) -> None
     assert sql("SELECT count(*) FROM jobs WHERE losses > 0")[0][0] > 0
 
 
+def test_a_host_never_runs_one_too_many_under_kills_also_in_slices(project: Project) -> None:
+    """Two workers on one host; children of one are killed, then the other one."""
+    assert project.run("simcelery", "limits", "set", "host:*", "3").returncode == 0
+    first, second = project.worker("-c", "3"), project.worker("-c", "3")
+    submit(project, 20, 0.15, licences=3)
+    submit(project, 400, 0.002, licences=3)
+    chance = random.Random(7)
+    for _ in range(3):
+        wait_until(lambda: used() == 3, 60)
+        ours = "SELECT pid FROM jobs WHERE state = 'running' AND worker_id = :w"
+        if pids := sql(ours, w=_worker(second.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(chance.choice(pids)[0], signal.SIGKILL)
+    first.kill()
+    project.worker("-c", "3")
+    wait_until(lambda: simcelery.jobs().counts() == {"succeeded": 420}, 120)
+    assert not Path(project.folder, "one too many").exists()
+    assert max(job.result() for job in simcelery.jobs()) == 2, "all places were used"
+    assert sql("SELECT count(*) FROM jobs WHERE losses > 0")[0][0] > 0
+
+
 def _worker(pid: int) -> int:
     return int(sql("SELECT id FROM workers WHERE pid = :pid", pid=pid)[0][0])
 
@@ -78,7 +99,7 @@ def test_what_waits_for_a_limit_blocks_no_slot_and_starts_at_once(project: Proje
 
 def test_bad_limits_are_refused_in_one_line(project: Project) -> None:
     for words, expected in (
-        (("licence", "8"), "'licence' is no limit: write tag:NAME, workflow:NAME or queue:NAME"),
+        (("licence", "8"), "'licence' is no limit: write tag:NAME, workflow:NAME, queue:NAME, host:NAME"),
         (("tag:", "8"), "'tag:' is no limit"),
         (("tag:x", "-1"), "-1"),
         (("tag:x", "8.5"), "'8.5' is not a valid integer"),

@@ -76,7 +76,8 @@ def test_what_does_not_fit_beside_what_runs_waits_until_that_has_ended(
     running = must_claim(first.task_id, me)
     assert claim(second.task_id, me) is None
     assert state(second.id) == "pending"
-    assert transitions.waits_for_room(second.task_id)
+    asked = ClaimRequest(second.task_id, "w", uuid.uuid4(), registration(me), 100)
+    assert transitions.waits_for_room(asked) == "needs"
     finish(running, end)
     must_claim(second.task_id, me)
 

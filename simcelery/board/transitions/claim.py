@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from simcelery.board import engine, sql
 from simcelery.board.states import OTHER_SOURCE
@@ -32,9 +31,10 @@ def holds_lease(request: ClaimRequest) -> bool:
     return bool(engine.one_round_trip(sql.statement("holds_lease"), asked(request)))
 
 
-def waits_for_room(task_id: uuid.UUID) -> bool:
-    """Whether a job is pending and needs something of its node: a claim that missed it lacked room."""
-    return bool(engine.one_round_trip(sql.statement("waits_for_room"), {"task_id": task_id}))
+def waits_for_room(request: ClaimRequest) -> Literal["host", "needs"] | None:
+    """What a claim that found nothing lacked: a place of its host's limit, or what its job needs there."""
+    found = engine.one_round_trip(sql.statement("waits_for_room"), asked(request))
+    return ("host" if found[0]["crowded"] else "needs") if found else None
 
 
 def forgotten(request: ClaimRequest) -> list[Claim]:

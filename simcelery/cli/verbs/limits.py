@@ -1,4 +1,4 @@
-"""``limits``: how many jobs of a tag, a workflow or a queue may run at the same time."""
+"""``limits``: how many jobs of a tag, a workflow or a queue, or on a host, may run at the same time."""
 
 from __future__ import annotations
 
@@ -38,10 +38,12 @@ def _names(_: click.Context, __: click.Parameter, incomplete: str) -> list[Compl
 @output_option
 @click.pass_context
 def limits(ctx: click.Context, output: Output) -> None:
-    """List how many jobs of a tag, a workflow or a queue may run at once, how many do, and how many wait.
+    """List how many jobs of a tag, workflow, queue or host may run at once, how many do, how many wait.
 
     Limits are on the board: all workers obey them. A job whose limit is full is blocked, and 'simcelery
-    explain' names the limit. The table [limits] of simcelery.toml sets them as well: see 'limits apply'.
+    explain' names the limit. On a host that is full nothing starts; its jobs stay pending, for other hosts.
+    Of host:*, the limit of each host, those that run on the fullest one are shown. The table [limits] of
+    simcelery.toml sets limits as well: see 'limits apply'.
     """
     ctx.default_map = {name: {"output": output} for name in ("list", "set", "remove", "apply")}
     if ctx.invoked_subcommand is None:
@@ -59,12 +61,16 @@ def list_(output: Output) -> None:
     "set",
     "simcelery limits set tag:vasp-licence 8",
     "simcelery limits set queue:gpu 0   # nothing new starts",
+    "simcelery limits set 'host:*' 2    # at most two at once on each host",
 )
-@click.argument("name", metavar="tag:NAME|workflow:NAME|queue:NAME", shell_complete=_names)
+@click.argument("name", metavar="tag:NAME|workflow:NAME|queue:NAME|host:NAME", shell_complete=_names)
 @click.argument("most", type=click.IntRange(0, _MOST), metavar="N")
 @output_option
 def set_(name: str, most: int, output: Output) -> None:
-    """Let at most N such jobs run at the same time; 0: none. What runs already goes on."""
+    """Let at most N such jobs run at the same time; 0: none. What runs already goes on.
+
+    host:* holds for each host that has no limit of its own.
+    """
     from simcelery.board.limits import checked
 
     _put(dict([checked(name, most)]))

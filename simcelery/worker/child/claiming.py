@@ -40,7 +40,8 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
         lane: the lane of the message.
 
     Raises:
-        NoRoom: the job, and the first of its lane, need more of the node than is free here.
+        NoRoom: the job, and the first of its lane, need more of the node than is free here; or a limit of
+            the host is full.
     """
     _await_judgement()
     if not slots.mine.take_job():
@@ -69,23 +70,29 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
         failpoint("after_claim")
     else:
         slots.mine.return_job()
-        if _waits_for_room(task_id):
-            raise NoRoom(freed)
+        if lacks := _lacks(wanted):
+            if lacks == "host":
+                slots.mine.report_crowded()
+            raise NoRoom(freed, crowded=lacks == "host")
         _drop_stale(lane)
     return claimed
 
 
-def _waits_for_room(task_id: uuid.UUID) -> bool:
+def _lacks(wanted: ClaimRequest) -> str | None:
     try:
-        return transitions.waits_for_room(task_id)
+        return transitions.waits_for_room(wanted)
     except ServiceError:  # its message will be sent again
-        return False
+        return None
 
 
-def leave_to_others(task_id: uuid.UUID, lane: Lane) -> None:
-    """Put a job's message back, behind those of its lane: it does not fit here now, but may elsewhere."""
+def leave_to_others(task_id: uuid.UUID, lane: Lane, first: bool) -> None:
+    """Put a job's message back: it cannot run here now, but may elsewhere.
+
+    Parameters:
+        first: before the others of its lane, since none of them can; else behind them.
+    """
     with suppress(ServiceError):  # else it will be sent again
-        broker.send([JobToPublish(0, task_id, lane.workflow, lane.queue, lane.priority)])
+        broker.send([JobToPublish(0, task_id, lane.workflow, lane.queue, lane.priority)], first=first)
 
 
 def _drop_stale(lane: Lane) -> None:

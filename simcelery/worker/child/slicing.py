@@ -46,14 +46,14 @@ def run(
         lane: the lane of the message.
 
     Raises:
-        NoRoom: nothing fits here now, and the message is back in its lane.
+        NoRoom: nothing can run here now, and the message is back in its lane.
     """
     slots.mine.holding()
     slots.mine.claiming(task_id, claim_id)
     try:
         claims = claiming.claim(task_id, claim_id, lane, _more(definition))
-    except NoRoom:
-        claiming.leave_to_others(task_id, lane)
+    except NoRoom as error:
+        claiming.leave_to_others(task_id, lane, first=error.crowded)
         slots.mine.idle()
         raise
     own = None
@@ -73,7 +73,7 @@ def run(
             if claim.claim_id == claim_id:
                 own = claim, ended, finished
         unblocked = held.close()
-        if any(claim.granted for claim in claims):
+        if slots.mine.crowded or any(claim.granted for claim in claims):
             slots.mine.freed()
         claims = _go_on(definition, lane, unblocked, until)
     slots.mine.idle()

@@ -84,6 +84,15 @@ class Slot:
         self._header.broken = self._header.closed = 1
 
     @property
+    def crowded(self) -> bool:
+        """Whether a limit of this host has ever kept a child from running a job, so that its end is told."""
+        return bool(self._header.crowded)
+
+    def report_crowded(self) -> None:
+        """Report that a limit of this host keeps jobs from running here."""
+        self._header.crowded = 1
+
+    @property
     def counts_jobs(self) -> bool:
         """Whether the number of jobs that may be claimed is limited."""
         return self.memory.max_jobs is not None
@@ -264,7 +273,7 @@ class Slot:
         fields.phase = Phase.FINISHING
 
     def freed(self) -> None:
-        """What a job needed of the node is free: its end is on the board."""
+        """What a job needed of the node is free, or its place on the host: its end is on the board."""
         self._fields.freed += 1
 
     def idle(self) -> None:

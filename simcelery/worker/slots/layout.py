@@ -102,6 +102,7 @@ class Header(ctypes.Structure):
         ("draining", ctypes.c_uint8),
         ("broken", ctypes.c_uint8),
         ("unusable", ctypes.c_uint8),
+        ("crowded", ctypes.c_uint8),
     ]
 
 
@@ -153,7 +154,7 @@ class Memory:
         return sum(fields.claims + fields.permits for fields in (self.own, *self.used()))
 
     def freed(self) -> int:
-        """How often something that a job needed of the node has been freed."""
+        """How often something that a job needed of the node has been freed, or a place on a crowded host."""
         return int(self.header.freed + sum(fields.freed for fields in (self.own, *self.used())))
 
     @property

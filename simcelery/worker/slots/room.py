@@ -1,4 +1,4 @@
-"""That a job does not fit on this worker now, and how its parent process learns of it."""
+"""That a job cannot run on this worker now, and how its parent process learns of it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ class NoRoom(Ignore):  # type: ignore[misc]
 
     Parameters:
         freed: how often something had been freed on this worker before the claim: see `Slots.freed`.
+        crowded: it is a limit of the host that keeps all jobs from running here.
     """
 
-    def __init__(self, freed: int) -> None:
+    def __init__(self, freed: int, crowded: bool = False) -> None:
         super().__init__(freed)
         self.freed = freed
+        self.crowded = crowded

@@ -18,6 +18,9 @@
 -- Where there are limits, or the queue is shared, choose_job says which job it is; none that a limit holds for, or of
 -- a queue that is shared, travels with others.
 --
+-- Where a limit holds for this worker's host, nobody else of that host claims until this transaction has ended. Such a claim
+-- waits for the disk: one that was lost in a crash of Postgres would free a place that is in use.
+--
 -- The number of a worker alone does not say who claims: a board that was restored gives it out again.
 --
 -- For the settings, and for `|| ''`, see finish_attempts.
@@ -35,17 +38,30 @@ CREATE OR REPLACE FUNCTION claim_jobs(
 AS $$
 DECLARE
     v_choose boolean;
+    v_limited boolean;
+    v_host text;
     v_chosen record;
     v_fitting bigint[];
     v_next bigint;
     v_found boolean;
     v_granted bigint := 0;
 BEGIN
-    SELECT EXISTS (SELECT FROM limits) OR EXISTS (SELECT FROM shares WHERE queue = p_queue) INTO v_choose FROM workers
+    SELECT EXISTS (SELECT FROM limits), EXISTS (SELECT FROM shares WHERE queue = p_queue) INTO v_limited, v_choose FROM workers
         WHERE id = p_worker_id AND registration = p_registration
             AND ended_at IS NULL AND lease_expires_at > now();
     IF NOT FOUND THEN
         RETURN;
+    END IF;
+    IF v_limited THEN
+        SELECT host INTO v_host FROM host_limit(p_worker_id);
+        IF FOUND THEN
+            PERFORM pg_advisory_xact_lock(7233005, hashtext(v_host));
+            SET LOCAL synchronous_commit TO DEFAULT;
+            IF host_is_full(p_worker_id, p_pid) THEN
+                RETURN;
+            END IF;
+        END IF;
+        v_choose := v_choose OR EXISTS (SELECT FROM limits WHERE name NOT LIKE 'host:%');
     END IF;
     IF v_choose THEN
         v_fitting := CASE WHEN EXISTS (SELECT FROM needs) THEN fitting_needs(p_worker_id) END;
