@@ -467,6 +467,13 @@ CHANGES = (
     ),
     Change(
         _FINISH,
+        "WHERE v_parents AND state = 'succeeded'",
+        "WHERE false",
+        "a job that has gone on in another one is told by settle alone, seconds later",
+        "continuing::test_the_worker_that_finishes_the_last_tells_all_that_had_gone_on_at_once",
+    ),
+    Change(
+        _FINISH,
         "WHEN run_at > now() THEN 'scheduled' ",
         "",
         "a job runs before its time",

@@ -390,6 +390,7 @@ class FinishedJob:
         workflow, took: of the attempt; how long it took, in seconds.
         unblocked: the jobs that waited for it and are pending now.
         again: what the job's own message needs, where it is pending again.
+        gone_on: the jobs that had gone on in it: `settle` gives them its result.
     """
 
     id: int
@@ -400,3 +401,4 @@ class FinishedJob:
     took: float = 0.0
     unblocked: tuple[JobToPublish, ...] = ()
     again: JobToPublish | None = None
+    gone_on: tuple[int, ...] = ()

@@ -50,9 +50,10 @@ def then(signature: Any) -> Any:
     Raises:
         CanvasError: it is not the signature of a workflow.
     """
-    if getattr(signature, "subtask_type", "none") is not None:
+    if (kind := getattr(signature, "subtask_type", "")) is not None:
         raise CanvasError(
             f"then takes the signature of one workflow, such as other.s(1), not {short(signature)}"
+            + ("; of a chain submit the first calls: then(last.s(first.submit(1)))" if kind else "")
         )
     return Continuation(
         signature.task, tuple(signature.args), dict(signature.kwargs), dict(signature.options)

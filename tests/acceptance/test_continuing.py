@@ -13,7 +13,14 @@ from tests.board_helpers import row, sql
 from tests.conftest import Project
 from tests.waiting import wait_until, within
 
-LINES = ("after_run", "before_finish", "continuation_recorded", "before_finish_commit", "after_finish")
+LINES = (
+    "after_run",
+    "before_finish",
+    "continuation_recorded",
+    "before_finish_commit",
+    "after_finish",
+    "before_settle",
+)
 BEGUN = 12
 
 

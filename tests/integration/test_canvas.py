@@ -151,3 +151,12 @@ def test_a_mistake_anywhere_means_that_nothing_is_recorded(
         call()
     assert len(simcelery.jobs()) == 0
     assert broker.dbsize() == 0
+
+
+@pytest.mark.parametrize("what", ["chain", "group", "text"])
+def test_a_workflow_goes_on_in_one_call_and_is_told_how_to_write_more(what: str) -> None:
+    several = {"chain": plus.s(1) | plus.s(2), "group": group([plus.s(1), plus.s(2)]), "text": "canvas.plus"}
+    with pytest.raises(CanvasError, match="then takes the signature of one workflow") as refused:
+        simcelery.then(several[what])
+    assert "\n" not in str(refused.value)
+    assert ("then(last.s(first.submit(1)))" in str(refused.value)) == (what != "text")

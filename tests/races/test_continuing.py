@@ -7,12 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 
+from simcelery import failpoints
 from simcelery.board import engine, transitions
 from simcelery.board.transitions import continuing
 from simcelery.board.values import Claim, EndedAttempt, FinishedJob, Recorded
 from simcelery.errors import StateError
+from simcelery.services import Services
+from simcelery.worker.outcomes.finish import write_all
 from tests.board_helpers import (
     ERROR,
     LOST,
@@ -82,6 +86,62 @@ def test_a_loop_of_them_ends_with_the_result_of_the_last() -> None:
     end(loop[-1], replace(SUCCESS, result=7))
     settle()
     assert [(row(number).state, row(number).result) for number in loop] == [("succeeded", 7)] * 6
+
+
+def loop_of(number: int) -> list[int]:
+    """So many jobs that go on in each other; the last one is pending."""
+    loop = [record().id]
+    while len(loop) < number:
+        loop.append(go_on(Recorded(loop[-1], row(loop[-1]).task_id, "new")))
+    return loop
+
+
+def test_the_worker_that_finishes_the_last_tells_all_that_had_gone_on_at_once() -> None:
+    loop = loop_of(6)
+    waits, later = record(parents=[loop[0]]), record(parents=[loop[0], record().id])
+    published: list[FinishedJob] = []
+    last = must_claim(row(loop[-1]).task_id, worker())
+    write_all([replace(SUCCESS, result=7).of(last)], publish=published.append)
+    assert [(row(number).state, row(number).result) for number in loop] == [("succeeded", 7)] * 6
+    assert [ids(one.unblocked) for one in published] == [[waits.id]]
+    assert (state(waits.id), state(later.id), row(later.id).unmet) == ("pending", "blocked", 1)
+    assert sql("SELECT count(*) FROM jobs WHERE settled_at < finished_at") == [(0,)]
+
+
+def test_of_a_slice_each_tells_those_that_had_gone_on_in_it() -> None:
+    loops, me = [loop_of(3), loop_of(2)], worker()
+    plain = record()
+    ends = [must_claim(row(number).task_id, me) for number in (loops[0][-1], loops[1][-1], plain.id)]
+    write_all([replace(SUCCESS, result=one.job_id).of(one) for one in ends], publish=lambda job: None)
+    for loop in loops:
+        assert [(row(number).state, row(number).result) for number in loop] == [
+            ("succeeded", loop[-1])
+        ] * len(loop)
+
+
+def test_what_others_hold_then_is_left_to_settle_and_nobody_waits(board: Services) -> None:
+    first, second, last = loop_of(3)
+    claimed = must_claim(row(last).task_id, worker())
+    with psycopg.connect(board.database_url) as holder:
+        holder.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", [first])
+        write_all([SUCCESS.of(claimed)], publish=lambda job: None)
+        assert [state(number) for number in (first, second, last)] == ["blocked", "succeeded", "succeeded"]
+        holder.rollback()
+    settle()
+    assert state(first) == "succeeded"
+
+
+def test_whatever_goes_wrong_then_the_end_is_written_and_settle_tells_them() -> None:
+    first, last = loop_of(2)
+    claimed = must_claim(row(last).task_id, worker())
+    failpoints.arm("before_settle", "raise")
+    try:
+        [finished] = write_all([SUCCESS.of(claimed)], publish=lambda job: None)
+    finally:
+        failpoints.arm("before_settle", None)
+    assert (finished.state, state(first)) == ("succeeded", "blocked")
+    settle()
+    assert state(first) == "succeeded"
 
 
 def test_a_loop_does_not_go_on_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from simcelery.board.values import Claim, Revision
 from simcelery.errors import StateError
 from simcelery.maintenance import hold
 from simcelery.maintenance.effects import BY_HAND
+from simcelery.worker.outcomes import gone_on
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -158,10 +159,10 @@ class Board(RuleBasedStateMachine):
         if self.claims:
             self.outcome(0, how)
 
-    @rule(back=st.integers(0, 3), how=st.sampled_from(sorted(REPORTS)))
+    @rule(back=st.integers(0, 3), how=st.sampled_from(sorted(REPORTS)), killed=st.booleans())
     @precondition(lambda self: self.claims)
-    def outcome(self, back: int, how: str) -> None:
-        """An outcome arrives: in time, twice, or from a zombie."""
+    def outcome(self, back: int, how: str, killed: bool = False) -> None:
+        """An outcome arrives: in time, twice, or from a zombie; who wrote it may be killed then."""
         claimed = self.claims[-1 - back % len(self.claims)]
         newest = self.claimed[claimed.job_id][-1] == claimed.attempt
         was = self.before[claimed.job_id]
@@ -173,6 +174,8 @@ class Board(RuleBasedStateMachine):
             self.gone_on.add(ended.id)
             for following in ended.unblocked:
                 self.tasks[following.id] = following.task_id
+        if ended is not None and not killed:
+            gone_on.settle(ended)
         if not newest:
             assert ended is None, "a zombie's outcome was accepted"
         if how not in ("success", "then"):

@@ -109,17 +109,26 @@ def _given(ended: EndedAttempt, now: float) -> dict[str, Any]:
 
 
 def _finished(rows: Sequence[Mapping[Any, Any]]) -> list[FinishedJob]:
-    """From rows of `finish_attempts`: the finished jobs, and whom each of them was the last to unblock."""
+    """From rows of `finish_attempts`: the finished jobs, each with those that it was the last to unblock."""
     unblocked: dict[int, list[JobToPublish]] = {}
+    gone_on: dict[int, list[int]] = {}
     for row in rows:
-        if row["unblocked_by"] is not None:
-            unblocked.setdefault(row["unblocked_by"], []).append(job_to_publish(row))
+        if (last := row["unblocked_by"]) is None:
+            continue
+        if row["state"] == State.BLOCKED:
+            gone_on.setdefault(last, []).append(row["id"])
+        else:
+            unblocked.setdefault(last, []).append(job_to_publish(row))
     return [
-        _finished_job(row, tuple(unblocked.get(row["id"], ()))) for row in rows if row["unblocked_by"] is None
+        _finished_job(row, unblocked.get(row["id"], ()), gone_on.get(row["id"], ()))
+        for row in rows
+        if row["unblocked_by"] is None
     ]
 
 
-def _finished_job(row: Mapping[Any, Any], unblocked: tuple[JobToPublish, ...]) -> FinishedJob:
+def _finished_job(
+    row: Mapping[Any, Any], unblocked: Sequence[JobToPublish], gone_on: Sequence[int]
+) -> FinishedJob:
     state = State(row["state"])
     return FinishedJob(
         id=row["id"],
@@ -128,8 +137,9 @@ def _finished_job(row: Mapping[Any, Any], unblocked: tuple[JobToPublish, ...]) -
         attempt=row["attempt"],
         workflow=row["workflow"],
         took=row["took"],
-        unblocked=unblocked,
+        unblocked=tuple(unblocked),
         again=job_to_publish(row) if state is State.PENDING else None,
+        gone_on=tuple(gone_on),
     )
 
 

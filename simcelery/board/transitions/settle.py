@@ -7,7 +7,7 @@ lock, and locks parents before dependents, each in the order of their ids, so it
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -63,12 +63,14 @@ class Settled(NamedTuple):
         failed: the ids that became upstream_failed.
         ready: the jobs that are pending now.
         more: whether there may be more to do, by a step that is given the `place`.
+        succeeded: the ids of those that took the result of the job in which they had gone on.
     """
 
     failed: list[int]
     ready: list[JobToPublish]
     more: bool
     place: Place
+    succeeded: list[int]
 
 
 def waits_for_parents() -> ColumnElement[bool]:
@@ -81,7 +83,9 @@ def ready() -> ColumnElement[str]:
     return case((Job.run_at > func.now(), State.SCHEDULED), else_=State.PENDING)
 
 
-def settle(connection: Connection, limit: int, place: Place | None = None) -> Settled:
+def settle(
+    connection: Connection, limit: int, place: Place | None = None, only: Collection[int] | None = None
+) -> Settled:
     """blocked → upstream_failed if a parent did not succeed; and pending | scheduled for those left blocked.
 
     And → succeeded for a job that has gone on in another one, which has succeeded: it takes its result.
@@ -91,12 +95,16 @@ def settle(connection: Connection, limit: int, place: Place | None = None) -> Se
 
     Parameters:
         place: what the step before returned, so that none looks again at what it told.
+        only: the jobs whose dependents are to be told; None: those of all.
     """
     by_index(connection)
     place = place or Place()
-    found = connection.scalars(unsettled(limit)).all()
+    wanted = unsettled(limit) if only is None else unsettled(limit).where(among(Job.id, only))
+    found = connection.scalars(wanted).all()
     listed, dependents, many = _dependents_of(connection, found, limit, place)
-    told = _tell(connection, dependents or _perhaps_forgotten(connection, limit))
+    if not dependents and only is None:
+        dependents = _perhaps_forgotten(connection, limit)
+    told = _tell(connection, dependents)
     over = [parent for parent, theirs in listed.items() if told.passed_over.isdisjoint(theirs)]
     more = bool(told.failed or told.ready or told.succeeded or (over and len(found) == limit))
     if many is not None:
@@ -107,7 +115,7 @@ def settle(connection: Connection, limit: int, place: Place | None = None) -> Se
                 over.append(place.parent)
             place = Place(left=place.left if place.all_told else place.left | {place.parent})
     _mark(connection, over)
-    return Settled(told.failed, told.ready, more, place)
+    return Settled(told.failed, told.ready, more, place, told.succeeded)
 
 
 def unsettled(limit: int) -> Select[int]:
@@ -204,13 +212,13 @@ class _Told(NamedTuple):
     """What became of dependents.
 
     Attributes:
-        succeeded: whether one took the result of another, so that its own dependents are to be told.
+        succeeded: those that took the result of another, so that their own dependents are to be told.
         passed_over: those that are still blocked since others held them.
     """
 
     failed: list[int]
     ready: list[JobToPublish]
-    succeeded: bool
+    succeeded: list[int]
     passed_over: frozenset[int]
 
 
@@ -222,14 +230,14 @@ def _tell(connection: Connection, ids: Iterable[int]) -> _Told:
     blocked = select(Job.id).where(among(Job.id, ids), waits_for_parents())
     dependents = frozenset(connection.scalars(blocked))
     if not dependents:
-        return _Told([], [], False, dependents)
+        return _Told([], [], [], dependents)
     # Held, so that a retry of one finds its dependents fallen, or comes before them.
     culprits = sql.execute(connection, "unsuccessful_parents", ids=list(dependents)).scalars().all()
     held = connection.scalars(blocked.order_by(Job.id).with_for_update(skip_locked=True)).all()
     rows = connection.execute(_recount(held, culprits)).all()
     failed = [row.id for row in rows if row.state == State.UPSTREAM_FAILED]
     ready = [job_to_publish(row._mapping) for row in rows if row.state == State.PENDING]
-    succeeded = any(row.state == State.SUCCEEDED for row in rows)
+    succeeded = [row.id for row in rows if row.state == State.SUCCEEDED]
     return _Told(failed, ready, succeeded, dependents.difference(held))
 
 

@@ -24,7 +24,7 @@ from simcelery.failpoints import failpoint
 from simcelery.log_records import about
 from simcelery.settings import get_settings
 from simcelery.worker import slots, stopping
-from simcelery.worker.outcomes import endings, spool
+from simcelery.worker.outcomes import endings, gone_on, spool
 from simcelery.worker.outcomes.failure import as_ascii, ascii_only, printable
 from simcelery.worker.waiting import wait_out, waiting_for_schema
 
@@ -141,7 +141,7 @@ def _succeed(outcomes: Sequence[EndedAttempt], publish: Publish) -> list[Finishe
     reports = {one.job_id: one for one in outcomes}
     for job in finished:
         endings.ended(job, reports[job.id], reports[job.id].claim_id)
-        publish(job)
+        publish(gone_on.settle(job))
     return finished
 
 
@@ -172,7 +172,7 @@ def write(
         _note_late(job, claim_id, report)
     else:
         endings.ended(finished, report, claim_id)
-        publish(finished)
+        publish(gone_on.settle(finished))
     return finished
 
 

@@ -30,6 +30,7 @@ from simcelery.execution import durable
 from simcelery.failpoints import failpoint
 from simcelery.log_records import about
 from simcelery.settings import Settings
+from simcelery.worker.outcomes import gone_on
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +168,8 @@ def _deliver(one: Spooled) -> bool | None:
         return False
     with about(finished.id, finished.attempt, one.claim_id):
         log.info("the spooled outcome of job %s is recorded", one.task_id)
-        broker.publish_or_leave(finished.unblocked, f"the jobs that waited for job {finished.id}")
+        unblocked = gone_on.settle(finished).unblocked
+        broker.publish_or_leave(unblocked, f"the jobs that waited for job {finished.id}")
     return True
 
 

@@ -1,8 +1,9 @@
 -- running -> wherever state_after leads, for attempts that have ended, each with the row that it leaves; all of
 -- them succeeded, or none. Successes unblock the jobs that waited for them, each of which is counted down once,
 -- however many of its parents these are. Of a parent that more than 2,000 wait for, the rest is left to settle,
--- which its mark tells; so is a job that has gone on in this one, and takes its result. What goes on in the job
--- `then_id`, which has been recorded, is blocked by it.
+-- which its mark tells; so is a job that has gone on in this one, and takes its result: it is returned as blocked,
+-- since whoever finished this one settles it at once. What goes on in the job `then_id`, which has been recorded, is
+-- blocked by it.
 --
 -- Whoever waits is locked together with those it waits for, in the order of their ids: there may be others between.
 -- Only what was recorded while this waited for its locks comes after them.
@@ -186,7 +187,13 @@ BEGIN
         FROM done
         UNION ALL
         SELECT id, task_id, workflow, queue, priority, state, attempt, 0, last_parent
-        FROM told WHERE state = 'pending';
+        FROM told WHERE state = 'pending'
+        UNION ALL
+        SELECT edge.job_id, NULL, NULL, NULL, NULL, 'blocked', NULL, 0, done.id
+        FROM done CROSS JOIN LATERAL (
+            SELECT job_id FROM dependencies WHERE parent_id = done.id AND job_id < done.id AND kind = 'then' OFFSET 0
+        ) AS edge
+        WHERE v_parents AND state = 'succeeded';
     IF FOUND AND NOT v_succeeded THEN
         PERFORM count_failures(gate, new) FROM (
             SELECT gate_id, count(*) FROM jobs
