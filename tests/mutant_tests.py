@@ -9,17 +9,33 @@ from __future__ import annotations
 _TRANSITIONS = "simcelery.board.transitions"
 # By the module; a module that is not named is everybody's.
 TESTS = {
+    f"{_TRANSITIONS}.admit": ("limits",),
     f"{_TRANSITIONS}.cancel": ("cancel_and_retry", "clock", "dependencies", "locks"),
     f"{_TRANSITIONS}.claim": ("claim_and_finish", "slices", "registrations", "locks"),
+    f"{_TRANSITIONS}.continuing": ("continuing",),
     f"{_TRANSITIONS}.copying": ("record", "dedupe"),
     f"{_TRANSITIONS}.finish": ("finish", "claim_and_finish", "slices", "rescue", "registrations", "clock"),
     f"{_TRANSITIONS}.gates": ("gates",),
-    f"{_TRANSITIONS}.record": ("record", "dedupe", "dependencies", "gates", "prune"),
+    f"{_TRANSITIONS}.record": ("record", "dedupe", "dependencies", "gates", "prune", "renews"),
     f"{_TRANSITIONS}.release": ("claim_and_finish", "slices", "locks", "registrations", "cancel_and_retry"),
     f"{_TRANSITIONS}.rescue": ("rescue", "clock"),
-    f"{_TRANSITIONS}.retry": ("cancel_and_retry", "quarantine", "registrations", "gone", "dependencies"),
+    f"{_TRANSITIONS}.retry": (
+        "cancel_and_retry",
+        "quarantine",
+        "registrations",
+        "gone",
+        "dependencies",
+        "continuing",
+    ),
     f"{_TRANSITIONS}.revise": ("revise",),
-    f"{_TRANSITIONS}.settle": ("dependencies", "clock", "cancel_and_retry", "turns"),
+    f"{_TRANSITIONS}.settle": (
+        "dependencies",
+        "clock",
+        "cancel_and_retry",
+        "turns",
+        "after_any",
+        "continuing",
+    ),
     f"{_TRANSITIONS}.stage": ("turns", "claim_and_finish"),
 }
 

@@ -29,7 +29,7 @@ class Done:
     wait: Wait | None = None
 
 
-def recover(dry_run: bool = False) -> Iterator[Done]:
+def recover(*, dry_run: bool) -> Iterator[Done]:
     """Do each act once, now. A dry run does the same in a transaction that is rolled back, and sends nothing.
 
     Raises:
@@ -38,9 +38,8 @@ def recover(dry_run: bool = False) -> Iterator[Done]:
     how: AbstractContextManager[Effects] = rehearsal() if dry_run else nullcontext(BY_HAND)
     with how as effects:
         for act in acts.ACTS:
-            once = _once(act, effects)
-            # A rehearsal is one transaction, which ends with the first row that is in the way.
-            yield once() if dry_run else despite_bad_rows(once)
+            # Nothing is put right in a rehearsal: what is in the way is known when its one transaction ends.
+            yield despite_bad_rows(_once(act, effects))
 
 
 def _once(act: Act, effects: Effects) -> Callable[[], Done]:

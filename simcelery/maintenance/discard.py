@@ -48,7 +48,7 @@ def run() -> int:
             artifacts.forget(connection, gone)
         total += len(gone)
     if others:
-        log.warning("%s left where they are: artifact_url names another store, or none", many(others, "file"))
+        log.warning("%s not deleted: artifact_url names another store, or none", many(others, "file"))
     return total
 
 

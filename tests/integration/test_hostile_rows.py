@@ -184,7 +184,7 @@ def test_no_act_of_recovery_stops_and_all_rows_can_be_changed_afterwards(
     settings = get_settings()
     for act in ACTS:
         mending.despite_bad_rows(act.do)
-    list(by_hand.recover())
+    list(by_hand.recover(dry_run=False))
     assert put.row(fresh.id).published_at is not None
     done = list(archive.archive_and_delete(0.0, tmp_path / "archive"))
     assert sum(step.jobs for step in done) > 5

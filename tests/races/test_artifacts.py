@@ -15,8 +15,9 @@ from simcelery.board.artifacts import NewArtifact
 from simcelery.board.reads.artifacts import artifacts_of
 from simcelery.board.values import Claim, EndedAttempt
 from simcelery.maintenance import discard, prune, workdirs
+from simcelery.maintenance.by_hand import recover
 from simcelery.maintenance.effects import BY_HAND
-from simcelery.settings import get_settings, override
+from simcelery.settings import Settings, get_settings, override
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -171,7 +172,7 @@ def test_a_file_in_no_store_of_ours_is_never_deleted(
         tidy()
         assert precious.exists()
         assert len(sql("SELECT * FROM artifacts")) == 1
-        assert caplog.messages[-1] == "1 file left where they are: artifact_url names another store, or none"
+        assert caplog.messages[-1] == "1 file not deleted: artifact_url names another store, or none"
         with engine.begin() as connection:
             assert not artifacts.nobodys(connection), "no process is started for it each minute"
     assert file.exists()
@@ -181,10 +182,70 @@ def test_a_workdir_with_artifacts_that_are_stored_nowhere_else_stays(stored: Pat
     job = record(keep="none")
     claimed = must_claim(job.task_id, worker())
     put(claimed, stored, url=False)
+    folder_of(claimed).mkdir(parents=True)
     finish(claimed, replace(SUCCESS, workdir="/scratch/of/another/home"))
     assert workdirs.sweep("test") == 0
     sql("UPDATE workdirs SET next_at = now()")
     sql("UPDATE attempts SET workdir = :folder", folder=str(folder_of(claimed)))
     assert workdirs.sweep("test") == 1
     assert sql("SELECT done FROM workdirs") == [("kept",)]
+    assert folder_of(claimed).is_dir()
     assert discard.run() == 0
+
+
+def nobodys(*urls: object) -> None:
+    """Stored files that belong to no job any more."""
+    claimed = must_claim(record().task_id, worker())
+    new = [NewArtifact(f"{n}", f"/scratch/{n}", "test", 1, "abc", str(url)) for n, url in enumerate(urls)]
+    artifacts.save(claimed, new)
+    finish(claimed, LOST)
+    sql("UPDATE artifacts SET job_id = NULL, next_at = now()")
+
+
+def test_what_the_store_refuses_to_delete_keeps_its_row(stored: Path) -> None:
+    (stored / "a folder").mkdir(parents=True)
+    nobodys(stored / "a folder", stored / "gone")
+    assert discard.run() == 1
+    assert sql("SELECT url FROM artifacts") == [(str(stored / "a folder"),)]
+
+
+def test_however_many_there_are_all_are_deleted_and_counted(
+    stored: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign = [tmp_path / "elsewhere" / str(number) for number in range(25)]
+    nobodys(*(stored / str(number) for number in range(25)), *foreign)
+    assert discard.run() == 25
+    assert caplog.messages == ["25 files not deleted: artifact_url names another store, or none"]
+    assert len(sql("SELECT FROM artifacts")) == 25
+
+
+class Played:
+    """A process of its own that would be started."""
+
+    def __init__(self, is_running: bool) -> None:
+        self.is_running = is_running
+        self.started: list[dict[str, str]] = []
+
+    def start(self, settings: Settings, **environment: str) -> None:
+        self.started.append(environment)
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_process_is_started_unless_one_runs_already(
+    is_running: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleting, sweeping = Played(is_running), Played(is_running)
+    monkeypatch.setattr(discard, "_process", deleting)
+    monkeypatch.setattr(workdirs, "_process", sweeping)
+    assert discard.start() == 0  # it tells nobody how many it deletes
+    workdirs.start(get_settings())
+    assert deleting.started == ([] if is_running else [{}])
+    root = str(get_settings().workdirs)
+    assert sweeping.started == ([] if is_running else [{"SIMCELERY_WORKDIR_ROOT": root}])
+
+
+def test_a_rehearsal_deletes_no_file(stored: Path) -> None:
+    file = finished(stored)
+    done = {one.act.name: one.counts for one in recover(dry_run=True)}
+    assert done["prune"] == dict.fromkeys(done["prune"], 0)
+    assert file.exists()

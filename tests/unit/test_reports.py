@@ -23,6 +23,27 @@ from simcelery.worker.slots.layout import Order
 from simcelery.worker.slots.parent import Slots
 from simcelery.workflows.definition import Definition
 
+
+@pytest.mark.parametrize(("used", "seen"), [(0, ""), (2**30, " (its processes last used 1.0 GiB)")])
+def test_what_the_kernel_killed_says_what_it_used_as_far_as_that_is_known(used: int, seen: str) -> None:
+    report = reports.lost("signal 9", out_of_memory=True, used=used)
+    assert report.error_message == (
+        f"the kernel killed it because memory ran out{seen}: give its worker fewer slots or more memory"
+    )
+    assert reports.lost("signal 9", out_of_memory=True).error_message == (
+        "the kernel killed it because memory ran out: give its worker fewer slots or more memory"
+    )
+
+
+def test_an_error_of_a_handler_names_it_and_other_notes_stay_out() -> None:
+    error = ValueError("no such key")
+    assert failure.text(error) == "no such key"
+    error.add_note("seen at step 3")
+    error.add_note("raised by the handler Diverged.check")
+    error.__notes__.append(7)  # type: ignore[arg-type]  # anybody may
+    assert failure.text(error) == "no such key (raised by the handler Diverged.check)"
+
+
 # --- orders ----------------------------------------------------------------------------------------
 
 

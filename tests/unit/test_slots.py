@@ -709,3 +709,10 @@ def test_progress_that_a_dead_child_was_just_writing_does_not_silence_its_succes
     running = runs(slots, slot)
     assert slot.report(b"1")
     assert slots.progress(running) == b"1"
+
+
+def test_each_time_that_something_is_freed_counts_whoever_says_it(slots: Slots) -> None:
+    first, second = Slot.taken(slots.memory, 0), Slot.taken(slots.memory, 1)
+    for freed in (first.freed, first.freed, second.freed, slots.freed):
+        freed()
+    assert slots.memory.freed() == 4

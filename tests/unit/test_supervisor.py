@@ -132,8 +132,8 @@ class Worker:
         self.slots = Slots()
         self.children = [Child(self.slots, 0), Child(self.slots, 1)]
         self._start = time.monotonic()
-        self._now = self._start
-        self.supervisor = Supervisor(self.slots, self.settings, ME, clock=lambda: self._now)
+        self.now = self._start
+        self.supervisor = Supervisor(self.slots, self.settings, ME, clock=lambda: self.now)
         self.away = False
         self.guards: list[Guard] = []
         self.written: list[tuple[uuid.UUID, EndedAttempt]] = []
@@ -141,7 +141,7 @@ class Worker:
 
     def at(self, seconds: float) -> list[tuple[uuid.UUID, EndedAttempt]]:
         """Look then; what has been written on the board by now: jobs, and how their attempts ended."""
-        self._now = self._start + seconds
+        self.now = self._start + seconds
         self.supervisor.look()
         outbox.Outbox(self.settings).finish()
         return self.written
@@ -590,6 +590,27 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_others(
     worker.supervisor.child_died(str(child.runs().task_id), child.dies(), message)
     [(_, report)] = worker.at(0.0)
     assert report.cause is cause
+
+
+@pytest.mark.parametrize("mib", [None, 3072])
+def test_whom_the_kernel_killed_for_want_of_memory_is_told_with_what_it_last_used(
+    worker: Worker, child: Child, monkeypatch: pytest.MonkeyPatch, mib: int | None
+) -> None:
+    monkeypatch.setattr(memory, "oom_kills", lambda: 1)
+    worker.supervisor = Supervisor(worker.slots, worker.settings, ME, clock=lambda: worker.now)
+    running = child.runs()
+    if mib:
+        uses(monkeypatch, resident=mib + 1, exact=mib + 1, several=True)
+        worker.at(2.0)
+        uses(monkeypatch, resident=mib, exact=mib, several=True)
+        worker.at(4.0)
+    monkeypatch.setattr(memory, "oom_kills", lambda: 2)
+    worker.supervisor.child_died(str(running.task_id), child.dies(), "signal 9 (SIGKILL)")
+    [(_, report)] = worker.at(6.0)
+    used = " (its processes last used 3.0 GiB)" if mib else ""
+    assert report.error_message == (
+        f"the kernel killed it because memory ran out{used}: give its worker fewer slots or more memory"
+    )
 
 
 def test_of_several_deaths_at_once_each_is_written(worker: Worker) -> None:

@@ -46,7 +46,7 @@ def recover(dry_run: bool, output: Output) -> None:
 
     done: list[Done] = []
     try:
-        for one in by_hand.recover(dry_run):
+        for one in by_hand.recover(dry_run=dry_run):
             done.append(one)
     finally:  # an unreachable service ends the round; still say what was done before
         if done and output == "json":
