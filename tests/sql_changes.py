@@ -95,7 +95,7 @@ CHANGES = (
     ),
     Change(
         _FITTING,
-        "    PERFORM pg_advisory_xact_lock(7233002, hashint8(p_worker_id));\n",
+        "pg_advisory_xact_lock(7233002, hashtext(node_of(workers)))",
         "",
         "two slots take the same room",
         "room::test_who_claims_while_another_slot_does_waits_and_then_knows_what_is_left",
@@ -109,10 +109,24 @@ CHANGES = (
     ),
     Change(
         _GRANT,
-        "worker_id = p_worker_id AND device = ANY (grants.gpus)",
-        "false",
+        "device <> ALL (taken_gpus(p_worker_id))",
+        "true",
         "two jobs share a device",
         "room::test_a_message_whose_job_does_not_fit_brings_one_that_does",
+    ),
+    Change(
+        "functions/taken_gpus",
+        "worker_id = p_worker_id OR",
+        "worker_id = p_worker_id OR false AND",
+        "two workers of a node give the same device to two jobs",
+        "room::test_two_workers_of_a_node_never_give_the_same_device",
+    ),
+    Change(
+        "functions/node_of",
+        ", coalesce(p_worker.scheduler_job_id, '')",
+        "",
+        "an allocation waits for a device that only has the same name in another one",
+        "room::test_a_worker_elsewhere_has_devices_of_its_own",
     ),
     Change(
         _GRANT,

@@ -35,8 +35,10 @@ pytestmark = pytest.mark.usefixtures("board")
 GIB = 2**30
 
 
-def node(cores: int = 4, memory: int = 8 * GIB, gpus: Sequence[str] = ("0", "1", "2", "3")) -> int:
-    return worker(room=Room(cores, memory, gpus))
+def node(
+    cores: int = 4, memory: int = 8 * GIB, gpus: Sequence[str] = ("0", "1", "2", "3"), **where: str
+) -> int:
+    return worker(room=Room(cores, memory, gpus), **where)
 
 
 def needing(count: int = 1, priority: int = 4, workflow: str = "w", **needs: int) -> list[Recorded]:
@@ -82,12 +84,38 @@ def test_what_does_not_fit_beside_what_runs_waits_until_that_has_ended(
     must_claim(second.task_id, me)
 
 
-def test_another_worker_has_its_own_account() -> None:
+ELSEWHERE = {
+    "another host": {"host": "other"},
+    "another container": {"identity": "machine@test|boot|4026531999|1"},
+    "another allocation": {"scheduler_job_id": "8"},
+}
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_a_worker_elsewhere_has_devices_of_its_own(where: str) -> None:
     first, second = needing(2, gpus=4)
-    one, other = node(), node()
+    here = {"identity": "machine@test|boot|4026531836|1", "scheduler_job_id": "7"}
+    one, other = node(**here), node(**here | ELSEWHERE[where])
     must_claim(first.task_id, one)
     assert claim(second.task_id, one) is None
     must_claim(second.task_id, other)
+
+
+def test_two_workers_of_a_node_never_give_the_same_device() -> None:
+    """Whatever else they have of it: what each may use of cores and memory it was told itself."""
+    me = "machine@test|boot|4026531836|"
+    one, other = node(identity=f"{me}1"), node(gpus=("2", "3", "4"), identity=f"{me}2")
+    first, second, third = (
+        needing(1, gpus=3, cores=4),
+        needing(1, gpus=2, cores=4),
+        needing(1, gpus=1, cores=4),
+    )
+    running = must_claim(first[0].task_id, one)
+    assert claim(second[0].task_id, other) is not None
+    assert sql("SELECT gpus FROM grants ORDER BY job_id") == [(["0", "1", "2"],), (["3", "4"],)]
+    assert claim(third[0].task_id, one) is None
+    finish(running)
+    assert must_claim(third[0].task_id, one).gpus == ["0"]
 
 
 @pytest.mark.parametrize("needs", [{"cores": 5}, {"memory": 9 * GIB}, {"gpus": 5}])
@@ -131,9 +159,10 @@ def test_where_very_many_do_not_fit_what_comes_behind_them_is_found_by_its_own_m
     must_claim(behind.task_id, me)
 
 
-def test_slots_that_claim_at_the_same_moment_never_share_a_device() -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_slots_that_claim_at_the_same_moment_never_share_a_device(workers: int) -> None:
     """Twelve jobs, four devices, eight slots: whoever gets one finishes and asks again."""
-    me = node(cores=100)
+    nodes = [node(cores=100) for _ in range(workers)]
     jobs = needing(12, gpus=1)
     held: set[str] = set()
     most: list[int] = []
@@ -145,7 +174,7 @@ def test_slots_that_claim_at_the_same_moment_never_share_a_device() -> None:
         begin.wait()
         while len(done) < len(jobs):
             for job in jobs:
-                claimed = claim(job.task_id, me, pid=pid)
+                claimed = claim(job.task_id, nodes[pid % workers], pid=pid)
                 if claimed is not None:
                     run(claimed)
 
@@ -186,7 +215,7 @@ def test_who_claims_while_another_slot_does_waits_and_then_knows_what_is_left() 
 
 def test_the_account_is_that_of_running_claims_alone() -> None:
     """A job that was put back, lost, or claimed anew elsewhere holds nothing here."""
-    one, other = node(), node()
+    one, other = node(), node(host="other")
     first, second = needing(2, gpus=4)
     before = must_claim(first.task_id, one)
     transitions.put_back([before])

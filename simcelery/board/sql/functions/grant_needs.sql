@@ -7,10 +7,8 @@ BEGIN
     INSERT INTO grants (job_id, claim_id, worker_id, cores, memory, gpus)
         SELECT jobs.id, claim_id, p_worker_id, needs.cores, needs.memory, ARRAY(
             SELECT device FROM workers, unnest(workers.gpus) WITH ORDINALITY AS its(device, place)
-            WHERE workers.id = p_worker_id AND NOT EXISTS (
-                SELECT FROM grants WHERE worker_id = p_worker_id AND device = ANY (grants.gpus)
-            )
-            ORDER BY place LIMIT coalesce(needs.gpus, 0)
+            WHERE needs.gpus > 0 AND workers.id = p_worker_id AND device <> ALL (taken_gpus(p_worker_id))
+            ORDER BY place LIMIT needs.gpus
         )
         FROM jobs JOIN needs ON needs.id = needs_id
         WHERE worker_id = p_worker_id AND state = 'running' AND NOT EXISTS (
