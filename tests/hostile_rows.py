@@ -340,6 +340,11 @@ LATER: dict[str, dict[str, str]] = {
             "coalesce(claim_id, gen_random_uuid()), 1, 1, 1, ARRAY[['0', '1'], ['2', '3']]",
         )
     },
+    "passed_over": {
+        "passed over since before all time": "INSERT INTO passed_over "
+        "SELECT max(id), '-infinity' FROM jobs WHERE state = 'pending'",
+        "passed over after all time": _of_a_job("passed_over", "since", "'infinity'"),
+    },
     "revisions": {
         "parameters that were a list": _of_a_job(
             "revisions", "revision, parameters, last_attempt, revised_by", "1, '[1]', 0, 'x'"

@@ -102,8 +102,8 @@ CHANGES = (
     ),
     Change(
         _FITTING,
-        "coalesce(gpus, 0) <= v_free.gpus",
-        "coalesce(gpus, 0) <= v_free.gpus + 1",
+        "v_free.gpus - coalesce(v_kept.gpus, 0)",
+        "v_free.gpus + 1",
         "a job runs without a device",
         "room::test_what_does_not_fit_beside_what_runs_waits_until_that_has_ended",
     ),
@@ -113,6 +113,20 @@ CHANGES = (
         "true",
         "two jobs share a device",
         "room::test_a_message_whose_job_does_not_fit_brings_one_that_does",
+    ),
+    Change(
+        _FITTING,
+        "jobs.priority > its.priority",
+        "true",
+        "small jobs overtake a large one for ever",
+        "room::test_a_job_that_others_have_overtaken_for_long_has_room_kept_for_it",
+    ),
+    Change(
+        "functions/kept_for",
+        " AND queue = ANY (queues) AND workflow = ANY (workflows)",
+        "",
+        "a worker keeps room for a job that it never runs",
+        "room::test_room_is_kept_only_for_what_may_come",
     ),
     Change(
         "functions/taken_gpus",

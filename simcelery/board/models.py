@@ -314,6 +314,17 @@ class Grant(Base):
     __table_args__ = (Index("grants_worker", "worker_id"),)
 
 
+class PassedOver(Base):
+    """A pending job that did not fit beside what ran on a worker: since when others overtake it."""
+
+    __tablename__ = "passed_over"
+
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    since = required(_TIME, server_default=_NOW)
+
+    __table_args__ = (Index("passed_over_since", "since"),)
+
+
 class Fingerprint(Base):
     """A hash of what a job is to do: which job has the same parameters. See `fingerprints`."""
 

@@ -18,6 +18,7 @@ from tests.board_helpers import (
     ERROR,
     LOST,
     SUCCESS,
+    cancel,
     claim,
     finish,
     must_claim,
@@ -141,6 +142,66 @@ def test_a_message_whose_job_does_not_fit_brings_one_that_does() -> None:
     assert [[one.job_id for one in some] for some in brought] == [[small.id], [plain.id], []]
     assert [list(one.gpus) for [one] in brought[:1]] == [["3"]]
     assert state(second.id) == "pending"
+
+
+LONG_AGO = "UPDATE passed_over SET since = now() - interval '11 minutes'"
+
+
+def test_a_job_that_others_have_overtaken_for_long_has_room_kept_for_it() -> None:
+    """Nobody overtakes it any more, but for what is more urgent, needs nothing, or fits beside it as well."""
+    me = node(cores=4, workflows=["w", "other"])
+    running = [must_claim(job.task_id, me) for job in needing(2, cores=1)]
+    [large] = needing(cores=3, workflow="other")
+    assert claim(large.task_id, me, workflow="other") is None
+    small = needing(4, cores=1)
+    running.append(must_claim(small[0].task_id, me))
+    sql(LONG_AGO)
+    assert claim(small[1].task_id, me) is None
+    assert wake(me) == []
+    must_claim(record().task_id, me)
+    urgent = must_claim(needing(cores=1, priority=5)[0].task_id, me)
+    for one in (*running, urgent):
+        finish(one)
+    beside = must_claim(small[1].task_id, me)
+    assert claim(small[2].task_id, me) is None
+    taken = must_claim(large.task_id, me, workflow="other")
+    assert sql("SELECT job_id FROM passed_over WHERE job_id = :id", id=large.id) == []
+    for one in (taken, beside):
+        finish(one)
+    must_claim(small[2].task_id, me)
+
+
+def test_another_message_of_its_lane_brings_it_when_there_is_room() -> None:
+    me = node(cores=4, workflows=["w"])
+    running = must_claim(needing(cores=1)[0].task_id, me)
+    [large] = needing(cores=4)
+    assert claim(large.task_id, me) is None
+    small = needing(2, cores=1)
+    sql(LONG_AGO)
+    assert wake(me) == []
+    finish(running)
+    wanted = ClaimRequest(small[0].task_id, "w", uuid.uuid4(), registration(me), 100, "default")
+    assert [one.job_id for one in transitions.claim(wanted)] == [large.id]
+
+
+@pytest.mark.parametrize("how", ["recently", "cancelled", "too large", "not served"])
+def test_room_is_kept_only_for_what_may_come(how: str) -> None:
+    me = node(cores=4, workflows=["w", "other"])
+    must_claim(needing(cores=3)[0].task_id, me)
+    [large] = needing(cores=4, workflow="other")
+    assert claim(large.task_id, me, workflow="other") is None
+    if how != "recently":
+        sql(LONG_AGO)
+        assert claim(needing(cores=1)[0].task_id, me) is None
+    if how == "cancelled":
+        cancel(large.id)
+    elif how == "too large":
+        sql("UPDATE workers SET cores = 3 WHERE id = :id", id=me)
+        sql("UPDATE grants SET cores = 2")
+    elif how == "not served":
+        sql("UPDATE workers SET workflows = '{w}' WHERE id = :id", id=me)
+    must_claim(needing(cores=1)[0].task_id, me)
+    assert len(sql("SELECT FROM passed_over WHERE job_id = :id", id=large.id)) == (how != "cancelled")
 
 
 def test_nothing_travels_with_a_job_that_needs_something() -> None:

@@ -10,7 +10,7 @@
 -- many are taken as their parameters fit together into a child's memory.
 --
 -- What a job needs of its node must be free on this worker (fitting_needs); boards on which no job ever needed
--- anything are not asked.
+-- anything are not asked. When a job first did not fit is noted (pass_over), so that others do not overtake it for ever.
 --
 -- What waits at a closed gate and has not been moved yet is left alone. It is looked at only once it has been
 -- chosen: where many such jobs come first, a message may find nothing, for a moment, and its job is sent again.
@@ -64,9 +64,10 @@ BEGIN
         v_choose := v_choose OR EXISTS (SELECT FROM limits WHERE name NOT LIKE 'host:%');
     END IF;
     IF v_choose THEN
-        v_fitting := CASE WHEN EXISTS (SELECT FROM needs) THEN fitting_needs(p_worker_id) END;
+        v_fitting := CASE WHEN EXISTS (SELECT FROM needs) THEN fitting_needs(p_worker_id, p_task_id) END;
         SELECT * INTO v_chosen FROM choose_job(p_task_id, p_workflow, p_queue, p_least, v_fitting);
         IF NOT FOUND THEN
+            PERFORM pass_over(p_worker_id, p_task_id, v_fitting);
             RETURN;
         END IF;
         p_claim_id := CASE v_chosen.chosen WHEN p_task_id THEN p_claim_id ELSE gen_random_uuid() END;
@@ -81,7 +82,7 @@ BEGIN
             AND cancel_requested_at IS NULL AND needs_id IS NULL AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
         RETURNING jobs.*;
     IF NOT FOUND AND EXISTS (SELECT FROM needs) THEN
-        v_fitting := fitting_needs(p_worker_id);
+        v_fitting := fitting_needs(p_worker_id, p_task_id);
         RETURN QUERY
             UPDATE jobs
             SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
@@ -101,6 +102,9 @@ BEGIN
             RETURNING jobs.*;
     END IF;
     v_found := FOUND;
+    IF v_fitting IS NOT NULL THEN
+        PERFORM pass_over(p_worker_id, p_task_id, v_fitting);
+    END IF;
     IF v_found AND v_fitting <> '{}' THEN
         v_granted := grant_needs(p_worker_id);
     END IF;

@@ -18,6 +18,8 @@ BEGIN
             cores = excluded.cores, memory = excluded.memory, gpus = excluded.gpus;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     IF v_count > 0 THEN
+        DELETE FROM passed_over USING grants
+            WHERE grants.job_id = passed_over.job_id AND worker_id = p_worker_id;
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
     RETURN v_count;
