@@ -21,6 +21,7 @@ BOOT = NOW - dt.timedelta(days=1)
 def worker(name: str = "w@here", **changes: Any) -> dict[str, Any]:
     """A live worker, as `reads.workers` shows it."""
     values: dict[str, Any] = {
+        "id": 1,
         "nodename": name,
         "host": "here",
         "queues": ["default"],
