@@ -43,8 +43,9 @@ def _described(name: str, thing: Any) -> Iterator[str]:
     if inspect.isfunction(thing) or "Parameters:" in _doc(thing):
         yield _code(_signature(name, thing))
     yield _text(_doc(thing))
-    if inspect.isclass(thing) and not issubclass(thing, BaseException):
-        for member, found in _members(thing):
+    kind = thing if inspect.isclass(thing) or inspect.isfunction(thing) else type(thing)
+    if inspect.isclass(kind) and not issubclass(kind, BaseException):
+        for member, found in _members(kind):
             yield f"#### {name}.{member}" if member != "__call__" else f"#### {name}(…)"
             if inspect.isfunction(found):
                 yield _code(_signature(name if member == "__call__" else member, found))

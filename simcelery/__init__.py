@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from simcelery.submission.executor import Executor
     from simcelery.submission.handle import Job, Jobs, as_completed, get_job
+    from simcelery.submission.limits import limits
     from simcelery.submission.manage import JobQuery, jobs, release
+    from simcelery.submission.schedules import schedules
+    from simcelery.submission.shares import shares
     from simcelery.submission.workflow import Workflow, workflow
     from simcelery.worker.context import CurrentJob, artifact, current_job, step
     from simcelery.worker.programs import CommandError, CommandResult, Handler, code, run_command
@@ -46,6 +49,9 @@ _HOMES = {
     "jobs": "simcelery.submission.manage",
     "JobQuery": "simcelery.submission.manage",
     "release": "simcelery.submission.manage",
+    "limits": "simcelery.submission.limits",
+    "schedules": "simcelery.submission.schedules",
+    "shares": "simcelery.submission.shares",
     "current_job": "simcelery.worker.context",
     "CurrentJob": "simcelery.worker.context",
     "artifact": "simcelery.worker.context",
@@ -79,8 +85,11 @@ __all__ = [
     "current_job",
     "get_job",
     "jobs",
+    "limits",
     "release",
     "run_command",
+    "schedules",
+    "shares",
     "step",
     "then",
     "workflow",

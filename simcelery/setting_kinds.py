@@ -6,6 +6,7 @@ every command reads the settings, and its import would take a third of a short c
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -173,6 +174,31 @@ def counts(value: Any) -> dict[str, int]:
         if not isinstance(most, int) or isinstance(most, bool):
             raise ValueError("must be an integer")
     return {text(name): _within(most, 0, None) for name, most in value.items()}
+
+
+def tables(value: Any) -> dict[str, dict[str, Any]]:
+    """A table of tables, or the same as JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError("must be JSON") from None
+    if not isinstance(value, dict) or not all(isinstance(one, dict) for one in value.values()):
+        raise ValueError("must be a table of tables")
+    return {text(name): one for name, one in value.items()}
+
+
+def choices(*words: str) -> Kind:
+    """A table of these words, or a text of ``NAME=WORD`` with commas or spaces between them."""
+
+    def kind(value: Any) -> dict[str, str]:
+        if isinstance(value, str):
+            value = {name: word for name, _, word in (part.rpartition("=") for part in _words(value))}
+        if not isinstance(value, dict):
+            raise ValueError("must be a table")
+        return {text(name): one_of(*words)(word) for name, word in value.items()}
+
+    return kind
 
 
 def folder(value: Any) -> Path:

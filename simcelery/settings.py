@@ -159,6 +159,14 @@ class Settings:
         kinds.counts,
         "A table: how many jobs of tag:NAME, workflow:NAME, queue:NAME, host:NAME or host:* may run at once",
     )
+    share: dict[str, str] = setting(
+        dict,
+        kinds.choices("submitter", "tag"),
+        "A table: queues that are shared, each by submitter or by tag",
+    )
+    schedules: dict[str, dict[str, Any]] = setting(
+        dict, kinds.tables, "Tables: jobs to submit again and again, by the names of their schedules"
+    )
     retention: float | None = setting(
         None, kinds.or_none(kinds.duration), "Time after which finished jobs are pruned; default: never"
     )

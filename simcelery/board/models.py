@@ -523,6 +523,7 @@ class Schedule(Base):
     next_at = nullable(_TIME)  # when it is due; NULL: never again
     last_at = nullable(_TIME)  # the time that it was due for last
     last_job_id = nullable(BigInteger)  # no foreign key: it may be pruned
+    from_settings = required(Boolean, server_default=text("false"))  # a settings file declares it
 
     __table_args__ = (
         CheckConstraint("missed IN ('once', 'all', 'skip')", name="missed_known"),

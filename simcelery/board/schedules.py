@@ -8,6 +8,7 @@ job for each time, whoever does it and wherever it is killed; the job's key says
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from simcelery.board import due
+from simcelery.board.engine import as_json
 from simcelery.board.models import Job, Schedule
 from simcelery.board.transitions import record
 from simcelery.board.values import JobToPublish, NewJob
@@ -45,13 +47,17 @@ _KEPT = (
 
 @dataclass(frozen=True, kw_only=True)
 class NewSchedule:
-    """A schedule to add: it records `job`; `missed` says what becomes of times that were missed."""
+    """A schedule to add: it records `job`; `missed` says what becomes of times that were missed.
+
+    `from_settings`: a settings file declares it.
+    """
 
     name: str
     cron: str
     timezone: str
     missed: Missed
     job: NewJob
+    from_settings: bool = False
 
 
 class Fired(NamedTuple):
@@ -67,22 +73,69 @@ def add(connection: Connection, new: NewSchedule) -> dt.datetime:
     Raises:
         UsageError: there is one of this name.
     """
-    now = connection.execute(select(func.now())).scalar_one()
-    next_at = due.following(new.cron, new.timezone, now)
-    values = {
-        "name": new.name,
+    next_at = _insert(connection, new)
+    if next_at is None:
+        raise UsageError(
+            f"there is a schedule {new.name!r} already: replace or remove it, or choose another name"
+        )
+    return next_at
+
+
+def _insert(connection: Connection, new: NewSchedule) -> dt.datetime | None:
+    """Add a schedule, and say when it is due next; None: there is one of this name."""
+    next_at = due.following(new.cron, new.timezone, _now(connection))
+    values = {"name": new.name, **_said(new), "submitted_by": new.job.submitted_by, "next_at": next_at}
+    added = insert(Schedule).values(values).on_conflict_do_nothing().returning(Schedule.next_at)
+    return connection.scalar(added)
+
+
+def _now(connection: Connection) -> dt.datetime:
+    return connection.execute(select(func.now())).scalar_one()
+
+
+def _said(new: NewSchedule) -> dict[str, Any]:
+    """What somebody said of a schedule, by its columns."""
+    return {
         "cron": new.cron,
         "timezone": new.timezone,
         "missed": new.missed,
         "job": _kept(new.job),
         "parameters": dict(new.job.parameters),
-        "submitted_by": new.job.submitted_by,
-        "next_at": next_at,
+        "from_settings": new.from_settings,
     }
-    added = insert(Schedule).values(values).on_conflict_do_nothing().returning(Schedule.name)
-    if connection.scalar(added) is None or next_at is None:
-        raise UsageError(f"there is a schedule {new.name!r} already: remove it first, or choose another name")
-    return next_at
+
+
+def put(connection: Connection, new: NewSchedule) -> None:
+    """Add a schedule, or make the one of this name this one.
+
+    It stays paused if it was; and unless its times have changed, it is due when it was due before.
+    """
+    if _insert(connection, new) is not None:
+        return
+    row = connection.execute(
+        select(Schedule.__table__).where(Schedule.name == new.name).with_for_update()
+    ).one()
+    values = {**_said(new), "submitted_by": new.job.submitted_by}
+    if (row.cron, row.timezone) != (new.cron, new.timezone):
+        values["next_at"] = due.following(new.cron, new.timezone, _now(connection))
+    connection.execute(update(Schedule).where(Schedule.name == new.name).values(values))
+
+
+def declare(connection: Connection, given: Sequence[NewSchedule]) -> tuple[list[str], list[str]]:
+    """Add those of these schedules that the board does not have.
+
+    Returns:
+        The names of these; and of those that the board has otherwise.
+    """
+    new = [one.name for one in given if _insert(connection, one) is not None]
+    there = {row["name"]: row for row in listed(connection)}
+    return new, [one.name for one in given if not _is_same(there.get(one.name), one)]
+
+
+def _is_same(row: Mapping[str, Any] | None, new: NewSchedule) -> bool:
+    said = json.loads(as_json(_said(new)))
+    del said["from_settings"]  # whoever said it
+    return row is not None and all(row[name] == value for name, value in said.items())
 
 
 def _kept(job: NewJob) -> dict[str, Any]:

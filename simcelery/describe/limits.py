@@ -37,8 +37,8 @@ def by_host(
         yield f"{some[0]}{more}: {used}", hosts[some[0]]
 
 
-def differing(here: Mapping[str, int], board: Mapping[str, int]) -> list[str]:
-    """The limits of the settings that the board has otherwise, each as ``tag:a = 8, but 4 on the board``."""
+def differing(here: Mapping[str, object], board: Mapping[str, object]) -> list[str]:
+    """What of the settings the board has otherwise, each as ``tag:a = 8, but 4 on the board``."""
     return [
         f"{name} = {most}, but {board[name]} on the board"
         for name, most in sorted(here.items())

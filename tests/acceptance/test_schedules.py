@@ -67,3 +67,33 @@ def test_what_cannot_be_scheduled_is_refused_in_one_line(
     assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert sql("SELECT * FROM schedules") == []
+
+
+def test_schedules_of_the_settings_file_are_one_row_each_until_somebody_changes_them(
+    project: Project,
+) -> None:
+    """Also on a worker that does not import the workflows itself."""
+    file = project.folder / "simcelery.toml"
+    declared = '[schedules.nightly]\ncron = "@daily"\nworkflow = "sims.add"\nparameters = {{ a = {} }}\n'
+    top = 'workflows = ["sims"]\n'
+    file.write_text(top + declared.format(1) + '[schedules.sync]\ncron = "@hourly"\ncommand = ["true"]\n')
+    project.worker(SIMCELERY_PRELOAD="false")
+    project.worker()
+    shown = json.loads(project.run("simcelery", "schedules", "-o", "json").stdout)
+    assert [(one["name"], one["parameters"].get("a"), one["from_settings"]) for one in shown] == [
+        ("nightly", 1, True),
+        ("sync", None, True),
+    ]
+    file.write_text(top + declared.format(2))
+    project.worker()
+    assert "schedules of the settings that the board has otherwise: nightly" in project.logs()
+    shown = project.run("simcelery", "schedules")
+    assert "sync: added by a settings file, but not in the one here" in shown.stderr
+    assert "simcelery schedules remove sync" in shown.stderr
+    [applied] = json.loads(project.run("simcelery", "schedules", "apply", "-o", "json").stdout)
+    assert applied["parameters"]["a"] == 2
+    file.write_text(top + declared.format('"x"'))
+    refused = project.run("simcelery", "schedules", "apply")
+    assert refused.returncode == 2
+    assert "setting 'schedules': 'nightly': " in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,7 +24,7 @@ from simcelery.cli.options import (
     tags_option,
     time_limit_option,
 )
-from simcelery.cli.output import Column, say, show_ids, show_json, show_table
+from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
 from simcelery.describe.plain import jsonable
 from simcelery.describe.words import ago
 from simcelery.errors import UsageError
@@ -43,6 +43,7 @@ _SHOWN = (
     "paused_at",
     "submitted_by",
     "created_at",
+    "from_settings",
 )
 
 
@@ -69,9 +70,10 @@ def schedules(ctx: click.Context, output: Output) -> None:
     """List jobs that are submitted again and again: when they are due next, and how the last one is.
 
     Schedules are on the board, and any worker records their jobs: exactly one for each time. They are due by
-    the clock of the board. Their jobs have the tag schedule:NAME.
+    the clock of the board. Their jobs have the tag schedule:NAME. The tables [schedules.NAME] of
+    simcelery.toml add schedules as well: see 'schedules apply'.
     """
-    names = ("list", "add", "pause", "resume", "run", "remove")
+    names = ("list", "add", "apply", "pause", "resume", "run", "remove")
     ctx.default_map = {name: {"output": output} for name in names}
     if ctx.invoked_subcommand is None:
         _show(_read(), output)
@@ -110,6 +112,7 @@ class _AddCommand(WithCommand):
     default="once",
     help="Times at which no worker was there: make up for them with one job, with all (100), or none.",
 )
+@click.option("--replace", is_flag=True, help="Change the schedule of this name, if there is one.")
 @priority_option
 @queue_option
 @tags_option
@@ -126,6 +129,7 @@ def add(
     parameters: tuple[str, ...],
     timezone: str | None,
     missed: Any,
+    replace: bool,
     time_limit: str | None,
     output: Output,
     **chosen: Any,
@@ -136,53 +140,53 @@ def add(
     @yearly. Times of the day that are left out when the clocks go forward are due just after that; those that
     there are twice when they go back are due once. Everything is validated before anything is written.
     """
-    from simcelery.board import due, engine
+    from simcelery.board import engine
     from simcelery.board import schedules as board
     from simcelery.submission.options import Options
+    from simcelery.submission.schedules import checked, here
 
-    _check_name(name)
-    zone = timezone or _zone_here()
-    due.check(cron, zone)
     options = Options(time_limit=duration("--time-limit", time_limit), **chosen)
+    checked(name, cron, timezone or here(), missed)
     job = _job(command_of(ctx), workflow, parameters, options)
-    new = board.NewSchedule(name=name, cron=cron, timezone=zone, missed=missed, job=job)
+    new = board.NewSchedule(name=name, cron=cron, timezone=timezone or here(), missed=missed, job=job)
     with engine.begin() as connection:
-        board.add(connection, new)
+        (board.put if replace else board.add)(connection, new)
     _changed([name], output)
-
-
-def _check_name(name: str) -> None:
-    if not name.isprintable() or not name or " " in name or len(name) > 100 or "," in name:
-        raise UsageError(f"{name[:100]!r} cannot be the name of a schedule: write a word such as nightly")
-
-
-def _zone_here() -> str:
-    """The time zone of this machine, by its usual name; UTC where it has none."""
-    place = (
-        os.environ.get("TZ", "").lstrip(":") or os.path.realpath("/etc/localtime").partition("/zoneinfo/")[2]
-    )
-    from simcelery.board import due
-
-    try:
-        due.check("@daily", place)
-    except UsageError:
-        return "UTC"
-    return place
 
 
 def _job(argv: list[str] | None, workflow: str | None, parameters: tuple[str, ...], options: Any) -> NewJob:
     """The job to record, validated."""
     from simcelery.cli.programs import Program
     from simcelery.cli.wanted import wanted
+    from simcelery.submission.schedules import without_parents
 
     if argv is not None and (workflow is not None or not argv):
         raise UsageError("write NAME, CRON and -- and then the whole command")
     target, items = wanted(argv, Program(), workflow, parameters)
     [item] = items
-    job = target.preparation(options)(item.values)
-    if job.parents:
-        raise UsageError("a schedule cannot take the results of jobs: leave out @")
-    return job
+    return without_parents(target.preparation(options)(item.values))
+
+
+@command("apply", "simcelery schedules apply")
+@output_option
+def apply(output: Output) -> None:
+    """Add or change the schedules that [schedules] in simcelery.toml gives; others stay as they are.
+
+    Workers add those that the board does not have when they start. Where it has another one of the same name,
+    that of the board holds until somebody applies or replaces it.
+    """
+    from simcelery.board import engine
+    from simcelery.board import schedules as board
+    from simcelery.settings import get_settings
+    from simcelery.submission.schedules import of_settings
+
+    given = of_settings(get_settings())
+    if not given:
+        raise UsageError("the settings have no schedules: write [schedules.NAME] into simcelery.toml")
+    with engine.begin() as connection:
+        for one in given:
+            board.put(connection, one)
+    _changed([one.name for one in given], output)
 
 
 @command("pause", "simcelery schedules pause nightly")
@@ -289,6 +293,19 @@ def _show(rows: list[dict[str, Any]], output: Output) -> None:
             Column("last job", wrapped=True),
         ]
         show_table(columns, [_line(row) for row in rows])
+        _name_left_over(rows)
+
+
+def _name_left_over(rows: list[dict[str, Any]]) -> None:
+    """Schedules that a settings file has added, and that are not in the one here: they go on all the same."""
+    from simcelery.settings import get_settings
+
+    here = get_settings().schedules
+    if left := [row["name"] for row in rows if row["from_settings"] and row["name"] not in here]:
+        note(
+            f"simcelery: {', '.join(left)}: added by a settings file, but not in the one here; "
+            f"to remove a schedule from the board, too: simcelery schedules remove {quote(left[0])}"
+        )
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
@@ -320,5 +337,5 @@ def _last(row: dict[str, Any]) -> str:
     return f"{row['last_job_id']} {row['last_state'] or 'pruned'}"
 
 
-for _verb in (list_, add, pause, resume, run, remove):
+for _verb in (list_, add, apply, pause, resume, run, remove):
     schedules.add_command(_verb)
