@@ -51,6 +51,7 @@ class Sweep:
         gates: the closed gates that hold some of them.
         limits: the limits that some of them wait for; `waiting`: how many.
         full_hosts: the full limits of hosts, by the id of each live worker there.
+        alone: by workflow, why its jobs do not run in slices although they are short.
     """
 
     groups: Sequence[Alike]
@@ -62,6 +63,7 @@ class Sweep:
     gates: Sequence[ClosedGate] = ()
     limits: Sequence[LimitRow] = ()
     full_hosts: dict[int, LimitRow] = field(default_factory=dict)
+    alone: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def states(self) -> dict[str, int]:
@@ -89,21 +91,24 @@ def seen(connection: Connection, which: Filter) -> Sweep:
     """The same on an open connection."""
     from simcelery.board import limits, reads
     from simcelery.board.reads import estimates, gates, sweeps
+    from simcelery.board.reads.alone import SHORT, alone
 
     _, now = reads.started(connection)
     groups = sweeps.alike(connection, which)
     pending = [group for group in groups if str(group.state) == "pending"]
     queues = dict.fromkeys(group.queue for group in pending)
+    times = estimates.usual(connection, {group.workflow for group in pending})
     return Sweep(
         groups=groups,
         held_up=sweeps.held_up(connection, which),
         workers=reads.workers(connection, live_only=True),
         rates={queue: _rate(connection, replace(which, queue=queue)) for queue in queues},
         now=now,
-        times=estimates.usual(connection, {group.workflow for group in pending}),
+        times=times,
         gates=gates.closed_gates(connection, which),
         limits=limits.throttling(connection, which),
         full_hosts=limits.full_hosts(connection) if pending else {},
+        alone=alone(connection, [name for name, usual in times.items() if usual.median < SHORT]),
     )
 
 
@@ -192,6 +197,7 @@ def _pending(sweep: Sweep) -> Iterator[Cause]:
 
 def _queued(sweep: Sweep, queue: str, groups: Sequence[Alike]) -> Cause:
     """Live workers can run them: it is a matter of time."""
+    from simcelery.board.reads.alone import in_words
     from simcelery.describe.limits import by_host, raise_it
 
     number, workflows = sum(group.count for group in groups), {group.workflow for group in groups}
@@ -211,6 +217,8 @@ def _queued(sweep: Sweep, queue: str, groups: Sequence[Alike]) -> Cause:
     free = slots - sum(len(worker["running"]) for worker in able)
     if free > 0:
         said += f"; {many(free, 'slot')} {_verb(free, 'is', 'are')} free"
+    if whys := [sweep.alone[name] for name in workflows & sweep.alone.keys()]:
+        said += f"; they are {in_words(whys)}"
     return Cause("queue", number, said, f"more workers: celery -A simcelery worker -Q {quote(queue)}")
 
 

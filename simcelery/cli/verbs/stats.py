@@ -57,6 +57,8 @@ def stats(selection: Selection | None, filters: Filters, output: Output) -> None
     """
     from simcelery.board import asking
     from simcelery.board.reads import summaries
+    from simcelery.board.reads.alone import SHORT, alone
+    from simcelery.board.reads.alone import in_words as reason
 
     window = _WINDOW if filters.since is None else duration("--since", filters.since)
     if not window:
@@ -67,6 +69,8 @@ def stats(selection: Selection | None, filters: Filters, output: Output) -> None
         intervals = summaries.throughput(connection, wanted, window, intervals_of(window))
         times = summaries.times(connection, wanted, window, newest) if output != "quiet" else []
         period = summaries.period(connection, wanted, window) if output != "quiet" else None
+        short = [each.workflow for each in times if each.running and each.running.median < SHORT]
+        one_by_one = alone(connection, short) if output == "table" else {}
     finished = sum(interval.finished for interval in intervals)
     if output == "quiet":
         say(str(finished))
@@ -78,6 +82,8 @@ def stats(selection: Selection | None, filters: Filters, output: Output) -> None
         _show(intervals, times, window, period)
         if sum(each.finished for each in times) < finished:
             note(f"waiting and running times are from the newest {newest:,} jobs; -n looks at more")
+        for name, why in one_by_one.items():
+            note(f"jobs of {name} are short, but {reason([why])}")
 
 
 def intervals_of(window: float) -> int:
