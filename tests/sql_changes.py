@@ -872,6 +872,20 @@ CHANGES = (
         "host_limits::test_the_limit_of_a_host_counts_more_than_that_of_every_host",
     ),
     Change(
+        "let_go",
+        " AND woken_at IS NULL",
+        "",
+        "what a limit has let go and a gate then holds stays held when that opens",
+        "limits::test_what_a_limit_has_let_go_and_a_gate_then_holds_is_not_forgotten",
+    ),
+    Change(
+        _ADMIT,
+        "its.state <> 'pending'",
+        "its.state NOT IN ('pending', 'blocked')",
+        "a job that a gate holds takes a place of a limit",
+        "limits::test_what_a_gate_holds_takes_no_place_of_a_limit",
+    ),
+    Change(
         "functions/fair_job",
         "ORDER BY coalesce(running.number, 0), random() LIMIT 1",
         "ORDER BY oldest.id LIMIT 1",

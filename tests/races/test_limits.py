@@ -9,19 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import simcelery
-from simcelery.board import engine, leases, limits, transitions
+from simcelery.board import engine, gates, leases, limits, transitions
+from simcelery.board.gates import Behind, NewGate
 from simcelery.board.limits import LimitRow
 from simcelery.board.transitions import release
 from simcelery.board.values import Claim, ClaimRequest, Recorded
-from simcelery.maintenance import rescue
+from simcelery.maintenance import hold, rescue
 from simcelery.maintenance.admit import tick
+from simcelery.maintenance.effects import BY_HAND
 from simcelery.needs import Needs, Room
 from tests.board_helpers import (
     AGAIN,
+    ERROR,
     LOST,
     SUCCESS,
     cancel,
     finish,
+    new_job,
     record,
     registration,
     retry,
@@ -380,3 +384,47 @@ def test_what_keeps_a_job_is_named() -> None:
     assert "it waited for a limit, which has room now" in said
     limit(0, "workflow:w")
     assert "it waits for workflow:w: 1 of 0 used" in str(simcelery.get_job(second.id).explain())
+
+
+def test_what_a_limit_has_let_go_and_a_gate_then_holds_is_not_forgotten() -> None:
+    me = worker()
+    limit(1)
+    with engine.begin() as connection:
+        gate = gates.create(connection, NewGate("w", (), "test", max_fails=0))
+        behind = Behind(gate, False, frozenset())
+        new = [new_job(tags=["licence"]) for _ in range(3)]
+        found = transitions.record(connection, new, behind=behind)
+    first = must_claim(found[0].task_id, me)
+    assert claim(found[1].task_id, me) is None
+    finish(first, ERROR)
+    assert states(found) == ["failed", "pending", "blocked"]
+    hold.tick(BY_HAND)
+    assert states(found) == ["failed", "blocked", "blocked"]
+    with engine.begin() as connection:
+        transitions.release_gates(connection, [gate])
+    hold.tick(BY_HAND)
+    assert states(found) == ["failed", "pending", "blocked"]
+    tick()
+    for job in found[1:]:
+        hold.tick(BY_HAND)
+        finish(must_claim(job.task_id, me), SUCCESS)
+        tick()
+
+
+def test_what_a_gate_holds_takes_no_place_of_a_limit() -> None:
+    me = worker()
+    limit(1)
+    with engine.begin() as connection:
+        gate = gates.create(connection, NewGate("w", (), "test", max_fails=0))
+        behind = Behind(gate, False, frozenset())
+        new = [new_job(tags=["licence"]) for _ in range(2)]
+        first, second = transitions.record(connection, new, behind=behind)
+    [free] = jobs(1)
+    held = must_claim(first.task_id, me)
+    assert claim(second.task_id, me) is None
+    assert states([second, free]) == ["blocked", "blocked"]
+    finish(held, ERROR)
+    hold.tick(BY_HAND)
+    assert states([second, free]) == ["blocked", "blocked"]
+    tick()
+    assert states([second, free]) == ["blocked", "pending"]

@@ -94,7 +94,7 @@ def let_go(connection: Connection, gate_id: int, limit: int) -> LetGo:
     if _lock(connection, gate_id) is not None:
         return LetGo(0, [])
     rows = sql.execute(connection, "let_go", gate=gate_id, most=limit).mappings().all()
-    throttled = exists().where(Throttled.job_id == Job.id)
+    throttled = exists().where(Throttled.job_id == Job.id, Throttled.woken_at.is_(None))
     left = exists().where(Job.gate_id == gate_id, Job.state == State.BLOCKED, Job.unmet == 0, ~throttled)
     connection.execute(update(Gate).where(Gate.id == gate_id, ~left).values(moving=False))
     return LetGo(len(rows), [job_to_publish(row) for row in rows if row["state"] == State.PENDING])

@@ -19,11 +19,11 @@ DECLARE
     v_found bigint[];
     v_woken bigint[];
 BEGIN
-    DELETE FROM throttled WHERE job_id = ANY (ARRAY(
+    DELETE FROM throttled WHERE woken_at IS NOT NULL AND job_id = ANY (ARRAY(
         SELECT waiting.job_id FROM throttled AS waiting CROSS JOIN LATERAL (
             SELECT state FROM jobs WHERE jobs.id = waiting.job_id OFFSET 0 FOR UPDATE SKIP LOCKED
         ) AS its
-        WHERE woken_at IS NOT NULL AND its.state NOT IN ('pending', 'blocked')
+        WHERE woken_at IS NOT NULL AND its.state <> 'pending'
     ));
     FOR v_lane IN
         WITH RECURSIVE lanes (name, queue, workflow) AS (
