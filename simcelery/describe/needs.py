@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simcelery.describe.words import duration, many, size
 
 if TYPE_CHECKING:
+    from simcelery.board.reads.needs import Large
     from simcelery.needs import Needs
 
 _NOTHING: Mapping[str, int] = {}
@@ -74,6 +75,35 @@ def never(needs: Needs | None, able: Sequence[Mapping[str, Any]]) -> str:
     """That none of these workers will ever have what a job needs; empty if one has, or if there is none."""
     if needs is None or not able or any(fits(needs, worker) for worker in able):
         return ""
+    return f"it asks for {in_words(needs)}, and {_nobody_has_it(able)}"
+
+
+def _nobody_has_it(able: Sequence[Mapping[str, Any]]) -> str:
     most = max(able, key=lambda one: (len(one["gpus"] or ()), one["memory"] or 0, one["cores"] or 0))
-    has = f"{most['nodename']} {has_in_words(most)}"
-    return f"it asks for {in_words(needs)}, and no live worker has as much: {has}"
+    return f"no live worker has as much: {most['nodename']} {has_in_words(most)}"
+
+
+ADVICE = "ask for less, or start a worker that has as much"
+
+
+def never_fit(found: Sequence[Large], live: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Large, str]]:
+    """Those of them for which no live worker will ever have room, each with a sentence that says so."""
+    for one in found:
+        able = [
+            worker
+            for worker in live
+            if one.queue in worker["queues"]
+            and one.workflow in worker["workflows"]
+            and not worker["quarantined_at"]
+        ]
+        if able and not any(fits(one.needs, worker) for worker in able):
+            asks = (
+                f"{many(one.number, 'pending job')} of {one.workflow}"
+                if one.number > 1
+                else f"job {one.first}"
+            )
+            verb = "ask" if one.number > 1 else "asks"
+            said = (
+                f"{asks} in queue {one.queue!r} {verb} for {in_words(one.needs)}, and {_nobody_has_it(able)}"
+            )
+            yield one, said

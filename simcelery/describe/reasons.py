@@ -226,7 +226,7 @@ def _room(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:
     if story.needs is None:
         return
     if said := needs.never(story.needs, able):
-        yield Reason("never_fits", said, "ask for less, or start a worker that has as much")
+        yield Reason("never_fits", said, needs.ADVICE)
     elif not any(needs.fits(story.needs, worker, story.granted.get(worker["id"])) for worker in able):
         large = [worker for worker in able if needs.fits(story.needs, worker)]
         asks = needs.in_words(story.needs)

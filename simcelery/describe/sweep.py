@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simcelery.board.reads.estimates import Usual
     from simcelery.board.reads.gates import ClosedGate
     from simcelery.board.reads.jobs import Filter
+    from simcelery.board.reads.needs import Large
     from simcelery.board.reads.sweeps import Alike, HeldUp
     from simcelery.board.reads.workers import Unserved
 
@@ -51,6 +52,7 @@ class Sweep:
         gates: the closed gates that hold some of them.
         limits: the limits that some of them wait for; `waiting`: how many.
         full_hosts: the full limits of hosts, by the id of each live worker there.
+        large: those that may not fit on any worker.
         alone: by workflow, why its jobs do not run in slices although they are short.
     """
 
@@ -64,6 +66,7 @@ class Sweep:
     limits: Sequence[LimitRow] = ()
     full_hosts: dict[int, LimitRow] = field(default_factory=dict)
     alone: dict[str, str] = field(default_factory=dict)
+    large: Sequence[Large] = ()
 
     @cached_property
     def states(self) -> dict[str, int]:
@@ -108,6 +111,7 @@ def seen(connection: Connection, which: Filter) -> Sweep:
         gates=gates.closed_gates(connection, which),
         limits=limits.throttling(connection, which),
         full_hosts=limits.full_hosts(connection) if pending else {},
+        large=reads.large(connection, which) if pending else [],
         alone=alone(connection, [name for name, usual in times.items() if usual.median < SHORT]),
     )
 
@@ -180,6 +184,7 @@ def _running(sweep: Sweep) -> Iterator[Cause]:
 
 def _pending(sweep: Sweep) -> Iterator[Cause]:
     from simcelery.board.reads.workers import Unserved, why_unserved
+    from simcelery.describe.needs import ADVICE, never_fit
 
     nobody: list[Unserved] = []
     served: dict[str, list[Alike]] = {}
@@ -190,17 +195,22 @@ def _pending(sweep: Sweep) -> Iterator[Cause]:
             nobody.append(Unserved(why, group.queue, group.workflow, group.count))
         else:
             served.setdefault(group.queue, []).append(group)
+    too_large: Counter[str] = Counter()
+    for one, said in never_fit(sweep.large, sweep.workers):
+        too_large[one.queue] += one.number
+        yield Cause("never_fits", one.number, said, ADVICE)
     for queue, groups in served.items():
-        yield _queued(sweep, queue, groups)
+        if (number := sum(group.count for group in groups) - too_large[queue]) > 0:
+            yield _queued(sweep, queue, groups, number)
     yield from _nobody(nobody)
 
 
-def _queued(sweep: Sweep, queue: str, groups: Sequence[Alike]) -> Cause:
-    """Live workers can run them: it is a matter of time."""
+def _queued(sweep: Sweep, queue: str, groups: Sequence[Alike], number: int) -> Cause:
+    """Live workers can run so many of them: it is a matter of time."""
     from simcelery.board.reads.alone import in_words
     from simcelery.describe.limits import by_host, raise_it
 
-    number, workflows = sum(group.count for group in groups), {group.workflow for group in groups}
+    workflows = {group.workflow for group in groups}
     able = estimate.able(sweep.workers, queue, workflows)
     waits = f"{many(number)} {_verb(number, 'waits', 'wait')} for"
     if able and all(worker["id"] in sweep.full_hosts for worker in able):

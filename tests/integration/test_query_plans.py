@@ -245,6 +245,7 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         ("jobs_kind",),
     ),
     "unserved": (reads.unserved, ("Index Only Scan using jobs_kind", "workers_live")),
+    "what never fits": (lambda c: reads.large(c, Filter()), ("workers_live",)),
     "anything left": (lambda c: reads.anything_left(c, ["none"], ["w1"], 1), ("jobs_",)),
     "anything pending": (lambda c: reads.anything_pending(c, ["cpu"], ["none"]), ("jobs_",)),
 }

@@ -9,10 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import simcelery
 from simcelery.board import engine, reads, transitions
 from simcelery.board import sql as statements
 from simcelery.board.transitions.claim import asked
 from simcelery.board.values import Claim, ClaimRequest, EndedAttempt, Recorded
+from simcelery.checks.workers import of_workers
+from simcelery.cli import waiting
+from simcelery.errors import WaitTimeoutError
 from simcelery.needs import Needs, Room
 from tests.board_helpers import (
     ERROR,
@@ -306,3 +310,32 @@ def test_a_worker_that_drains_waits_only_for_what_it_can_ever_run() -> None:
     assert left()
     must_claim(job.task_id, me)
     assert left()
+
+
+def test_jobs_that_never_fit_are_named_wherever_somebody_would_wonder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_HINT_AFTER", 0.0)
+    me = worker(room=Room(4, 8 * GIB, ()), workflows=["w"], nodename="small@test")
+    many = [record(tags=["mine"], needs=Needs(cores=64)) for _ in range(3)]
+    fits, gpu = (
+        record(tags=["mine"], needs=Needs(cores=4)),
+        record(tags=["mine"], workflow="v", needs=Needs(gpus=1)),
+    )
+    said = str(simcelery.jobs(tags=["mine"]).explain())
+    asks = (
+        "3 pending jobs of w in queue 'default' ask for 64 cores, and no live worker has as much: small@test"
+    )
+    assert asks in said
+    assert "1 job waits for" in said
+    assert "no live worker of its queue knows the workflow v" in said
+    with engine.begin() as connection:
+        assert asks in "\n".join(check.found for check in of_workers(connection) if check.name == "queues")
+    must_claim(fits.task_id, me)
+    with pytest.raises(WaitTimeoutError):
+        waiting.follow(waiting.Watch([one.id for one in (*many, gpu, fits)]), 0.1)
+    assert asks in capsys.readouterr().err
+    worker(room=Room(64, GIB, ()), workflows=["w"], nodename="large@test")
+    assert "ask for 64 cores" not in str(simcelery.jobs(tags=["mine"]).explain())
+    sql("UPDATE workers SET queues = '{other}' WHERE nodename = 'large@test'")
+    assert "ask for 64 cores" in str(simcelery.jobs(tags=["mine"]).explain())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+from simcelery.board import sql
+from simcelery.board.reads.filters import Filter
+from simcelery.board.reads.rules import LIVE
 from simcelery.board.sql import Reader
 from simcelery.board.unreadable import bad_rows
 from simcelery.needs import Needs
@@ -28,6 +31,31 @@ def escalations(connection: Reader, job_id: int) -> list[dict[str, Any]]:
     )
     return [
         {**row._asdict(), **{name: bad_rows.named_values(getattr(row, name)) for name in ("before", "after")}}
+        for row in rows
+    ]
+
+
+class Large(NamedTuple):
+    """Pending jobs of one lane that need the same, and more than some live worker has.
+
+    Attributes:
+        first: the id of the first of them.
+    """
+
+    queue: str
+    workflow: str
+    needs: Needs
+    number: int
+    first: int
+
+
+def large(connection: Reader, which: Filter) -> list[Large]:
+    """Those of the jobs that pass the filter which may not fit on any worker, the oldest first."""
+    wanted = which.clause()
+    statement = sql.statement("too_large").replace("/* live */", LIVE).replace("/* wanted */", wanted.text)
+    rows = connection.exec_driver_sql(statement, wanted.values)
+    return [
+        Large(row.queue, row.workflow, Needs(row.cores, row.memory, row.gpus), row.number, row.first)
         for row in rows
     ]
 

@@ -145,11 +145,15 @@ def _follow(progress: Progress, draw: Draw, every: float, forever: bool, live: b
 def _hint() -> str:
     """Why pending jobs do not start, if no live worker can start them."""
     from simcelery.board import engine, reads
+    from simcelery.describe.needs import ADVICE, never_fit
     from simcelery.describe.unserved import in_sentences
 
     with engine.begin() as connection:
-        unserved = reads.unserved(connection)
-    return "; ".join(f"{about}: {advice}" for about, advice in in_sentences(unserved))
+        said = in_sentences(reads.unserved(connection))
+        large = reads.large(connection, reads.Filter())
+        live = reads.workers(connection, live_only=True) if large else []
+    said += [(about, ADVICE) for _, about in never_fit(large, live)]
+    return "; ".join(f"{about}: {advice}" for about, advice in said)
 
 
 @contextmanager
