@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simcelery import Fail, Handler, Retry, artifact, code, current_job, get_job, then, workflow
+from simcelery import Fail, Handler, Retry, artifact, code, current_job, get_job, run_command, then, workflow
 
 
 @workflow
@@ -580,6 +580,12 @@ def fills_its_disk(path: str = "data") -> None:
             except OSError as error:
                 error.filename = path
                 raise
+
+
+@workflow
+def prints_without_end() -> None:
+    """Run a program whose output alone fills the disk."""
+    run_command(["sh", "-c", "yes || exit 3"])
 
 
 def _print_letters(how: str) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from simcelery.quantities import in_units
 
 LEAST = 64 * 1024  # bytes; with less a file system is full
+_MANY = 100_000  # files that are looked at, at most
 
 
 class Unusable(Exception):
@@ -89,7 +92,18 @@ def ran_out(error: BaseException, text: str, folder: str | Path) -> str | None:
             path = one.filename if isinstance(one.filename, str | bytes) else folder
             return _limit() if one.errno == errno.EFBIG else room_at(os.fsdecode(path))
         one = one.__cause__ or one.__context__
-    return room_at(folder) if any(os.strerror(number) in text for number in _OUT_OF_ROOM[:2]) else None
+    for line in text.splitlines():
+        if any(os.strerror(number) in line for number in _OUT_OF_ROOM[:2]):
+            return _named_in(line, folder)
+    return None
+
+
+def _named_in(line: str, folder: str | Path) -> str:
+    """The same where only a program's own words tell, which may name a file or not."""
+    for place in (*re.findall(r"['\"‘](/[^'\"’]+)['\"’]", line), folder):
+        if full([_existing(Path(place))]):
+            return room_at(place)
+    return f"somewhere else, or by a quota: where its own folder is, {room_at(folder)}"
 
 
 def room_at(place: str | Path) -> str:
@@ -103,6 +117,31 @@ def room_at(place: str | Path) -> str:
         return f"{place}: {_reason(error)}"
     free, size = in_units(_free(room)), in_units(room.f_frsize * room.f_blocks)
     return f"file system {found}: {free} of {size} free"
+
+
+def filled_by(folder: str | Path) -> str | None:
+    """How much of its file system a folder takes, if that is most of what is used there; else None."""
+    try:
+        room = os.statvfs(folder)
+        own = _taken(os.fspath(folder))
+    except OSError:
+        return None
+    used = room.f_frsize * (room.f_blocks - room.f_bfree)
+    return f"its own files take {in_units(own)} of that" if 2 * own > used else None
+
+
+def _taken(folder: str) -> int:
+    """Bytes that the files below a folder take on its file system; of very many files, of the first ones."""
+    device, total, seen = os.lstat(folder).st_dev, 0, 0
+    for path, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            with suppress(OSError):
+                found = os.lstat(os.path.join(path, name))
+                total += 512 * found.st_blocks if found.st_dev == device else 0
+        seen += len(files)
+        if seen > _MANY:
+            break
+    return total
 
 
 def _limit() -> str:

@@ -109,6 +109,7 @@ def test_a_sweep_survives_a_root_that_becomes_unusable(project: Project, root: P
 
 def test_a_job_that_runs_out_of_room_is_lost_and_not_failed(project: Project, root: Path) -> None:
     with mounted(root, "size=1m"):
+        (root / "of-others").write_bytes(bytes(700 << 10))
         project.worker("-c", "1")
         job = submit(project, "fills_its_disk.submit()")
         wait_until(lambda: attempts(job.id), 30)
@@ -118,6 +119,26 @@ def test_a_job_that_runs_out_of_room_is_lost_and_not_failed(project: Project, ro
         assert f"file system {root}: 0 B of 1.0 MiB free" in first["error_message"]
         assert (row(job.id).failures, row(job.id).losses) == (0, 1)
         wait_until(lambda: "takes no jobs" in project.logs(), 30)
+
+
+def test_one_that_has_filled_its_disk_itself_fails_and_takes_no_further_node_with_it(
+    project: Project, root: Path
+) -> None:
+    """Its folder does not stay, by its own wish: so the worker goes on."""
+    with mounted(root, "size=1m"):
+        project.worker("-c", "1")
+        for code, said in (
+            ("fills_its_disk.submit(keep='none')", "OSError: [Errno 28] No space left on device"),
+            ("prints_without_end.submit(keep='none')", "CommandError: "),
+        ):
+            job = submit(project, code)
+            job.wait(timeout=within(30))
+            assert [(one["outcome"], one["cause"]) for one in attempts(job.id)] == [("failed", "error")]
+            assert (row(job.id).error or "").startswith(said)
+            assert f"file system {root}: 0 B of 1.0 MiB free" in (row(job.id).error or "")
+            assert "its own files take 1.0 MiB of that" in (row(job.id).error or "")
+            assert submit(project, "add.submit(1)").result(timeout=within(60)) == 2
+    assert sql("SELECT sum(losses) FROM jobs") == [(0,)]
 
 
 def test_a_job_that_fills_another_disk_fails_and_says_which(project: Project, tmp_path: Path) -> None:

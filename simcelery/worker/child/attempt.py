@@ -244,15 +244,17 @@ def _end_of(definition: Definition, claim: Claim, error: BaseException, folder: 
     may_be_the_node = not failure.is_meant(error) and slots.mine.in_pool_child
     if may_be_the_node and (lacks := folders.trouble(get_settings())):
         slots.mine.report_unusable()
-        return reports.lost_to_node(failure.describe(definition, claim, error), lacks)
-    return _with_room(failure.describe(definition, claim, error), error, folder)
-
-
-def _with_room(report: EndedAttempt, error: BaseException, folder: Folder) -> EndedAttempt:
-    """The same; if a file could not grow, its first line says where, and how much room there is."""
+        own = places.filled_by(folder.path)
+        if own is None:
+            return reports.lost_to_node(failure.describe(definition, claim, error), lacks)
+        return _saying(failure.describe(definition, claim, error), f"{lacks}; {own}")
+    report = failure.describe(definition, claim, error)
     room = places.ran_out(error, report.error_message or "", folder.path)
-    if room is None:
-        return report
+    return report if room is None else _saying(report, room)
+
+
+def _saying(report: EndedAttempt, room: str) -> EndedAttempt:
+    """The same; its first line says where a file could not grow, and how much room there is."""
     first, *rest = (report.error_message or "").split("\n")
     return replace(report, error_message=failure.printable("\n".join([f"{first} ({room})", *rest])))
 
