@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from simcelery.submission.handle import Job
 
 _REFERENCE = re.compile(r"@(?:last|[0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)")
-# A text, which stays one; or a reference.
-_WITHIN = re.compile(r'"(?:[^"\\]|\\.)*"|(@(?:last|[0-9]+(?:-[0-9]+)?))')
+# A text, which stays one, as does a key; or a reference.
+_WITHIN = re.compile(r'"(?:[^"\\]|\\.)*"(?P<key>\s*:)?|(?P<reference>@(?:last|[0-9]+(?:-[0-9]+)?)(?!\s*:))')
 DEEP = 100  # what is nested more deeply is refused
 
 
@@ -28,8 +28,10 @@ def is_reference(text: Any) -> bool:
 
 
 def unescaped(text: Any) -> Any:
-    """A value without the @ that says that it is no reference."""
-    return text[1:] if isinstance(text, str) and text.startswith("@@") and is_reference(text[1:]) else text
+    """A value without the @ that says that it is no reference: ``@@@42`` is the text ``@@42``."""
+    if isinstance(text, str) and text.startswith("@@") and is_reference(f"@{text.lstrip('@')}"):
+        return text[1:]
+    return text
 
 
 @lru_cache
@@ -63,7 +65,7 @@ def by_id(text: str) -> str:
         return text if isinstance(job, list) else f"@{job.id}"
     if structure(text) is None:
         return text
-    return _WITHIN.sub(lambda match: by_id(match[0]) if match[1] else match[0], text)
+    return _WITHIN.sub(lambda match: by_id(match[0]) if match["reference"] else match[0], text)
 
 
 def filled(value: Any) -> Any:
@@ -104,8 +106,10 @@ def structure(text: str) -> Any:
 
     def quoted(match: re.Match[str]) -> str:
         nonlocal found
-        found = found or match[1] is not None
-        return json.dumps(match[1] or escaped(json.loads(match[0])))
+        if match["key"]:
+            return match[0]
+        found = found or match["reference"] is not None
+        return json.dumps(match["reference"] or escaped(json.loads(match[0])))
 
     try:
         value = json.loads(_WITHIN.sub(quoted, text))

@@ -80,6 +80,22 @@ def get(one: Artifact, target: Path) -> None:
         ) from None
 
 
+def is_at(one: Artifact, target: Path) -> bool:
+    """Whether it has been brought to this file already.
+
+    Raises:
+        UsageError: something else is there.
+    """
+    if not os.path.lexists(target):
+        return False
+    with suppress(OSError):
+        if target.stat().st_size == one.size and store.checksum(target) == one.sha256:
+            return True
+    raise UsageError(
+        f"{target} exists already, and is another file: give another folder (-O), or --force to replace it"
+    )
+
+
 def _copy(one: Artifact, target: Path) -> None:
     def is_whole() -> None:
         digest = store.checksum(partial)

@@ -94,6 +94,16 @@ def test_without_a_store_files_stay_there_and_a_worker_sends_them(project: Proje
     got = project.run("simcelery", "files", str(number), "get", "a.dat", "-O", str(aside), "-o", "quiet")
     assert got.stdout == f"{aside}/a.dat\n", got.stderr
     assert store.checksum(aside / "a.dat") == listed["files"][0]["sha256"]
+    (aside / "b.dat").write_text("mine")
+    (aside / "a.dat").unlink()
+    refused = project.run("simcelery", "files", str(number), "get", "-O", str(aside))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"simcelery: {aside}/b.dat exists already, and is another file: ")
+    assert [path.read_text() for path in aside.iterdir()] == ["mine"]
+    forced = project.run("simcelery", "files", str(number), "get", "-O", str(aside), "--force", "-o", "quiet")
+    assert forced.stdout == f"{aside}/a.dat\n{aside}/b.dat\n", forced.stderr
+    again = project.run("simcelery", "files", str(number), "get", "-O", str(aside), "-o", "quiet")
+    assert again.stdout == forced.stdout, again.stderr
     lost = submit(project, "leaves_a_file.submit('x', then='remove')")
     lost.wait(timeout=within(30))
     assert "No such file or directory" in (row(lost.id).error or "")

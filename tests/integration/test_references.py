@@ -49,9 +49,22 @@ def test_references_stand_in_tables_json_lines_and_grids(project: Project, numbe
 
 
 def test_a_doubled_sign_is_text_and_so_is_what_names_no_job(project: Project, numbers: list[int]) -> None:
-    for given, recorded in (("@@1", "@1"), ("@home", "@home"), ("@@home", "@@home"), ("a@1", "a@1")):
+    for given, recorded in (
+        ("@@1", "@1"),
+        ("@@@1", "@@1"),
+        ("@home", "@home"),
+        ("@@home", "@@home"),
+        ("a@1", "a@1"),
+    ):
         [number] = submit(project, "sims.complains", f"text={given}")
         assert row(number).parameters == {"text": recorded}
+
+
+def test_a_text_in_quotes_beside_a_reference_stays_as_it_is(project: Project, numbers: list[int]) -> None:
+    texts = ["@", "@1", "@@1", "@@@1", "@@@@1-2", "@home", "@@home", "@@@home"]
+    quoted = ", ".join(f'"{text}": "{text}"' for text in texts)
+    [echo] = submit(project, "sims.echo", f'value={{{quoted}, "n": @{numbers[0]}}}')
+    assert row(echo).parameters == {"value": {text: text for text in texts} | {"n": {"$job": numbers[0]}}}
 
 
 def test_a_job_that_is_not_there_is_one_line_and_nothing_is_recorded(

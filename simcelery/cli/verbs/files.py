@@ -35,13 +35,14 @@ if TYPE_CHECKING:
     default=Path(),
     help="With get: the folder to write them into (default: this one).",
 )
+@click.option("--force", is_flag=True, help="With get: replace files that exist and are other ones.")
 @output_option
-def files(job: str, action: str, names: tuple[str, ...], into: Path, output: Output) -> None:
+def files(job: str, action: str, names: tuple[str, ...], into: Path, force: bool, output: Output) -> None:
     """List the files that a job has registered as artifacts, or get some of them, or all.
 
     ID is a job's id, or last for the newest job. A file comes from where it is stored (artifact_url); if it
     is stored nowhere, a live worker on the node where the job ran sends it, part by part. Its checksum is
-    verified, and a file of the same name is replaced only by one that is whole.
+    verified. If another file of its name is there, nothing is written, unless you say --force.
     """
     from simcelery.submission import artifacts
 
@@ -54,10 +55,12 @@ def files(job: str, action: str, names: tuple[str, ...], into: Path, output: Out
         return
     if not found:
         raise UsageError(f"job {number} has no artifacts")
+    targets = [(one, artifacts.target_of(one, into)) for one in found]
+    wanted = [force or not artifacts.is_at(one, target) for one, target in targets]
     written = {}
-    for one in found:
-        target = artifacts.target_of(one, into)
-        artifacts.get(one, target)
+    for (one, target), missing in zip(targets, wanted, strict=True):
+        if missing:
+            artifacts.get(one, target)
         written[one.name] = str(target)
         if output == "table":
             say(one_line(f"{target}  {size(one.size)}"))
