@@ -9,7 +9,7 @@ import pytest
 
 import simcelery
 from tests.acceptance.helpers import submit
-from tests.board_helpers import attempts, row
+from tests.board_helpers import attempts, row, sql
 from tests.conftest import Project
 from tests.processes import command_alive, sleeper
 from tests.waiting import wait_until, within
@@ -101,3 +101,48 @@ def test_what_cannot_be_asked_for_is_refused_in_one_line(sims: Project) -> None:
         assert len(done.stderr.splitlines()) == 1
         assert "memory" in done.stderr
         assert said in done.stderr
+
+
+# --- with workers of its own; the board is emptied, so the one above is at its end ---
+
+
+def test_more_is_decided_once_for_each_end_whoever_is_killed_meanwhile(
+    project: Project, tmp_path: Path
+) -> None:
+    """kill -9 of the worker while the decision is not committed, and just after it is."""
+    once = tmp_path / "once"
+    once.mkdir()
+    lines = ("before_finish_commit", "after_finish")
+    killing = {
+        "SIMCELERY_FAILPOINTS": ",".join(f"{line}=kill-parent" for line in lines),
+        "SIMCELERY_FAILPOINTS_ONCE": str(once),
+    }
+    workers = [project.worker("-c", "1", **killing)]
+    code = "import time; kept = b'x' * (500 << 20); time.sleep(3)"
+    asked = ("--memory", "200M", "--on-oom", "memory=x2,max=1G")
+    done = project.run("simcelery", "submit", "-o", "quiet", *asked, "--", sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+    job = simcelery.get_job(int(done.stdout))
+
+    def is_over() -> bool:
+        if workers[-1].poll() is not None:
+            workers.append(project.worker("-c", "1", **killing))
+        return job.state.is_terminal
+
+    wait_until(is_over, 90)
+    assert {path.name for path in once.iterdir()} == set(lines)
+    assert len(workers) == 3
+    assert [(one["outcome"], one["cause"]) for one in attempts(job.id)] == [
+        ("lost", "worker_lost"),
+        ("failed", "out_of_memory"),
+        ("failed", "out_of_memory"),
+        ("succeeded", None),
+    ]
+    assert (row(job.id).failures, row(job.id).losses) == (0, 1)
+    shown = project.run("simcelery", "show", str(job.id)).stdout
+    for tried in (
+        "attempt 2 (out_of_memory), ran with: memory 200.0 MiB; the next one: memory 400.0 MiB",
+        "attempt 3 (out_of_memory), ran with: memory 400.0 MiB; the next one: memory 800.0 MiB",
+    ):
+        assert tried in shown
+    assert sql("SELECT attempt FROM escalations ORDER BY attempt") == [(2,), (3,)]
