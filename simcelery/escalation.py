@@ -47,16 +47,23 @@ def merged(usual: str | None, given: str | None) -> str | None:
 
 
 def check_base(rules: str | None, memory: int | None, time_limit: float | None) -> None:
-    """Whether what is to grow is there.
+    """Whether what is to grow is there, and not beyond its most.
 
     Raises:
         ValueError: it is not.
     """
     for cause, rule in json.loads(rules or "{}").items():
         for name, base, example in (("memory", memory, "4G"), ("time_limit", time_limit, "1h")):
-            if name in rule and base is None:
+            if name not in rule:
+                continue
+            if base is None:
                 raise ValueError(
                     f"on {cause}: {name} cannot grow, since the job asks for none: give {name}={example}"
+                )
+            if base > rule["max"]:
+                raise ValueError(
+                    f"on {cause}: max is less than the {name} that the job asks for: "
+                    "give a larger one, or ask for less"
                 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from simcelery.errors import UsageError
@@ -15,17 +16,19 @@ def asked(chosen: dict[str, Any]) -> dict[str, dict[str, str]] | None:
     """Take these options out of those of ``submit``: the rules by cause, as `escalation.checked` reads them.
 
     Raises:
-        UsageError: a part of one is no NAME=VALUE.
+        UsageError: a part of one is no NAME=VALUE, or a name is given twice.
     """
-    given = {cause: chosen.pop(name, None) for name, cause in _CAUSES.items()}
-    return {cause: _rule(text) for cause, text in given.items() if text is not None} or None
+    given = {name: chosen.pop(name, ()) for name in _CAUSES}
+    return {_CAUSES[name]: _rule(name, texts) for name, texts in given.items() if texts} or None
 
 
-def _rule(text: str) -> dict[str, str]:
-    rule = {}
-    for part in text.split(","):
-        name, equals, value = part.partition("=")
-        if not equals or not value.strip():
+def _rule(option: str, texts: Sequence[str]) -> dict[str, str]:
+    rule: dict[str, str] = {}
+    for part in ",".join(texts).split(","):
+        name, equals, value = (text.strip() for text in part.partition("="))
+        if not equals or not value:
             raise UsageError(f"{short(part)} is not NAME=VALUE: write memory=x2,max=64G or queue=long")
-        rule[name.strip()] = value.strip()
+        if name in rule:
+            raise UsageError(f"--{option.replace('_', '-')}: {name} is given twice")
+        rule[name] = value
     return rule

@@ -86,14 +86,38 @@ def test_what_is_to_grow_must_be_there() -> None:
         prepare(Definition(simulate), {}, Options(on={"time_limit": RULES["time_limit"]}))
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"memory": "65G"}, "memory"),
+        ({"time_limit": "25h"}, "time_limit"),
+        ({"on": {"out_of_memory": {"memory": "x2", "max": "3G"}}}, "memory"),
+    ],
+    ids=stable,
+)
+def test_its_most_must_not_be_less_than_what_the_job_begins_with(options: dict[str, Any], name: str) -> None:
+    definition = Definition(simulate, memory="4G", time_limit="1h", on=RULES)
+    with pytest.raises(ParametersError, match=f"max is less than the {name} that the job asks for"):
+        prepare(definition, {}, Options(**options))
+    assert prepare(definition, {}, Options(memory="64G", time_limit="24h")).needs is not None
+
+
 def test_options_of_the_command_line_name_parts() -> None:
-    chosen = {"on_oom": "memory=x2, max=64G", "on_time_limit": None, "on_walltime": "queue=long", "tags": ()}
+    chosen = {
+        "on_oom": ("memory=x2, max=64G", "queue=himem"),
+        "on_time_limit": (),
+        "on_walltime": ("queue=long",),
+        "tags": (),
+    }
     assert escalations.asked(chosen) == {
-        "out_of_memory": {"memory": "x2", "max": "64G"},
+        "out_of_memory": {"memory": "x2", "max": "64G", "queue": "himem"},
         "walltime": {"queue": "long"},
     }
     assert chosen == {"tags": ()}
     assert escalations.asked({}) is None
     for text in ("memory", "memory=", "memory=x2,", ""):
         with pytest.raises(UsageError, match="is not NAME=VALUE"):
-            escalations.asked({"on_oom": text})
+            escalations.asked({"on_oom": (text,)})
+    for parts in (("memory=x2,max=1G", "memory=x3"), ("memory=x2,max=1G,max=2G",)):
+        with pytest.raises(UsageError, match=r"--on-oom: (memory|max) is given twice"):
+            escalations.asked({"on_oom": parts})

@@ -130,16 +130,21 @@ class SubmitCommand(WithCommand):
 )
 @click.option(
     "--on-oom",
+    multiple=True,
     metavar="memory=x2,max=SIZE",
     help="After an attempt that ran out of memory, try again with more, up to max; also queue=NAME.",
 )
 @click.option(
     "--on-time-limit",
+    multiple=True,
     metavar="time_limit=x1.5,max=DURATION",
     help="After one that reached its time limit, try again with a longer one; also queue=NAME.",
 )
 @click.option(
-    "--on-walltime", metavar="queue=NAME", help="After one whose allocation ended, go on in another queue."
+    "--on-walltime",
+    multiple=True,
+    metavar="queue=NAME",
+    help="After one whose allocation ended, go on in another queue.",
 )
 @click.option(
     "--notify",
