@@ -12,7 +12,7 @@ from simcelery import settings
 from simcelery.board import engine, leases
 from simcelery.board.values import Claim
 from simcelery.errors import BoardUnreachableError
-from simcelery.execution.ending import Ended
+from simcelery.execution.ending import EndedProcesses
 from simcelery.execution.identity import identity
 from simcelery.services import Services
 from simcelery.worker.parent import predecessors
@@ -77,9 +77,9 @@ def test_a_certain_death_stays_certain_though_postgres_is_away_just_after_it_was
     die(process)
     me = worker(host=HOST)
 
-    def goes_away(*_: object) -> Ended:
+    def goes_away(*_: object) -> EndedProcesses:
         settings.override({"database_url": NOWHERE})
-        return Ended()
+        return EndedProcesses()
 
     with monkeypatch.context() as during:
         during.setattr(predecessors, "end", goes_away)
@@ -115,9 +115,9 @@ def test_a_job_is_taken_back_when_nothing_that_it_started_is_left(
         leases.bury(connection, [me])
     seen: list[str] = []
 
-    def look(*_: object) -> Ended:
+    def look(*_: object) -> EndedProcesses:
         seen.append(state(claimed.job_id))
-        return Ended()
+        return EndedProcesses()
 
     monkeypatch.setattr(predecessors, "end", look)
     predecessors.take_over(worker(host=HOST), 0.0)
