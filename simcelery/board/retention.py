@@ -48,8 +48,12 @@ def count_prunable(connection: Connection, older_than: float) -> int:
 
 @dataclass(frozen=True)
 class Archived:
-    """All that the board holds of a job, as one line of JSON: its columns, its ``parents``, ``attempts``,
-    ``revisions``, ``steps`` (name → output) and ``log``."""
+    """All that the board holds of a job, as one line of JSON.
+
+    These are its columns, and for ``needs_id`` what that stands for, ``needs``; its ``parents``, of which it
+    waited only for the end of ``after_any``, and went on in ``goes_on_in``; ``attempts``, ``escalations``,
+    ``revisions``, ``artifacts``, ``steps``, ``corrections``, ``restarts``, ``checkpoint`` and ``log``.
+    """
 
     id: int
     finished_at: dt.datetime

@@ -3,6 +3,12 @@ SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
     'parents', (
         SELECT coalesce(jsonb_agg(parent_id ORDER BY parent_id), '[]') FROM dependencies WHERE job_id = jobs.id
     ),
+    'after_any', (
+        SELECT coalesce(jsonb_agg(parent_id ORDER BY parent_id), '[]') FROM dependencies
+        WHERE job_id = jobs.id AND kind = 'any'
+    ),
+    'goes_on_in', (SELECT max(parent_id) FROM dependencies WHERE job_id = jobs.id AND kind = 'then'),
+    'needs', (SELECT to_jsonb(needs) - 'id' FROM needs WHERE id = needs_id),
     'attempts', (
         SELECT coalesce(jsonb_agg(to_jsonb(attempts) - 'job_id' || jsonb_build_object('environment', (
             SELECT details FROM environments WHERE id = environment_id
@@ -12,6 +18,16 @@ SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
     'revisions', (
         SELECT coalesce(jsonb_agg(to_jsonb(revisions) - 'job_id' ORDER BY revision), '[]')
         FROM revisions WHERE job_id = jobs.id
+    ),
+    'escalations', (
+        SELECT coalesce(jsonb_agg(to_jsonb(escalations) - 'job_id' ORDER BY attempt), '[]')
+        FROM escalations WHERE job_id = jobs.id
+    ),
+    -- As in artifacts_of.sql: those of the attempt that succeeded.
+    'artifacts', (
+        SELECT coalesce(jsonb_agg(to_jsonb(artifacts) - '{id,job_id,claim_id,next_at}'::text[] ORDER BY name), '[]')
+        FROM artifacts JOIN attempts USING (job_id, attempt, claim_id)
+        WHERE job_id = jobs.id AND outcome = 'succeeded'
     ),
     'steps', (
         SELECT coalesce(jsonb_agg(to_jsonb(steps) - 'job_id' - 'key' - 'code' ORDER BY saved_at, name), '[]')
