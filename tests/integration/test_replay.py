@@ -11,7 +11,7 @@ import simcelery
 from simcelery.board import catalogue, engine
 from simcelery.board.catalogue import Entry
 from simcelery.cli import root
-from tests.board_helpers import ERROR, finish, must_claim, new_job, record, row, sql, state, worker
+from tests.board_helpers import ERROR, finish, must_claim, new_job, record, row, settle, sql, state, worker
 from tests.conftest import Project
 
 
@@ -169,3 +169,18 @@ def test_a_dry_run_of_many_shows_the_first(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == 43
     assert shown[-2:] == ["… and 10 more", "would retry 50 jobs; nothing was changed"]
+
+
+def test_a_dry_run_of_a_job_that_cannot_be_retried_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    done, parent = record(), record()
+    child = record(parents=frozenset({parent.id}))
+    me = worker()
+    finish(must_claim(done.task_id, me))
+    finish(must_claim(parent.task_id, me), ERROR)
+    settle()
+    for job, why in ((done, "is succeeded: only failed"), (child, str(parent.id))):
+        for words in ((), ("--dry-run",)):
+            assert run("retry", str(job.id), *words) == 2
+            assert why in capsys.readouterr().err
+    assert run("retry", str(child.id), "--with-parents", "--dry-run") == 0
+    assert (state(child.id), state(parent.id)) == ("upstream_failed", "failed")

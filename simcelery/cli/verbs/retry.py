@@ -106,6 +106,8 @@ def retry(
         revised.show_dry(revisions, output)
         return 0
     if dry_run:
+        if strict:  # of many, those that cannot be retried are left alone
+            actions.retry(ids, with_parents=with_parents, strict=True, from_scratch=from_scratch, dry=True)
         show_dry("retry", ids, output)
         return 0
     if not confirmed("retry", ids, counts, yes):
