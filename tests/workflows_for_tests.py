@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -1233,6 +1234,20 @@ def uses_memory(mib: int, processes: int, marker: str = "", seconds: float = 3.0
     finally:
         if marker:
             Path(marker).write_text("cleaned up")
+
+
+@workflow
+def starves_a_process(how: str) -> None:
+    """Have another process use more memory than its worker may."""
+    code = "x = b'x' * (900 << 20)"
+    if how == "check":
+        subprocess.run([sys.executable, "-c", code], check=True)
+    elif how == "text":
+        done = subprocess.run(["sh", "-c", f'{sys.executable} -c "{code}"; exit $?'], check=False)
+        raise ValueError(f"the solver failed with exit code {done.returncode}")
+    else:
+        with ProcessPoolExecutor(1) as pool:
+            pool.submit(bytearray, 900 << 20).result()
 
 
 _kept: list[bytes] = []

@@ -23,7 +23,7 @@ TAIL_LINES, TAIL_BYTES = 200, 64 * 1024
 OUTPUT = "output.txt"
 
 # SIGKILL: the command's own end, or what a shell and a launcher say of one that they had started.
-_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _LONGEST_CALL = 0.25  # seconds
 
 
@@ -90,13 +90,7 @@ def run(
         finally:
             _end_all(process, mark, before, grace)
     code = process.wait()
-    return Completed(code, tail(folder, tail_bytes), code in _KILLED and _more_than(kills))
-
-
-def _more_than(kills: int | None) -> bool:
-    """Whether the kernel has killed something for want of memory since there were so many."""
-    now = memory.oom_kills()
-    return kills is not None and now is not None and now > kills
+    return Completed(code, tail(folder, tail_bytes), code in KILLED and memory.killed_since(kills))
 
 
 def tail(folder: Path, most: int = TAIL_BYTES) -> str:

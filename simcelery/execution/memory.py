@@ -11,18 +11,27 @@ from pathlib import Path, PurePosixPath
 def oom_kills() -> int | None:
     """How many processes the kernel's out-of-memory killer has killed, as far as can be seen from here.
 
-    Counts those of this process's own control group, else those of the host since its boot. Only a
-    difference means something: compare the number before and after the death of a child. In a control
-    group of version 1 the kills in groups below it do not count.
+    Counts those of this process's own control group, or of the nearest above it that counts them, else those
+    of the host since its boot. Only a difference means something: compare the number before and after the
+    death of a child. In a control group of version 1 the kills in groups below it do not count.
 
     Returns:
         None where it is not known.
     """
     for file in (*_own_files(), Path("/proc/vmstat")):
-        found = re.search(r"^oom_kill (\d+)$", _read(file), re.MULTILINE)
-        if found:
-            return int(found.group(1))
+        # Slurm and systemd may delegate a group without the memory controller: one above has the limit.
+        above = file.parent.parents if file.name == "memory.events" else ()
+        for one in (file, *(folder / file.name for folder in above)):
+            found = re.search(r"^oom_kill (\d+)$", _read(one), re.MULTILINE)
+            if found:
+                return int(found.group(1))
     return None
+
+
+def killed_since(kills: int | None) -> bool:
+    """Whether the kernel has killed something for want of memory since `oom_kills` told so many."""
+    now = oom_kills()
+    return kills is not None and now is not None and now > kills
 
 
 def _own_files() -> list[Path]:

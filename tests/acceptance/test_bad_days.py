@@ -172,6 +172,12 @@ def test_a_job_that_eats_all_memory_is_lost_for_that_reason_and_the_worker_lives
     wait_until(lambda: command.state == "failed", 60)
     assert [(one["outcome"], one["cause"]) for one in attempts(command.id)] == [("failed", "out_of_memory")]
     assert "memory ran out" in (row(command.id).error or "")
+    for how in ("check", "text", "pool"):
+        starved = submit(project, f"starves_a_process.submit({how!r})")
+        wait_until(lambda job=starved: job.state == "failed", 60)
+        [ended] = attempts(starved.id)
+        assert (ended["outcome"], ended["cause"]) == ("failed", "out_of_memory"), (how, ended)
+        assert "the kernel killed a process of it because memory ran out" in ended["error_message"]
     assert submit(project, "add.submit(1)").result(timeout=within(30)) == 2
     assert worker.poll() is None
     project.stop()

@@ -473,6 +473,21 @@ def test_the_count_of_oom_kills_is_known_here() -> None:
     assert count >= 0
 
 
+def test_the_nearest_control_group_that_counts_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under Slurm, where the group of a task may lack the memory controller that its step has."""
+    own = tmp_path / "step_0" / "user" / "task_0" / "memory.events"
+    own.parent.mkdir(parents=True)
+    (tmp_path / "memory.events").write_text("oom_kill 9\n")
+    (tmp_path / "step_0" / "memory.events").write_text("low 0\noom 5\noom_kill 3\noom_group_kill 0\n")
+    monkeypatch.setattr(memory, "_own_files", lambda: [own])
+    assert memory.oom_kills() == 3
+    own.write_text("oom_kill 0\n")
+    assert memory.oom_kills() == 0
+    assert [memory.killed_since(before) for before in (None, 0, -1)] == [False, False, True]
+
+
 @pytest.fixture
 def control_group() -> Iterator[Path]:
     """A memory control group limited to 64 MiB, below our own."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
 import uuid
+from concurrent.futures.process import BrokenProcessPool
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +24,24 @@ from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.layout import Order
 from simcelery.worker.slots.parent import Slots
 from simcelery.workflows.definition import Definition
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (subprocess.CalledProcessError(-9, ["vasp"]), True),
+        (subprocess.CalledProcessError(1, ["vasp"]), False),
+        (BrokenProcessPool("a child process terminated abruptly"), True),
+        (RuntimeError("Calculator 'vasp' failed with command 'mpirun vasp': exit status 137"), True),
+        (RuntimeError("converged to -9 after 137 steps, code 1370"), False),
+    ],
+)
+def test_what_an_error_says_of_a_process_that_was_killed_is_found(error: Exception, lost: bool) -> None:
+    outer = ValueError("the relaxation failed")
+    outer.__cause__ = error
+    assert [failure._lost_a_process(one) for one in (error, outer)] == [lost, lost]
+    error.__cause__ = outer  # a circle
+    assert failure._lost_a_process(outer) == lost
 
 
 @pytest.mark.parametrize(("used", "seen"), [(0, ""), (2**30, " (its processes last used 1.0 GiB)")])

@@ -19,7 +19,7 @@ from simcelery.board.states import Outcome
 from simcelery.board.values import Claim, EndedAttempt
 from simcelery.chunks import Output
 from simcelery.errors import EncodingError, JobError, OutOfMemoryError, ParametersError, TimeLimitError
-from simcelery.execution import clean, entropy, helpers, places, processes, workdir
+from simcelery.execution import clean, entropy, helpers, memory, places, processes, workdir
 from simcelery.execution.capture import Captured, captured
 from simcelery.execution.ending import end
 from simcelery.execution.places import Unusable
@@ -30,7 +30,7 @@ from simcelery.settings import get_settings
 from simcelery.submission import lineage
 from simcelery.submission.handle import restore
 from simcelery.worker import context, folders, slots, stopping
-from simcelery.worker.child import calling, connections, leaving, left, returned, threads
+from simcelery.worker.child import calling, connections, leaving, left, pace, returned, threads
 from simcelery.worker.child.timer import soft_limit
 from simcelery.worker.context import CurrentJob
 from simcelery.worker.outcomes import failure, reports
@@ -82,6 +82,7 @@ class _Attempt:
         self._state = clean.known(connections.is_ours)
         self._state.begin()
         self._folder = folders.of_attempt(claim.job_id, claim.attempt, claim.claim_id)
+        self._kills = None if pace.is_short(claim.workflow) else memory.oom_kills()
         self._seed = entropy.fresh()
         self._returned: EndedAttempt | None = None  # once its function has
         self._job = CurrentJob(claim, self._folder)
@@ -98,7 +99,7 @@ class _Attempt:
             raise
         except BaseException as error:
             if self._returned is None:
-                raised = _end_of(self._definition, claim, error, self._folder)
+                raised = _end_of(self._definition, claim, error, self._folder, self._kills)
             else:
                 log.exception("job %s: its function had already returned, so its result counts", claim.job_id)
         if os.getpid() != self._pid:
@@ -229,7 +230,9 @@ def _inside(job: CurrentJob) -> Iterator[None]:
         entropy.current = None
 
 
-def _end_of(definition: Definition, claim: Claim, error: BaseException, folder: Folder) -> EndedAttempt:
+def _end_of(
+    definition: Definition, claim: Claim, error: BaseException, folder: Folder, kills: int | None
+) -> EndedAttempt:
     order = slots.mine.order
     if order is Order.OUT_OF_MEMORY:
         used, _ = slots.mine.measured
@@ -248,7 +251,7 @@ def _end_of(definition: Definition, claim: Claim, error: BaseException, folder: 
         if own is None:
             return reports.lost_to_node(failure.describe(definition, claim, error), lacks)
         return _saying(failure.describe(definition, claim, error), f"{lacks}; {own}")
-    report = failure.describe(definition, claim, error)
+    report = failure.describe(definition, claim, error, kills)
     room = places.ran_out(error, report.error_message or "", folder.path)
     return report if room is None else _saying(report, room)
 

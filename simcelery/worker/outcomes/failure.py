@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,10 +13,13 @@ from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import Claim, EndedAttempt
 from simcelery.chunks import numbered
 from simcelery.errors import BY_HANDLER, SubmissionInterruptedError
+from simcelery.execution import memory
+from simcelery.execution.command import KILLED
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.outcomes import Fail, Retry
 
 _MESSAGE_LENGTH = 4000
+_LONGEST_CHAIN = 20
 _NAME_LENGTH = 200
 _TRACEBACK_LENGTH = 40_000
 _OURS = (
@@ -30,17 +34,27 @@ def is_meant(error: BaseException) -> bool:
     return isinstance(error, Fail | SoftTimeLimitExceeded)
 
 
-def describe(definition: Definition, claim: Claim, error: BaseException) -> EndedAttempt:
-    """The report of a failed attempt."""
+def describe(
+    definition: Definition, claim: Claim, error: BaseException, kills: int | None = None
+) -> EndedAttempt:
+    """The report of a failed attempt.
+
+    Parameters:
+        kills: what `memory.oom_kills` told when it began; None: nobody asked.
+    """
     if isinstance(error, SubmissionInterruptedError) and isinstance(error.__cause__, SoftTimeLimitExceeded):
         error = error.__cause__
     limit = isinstance(error, SoftTimeLimitExceeded)
     message = text(error)
+    starved = not isinstance(error, MemoryError) and _lost_a_process(error) and memory.killed_since(kills)
+    if starved:
+        first, *rest = message.split("\n")
+        message = "\n".join([f"{first} (the kernel killed a process of it because memory ran out)", *rest])
     if limit:
         message = f"it ran longer than its time limit of {claim.soft_time_limit or claim.time_limit or 0:g} s"
     return EndedAttempt(
         outcome=Outcome.FAILED,
-        cause=_cause(error),
+        cause=Cause.OUT_OF_MEMORY if starved else _cause(error),
         error_type="TimeLimitError" if limit else printable(type(error).__name__)[:_NAME_LENGTH],
         error_message=message[:_MESSAGE_LENGTH],
         traceback=traceback_of(error),
@@ -52,6 +66,25 @@ def _cause(error: BaseException) -> Cause:
     if isinstance(error, SoftTimeLimitExceeded):
         return Cause.TIME_LIMIT
     return Cause.OUT_OF_MEMORY if isinstance(error, MemoryError) else Cause.ERROR
+
+
+# What programs and Python say of a process that was ended by SIGKILL.
+_SAY_KILLED = re.compile(r"\bSIGKILL\b|\bsignal 9\b|\b(code|status|returned):? (-9|137)\b|\bKilled\b")
+
+
+def _lost_a_process(error: BaseException) -> bool:
+    """Whether an error tells that a process which the workflow had started was ended by SIGKILL."""
+    one: BaseException | None = error
+    for _ in range(_LONGEST_CHAIN):  # it may be a circle
+        if one is None:
+            break
+        if any(kind.__name__ == "BrokenProcessPool" for kind in type(one).__mro__):
+            return True
+        code = vars(one).get("returncode")
+        if (isinstance(code, int) and code in KILLED) or _SAY_KILLED.search(text(one)):
+            return True
+        one = one.__cause__ or one.__context__
+    return False
 
 
 def text(error: BaseException) -> str:
