@@ -33,10 +33,21 @@ def node(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     made.end()
 
 
+@pytest.fixture
+def neighbour(node: Project) -> Iterator[None]:
+    """Another worker on that node, which has found the same devices."""
+    other = node.worker("-c", "8", **NODE)
+    yield
+    node.processes.remove(other)
+    other.kill()
+    other.wait(within(20))
+
+
+@pytest.mark.usefixtures("neighbour")
 def test_twelve_jobs_never_share_one_of_four_devices_whatever_is_killed(
     node: Project, tmp_path: Path
 ) -> None:
-    jobs = submit_each(node, f"uses_device.submit({str(tmp_path)!r}, {{}})", [0.4] * 12)
+    jobs = submit_each(node, f"uses_device.submit({str(tmp_path)!r}, {{}})", [0.8] * 12)
     ids = [job.id for job in jobs]
     chance, kills = random.Random(7), 0
     until = time.monotonic() + within(60)
