@@ -16,6 +16,7 @@ from simcelery.board.transitions import continuing
 from simcelery.board.values import Claim, EndedAttempt, FinishedJob, Recorded
 from simcelery.errors import StateError
 from simcelery.services import Services
+from simcelery.worker.outcomes import gone_on
 from simcelery.worker.outcomes.finish import write_all
 from tests.board_helpers import (
     ERROR,
@@ -127,6 +128,15 @@ def test_what_others_hold_then_is_left_to_settle_and_nobody_waits(board: Service
         write_all([SUCCESS.of(claimed)], publish=lambda job: None)
         assert [state(number) for number in (first, second, last)] == ["blocked", "succeeded", "succeeded"]
         holder.rollback()
+    settle()
+    assert state(first) == "succeeded"
+
+
+def test_a_very_long_row_of_them_keeps_no_pool_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gone_on, "_LONGEST", 0.0)
+    first, last = loop_of(2)
+    write_all([SUCCESS.of(must_claim(row(last).task_id, worker()))], publish=lambda job: None)
+    assert state(first) == "blocked"
     settle()
     assert state(first) == "succeeded"
 

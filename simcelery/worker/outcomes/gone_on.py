@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 
 from simcelery.board import engine, transitions
@@ -12,8 +13,8 @@ from simcelery.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
-# Dependents that one step tells.
-_AT_ONCE = 1000
+# Dependents that one step tells; and seconds that a pool child does nothing else, however many have gone on.
+_AT_ONCE, _LONGEST = 1000, 2.0
 
 
 def settle(finished: FinishedJob) -> FinishedJob:
@@ -28,7 +29,8 @@ def settle(finished: FinishedJob) -> FinishedJob:
     ready: list[JobToPublish] = []
     ended = [finished.id] if finished.gone_on else []
     try:
-        while ended:
+        until = time.monotonic() + _LONGEST
+        while ended and time.monotonic() < until:
             failpoint("before_settle")
             with engine.begin() as connection:
                 step = transitions.settle(connection, _AT_ONCE, only=ended)
