@@ -14,7 +14,7 @@ from simcelery.errors import BoardUnreachableError, ParametersError
 from simcelery.failpoints import failpoint
 from simcelery.needs import NAMES, Needs
 from simcelery.settings import get_settings
-from simcelery.submission import lineage, plain
+from simcelery.submission import fitting, lineage, plain
 from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, seconds
 from simcelery.submission.publishing import publish_recorded
@@ -80,7 +80,9 @@ def preparation(definition: Definition, options: Options) -> Callable[[Mapping[s
         if encoded is None:
             values = definition.parameters.validate(definition.parameters.bind((), given))
             encoded = definition.parameters.encode(values, lambda ref: ref.id, limit)
-            parents |= job_refs(encoded)
+            if refers := job_refs(encoded):
+                fitting.check(definition, given)
+                parents |= refers
         text = engine.as_json(encoded)
         if 12 * len(text) > limit:  # which counts spaces, and up to 12 bytes for a character
             check_size(encoded, f"{definition.name}: parameter", limit)

@@ -26,6 +26,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic.warnings import ArbitraryTypeWarning
 
 from simcelery.errors import DefinitionError, EncodingError, ParametersError
+from simcelery.misfits import Details
 from simcelery.readable import short
 from simcelery.workflows.annotations import one_line, type_name
 from simcelery.workflows.encoding import JobRef, check_size, contains_job, decode, encode
@@ -257,14 +258,21 @@ class Parameters:
 
     def _check_beside_jobs(self, name: str, encoded: Any) -> None:
         """Refuse at the submission what would be refused at the claim, whatever results the jobs have."""
-        if not self._plain[name]:
-            return  # code of the user's own may make anything of a job's result
         value = decode(encoded, job=lambda _: JobRef())
-        try:
-            _checked(self._model(frozenset(self._fields) - {name}), {name: value})
-        except ValidationError as error:
-            if found := certain(value, error.errors(include_url=False)):
-                raise ParametersError(f"{self.name}: {one_misfit(name, value, found)}") from None
+        if found := certain(value, self.misfits(name, value)):
+            raise ParametersError(f"{self.name}: {one_misfit(name, value, found)}")
+
+    def misfits(self, name: str, value: Any) -> list[Details]:
+        """What is wrong with a value of a parameter of plain data, which no code of the user's own reads.
+
+        Of other parameters, nothing is known: such code may make anything of a job's result.
+        """
+        if self._plain[name]:
+            try:
+                _checked(self._model(frozenset(self._fields) - {name}), {name: value})
+            except ValidationError as error:
+                return [*error.errors(include_url=False)]
+        return []
 
     def _changed(self, values: Mapping[str, Any], encoded: Mapping[str, Any]) -> dict[str, str]:
         """What would come back as something else, and how; those that wait for jobs are not known yet."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.board_helpers import row, settle
+from tests.board_helpers import finish, must_claim, row, settle, worker
 from tests.conftest import Project
 
 
@@ -79,6 +79,23 @@ def test_a_job_that_is_not_there_is_one_line_and_nothing_is_recorded(
     assert "t.csv line 3: " in done.stderr
     settle()
     assert len(project.run("simcelery", "list", "-o", "quiet").stdout.split()) == 4
+
+
+def test_a_result_that_can_never_fit_is_refused_at_once(project: Project, numbers: list[int]) -> None:
+    [relaxed] = submit(project, "sims.relaxed", "energy=1")
+    result = f"the result of job {relaxed} (sims.relaxed) is a dictionary"
+    for workflow, argument, said in (
+        ("sims.add", f"a=@{relaxed}", f"sims.add: parameter 'a': {result}, and not an integer"),
+        ("sims.total", f"values=@{numbers[0]},{relaxed}", f"item 2 of parameter 'values': {result}"),
+    ):
+        done = project.run("simcelery", "submit", workflow, argument)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
+    submit(project, "sims.echo", f"value=@{relaxed}")
+    claimed = must_claim(row(relaxed).task_id, worker(), workflow="sims.relaxed")
+    assert finish(claimed) is not None
+    submit(project, "sims.add", f"a=@{relaxed}")  # its result is not what it has declared
 
 
 def test_a_command_takes_no_results(project: Project, numbers: list[int]) -> None:
