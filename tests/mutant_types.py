@@ -13,7 +13,7 @@ from collections import defaultdict
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from mutmut.__main__ import copy_also_copy_files, copy_src_dir, create_mutants
+from mutmut.__main__ import copy_also_copy_files, copy_src_dir, create_mutants  # type: ignore[attr-defined]
 from mutmut.mutation.data import MutantLineSpans, SourceFileMutationData
 from mutmut.utils.file_utils import walk_mutatable_files
 from mutmut.utils.format_utils import get_mutant_name

@@ -872,7 +872,9 @@ def _pool(method: str) -> None:
 def _alone(method: str) -> None:
     import multiprocessing
 
-    child = multiprocessing.get_context(method).Process(target=time.sleep, args=(300,))
+    child = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
+        target=time.sleep, args=(300,)
+    )
     child.start()
 
 

@@ -159,4 +159,4 @@ def test_a_worker_stores_files_in_s3_and_an_outage_is_a_failure_with_its_cause(
     assert job.artifacts() == []
     (tmp_path / "x").touch()
     with pytest.raises(StoreError, match=r"cannot store x at s3://sims/x: "):
-        put_all([ToStore(str(tmp_path / "x"), "s3://sims/x", 0)], patience=0.5)
+        put_all([ToStore(str(tmp_path / "x"), "s3://sims/x", 0)], timeout=0.5)

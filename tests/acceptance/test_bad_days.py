@@ -168,10 +168,10 @@ def test_a_job_that_eats_all_memory_is_lost_for_that_reason_and_the_worker_lives
     wait_until(lambda: job.state == "failed", 120)
     assert {(one["outcome"], one["cause"]) for one in attempts(job.id)} == {("lost", "out_of_memory")}
     assert "memory" in (row(job.id).error or "")
-    command = submit_command(project, "sh", "-c", "python -c \"x = b'x' * (900 << 20)\"; exit $?")
-    wait_until(lambda: command.state == "failed", 60)
-    assert [(one["outcome"], one["cause"]) for one in attempts(command.id)] == [("failed", "out_of_memory")]
-    assert "memory ran out" in (row(command.id).error or "")
+    program = submit_command(project, "sh", "-c", "python -c \"x = b'x' * (900 << 20)\"; exit $?")
+    wait_until(lambda: program.state == "failed", 60)
+    assert [(one["outcome"], one["cause"]) for one in attempts(program.id)] == [("failed", "out_of_memory")]
+    assert "memory ran out" in (row(program.id).error or "")
     for how in ("check", "text", "pool"):
         starved = submit(project, f"starves_a_process.submit({how!r})")
         wait_until(lambda job=starved: job.state == "failed", 60)

@@ -148,7 +148,9 @@ def test_a_job_that_was_being_recorded_meanwhile_is_found(
     waits = threading.Event()
     pause = time.sleep
     monkeypatch.setattr(fingerprints, "_LONGEST_WAIT", 60)
-    monkeypatch.setattr(fingerprints.time, "sleep", lambda seconds: (waits.set(), pause(seconds)))
+    monkeypatch.setattr(
+        "simcelery.board.fingerprints.time.sleep", lambda seconds: (waits.set(), pause(seconds))
+    )
     with psycopg.connect(board.database_url) as slow:
         slow.execute("SELECT nextval('jobs_id_seq')")
         spot.submit_many(items(fingerprints._TAIL + 1))

@@ -42,7 +42,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         assert callable(step)
         step()
 
-    monkeypatch.setattr(following.time, "sleep", sleep)
+    monkeypatch.setattr("simcelery.submission.following.time.sleep", sleep)
     return happens
 
 

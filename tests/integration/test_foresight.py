@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import simcelery
+from simcelery.board.reads.same import Known
 from simcelery.cli import root
 from simcelery.submission import near
 from tests.board_helpers import ERROR, finish, must_claim, sql, worker
@@ -128,10 +129,10 @@ def test_the_work_is_bounded(monkeypatch: pytest.MonkeyPatch, plan: Any) -> None
 
 def test_workflows_with_many_parameters_are_compared_in_one_of_them() -> None:
     names = [f"p{n}" for n in range(60)]
-    board = [near.Known(7, "1", dict.fromkeys(names, 0))]
+    board = [Known(7, "1", dict.fromkeys(names, 0))]
     asked: list[int] = []
 
-    def read(most: int) -> list[near.Known]:
+    def read(most: int) -> list[Known]:
         asked.append(most)
         return board
 

@@ -461,7 +461,7 @@ def test_a_start_that_failed_half_way_is_still_found(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(embedded.Valkey, "start", fail)
+        patch.setattr("simcelery.services.embedded.Valkey.start", fail)
         with pytest.raises(ServiceError, match="No space left"):
             services.up(fresh)
 

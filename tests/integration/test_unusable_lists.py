@@ -11,7 +11,7 @@ import redis
 
 import simcelery
 from simcelery import broker
-from simcelery.board.values import Lane
+from simcelery.board.values import JobToPublish, Lane
 from simcelery.broker import lists
 from simcelery.broker.sparing import Sparing
 from simcelery.maintenance import republish
@@ -93,7 +93,7 @@ def test_a_list_that_is_spoilt_just_then_is_not_taken_for_sent(board: Services) 
     server.flushdb()
     server.set(lane("spoilt"), "no list")
     sql("UPDATE jobs SET published_at = NULL")
-    waiting = [broker.JobToPublish(job.id, job.task_id, job.workflow, "default", 4) for job in jobs]
+    waiting = [JobToPublish(job.id, job.task_id, job.workflow, "default", 4) for job in jobs]
     assert broker.send_and_mark(waiting) == 1
     assert [job.row().published_at is None for job in jobs] == [True, False]
     assert simcelery.get_job(jobs[0].id).state == "pending"

@@ -138,11 +138,11 @@ def test_patience_grows_with_what_would_be_thrown_away(had_run: float, overdue: 
 
 def told_of(connection: Connection, job_id: int) -> bool:
     """Whether patience with a job is over as it is told of one."""
-    times = connection.exec_driver_sql(
+    lease, started, postgres, now = connection.exec_driver_sql(
         "SELECT w.lease_expires_at, j.started_at, pg_postmaster_start_time(), now() "
         f"FROM jobs j JOIN workers w ON w.id = j.worker_id WHERE j.id = {job_id}"
     ).one()
-    return patience.over_at(*times[:3], GRACE) < times[3]
+    return patience.over_at(lease, started, postgres, GRACE) < now
 
 
 def test_a_worker_that_renews_after_its_lease_had_lapsed_keeps_its_jobs() -> None:

@@ -78,7 +78,7 @@ def test_the_parent_parks_the_lane_of_a_message_for_whose_job_there_was_no_room(
     monkeypatch: pytest.MonkeyPatch, parking: Parking
 ) -> None:
     monkeypatch.setattr(request, "parked", parking)
-    monkeypatch.setattr(request.Request, "on_failure", lambda *args, **kwargs: "as always")
+    monkeypatch.setattr("celery.worker.request.Request.on_failure", lambda *args, **kwargs: "as always")
     message = JobRequest.__new__(JobRequest)
     message._delivery_info, message._app = {"routing_key": "a:w"}, object()
     try:

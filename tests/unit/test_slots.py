@@ -689,7 +689,7 @@ def test_progress_reaches_the_parent_whole_or_not_at_all(slots: Slots) -> None:
     assert slots.progress(running) == b""
     [later] = slots.busy()
     assert slots.progress(later) == b""
-    assert not module.Outside(slots.memory, alone=False).report(b"1")  # nobody would read it
+    assert not child_side.Outside(slots.memory, alone=False).report(b"1")  # nobody would read it
 
 
 def test_each_report_has_a_version_of_its_own(slots: Slots) -> None:

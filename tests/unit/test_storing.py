@@ -57,14 +57,14 @@ def test_what_was_changed_in_the_store_is_not_given_out(tmp_path: Path) -> None:
 def test_a_file_that_grew_meanwhile_is_not_stored(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("longer")
     with pytest.raises(ChangedError, match="has 6 bytes, and not 3"):
-        put_all([ToStore(str(tmp_path / "a"), f"{tmp_path}/b", 3)], patience=0.1)
+        put_all([ToStore(str(tmp_path / "a"), f"{tmp_path}/b", 3)], timeout=0.1)
 
 
 def test_a_store_that_is_full_or_away_is_named_after_its_patience(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=f"cannot store a at {tmp_path}/file/b: "):
-        put_all([ToStore(str(tmp_path / "a"), f"{tmp_path}/file/b", 1)], patience=0.1)
+        put_all([ToStore(str(tmp_path / "a"), f"{tmp_path}/file/b", 1)], timeout=0.1)
 
 
 @pytest.mark.parametrize(
