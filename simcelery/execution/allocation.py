@@ -9,7 +9,7 @@ import time
 
 from simcelery.quantities import parse_duration
 
-_PATIENCE = 20.0  # seconds
+_TIMEOUT = 20.0  # seconds
 _ID_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
 
@@ -36,7 +36,7 @@ def _ask_slurm(job_id: str) -> float | None:
     """Once, when the worker starts: a thousand workers that ask again would burden the scheduler."""
     command = ["squeue", "--noheader", "--jobs", job_id, "--format", "%L"]
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=True)
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     left = asked.stdout.strip()
