@@ -30,7 +30,7 @@ class Limits:
             board.put(connection, given, submitter())
 
     def list(self) -> tuple[LimitRow, ...]:
-        """All limits, with how many jobs use each, and how many wait, by name."""
+        """All limits by name: ``name``, ``most``, and how many jobs run, ``used``, or wait, ``waiting``."""
         with engine.begin() as connection:
             return tuple(board.listed(connection))
 

@@ -125,7 +125,11 @@ class Schedules:
         return job_of(definition, definition.parameters.bind(args, values), chosen)
 
     def list(self, *names: str) -> tuple[Schedule, ...]:
-        """The schedules of these names, or all, by name."""
+        """The schedules of these names, or all, by name.
+
+        Each has ``name, cron, timezone, missed, workflow, parameters``, the times ``next_at, last_at,
+        paused_at`` (None: never), ``last_job``, an id, and ``from_settings``: a settings file declares it.
+        """
         with engine.begin() as connection:
             return tuple(map(_read, board.listed(connection, names)))
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Connection, text
 
-from simcelery.board import engine, gates, leases, reads, retention, transitions
+from simcelery.board import engine, gates, leases, limits, reads, retention, transitions
 from simcelery.board.gates import Behind, NewGate
 from simcelery.board.states import TERMINAL
 from simcelery.board.values import Claim, Revision
@@ -57,7 +57,7 @@ ALLOWED = {
         "cancelled",
         "succeeded",
     },  # succeeded: a late success; pending: also handed back
-    "pending": {"running", "cancelled", "succeeded", "blocked"},  # blocked: held
+    "pending": {"running", "cancelled", "succeeded", "blocked"},  # blocked: held, or throttled
     "running": {"succeeded", "failed", "cancelled", "scheduled", "pending", "blocked"},  # blocked: goes on
     "succeeded": set(),
     "failed": {"pending", "blocked"},
@@ -75,14 +75,14 @@ REPORTS = {
 
 
 class Board(RuleBasedStateMachine):
-    """Two workers, duplicates, zombies, cancels, retries and dependencies."""
+    """Two workers, duplicates, zombies, cancels, retries, dependencies and a limit."""
 
-    @initialize()
-    def empty(self) -> None:
-        """An empty board with two workers."""
+    @initialize(most=st.sampled_from([None, 0, 1, 1]))
+    def empty(self, most: int | None) -> None:
+        """An empty board with two workers, perhaps with a limit."""
         with engine.begin() as connection:
             # Quicker than TRUNCATE for a handful of rows, and there are hundreds of runs.
-            for table in ("dependencies", "jobs", "gates", "workers"):
+            for table in ("dependencies", "jobs", "gates", "workers", "limits"):
                 connection.execute(text(f"DELETE FROM {table}"))
             fuse = gates.create(connection, NewGate("w", (), "test", max_fails=0))
             closed = gates.create(connection, NewGate("w", (), "test", canary=1, max_fails=1))
@@ -94,6 +94,7 @@ class Board(RuleBasedStateMachine):
         self.before: dict[int, str] = {}
         self.ended: set[int] = set()
         self.gone_on: set[int] = set()
+        self.limit(most)
         self.record([], attempts=1, losses=1, delayed=False, gate=2, canary=True)
         self.record([0], attempts=1, losses=2, delayed=False)
 
@@ -109,6 +110,7 @@ class Board(RuleBasedStateMachine):
         losses=st.integers(0, 2),
         delayed=st.booleans(),
         gate=st.integers(0, 2),
+        limited=st.sampled_from([True, True, False]),
     )
     def record(
         self,
@@ -119,14 +121,16 @@ class Board(RuleBasedStateMachine):
         gate: int = 0,
         canary: bool = False,
         after_any: list[int] | None = None,
+        limited: bool = True,
     ) -> None:
-        """A new job, perhaps with parents in any state, perhaps for later, perhaps behind a gate."""
+        """A new job, perhaps with parents in any state, for later, behind a gate or with a limit."""
         new = new_job(
             parents=[self.job(parent) for parent in parents],
             after_any=frozenset(self.job(parent) for parent in after_any or ()),
             max_attempts=attempts,
             max_losses=losses,
             delay=0.01 if delayed else None,
+            tags=["limited"] if limited else [],
         )
         with engine.begin() as connection:
             behind = None
@@ -141,14 +145,40 @@ class Board(RuleBasedStateMachine):
     def message(self, index: int, who: int, timely: bool) -> None:
         """A message arrives: for a job that waits, or a duplicate or outdated one."""
         pending = [job for job, state in self.before.items() if state == "pending"]
-        job = pending[index % len(pending)] if timely and pending else self.job(index)
+        self.message_of(pending[index % len(pending)] if timely and pending else self.job(index), who)
+
+    def message_of(self, job: int, who: int) -> None:
+        """A message of this job arrives."""
         was = self.before[job]
         held_back = bool(sql(HELD_BACK + " AND j.id = :job", job=job))
+        full = bool(
+            sql(IS_FULL + " AND 'limited' = ANY ((SELECT tags FROM jobs WHERE id = :job)::text[])", job=job)
+        )
         found = claim(self.tasks[job], self.workers[who], pid=100 + who)
-        assert (found is not None) == (was == "pending" and not held_back)
+        assert (found is not None) == (was == "pending" and not held_back and not full)
+        if was == "pending" and not held_back and full:
+            assert sql(
+                "SELECT id FROM jobs JOIN throttled ON job_id = id WHERE id = :job AND state = 'blocked'",
+                job=job,
+            )
         if found:
-            self.claimed.setdefault(job, []).append(found.attempt)
+            assert found.job_id == job or not sql(HELD_BACK + " AND j.id = :job", job=found.job_id)
+            self.claimed.setdefault(found.job_id, []).append(found.attempt)
             self.claims.append(found)
+
+    @precondition(lambda self: len(self.tasks) < 4)
+    @rule(who=st.integers(0, 1), how=st.sampled_from(sorted(REPORTS)))
+    def rush(self, who: int, how: str) -> None:
+        """Two jobs of the limit come, and all messages: what is one too many waits until another one ends."""
+        for _ in range(2):
+            self.record([], attempts=1, losses=1, delayed=False)
+        self.holds()
+        for job in [job for job, state in self.before.items() if state == "pending"]:
+            if self.before[job] == "pending":  # the one before may have led to it
+                self.message_of(job, who)
+                self.holds()
+        if self.claims:
+            self.outcome(0, how)
 
     @precondition(lambda self: "pending" in self.before.values())
     @rule(index=index, who=st.integers(0, 1), how=st.sampled_from(sorted(REPORTS)))
@@ -274,6 +304,28 @@ class Board(RuleBasedStateMachine):
         )
         assert not sql(f"SELECT j.id FROM jobs j WHERE j.state = 'blocked' AND {GOES_ON} AND {HAS_GONE_ON}")
 
+    @rule(most=st.sampled_from([None, 0, 1, 1, 2]))
+    def limit(self, most: int | None) -> None:
+        """So many jobs of the limit may run from now on; None: as many as want to."""
+        with engine.begin() as connection:
+            if most is None:
+                limits.remove(connection, [LIMIT])
+            else:
+                limits.put(connection, {LIMIT: most}, "test")
+        self.most, self.used = most, used()
+
+    @rule()
+    def admit(self) -> None:
+        """What a limit has kept waiting is woken where there is room for it; nothing is forgotten."""
+        with engine.begin() as connection:
+            transitions.admit(connection, 10)
+        [waiting] = sql(
+            """SELECT count(*) FILTER (WHERE state = 'blocked' AND unmet = 0 AND woken_at IS NULL) AS left,
+                count(*) FILTER (WHERE state = 'pending') AS woken
+            FROM throttled JOIN jobs ON jobs.id = job_id"""
+        )
+        assert not waiting.left or (self.most is not None and used() + waiting.woken >= self.most)
+
     @rule()
     def hold(self) -> None:
         """What waits at a closed gate is held, and what an open one has held is let go."""
@@ -281,7 +333,8 @@ class Board(RuleBasedStateMachine):
         assert not sql(HELD_BACK + " AND j.state IN ('pending', 'scheduled')")
         assert not sql(
             """SELECT j.id FROM jobs j JOIN gates g ON g.id = j.gate_id
-            WHERE j.state = 'blocked' AND j.unmet = 0 AND g.closed_by IS NULL"""
+            WHERE j.state = 'blocked' AND j.unmet = 0 AND g.closed_by IS NULL
+            AND NOT EXISTS (SELECT FROM throttled t WHERE t.job_id = j.id AND t.woken_at IS NULL)"""
         )
 
     @rule()
@@ -366,6 +419,8 @@ class Board(RuleBasedStateMachine):
         for job, state in now.items():
             was = self.before.get(job, state)
             assert state == was or state in ALLOWED[was], f"{was} → {state}"
+        running, self.used = self.used, used()
+        assert self.most is None or self.used <= max(self.most, running), "one too many of the limit run"
         # An attempt may have succeeded without a result: its job went on in another one.
         assert [
             (job, what) for job, what in broken if job not in self.gone_on or what not in OF_SUCCESS
@@ -376,6 +431,15 @@ class Board(RuleBasedStateMachine):
         assert not too_early, "a job runs before the end of one that it waits for"
         for attempts in self.claimed.values():
             assert attempts == list(range(1, len(attempts) + 1)), "an attempt was claimed twice"
+
+
+LIMIT = "tag:limited"
+IS_FULL = f"SELECT FROM limits WHERE name = '{LIMIT}' AND most <= limit_used(name)"
+
+
+def used() -> int:
+    """How many jobs of the limit are running."""
+    return int(sql("SELECT count(*) FROM jobs WHERE state = 'running' AND 'limited' = ANY (tags)")[0][0])
 
 
 # What waits at a closed gate: it has not begun, and is no canary.
@@ -424,10 +488,11 @@ BROKEN = {
     NOT_REVISED: """
         SELECT a.job_id AS id FROM attempts a JOIN revisions r USING (job_id)
         WHERE a.outcome = 'succeeded' AND a.attempt <= r.last_attempt""",
-    "what is blocked waits for a parent, or behind a gate that will let it go or is closed": """
+    "what is blocked waits for a parent or a limit, or behind a gate that will let it go or is closed": """
         SELECT j.id FROM jobs j LEFT JOIN gates g ON g.id = j.gate_id
         WHERE j.state = 'blocked' AND j.unmet = 0
-        AND (g.id IS NULL OR (g.closed_by IS NULL AND NOT g.moving))""",
+        AND (g.id IS NULL OR (g.closed_by IS NULL AND NOT g.moving))
+        AND NOT EXISTS (SELECT FROM throttled t WHERE t.job_id = j.id AND t.woken_at IS NULL)""",
     "a fuse that lets more fail than it may is closed": """
         SELECT g.id FROM gates g WHERE g.closed_by IS NULL AND g.max_fails < (
             SELECT count(*) FROM jobs j
