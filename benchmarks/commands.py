@@ -17,7 +17,9 @@ COMMANDS = (
     *("errors", "errors -n 100000", "stats", "stats -t tag7", "stats --where 'n < 1000'"),
     *("results -t tag7 -n 20", "results --where 'n < 1000'", "logs -s failed -t tag7 --tail 5"),
     *("retry --dry-run -t tag7", "retry --dry-run --error 1", "cancel --dry-run -w bench.0"),
-    *("prune --older-than 1m --dry-run", "graph last", "workers"),
+    *("prune --older-than 1m --dry-run", "graph last", "workers", "doctor", "notify list"),
+    *("submit bench.noop n=1", "submit bench.noop n=2 --dedupe", "release -t tag7 --dry-run"),
+    *("wait -s succeeded -t tag7", "watch 1-20000"),
 )
 
 

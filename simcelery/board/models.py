@@ -813,4 +813,9 @@ class Notification(Base):
             "next_at",
             postgresql_where=text("sent_at IS NULL AND given_up_at IS NULL"),
         ),
+        Index(
+            "notifications_undelivered",
+            "created_at",
+            postgresql_where=text("sent_at IS NULL AND error IS NOT NULL"),
+        ),
     )

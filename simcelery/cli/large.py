@@ -17,8 +17,7 @@ def warn_of_needs(jobs: Jobs) -> None:
     from simcelery.board import engine, reads
     from simcelery.describe.needs import never
 
-    last = next((job.id for job in reversed(jobs.records) if job.how != "existing"), None)
-    if last is None:
+    if (last := jobs.records.last_to_run) is None:
         return
     with suppress(ServiceError), engine.begin() as connection:  # all is recorded
         if (needs := reads.needs(connection, last)) is None:

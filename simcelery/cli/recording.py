@@ -90,7 +90,7 @@ class Recording:
         how = f": {found}" if self._options.dedupe else ""
         ids = spaced(records.ids)
         yield f"{many(len(records))} recorded (ids {ids}{how}), and will run without this command"
-        yield ", ".join(_what_to_do(compact(records.ids), compact(records.new_ids)))
+        yield ", ".join(_what_to_do(compact(records.ids), compact(records.ids_of("new"))))
         if len(records) != self.total:
             yield self.go_on()
 

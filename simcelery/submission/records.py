@@ -49,11 +49,16 @@ class Records(Sequence[Recorded]):
         task_id = uuid.UUID(bytes=bytes(self._task_ids[16 * at : 16 * at + 16]))
         return Recorded(self.ids[at], task_id, _HOWS[self._hows[at]])
 
+    def ids_of(self, how: _How) -> list[int]:
+        """The ids of those that are new, existing or retried; quick even for a million."""
+        wanted = _NUMBERS[how]
+        return [number for number, found in zip(self.ids, self._hows, strict=True) if found == wanted]
+
     @property
-    def new_ids(self) -> list[int]:
-        """The ids of those that were not there before."""
-        new = _NUMBERS["new"]
-        return [number for number, how in zip(self.ids, self._hows, strict=True) if how == new]
+    def last_to_run(self) -> int | None:
+        """The id of the last that was not there before, or is retried; None: all were there."""
+        at = max(self._hows.rfind(bytes([_NUMBERS[how]])) for how in ("new", "retried"))
+        return self.ids[at] if at >= 0 else None
 
     def summary(self) -> dict[str, int]:
         """How many are new, existing and retried."""

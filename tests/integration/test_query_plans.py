@@ -30,6 +30,7 @@ from simcelery.board import (
 )
 from simcelery.board.reads import estimates
 from simcelery.board.reads.jobs import Filter
+from simcelery.board.reads.undelivered import undelivered
 from simcelery.board.transitions.claim import asked
 from simcelery.board.transitions.finish import by_claim
 from simcelery.board.values import ClaimRequest, Lane, Registration
@@ -245,6 +246,7 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         ("jobs_kind",),
     ),
     "unserved": (reads.unserved, ("Index Only Scan using jobs_kind", "workers_live")),
+    "what did not arrive": (lambda c: undelivered(c, 1), ("notifications_undelivered",)),
     "what never fits": (lambda c: reads.large(c, Filter()), ("workers_live",)),
     "anything left": (lambda c: reads.anything_left(c, ["none"], ["w1"], 1), ("jobs_",)),
     "anything pending": (lambda c: reads.anything_pending(c, ["cpu"], ["none"]), ("jobs_",)),

@@ -344,9 +344,8 @@ def _warn(jobs: Jobs) -> None:
 
     warn_of_outdated(jobs.ids)
     warn_of_needs(jobs)
-    existing = [one.id for one in jobs.records if one.how == "existing"]
     with suppress(ServiceError):  # all is recorded
-        if said := unlike_here(existing, jobs.workflow):
+        if said := unlike_here(jobs.records.ids_of("existing"), jobs.workflow):
             note(f"simcelery: {said}")
 
 
@@ -420,8 +419,7 @@ def _estimate(jobs: Jobs) -> Estimate | None:
 
     if not jobs.workflow:  # several
         return None
-    last = next((job.id for job in reversed(jobs.records) if job.how != "existing"), None)
-    if last is None:
+    if (last := jobs.records.last_to_run) is None:
         return None
     canaries = jobs.records.canaries
     if canaries and len(canaries) < len(jobs):  # nobody knows when the others are released
