@@ -22,6 +22,7 @@ from simcelery.workflows import registry
 from simcelery.workflows.encoding import contains_job
 
 if TYPE_CHECKING:
+    from simcelery.submission.handle import Job
     from simcelery.submission.options import Options
     from simcelery.submission.together import Part
 
@@ -105,13 +106,15 @@ def parts(asked_for: Sequence[Entry], options_of: Callable[[dict[str, Any]], Opt
     Raises:
         UsageError: something is invalid; one line says where.
     """
-    from simcelery.submission.together import Part, check
+    from simcelery.submission.together import Part, awaited, check
 
     made: dict[str, Part] = {}
+    named: dict[str, Job | list[Job]] = {}
     found: list[Part] = []
+    total = 0
     for entry in asked_for:
         with entry.named():
-            target, items = entry.resolved(targets.find)
+            target, items = entry.resolved(targets.find, named.__getitem__)
             if entry.chosen["key"] and entry.several:
                 raise UsageError("key is for one job; with each and grid use dedupe")
             options = options_of(entry.options())
@@ -119,9 +122,11 @@ def parts(asked_for: Sequence[Entry], options_of: Callable[[dict[str, Any]], Opt
                 raise UsageError("notify, canary and max-fails are for a file without a list of jobs")
             new = list(itertools.islice(prepared(target, items, options), _MOST))
         waits_for, any_end = ([made[name] for name in n] for n in (entry.waits_for, entry.waits_for_any))
-        part = Part(new, options, waits_for, any_end)
+        part = Part(new, options, waits_for, any_end, entry.name)
         found.append(part)
         if entry.name is not None:
-            made[entry.name] = part
+            jobs = awaited(new, total)
+            made[entry.name], named[entry.name] = part, jobs if entry.several else jobs[0]
+        total += len(new)
     check(found)
     return found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +68,48 @@ def by_id(text: str) -> str:
     return _WITHIN.sub(lambda match: by_id(match[0]) if match["reference"] else match[0], text)
 
 
-def filled(value: Any) -> Any:
+def filled(
+    value: Any, names: Collection[str] = (), of: Callable[[str], Job | list[Job]] | None = None
+) -> Any:
     """A value of a file, with the jobs that it and what it holds stand for.
+
+    Parameters:
+        names: of jobs of the same file: ``@relax`` stands for the one of this name, and ``@@relax`` is text.
+        of: gives the job that has one of these names, or the jobs.
 
     Raises:
         As `resolved`.
     """
-    return _changed(value, lambda text: resolved(text) if is_reference(text) else unescaped(text))
+
+    def meant(text: str) -> Any:
+        if is_reference(text):
+            return resolved(text)
+        if of is not None and (name := name_in(text, names)) is not None:
+            return of(name)
+        if text.startswith("@@") and text.lstrip("@") in names:
+            return text[1:]
+        return unescaped(text)
+
+    return _changed(value, meant)
+
+
+def name_in(value: Any, names: Collection[str]) -> str | None:
+    """The name of the job of the same file that a value refers to; None: it does not."""
+    is_name = isinstance(value, str) and value[:1] == "@" and value[1:] in names
+    return value[1:] if is_name and not is_reference(value) else None
+
+
+def names_in(value: Any, names: Collection[str]) -> set[str]:
+    """The names of all jobs of the same file that a value and what it holds refer to."""
+    found: set[str] = set()
+
+    def note(text: str) -> str:
+        if (name := name_in(text, names)) is not None:
+            found.add(name)
+        return text
+
+    _changed(value, note)
+    return found
 
 
 def escaped(value: Any) -> Any:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from simcelery.board import fingerprints, transitions
+from simcelery.board import engine, fingerprints, transitions
+from simcelery.board.states import State
 from simcelery.board.values import NewJob, Recorded
 from simcelery.errors import ParametersError
 from simcelery.submission.bulk import CHUNK, write_each
+from simcelery.submission.handle import Job
 from simcelery.submission.options import Options
 from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.records import Records
 from simcelery.submission.submit import recording
+from simcelery.workflows.definition import idempotency_key
+from simcelery.workflows.encoding import with_jobs
 
 _MOST_EDGES = 1_000_000
 
@@ -27,12 +31,64 @@ class Part:
         options: those with which they were made.
         waits_for: earlier parts whose jobs must all succeed first.
         waits_for_any: those whose jobs must all have ended.
+        name: by which other parts refer to it.
     """
 
     new: list[NewJob]
     options: Options
     waits_for: list[Part] = field(default_factory=list)
     waits_for_any: list[Part] = field(default_factory=list)
+    name: str | None = None
+
+
+class Awaited(Job):
+    """A job of an earlier part, as a parameter of a later one: its id is known when it is recorded.
+
+    Until then it is minus its place among the jobs of all parts, which is counted from 1.
+    """
+
+    @property
+    def state(self) -> State:
+        """It has not ended."""
+        return State.PENDING
+
+    def __repr__(self) -> str:
+        return f"<Job {self.workflow} of the same submission>"
+
+
+def awaited(new: Sequence[NewJob], before: int) -> list[Job]:
+    """The jobs of a part, to be parameters of later ones.
+
+    Parameters:
+        before: how many jobs the parts before it have.
+    """
+    return [Awaited(-place, job.task_id, job.workflow) for place, job in enumerate(new, before + 1)]
+
+
+def planned(parts: Sequence[Part]) -> Iterator[NewJob]:
+    """All jobs, to be shown: a job of an earlier part is ``@`` and the name of that part."""
+    names = [part.name for part in parts for _ in part.new]
+    for job in itertools.chain.from_iterable(part.new for part in parts):
+        shown = with_jobs(job.parameters, lambda n: {"$job": n} if n > 0 else f"@{names[-n - 1]}")
+        yield job.alike(parameters=shown)
+
+
+def _with_ids(job: NewJob, recorded: Sequence[Recorded]) -> NewJob:
+    """A job with the ids of the recorded jobs that it refers to."""
+    if all(parent > 0 for parent in job.parents):
+        return job
+
+    def of(number: int) -> int:
+        return number if number > 0 else recorded[-number - 1].id
+
+    encoded = with_jobs(job.parameters, lambda number: {"$job": of(number)})
+    key = idempotency_key(job.workflow, job.version, encoded) if job.dedupe else job.idempotency_key
+    return job.alike(
+        parameters=encoded,
+        parameters_json=engine.as_json(encoded),
+        idempotency_key=key,
+        parents=frozenset(map(of, job.parents)),
+    )
 
 
 def check(parts: Sequence[Part]) -> None:
@@ -47,7 +103,9 @@ def check(parts: Sequence[Part]) -> None:
             "put them into several files, of one submission each if need be"
         )
     edges = sum(
-        len(part.new) * sum(len(one.new) for one in [*part.waits_for, *part.waits_for_any]) for part in parts
+        len(part.new) * sum(len(one.new) for one in [*part.waits_for, *part.waits_for_any])
+        + sum(parent < 0 for job in part.new for parent in job.parents)
+        for part in parts
     )
     if edges > _MOST_EDGES:
         raise ParametersError(
@@ -92,7 +150,7 @@ def _recorded(parts: Sequence[Part], total: int) -> list[Recorded]:
     with recording(total) as connection:
         for part in parts:
             parents, ends = of(part.waits_for), of(part.waits_for_any)
-            new = part.new
+            new = [_with_ids(job, found) for job in part.new]
             if parents or ends:
                 new = [
                     job.alike(parents=job.parents | parents, after_any=job.after_any | ends) for job in new

@@ -377,6 +377,21 @@ def job_refs(encoded: Any) -> set[int]:
     return set()
 
 
+def with_jobs(encoded: Any, job: Callable[[int], Any]) -> Any:
+    """An encoded value with something else for each job that it refers to.
+
+    Parameters:
+        job: gives what takes the place of ``{"$job": id}``.
+    """
+    if isinstance(encoded, list):
+        return [with_jobs(item, job) for item in encoded]
+    if isinstance(encoded, dict):
+        if isinstance(number := encoded.get("$job"), int):
+            return job(number)
+        return {key: with_jobs(item, job) for key, item in encoded.items()}
+    return encoded
+
+
 def contains_job(value: Any, _depth: int = 0) -> bool:
     """Whether a Python value is or holds (in sequences, sets or dictionaries) a `JobRef`.
 

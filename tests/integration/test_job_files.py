@@ -67,6 +67,37 @@ def test_a_file_with_one_fault_records_nothing(project: Project, text: str, said
     assert len(simcelery.jobs()) == 0
 
 
+REFERRING = """
+workflow: sims.add
+dedupe: true
+job:
+- name: sum
+  parameters: {a: "@first", b: 2}
+- name: first
+  parameters: {a: 1, b: 2}
+- name: many
+  each: [{a: 2}, {a: "@sum"}]
+- workflow: sims.echo
+  parameters: {value: {all: "@many", text: "@@many"}}
+"""
+
+
+def test_jobs_of_a_file_take_the_results_of_others_by_name(project: Project) -> None:
+    write(project, "jobs.yaml", REFERRING)
+    dry = submit(project, "jobs.yaml", "--dry-run")
+    assert dry[1]["parameters"]["a"] == "@first"
+    found = submit(project, "jobs.yaml")
+    first, add, one, two, total = (job["id"] for job in found)
+    given = [simcelery.get_job(job["id"]).row().parameters for job in found]
+    assert given[1]["a"] == {"$job": first}
+    assert given[3]["a"] == {"$job": add}
+    assert given[4] == {"value": {"all": [{"$job": one}, {"$job": two}], "text": "@many"}}
+    assert [job["state"] for job in found] == ["pending", "blocked", "pending", "blocked", "blocked"]
+    assert simcelery.get_job(total).row().unmet == 2
+    again = submit(project, "jobs.yaml")
+    assert [(job["id"], job["how"]) for job in again] == [(job["id"], "existing") for job in found]
+
+
 def test_an_echoed_submission_is_submitted_and_run_as_it_was(project: Project) -> None:
     said = ["sims.add", "a=1", "b=2", "-p", "7", "-t", "x", "--max-attempts", "2"]
     write(project, "job.toml", project.run("simcelery", "submit", *said, "--echo").stdout)

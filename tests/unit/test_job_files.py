@@ -273,13 +273,16 @@ def test_what_cannot_be_submitted_is_refused_in_one_line(tmp_path: Path, text: s
 
 
 @pytest.mark.parametrize(
-    "where", ['parameters = {a = ["@one"]}', 'grid = {a = ["@one"]}', 'texts = {a = "@one"}']
+    ("where", "said"),
+    [
+        ('texts = {a = "@one"}', "job 'two': '@one' would be text here, and not the result of the job"),
+        ('grid = {a = "@one"}', "job 'two': '@one' would be text here, and not the result of the job"),
+        ('parameters = {a = ["@two"]}', "these jobs wait for each other: 'two'"),
+    ],
 )
-def test_the_result_of_another_job_of_the_file_is_not_taken_for_text(tmp_path: Path, where: str) -> None:
-    text = (
-        f'workflow = "filed.anything"\n[[job]]\nname = "one"\nparameters = {{a = "@two"}}\n[[job]]\n{where}\n'
-    )
-    with pytest.raises(UsageError, match="job 2: '@one' would be text, and not the result of the job"):
+def test_a_name_that_cannot_stand_for_a_result_is_refused(tmp_path: Path, where: str, said: str) -> None:
+    text = f'workflow = "filed.anything"\n[[job]]\nname = "one"\n[[job]]\nname = "two"\n{where}\n'
+    with pytest.raises(UsageError, match=said):
         read(tmp_path, text)
 
 

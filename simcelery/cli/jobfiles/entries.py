@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +21,7 @@ from simcelery.readable import short
 if TYPE_CHECKING:
     from simcelery.cli.programs import Program
     from simcelery.cli.targets import Target
+    from simcelery.submission.handle import Job
 
 JOBS = "job"
 _OWN = ("workflow", "command", "parameters", "texts", "each", "grid", "name", JOBS)
@@ -51,6 +52,8 @@ class Entry:
         waits_for: the names of the entries whose jobs must succeed first.
         waits_for_any: those whose jobs must have ended.
         after, after_any: selectors of jobs on the board that must.
+        names: those of all entries of the file.
+        refers_to: the names of those whose results it takes.
     """
 
     place: str
@@ -61,6 +64,13 @@ class Entry:
     after: list[str] = field(default_factory=list)
     waits_for_any: list[str] = field(default_factory=list)
     after_any: list[str] = field(default_factory=list)
+    names: Collection[str] = ()
+    refers_to: set[str] = field(default_factory=set)
+
+    @property
+    def needs(self) -> set[str]:
+        """The names of all entries that have to come before it."""
+        return {*self.waits_for, *self.waits_for_any, *self.refers_to}
 
     @property
     def several(self) -> bool:
@@ -82,17 +92,23 @@ class Entry:
         except UsageError as error:
             raise type(error)(f"{self.place}: {error}") from None
 
-    def resolved(self, find: Callable[[str], Target]) -> tuple[Target, Items]:
+    def resolved(
+        self, find: Callable[[str], Target], of: Callable[[str], Job | list[Job]] | None = None
+    ) -> tuple[Target, Items]:
         """Its workflow, and the parameters of each of its jobs.
+
+        Parameters:
+            of: gives the job, or the jobs, of an entry to which it refers by name.
 
         Raises:
             UsageError: as ``submit`` with the same on its command line.
         """
         program = programs.asked(self.chosen, of_command="command" in self.given)
-        target, base = _target(self.given, program, find, self.several)
+        values = partial(_values, names=self.names, of=of)
+        target, base = _target(self.given, program, find, self.several, values)
         base |= _texts(target, self.given)
         base |= sources.read_values(target, sources.pairs(programs.allowed(self.chosen["allow"])))
-        return target, Items(target, base, _each(self.given), _axes(target, self.given))
+        return target, Items(target, base, _each(self.given, values), _axes(target, self.given, values))
 
 
 def entries(
@@ -126,8 +142,6 @@ def entries(
     for number, one in enumerate(listed, 1):
         place = _place(path, number, one)
         merged = _merged(shared, _by_key(place, one))
-        for key in ("parameters", "texts", "grid", "each"):
-            _check_no_name(place, merged.get(key), names)
         found_entries.append(_entry(place, merged, known, set(names)))
     return _ordered(path, found_entries), True
 
@@ -143,17 +157,21 @@ def _check_name(path: str, name: Any, names: list[Any]) -> None:
         raise UsageError(f"{path}: two jobs have the name {short(name)}")
 
 
-def _check_no_name(place: str, value: Any, names: list[Any]) -> None:
-    """Whether a value would be taken for the result of another job of the file, which has no id yet."""
-    is_text = isinstance(value, str) and value[:1] == "@" and not references.is_reference(value)
-    if is_text and value[1:] in names:
+def _references(place: str, given: Mapping[str, Any], names: set[str]) -> set[str]:
+    """The names of the jobs of the file whose results it takes.
+
+    Raises:
+        UsageError: a name stands where values are written as on the command line, which knows no names.
+    """
+    grid = given.get("grid")
+    axes = list(grid.values()) if isinstance(grid, dict) else []
+    texts = [given.get("texts"), *(axis for axis in axes if isinstance(axis, str))]
+    for name in references.names_in(texts, names):
         raise UsageError(
-            f"{place}: {short(value)} would be text, and not the result of the job of this name: only jobs "
-            "on the board can be referred to, such as @42; submit that job first"
+            f"{place}: {short('@' + name)} would be text here, and not the result of the job of this name: "
+            "refer to it under the key 'parameters', or in a list of the grid"
         )
-    if isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            _check_no_name(place, each, names)
+    return references.names_in([given.get("parameters"), given.get("each"), axes], names)
 
 
 def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,7 +194,9 @@ def _entry(place: str, given: Mapping[str, Any], known: Mapping[str, click.Optio
     for key in given.keys() & known.keys() - {"after", "after-any"}:
         chosen[str(known[key].name)] = _chosen(place, key, known[key], given[key])
     after = (_after(place, key, given.get(key, []), names) for key in ("after", "after-any"))
-    return Entry(place, given, chosen, given.get("name"), *itertools.chain.from_iterable(after))
+    (waits, parents), (waits_any, ends) = after
+    refers = _references(place, given, names)
+    return Entry(place, given, chosen, given.get("name"), waits, parents, waits_any, ends, names, refers)
 
 
 def _by_key(place: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,7 +279,7 @@ def _ordered(path: str, given: list[Entry]) -> list[Entry]:
     ordered: list[Entry] = []
     left = list(given)
     while left:
-        ready = next((one for one in left if {*one.waits_for, *one.waits_for_any} <= done), None)
+        ready = next((one for one in left if one.needs <= done), None)
         if ready is None:
             names = ", ".join(short(one.name) for one in left if one.name)
             raise UsageError(f"{path}: these jobs wait for each other: {names}")
@@ -273,7 +293,11 @@ def _ordered(path: str, given: list[Entry]) -> list[Entry]:
 
 
 def _target(
-    given: Mapping[str, Any], program: Program, find: Callable[[str], Target], several: bool
+    given: Mapping[str, Any],
+    program: Program,
+    find: Callable[[str], Target],
+    several: bool,
+    values: _Values,
 ) -> tuple[Target, dict[str, Any]]:
     """The workflow or the command, and the parameters that are the same for all its jobs."""
     parameters = _table(given, "parameters")
@@ -282,14 +306,14 @@ def _target(
     if "workflow" in given:
         if not isinstance(given["workflow"], str):
             raise UsageError(f"workflow must be a name, not {short(given['workflow'])}")
-        return find(given["workflow"]), _values(parameters)
+        return find(given["workflow"]), values(parameters)
     argv = given["command"]
     if not isinstance(argv, list) or not argv or not all(isinstance(one, str) for one in argv):
         raise UsageError("command must be a list of texts: the program, and its arguments")
     shell = find("command")
     argv = words(argv)
     if parameters or several or given.get("texts") or program.jinja:
-        return program.target(shell, argv, filled=True), _values(parameters)
+        return program.target(shell, argv, filled=True), values(parameters)
     return shell, program.parameters(argv)
 
 
@@ -300,8 +324,14 @@ def _table(given: Mapping[str, Any], key: str) -> dict[str, Any]:
     return found
 
 
-def _values(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: references.filled(value) for name, value in given.items()}
+_Values = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+def _values(
+    given: Mapping[str, Any], *, names: Collection[str], of: Callable[[str], Job | list[Job]] | None
+) -> dict[str, Any]:
+    """Values with the jobs that they stand for."""
+    return {name: references.filled(value, names, of) for name, value in given.items()}
 
 
 def _texts(target: Target, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -315,10 +345,10 @@ def _texts(target: Target, given: Mapping[str, Any]) -> dict[str, Any]:
     return sources.read_values(target, list(texts.items()))
 
 
-def _each(given: Mapping[str, Any]) -> str | list[Item] | None:
+def _each(given: Mapping[str, Any], values: _Values) -> str | list[Item] | None:
     each = given.get("each")
     if isinstance(each, list) and each and all(isinstance(one, dict) for one in each):
-        return [Item(_values(one), f"each, row {number}") for number, one in enumerate(each, 1)]
+        return [Item(values(one), f"each, row {number}") for number, one in enumerate(each, 1)]
     if each == "-":
         raise UsageError("each: a file cannot ask for stdin: name a table")
     if each is not None and not isinstance(each, str):
@@ -328,11 +358,11 @@ def _each(given: Mapping[str, Any]) -> str | list[Item] | None:
     return each
 
 
-def _axes(target: Target, given: Mapping[str, Any]) -> list[list[tuple[str, Any]]]:
+def _axes(target: Target, given: Mapping[str, Any], filled: _Values) -> list[list[tuple[str, Any]]]:
     axes = []
     for name, values in _table(given, "grid").items():
         if isinstance(values, list) and values:
-            axes.append([(name, _values({name: value})[name]) for value in values])
+            axes.append([(name, filled({name: value})[name]) for value in values])
         elif isinstance(values, str):
             axes += sources.grid_axes(target, [f"{name}={values}"])
         else:

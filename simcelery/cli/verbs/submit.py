@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -315,7 +315,7 @@ def _submit_file(asked: list[Entry], listed: bool, after: _Afterwards) -> int:
 
     parts = filed.parts(asked, _options)
     if after.dry_run:
-        show_dry(chain.from_iterable(part.new for part in parts), after.output, several=True)
+        show_dry(together.planned(parts), after.output, several=True)
         return 0
     with interruptible(parts[0].options) as recording:
         recording.total = sum(len(part.new) for part in parts)
