@@ -61,5 +61,7 @@ def _is_all(connection: Connection, gate: int, ids: Sequence[int]) -> bool:
 def _let_go(gate: int, rows: int) -> LetGo:
     step = transitions.let_go_at_once(engine.begin, gate, rows)
     if step.pending:
-        broker.publish_or_leave(step.pending, f"{len(step.pending):,} jobs are released and")
+        number = len(step.pending)
+        what = f"job {step.pending[0].id} is" if number == 1 else f"{number:,} jobs are"
+        broker.publish_or_leave(step.pending, f"{what} released and")
     return step
