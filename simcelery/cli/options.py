@@ -12,6 +12,7 @@ import click
 
 from simcelery.board.states import State
 from simcelery.errors import UsageError
+from simcelery.readable import short
 
 if TYPE_CHECKING:
     from simcelery.board.reads.jobs import Filter
@@ -32,7 +33,9 @@ class Number(click.ParamType):  # type: ignore[type-arg]
         self._range = click.IntRange(least, most)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number, or click's usual error message."""
+        """The number, or click's usual error message where it is out of range."""
+        if isinstance(value, str) and not value.strip().lstrip("+-").isdecimal():
+            self.fail(f"{short(value)} is not a whole number", param, ctx)
         return self._range.convert(value, param, ctx)
 
 

@@ -12,6 +12,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli import selectors
+from simcelery.errors import UsageError
+from simcelery.readable import short
+from simcelery.workflows import reading
+from simcelery.workflows.reading import Misread
 
 if TYPE_CHECKING:
     from simcelery.submission.handle import Job
@@ -147,8 +151,10 @@ def structure(text: str) -> Any:
         return json.dumps(match["reference"] or escaped(json.loads(match[0])))
 
     try:
-        value = json.loads(_WITHIN.sub(quoted, text))
-    except (ValueError, RecursionError):
+        value = reading.strict(_WITHIN.sub(quoted, text))
+    except Misread as error:
+        raise UsageError(f"{short(text)}: {error}") from None
+    except ValueError:
         return None
     return value if found else None
 

@@ -63,7 +63,7 @@ def command(
     for pattern in artifacts or ():
         found = sorted(one for one in Path(result.workdir).glob(pattern) if one.is_file())
         if not found:
-            raise CommandError(f"it left no file {pattern}\nits folder is {result.workdir}")
+            raise CommandError(f"it left no file {pattern}; its folder is {result.workdir}")
         for one in found:
             current_job().artifact(one)
     return result

@@ -67,6 +67,12 @@ def test_a_text_in_quotes_beside_a_reference_stays_as_it_is(project: Project, nu
     assert row(echo).parameters == {"value": {text: text for text in texts} | {"n": {"$job": numbers[0]}}}
 
 
+def test_a_key_that_stands_twice_beside_a_reference_is_refused(project: Project, numbers: list[int]) -> None:
+    done = project.run("simcelery", "submit", "sims.echo", f'value={{"a": @{numbers[0]}, "a": 2}}')
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the key 'a' is given twice" in done.stderr
+
+
 def test_a_job_that_is_not_there_is_one_line_and_nothing_is_recorded(
     project: Project, numbers: list[int]
 ) -> None:

@@ -103,7 +103,7 @@ def test_a_slurm_that_cannot_be_asked_says_nothing(monkeypatch: pytest.MonkeyPat
 def test_a_slurm_that_does_not_answer_holds_no_worker_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(allocation, "_PATIENCE", 0.1)
+    monkeypatch.setattr(allocation, "_TIMEOUT", 0.1)
     monkeypatch.setenv("SLURM_JOB_ID", "41")
     squeue(monkeypatch, tmp_path, "sleep 2 >&- 2>&-; echo 1:00:00")
     assert allocation.seconds_left() is None

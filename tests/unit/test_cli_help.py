@@ -113,6 +113,7 @@ def test_an_unknown_verb_is_answered_with_the_one_that_was_meant() -> None:
     [
         (("list", "--nosuch"), "no such option"),
         (("list", "-n", "0"), "0 is not in the range"),
+        (("submit", "--cores", "1.5", "--", "true"), "'1.5' is not a whole number"),
         (("list", "-s", "done"), "'done' is not one of 'blocked'"),
         (("list", "--since", "soon"), "--since: 'soon' is not a duration"),
         (("list", "abc"), "'abc' is not a job id"),

@@ -562,7 +562,7 @@ WORST: list[tuple[tuple[str, ...], str]] = [
     (("list", "-n", "9" * 5000), "not a valid integer range"),
     (("list", "-n", "99999999999999999999"), "is not in the range"),
     (("list", "--before", "9" * 19), "is not in the range"),
-    (("errors", "-n", "1e3"), "not a valid integer range"),
+    (("errors", "-n", "1e3"), "'1e3' is not a whole number"),
     (("submit", "-p", NINES, "--", "true"), "not a valid integer range"),
     (("submit", "--max-attempts", "99999999999", "--", "true"), "is not in the range"),
     (("submit", "--time-limit", "0", "--", "true"), "time_limit must be more than 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,10 @@ from simcelery.cli.options import Filters, Output, command, filter_options, outp
 from simcelery.cli.output import say, show_ids, show_json
 from simcelery.cli.selectors import Selection, ids_argument, which
 from simcelery.describe.words import many
+from simcelery.errors import UsageError
+
+if TYPE_CHECKING:
+    from simcelery.board.reads.artifacts import Artifact
 
 
 @command(
@@ -60,7 +65,6 @@ def export(
     secrets in parameters and logs yourself before you publish it. Needs: pip install 'simcelery[crate]'.
     """
     from simcelery.crates import making
-    from simcelery.submission import artifacts
 
     made = making.make(
         crate,
@@ -69,7 +73,7 @@ def export(
         title=title,
         license=licence,
         counting=counting,
-        get=None if without else artifacts.get,
+        get=None if without else _get,
     )
     if output == "json":
         show_json({"crate": str(crate), **vars(made)})
@@ -79,3 +83,12 @@ def export(
         counts = many(made.jobs), many(made.attempts, "attempt"), many(made.logs, "log")
         say(f"{', '.join(counts)} in {crate}: {many(made.files, 'file')}, {made.size / 1e6:,.1f} MB")
     return 0
+
+
+def _get(one: Artifact, target: Path) -> None:
+    from simcelery.submission import artifacts
+
+    try:
+        artifacts.get(one, target)
+    except UsageError as error:
+        raise UsageError(f"{error}; to leave out the artifacts of all jobs: --no-artifacts") from None
