@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from simcelery.cli.options import Output
-from simcelery.cli.output import say, show_ids, show_json
+from simcelery.cli.options import EXIT_INTERRUPTED, Output
+from simcelery.cli.output import note, say, show_ids, show_json
 from simcelery.cli.selectors import chunks
 from simcelery.cli.waiting import Watch, follow
 from simcelery.describe.job import as_json
 from simcelery.describe.plain import plain
-from simcelery.describe.words import many, told
+from simcelery.describe.words import compact, many, told
 
 if TYPE_CHECKING:
     from simcelery.board.reads.jobs import JobRow
@@ -36,6 +36,20 @@ def wait_for(ids: Sequence[int], timeout: float | None, output: Output, *, singl
     else:
         say(f"{many(len(ids))}: {watch.in_words() or 'nothing to wait for'}")
     return 0 if succeeded else 1
+
+
+def wait_or_leave(ids: Sequence[int], timeout: float | None, output: Output, *, single: bool) -> int:
+    """The same; Ctrl-C stops the waiting, not the jobs.
+
+    Raises:
+        As `wait_for`.
+    """
+    try:
+        return wait_for(ids, timeout, output, single=single)
+    except KeyboardInterrupt:
+        what = f"wait {compact(ids)}" if len(ids) < 100 else "status"
+        note(f"simcelery: no longer waiting; the jobs continue (simcelery {what})")
+        return EXIT_INTERRUPTED
 
 
 def rows_of(ids: Sequence[int]) -> list[JobRow]:

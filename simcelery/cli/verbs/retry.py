@@ -8,8 +8,17 @@ import click
 
 from simcelery.cli import revised
 from simcelery.cli.asking import confirmed, show_dry
+from simcelery.cli.ended import wait_or_leave
 from simcelery.cli.error_groups import in_group
-from simcelery.cli.options import Filters, Output, command, filter_options, output_option, yes_option
+from simcelery.cli.options import (
+    Filters,
+    Output,
+    command,
+    duration,
+    filter_options,
+    output_option,
+    yes_option,
+)
 from simcelery.cli.outdated import warn_of_outdated
 from simcelery.cli.output import note, say, show_ids, show_json
 from simcelery.cli.programs import allowed
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     "retry",
     "simcelery retry 42",
     "simcelery retry -s failed -t oxides -y",
+    "simcelery retry 42 --set fmax=0.02 --wait",
     "simcelery retry 57 --with-parents",
     "simcelery retry 57 --from-scratch",
     "simcelery retry --error 2 --since 1d",
@@ -59,6 +69,8 @@ if TYPE_CHECKING:
     help="Forget their steps, checkpoints and corrections, which are kept otherwise.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say which jobs would be retried, and what would change.")
+@click.option("--wait", is_flag=True, help="Wait until they have finished, as 'simcelery wait' does.")
+@click.option("--timeout", metavar="DURATION", help="With --wait: wait at most this long.")
 @yes_option
 @output_option
 def retry(
@@ -70,6 +82,8 @@ def retry(
     allow: tuple[str, ...],
     from_scratch: bool,
     dry_run: bool,
+    wait: bool,
+    timeout: str | None,
     yes: bool,
     output: Output,
 ) -> int:
@@ -89,10 +103,13 @@ def retry(
 
     A job goes on from the steps and the checkpoint that its attempts have saved, and has what is left of its
     corrections, unless --from-scratch or another value of a parameter is given: both begin anew.
+
+    With --wait the exit code is 1 if any of them did not succeed, or on a timeout.
     """
     from simcelery.board.states import UNSUCCESSFUL
     from simcelery.submission import actions
 
+    seconds = duration("--timeout", timeout)
     values = (*values, *allowed(allow))
     strict = selection is not None and selection.single and not filters.given and error is None
     if error is None:
@@ -122,16 +139,19 @@ def retry(
             revisions=revisions,
             from_scratch=from_scratch,
         )
-    _tell(sorted(set(revived)), revisions, output)
-    return 0
+    revived = sorted(set(revived))
+    if not wait or not revived:
+        _tell(revived, revisions, output)
+        return 0
+    note(_in_words(revived, _going_on(revived)))  # stdout is for the result
+    warn_of_outdated(revived)
+    # Of a single job its result is shown, whatever else was retried with it.
+    return wait_or_leave(ids if strict else revived, seconds, output, single=strict)
 
 
 def _tell(revived: list[int], revisions: list[Revision] | None, output: Output) -> None:
     """Say which jobs went back, and which of them go on from what they have saved."""
-    from simcelery.board import engine, saved
-
-    with engine.begin() as connection:
-        going_on = saved.with_any(connection, revived)
+    going_on = _going_on(revived)
     if output == "json":
         told = {"retried": revived}
         if going_on:
@@ -144,6 +164,13 @@ def _tell(revived: list[int], revisions: list[Revision] | None, output: Output) 
     else:
         say(_in_words(revived, going_on))
     warn_of_outdated(revived)
+
+
+def _going_on(revived: list[int]) -> list[int]:
+    from simcelery.board import engine, saved
+
+    with engine.begin() as connection:
+        return saved.with_any(connection, revived)
 
 
 def _in_words(revived: list[int], going_on: list[int]) -> str:

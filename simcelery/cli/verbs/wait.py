@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import click
 
-from simcelery.cli.ended import wait_for
-from simcelery.cli.options import (
-    EXIT_INTERRUPTED,
-    Filters,
-    Output,
-    command,
-    duration,
-    filter_options,
-    output_option,
-)
-from simcelery.cli.output import note
+from simcelery.cli.ended import wait_or_leave
+from simcelery.cli.options import Filters, Output, command, duration, filter_options, output_option
 from simcelery.cli.selectors import Selection, ids_argument, require, which
-from simcelery.describe.words import compact
 
 
 @command(
@@ -45,9 +35,4 @@ def wait(selection: Selection | None, filters: Filters, timeout: str | None, out
     wanted = which(selection, filters)
     with engine.begin() as connection:
         ids = reads.ids(connection, wanted)[: filters.limit]
-    try:
-        return wait_for(ids, seconds, output, single=bool(selection and selection.single))
-    except KeyboardInterrupt:
-        what = f"wait {compact(ids)}" if len(ids) < 100 else "status"
-        note(f"simcelery: no longer waiting; the jobs continue (simcelery {what})")
-        return EXIT_INTERRUPTED
+    return wait_or_leave(ids, seconds, output, single=bool(selection and selection.single))
