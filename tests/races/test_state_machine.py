@@ -154,6 +154,12 @@ class Board(RuleBasedStateMachine):
         full = bool(
             sql(IS_FULL + " AND 'limited' = ANY ((SELECT tags FROM jobs WHERE id = :job)::text[])", job=job)
         )
+        throttled = {
+            one
+            for (one,) in sql(
+                "SELECT id FROM jobs JOIN throttled ON job_id = id WHERE state = 'blocked' AND unmet = 0"
+            )
+        }
         found = claim(self.tasks[job], self.workers[who], pid=100 + who)
         assert (found is not None) == (was == "pending" and not held_back and not full)
         if was == "pending" and not held_back and full:
@@ -163,6 +169,8 @@ class Board(RuleBasedStateMachine):
             )
         if found:
             assert found.job_id == job or not sql(HELD_BACK + " AND j.id = :job", job=found.job_id)
+            if found.job_id in throttled:
+                self.before[found.job_id] = "pending"  # the claim has let it in: it comes before newer ones
             self.claimed.setdefault(found.job_id, []).append(found.attempt)
             self.claims.append(found)
 
