@@ -50,7 +50,7 @@ class Program:
 
 
 # How click calls these options of ``submit``.
-_OPTIONS = ("files", "stdin", "expect", "ok", "json_", "artifact", "allow")
+_OPTIONS = ("env", "files", "stdin", "expect", "ok", "json_", "artifact", "allow")
 
 
 def without(chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,6 +73,7 @@ def asked(chosen: Mapping[str, Any], *, of_command: bool) -> Program:
         raise UsageError("--allow is for workflows whose program has handlers, and a command has none")
     sources = chosen["files"]
     given = {"stdin": chosen["stdin"], "ok": chosen["ok"], "json": chosen["json_"]}
+    given["env"] = _variables(chosen["env"])
     given |= {"expect": list(chosen["expect"]) or None, "artifacts": list(chosen["artifact"]) or None}
     said = {name: value for name, value in given.items() if value is not None}
     if not of_command and (sources or said):
@@ -91,6 +92,19 @@ def asked(chosen: Mapping[str, Any], *, of_command: bool) -> Program:
         name = chosen["stdin"]
         raise UsageError(f"--stdin: no file is to be called {short(name)}: name it with --file {line(name)}")
     return Program(files, frozenset(templates), said)
+
+
+def _variables(given: Sequence[str]) -> dict[str, str] | None:
+    """``NAME=VALUE`` as the variables of an environment."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"--env: {short(text)} is not of the form NAME=VALUE")
+        if name in found:
+            raise UsageError(f"--env: {short(name)} is given twice")
+        found[name] = value
+    return found or None
 
 
 def absolute(sources: Sequence[str]) -> list[str]:

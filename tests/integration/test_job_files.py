@@ -150,3 +150,30 @@ def test_what_does_not_belong_beside_a_file_is_refused(project: Project, words: 
     done = project.run("simcelery", "submit", *words)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert said in done.stderr
+
+
+def test_variables_of_a_command_are_its_parameter_also_by_a_file(project: Project) -> None:
+    said = ["--env", "OMP_NUM_THREADS=4", "--env", "EMPTY=", "--grid", "T=1,2"]
+    command = ["--", "lmp", "{T}"]
+    planned = project.run("simcelery", "submit", *said, "--dry-run", "-o", "json", *command)
+    assert [job["parameters"]["env"] for job in json.loads(planned.stdout)] == [
+        {"OMP_NUM_THREADS": "4", "EMPTY": ""}
+    ] * 2
+    write(project, "lmp.toml", project.run("simcelery", "submit", *said, "--echo", *command).stdout)
+    assert submit(project, "lmp.toml", "--dry-run") == json.loads(planned.stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--env", "X", "--", "true"), "--env: 'X' is not of the form NAME=VALUE"),
+        (("--env", "X=1", "--env", "X=2", "--", "true"), "--env: 'X' is given twice"),
+        (("--env", "X=1", "sims.add", "a=1"), "--env is for commands"),
+    ],
+)
+def test_a_variable_that_cannot_be_set_is_refused(
+    project: Project, words: tuple[str, ...], said: str
+) -> None:
+    done = project.run("simcelery", "submit", *words)
+    assert done.returncode == 2
+    assert said in done.stderr

@@ -177,6 +177,13 @@ class SubmitCommand(WithCommand):
     help="Of a command: write this file into its folder, with values where it has {NAME}, or, if it ends in "
     ".j2, as Jinja2 does (repeatable).",
 )
+@click.option(
+    "--env",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of a command: a variable to add to its environment; everybody who reads the board sees it "
+    "(repeatable).",
+)
 @click.option("--stdin", metavar="NAME", help="Of a command: let it read this file of its folder.")
 @click.option(
     "--expect",
