@@ -85,6 +85,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         return
     settings.override({"home": tmp_path_factory.mktemp("home")})
     running = services.up(settings.get_settings())
+    kept_servers.never_sync(running)
     settings.override({"database_url": running.database_url, "broker_url": running.broker_url})
     migrate.upgrade()
     yield running

@@ -33,7 +33,7 @@ def kept(home: Path) -> Iterator[None]:
     settings.override({"home": home})
     running = services.up(settings.get_settings())
     try:
-        _execute(running.database_url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        never_sync(running)
         _execute(running.database_url, f"CREATE DATABASE {_TEMPLATE}")
         settings.override({"database_url": _sibling(running.database_url, _TEMPLATE)})
         migrate.upgrade()
@@ -62,6 +62,11 @@ def taken(home: Path) -> Iterator[Services]:
         holder.execute(f"COMMENT ON DATABASE {name} IS 'in use, or its run was killed'")
         yield replace(running, database_url=database, broker_url=broker)
         holder.execute(f"COMMENT ON DATABASE {name} IS '{_statements()}'")
+
+
+def never_sync(running: Services) -> None:
+    """Spare its Postgres the waits for the disk: they are for machines that fail; tests kill processes."""
+    _execute(running.database_url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 
 
 def _is_left_by_a_run(holder: psycopg.Connection[tuple[Any]], name: str) -> bool:

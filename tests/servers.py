@@ -21,6 +21,7 @@ from simcelery.board import engine, migrate
 from simcelery.setting_kinds import Secret
 from simcelery.settings import Settings
 from tests.conftest import Project, empty, make_project
+from tests.kept_servers import never_sync
 from tests.waiting import wait_until
 
 
@@ -29,6 +30,7 @@ def own_servers(folder: Path) -> Iterator[Settings]:
     """Servers with the schema, under a home in `folder`, and the settings that reach them."""
     mine = Settings(home=folder / "home")
     running = services.up(mine)
+    never_sync(running)
     urls = {
         "database_url": Secret(running.database_url),
         "broker_url": Secret(running.broker_url),
