@@ -19,7 +19,7 @@ _LONG = 60.0  # seconds; no act should be overdue by as much
 def of_workers(connection: Connection) -> Iterator[Check]:
     """Check which workers are live, what they run, and whether they can run all pending jobs."""
     from simcelery.board import reads
-    from simcelery.describe.needs import ADVICE, never_fit
+    from simcelery.describe.needs import too_large
     from simcelery.describe.unserved import in_sentences
 
     live = reads.workers(connection, live_only=True)
@@ -32,8 +32,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
     yield from _notes(live)
     yield from _versions(live)
     yield from _sources(connection, live)
-    lacking = in_sentences(reads.unserved(connection))
-    lacking += [(said, ADVICE) for _, said in never_fit(reads.large(connection, reads.Filter()), live)]
+    lacking = in_sentences(reads.unserved(connection)) + too_large(connection, reads.Filter())
     for found, advice in lacking:
         yield Check("queues", "warn", found, advice)
     if not lacking:

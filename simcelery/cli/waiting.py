@@ -148,16 +148,15 @@ def follow(watch: Watch, timeout: float | None, still: str = "they continue") ->
 def _hint(watch: Watch) -> bool:
     """If no live worker can start or end the jobs, say so; return whether anything was said."""
     from simcelery.board import engine, reads
-    from simcelery.describe.needs import ADVICE, never_fit
+    from simcelery.describe.needs import too_large
     from simcelery.describe.unserved import in_sentences
 
     with engine.begin() as connection:
-        unserved = reads.unserved(connection, watch.ids) if watch.idle else []
-        large = reads.large(connection, reads.Filter(ids=watch.ids)) if watch.states["pending"] else []
-        live = reads.workers(connection, live_only=True) if large else []
+        said = in_sentences(reads.unserved(connection, watch.ids)) if watch.idle else []
+        if watch.states["pending"]:
+            said += too_large(connection, reads.Filter(ids=watch.ids))
         lost = reads.lost(connection) if watch.states["running"] else []
-    lines = [f"{about}: {advice}" for about, advice in in_sentences(unserved)]
-    lines += [f"{about}: {ADVICE}" for _, about in never_fit(large, live)]
+    lines = [f"{about}: {advice}" for about, advice in said]
     for worker in lost:
         if ours := sorted(set(worker["running"]) & set(watch.ids)):
             about = f"the lease of {worker['nodename']}, which was running {named(ours)}, has expired"

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from simcelery.describe.words import duration, many, size
 
 if TYPE_CHECKING:
+    from simcelery.board.reads.jobs import Filter
     from simcelery.board.reads.needs import Large
+    from simcelery.board.sql import Reader
     from simcelery.needs import Needs
 
 _NOTHING: Mapping[str, int] = {}
@@ -86,6 +88,15 @@ def _nobody_has_it(able: Sequence[Mapping[str, Any]]) -> str:
 ADVICE = "ask for less, or start a worker that has as much"
 
 
+def too_large(connection: Reader, which: Filter) -> list[tuple[str, str]]:
+    """Which pending jobs ask for more than any live worker has, and what to do: a pair for all alike."""
+    from simcelery.board import reads
+
+    if not (found := reads.large(connection, which)):
+        return []
+    return [(said, ADVICE) for _, said in never_fit(found, reads.workers(connection, live_only=True))]
+
+
 def never_fit(found: Sequence[Large], live: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Large, str]]:
     """Those of them for which no live worker will ever have room, each with a sentence that says so."""
     for one in found:
@@ -97,13 +108,8 @@ def never_fit(found: Sequence[Large], live: Sequence[Mapping[str, Any]]) -> Iter
             and not worker["quarantined_at"]
         ]
         if able and not any(fits(one.needs, worker) for worker in able):
-            asks = (
-                f"{many(one.number, 'pending job')} of {one.workflow}"
-                if one.number > 1
-                else f"job {one.first}"
-            )
-            verb = "ask" if one.number > 1 else "asks"
-            said = (
-                f"{asks} in queue {one.queue!r} {verb} for {in_words(one.needs)}, and {_nobody_has_it(able)}"
-            )
-            yield one, said
+            who, ask = f"job {one.first}", "asks"
+            if one.number > 1:
+                who, ask = f"{many(one.number, 'pending job')} of {one.workflow}", "ask"
+            asks = f"{who} in queue {one.queue!r} {ask} for {in_words(one.needs)}"
+            yield one, f"{asks}, and {_nobody_has_it(able)}"

@@ -145,14 +145,11 @@ def _follow(progress: Progress, draw: Draw, every: float, forever: bool, live: b
 def _hint() -> str:
     """Why pending jobs do not start, if no live worker can start them."""
     from simcelery.board import engine, reads
-    from simcelery.describe.needs import ADVICE, never_fit
+    from simcelery.describe.needs import too_large
     from simcelery.describe.unserved import in_sentences
 
     with engine.begin() as connection:
-        said = in_sentences(reads.unserved(connection))
-        large = reads.large(connection, reads.Filter())
-        live = reads.workers(connection, live_only=True) if large else []
-    said += [(about, ADVICE) for _, about in never_fit(large, live)]
+        said = in_sentences(reads.unserved(connection)) + too_large(connection, reads.Filter())
     return "; ".join(f"{about}: {advice}" for about, advice in said)
 
 
