@@ -25,11 +25,10 @@ _TOGETHER = 20
 _process = Aside(__name__)
 
 
-def start() -> int:
-    """Have a process of its own delete what is there to delete; none counts as deleted yet."""
+def start() -> None:
+    """Have a process of its own delete what is there to delete, unless one does it already."""
     if not _process.is_running:
         _process.start(get_settings())
-    return 0
 
 
 def run() -> int:

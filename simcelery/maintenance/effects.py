@@ -17,8 +17,8 @@ def _deliver_nothing(me: int) -> int:
     return 0
 
 
-def _discard_nothing() -> int:
-    return 0
+def _discard_nothing() -> None:
+    """Leave all files where they are."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Effects:
     send: Callable[[Sequence[JobToPublish]], object]
     deliver: Callable[[int], int] = _deliver_nothing
     judge: int | None = None
-    discard: Callable[[], int] = _discard_nothing
+    discard: Callable[[], object] = _discard_nothing
 
 
 def _leave(jobs: Iterable[JobToPublish]) -> None:

@@ -96,6 +96,7 @@ def test_what_a_dependent_needs_stays_until_it_has_ended() -> None:
     folder = ran(parent, SUCCESS, me)
     assert workdirs.sweep(HOST) == 0
     assert folder.is_dir()
+    assert sql("SELECT next_at < now() + interval '5 min' FROM workdirs") == [(True,)]  # it may end soon
     finish(must_claim(child.task_id, me))
     sql("UPDATE workdirs SET next_at = now()")
     assert workdirs.sweep(HOST) == 1
@@ -210,3 +211,29 @@ def test_jobs_that_keep_everything_or_leave_nothing_write_no_row() -> None:
     job = record(keep="failed")
     assert state(job.id) == State.PENDING
     assert row(job.id).attempt == 0
+
+
+def test_a_job_that_is_retried_while_it_is_compressed_keeps_its_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = record(keep="compressed")
+    folder = ran(job, ERROR, worker())
+    pack = archiving.pack
+
+    def and_retry(folder: Path) -> None:
+        pack(folder)
+        retry(job.id)
+
+    monkeypatch.setattr(archiving, "pack", and_retry)
+    assert workdirs.sweep(HOST) == 0
+    assert folder.is_dir()
+    assert sql("SELECT done FROM workdirs") == [(None,)]
+
+
+def test_a_link_in_the_place_of_a_folder_is_not_followed(tmp_path: Path) -> None:
+    folder = ran(record(keep="compressed"), SUCCESS, worker())
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    workdirs.sweep(HOST)
+    assert not archiving.archive_of(folder).exists()
+    assert (tmp_path / "elsewhere" / "traj.nc").read_text() == "attempt 1"

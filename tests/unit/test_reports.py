@@ -17,6 +17,7 @@ from simcelery import Fail, Retry, log_records
 from simcelery.board.states import Cause, Outcome, State
 from simcelery.board.values import Claim, EndedAttempt, FinishedJob
 from simcelery.errors import SubmissionInterruptedError
+from simcelery.execution import memory
 from simcelery.worker import slots as module_of_slots
 from simcelery.worker.outcomes import endings, failure, reports
 from simcelery.worker.programs.verdict import CommandError, CommandMemoryError
@@ -53,6 +54,49 @@ def test_what_the_kernel_killed_says_what_it_used_as_far_as_that_is_known(used: 
     assert reports.lost("signal 9", out_of_memory=True).error_message == (
         "the kernel killed it because memory ran out: give its worker fewer slots or more memory"
     )
+
+
+KILLED = subprocess.CalledProcessError(-9, "scf.x")
+
+
+@pytest.mark.parametrize(
+    ("error", "before", "now", "starved"),
+    [
+        (KILLED, 1, 2, True),
+        (KILLED, 1, 1, False),
+        (KILLED, None, 2, False),
+        (subprocess.CalledProcessError(137, "sh"), 1, 2, True),
+        (subprocess.CalledProcessError(1, "sh"), 1, 2, False),
+        (ValueError("it ended with exit code -9\nlast line"), 1, 2, True),
+        (ValueError("it diverged"), 1, 2, False),
+    ],
+    ids=str,
+)
+def test_an_error_that_tells_of_a_kill_ran_out_of_memory_if_the_kernel_killed_for_that(
+    error: Exception, before: int | None, now: int, starved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "oom_kills", lambda: now)
+    report = failure.describe(Definition(simulate), claim(), error, before)
+    first, *rest = str(error).split("\n")
+    told = f"{first} (the kernel killed a process of it because memory ran out)" if starved else first
+    assert report.error_message == "\n".join([told, *rest])
+    assert report.cause is (Cause.OUT_OF_MEMORY if starved else Cause.ERROR)
+
+
+def test_an_own_returncode_of_any_kind_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "oom_kills", lambda: 2)
+    error = RuntimeError("the code stopped")
+    error.returncode = -9  # type: ignore[attr-defined]
+    report = failure.describe(Definition(simulate), claim(), error, 1)
+    assert report.cause is Cause.OUT_OF_MEMORY
+
+
+def test_what_python_itself_had_no_memory_for_says_so_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "oom_kills", lambda: 2)
+    error = MemoryError("cannot allocate")
+    error.__cause__ = KILLED
+    report = failure.describe(Definition(simulate), claim(), error, 1)
+    assert (report.error_message, report.cause) == ("cannot allocate", Cause.OUT_OF_MEMORY)
 
 
 def test_an_error_of_a_handler_names_it_and_other_notes_stay_out() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -294,6 +294,18 @@ def test_each_attempt_has_its_own_times_and_the_message_learns_of_its_own_job(pl
 def test_the_message_learns_nothing_of_the_jobs_of_others(played: Played) -> None:
     assert played.run(of=2) is None
     assert [one.job_id for one in played.finished] == [1, 2]
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+@pytest.mark.parametrize("granted", [None, {"cores": 2}])
+def test_the_parent_is_told_when_what_others_may_wait_for_is_free(
+    played: Played, crowded: bool, granted: dict[str, int] | None
+) -> None:
+    if crowded:
+        module_of_slots.mine.report_crowded()
+    played.claims[1] = replace(played.claims[1], granted=granted)
+    played.run(of=0)
+    assert played.slots.memory.freed() == (1 if crowded or granted else 0)
 
 
 def test_without_a_claim_nothing_runs(played: Played) -> None:

@@ -716,3 +716,10 @@ def test_each_time_that_something_is_freed_counts_whoever_says_it(slots: Slots) 
     for freed in (first.freed, first.freed, second.freed, slots.freed):
         freed()
     assert slots.memory.freed() == 4
+
+
+def test_that_a_host_is_crowded_is_known_to_all_its_children(slots: Slots) -> None:
+    first, second = Slot.taken(slots.memory, 0), Slot.taken(slots.memory, 1)
+    assert not second.crowded
+    first.report_crowded()
+    assert second.crowded
