@@ -43,7 +43,6 @@ def verdict(gives: Any, takes: Any, place: int | None = None) -> str | None:
         (Relaxed | None, float, "nothing or a dictionary, and not a number"),
         (list[float], int | str, "a list, and not an integer or a string"),
     ],
-    ids=str,
 )
 def test_a_result_of_another_type_never_fits(gives: Any, takes: Any, said: str) -> None:
     assert verdict(gives, takes) == said
@@ -75,7 +74,6 @@ def test_a_result_of_another_type_never_fits(gives: Any, takes: Any, said: str) 
         (Path, Path),
         (Relaxed, Annotated[float, BeforeValidator(lambda one: one.energy)]),
     ],
-    ids=str,
 )
 def test_a_result_that_may_fit_is_no_concern(gives: Any, takes: Any) -> None:
     assert verdict(gives, takes) is None
