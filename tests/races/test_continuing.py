@@ -34,6 +34,7 @@ from tests.board_helpers import (
     settle,
     sql,
     state,
+    states,
     worker,
 )
 from tests.waiting import wait_until
@@ -206,6 +207,15 @@ def test_a_late_success_goes_on_if_nobody_has_claimed_the_job_again() -> None:
     assert [one["late_outcome"] for one in attempts(job.id)] == [{"accepted_after": "lost"}]
 
 
+def test_a_late_success_that_cannot_go_on_changes_nothing() -> None:
+    job, me = record(max_losses=2), worker()
+    claimed = must_claim(job.task_id, me)
+    finish(claimed, LOST)
+    assert finish(claimed, then(parents=[999_999])) is None
+    assert state(job.id) == "pending"
+    assert must_claim(job.task_id, me).attempt == 2
+
+
 def test_a_cancel_that_was_requested_leaves_nothing_to_go_on_in() -> None:
     job = record()
     claimed = must_claim(job.task_id, worker())
@@ -317,14 +327,21 @@ def test_of_a_job_that_goes_on_from_scratch_forgets_nothing() -> None:
 
 def test_what_it_goes_on_in_may_wait_for_others_but_not_for_itself() -> None:
     job, other = record(), record()
-    child = record(parents=[job.id])
     following = go_on(job, parents=[other.id])
     assert (state(following), row(following).unmet) == ("blocked", 1)
-    for parents in ([child.id], [999_999]):
-        second = record()
-        waits = record(parents=[second.id])
-        end(second.id, then(parents=[waits.id] if parents == [child.id] else parents))
-        assert state(second.id) == "failed"
+    second = record()
+    waits = record(parents=[second.id])
+    end(second.id, then(parents=[waits.id]))
+    assert row(second.id).error == (
+        "StateError: it cannot go on as it wants: the job in which it goes on would wait for "
+        f"job {second.id}, which waits for it"
+    )
+    third = record()
+    end(third.id, then(parents=[999_999]))
+    assert row(third.id).error == (
+        "JobNotFoundError: it cannot go on as it wants: there is no job 999999 to wait for"
+    )
+    assert states([second, third]) == ["failed", "failed"]
     end(other.id)
     assert state(following) == "pending"
 

@@ -100,6 +100,20 @@ def test_one_too_many_waits_and_runs_when_another_one_has_ended() -> None:
     assert sql("SELECT * FROM throttled") == []
 
 
+def test_so_many_are_let_in_at_once_as_are_asked_for_and_no_more() -> None:
+    me = worker()
+    limit(0)
+    found = jobs(3)
+    for job in found:
+        assert claim(job.task_id, me) is None
+    limit(9)
+    sql("UPDATE jobs SET state = 'blocked' WHERE state = 'pending'")
+    sql("UPDATE throttled SET woken_at = NULL")
+    with engine.begin() as connection:
+        assert [one.id for one in transitions.admit(connection, 1)] == [found[0].id]
+    assert states(found) == ["pending", "blocked", "blocked"]
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [(LICENCE, {}), ("workflow:w", {"tags": []}), ("queue:default", {"tags": ["a", "b"]})],

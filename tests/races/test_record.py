@@ -15,6 +15,7 @@ from simcelery.board.states import State
 from simcelery.board.transitions import copying
 from simcelery.board.values import NewJob, Recorded
 from simcelery.errors import StateError
+from simcelery.needs import Needs
 from tests.board_helpers import ERROR, finish, must_claim, new_job, record, row, settle, sql, state, worker
 from tests.waiting import wait_until, within
 
@@ -60,6 +61,13 @@ def test_a_row_is_the_same_whichever_way_it_came() -> None:
     assert filled(record_all(new_job(**ALL, parent_id=parent.id))) == alone
     many = [new_job(**ALL, parent_id=parent.id) for _ in range(COPIED)]
     assert filled(record_all(*many)) == alone
+
+
+def test_what_jobs_need_is_recorded_of_one_and_of_many() -> None:
+    needing = {**ALL, "needs": Needs(cores=4, memory=2**30)}
+    alone = filled(record_all(new_job(**needing)))
+    assert dict(alone)["needs_id"] is not None
+    assert filled(record_all(*(new_job(**needing) for _ in range(COPIED)))) == alone
 
 
 @pytest.mark.parametrize("text", ["\n", "\r", "\t", "\r\n", "\\", r"\n", r"\\N", "é\u2028"])

@@ -182,6 +182,9 @@ def test_what_is_logged_of_an_attempt_says_so(slots: Slots) -> None:
 def test_what_the_last_job_left_in_a_slot_is_not_the_next_ones(slots: Slots) -> None:
     slot = Slot.taken(slots.memory, 0)
     runs(slots, slot, limit=60.0, retry_in=5.0)
+    assert memory_of(slots) == (None, 0)
+    slot.running(None, None, seed=3, memory=100, memory_retry_in=5.0, memory_left=7)
+    assert memory_of(slots) == (100, 7)
     slot.note_warning()
     claim_id = uuid.uuid4()
     slot.claiming(uuid.uuid4(), claim_id)
@@ -189,6 +192,13 @@ def test_what_the_last_job_left_in_a_slot_is_not_the_next_ones(slots: Slots) -> 
     assert (running.claim_id, running.job_id, running.attempt) == (claim_id, 0, 0)
     assert (running.deadline, running.retry_in, running.warned) == (math.inf, None, False)
     assert running.seed is None
+    assert memory_of(slots) == (None, 0)
+
+
+def memory_of(slots: Slots) -> tuple[int | None, int]:
+    """What the one attempt may use, and what earlier jobs have left."""
+    [running] = slots.busy()
+    return running.memory, running.memory_left
 
 
 def test_what_only_the_board_knows_has_no_limit_here() -> None:
@@ -713,9 +723,9 @@ def test_progress_that_a_dead_child_was_just_writing_does_not_silence_its_succes
 
 def test_each_time_that_something_is_freed_counts_whoever_says_it(slots: Slots) -> None:
     first, second = Slot.taken(slots.memory, 0), Slot.taken(slots.memory, 1)
-    for freed in (first.freed, first.freed, second.freed, slots.freed):
+    for freed in (first.freed, first.freed, second.freed, slots.freed, slots.freed):
         freed()
-    assert slots.memory.freed() == 4
+    assert slots.memory.freed() == 5
 
 
 def test_that_a_host_is_crowded_is_known_to_all_its_children(slots: Slots) -> None:

@@ -600,7 +600,7 @@ def test_whom_the_kernel_killed_for_want_of_memory_is_told_with_what_it_last_use
     worker.supervisor = Supervisor(worker.slots, worker.settings, ME, clock=lambda: worker.now)
     running = child.runs()
     if mib:
-        uses(monkeypatch, resident=mib + 1, exact=mib + 1, several=True)
+        uses(monkeypatch, resident=2 * mib, exact=2 * mib, several=True)
         worker.at(2.0)
         uses(monkeypatch, resident=mib, exact=mib, several=True)
         worker.at(4.0)
