@@ -10,7 +10,7 @@ _TRANSITIONS = "simcelery.board.transitions"
 # By the module; a module that is not named is everybody's.
 TESTS = {
     f"{_TRANSITIONS}.admit": ("limits",),
-    f"{_TRANSITIONS}.cancel": ("cancel_and_retry", "clock", "dependencies", "locks"),
+    f"{_TRANSITIONS}.cancel": ("cancel_and_retry", "clock", "dependencies", "locks", "continuing"),
     f"{_TRANSITIONS}.claim": ("claim_and_finish", "slices", "registrations", "locks", "room", "host_limits"),
     f"{_TRANSITIONS}.continuing": ("continuing",),
     f"{_TRANSITIONS}.copying": ("record", "dedupe"),
@@ -26,6 +26,7 @@ TESTS = {
         "gone",
         "dependencies",
         "continuing",
+        "after_any",
     ),
     f"{_TRANSITIONS}.revise": ("revise",),
     f"{_TRANSITIONS}.settle": (

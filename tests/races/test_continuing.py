@@ -299,10 +299,37 @@ def test_a_retry_after_a_cancel_takes_what_has_succeeded_meanwhile() -> None:
     finish(claimed, replace(SUCCESS, result=9))  # it was quicker than its cancel
     settle()
     assert [state(number) for number in (job.id, following)] == ["cancelled", "succeeded"]
+    other = record()
+    end(other.id)
+    sql("UPDATE jobs SET settled_at = now() WHERE state = 'succeeded'")
     assert retry(job.id) == [job.id]
     assert state(job.id) == "blocked"
+    told_again = sql("SELECT id FROM jobs WHERE settled_at = to_timestamp(0)")
+    assert told_again == [(following,)]
     settle()
     assert (state(job.id), row(job.id).result) == ("succeeded", 9)
+
+
+def test_a_retry_after_a_cancel_waits_for_what_still_runs() -> None:
+    job = record()
+    following = go_on(job)
+    must_claim(row(following).task_id, worker())
+    cancel(job.id)
+    assert retry(job.id) == [job.id]
+    assert sql("SELECT id FROM jobs WHERE settled_at IS NOT NULL AND state <> 'cancelled'") == []
+
+
+def test_a_retry_from_scratch_forgets_nothing_but_what_it_had_gone_on_in() -> None:
+    parent = record()
+    end(parent.id)
+    job, other = record(parents=[parent.id]), record()
+    for number in (one := go_on(job), another := go_on(other)):
+        end(number, ERROR)
+    settle()
+    assert retry(job.id, from_scratch=True) == [job.id]
+    edges = sql("SELECT job_id, parent_id, kind FROM dependencies ORDER BY job_id")
+    assert edges == [(job.id, parent.id, None), (other.id, another, "then")]
+    assert state(one) == "failed"
 
 
 def test_a_retry_from_scratch_begins_anew() -> None:
