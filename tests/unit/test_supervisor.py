@@ -48,6 +48,14 @@ def was_told(pid: int) -> bool:
     return bool(int(pending, 16) >> (signal.SIGTERM - 1) & 1)
 
 
+def is_dying(pid: int) -> bool:
+    """Whether SIGKILL waits for a process, or is ending it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [pending] = [line.split()[1] for line in status.splitlines() if line.startswith("SigPnd")]
+    flags = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[6])
+    return bool(int(pending, 16) >> (signal.SIGKILL - 1) & 1 or flags & 0x4)  # the kernel's PF_EXITING
+
+
 class Child:
     """A pool child: a process that does nothing, and holds SIGTERM back so that it can be seen.
 
@@ -110,7 +118,8 @@ class Child:
     def killed(self) -> bool:
         """Whether it was sent SIGKILL, and so is dead."""
         with suppress(ChildProcessError):
-            return os.WIFSIGNALED(os.waitpid(self.pid, os.WNOHANG)[1])
+            # On a busy machine it may have been sent one that it has not been ended by yet.
+            return os.WIFSIGNALED(os.waitpid(self.pid, 0 if is_dying(self.pid) else os.WNOHANG)[1])
         return True
 
     def was_stopped(self) -> bool:
