@@ -18,9 +18,10 @@ from sqlalchemy import func, select
 import simcelery
 from simcelery.board import engine
 from simcelery.board.models import Job
-from simcelery.board.reads import table
+from simcelery.board.reads import fields, table
 from simcelery.board.reads.jobs import Filter
 from simcelery.conditions import reading
+from simcelery.conditions.values import Comparison, Name
 from simcelery.describe.plain import plain
 from simcelery.errors import UsageError
 from simcelery.workflows.encoding import encode
@@ -375,3 +376,14 @@ def test_a_misspelt_name_is_not_silently_without_matches(project: Project) -> No
     capital = project.run("simcelery", "list", "--where", "Energy < -9")
     assert "no job looked at has a value for Energy; did you mean energy?\n" in capital.stderr
     assert "no job looked at" not in project.run("simcelery", "list", "-t", "none", *wrong).stderr
+
+
+def test_a_condition_is_put_into_sql_once_and_another_that_is_equal_to_python_is_not_taken_for_it() -> None:
+    number, truth = (
+        Comparison(Name(("x",), "x"), "=", decimal.Decimal(1)),
+        Comparison(Name(("x",), "x"), "=", True),
+    )
+    assert number == truth
+    first = fields.as_clause(number)
+    assert fields.as_clause(number) is first
+    assert fields.as_clause(truth) != first

@@ -177,9 +177,20 @@ def _field_of(source: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[
     return func.field_of(source, literal(list(path), ARRAY(Text)), type_=JSONB)
 
 
+_latest: tuple[Condition, Clause] | None = None
+
+
 def as_clause(condition: Condition) -> Clause:
-    """The condition as SQL; see `compiled`."""
-    return clause(compiled(condition))
+    """The condition as SQL; see `compiled`.
+
+    The latest one is kept: to read some jobs asks for it several times, and many terms take seconds.
+    """
+    global _latest
+    known = _latest
+    # The same object: conditions that are equal need not mean the same, since True == Decimal(1).
+    if known is None or known[0] is not condition:
+        known = _latest = (condition, clause(compiled(condition)))
+    return known[1]
 
 
 def compiled(condition: Condition) -> ColumnElement[bool]:
