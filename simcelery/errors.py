@@ -38,7 +38,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 # In the message of a command that failed: what comes before is the reason, what follows quotes its output.
 ITS_OUTPUT = "\nits output is in "
@@ -183,3 +183,13 @@ class TimeLimitError(JobError):
 
 class OutOfMemoryError(JobError):
     """The job's processes used more memory together than it asked for."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what led to it, each once: they may go in a circle."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or one.__context__

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
 from celery.app.amqp import AMQP
 from kombu.connection import Connection
+
+from simcelery.errors import causes
 
 
 class VerifiedConnection(Connection):
@@ -49,16 +50,10 @@ def _stays_here(connection: Connection) -> bool:
 
 def distrust(error: BaseException) -> str:
     """Why a server's certificate was refused, and what to do, in words; empty if it was not."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _in_words(cause)
     return ""
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 # OpenSSL's numbers.

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from simcelery.errors import causes
 from simcelery.quantities import in_units
 
 LEAST = 64 * 1024  # bytes; with less a file system is full
@@ -84,14 +85,10 @@ def ran_out(error: BaseException, text: str, folder: str | Path) -> str | None:
         text: the error's message, which may quote what a program has printed.
         folder: where it wrote, if the error does not say.
     """
-    seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
+    for one in causes(error):
         if isinstance(one, OSError) and one.errno in _OUT_OF_ROOM:
             path = one.filename if isinstance(one.filename, str | bytes) else folder
             return _limit() if one.errno == errno.EFBIG else room_at(os.fsdecode(path))
-        one = one.__cause__ or one.__context__
     for line in text.splitlines():
         if any(os.strerror(number) in line for number in _OUT_OF_ROOM[:2]):
             return _named_in(line, folder)
