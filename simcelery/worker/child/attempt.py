@@ -258,8 +258,8 @@ def _end_of(
 
 def _saying(report: EndedAttempt, room: str) -> EndedAttempt:
     """The same; its first line says where a file could not grow, and how much room there is."""
-    first, *rest = (report.error_message or "").split("\n")
-    return replace(report, error_message=failure.printable("\n".join([f"{first} ({room})", *rest])))
+    said = failure.with_reason(report.error_message or "", room)
+    return replace(report, error_message=failure.printable(said))
 
 
 def _end_processes(claim: Claim, succeeded: bool) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Mapping
+from itertools import islice
 from types import TracebackType
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -12,7 +13,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import Claim, EndedAttempt
 from simcelery.chunks import numbered
-from simcelery.errors import BY_HANDLER, SubmissionInterruptedError
+from simcelery.errors import BY_HANDLER, SubmissionInterruptedError, causes
 from simcelery.execution import memory
 from simcelery.execution.command import KILLED
 from simcelery.workflows.definition import Definition
@@ -48,8 +49,7 @@ def describe(
     message = text(error)
     starved = not isinstance(error, MemoryError) and _lost_a_process(error) and memory.killed_since(kills)
     if starved:
-        first, *rest = message.split("\n")
-        message = "\n".join([f"{first} (the kernel killed a process of it because memory ran out)", *rest])
+        message = with_reason(message, "the kernel killed a process of it because memory ran out")
     if limit:
         message = f"it ran longer than its time limit of {claim.soft_time_limit or claim.time_limit or 0:g} s"
     return EndedAttempt(
@@ -74,16 +74,12 @@ _SAY_KILLED = re.compile(r"\bSIGKILL\b|\bsignal 9\b|\b(code|status|returned):? (
 
 def _lost_a_process(error: BaseException) -> bool:
     """Whether an error tells that a process which the workflow had started was ended by SIGKILL."""
-    one: BaseException | None = error
-    for _ in range(_LONGEST_CHAIN):  # it may be a circle
-        if one is None:
-            break
+    for one in islice(causes(error), _LONGEST_CHAIN):
         if any(kind.__name__ == "BrokenProcessPool" for kind in type(one).__mro__):
             return True
         code = vars(one).get("returncode")
         if (isinstance(code, int) and code in KILLED) or _SAY_KILLED.search(text(one)):
             return True
-        one = one.__cause__ or one.__context__
     return False
 
 
@@ -94,6 +90,12 @@ def text(error: BaseException) -> str:
     except BaseException as problem:
         said = f"(its message cannot be read: {type(problem).__name__})"
     return printable(" ".join(filter(None, [said, *_by_handler(error)])))
+
+
+def with_reason(message: str, reason: str) -> str:
+    """A message whose first line says more."""
+    first, *rest = message.split("\n")
+    return "\n".join([f"{first} ({reason})", *rest])
 
 
 def _by_handler(error: BaseException) -> list[str]:
