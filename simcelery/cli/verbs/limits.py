@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +72,9 @@ def set_(name: str, most: int, output: Output) -> None:
 
     host:* holds for each host that has no limit of its own.
     """
-    from simcelery.board.limits import checked
+    from simcelery.submission.limits import limits as there
 
-    _put(dict([checked(name, most)]))
+    there.set(name, most)
     _show([row for row in _read() if row.name == name], output)
 
 
@@ -82,14 +83,10 @@ def set_(name: str, most: int, output: Output) -> None:
 @output_option
 def remove(names: tuple[str, ...], output: Output) -> None:
     """Remove limits by their names; what waits for them runs."""
-    from simcelery.board import engine
-    from simcelery.board import limits as board
+    from simcelery.submission.limits import limits as there
 
-    with engine.begin() as connection:
-        known = board.known(connection)
-        if missing := sorted(set(names).difference(known)):
-            raise UsageError(f"there is no limit {missing[0]!r}: see 'simcelery limits'")
-        gone = board.remove(connection, names)
+    there.remove(*names)
+    gone = sorted(set(names))
     if output == "json":
         show_json({"removed": gone})
     elif output == "quiet":
@@ -106,38 +103,30 @@ def apply(output: Output) -> None:
     Workers do this when they start for limits that the board does not have. Where it has another number, that
     of the board holds until somebody applies or sets it.
     """
-    from simcelery.board.limits import checked
+    from simcelery.board import engine
+    from simcelery.board.limits import checked, put
     from simcelery.settings import get_settings
+    from simcelery.submission.lineage import submitter
 
     given = dict(checked(name, most) for name, most in get_settings().limits.items())
     if not given:
         raise UsageError("the settings have no limits: write [limits] into simcelery.toml")
-    _put(given)
+    with engine.begin() as connection:
+        put(connection, given, submitter())
     _show([row for row in _read() if row.name in given], output)
 
 
-def _put(given: dict[str, int]) -> None:
-    from simcelery.board import engine
-    from simcelery.board import limits as board
-    from simcelery.submission.lineage import submitter
+def _read() -> Sequence[LimitRow]:
+    from simcelery.submission.limits import limits as there
 
-    with engine.begin() as connection:
-        board.put(connection, given, submitter())
-
-
-def _read() -> list[LimitRow]:
-    from simcelery.board import engine
-    from simcelery.board import limits as board
-
-    with engine.begin() as connection:
-        return board.listed(connection)
+    return there.list()
 
 
 def _record(row: LimitRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in _SHOWN}
 
 
-def _show(rows: list[LimitRow], output: Output) -> None:
+def _show(rows: Sequence[LimitRow], output: Output) -> None:
     if output == "json":
         show_json([_record(row) for row in rows])
     elif output == "quiet":
