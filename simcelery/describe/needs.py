@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from simcelery.describe import estimate
 from simcelery.describe.words import duration, many, size
 
 if TYPE_CHECKING:
@@ -100,13 +101,7 @@ def too_large(connection: Reader, which: Filter) -> list[tuple[str, str]]:
 def never_fit(found: Sequence[Large], live: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Large, str]]:
     """Those of them for which no live worker will ever have room, each with a sentence that says so."""
     for one in found:
-        able = [
-            worker
-            for worker in live
-            if one.queue in worker["queues"]
-            and one.workflow in worker["workflows"]
-            and not worker["quarantined_at"]
-        ]
+        able = estimate.able(live, one.queue, {one.workflow})
         if able and not any(fits(one.needs, worker) for worker in able):
             who, ask = f"job {one.first}", "asks"
             if one.number > 1:

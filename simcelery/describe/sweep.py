@@ -212,12 +212,11 @@ def _queued(sweep: Sweep, queue: str, groups: Sequence[Alike], number: int) -> C
 
     workflows = {group.workflow for group in groups}
     able = estimate.able(sweep.workers, queue, workflows)
-    waits = f"{many(number)} {_verb(number, 'waits', 'wait')} for"
     if able and all(worker["id"] in sweep.full_hosts for worker in able):
         (hosts, limit), *_ = by_host(able, sweep.full_hosts)
-        return Cause("limit", number, f"{waits} a place on {hosts}", raise_it(limit))
+        return Cause("limit", number, f"{_wait(number)} a place on {hosts}", raise_it(limit))
     slots = estimate.slots(able)
-    said = f"{waits} {many(slots, 'slot')} on queue {queue!r}"
+    said = f"{_wait(number)} {many(slots, 'slot')} on queue {queue!r}"
     if rate := sweep.rates[queue]:
         said += f" (about {duration(number / rate)} at the last hour's rate)"
     elif guess := _guess(sweep, groups):
@@ -283,7 +282,7 @@ def _throttled(sweep: Sweep) -> Iterator[Cause]:
 
     for limit in sweep.limits:
         number = limit.waiting
-        said = f"{many(number)} {_verb(number, 'waits', 'wait')} for {use(limit)}"
+        said = f"{_wait(number)} {use(limit)}"
         yield Cause("limit", number, said, raise_it(limit))
 
 
@@ -343,3 +342,7 @@ def _selector(ids: Sequence[int]) -> str:
 
 def _verb(number: int, one: str, several: str) -> str:
     return one if number == 1 else several
+
+
+def _wait(number: int) -> str:
+    return f"{many(number)} {_verb(number, 'waits', 'wait')} for"

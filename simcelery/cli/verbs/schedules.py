@@ -146,9 +146,10 @@ def add(
     from simcelery.submission.schedules import checked, here
 
     options = Options(time_limit=duration("--time-limit", time_limit), **chosen)
-    checked(name, cron, timezone or here(), missed)
+    zone = timezone or here()
+    checked(name, cron, zone, missed)
     job = _job(command_of(ctx), workflow, parameters, options)
-    new = board.NewSchedule(name=name, cron=cron, timezone=timezone or here(), missed=missed, job=job)
+    new = board.NewSchedule(name=name, cron=cron, timezone=zone, missed=missed, job=job)
     with engine.begin() as connection:
         (board.put if replace else board.add)(connection, new)
     _changed([name], output)
