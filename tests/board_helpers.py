@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,22 @@ def record(**changes: Any) -> Recorded:
     """Record one job."""
     with engine.begin() as connection:
         return transitions.record(connection, [new_job(**changes)])[0]
+
+
+@contextmanager
+def uncommitted_claim(job: Recorded, me: int) -> Iterator[None]:
+    """While a worker has claimed a job, and the claim has not committed yet."""
+    with engine.begin() as connection:
+        asked = "SELECT id FROM claim_jobs(%s, 'w', gen_random_uuid(), %s, 7, 'default', 0, 0, %s)"
+        given = (job.task_id, me, registration(me).key)
+        assert connection.exec_driver_sql(asked, given).all()
+        yield
+
+
+def somebody_waits_for_a_turn() -> bool:
+    """Whether a session waits for an advisory lock."""
+    waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    return bool(sql(waits)[0][0])
 
 
 def worker(lease: float = 600.0, **changes: Any) -> int:

@@ -18,7 +18,7 @@ import redis
 
 import simcelery
 from simcelery import services, settings
-from simcelery.board import engine, migrate
+from simcelery.board import engine, migrate, shares
 from simcelery.board.models import Base, Recovery
 from simcelery.maintenance.acts import ACTS
 from simcelery.services import Services
@@ -107,6 +107,15 @@ def board(servers: Services) -> Services:
     """An empty board and an empty broker. Not together with a worker that outlives the test."""
     empty(servers)
     return servers
+
+
+@pytest.fixture
+def no_queue_stays_shared(board: Services) -> Iterator[None]:
+    """Afterwards the board has none of the indexes that shared queues need."""
+    yield
+    with engine.begin() as connection:
+        for queue in shares.listed(connection):
+            shares.stop(connection, queue)
 
 
 def empty(servers: Services) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,14 +11,13 @@ import pytest
 
 import simcelery
 import simcelery.worker.builtin  # the workflow `command`
-from simcelery.board import engine, shares
 from simcelery.errors import ParametersError, SettingsError, UsageError
 from simcelery.maintenance.fire import tick
 from simcelery.settings import Settings, get_settings
 from simcelery.worker.parent.declared import write
 from tests.board_helpers import sql, worker
 
-pytestmark = pytest.mark.usefixtures("board")
+pytestmark = pytest.mark.usefixtures("board", "no_queue_stays_shared")
 ONCE = {"priority": 4, "max_attempts": 1, "max_losses": 5}
 NIGHTLY = {"cron": "30 2 * * *", "workflow": "declared.add", "parameters": {"a": 1}, "tags": ["mine"]}
 
@@ -27,14 +25,6 @@ NIGHTLY = {"cron": "30 2 * * *", "workflow": "declared.add", "parameters": {"a":
 @simcelery.workflow(name="declared.add")
 def add(a: int, b: int = 2) -> int:
     return a + b
-
-
-@pytest.fixture(autouse=True)
-def no_index_is_left(board: object) -> Iterator[None]:
-    yield
-    with engine.begin() as connection:
-        for queue in shares.listed(connection):
-            shares.stop(connection, queue)
 
 
 def settings(**given: Any) -> Settings:

@@ -12,7 +12,17 @@ import simcelery
 from simcelery.board import engine, leases, limits, transitions
 from simcelery.board.limits import LimitRow
 from simcelery.board.values import Claim, ClaimRequest
-from tests.board_helpers import LOST, SUCCESS, finish, record, registration, sql, states, worker
+from tests.board_helpers import (
+    LOST,
+    SUCCESS,
+    finish,
+    record,
+    registration,
+    somebody_waits_for_a_turn,
+    states,
+    uncommitted_claim,
+    worker,
+)
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("board")
@@ -100,24 +110,10 @@ def test_a_claim_that_has_not_committed_yet_has_its_place() -> None:
     one, other = worker(), worker()
     limit(1)
     jobs = [record(), record()]
-    begun, go = threading.Event(), threading.Event()
-
-    def slow() -> None:
-        with engine.begin() as connection:
-            statement = "SELECT id FROM claim_jobs(%s, 'w', gen_random_uuid(), %s, 7, 'default', 0, 0, %s)"
-            given = (jobs[0].task_id, one, registration(one).key)
-            assert connection.exec_driver_sql(statement, given).all()
-            begun.set()
-            go.wait(10)
-
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(slow)
-        begun.wait(10)
-        second = pool.submit(wake, other)
-        waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        wait_until(lambda: second.done() or sql(waits)[0][0] > 0, 10)
-        go.set()
-        first.result()
+    with ThreadPoolExecutor(1) as pool:
+        with uncommitted_claim(jobs[0], one):
+            second = pool.submit(wake, other)
+            wait_until(lambda: second.done() or somebody_waits_for_a_turn(), 10)
         assert second.result() == []
     assert states(jobs) == ["running", "pending"]
 

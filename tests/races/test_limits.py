@@ -29,9 +29,11 @@ from tests.board_helpers import (
     record,
     registration,
     retry,
+    somebody_waits_for_a_turn,
     sql,
     state,
     states,
+    uncommitted_claim,
     worker,
 )
 from tests.waiting import wait_until
@@ -67,6 +69,14 @@ def limit(most: int, name: str = LICENCE) -> None:
 def jobs(count: int, **changes: object) -> list[Recorded]:
     """So many jobs that need the licence."""
     return [record(**{"tags": ["licence"], **changes}) for _ in range(count)]
+
+
+def behind_a_fuse(count: int) -> tuple[int, list[Recorded]]:
+    """A gate that the first failure closes, and so many jobs behind it that need the licence."""
+    with engine.begin() as connection:
+        gate = gates.create(connection, NewGate("w", (), "test", max_fails=0))
+        new = [new_job(tags=["licence"]) for _ in range(count)]
+        return gate, transitions.record(connection, new, behind=Behind(gate, False, frozenset()))
 
 
 def running() -> int:
@@ -141,24 +151,10 @@ def test_a_claim_that_has_not_committed_yet_has_its_place() -> None:
     me = worker()
     limit(1)
     one, two = jobs(2)
-    begun, go = threading.Event(), threading.Event()
-
-    def slow() -> None:
-        with engine.begin() as connection:
-            asked = "SELECT id FROM claim_jobs(%s, 'w', gen_random_uuid(), %s, 7, 'default', 0, 0, %s)"
-            given = (one.task_id, me, registration(me).key)
-            assert connection.exec_driver_sql(asked, given).all()
-            begun.set()
-            go.wait(10)
-
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(slow)
-        begun.wait(10)
-        second = pool.submit(claim, two.task_id, me)
-        waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        wait_until(lambda: second.done() or sql(waits)[0][0] > 0, 10)
-        go.set()
-        first.result()
+    with ThreadPoolExecutor(1) as pool:
+        with uncommitted_claim(one, me):
+            second = pool.submit(claim, two.task_id, me)
+            wait_until(lambda: second.done() or somebody_waits_for_a_turn(), 10)
         assert second.result() is None
     assert states([one, two]) == ["running", "blocked"]
 
@@ -403,11 +399,7 @@ def test_what_keeps_a_job_is_named() -> None:
 def test_what_a_limit_has_let_go_and_a_gate_then_holds_is_not_forgotten() -> None:
     me = worker()
     limit(1)
-    with engine.begin() as connection:
-        gate = gates.create(connection, NewGate("w", (), "test", max_fails=0))
-        behind = Behind(gate, False, frozenset())
-        new = [new_job(tags=["licence"]) for _ in range(3)]
-        found = transitions.record(connection, new, behind=behind)
+    gate, found = behind_a_fuse(3)
     first = must_claim(found[0].task_id, me)
     assert claim(found[1].task_id, me) is None
     finish(first, ERROR)
@@ -428,11 +420,7 @@ def test_what_a_limit_has_let_go_and_a_gate_then_holds_is_not_forgotten() -> Non
 def test_what_a_gate_holds_takes_no_place_of_a_limit() -> None:
     me = worker()
     limit(1)
-    with engine.begin() as connection:
-        gate = gates.create(connection, NewGate("w", (), "test", max_fails=0))
-        behind = Behind(gate, False, frozenset())
-        new = [new_job(tags=["licence"]) for _ in range(2)]
-        first, second = transitions.record(connection, new, behind=behind)
+    _, (first, second) = behind_a_fuse(2)
     [free] = jobs(1)
     held = must_claim(first.task_id, me)
     assert claim(second.task_id, me) is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,15 +15,7 @@ from simcelery.needs import Needs, Room
 from tests.board_helpers import SUCCESS, finish, new_job, record, registration, row, sql, worker
 from tests.waiting import within
 
-pytestmark = pytest.mark.usefixtures("board")
-
-
-@pytest.fixture(autouse=True)
-def no_index_is_left(board: object) -> Iterator[None]:
-    yield
-    with engine.begin() as connection:
-        for queue in shares.listed(connection):
-            shares.stop(connection, queue)
+pytestmark = pytest.mark.usefixtures("board", "no_queue_stays_shared")
 
 
 def share(by: By = "submitter", queue: str = "default") -> None:
