@@ -9,7 +9,8 @@ import re
 import pytest
 
 from simcelery import errors
-from simcelery.errors import SimceleryError
+from simcelery.broker import encryption
+from simcelery.errors import SimceleryError, causes
 
 
 def drawn() -> dict[str, str]:
@@ -53,3 +54,11 @@ def test_errors_keep_what_they_carry_in_another_process() -> None:
     assert (stopped.ids, stopped.recorded) == ([3, 4], 2)
     failed = pickle.loads(pickle.dumps(errors.JobFailedError("failed", "ValueError", "Traceback …")))
     assert (failed.error_type, failed.traceback) == ("ValueError", "Traceback …")
+
+
+@pytest.mark.timeout(10)
+def test_what_led_to_an_error_is_told_once_also_if_it_goes_in_a_circle() -> None:
+    first, second = ValueError("first"), KeyError("second")
+    first.__cause__, second.__context__ = second, first
+    assert [*causes(first)] == [first, second]
+    assert encryption.distrust(first) == ""
