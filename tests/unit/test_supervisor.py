@@ -724,6 +724,7 @@ def test_what_is_over_is_watched_no_more(worker: Worker, child: Child) -> None:
     worker.at(100.0)
     worker.at(101.0)
     assert list(worker.supervisor._watched) == [killed.claim_id]
+    assert child.killed()
     worker.supervisor.child_died(str(killed.task_id), child.pid, "SIGKILL")
     worker.at(102.0)
     assert worker.supervisor._watched == {}
