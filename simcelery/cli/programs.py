@@ -50,7 +50,7 @@ class Program:
 
 
 # How click calls these options of ``submit``.
-_OPTIONS = ("env", "files", "stdin", "expect", "ok", "json_", "artifact", "allow")
+_OPTIONS = ("env", "module", "files", "stdin", "expect", "ok", "json_", "artifact", "allow")
 
 
 def without(chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,8 @@ def asked(chosen: Mapping[str, Any], *, of_command: bool) -> Program:
     sources = chosen["files"]
     given = {"stdin": chosen["stdin"], "ok": chosen["ok"], "json": chosen["json_"]}
     given["env"] = _variables(chosen["env"])
-    given |= {"expect": list(chosen["expect"]) or None, "artifacts": list(chosen["artifact"]) or None}
+    lists = {"expect": "expect", "artifacts": "artifact", "modules": "module"}
+    given |= {name: list(chosen[option]) or None for name, option in lists.items()}
     said = {name: value for name, value in given.items() if value is not None}
     if not of_command and (sources or said):
         option = "file" if sources else next(iter(said)).removesuffix("s")

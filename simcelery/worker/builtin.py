@@ -8,12 +8,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from simcelery import workflow
+from simcelery.execution import environment_modules
 from simcelery.worker.context import current_job
 from simcelery.worker.programs import CommandError, CommandResult, run_command
 from simcelery.workflows import functions, project
 from simcelery.workflows.paths import inside
 
 FileName = Annotated[str, AfterValidator(inside)]
+ModuleName = Annotated[str, AfterValidator(environment_modules.named)]
 
 
 @workflow(name="command")
@@ -27,6 +29,7 @@ def command(
     ok: str | None = None,
     json: FileName | None = None,
     artifacts: list[FileName] | None = None,
+    modules: list[ModuleName] | None = None,
 ) -> CommandResult:
     """Run a command in the job's own folder. An exit code other than 0 is a failure.
 
@@ -45,10 +48,11 @@ def command(
         json: the name of a JSON file that it writes, whose values become part of the result.
         artifacts: files that it leaves, to be registered: names, or patterns such as ``*.nc``, each of which
             has to match some file.
+        modules: names of environment modules to load for it, as `module load` does, before `env` is added.
 
     Raises:
         CommandError: it did not succeed; the message quotes the end of the output and says where it is.
-        Fail: there is no such program on this node.
+        Fail: there is no such program, or no such module, on this node.
     """
     result = run_command(
         argv,
@@ -59,6 +63,7 @@ def command(
         json=json,
         env=env,
         keep_urls=keep_urls,
+        modules=modules or (),
     )
     for pattern in artifacts or ():
         found = sorted(one for one in Path(result.workdir).glob(pattern) if one.is_file())

@@ -29,6 +29,14 @@ if lines["steps"] != "1":
     print("Total wall time: 0:00:01")
 """
 
+# What stands for the environment modules of a cluster.
+MODULES = """
+module() {
+    [ "$2" = engine/1.2 ] || { echo "ERROR: Unable to locate a modulefile for '$2'" >&2; return 1; }
+    export PATH="$MODULESHOME/bin:$PATH" ENGINE_HOME=/opt/engine/1.2 OMP_NUM_THREADS=8
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def project(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
@@ -37,7 +45,12 @@ def project(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
     made = make_project(servers, tmp_path_factory.mktemp("programs"))
     (made.folder / "in.melt.tmpl").write_text(INPUT)
     (made.folder / "engine.py").write_text(ENGINE)
-    made.worker("-c", "1")
+    (made.folder / "bin").mkdir()
+    (made.folder / "bin" / "engine").write_text('#!/bin/sh\necho "$ENGINE_HOME with $OMP_NUM_THREADS"\n')
+    (made.folder / "bin" / "engine").chmod(0o755)
+    (made.folder / "init").mkdir()
+    (made.folder / "init" / "bash").write_text(MODULES)
+    made.worker("-c", "1", MODULESHOME=str(made.folder))
     yield made
     made.end()
 
@@ -168,6 +181,23 @@ def submitted_plain(project: Project, *words: str) -> list[simcelery.Job]:
     done = project.run("simcelery", "submit", "-o", "quiet", *words)
     assert done.returncode == 0, done.stderr
     return [simcelery.get_job(int(number)) for number in done.stdout.split()]
+
+
+def test_a_program_of_an_environment_module(project: Project) -> None:
+    words = ("--module", "engine/1.2", "--env", "OMP_NUM_THREADS=2", "--", "engine")
+    [job] = submitted_plain(project, *words)
+    assert job.result(timeout=within(60))["output"] == "/opt/engine/1.2 with 2\n"
+    [missing] = submitted_plain(project, "--max-attempts", "3", "--module", "engine/9", "--", "engine")
+    said = "module load engine/9: ERROR: Unable to locate a modulefile for 'engine/9'"
+    assert said in failure(missing)
+    assert len(missing.attempts()) == 1
+    [without] = submitted_plain(project, "--", "engine")
+    assert "cannot run 'engine' here" in failure(without)
+    refused = project.run("simcelery", "submit", "--module", "-f", "--", "engine")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+    assert "'-f' is not the name of an environment module, such as gcc/12.2" in refused.stderr
+    echoed = project.run("simcelery", "submit", *words[:4], "--echo", *words[4:])
+    assert 'module = "engine/1.2"' in echoed.stdout or 'module = [\n    "engine/1.2"' in echoed.stdout
 
 
 def test_a_job_file_says_the_same(project: Project) -> None:

@@ -184,6 +184,12 @@ class SubmitCommand(WithCommand):
     help="Of a command: a variable to add to its environment; everybody who reads the board sees it "
     "(repeatable).",
 )
+@click.option(
+    "--module",
+    multiple=True,
+    metavar="NAME",
+    help="Of a command: an environment module to load for it, as 'module load' does (repeatable).",
+)
 @click.option("--stdin", metavar="NAME", help="Of a command: let it read this file of its folder.")
 @click.option(
     "--expect",

@@ -62,9 +62,10 @@ def code(
             they are registered as artifacts.
         parse: called with the folder at the end; a mapping or a dataclass that it returns becomes part of the
             result, and anything else is the result's ``value``.
-        options: those of `workflow`, and of `run_command` these: ``stdin, ok, json, env, keep_urls, handlers,
-            max_corrections, restart, stop_file, stop_text``. With handlers the workflow has one parameter
-            more, ``allow``: what corrections may change, ``["numerics"]`` or ``["numerics", "physics"]``.
+        options: those of `workflow`, and of `run_command` these: ``stdin, ok, json, env, keep_urls, modules,
+            handlers, max_corrections, restart, stop_file, stop_text``. With handlers the workflow has one
+            parameter more, ``allow``: what corrections may change, ``["numerics"]`` or
+            ``["numerics", "physics"]``.
 
     Returns:
         A decorator that makes a workflow, whose result is a `CommandResult`.

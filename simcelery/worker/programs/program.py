@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
 
+from simcelery.execution import environment_modules
 from simcelery.worker.programs import restarting
 from simcelery.worker.programs.handlers import NUMERICS, Changes, check_handlers
 from simcelery.workflows.paths import inside
@@ -34,6 +35,7 @@ class Program:
     restart: Sequence[str] = ()
     stop_file: str | None = None
     stop_text: str = ""
+    modules: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.argv, str) or not self.argv:
@@ -44,6 +46,10 @@ class Program:
             *filter(None, [self.stdin, self.json, self.stop_file]),
         ]:
             inside(name)
+        if isinstance(self.modules, str):
+            raise ValueError("modules has to be a list: the names of environment modules")
+        for name in self.modules:
+            environment_modules.named(name)
         check_handlers(self.handlers)
         restarting.parsed(self.restart)
 

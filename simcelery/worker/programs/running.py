@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from simcelery.errors import ParametersError, UsageError
-from simcelery.execution import capture
+from simcelery.execution import capture, environment_modules
 from simcelery.execution import command as execution
 from simcelery.execution.usage import Meter
 from simcelery.readable import short
@@ -127,11 +127,13 @@ def run_command(program: Program) -> CommandResult:
             shut down, instead of sending SIGTERM. A program that was stopped so has not finished, whatever
             its exit code: the job is released.
         stop_text: what is in that file.
+        modules: names of environment modules that are loaded for it, as `module load` does: ``gcc/12.2``.
+            `env` is added afterwards.
 
     Raises:
         CommandError: it did not succeed; the message says why, quotes the end of the output and says where
             that is.
-        Fail: there is no such program on this node, or no such file for its stdin.
+        Fail: there is no such program or no such module on this node, or no such file for its stdin.
         ParametersError: no program is named, a file's name leads out of the folder, or a handler cannot be
             used.
     """
@@ -229,6 +231,7 @@ def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> 
     settings = get_settings()
     if program.stdin and not (folder / program.stdin).is_file():
         raise Fail(f"stdin: there is no file {short(program.stdin)} in {folder}")
+    variables = environment(job, program)
     outputs = Outputs(folder, program.wanted)
     meter, began = Meter(), time.monotonic()
     try:
@@ -242,7 +245,7 @@ def _run_once(program: Program, job: CurrentJob, folder: Path, watch: Watch) -> 
             completed = execution.run(
                 program.argv,
                 folder,
-                environment(job, program.env or {}, program.keep_urls),
+                variables,
                 stdin=folder / program.stdin if program.stdin else None,
                 # As JSON it may be six times as long.
                 tail_bytes=min(execution.TAIL_BYTES, settings.max_payload // 16),
@@ -278,9 +281,20 @@ def _stop(program: Program, folder: Path, process: subprocess.Popen[bytes]) -> N
         (folder / program.stop_file).write_text(program.stop_text, encoding="utf-8")
 
 
-def environment(job: CurrentJob, added: Mapping[str, str], keep_urls: bool) -> dict[str, str]:
-    """The worker's environment without its passwords, and with the variables added for this command."""
-    inherited = {name: value for name, value in os.environ.items() if keep_urls or name not in SECRETS}
+def environment(job: CurrentJob, program: Program) -> dict[str, str]:
+    """The worker's environment without its passwords, with the program's modules, and with its own variables.
+
+    Raises:
+        Fail: a module cannot be loaded here.
+    """
+    inherited = {
+        name: value for name, value in os.environ.items() if program.keep_urls or name not in SECRETS
+    }
+    if program.modules:
+        try:
+            inherited = environment_modules.loaded(program.modules, inherited)
+        except environment_modules.ModulesError as error:
+            raise Fail(str(error)) from None
     own = {"SIMCELERY_JOB_ID": str(job.id or ""), "PWD": str(job.workdir)}
     parents = job.parents
     told = {
@@ -292,7 +306,7 @@ def environment(job: CurrentJob, added: Mapping[str, str], keep_urls: bool) -> d
             own[name] = text
         else:
             log.warning("job %s: its parents are too many for %s", job.id, name)
-    return {**inherited, **own, **added}
+    return {**inherited, **own, **(program.env or {})}
 
 
 @contextmanager
