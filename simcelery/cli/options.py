@@ -175,20 +175,6 @@ def yes_option(function: F) -> F:
     return click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")(function)
 
 
-# What a job is submitted with, now or by a schedule.
-priority_option = click.option(
-    "-p", "--priority", type=Number(0, 9), metavar="N", help="From 0 to 9; higher runs first."
-)
-queue_option = click.option("-q", "--queue", help="Queue to put it in (default: the workflow's).")
-tags_option = click.option("-t", "--tag", "tags", multiple=True, help="A label to find it by (repeatable).")
-max_attempts_option = click.option(
-    "--max-attempts", type=COUNT, metavar="N", help="Number of attempts before it counts as failed."
-)
-time_limit_option = click.option(
-    "--time-limit", metavar="DURATION", help="Stop it after 90 (seconds), 1h30m, HH:MM:SS, …."
-)
-
-
 @dataclass(frozen=True)
 class Filters:
     """The filters given on the command line. A job must match all of them."""

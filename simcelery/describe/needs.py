@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from simcelery.describe import estimate
 from simcelery.describe.words import duration, many, size
+from simcelery.needs import Needs
 
 if TYPE_CHECKING:
     from simcelery.board.reads.jobs import Filter
-    from simcelery.board.reads.needs import Large
+    from simcelery.board.reads.needs import Kept, Large
     from simcelery.board.sql import Reader
-    from simcelery.needs import Needs
+    from simcelery.describe.story import Story
 
 _NOTHING: Mapping[str, int] = {}
 _NUMBER = (int, float)
@@ -84,6 +85,35 @@ def never(needs: Needs | None, able: Sequence[Mapping[str, Any]]) -> str:
 def _nobody_has_it(able: Sequence[Mapping[str, Any]]) -> str:
     most = max(able, key=lambda one: (len(one["gpus"] or ()), one["memory"] or 0, one["cores"] or 0))
     return f"no live worker has as much: {most['nodename']} {has_in_words(most)}"
+
+
+def kept_from(story: Story, free: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The jobs for which room is kept on all of these workers, so that there is none for this job."""
+    assert story.needs is not None
+    found: list[int] = []
+    for worker in free:
+        first = next((one for one in story.kept if _may_run(one, worker)), None)
+        if first is None or first.job_id == story.job.id or first.priority < story.job.priority:
+            return []
+        used = story.granted.get(worker["id"], Needs())
+        if fits(story.needs, worker, _sum(used, first.needs)):
+            return []
+        found.append(first.job_id)
+    return sorted(set(found))
+
+
+def _may_run(kept: Kept, worker: Mapping[str, Any]) -> bool:
+    return (
+        kept.queue in worker["queues"] and kept.workflow in worker["workflows"] and fits(kept.needs, worker)
+    )
+
+
+def _sum(one: Needs, other: Needs) -> Needs:
+    return Needs(
+        (one.cores or 0) + (other.cores or 0),
+        (one.memory or 0) + (other.memory or 0),
+        (one.gpus or 0) + (other.gpus or 0),
+    )
 
 
 ADVICE = "ask for less, or start a worker that has as much"

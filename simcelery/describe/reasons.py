@@ -222,15 +222,27 @@ def _pending(story: Story) -> Iterator[Reason]:
 
 
 def _room(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:
-    """It needs more of a node than is free, or than there is."""
+    """It needs more of a node than there is, than is free, or than is not kept for others."""
     if story.needs is None:
         return
+    asks = needs.in_words(story.needs)
+    now = [worker for worker in able if needs.fits(story.needs, worker, story.granted.get(worker["id"]))]
     if said := needs.never(story.needs, able):
         yield Reason("never_fits", said, needs.ADVICE)
-    elif not any(needs.fits(story.needs, worker, story.granted.get(worker["id"])) for worker in able):
+    elif not now:
         large = [worker for worker in able if needs.fits(story.needs, worker)]
-        asks = needs.in_words(story.needs)
-        yield Reason("no_room", f"it asks for {asks}, and waits until so much is free on {_names(large)}", "")
+        kept = any(one.job_id == story.job.id for one in story.kept)
+        kept_for_it = ", which is kept for it: it has been overtaken for ten minutes" if kept else ""
+        yield Reason(
+            "no_room", f"it asks for {asks}, and waits until so much is free on {_names(large)}{kept_for_it}"
+        )
+    elif others := needs.kept_from(story, now):
+        yield Reason(
+            "room_kept",
+            f"it asks for {asks}, and room on {_names(now)} is kept for {named(others)}, which others have "
+            "overtaken for ten minutes",
+            f"simcelery explain {others[0]}",
+        )
 
 
 def _crowded(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from simcelery.board.limits import LimitRow
     from simcelery.board.reads.gates import ClosedGate
     from simcelery.board.reads.jobs import JobRow
+    from simcelery.board.reads.needs import Kept
     from simcelery.board.sources import Submitted
     from simcelery.needs import Needs
 
@@ -38,6 +39,7 @@ class Story:
         needs: what it needs of its node.
         escalations: what it has got for later attempts.
         granted: what running jobs have been given together, by the id of their worker.
+        kept: the jobs for which room is kept on workers.
         continues: from the files of which attempts its current one went on.
     """
 
@@ -60,6 +62,7 @@ class Story:
     needs: Needs | None = None
     escalations: list[dict[str, Any]] = field(default_factory=list)
     granted: dict[int, Needs] = field(default_factory=dict)
+    kept: list[Kept] = field(default_factory=list)
     continues: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -103,5 +106,6 @@ def read(number: int) -> Story:
             needs=reads.needs(connection, number),
             escalations=reads.escalations(connection, number),
             granted=reads.granted(connection) if job.state == "pending" else {},
+            kept=reads.kept(connection) if job.state == "pending" else [],
             continues=[one for one in reads.restarts(connection, number) if one["attempt"] == job.attempt],
         )

@@ -69,6 +69,41 @@ def test_what_cannot_be_scheduled_is_refused_in_one_line(
     assert sql("SELECT * FROM schedules") == []
 
 
+def test_a_schedule_says_of_its_jobs_what_submit_says(shared_project: Project) -> None:
+    asks = (
+        "--cores",
+        "2",
+        "--memory",
+        "1G",
+        "--gpus",
+        "1",
+        "--keep",
+        "failed",
+        "--on-oom",
+        "memory=x2,max=4G",
+    )
+    limits = ("--time-limit", "1h", "--on-time-limit", "time_limit=x2,max=4h", "--max-attempts", "2")
+    added = shared_project.run(
+        "simcelery", "schedules", "add", "asks", "@yearly", *asks, *limits, "sims.add", "a=1"
+    )
+    assert added.returncode == 0, added.stderr
+    ran = shared_project.run("simcelery", "schedules", "run", "asks", "-o", "quiet")
+    alone = shared_project.run("simcelery", "submit", *asks, *limits, "sims.add", "a=1", "-o", "quiet")
+    read = (
+        "SELECT cores, memory, gpus, escalation, keep, time_limit, max_attempts "
+        "FROM jobs JOIN needs ON needs.id = needs_id WHERE jobs.id = :id"
+    )
+    of_schedule, submitted = (sql(read, id=int(one.stdout)) for one in (ran, alone))
+    assert of_schedule == submitted
+    [(cores, memory, gpus, *_, time_limit, attempts)] = submitted
+    assert (cores, memory, gpus, time_limit, attempts) == (2, 2**30, 1, 3600, 2)
+    refused = shared_project.run(
+        "simcelery", "schedules", "add", "bad", "@yearly", "--on-oom", "memory", "sims.add", "a=1"
+    )
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    shared_project.run("simcelery", "schedules", "remove", "asks")
+
+
 def test_schedules_of_the_settings_file_are_one_row_each_until_somebody_changes_them(
     project: Project,
 ) -> None:

@@ -16,6 +16,8 @@ from simcelery.board.transitions.claim import asked
 from simcelery.board.values import Claim, ClaimRequest, EndedAttempt, Recorded
 from simcelery.checks.workers import of_workers
 from simcelery.cli import waiting
+from simcelery.describe import story
+from simcelery.describe.reasons import reasons
 from simcelery.errors import WaitTimeoutError
 from simcelery.needs import Needs, Room
 from tests.board_helpers import (
@@ -173,6 +175,35 @@ def test_a_job_that_others_have_overtaken_for_long_has_room_kept_for_it() -> Non
     for one in (taken, beside):
         finish(one)
     must_claim(small[2].task_id, me)
+
+
+def codes(number: int) -> dict[str, str]:
+    return {one.code: one.text for one in reasons(story.read(number))}
+
+
+def test_who_waits_since_room_is_kept_is_told_for_which_job() -> None:
+    me = node(cores=4, workflows=["w", "other"], nodename="n1@a")
+    must_claim(needing(cores=1)[0].task_id, me)
+    [large] = needing(cores=4, workflow="other")
+    assert claim(large.task_id, me, workflow="other") is None
+    [small], [urgent] = needing(cores=1), needing(cores=1, priority=5)
+    plain = record()
+    assert "room_kept" not in codes(small.id)
+    assert codes(large.id)["no_room"] == "it asks for 4 cores, and waits until so much is free on n1@a"
+    sql(LONG_AGO)
+    assert codes(large.id)["no_room"].endswith(
+        "free on n1@a, which is kept for it: it has been overtaken for ten minutes"
+    )
+    assert codes(small.id)["room_kept"] == (
+        f"it asks for 1 core, and room on n1@a is kept for job {large.id}, "
+        "which others have overtaken for ten minutes"
+    )
+    assert "room_kept" not in codes(urgent.id)
+    assert "room_kept" not in codes(plain.id)
+    node(cores=4, workflows=["w"], nodename="n2@b")
+    assert "room_kept" not in codes(small.id)
+    cancel(large.id)
+    assert "room_kept" not in codes(small.id)
 
 
 def test_another_message_of_its_lane_brings_it_when_there_is_room() -> None:

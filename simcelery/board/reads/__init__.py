@@ -24,7 +24,7 @@ from simcelery.board.reads.jobs import (
     workflows,
 )
 from simcelery.board.reads.logs import log
-from simcelery.board.reads.needs import escalations, granted, large, needs
+from simcelery.board.reads.needs import escalations, granted, kept, large, needs
 from simcelery.board.reads.neighbours import dependents_of, parents_of
 from simcelery.board.reads.revisions import revisable, revisions, stages
 from simcelery.board.reads.saved import checkpoint, corrections, restarts, steps
@@ -64,6 +64,7 @@ __all__ = [
     "job",
     "job_by_task_id",
     "jobs",
+    "kept",
     "large",
     "last_attempts",
     "last_id",

@@ -60,6 +60,31 @@ def large(connection: Reader, which: Filter) -> list[Large]:
     ]
 
 
+class Kept(NamedTuple):
+    """A pending job for which workers keep room, since others have overtaken it for too long."""
+
+    job_id: int
+    queue: str
+    workflow: str
+    priority: int
+    needs: Needs
+
+
+def kept(connection: Reader) -> list[Kept]:
+    """The jobs for which room is kept, the one that has waited longest first; see ``kept_for.sql``."""
+    rows = connection.exec_driver_sql(
+        "SELECT jobs.id, queue, workflow, priority, cores, memory, gpus "
+        "FROM (SELECT * FROM passed_over WHERE since < now() - interval '10 minutes' "
+        "ORDER BY since LIMIT 100) AS oldest "
+        "JOIN jobs ON jobs.id = job_id JOIN needs ON needs.id = needs_id "
+        "WHERE state || '' = 'pending' AND cancel_requested_at IS NULL ORDER BY since, jobs.id"
+    )
+    return [
+        Kept(row.id, row.queue, row.workflow, row.priority, Needs(row.cores, row.memory, row.gpus))
+        for row in rows
+    ]
+
+
 def granted(connection: Reader) -> dict[int, Needs]:
     """What the jobs that run now have been given together, by the id of their worker."""
     rows = connection.exec_driver_sql(

@@ -10,19 +10,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from simcelery.cli.completions import parameter_names, workflow_names
+from simcelery.cli.job_options import job_options, of_job
 from simcelery.cli.options import (
     Output,
     Verbs,
     WithCommand,
     command,
     command_of,
-    duration,
-    max_attempts_option,
     output_option,
-    priority_option,
-    queue_option,
-    tags_option,
-    time_limit_option,
 )
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
 from simcelery.describe.plain import jsonable
@@ -113,11 +108,7 @@ class _AddCommand(WithCommand):
     help="Times at which no worker was there: make up for them with one job, with all (100), or none.",
 )
 @click.option("--replace", is_flag=True, help="Change the schedule of this name, if there is one.")
-@priority_option
-@queue_option
-@tags_option
-@max_attempts_option
-@time_limit_option
+@job_options
 @output_option
 @click.pass_context
 def add(
@@ -130,7 +121,6 @@ def add(
     timezone: str | None,
     missed: Any,
     replace: bool,
-    time_limit: str | None,
     output: Output,
     **chosen: Any,
 ) -> None:
@@ -145,7 +135,7 @@ def add(
     from simcelery.submission.options import Options
     from simcelery.submission.schedules import checked, here
 
-    options = Options(time_limit=duration("--time-limit", time_limit), **chosen)
+    options = Options(**of_job(chosen))
     zone = timezone or here()
     checked(name, cron, zone, missed)
     job = _job(command_of(ctx), workflow, parameters, options)

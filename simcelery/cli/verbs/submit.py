@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simcelery.cli import escalations, foreseen, programs
+from simcelery.cli import foreseen, programs
 from simcelery.cli.completions import parameter_names, workflow_names
+from simcelery.cli.job_options import job_options, of_job
 from simcelery.cli.jobfiles.echo import given, written
 from simcelery.cli.large import warn_of_needs
 from simcelery.cli.options import (
@@ -22,12 +23,7 @@ from simcelery.cli.options import (
     command,
     command_of,
     duration,
-    max_attempts_option,
     output_option,
-    priority_option,
-    queue_option,
-    tags_option,
-    time_limit_option,
 )
 from simcelery.cli.outdated import warn_of_outdated
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_json_list, show_table, write
@@ -90,9 +86,7 @@ class SubmitCommand(WithCommand):
     metavar="NAME=V,V,…",
     help="One job per value; START:STOP:STEP includes both ends (repeatable, for all combinations).",
 )
-@priority_option
-@queue_option
-@tags_option
+@job_options
 @click.option(
     "--after", multiple=True, metavar="IDS", help="Jobs that must succeed first: 42, 1-5,8, last, -."
 )
@@ -113,38 +107,6 @@ class SubmitCommand(WithCommand):
     type=click.Choice(["retry", "keep", "error"]),
     default="retry",
     help="What to do if the job to be reused did not succeed (default: retry).",
-)
-@max_attempts_option
-@time_limit_option
-@click.option(
-    "--cores", type=COUNT, metavar="N", help="Cores that it keeps busy: a worker must have them free."
-)
-@click.option("--gpus", type=COUNT, metavar="N", help="GPUs that it has for itself.")
-@click.option(
-    "--memory", metavar="SIZE", help="Memory of all its processes together, such as 8G; end it beyond."
-)
-@click.option(
-    "--keep",
-    type=click.Choice(["all", "failed", "none", "compressed"]),
-    help="Which workdirs stay when it has ended (default: the workflow's).",
-)
-@click.option(
-    "--on-oom",
-    multiple=True,
-    metavar="memory=x2,max=SIZE",
-    help="After an attempt that ran out of memory, try again with more, up to max; also queue=NAME.",
-)
-@click.option(
-    "--on-time-limit",
-    multiple=True,
-    metavar="time_limit=x1.5,max=DURATION",
-    help="After one that reached its time limit, try again with a longer one; also queue=NAME.",
-)
-@click.option(
-    "--on-walltime",
-    multiple=True,
-    metavar="queue=NAME",
-    help="After one whose allocation ended, go on in another queue.",
 )
 @click.option(
     "--notify",
@@ -372,12 +334,10 @@ def _options(chosen: dict[str, Any]) -> Options:
     )
     run_at = chosen.pop("run_at")
     moment, delay = parse_run_at(run_at) if run_at else (None, None)
-    time_limit = duration("--time-limit", chosen.pop("time_limit"))
-    chosen["on"] = escalations.asked(chosen)
     if chosen["notify_on"] is not None and not chosen["notify"]:
         raise UsageError("--on says of what --notify tells: give --notify URL too")
     chosen["notify_on"] = (chosen["notify_on"] or "done").split(",")
-    return Options(after=parents, after_any=ends, run_at=moment, delay=delay, time_limit=time_limit, **chosen)
+    return Options(after=parents, after_any=ends, run_at=moment, delay=delay, **of_job(chosen))
 
 
 def parse_run_at(text: str) -> tuple[dt.datetime | None, float | None]:
