@@ -47,6 +47,9 @@ ACTIVE = frozenset(State) - TERMINAL
 # As the error of a job that waits: a worker has put it back, since the job needs other files.
 OTHER_SOURCE = "OtherSourceError"
 
+# The workflow of calls, which says which function is called, with which arguments, and from which source.
+CALLS = "function"
+
 
 class Kind(StrEnum):
     """What a job waits for, if not for the success of the other: ``dependencies.kind``."""

@@ -31,7 +31,7 @@ def of_job(record: Record) -> dict[str, Any]:
     job = record.job
     cells = {name: jsonable(getattr(job, name)) for name in OF_A_JOB if name != "parents"}
     cells = {name: record.parents if name == "parents" else cells[name] for name in OF_A_JOB}
-    found = spread(job.parameters, job.result)
+    found = spread(job.workflow, job.parameters, job.result)
     if job.result is None:  # rather than a column of that name beside the fields of others
         del found["result"]
     return cells | found

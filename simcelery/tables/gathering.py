@@ -34,6 +34,7 @@ from simcelery.tables.kinds import (
 from simcelery.tables.reading import Row
 
 _OF_COLUMNS = {"boolean": BOOLEAN, "integer": INT64, "seconds": NUMBER, "text": TEXT, "time": TIME}
+_HEADS = ("parameters.arguments.", "parameters.", "result.")
 _FIRST = ("id", "workflow", "state", "error")
 
 
@@ -135,7 +136,7 @@ class Gathered:
         whole = self.everything()
         varying = [column for column in whole if column.name == "id" or self._varies(column)]
         chosen = [column for column in varying if not _is_result(column.name) or column.kind.is_scalar]
-        short = [column.name.partition(".")[2] or column.name for column in chosen]
+        short = [_short(column.name) for column in chosen]
         titles = [
             column.name if short.count(brief) > 1 else brief
             for column, brief in zip(chosen, short, strict=True)
@@ -163,6 +164,12 @@ class Gathered:
         for one in told:
             ours = united(ours, one.kind(parts))
         return seen if ours in (MIXED, HUGE) else settled(ours, seen)
+
+
+def _short(name: str) -> str:
+    """``x`` of ``parameters.x``, of ``result.x``, and of ``parameters.arguments.x``, which is of a call."""
+    head = next((head for head in _HEADS if name.startswith(head)), "")
+    return name.removeprefix(head)
 
 
 def _is_result(name: str) -> bool:

@@ -11,11 +11,13 @@ from typing import Any
 from simcelery.board import engine
 from simcelery.board.reads import pages, table
 from simcelery.board.reads.jobs import Filter, JobRow
+from simcelery.board.states import CALLS
 from simcelery.board.unreadable import bad_rows
 from simcelery.conditions.values import Name
 from simcelery.describe.plain import jsonable, plain
 
 _WORKFLOW, _STATE = Name(("workflow",), "workflow"), Name(("state",), "state")
+_ARGUMENTS = "parameters.arguments"
 _WHOLE_AT_ONCE = 200  # jobs with all that they gave, which may be a megabyte each
 
 
@@ -53,12 +55,18 @@ def of_everything(which: Filter, extra: Sequence[str] = (), *, limit: int | None
     for number, workflow, *values, parameters, result in _read(which, names, limit, False, _WHOLE_AT_ONCE):
         cells = {"id": number, "workflow": workflow}
         cells |= {name: _cell(value) for name, value in zip(extra, values, strict=True)}
-        yield Row(number, workflow, cells | spread(bad_rows.named_values(parameters), result))
+        yield Row(number, workflow, cells | spread(workflow, bad_rows.named_values(parameters), result))
 
 
-def spread(parameters: Mapping[str, Any], result: Any) -> dict[str, Any]:
-    """A cell for each parameter and each field of the result; ``result`` where that has no fields."""
+def spread(workflow: str, parameters: Mapping[str, Any], result: Any) -> dict[str, Any]:
+    """A cell for each parameter and each field of the result; ``result`` where that has no fields.
+
+    So it is with each argument of a call, since that is what its parameters are to whoever made it.
+    """
     cells = {f"parameters.{name}": plain(value) for name, value in parameters.items()}
+    if workflow == CALLS and isinstance(arguments := cells.get(_ARGUMENTS), dict):
+        del cells[_ARGUMENTS]
+        cells |= {f"{_ARGUMENTS}.{name}": value for name, value in arguments.items()}
     value = plain(result)
     if isinstance(value, dict):
         return cells | {f"result.{name}": item for name, item in value.items()}

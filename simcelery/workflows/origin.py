@@ -15,8 +15,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,12 +62,12 @@ def collect(workflows: Iterable[Known]) -> dict[str, Any]:
         ``version``, ``source``, ``tree``) and ``trees`` (folder → ``repository``, ``commit``, ``dirty``,
         ``lock``).
     """
-    git = _Git()
+    git, version = _Git(), cache(_version)
     found: dict[str, Any] = {}
     trees: dict[str, Any] = {}
     for known in workflows:
         with suppress(Exception):  # a module may be anything
-            found[known.name] = _workflow(known, git, trees)
+            found[known.name] = _workflow(known, git, version, trees)
     return _storable(
         {
             "python": platform.python_version(),
@@ -85,10 +86,12 @@ def _storable(found: dict[str, Any]) -> dict[str, Any]:
     return cleaned
 
 
-def _workflow(known: Known, git: _Git, trees: dict[str, Any]) -> dict[str, Any]:
+def _workflow(
+    known: Known, git: _Git, version: Callable[[str], str | None], trees: dict[str, Any]
+) -> dict[str, Any]:
     module = known.function.__module__
     top = module.partition(".")[0]
-    about: dict[str, Any] = {"source": known.source, "package": top, "version": _version(top), "tree": None}
+    about: dict[str, Any] = {"source": known.source, "package": top, "version": version(top), "tree": None}
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None or top == __name__.partition(".")[0] or LIBRARIES & set(Path(file).parts):
         return about

@@ -11,7 +11,7 @@ import types
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from pydantic import (
@@ -44,6 +44,9 @@ _CONFIG = ConfigDict(
 
 
 _SETTLED = (Any, bool, int, float, str, type(None))
+# What most workflows return has one model for all of them: to build one takes a millisecond or two.
+_COMMON = (*_SETTLED, dict, list)
+_common_results: dict[Any, type[BaseModel]] = {}
 _INSTEAD = "declare its class, or pass plain data"
 
 
@@ -85,7 +88,7 @@ class Parameters:
         self._returns = self._returned(hints.get("return", Any))
         self._model = cache(self._build_model)
         self._model(frozenset())
-        self._result_model = self._built("Result", {"value": (self._returns, ...)})
+        self._result_model = self._model_of_result()
 
     @cached_property
     def _with_absolute_paths(self) -> Finder:
@@ -143,6 +146,14 @@ class Parameters:
             if name not in without
         }
         return self._built(self.name, fields)
+
+    def _model_of_result(self) -> type[BaseModel]:
+        fields = {"value": (self._returns, ...)}
+        if not any(self._returns is common for common in _COMMON):
+            return self._built("Result", fields)
+        if self._returns not in _common_results:
+            _common_results[self._returns] = self._built("Result", fields)
+        return _common_results[self._returns]
 
     def _built(self, title: str, fields: dict[str, Any]) -> type[BaseModel]:
         try:
@@ -408,42 +419,42 @@ class Parameters:
     def json_schema(self) -> dict[str, Any]:
         """JSON schema of the parameters, for the catalogue; a type that has none is described as anything."""
         try:
-            full = self._model(frozenset()).model_json_schema(schema_generator=_Schema)
-            # jsonb has no Infinity, which a constraint or an example may hold.
-            schema: dict[str, Any] = json.loads(json.dumps(full, default=str), parse_constant=str)
+            schema = _schema_of(self._model(frozenset()))
         except Exception:  # a class may describe itself in a way that fails
             anything = {name: {"description": kind} for name, kind, _ in self.describe()}
             schema = {"properties": anything}
         found = schema.get("properties", {})
-        properties: dict[str, Any] = {}
-        for name, (_, default) in self._fields.items():
-            properties[name] = {
-                key: found[name][key] for key in found[name] if key not in ("title", "default")
-            }
-            if default is not ...:
-                properties[name]["default"] = self._stored_default(name)
         required = [name for name, (_, default) in self._fields.items() if default is ...]
+        properties: dict[str, Any] = {
+            name: {key: found[name][key] for key in found[name] if key not in ("title", "default")}
+            for name in self._fields
+        }
+        for name, default in self._stored_defaults(frozenset(required)).items():
+            properties[name]["default"] = default
         defs = {"$defs": schema["$defs"]} if "$defs" in schema else {}
         return {"type": "object", "properties": properties, "required": required, **defs}
 
     def returns_schema(self) -> dict[str, Any] | None:
         """JSON schema of the result, for the catalogue; None: its type has none."""
         try:
-            full = self._result_model.model_json_schema(schema_generator=_Schema)
-            schema: dict[str, Any] = json.loads(json.dumps(full, default=str), parse_constant=str)
+            schema = _schema_of(self._result_model)
         except Exception:  # as above
             return None
         return {**schema["properties"]["value"], "$defs": schema.get("$defs", {})}
 
+    def _stored_defaults(self, required: frozenset[str]) -> dict[str, Any]:
+        """What the board stores for the parameters that are not given."""
+        names = [name for name in self._fields if name not in required]
+        with contextlib.suppress(Exception):  # one does not fit: the others do
+            together = _checked(self._model(required), {})
+            return {name: _stored(getattr(together, _field_name(name)), name) for name in names}
+        return {name: self._stored_default(name) for name in names}
+
     def _stored_default(self, name: str) -> Any:
-        """What the board stores for a parameter that is not given."""
         default = self._fields[name][1]
         with contextlib.suppress(Exception):  # where it does not fit, a submission says so
             default = getattr(_checked(self._model(frozenset(self._fields) - {name}), {}), _field_name(name))
-        try:
-            return encode(default, name)
-        except EncodingError:
-            return short(default)
+        return _stored(default, name)
 
     def describe(self) -> list[tuple[str, str, str]]:
         """Name, type and default (or "") of each parameter, for people."""
@@ -451,6 +462,21 @@ class Parameters:
             (name, type_name(annotation), "" if default is ... else short(default))
             for name, (annotation, default) in self._fields.items()
         ]
+
+
+def _stored(default: Any, name: str) -> Any:
+    try:
+        return encode(default, name)
+    except EncodingError:
+        return short(default)
+
+
+@lru_cache(maxsize=64)  # the same for all results of a common type
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    full = model.model_json_schema(schema_generator=_Schema)
+    # jsonb has no Infinity, which a constraint or an example may hold.
+    schema: dict[str, Any] = json.loads(json.dumps(full, default=str), parse_constant=str)
+    return schema
 
 
 class _Schema(GenerateJsonSchema):

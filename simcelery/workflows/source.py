@@ -12,12 +12,14 @@ import os
 import re
 import sys
 import sysconfig
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+_TICK = 100_000_000  # nanoseconds
 _MOST_FILES = 200  # of a project; what lies deeper is left out, here and everywhere
 _IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#;]*)|import[ \t]+([^\n#;]+))",
@@ -111,27 +113,81 @@ def _module(name: str) -> Module | None:
     return Module(name, path.parents[depth])
 
 
-def _reachable(start: Module) -> Iterator[tuple[str, Path]]:
+def _reachable(start: Module) -> list[tuple[str, Path]]:
     """The module and all that it imports from its project, in the same order everywhere."""
+    known = _walks.get(start)
+    if known is None or known.seen != {path: _changed_at(path) for path in known.seen}:
+        known = _walk(start)
+        if known.may_be_kept:
+            _walks[start] = known
+    return known.found
+
+
+class _Walk(NamedTuple):
+    """What a walk through a project has found, and when all that it has read or looked into had changed."""
+
+    found: list[tuple[str, Path]]
+    seen: dict[str, int]
+    began: int
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether another change would show: not one within the same tick of a file system's clock."""
+        return max(self.seen.values(), default=0) < self.began - _TICK
+
+
+# All workflows of a module ask the same, and most of what modules import are libraries, which are not there.
+_walks: dict[Module, _Walk] = {}
+
+
+def _walk(start: Module) -> _Walk:
+    walk = _Walk([], {}, time.time_ns())
     alone = LIBRARIES & set(start.root.parts)  # its neighbours are others' libraries
     top = start.name.partition(".")[0]
-    seen: set[str] = set()
+    done: set[str] = set()
     waiting = [start.name]
-    while waiting and len(seen) < _MOST_FILES:
+    while waiting and len(done) < _MOST_FILES:
         name = waiting.pop(0)
-        if name in seen or (alone and name.partition(".")[0] != top):
+        if name in done or (alone and name.partition(".")[0] != top):
             continue
-        seen.add(name)
-        if file := _file(Module(name, start.root)):
-            yield name, file
+        done.add(name)
+        if file := _file(Module(name, start.root), walk.seen):
+            walk.seen[str(file)] = _changed_at(str(file))
+            walk.found.append((name, file))
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
             waiting += [_absolute(imported, package) for imported in _read(file).imports]
+    return walk
 
 
-def _file(module: Module) -> Path | None:
-    # Not with paths: it is asked of each import of each workflow's module, and most are of libraries.
-    base = "/".join([str(module.root), *filter(None, module.name.split("."))])
-    return next((Path(file) for file in (f"{base}/__init__.py", f"{base}.py") if os.path.isfile(file)), None)
+def _file(module: Module, seen: dict[str, int] | None = None) -> Path | None:
+    """Its file, if it has one; `seen` notes the folders in which one would have to appear."""
+    folder = str(module.root)
+    *above, last = filter(None, module.name.split(".")) or [""]
+    for part in above:
+        _note(folder, seen)
+        folder = f"{folder}/{part}"
+        if not os.path.isdir(folder):
+            return None
+    _note(folder, seen)
+    base = f"{folder}/{last}"
+    if os.path.isdir(base):
+        _note(base, seen)
+        if os.path.isfile(f"{base}/__init__.py"):
+            return Path(f"{base}/__init__.py")
+    return Path(f"{base}.py") if os.path.isfile(f"{base}.py") else None
+
+
+def _note(folder: str, seen: dict[str, int] | None) -> None:
+    if seen is not None and folder not in seen:
+        seen[folder] = _changed_at(folder)
+
+
+def _changed_at(path: str) -> int:
+    """In nanoseconds; -1: it is not there."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return -1
 
 
 def _absolute(imported: str, package: str) -> str:

@@ -54,6 +54,19 @@ def test_what_comes_late_is_not_lost_and_what_is_broken_stays_broken(tmp_path: P
     assert found.column("mixed").to_pylist()[-3:] == ["25000", "25001", "text"]
 
 
+@pytest.mark.usefixtures("board")
+def test_the_arguments_of_a_call_are_columns(tmp_path: Path) -> None:
+    for x in (1, 2):
+        call = {"function": "mymd:answer", "arguments": {"x": x, "source": "a", "k": [x]}, "source": "1"}
+        sql(
+            "UPDATE jobs SET workflow = 'function', parameters = CAST(:given AS jsonb) WHERE id = :id",
+            id=ended({"energy": 2.5 * x, "k": x}),
+            given=json.dumps(call),
+        )
+    path = tmp_path / "calls.csv"
+    assert table(path) == ["id", "x", "parameters.arguments.k", "energy", "result.k"]
+
+
 HARD: list[dict[str, Any]] = [
     {"seed": 2**53 + 1, "x": None, "flag": True, "forces": [[1, 2.5]], "huge": 10**30, "o": {"a": [1]}},
     {"seed": 5, "x": math.nan, "flag": None, "forces": [], "huge": 1, "o": {"b": "ü"}},

@@ -136,3 +136,47 @@ def test_a_module_far_down_a_long_chain_of_imports_counts(
     before = fingerprint()
     change(tmp_path / "here", "m99.py")
     assert fingerprint() != before
+
+
+def test_what_appears_or_goes_later_counts_though_the_walk_is_remembered(
+    project: Callable[[], str], tmp_path: Path
+) -> None:
+    """Not only the files that were read count, but also that others were not there."""
+    here = tmp_path / "here"
+
+    def age() -> None:
+        for path in (here, *here.rglob("*")):
+            changed_at = path.stat().st_mtime - 10
+            os.utime(path, (changed_at, changed_at))
+
+    age()
+    found = [project()]
+    assert project() == found[0]
+    for change in (
+        lambda: (here / "numpy.py").write_text("x = 1\n"),
+        lambda: (here / "numpy.py").write_text("import json\nx = 2\n"),
+        lambda: (here / "json").mkdir() or (here / "json" / "__init__.py").write_text(""),
+        lambda: (here / "tools" / "fit").mkdir() or (here / "tools" / "fit" / "__init__.py").write_text(""),
+        lambda: (here / "helpers.py").unlink(),
+        lambda: (here / "numpy.py").rename(here / "helpers.py"),
+    ):
+        change()
+        found.append(project())
+        age()
+        assert project() == found[-1]
+    assert len(set(found)) == len(found)
+
+
+def test_a_walk_is_not_repeated_for_each_workflow_of_a_module(
+    project: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (tmp_path / "here", *(tmp_path / "here").rglob("*")):
+        os.utime(path, (1e9, 1e9))
+    first, walks = project(), []
+    walk = source._walk
+    monkeypatch.setattr(source, "_walk", lambda start: walks.append(start) or walk(start))
+    assert [project() for _ in range(3)] == [first] * 3
+    assert walks == []
+    (tmp_path / "here" / "numpy.py").write_text("")
+    assert project() != first
+    assert len(walks) == 1

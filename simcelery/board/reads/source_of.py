@@ -5,10 +5,9 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, SQLColumnExpression, Text, case, func, select
 
 from simcelery.board.models import Attempt, Environment, Job
+from simcelery.board.states import CALLS
 
-# The workflow of calls, of which each says itself with which source it is made.
-_CALLS = "function"
-of_call = case((Job.workflow == _CALLS, Job.parameters["source"].astext))
+of_call = case((Job.workflow == CALLS, Job.parameters["source"].astext))
 
 
 def of_job() -> ColumnElement[str | None]:

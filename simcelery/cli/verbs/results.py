@@ -264,7 +264,7 @@ def _flat(row: JobRow, all_jobs: bool) -> dict[str, Any]:
     cells: dict[str, Any] = {"id": row.id, "workflow": row.workflow}
     if all_jobs:
         cells |= {"state": str(row.state), "error": row.error}
-    return cells | spread(row.parameters, row.result)
+    return cells | spread(row.workflow, row.parameters, row.result)
 
 
 def _names(names: Iterable[str]) -> list[str]:
