@@ -64,7 +64,7 @@ def test_the_arguments_of_a_call_are_columns(tmp_path: Path) -> None:
             given=json.dumps(call),
         )
     path = tmp_path / "calls.csv"
-    assert table(path) == ["id", "x", "parameters.arguments.k", "energy", "result.k"]
+    assert table(path) == ["id", "parameters.arguments.k", "x", "result.k", "energy"]
 
 
 HARD: list[dict[str, Any]] = [
