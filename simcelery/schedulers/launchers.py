@@ -1,0 +1,51 @@
+"""The schedulers by the names that they have in the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from simcelery.schedulers.local import Local
+from simcelery.schedulers.pbs import Pbs
+from simcelery.schedulers.scheduler import Scheduler
+from simcelery.schedulers.sge import Sge
+from simcelery.schedulers.slurm import Slurm
+
+LAUNCHERS = (Local.launcher, Slurm.launcher, Pbs.launcher, Sge.launcher)
+
+_CLUSTER = ("-M", "--clusters", "--cluster")
+
+
+def scheduler(launcher: str, folder: Path, options: Sequence[str] = ()) -> Scheduler:
+    """The scheduler of that name.
+
+    Parameters:
+        folder: where ``local`` keeps account of what it started.
+        options: those of all requests to it; for Slurm they may name one of several clusters.
+
+    Raises:
+        ValueError: there is no such launcher, or several clusters are named: a number says nothing then.
+    """
+    match launcher:
+        case Local.launcher:
+            return Local(folder)
+        case Slurm.launcher:
+            return Slurm(_cluster(options))
+        case Pbs.launcher:
+            return Pbs()
+        case Sge.launcher:
+            return Sge()
+    raise ValueError(f"{launcher!r} is no launcher: choose one of {', '.join(LAUNCHERS)}")
+
+
+def _cluster(options: Sequence[str]) -> str | None:
+    found = None
+    for at, option in enumerate(options):
+        name, equals, value = option.partition("=")
+        if name in _CLUSTER:
+            found = value if equals else "".join(options[at + 1 : at + 2])
+        elif option.startswith("-M"):
+            found = option.removeprefix("-M")
+    if found is not None and (not found or "," in found or found == "all"):
+        raise ValueError(f"--clusters={found} does not name one cluster")
+    return found

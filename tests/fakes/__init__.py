@@ -1,0 +1,1 @@
+"""Commands that take the part of programs which cannot run everywhere."""
