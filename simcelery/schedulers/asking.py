@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -44,9 +45,13 @@ class Answer:
 
     @property
     def told(self) -> str:
-        """What it says is wrong, in one line."""
-        lines = [line(text).strip() for text in (self.err + self.out).splitlines() if text.strip()]
-        return "; ".join(lines)[:_LONGEST] or f"exit code {self.code}"
+        """What it says is wrong, in one line, without its name before each sentence."""
+        said = self.err.splitlines() + self.out.splitlines()
+        lines = [line(text).strip() for text in said if text.strip()]
+        begin = re.compile(rf"({re.escape(self.command)}: )?((error|fatal): )?")
+        return (
+            "; ".join(begin.sub("", text, count=1) for text in lines)[:_LONGEST] or f"exit code {self.code}"
+        )
 
 
 def ask(*command: str, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Answer:

@@ -28,6 +28,10 @@ def test_no_shell_reads_the_arguments_and_there_is_no_input() -> None:
 
 def test_what_is_told_cannot_steer_a_terminal() -> None:
     assert ask("sh", "-c", "printf 'a\\033[31mb\\n\\nc' >&2; exit 1").told == "a�[31mb; c"
+    assert (
+        Answer("qdel", 1, "qdel: no\n", "qdel: error: gone\nerror: no error: x").told
+        == "gone; no error: x; no"
+    )
     assert Answer("x", 4, "", " \n").told == "exit code 4"
 
 
