@@ -177,9 +177,7 @@ def main(arguments: list[str]) -> None:
     """``FOLDER NAME``, or ``end SESSION GRACE``, in a session of its own, whose leader leaves at once."""
     if os.fork():
         os._exit(0)
-    for number in _STOPS:  # what is ignored or blocked here would be so in the script, too
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # what is blocked here would be so in the script, too
     if arguments[0] == "end":
         _say_no_more()
         end_session(int(arguments[1]), float(arguments[2]))

@@ -33,6 +33,16 @@ def save(found: list[dict[str, Any]]) -> None:
     JOBS.write_text(json.dumps(found))
 
 
+own_code = 0
+
+
+def failed(code: int, answer: str = "") -> str:
+    """The answer of a command that ends with this code of its own."""
+    global own_code
+    own_code = code
+    return answer
+
+
 def value(arguments: list[str], *names: str) -> str | None:
     """Of an option, ``--name=VALUE`` or ``-n VALUE``; the last one wins."""
     found = None
@@ -71,7 +81,10 @@ def sbatch(arguments: list[str]) -> str:
 
 def squeue(arguments: list[str]) -> str:
     rows = []
+    lists_all = value(arguments, "--states") == "all"
     for job in jobs():
+        if not lists_all and job["state"] not in ("PENDING", "RUNNING"):
+            continue
         submitted, starts, ends = job.get("times", ["2026-11-29T19:25:17", "N/A", "N/A"])
         fields = {
             "i": job["id"],
@@ -111,7 +124,7 @@ def scontrol(arguments: list[str]) -> str:
             code = job.get("exit", "0:0")
             return f"JobId={name} JobState={job['state']} Reason=None ExitCode={code} RunTime=1"
     print("slurm_load_jobs error: Invalid job id specified", file=sys.stderr)
-    sys.exit(1)
+    return failed(1)
 
 
 def sinfo(arguments: list[str]) -> str:
@@ -150,8 +163,7 @@ def pbs(arguments: list[str]) -> str:
         found.append(job.get("raw") or f"    Job_Name = {job['name']}\n    job_state = {job['state']}")
         found += [f"    {field} = {job[field]}" for field in PBS_FIELDS if field in job]
         found.append("    Variable_List = PBS_O_HOME=/home/me,ODD=a\n\nb = c,\n\tPBS_O_LANG=C\n")
-    print("\n".join(found))
-    sys.exit(153 if gone else 0)
+    return failed(153 if gone else 0, "\n".join(found))
 
 
 def grid_engine() -> str:
@@ -183,7 +195,7 @@ def qacct(arguments: list[str]) -> str:
         if job["id"] == arguments[-1] and "exit" in job:
             return "=" * 62 + f"\njobnumber    {job['id']}\n{job['exit']}"
     print(f"error: job id {arguments[-1]} not found", file=sys.stderr)
-    sys.exit(1)
+    return failed(1)
 
 
 def qdel(arguments: list[str]) -> str:
@@ -194,17 +206,14 @@ def qdel(arguments: list[str]) -> str:
         unknown = [id for id in arguments if id not in known]
         for id in unknown:
             print(f"qdel: Unknown Job Id {id}", file=sys.stderr)
-        sys.exit(153 if unknown else 0)
+        return failed(153 if unknown else 0)
     asked = arguments[arguments.index("-u") + 2 :]
     known = [one for job in jobs() for one in (job["id"], job["name"])]
     cancel(lambda job: job["id"] in asked or job["name"] in asked, None)
-    print(
-        "\n".join(
-            f"me has deleted job {one}" if one in known else f'denied: job "{one}" does not exist'
-            for one in asked
-        )
+    told = (
+        f"me has deleted {one}" if one in known else f'denied: job "{one}" does not exist' for one in asked
     )
-    sys.exit(0 if set(asked) <= set(known) else 1)
+    return failed(0 if set(asked) <= set(known) else 1, "\n".join(told))
 
 
 def main() -> None:
@@ -229,7 +238,7 @@ def main() -> None:
     if answer and not mood.get("mute"):
         print(answer)
     print(mood.get("error", ""), end="", file=sys.stderr)
-    sys.exit(mood.get("code", 0))
+    sys.exit(mood.get("code", own_code))
 
 
 if __name__ == "__main__":

@@ -21,9 +21,22 @@ def test_an_answer_is_all_that_was_said_with_its_exit_code(tmp_path: Path) -> No
     assert Path.cwd() == before
 
 
-def test_no_shell_reads_the_arguments_and_there_is_no_input() -> None:
+def test_no_shell_reads_the_arguments() -> None:
     assert ask("printf", "%s", "$HOME; `id`").out == "$HOME; `id`"
-    assert ask("cat").out == ""
+
+
+def test_there_is_no_input_though_there_is_one_here() -> None:
+    ours, theirs = os.pipe()
+    former = os.dup(0)
+    os.dup2(ours, 0)
+    try:
+        os.write(theirs, b"a line\n")
+        os.close(theirs)
+        assert ask("cat").out == ""
+    finally:
+        os.dup2(former, 0)
+        for descriptor in (ours, former):
+            os.close(descriptor)
 
 
 def test_what_is_told_cannot_steer_a_terminal() -> None:

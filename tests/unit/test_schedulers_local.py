@@ -206,7 +206,7 @@ def test_whoever_dies_before_it_starts_has_started_nothing_and_nobody_will(here:
     assert seen.end == End(Cause.FAILED, None, "it was never started: whoever submitted it died before")
     assert here.submit(request) == NAME
     # The process that would start it comes too late.
-    here._run(str(folder), NAME)
+    here._run(str(folder), NAME, folder=folder)
     assert not (folder / "started").exists()
     assert not (folder / f"{NAME}.exit").exists()
 
@@ -267,11 +267,13 @@ def test_a_pid_that_went_to_another_process_is_not_it(here: Local, folder: Path)
     os.kill(account["pid"], signal.SIGKILL)
     for pid in members(account["session"]):
         os.kill(pid, signal.SIGKILL)
-    mine = {**account, "pid": os.getpid(), "session": os.getsid(0)}
-    (folder / f"{NAME}.begun").write_text(json.dumps(mine))
-    assert only(here).state is State.ENDED
-    here.cancel([NAME])  # or this test would end itself
-    (folder / f"{NAME}.begun").unlink()
+    with subprocess.Popen(["sleep", "300"], start_new_session=True) as stranger:
+        theirs = {**account, "pid": stranger.pid, "session": stranger.pid}
+        (folder / f"{NAME}.begun").write_text(json.dumps(theirs))
+        assert only(here).state is State.ENDED
+        here.cancel([NAME])
+        assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_of_those_of_another_host_nothing_is_known(
