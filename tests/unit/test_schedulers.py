@@ -78,7 +78,7 @@ def test_a_batch_job_is_submitted_seen_and_cancelled(
 def test_lines_of_the_site_before_the_answer_are_passed_over(
     kind: str, fake: FakeScheduler, real: Scheduler, asked: Request
 ) -> None:
-    fake.mood(SUBMITS[kind], before="Welcome to the cluster!\n12 nodes are down\nSubmitted batch job 3\n")
+    fake.mood(SUBMITS[kind], before="Welcome to the cluster!\n12 nodes are down\n2026\n")
     id = real.submit(asked)
     assert [seen.id for seen in real.look()] == [id]
 
@@ -187,6 +187,21 @@ def test_to_cancel_what_is_gone_is_no_error_and_the_others_are_cancelled(
     )
     assert [seen.id for seen in real.look() if seen.state is not State.ENDED] == [third]
     real.cancel([first, second], [NAME])
+
+
+def test_to_cancel_is_unknown_if_only_some_of_them_are_gone(
+    kind: str, fake: FakeScheduler, real: Scheduler
+) -> None:
+    gone = {
+        "slurm": "scancel: error: Kill job error on job id 7: Invalid job id specified",
+        "pbs": "qdel: Unknown Job Id 7.server",
+        "sge": 'denied: job "7" does not exist',
+    }
+    fake.mood(CANCELS[kind], deaf=True, code=1, error=gone[kind])
+    real.cancel(["7"])
+    fake.mood(CANCELS[kind], deaf=True, code=1, error=f"{gone[kind]}\n{UNREACHABLE[kind]}")
+    with pytest.raises(Unknown):
+        real.cancel(["7", "8"])
 
 
 def test_commands_see_no_tastes_of_the_user_and_new_jobs_nothing_of_the_attempt(
