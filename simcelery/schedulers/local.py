@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ GRACE = 30.0  # seconds between SIGTERM and SIGKILL, as Slurm has it by default
 _LISTED = 3600.0  # seconds: so long `look` gives what has ended
 
 Account = dict[str, Any]
+_UNREADABLE = (ValueError, KeyError, TypeError, OSError)
 
 
 class Local(Scheduler):
@@ -76,7 +78,7 @@ class Local(Scheduler):
             told = self._run(str(self._folder), request.name, folder=request.folder)
             failpoint("local_started")
         finally:  # also if this is interrupted: while we live, nobody else would know
-            given_up = self._give_up(request.name, "it could not be started")
+            given_up = self._give_up_or_say(request.name)
         if given_up:
             raise Refused(f"local: cannot start {request.name}: {told}")
         return request.name
@@ -98,11 +100,14 @@ class Local(Scheduler):
 
     def cancel(self, ids: Sequence[str] = (), names: Sequence[str] = ()) -> None:
         """As `Scheduler.cancel`: what runs is told to end; the process that watches it sees to that."""
+        failed = []
         for name in dict.fromkeys([*ids, *names]):
             try:
                 self._cancel(name)
-            except OSError as error:
-                raise Unknown(f"local: cannot cancel {name}: {error.strerror}") from None
+            except _UNREADABLE as error:
+                failed.append(f"local: cannot cancel {name}: {error}")
+        if failed:
+            raise Unknown(failed[0])
 
     def _cancel(self, name: str) -> None:
         asked = self._read(name, "json")
@@ -112,7 +117,8 @@ class Local(Scheduler):
             return
         begun = self._read(name, "begun") or {}
         if begun.get("pid") and _runs(begun):
-            os.kill(begun["pid"], signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(begun["pid"], signal.SIGTERM)
         elif _rest(begun):
             self._run("end", str(begun["session"]), str(self._grace))
 
@@ -120,6 +126,12 @@ class Local(Scheduler):
         """From now on nobody will start it, unless somebody has."""
         end = {"pid": None, "cause": cause, "told": told, "at": time.time()}
         return write(self._path(name, "begun"), end)
+
+    def _give_up_or_say(self, name: str) -> bool:
+        try:
+            return self._give_up(name, "it could not be started")
+        except OSError as error:
+            raise Unknown(f"local: cannot write in {self._folder}: {error.strerror}") from None
 
     def _run(self, *arguments: str, folder: Path | None = None) -> str:
         """Start the process of `local_start`; what it says is wrong."""
@@ -133,7 +145,7 @@ class Local(Scheduler):
         try:
             asked = self._read(name, "json")
             return None if asked is None else self._judged(name, asked)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except _UNREADABLE as error:
             return self._unreadable(f"{name}: {error}", name)
 
     def _judged(self, name: str, asked: Account) -> Seen:

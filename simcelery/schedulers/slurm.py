@@ -91,18 +91,11 @@ class Slurm(Scheduler):
 
     def submit(self, request: Request) -> str:
         """As `Scheduler.submit`."""
-        answer = self._sbatch("--parsable", request)
-        if answer.code != 0:
-            verdict = _VERDICT.search(answer.err)
-            raise self._no(answer, _told(answer), verdict and verdict[1])
-        return self._id_of(answer, _ID)
+        return self._id_of(self._sbatch("--parsable", request), _ID)
 
     def plan(self, request: Request) -> Plan | None:
         """As `Scheduler.plan`. The time is what Slurm's backfill reckons; it may begin earlier."""
         answer = self._sbatch("--test-only", request)
-        if answer.code != 0:
-            verdict = _VERDICT.search(answer.err)
-            raise self._no(answer, _told(answer), verdict and verdict[1])
         planned = _PLANNED.search(answer.err)
         if planned is None:
             return Plan(None, (), answer.told)
@@ -152,7 +145,11 @@ class Slurm(Scheduler):
         request = replace(self._ready(request), exclude=self._known(request.exclude))
         environment = for_new_jobs(*_OF_ALLOCATION, keeping=_WHERE)
         command = ("sbatch", how, *self._where, *self.header(request), str(request.script))
-        return ask(*command, environment=environment)
+        answer = ask(*command, environment=environment)
+        if answer.code != 0:
+            verdict = _VERDICT.search(answer.err)
+            raise self._no(answer, _told(answer), verdict and verdict[1])
+        return answer
 
     def _known(self, hosts: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the hosts that are nodes, as Slurm calls them: any other would be refused."""

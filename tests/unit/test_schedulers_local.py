@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +305,12 @@ def test_an_account_that_cannot_be_read_is_unknown_alone(
         ]
     assert len(caplog.records) == 4
     assert here.ends(["a", "b", NAME]).keys() == {NAME}
+    other = f"{NAME}x"
+    here.submit(replace(asked(folder, f"exec sleep {sleeper()}"), name=other))
+    with pytest.raises(Unknown, match="cannot cancel a: "):
+        here.cancel(["a", "b", other])
+    wait_until(lambda: here.ends([other]))
+    assert here.ends([other])[other].cause is Cause.CANCELLED
     for name in "abcd":
         (folder / f"{name}.json").unlink()
 
@@ -387,3 +394,22 @@ def test_whoever_is_interrupted_while_it_starts_has_given_it_up_or_started_it(
     with pytest.raises(KeyboardInterrupt):
         here.submit(asked(folder, "true"))
     assert only(here).end == End(Cause.FAILED, None, "it could not be started")
+
+
+def test_a_disk_that_is_full_when_it_starts_is_unknown(
+    here: Local, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, values: Any) -> bool:
+        if path.suffix == ".begun":
+            raise OSError(28, "No space left on device")
+        return real(path, values)
+
+    real = local.write
+    monkeypatch.setattr(local, "write", full)
+    monkeypatch.setattr(Local, "_run", lambda *_, **__: "it cannot write either")
+    with pytest.raises(Unknown, match="No space left on device"):
+        here.submit(asked(folder, "true"))
+    monkeypatch.undo()
+    assert only(here).state is State.WAITING
+    here.cancel(names=[NAME])
+    assert wait_for_end(here).cause is Cause.CANCELLED
