@@ -18,7 +18,7 @@ import pytest
 from simcelery.schedulers import asking, local
 from simcelery.schedulers.asking import Refused, Unknown
 from simcelery.schedulers.local import Local
-from simcelery.schedulers.local_start import members, started
+from simcelery.schedulers.local_start import members, started, write
 from simcelery.schedulers.request import Request
 from simcelery.schedulers.seen import Cause, End, Seen, State
 from tests.processes import command_alive, sleeper
@@ -402,9 +402,8 @@ def test_a_disk_that_is_full_when_it_starts_is_unknown(
     def full(path: Path, values: Any) -> bool:
         if path.suffix == ".begun":
             raise OSError(28, "No space left on device")
-        return real(path, values)
+        return write(path, values)
 
-    real = local.write
     monkeypatch.setattr(local, "write", full)
     monkeypatch.setattr(Local, "_run", lambda *_, **__: "it cannot write either")
     with pytest.raises(Unknown, match="No space left on device"):
