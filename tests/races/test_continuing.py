@@ -268,13 +268,14 @@ def test_a_cancelled_continuation_fails_the_job() -> None:
     assert "was cancelled" in str(row(job.id).error)
 
 
-def test_a_retry_goes_on_where_it_failed() -> None:
+@pytest.mark.parametrize("with_parents", [False, True])
+def test_a_retry_goes_on_where_it_failed(with_parents: bool) -> None:
     job = record()
     waits = record(parents=[job.id])
     following = go_on(job)
     end(following, ERROR)
     settle()
-    assert set(retry(job.id)) == {job.id, following, waits.id}
+    assert set(retry(job.id, with_parents=with_parents)) == {job.id, following, waits.id}
     assert [state(number) for number in (job.id, following, waits.id)] == ["blocked", "pending", "blocked"]
     end(following, replace(SUCCESS, result=3))
     settle()

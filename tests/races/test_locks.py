@@ -12,9 +12,22 @@ import pytest
 from simcelery.board import engine, feed, leases, transitions
 from simcelery.board.sql import statement
 from simcelery.board.transitions.claim import asked
-from simcelery.board.values import Claim, ClaimRequest, Revision
+from simcelery.board.values import Claim, ClaimRequest, Recorded, Revision
 from simcelery.services import Services
-from tests.board_helpers import ERROR, SUCCESS, cancel, finish, must_claim, record, registration, sql, worker
+from tests.board_helpers import (
+    ERROR,
+    SUCCESS,
+    cancel,
+    finish,
+    must_claim,
+    record,
+    registration,
+    retry,
+    settle,
+    sql,
+    state,
+    worker,
+)
 from tests.waiting import wait_until, within
 
 
@@ -92,6 +105,32 @@ def test_a_revision_locks_the_parents_to_be_with_the_jobs_in_the_order_of_their_
             transitions.retry(connection, [job.id], revisions=[change], by="test")
 
     assert_locks_in_order(board, "jobs", parent.id, [job.id], retry)
+
+
+def retried(*jobs: Recorded) -> Callable[[], object]:
+    """Retries jobs, which have failed."""
+    me = worker()
+    for job in jobs:
+        finish(must_claim(job.task_id, me), ERROR)
+    settle()
+    return lambda: retry(*(job.id for job in jobs))
+
+
+def test_a_retry_locks_what_waits_for_an_end_before_a_later_job(board: Services) -> None:
+    first, runs = record(), record()
+    report = record(after_any=frozenset([first.id, runs.id]))
+    second, more = record(), record(after_any=frozenset([first.id, runs.id]))
+    act = retried(first, second)
+    assert state(report.id) == state(more.id) == "blocked"
+    assert_locks_in_order(board, "jobs", report.id, [second.id, more.id], act)
+
+
+def test_a_retry_locks_the_other_parents_of_what_it_revives_before_that(board: Services) -> None:
+    first, other = record(), record()
+    both = record(parents=[first.id, other.id])
+    act = retried(first)
+    assert state(both.id) == "upstream_failed"
+    assert_locks_in_order(board, "jobs", other.id, [both.id], act)
 
 
 def test_workers_are_buried_in_the_order_of_their_ids(board: Services) -> None:

@@ -75,12 +75,12 @@ def _as_seen(connection: Connection, revisions: Sequence[Revision]) -> list[Revi
     """Those of jobs that are unsuccessful."""
     given = {one.job_id: one for one in revisions}
     rows = connection.execute(
-        select(Job.id, literal_column(SEEN, BigInteger).label("seen"))
-        .where(among(Job.id, given), Job.state.in_(UNSUCCESSFUL))
-        .order_by(Job.id)
+        select(Job.id, literal_column(SEEN, BigInteger).label("seen")).where(
+            among(Job.id, given), Job.state.in_(UNSUCCESSFUL)
+        )
     )
     found = []
-    for row in rows:
+    for row in sorted(rows):
         if row.seen != given[row.id].seen:
             raise StateError(
                 f"somebody else has just given job {row.id} other parameters: nothing was changed; look at "
