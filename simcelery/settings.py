@@ -167,6 +167,9 @@ class Settings:
     schedules: dict[str, dict[str, Any]] = setting(
         dict, kinds.tables, "Tables: jobs to submit again and again, by the names of their schedules"
     )
+    clusters: dict[str, dict[str, Any]] = setting(
+        dict, kinds.tables, "Tables: how workers are started on clusters, by the names of the clusters"
+    )
     retention: float | None = setting(
         None, kinds.or_none(kinds.duration), "Time after which finished jobs are pruned; default: never"
     )
@@ -296,6 +299,11 @@ def get_settings() -> Settings:
     except Misfit as error:
         reason = " ".join(str(error).split())
         raise SettingsError(f"setting {error.name!r}: {reason} ({_source(error.name)})") from None
+
+
+def not_of_file() -> dict[str, Any]:
+    """The values of the environment and of flags, as they were given: nobody finds them in the file."""
+    return {**_in_environment(), **_overrides}
 
 
 def _no_such(name: str) -> str:

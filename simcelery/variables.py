@@ -22,9 +22,12 @@ _OF_WORKERS = (
     "ATTEMPT",
     "COMMAND",
 )
+# Set by the script that starts the workers of a cluster.
+_OF_CLUSTERS = ("ALLOCATION",)
 # Read by docker-compose.yml and flower.conf.
 _OF_SERVICES = ("BIND_ADDRESS", "FLOWER_ADDRESS", "FLOWER_AUTH", "FLOWER_PORT", "PROJECT")
-KNOWN = frozenset((*_SETTINGS, *_SWITCHES, *(PREFIX + name for name in (*_OF_WORKERS, *_OF_SERVICES))))
+_OTHERS = (*_OF_WORKERS, *_OF_CLUSTERS, *_OF_SERVICES)
+KNOWN = frozenset((*_SETTINGS, *_SWITCHES, *(PREFIX + name for name in _OTHERS)))
 
 
 def unknown() -> Iterator[str]:

@@ -1,0 +1,5 @@
+"""Clusters: workers where the cores are, started through a scheduler.
+
+`profile` says how, `script` is what a batch job runs, and `environment` what it needs of the environment of
+whoever submits it.
+"""
