@@ -173,9 +173,9 @@ def test_the_setup_changes_what_the_worker_finds(place: Path, launcher: str) -> 
 def test_a_line_of_the_setup_that_fails_is_named_and_no_worker_starts(
     place: Path, launcher: str, line: str, code: int | None
 ) -> None:
-    after = "touch pwned"
-    hostile = {"SIMCELERY_WORKFLOWS": "'; touch pwned; '"}
-    done = run(place, profile(place, launcher=launcher, setup=["true", line, after], environment=hostile))
+    # What comes behind an open quotation mark would be code, if that were in the script itself.
+    given = {"setup": ["true", line, "touch pwned"], "worker": ["-Q", "; touch pwned #"]}
+    done = run(place, profile(place, launcher=launcher, **given))
     assert f"of this line of setup: {line}\n" in done.stderr
     assert f"simcelery: exit code {done.returncode} of" in done.stderr
     assert (done.returncode == code) if code is not None else done.returncode > 0
