@@ -340,6 +340,17 @@ LATER: dict[str, dict[str, str]] = {
             "coalesce(claim_id, gen_random_uuid()), 1, 1, 1, ARRAY[['0', '1'], ['2', '3']]",
         )
     },
+    "clusters": {
+        "a cluster of odd parts": "INSERT INTO clusters "
+        "(name, launcher, host, profile, wanted, least, most, note, failed, started_by) VALUES "
+        f"""('', 'sun', '', '{{"cores": {DEEP}}}', 2147483647, 0, 2147483647, '', 2147483647, '')""",
+    },
+    "allocations": {
+        "an allocation of odd parts": "INSERT INTO clusters (name, launcher, profile, wanted, started_by) "
+        """VALUES ('odd', 'local', '{"launcher": [], "cores": {}}', 1, 'x'); """
+        "INSERT INTO allocations (cluster, name, scheduler_id, hosts, missed) "
+        "VALUES ('odd', '-1', '--help', ARRAY[NULL, ''], -5)",
+    },
     "passed_over": {
         "passed over since before all time": "INSERT INTO passed_over "
         "SELECT max(id), '-infinity' FROM jobs WHERE state = 'pending'",

@@ -73,6 +73,7 @@ def register(
     sources: Mapping[str, str] | None = None,
     origin: Mapping[str, Any] | None = None,
     room: Room | None = None,
+    allocation: str | None = None,
 ) -> Registration:
     """Register a new worker.
 
@@ -82,6 +83,7 @@ def register(
         workflows: the names of the workflows that it knows.
         sources: the fingerprints of those that have one.
         room: what its node has for jobs.
+        allocation: the name of the one that started it.
         origin: what is noted of where their code comes from, for the attempts; see `environments`.
     """
     row = connection.execute(
@@ -93,6 +95,7 @@ def register(
             queues=list(queues),
             concurrency=concurrency,
             scheduler_job_id=scheduler_job_id,
+            allocation=allocation,
             version=version,
             lease_expires_at=func.now() + seconds(lease),
             identity=identity,

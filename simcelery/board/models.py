@@ -531,6 +531,75 @@ class Schedule(Base):
     )
 
 
+class Cluster(Base):
+    """Workers that are started through a launcher, and how many allocations of them there are to be.
+
+    `state`: active; paused (allocations failed; one at a time is tried until one works); or stopped.
+    """
+
+    __tablename__ = "clusters"
+
+    name = required(Text, primary_key=True)
+    launcher = required(Text)
+    host = nullable(Text)  # where the launcher is this host itself: which
+    profile = required(_JSON)  # how its workers are started
+    wanted = required(Integer)  # allocations
+    least = nullable(Integer)  # as many as there is work for, between these two; NULL: as many as are wanted
+    most = nullable(Integer)
+    state = required(Text, server_default=text("'active'"))
+    note = nullable(Text)  # why it is paused
+    failed = required(Integer, server_default=text("0"))  # allocations in a row that were of no use
+    next_at = nullable(_TIME)  # no other is submitted before
+    round_at = required(_TIME, server_default=_NOW)  # when the scheduler is to be asked next
+    round_by = nullable(Text)  # who has asked it last
+    started_by = required(Text)
+    started_at = required(_TIME, server_default=_NOW)
+
+    __table_args__ = (
+        CheckConstraint("state IN ('active', 'paused', 'stopped')", name="state_known"),
+        CheckConstraint("wanted >= 0 AND failed >= 0 AND least >= 0 AND most >= least", name="numbers_sane"),
+        CheckConstraint("(least IS NULL) = (most IS NULL)", name="auto_is_whole"),
+        CheckConstraint(_named("profile"), name="profile_is_named"),
+        _sane("next_at", "round_at", "started_at"),
+    )
+
+
+class Allocation(Base):
+    """One batch job that starts workers: recorded before it is submitted, under a name that nobody else has.
+
+    `state`: submitting (it may be submitted or not), waiting, running or ended.
+    """
+
+    __tablename__ = "allocations"
+
+    id = required(BigInteger, Identity(always=False), primary_key=True)
+    cluster = required(Text, ForeignKey("clusters.name"))
+    name = required(Text, unique=True)
+    scheduler_id = nullable(Text)
+    state = required(Text, server_default=text("'submitting'"))
+    word = nullable(Text)  # the scheduler's own for its state
+    reason = nullable(Text)  # why it waits
+    hosts = required(_TEXTS, server_default=text("'{}'"))
+    recorded_at = required(_TIME, server_default=_NOW)
+    starts_at = nullable(_TIME)  # as the scheduler expects, or tells
+    ends_at = nullable(_TIME)
+    seen_at = required(_TIME, server_default=_NOW)  # when the scheduler last told of it, or was asked for it
+    missed = required(Integer, server_default=text("0"))  # looks since then in which it was not listed
+    cancel_requested_at = nullable(_TIME)
+    ended_at = nullable(_TIME)
+    cause = nullable(Text)
+    told = nullable(Text)  # how it ended, in words
+    tail = nullable(Text)  # the last lines of its output
+
+    __table_args__ = (
+        CheckConstraint("state IN ('submitting', 'waiting', 'running', 'ended')", name="state_known"),
+        CheckConstraint("(state = 'ended') = (ended_at IS NOT NULL)", name="ended_at"),
+        CheckConstraint("(state = 'ended') = (cause IS NOT NULL)", name="cause"),
+        _sane("recorded_at", "starts_at", "ends_at", "seen_at", "cancel_requested_at", "ended_at"),
+        Index("allocations_of_cluster", "cluster", postgresql_where=text("state <> 'ended'")),
+    )
+
+
 class Step(Base):
     """A saved sub-result of a job: the output of a call, found by what was called with what."""
 
@@ -681,6 +750,7 @@ class Worker(Base):
     queues = required(_TEXTS)
     concurrency = required(BigInteger)
     scheduler_job_id = nullable(Text)
+    allocation = nullable(Text)  # by its name: the one that started it
     version = required(Text)
     note = nullable(Text)  # what doctor and explain should say of it
     started_at = required(_TIME, server_default=_NOW)
@@ -715,6 +785,7 @@ class Worker(Base):
         _sane("started_at", "renewed_at", "lease_expires_at", "ended_at", "steady_since"),
         Index("workers_live", "id", postgresql_where=text("ended_at IS NULL")),
         Index("workers_of_host", "host"),
+        Index("workers_of_allocation", "allocation", postgresql_where=text("allocation IS NOT NULL")),
     )
 
 

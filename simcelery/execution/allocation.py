@@ -9,6 +9,7 @@ import time
 
 from simcelery.quantities import parse_duration
 
+NAME = "SIMCELERY_ALLOCATION"  # the variable
 _TIMEOUT = 20.0  # seconds
 _ID_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
@@ -16,6 +17,11 @@ _ID_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 def scheduler_job_id() -> str | None:
     """The scheduler's number of the allocation, or None outside of one."""
     return next(filter(None, map(os.environ.get, _ID_VARIABLES)), None)
+
+
+def name() -> str | None:
+    """The name under which a cluster has submitted the allocation, or None: somebody else started this."""
+    return os.environ.get(NAME) or None
 
 
 def seconds_left() -> float | None:

@@ -96,6 +96,7 @@ class Lease:
                 queues=self.queues,
                 concurrency=self.concurrency,
                 scheduler_job_id=allocation.scheduler_job_id(),
+                allocation=allocation.name(),
                 version=version("simcelery"),
                 lease=self.settings.lease,
                 identity=identity.identity(),

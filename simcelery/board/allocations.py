@@ -1,0 +1,298 @@
+"""Allocations: the batch jobs of clusters. Each is recorded before it is submitted.
+
+    [*] → submitting      recorded, under a name that nobody else has
+    submitting → waiting  the scheduler has taken it, or lists its name
+    submitting → ended    it was refused; or nobody has submitted it, or the scheduler never got it
+    waiting → running     the scheduler says so, or a worker of it is there
+    waiting | running → ended    the scheduler says how it ended, or no longer lists it
+    ended → waiting | running    it was believed to be gone, and the scheduler lists it after all
+
+What a scheduler does not say is no end: only of looks that succeeded does it count that something was not
+listed, and of several of them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
+
+from simcelery.board import clusters
+from simcelery.board.models import Allocation, Cluster, Worker
+from simcelery.board.sql_helpers import seconds
+
+# So many seconds and looks without being listed, and it is gone: a scheduler may list late what it took.
+_GONE_AFTER, _GONE_AFTER_LOOKS = 60.0, 3
+# How long what has ended may still turn out to live.
+_REMEMBERED = 7 * 86400.0
+
+# How an allocation may end, besides a scheduler's causes. Not submitted: whoever recorded it has died before.
+REFUSED, GONE, NOT_SUBMITTED = "refused", "gone", "not_submitted"
+# Ends that are nobody's fault. Any other counts if no worker had come; and a failure if it came this soon.
+_NO_FAULT = ("preempted", "cancelled", NOT_SUBMITTED)
+_SOON = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a scheduler tells of one batch job: see `simcelery.schedulers.Seen`.
+
+    Attributes:
+        state: waiting, running or ended; None: that cannot be told.
+        cause, told: how it ended, if it has and that is known.
+        never_starts: it waits for what does not come by itself.
+    """
+
+    name: str
+    scheduler_id: str
+    state: str | None
+    word: str = ""
+    reason: str | None = None
+    never_starts: bool = False
+    hosts: tuple[str, ...] = ()
+    starts_at: dt.datetime | None = None
+    ends_at: dt.datetime | None = None
+    cause: str | None = None
+    told: str | None = None
+
+
+class AllocationRow(NamedTuple):
+    """An allocation as it stands. `workers`: how many workers it has had."""
+
+    name: str
+    cluster: str
+    scheduler_id: str | None
+    state: str
+    word: str | None
+    reason: str | None
+    hosts: list[str]
+    recorded_at: dt.datetime
+    starts_at: dt.datetime | None
+    ends_at: dt.datetime | None
+    seen_at: dt.datetime
+    missed: int
+    cancel_requested_at: dt.datetime | None
+    ended_at: dt.datetime | None
+    cause: str | None
+    told: str | None
+    tail: str | None
+    workers: int
+
+
+def plan(connection: Connection, cluster: str, new_name: Callable[[], str]) -> list[str]:
+    """Record the allocations that a cluster lacks; the names of those to submit now.
+
+    Of several that plan at once, the second finds what the first has recorded. A paused cluster tries one.
+    """
+    row = connection.execute(
+        select(Cluster.wanted, Cluster.state, (Cluster.next_at <= func.now()).label("due"), Cluster.next_at)
+        .where(Cluster.name == cluster)
+        .with_for_update()
+    ).one_or_none()
+    if row is None or row.state == "stopped" or (row.next_at is not None and not row.due):
+        return []
+    there = connection.scalar(select(func.count()).where(_counts(cluster))) or 0
+    wanted = min(row.wanted, 1) if row.state == "paused" else row.wanted
+    names = [new_name() for _ in range(wanted - there)]
+    if names:
+        connection.execute(insert(Allocation), [{"cluster": cluster, "name": name} for name in names])
+    return names
+
+
+def may_submit(connection: Connection, name: str) -> bool:
+    """Whether it is still to be submitted: asked just before, since others give up what takes too long."""
+    still = (
+        update(Allocation)
+        .where(Allocation.name == name, Allocation.state == "submitting")
+        .where(Allocation.cancel_requested_at.is_(None))
+        .values(seen_at=func.now())
+        .returning(Allocation.id)
+    )
+    return connection.scalar(still) is not None
+
+
+def withdraw(connection: Connection, names: Sequence[str]) -> None:
+    """Forget allocations that whoever recorded them has not submitted, and will not."""
+    never = and_(Allocation.name.in_(names), Allocation.state == "submitting")
+    connection.execute(delete(Allocation).where(never, Allocation.scheduler_id.is_(None)))
+
+
+def submitted(connection: Connection, name: str, scheduler_id: str) -> None:
+    """submitting → waiting: the scheduler has taken it."""
+    connection.execute(
+        update(Allocation)
+        .where(Allocation.name == name, Allocation.scheduler_id.is_(None))
+        .values(
+            scheduler_id=scheduler_id,
+            seen_at=func.now(),
+            missed=0,
+            state=case((Allocation.state == "submitting", "waiting"), else_=Allocation.state),
+        )
+    )
+
+
+def refused(connection: Connection, name: str, why: str) -> None:
+    """submitting → ended: the scheduler said no."""
+    _end(connection, name, REFUSED, why, Allocation.state == "submitting")
+
+
+def too_many(connection: Connection, cluster: str) -> list[AllocationRow]:
+    """Request the end of what a cluster has more than it wants; all whose end is requested and has not come.
+
+    Those that wait go first, the newest before others.
+    """
+    wanted = connection.scalar(select(Cluster.wanted).where(Cluster.name == cluster).with_for_update())
+    excess = (
+        select(Allocation.id)
+        .where(_counts(cluster))
+        .order_by((Allocation.state == "running").desc(), Allocation.id)
+        .offset(wanted or 0)
+    )
+    connection.execute(
+        update(Allocation).where(Allocation.id.in_(excess)).values(cancel_requested_at=func.now())
+    )
+    return _rows(
+        connection,
+        Allocation.cluster == cluster,
+        Allocation.cancel_requested_at.is_not(None),
+        Allocation.state != "ended",
+    )
+
+
+def observe(connection: Connection, cluster: str, seen: Sequence[Observed]) -> list[AllocationRow]:
+    """Note what one look at the scheduler has told, which lists all that it knows of.
+
+    Returns:
+        Those that it did not list, and that are not gone yet: how they ended may be asked for.
+    """
+    for one in seen:
+        _note(connection, cluster, one)
+    names = [one.name for one in seen]
+    missing = and_(Allocation.cluster == cluster, Allocation.state != "ended", Allocation.name.not_in(names))
+    connection.execute(update(Allocation).where(missing).values(missed=Allocation.missed + 1))
+    gone = and_(
+        missing,
+        Allocation.missed >= _GONE_AFTER_LOOKS,
+        Allocation.seen_at < func.now() - seconds(_GONE_AFTER),
+    )
+    for row in _rows(connection, gone):
+        if row.state == "submitting":
+            _end(connection, row.name, NOT_SUBMITTED, "the scheduler does not know it")
+        else:
+            _end(connection, row.name, GONE, "the scheduler does not list it any more, nor how it ended")
+    if connection.scalar(select(_has_come(cluster))):
+        clusters.worked(connection, cluster)
+    return _rows(connection, missing)
+
+
+def _has_come(cluster: str) -> Any:
+    """Whether a worker has come of something that still runs, and not just now."""
+    of_it = and_(Allocation.cluster == cluster, Allocation.state == "running")
+    stayed = Worker.renewed_at > Allocation.starts_at + seconds(_SOON)
+    return (
+        select(Worker.id).join(Allocation, Allocation.name == Worker.allocation).where(of_it, stayed).exists()
+    )
+
+
+def ended(connection: Connection, name: str, cause: str, told: str, at: dt.datetime | None = None) -> None:
+    """waiting | running → ended, as the scheduler says."""
+    _end(connection, name, cause, told, at=at)
+
+
+def keep_tail(connection: Connection, name: str, tail: str) -> None:
+    """Keep the last lines of the output of one that has ended."""
+    connection.execute(update(Allocation).where(Allocation.name == name).values(tail=tail))
+
+
+def listed(connection: Connection, cluster: str, ended_within: float = 0.0) -> list[AllocationRow]:
+    """The allocations of a cluster, oldest first: those that have not ended, or only so many seconds ago."""
+    recent = Allocation.ended_at > func.now() - seconds(ended_within)
+    return _rows(connection, Allocation.cluster == cluster, or_(Allocation.state != "ended", recent))
+
+
+def remembered(connection: Connection, cluster: str) -> set[str]:
+    """The names of all that may still be listed, also of those that are believed to be gone."""
+    recent = Allocation.recorded_at > func.now() - seconds(_REMEMBERED)
+    of_it = and_(Allocation.cluster == cluster, or_(Allocation.state != "ended", recent))
+    return set(connection.scalars(select(Allocation.name).where(of_it)))
+
+
+def _counts(cluster: str) -> Any:
+    """What counts as one of those that are wanted."""
+    return and_(
+        Allocation.cluster == cluster,
+        Allocation.state != "ended",
+        Allocation.cancel_requested_at.is_(None),
+    )
+
+
+def _note(connection: Connection, cluster: str, one: Observed) -> None:
+    told = {
+        "scheduler_id": one.scheduler_id,
+        "word": one.word,
+        "reason": one.reason,
+        "hosts": list(one.hosts) or Allocation.hosts,
+        "starts_at": one.starts_at,
+        "ends_at": one.ends_at,
+        "seen_at": func.now(),
+        "missed": 0,
+    }
+    of_it = and_(Allocation.cluster == cluster, Allocation.name == one.name)
+    if one.state == "ended":
+        connection.execute(update(Allocation).where(of_it, Allocation.state != "ended").values(told))
+        if one.cause is not None:
+            _end(connection, one.name, one.cause, one.told or one.word, at=one.ends_at)
+        return
+    lives = {"ended_at": None, "cause": None, "told": None} if one.state else {}
+    state = one.state or Allocation.state
+    connection.execute(update(Allocation).where(of_it).values({**told, **lives, "state": state}))
+    if one.never_starts:
+        _give_up(connection, of_it, f"allocation {one.scheduler_id} never starts: {one.reason}")
+
+
+def _give_up(connection: Connection, of_it: Any, why: str) -> None:
+    """It is cancelled, and counts as one that was refused."""
+    given_up = update(Allocation).where(of_it, Allocation.cancel_requested_at.is_(None))
+    row = connection.execute(
+        given_up.values(cancel_requested_at=func.now()).returning(Allocation.cluster)
+    ).one_or_none()
+    if row is not None:
+        clusters.failed(connection, row.cluster, why)
+
+
+def _end(
+    connection: Connection,
+    name: str,
+    cause: str,
+    told: str,
+    *conditions: Any,
+    at: dt.datetime | None = None,
+) -> None:
+    """The cluster notes if it was of no use: no worker came of it, or it failed at once."""
+    came = select(Worker.id).where(Worker.allocation == name).exists()
+    soon = Allocation.starts_at > Allocation.ended_at - seconds(_SOON)
+    row = connection.execute(
+        update(Allocation)
+        .where(Allocation.name == name, Allocation.state != "ended", *conditions)
+        .values(
+            state="ended",
+            ended_at=func.least(at, func.now()) if at else func.now(),
+            cause=cause,
+            told=told,
+        )
+        .returning(Allocation.cluster, Allocation.cancel_requested_at, came.label("came"), soon.label("soon"))
+    ).one_or_none()
+    if row is None or row.cancel_requested_at is not None or cause in _NO_FAULT:
+        return
+    if not row.came or (cause == "failed" and row.soon):
+        clusters.failed(connection, row.cluster, f"{name}: {told}")
+
+
+def _rows(connection: Connection, *conditions: Any) -> list[AllocationRow]:
+    workers = select(func.count()).where(Worker.allocation == Allocation.name).correlate(Allocation)
+    columns = [getattr(Allocation, field) for field in AllocationRow._fields if field != "workers"]
+    found = select(*columns, workers.scalar_subquery().label("workers")).where(*conditions)
+    return [AllocationRow(**row._asdict()) for row in connection.execute(found.order_by(Allocation.id))]

@@ -1,0 +1,200 @@
+"""Clusters: workers that are started through a launcher, and how many allocations of them there are to be.
+
+A cluster is a row that whoever has the launcher's commands acts upon: it submits what is missing, and cancels
+what is too much. `allocations` are the batch jobs themselves. If three in a row are of no use, the cluster is
+paused: from then on one at a time is tried, after pauses that grow, until a worker comes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, case, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from simcelery.board.models import Allocation, Cluster
+from simcelery.board.sql_helpers import seconds
+from simcelery.errors import UsageError
+
+# So many allocations in a row that were of no use pause a cluster.
+PAUSED_AFTER = 3
+# Seconds until the next is submitted, doubled with each: from the one, and once it is paused from the other.
+_FIRST, _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0, 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewCluster:
+    """A cluster to start.
+
+    Attributes:
+        host: where the launcher is this host itself, which one; else None.
+        profile: how its workers are started.
+        wanted: how many allocations; with `least` and `most`, to begin with.
+    """
+
+    name: str
+    launcher: str
+    host: str | None
+    profile: Mapping[str, Any]
+    wanted: int
+    least: int | None = None
+    most: int | None = None
+    started_by: str
+
+
+class ClusterRow(NamedTuple):
+    """A cluster as it stands. `live`: its allocations that have not ended; `running`: those that run."""
+
+    name: str
+    launcher: str
+    host: str | None
+    profile: dict[str, Any]
+    wanted: int
+    least: int | None
+    most: int | None
+    state: str
+    note: str | None
+    failed: int
+    next_at: dt.datetime | None
+    round_at: dt.datetime
+    round_by: str | None
+    started_by: str
+    started_at: dt.datetime
+    live: int
+    running: int
+
+
+def start(connection: Connection, new: NewCluster) -> None:
+    """Add a cluster, or start one that was stopped and has nothing left.
+
+    Raises:
+        UsageError: there is one of this name, which is not over.
+    """
+    values = {**vars(new), "profile": dict(new.profile)}
+    fresh = {"state": "active", "note": None, "failed": 0, "next_at": None, "started_at": func.now()}
+    left = select(Allocation.id).where(Allocation.cluster == new.name, Allocation.state != "ended").exists()
+    row = (
+        insert(Cluster)
+        .values(values)
+        .on_conflict_do_update(
+            index_elements=[Cluster.name],
+            set_={**values, **fresh},
+            where=(Cluster.state == "stopped") & ~left,
+        )
+        .returning(Cluster.name)
+    )
+    if connection.scalar(row) is None:
+        raise UsageError(
+            f"there is a cluster {new.name!r} already: 'simcelery cluster scale {new.name} N' makes it "
+            f"larger or smaller, and 'simcelery cluster stop {new.name}' ends it"
+        )
+
+
+def scale(
+    connection: Connection, name: str, wanted: int, least: int | None = None, most: int | None = None
+) -> None:
+    """Want another number of allocations; with `least` and `most`, from now on as many as there is work for.
+
+    Raises:
+        UsageError: there is no such cluster, or it is stopped.
+    """
+    values = {"wanted": wanted, "least": least, "most": most}
+    _change(connection, name, values, Cluster.state != "stopped", "it is stopped: start it")
+
+
+def adapt(connection: Connection, name: str, wanted: int) -> bool:
+    """Want as many as there is work for, between the two bounds. Returns whether that has changed."""
+    bounded = func.least(func.greatest(wanted, Cluster.least), Cluster.most)
+    changed = (
+        update(Cluster)
+        .where(Cluster.name == name, Cluster.least.is_not(None), Cluster.state != "stopped")
+        .where(Cluster.wanted != bounded)
+        .values(wanted=bounded)
+        .returning(Cluster.name)
+    )
+    return connection.scalar(changed) is not None
+
+
+def stop(connection: Connection, name: str) -> None:
+    """Want no allocations, and submit none any more: those that there are will be cancelled.
+
+    Raises:
+        UsageError: there is no such cluster.
+    """
+    _change(connection, name, {"state": "stopped", "wanted": 0, "note": None, "next_at": None})
+
+
+def resume(connection: Connection, name: str) -> None:
+    """Submit again at once, after a pause.
+
+    Raises:
+        UsageError: there is no such cluster, or it is stopped.
+    """
+    values = {"state": "active", "note": None, "failed": 0, "next_at": None}
+    _change(connection, name, values, Cluster.state != "stopped", "it is stopped: start it")
+
+
+def take_round(connection: Connection, name: str, every: float, by: str) -> bool:
+    """Whether it is our turn to ask the scheduler: of all that can, one does so in each interval.
+
+    Commit before asking: the turn is a schedule, not a lock.
+
+    Parameters:
+        every: seconds. A round further in the future was set before Postgres's clock was set back.
+    """
+    is_due = or_(Cluster.round_at <= func.now(), Cluster.round_at > func.now() + seconds(every))
+    mine = update(Cluster).where(Cluster.name == name, is_due)
+    mine = mine.values(round_at=func.now() + seconds(every), round_by=by)
+    return connection.scalar(mine.returning(Cluster.name)) is not None
+
+
+def failed(connection: Connection, name: str, why: str) -> None:
+    """Note that an allocation was of no use; the next is submitted later, and after three still later."""
+    many = func.greatest(Cluster.failed + 1 - PAUSED_AFTER, 0)
+    few = func.least(Cluster.failed, PAUSED_AFTER)
+    pause = func.least(_LONGEST_PAUSE, _FIRST_PAUSE * func.power(2, func.least(many, 10)))
+    is_paused = Cluster.failed + 1 >= PAUSED_AFTER
+    connection.execute(
+        update(Cluster)
+        .where(Cluster.name == name, Cluster.state != "stopped")
+        .values(
+            failed=Cluster.failed + 1,
+            state=case((is_paused, "paused"), else_=Cluster.state),
+            note=case((is_paused, why), else_=Cluster.note),
+            next_at=func.now() + seconds(case((is_paused, pause), else_=_FIRST * func.power(2, few))),
+        )
+    )
+
+
+def worked(connection: Connection, name: str) -> None:
+    """Note that a worker has come: what had failed before is over."""
+    values = {"state": "active", "note": None, "failed": 0, "next_at": None}
+    of_it = (Cluster.name == name) & (Cluster.failed > 0) & (Cluster.state != "stopped")
+    connection.execute(update(Cluster).where(of_it).values(values))
+
+
+def listed(connection: Connection, name: str | None = None) -> list[ClusterRow]:
+    """The clusters, by name: of those that are stopped, only what still has allocations; or a certain one."""
+    live = select(func.count()).where(Allocation.cluster == Cluster.name, Allocation.state != "ended")
+    running = select(func.count()).where(Allocation.cluster == Cluster.name, Allocation.state == "running")
+    columns = [getattr(Cluster, field) for field in ClusterRow._fields if field not in ("live", "running")]
+    counts = [count.correlate(Cluster).scalar_subquery() for count in (live, running)]
+    found = select(*columns, counts[0].label("live"), counts[1].label("running")).order_by(Cluster.name)
+    if name is None:
+        found = found.where(or_(Cluster.state != "stopped", counts[0] > 0))
+    else:
+        found = found.where(Cluster.name == name)
+    return [ClusterRow(**row._asdict()) for row in connection.execute(found)]
+
+
+def _change(
+    connection: Connection, name: str, values: Mapping[str, Any], unless: Any = None, why: str = ""
+) -> None:
+    of_it = Cluster.name == name
+    changed = update(Cluster).where(of_it if unless is None else of_it & unless).values(dict(values))
+    if connection.scalar(changed.returning(Cluster.name)) is None:
+        known = connection.scalar(select(Cluster.name).where(of_it))
+        raise UsageError(f"cluster {name!r}: {why}" if known else f"there is no cluster {name!r}")

@@ -1,0 +1,184 @@
+"""One round of a cluster: note what the scheduler tells, cancel what is too much, submit what is missing.
+
+Any process that has the scheduler's commands may do it, and be killed at any line: what it has recorded, and
+not submitted, is found by its name, or makes room for another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from simcelery.board import allocations, engine
+from simcelery.board.allocations import Observed
+from simcelery.board.clusters import ClusterRow
+from simcelery.cluster.environment import hand_over
+from simcelery.cluster.profile import Profile, from_json
+from simcelery.cluster.script import script
+from simcelery.execution import durable
+from simcelery.failpoints import failpoint
+from simcelery.schedulers.asking import Refused, Unknown
+from simcelery.schedulers.request import Request
+from simcelery.schedulers.scheduler import Scheduler
+from simcelery.schedulers.seen import Seen, State
+from simcelery.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_TAIL_LINES, _TAIL_BYTES = 20, 8 * 1024
+_RECENT = 3600.0  # seconds for which the output of one that has ended is still looked for
+
+
+def folder_of(settings: Settings, cluster: str) -> Path:
+    """Where a cluster's scripts are, and what its allocations print."""
+    return settings.home / "clusters" / cluster
+
+
+def do_round(cluster: ClusterRow, scheduler: Scheduler, settings: Settings) -> None:
+    """Do one round.
+
+    Raises:
+        Unknown: the scheduler does not answer properly. Nothing is believed to be over because of that.
+        UsageError: the profile is none, or what is needed cannot be written.
+        BoardUnreachableError: the rest is for another round.
+    """
+    folder = folder_of(settings, cluster.name)
+    _note(cluster.name, scheduler)
+    _keep_tails(cluster.name, folder)
+    _cancel(cluster.name, scheduler)
+    _submit(cluster, scheduler, settings, folder)
+
+
+def _note(cluster: str, scheduler: Scheduler) -> None:
+    """What the scheduler tells, and how those ended that it does not list any more."""
+    with engine.begin() as connection:
+        names = {scheduler.known_as(name): name for name in allocations.remembered(connection, cluster)}
+    if not names:
+        return
+    seen = [one for one in scheduler.look() if one.name in names]
+    # What lives comes last: of a name that was refused Slurm may list another one, which has failed.
+    seen.sort(key=lambda one: one.state is not State.ENDED)
+    told = [_observed(names[one.name], one) for one in seen if one.name is not None]
+    with engine.begin() as connection:
+        missing = allocations.observe(connection, cluster, told)
+    unsaid = {
+        one.id: names[one.name] for one in seen if one.name and one.state is State.ENDED and not one.end
+    }
+    unsaid |= {row.scheduler_id: row.name for row in missing if row.scheduler_id is not None}
+    for number, end in (scheduler.ends(list(unsaid)) if unsaid else {}).items():
+        with engine.begin() as connection:
+            allocations.ended(connection, unsaid[number], str(end.cause), end.told)
+
+
+def _observed(name: str, seen: Seen) -> Observed:
+    return Observed(
+        name=name,
+        scheduler_id=seen.id,
+        state=None if seen.state is None else str(seen.state),
+        word=seen.word,
+        reason=seen.explained or seen.reason,
+        never_starts=seen.never_starts,
+        hosts=seen.hosts,
+        starts_at=seen.starts_at,
+        ends_at=seen.ends_at,
+        cause=str(seen.end.cause) if seen.end else None,
+        told=seen.end.told if seen.end else None,
+    )
+
+
+def _keep_tails(cluster: str, folder: Path) -> None:
+    """The last lines of what has ended, where it may say why."""
+    with engine.begin() as connection:
+        found = allocations.listed(connection, cluster, ended_within=_RECENT)
+    for row in found:
+        if row.ended_at is not None and row.tail is None and (tail := _tail(folder / f"{row.name}.out")):
+            with engine.begin() as connection:
+                allocations.keep_tail(connection, row.name, tail)
+
+
+def _tail(file: Path) -> str:
+    try:
+        with file.open("rb") as output:
+            output.seek(max(0, output.seek(0, 2) - _TAIL_BYTES))
+            text = output.read(_TAIL_BYTES).decode(errors="backslashreplace")
+    except OSError:
+        return ""
+    return "\n".join(text.replace("\0", "\\0").splitlines()[-_TAIL_LINES:])
+
+
+def _cancel(cluster: str, scheduler: Scheduler) -> None:
+    """By id and by name: of one whose reply was lost there is only the name."""
+    with engine.begin() as connection:
+        found = allocations.too_many(connection, cluster)
+    if found:
+        failpoint("allocations_to_cancel")
+        scheduler.cancel([row.scheduler_id for row in found if row.scheduler_id], [row.name for row in found])
+
+
+def _submit(cluster: ClusterRow, scheduler: Scheduler, settings: Settings, folder: Path) -> None:
+    with engine.begin() as connection:
+        names = allocations.plan(connection, cluster.name, lambda: new_name(cluster.name))
+    if not names:
+        return
+    failpoint("allocations_recorded")
+    left = list(names)
+    try:
+        profile = from_json(cluster.profile)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        hand_over(settings, cluster.name, cluster.launcher)
+        while left and _submit_one(profile, scheduler, folder, left.pop(0)):
+            pass
+    finally:
+        with engine.begin() as connection:
+            allocations.withdraw(connection, left)
+
+
+def new_name(cluster: str) -> str:
+    """One that no other batch job has."""
+    return f"simcelery-{cluster}-{secrets.token_hex(4)}"
+
+
+def _submit_one(profile: Profile, scheduler: Scheduler, folder: Path, name: str) -> bool:
+    """Submit one; whether it makes sense to go on with others."""
+    request = _request(profile, folder, name)
+    with durable.complete(request.script, lambda: None) as file:
+        os.fchmod(file.fileno(), 0o700)
+        file.write(script(profile, name).encode())
+    with engine.begin() as connection:
+        if not allocations.may_submit(connection, name):
+            return True
+    failpoint("allocation_may_be_submitted")
+    try:
+        number = scheduler.submit(request)
+    except Refused as error:
+        log.warning("cluster %s: %s", profile.name, error)
+        with engine.begin() as connection:
+            allocations.refused(connection, name, str(error))
+        return False
+    except Unknown as error:
+        log.warning("cluster %s: %s may have been submitted, or not: %s", profile.name, name, error)
+        return False
+    failpoint("allocation_submitted")
+    with engine.begin() as connection:
+        allocations.submitted(connection, name, number)
+    return True
+
+
+def _request(profile: Profile, folder: Path, name: str, exclude: Sequence[str] = ()) -> Request:
+    return Request(
+        name=name,
+        script=folder / f"{name}.sh",
+        folder=folder,
+        walltime=profile.walltime,
+        nodes=profile.nodes,
+        cores=profile.cores,
+        memory=profile.memory,
+        gpus=profile.gpus,
+        partition=profile.partition,
+        account=profile.account,
+        exclude=tuple(exclude),
+        options=profile.options,
+    )

@@ -1,0 +1,330 @@
+"""Allocations: recorded before they are submitted, and never believed to be over because nobody answered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+
+import pytest
+
+from simcelery.board import allocations, clusters, engine
+from simcelery.board.allocations import AllocationRow, Observed
+from simcelery.board.clusters import ClusterRow, NewCluster
+from simcelery.errors import UsageError
+from tests.board_helpers import sql, worker
+
+pytestmark = pytest.mark.usefixtures("board")
+
+_numbers = count(1)
+
+
+def new_name() -> str:
+    return f"simcelery-c-{next(_numbers):08x}"
+
+
+def start(wanted: int = 2, **about: Any) -> None:
+    new = NewCluster(
+        name="c", launcher="slurm", host=None, profile={}, wanted=wanted, started_by="me", **about
+    )
+    do(clusters.start, new)
+
+
+def do(act: Callable[..., Any], *args: Any, **more: Any) -> Any:
+    with engine.begin() as connection:
+        return act(connection, *args, **more)
+
+
+def plan() -> list[str]:
+    names: list[str] = do(allocations.plan, "c", new_name)
+    return names
+
+
+def cluster() -> ClusterRow:
+    [row] = do(clusters.listed, "c")
+    assert isinstance(row, ClusterRow)
+    return row
+
+
+def rows() -> dict[str, AllocationRow]:
+    return {row.name: row for row in do(allocations.listed, "c", ended_within=3600.0)}
+
+
+def states() -> list[str]:
+    return [row.state for row in rows().values()]
+
+
+def look(*seen: Observed) -> list[str]:
+    return [row.name for row in do(allocations.observe, "c", seen)]
+
+
+def sees(name: str, state: str | None = "waiting", **more: Any) -> Observed:
+    return Observed(name=name, scheduler_id=f"id-{name}", state=state, **more)
+
+
+def submitted(wanted: int = 2) -> list[str]:
+    """So many that the scheduler has taken."""
+    start(wanted)
+    names = plan()
+    for name in names:
+        assert do(allocations.may_submit, name)
+        do(allocations.submitted, name, f"id-{name}")
+    return names
+
+
+def later(seconds: float = 100) -> None:
+    """As if so much time had gone by since all that has happened."""
+    for table, columns in (
+        ("allocations", ("recorded_at", "seen_at", "starts_at", "ended_at")),
+        ("clusters", ("next_at",)),
+    ):
+        for column in columns:
+            sql(f"UPDATE {table} SET {column} = {column} - make_interval(secs => :s)", s=seconds)
+
+
+def test_what_is_wanted_is_recorded_once_however_many_plan() -> None:
+    start(wanted=5)
+    barrier = threading.Barrier(4)
+
+    def both() -> list[str]:
+        barrier.wait()
+        return plan()
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [one.result() for one in [pool.submit(both) for _ in range(4)]]
+    assert sorted(map(len, found)) == [0, 0, 0, 5]
+    assert states() == ["submitting"] * 5
+    do(clusters.scale, "c", 7)
+    assert len(plan()) == 2
+
+
+def test_an_allocation_goes_its_way() -> None:
+    [name] = submitted(1)
+    assert rows()[name].scheduler_id == f"id-{name}"
+    look(sees(name, reason="Priority", word="PENDING"))
+    assert (rows()[name].state, rows()[name].reason) == ("waiting", "Priority")
+    look(sees(name, "running", hosts=("n1", "n2")))
+    worker(allocation=name)
+    assert (rows()[name].state, rows()[name].hosts, rows()[name].workers) == ("running", ["n1", "n2"], 1)
+    later()
+    look(sees(name, "ended", word="TIMEOUT", cause="walltime", told="TIMEOUT"))
+    assert (rows()[name].state, rows()[name].cause, rows()[name].told) == ("ended", "walltime", "TIMEOUT")
+    assert (cluster().failed, cluster().state) == (0, "active")
+    assert len(plan()) == 1
+
+
+def test_a_reply_that_is_lost_is_found_by_the_name() -> None:
+    start(1)
+    [name] = plan()
+    assert do(allocations.may_submit, name)
+    look(sees(name))
+    assert (rows()[name].state, rows()[name].scheduler_id) == ("waiting", f"id-{name}")
+    assert plan() == []
+
+
+def test_what_was_recorded_and_never_submitted_makes_room_for_another() -> None:
+    """Whoever recorded it has died. Nobody submits it any more: another has taken its place."""
+    start(1)
+    [name] = plan()
+    for _ in range(5):
+        assert look() == [name]  # a scheduler may list late what it has taken
+    later()
+    assert look() == []
+    assert (rows()[name].cause, cluster().failed) == ("not_submitted", 0)
+    assert not do(allocations.may_submit, name)
+    later()
+    assert len(plan()) == 1
+
+
+def test_what_is_withdrawn_was_never_there_unless_it_was_submitted() -> None:
+    start(3)
+    names = plan()
+    do(allocations.submitted, names[0], "7")
+    do(allocations.withdraw, names)
+    assert list(rows()) == names[:1]
+    assert len(plan()) == 2
+
+
+def test_what_is_not_listed_is_not_over_until_it_was_looked_for_long_and_often() -> None:
+    [name] = submitted(1)
+    look(sees(name, "running"))
+    later()
+    look()
+    look()
+    assert states() == ["running"]
+    look(sees(name, "running"))
+    later()
+    for _ in range(2):
+        look()
+    assert states() == ["running"]
+    look()
+    assert (states(), rows()[name].cause, cluster().failed) == (["ended"], "gone", 1)
+
+
+def test_what_cannot_be_told_changes_nothing() -> None:
+    [name] = submitted(1)
+    look(sees(name, "running"))
+    for _ in range(10):
+        later()
+        assert look(sees(name, None, word="STRANGE")) == []
+    assert (rows()[name].state, rows()[name].word) == ("running", "STRANGE")
+    look(sees(name, "ended", word="C"))  # how, is asked for
+    assert rows()[name].state == "running"
+    do(allocations.ended, name, "finished", "COMPLETED")
+    assert rows()[name].cause == "finished"
+
+
+def test_one_that_was_believed_gone_and_lives_counts_again() -> None:
+    names = submitted(2)
+    later()
+    for _ in range(3):
+        look(sees(names[1], "running"))
+    assert states() == ["ended", "running"]
+    later()
+    [other] = plan()
+    assert names[0] in do(allocations.remembered, "c")
+    look(*(sees(name, "running") for name in names), sees(other))
+    assert states() == ["running", "running", "waiting"]
+    assert [row.name for row in do(allocations.too_many, "c")] == [other]
+
+
+def test_what_is_too_much_is_cancelled_the_newest_of_those_that_wait_first() -> None:
+    names = submitted(4)
+    look(*(sees(name, "running" if name == names[3] else "waiting") for name in names))
+    do(clusters.scale, "c", 2)
+    assert [row.name for row in do(allocations.too_many, "c")] == names[1:3]
+    assert plan() == []
+    do(clusters.scale, "c", 3)
+    assert len(plan()) == 1  # what is to end does not count
+    do(clusters.stop, "c")
+    assert len(do(allocations.too_many, "c")) == 5
+    look(*(sees(name, "ended", cause="cancelled", told="CANCELLED") for name in names))
+    assert cluster().failed == 0
+    assert plan() == []
+
+
+def test_what_is_to_end_is_not_submitted_any_more() -> None:
+    start(1)
+    [name] = plan()
+    do(clusters.stop, "c")
+    do(allocations.too_many, "c")
+    assert not do(allocations.may_submit, name)
+
+
+@pytest.mark.parametrize("how", ["refused", "died", "never starts", "failed at once"])
+def test_three_of_no_use_in_a_row_pause_it_and_one_at_a_time_is_tried(how: str) -> None:
+    start(wanted=4)
+
+    def fails(name: str) -> None:
+        do(allocations.submitted, name, f"id-{name}")
+        if how == "died":
+            look(sees(name, "ended", cause="failed", told="exit code 1"))
+        elif how == "never starts":
+            look(sees(name, reason="PartitionTimeLimit", never_starts=True))
+            look(sees(name, reason="PartitionTimeLimit", never_starts=True))
+            look(sees(name, "ended", cause="cancelled", told="CANCELLED"))
+        else:
+            sql("UPDATE allocations SET starts_at = now() - interval '3 s' WHERE name = :name", name=name)
+            worker(allocation=name)
+            look(sees(name, "ended", cause="failed", told="exit code 1", starts_at=rows()[name].starts_at))
+
+    for number in range(1, 4):
+        later(61)
+        names = plan()
+        assert len(names) == 4, number
+        if how == "refused":
+            do(allocations.refused, names[0], "Invalid account")
+        else:
+            fails(names[0])
+        assert cluster().failed == number
+        assert plan() == []  # not at once
+        sql("UPDATE allocations SET state = 'ended', ended_at = now(), cause = 'x' WHERE state <> 'ended'")
+    assert cluster().state == "paused"
+    note = cluster().note
+    assert note is not None
+    assert {"refused": "Invalid account", "never starts": "PartitionTimeLimit"}.get(
+        how, "exit code 1"
+    ) in note
+    later(59)
+    assert plan() == []
+    later(2)
+    [probe] = plan()
+    do(allocations.refused, probe, "Invalid account")
+    later(110)
+    assert plan() == []
+    later(11)
+    [probe] = plan()
+    do(allocations.submitted, probe, "7")
+    worker(allocation=probe)
+    look(sees(probe, "running"))
+    assert cluster().state == "paused"  # it may fail yet
+    sql("UPDATE allocations SET starts_at = now() - interval '61 s' WHERE name = :name", name=probe)
+    look(sees(probe, "running", starts_at=rows()[probe].starts_at))
+    assert (cluster().state, cluster().failed, cluster().note) == ("active", 0, None)
+    assert len(plan()) == 3
+
+
+def test_pauses_grow_to_an_hour_and_somebody_may_end_them() -> None:
+    start(1)
+    for _ in range(40):
+        do(clusters.failed, "c", "no")
+    [(left,)] = sql("SELECT extract(epoch FROM next_at - now()) FROM clusters")
+    assert 3590 < left <= 3600
+    do(clusters.resume, "c")
+    assert len(plan()) == 1
+
+
+@pytest.mark.parametrize("cause", ["preempted", "cancelled"])
+def test_what_others_ended_is_no_failure(cause: str) -> None:
+    [name] = submitted(1)
+    look(sees(name, "ended", cause=cause, told=cause.upper()))
+    assert cluster().failed == 0
+    assert len(plan()) == 1
+
+
+def test_a_cluster_is_started_once_and_again_when_it_is_over() -> None:
+    [name] = submitted(1)
+    with pytest.raises(UsageError, match="there is a cluster 'c' already: 'simcelery cluster scale c N'"):
+        start(1)
+    do(clusters.stop, "c")
+    with pytest.raises(UsageError, match="already"):
+        start(1)
+    with pytest.raises(UsageError, match="cluster 'c': it is stopped"):
+        do(clusters.scale, "c", 3)
+    look(sees(name, "ended", cause="cancelled", told="CANCELLED"))
+    assert do(clusters.listed) == []
+    start(3)
+    assert len(plan()) == 3
+    with pytest.raises(UsageError, match="there is no cluster 'd'"):
+        do(clusters.stop, "d")
+
+
+def test_as_many_as_there_is_work_for_between_two_bounds() -> None:
+    start(0, least=1, most=5)
+    for wanted, then in ((0, 1), (3, 3), (9, 5), (0, 1)):
+        do(clusters.adapt, "c", wanted)
+        assert cluster().wanted == then
+    do(clusters.scale, "c", 2)
+    assert not do(clusters.adapt, "c", 5)
+    assert cluster().wanted == 2
+
+
+def test_of_all_that_can_one_asks_in_each_interval() -> None:
+    start()
+    barrier = threading.Barrier(4)
+
+    def turn(who: int) -> bool:
+        barrier.wait()
+        return bool(do(clusters.take_round, "c", 10.0, f"n{who}"))
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [one.result() for one in [pool.submit(turn, who) for who in range(4)]]
+    assert sorted(found) == [False, False, False, True]
+    assert cluster().round_by == f"n{found.index(True)}"
+    sql("UPDATE clusters SET round_at = round_at - interval '10 s'")
+    assert do(clusters.take_round, "c", 10.0, "n5")
+    sql("UPDATE clusters SET round_at = now() + interval '1 h'")
+    assert do(clusters.take_round, "c", 10.0, "n6")
+    assert not do(clusters.take_round, "c", 10.0, "n7")
