@@ -258,6 +258,11 @@ FIELDS: dict[str, Field[Any]] = {one.name: one for one in fields(Settings)}
 _met: dict[tuple[Path, str], str] = {}
 
 
+def is_secret(name: str) -> bool:
+    """Whether the setting of this name may hold a password."""
+    return "Secret" in str(FIELDS[name].type)
+
+
 def _in_file() -> dict[str, Any]:
     """The values of the nearest ``simcelery.toml``. Relative paths are resolved against the file's folder."""
     path = find_settings_file()

@@ -13,8 +13,14 @@ from pathlib import Path
 
 from simcelery.errors import UsageError
 from simcelery.execution import durable
-from simcelery.setting_kinds import Secret
-from simcelery.settings import PREFIX, SETTINGS_FILE, Settings, find_settings_file, not_of_file
+from simcelery.settings import (
+    PREFIX,
+    SETTINGS_FILE,
+    Settings,
+    find_settings_file,
+    is_secret,
+    not_of_file,
+)
 
 
 def shown(settings: Settings) -> dict[str, str]:
@@ -35,7 +41,7 @@ def _given(settings: Settings, secret: bool) -> list[tuple[str, object]]:
     return [
         (name, value)
         for name, value in not_of_file().items()
-        if isinstance(getattr(settings, name), Secret) == secret
+        if is_secret(name) == secret and getattr(settings, name) is not None
     ]
 
 

@@ -27,9 +27,9 @@ def project(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
     empty(servers)
     made = make_project(servers, tmp_path_factory.mktemp("commands"))
     brokers = {name: made.environment["SIMCELERY_BROKER_URL"] for name in SECRETS if "BROKER" in name}
-    made.worker(
-        "-c", "1", **brokers, PGPASSWORD="secret", MINE="kept", PYTHONIOENCODING="latin-1", LC_ALL="C"
-    )
+    # A setting's variable may be written in any case.
+    secrets = {"PGPASSWORD": "secret", "simcelery_mail_via": "smtp://me:secret@127.0.0.1:1"}
+    made.worker("-c", "1", **brokers, **secrets, MINE="kept", PYTHONIOENCODING="latin-1", LC_ALL="C")
     yield made
     made.end()
 
@@ -48,12 +48,12 @@ def names(job: Job) -> set[str]:
 
 def test_a_command_inherits_all_but_the_passwords(project: Project) -> None:
     inherited = names(submit_command(project, "env"))
-    assert inherited.isdisjoint(SECRETS)
+    assert {name.upper() for name in inherited}.isdisjoint({*SECRETS, "SIMCELERY_MAIL_VIA"})
     assert {"MINE", "PATH", "SIMCELERY_JOB_ID", "SIMCELERY_HOME"} <= inherited
 
 
 def test_a_command_may_keep_them_or_be_given_its_own(project: Project) -> None:
-    kept = names(submit_json(project, argv=["env"], keep_urls=True))
+    kept = {name.upper() for name in names(submit_json(project, argv=["env"], keep_urls=True))}
     assert set(SECRETS) - {"CELERY_RESULT_BACKEND"} <= kept
     given = submit_json(project, argv=["env"], env={"PGPASSWORD": "mine"})
     assert "PGPASSWORD=mine" in given.result(timeout=within(60)).output

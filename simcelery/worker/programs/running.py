@@ -19,7 +19,7 @@ from simcelery.execution import capture, environment_modules
 from simcelery.execution import command as execution
 from simcelery.execution.usage import Meter
 from simcelery.readable import short
-from simcelery.settings import SETTINGS_FILE, get_settings
+from simcelery.settings import FIELDS, PREFIX, SETTINGS_FILE, get_settings, is_secret
 from simcelery.worker import slots
 from simcelery.worker.context import CurrentJob, current_claim, current_job
 from simcelery.worker.programs import begun, restarting, verdict
@@ -43,8 +43,7 @@ P = ParamSpec("P")
 # What the worker itself may have its passwords from. A command that prints its environment, or hands it on to
 # another service, is common; one that submits jobs is rare, and says so.
 SECRETS = (
-    "SIMCELERY_DATABASE_URL",
-    "SIMCELERY_BROKER_URL",
+    *(PREFIX + name.upper() for name in FIELDS if is_secret(name)),
     SETTINGS_FILE,
     "CELERY_BROKER_URL",
     "CELERY_BROKER_READ_URL",
@@ -288,7 +287,7 @@ def environment(job: CurrentJob, program: Program) -> dict[str, str]:
         Fail: a module cannot be loaded here.
     """
     inherited = {
-        name: value for name, value in os.environ.items() if program.keep_urls or name not in SECRETS
+        name: value for name, value in os.environ.items() if program.keep_urls or name.upper() not in SECRETS
     }
     if program.modules:
         try:
