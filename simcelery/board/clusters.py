@@ -88,8 +88,7 @@ def start(connection: Connection, new: NewCluster) -> None:
     )
     if connection.scalar(row) is None:
         raise UsageError(
-            f"there is a cluster {new.name!r} already: 'simcelery cluster scale {new.name} N' makes it "
-            f"larger or smaller, and 'simcelery cluster stop {new.name}' ends it"
+            f"there is a cluster {new.name!r} already: scale it, or stop it and wait for its end"
         )
 
 

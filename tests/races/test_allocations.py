@@ -286,7 +286,7 @@ def test_what_others_ended_is_no_failure(cause: str) -> None:
 
 def test_a_cluster_is_started_once_and_again_when_it_is_over() -> None:
     [name] = submitted(1)
-    with pytest.raises(UsageError, match="there is a cluster 'c' already: 'simcelery cluster scale c N'"):
+    with pytest.raises(UsageError, match="there is a cluster 'c' already: scale it"):
         start(1)
     do(clusters.stop, "c")
     with pytest.raises(UsageError, match="already"):
