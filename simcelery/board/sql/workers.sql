@@ -1,7 +1,7 @@
 -- Workers, how they are, and which jobs they run.
 SELECT
   workers.id, workers.nodename, workers.host, workers.pid, workers.queues, workers.concurrency,
-  workers.scheduler_job_id, workers.version, workers.note, workers.started_at, workers.renewed_at,
+  workers.scheduler_job_id, workers.allocation, workers.version, workers.note, workers.started_at, workers.renewed_at,
   workers.lease_expires_at, workers.ended_at, workers.identity, workers.steady_since,
   workers.workflows, workers.quarantined_at, workers.registration, workers.succeeded,
   workers.sources, workers.changed_files, workers.environment_id, workers.cores, workers.memory, workers.gpus,
