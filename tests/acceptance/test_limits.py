@@ -64,7 +64,7 @@ def test_a_host_never_runs_one_too_many_under_kills_also_in_slices(project: Proj
     """Two workers on one host; children of one are killed, then the other one."""
     assert project.run("simcelery", "limits", "set", "host:*", "3").returncode == 0
     first, second = project.worker("-c", "3"), project.worker("-c", "3")
-    submit(project, 20, 0.15, licences=3)
+    submit(project, 80, 0.15, licences=3)
     submit(project, 400, 0.002, licences=3)
     chance = random.Random(7)
     for _ in range(3):
@@ -75,7 +75,7 @@ def test_a_host_never_runs_one_too_many_under_kills_also_in_slices(project: Proj
                 os.kill(chance.choice(pids)[0], signal.SIGKILL)
     first.kill()
     project.worker("-c", "3")
-    wait_until(lambda: simcelery.jobs().counts() == {"succeeded": 420}, 120)
+    wait_until(lambda: simcelery.jobs().counts() == {"succeeded": 480}, 120)
     assert not Path(project.folder, "one too many").exists()
     assert max(job.result() for job in simcelery.jobs()) == 2, "all places were used"
     assert sql("SELECT count(*) FROM jobs WHERE losses > 0")[0][0] > 0
