@@ -68,7 +68,7 @@ def test_a_worker_that_must_end_while_postgres_is_away_leaves_its_outcome_to_oth
     settings, project = own
     count = tmp_path / "count"
     doomed = project.worker("-c", "1", SIMCELERY_SHUTDOWN_GRACE="1")
-    submit_traces(project, [count], pause=3.0)
+    submit_traces(project, [count], pause=8.0)
     wait_until(lambda: executions(count) == 1)
     kill_server(settings, "postgres")
     wait_until(lambda: spooled(settings))
@@ -92,7 +92,7 @@ def test_a_worker_whose_home_cannot_be_written_says_so_and_waits_for_postgres(
     settings, project = own
     count = tmp_path / "count"
     living = project.worker("-c", "1")
-    submit_traces(project, [count], pause=3.0)
+    submit_traces(project, [count], pause=8.0)
     wait_until(lambda: executions(count) == 1)
     if settings.spool.exists():
         settings.spool.rmdir()
