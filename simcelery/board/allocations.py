@@ -197,9 +197,9 @@ def _has_come(cluster: str) -> Any:
     )
 
 
-def ended(connection: Connection, name: str, cause: str, told: str, at: dt.datetime | None = None) -> None:
+def ended(connection: Connection, name: str, cause: str, told: str) -> None:
     """waiting | running → ended, as the scheduler says."""
-    _end(connection, name, cause, told, at=at)
+    _end(connection, name, cause, told)
 
 
 def keep_tail(connection: Connection, name: str, tail: str) -> None:

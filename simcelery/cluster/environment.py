@@ -50,9 +50,14 @@ def _text(settings: Settings, name: str, value: object) -> str:
     return str(found if isinstance(found, Path) else value)
 
 
+def folder_of(settings: Settings, cluster: str) -> Path:
+    """Where the files of a cluster are: its scripts, what its allocations print, and this one."""
+    return settings.home / "clusters" / cluster
+
+
 def file_of(settings: Settings, cluster: str) -> Path:
     """Where the variables are that may hold a password, for a shell to read."""
-    return settings.home / "clusters" / cluster / "settings.env"
+    return folder_of(settings, cluster) / "settings.env"
 
 
 def hand_over(settings: Settings, cluster: str, launcher: str) -> None:

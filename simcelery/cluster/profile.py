@@ -19,10 +19,10 @@ from simcelery.cluster import environment, worker_options
 from simcelery.errors import SettingsError, UsageError
 from simcelery.needs import LEAST_MEMORY, MOST_CORES, MOST_GPUS
 from simcelery.readable import short
+from simcelery.schedulers.launchers import LAUNCHERS
 from simcelery.setting_kinds import Kind
 from simcelery.settings import Settings
 
-LAUNCHERS = ("local", "slurm", "pbs", "sge")
 _MOST_NODES, _MOST_WORKERS = 100_000, 1000
 _NOT_LOCAL = ("partition", "account", "gpus", "options")
 

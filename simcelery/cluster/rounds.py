@@ -9,16 +9,16 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Sequence
 from pathlib import Path
 
 from simcelery.board import allocations, engine
 from simcelery.board.allocations import Observed
 from simcelery.board.clusters import ClusterRow
-from simcelery.cluster.environment import hand_over
+from simcelery.cluster.environment import folder_of, hand_over
 from simcelery.cluster.profile import Profile, from_json
 from simcelery.cluster.script import script
 from simcelery.execution import durable
+from simcelery.execution.command import last_lines
 from simcelery.failpoints import failpoint
 from simcelery.schedulers.asking import Refused, Unknown
 from simcelery.schedulers.request import Request
@@ -30,11 +30,6 @@ log = logging.getLogger(__name__)
 
 _TAIL_LINES, _TAIL_BYTES = 20, 8 * 1024
 _RECENT = 3600.0  # seconds for which the output of one that has ended is still looked for
-
-
-def folder_of(settings: Settings, cluster: str) -> Path:
-    """Where a cluster's scripts are, and what its allocations print."""
-    return settings.home / "clusters" / cluster
 
 
 def do_round(cluster: ClusterRow, scheduler: Scheduler, settings: Settings) -> None:
@@ -94,19 +89,13 @@ def _keep_tails(cluster: str, folder: Path) -> None:
     with engine.begin() as connection:
         found = allocations.listed(connection, cluster, ended_within=_RECENT)
     for row in found:
-        if row.ended_at is not None and row.tail is None and (tail := _tail(folder / f"{row.name}.out")):
+        if row.ended_at is not None and row.tail is None and (tail := _tail(folder, row.name)):
             with engine.begin() as connection:
                 allocations.keep_tail(connection, row.name, tail)
 
 
-def _tail(file: Path) -> str:
-    try:
-        with file.open("rb") as output:
-            output.seek(max(0, output.seek(0, 2) - _TAIL_BYTES))
-            text = output.read(_TAIL_BYTES).decode(errors="backslashreplace")
-    except OSError:
-        return ""
-    return "\n".join(text.replace("\0", "\\0").splitlines()[-_TAIL_LINES:])
+def _tail(folder: Path, name: str) -> str:
+    return last_lines(folder / f"{name}.out", _TAIL_LINES, _TAIL_BYTES).removesuffix("\n")
 
 
 def _cancel(cluster: str, scheduler: Scheduler) -> None:
@@ -167,7 +156,7 @@ def _submit_one(profile: Profile, scheduler: Scheduler, folder: Path, name: str)
     return True
 
 
-def _request(profile: Profile, folder: Path, name: str, exclude: Sequence[str] = ()) -> Request:
+def _request(profile: Profile, folder: Path, name: str) -> Request:
     return Request(
         name=name,
         script=folder / f"{name}.sh",
@@ -179,6 +168,5 @@ def _request(profile: Profile, folder: Path, name: str, exclude: Sequence[str] =
         gpus=profile.gpus,
         partition=profile.partition,
         account=profile.account,
-        exclude=tuple(exclude),
         options=profile.options,
     )

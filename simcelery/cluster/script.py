@@ -12,6 +12,7 @@ from shlex import join, quote
 
 from simcelery.cluster import worker_options
 from simcelery.cluster.profile import Profile
+from simcelery.execution import allocation
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # A scheduler may hand on nothing of the user's environment, which a login shell makes; here it is inherited.
@@ -72,7 +73,7 @@ def script(profile: Profile, name: str) -> str:
         f"# Workers of the cluster {profile.name}, started by simcelery.",
         "simcelery_began=$(date +%s)",
         f"simcelery_enter() {{\n    {_enter(profile.folder)}\n}}\nsimcelery_enter",
-        _exports({**profile.environment, **_room(profile), "SIMCELERY_ALLOCATION": name}),
+        _exports({**profile.environment, **_room(profile), allocation.NAME: name}),
         *_setup(profile.setup),
         _read(profile.secrets),
         _workers(profile, name),

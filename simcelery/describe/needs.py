@@ -103,9 +103,7 @@ def kept_from(story: Story, free: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def _may_run(kept: Kept, worker: Mapping[str, Any]) -> bool:
-    return (
-        kept.queue in worker["queues"] and kept.workflow in worker["workflows"] and fits(kept.needs, worker)
-    )
+    return bool(estimate.able([worker], kept.queue, {kept.workflow})) and fits(kept.needs, worker)
 
 
 def _sum(one: Needs, other: Needs) -> Needs:

@@ -95,8 +95,13 @@ def run(
 
 def tail(folder: Path, most: int = TAIL_BYTES) -> str:
     """The last lines of what the command in a folder has printed: 200, and `most` bytes, at most."""
+    return last_lines(folder / OUTPUT, TAIL_LINES, most)
+
+
+def last_lines(path: Path, count: int, most: int) -> str:
+    """The last lines of a file: so many, and `most` bytes, at most; empty if it cannot be read."""
     try:
-        with (folder / OUTPUT).open("rb") as file:
+        with path.open("rb") as file:
             begin = max(0, file.seek(0, os.SEEK_END) - most)
             file.seek(begin)
             data = file.read(most)
@@ -104,7 +109,7 @@ def tail(folder: Path, most: int = TAIL_BYTES) -> str:
         return ""
     lines = data.decode(errors="backslashreplace").replace("\0", "\\0").splitlines(keepends=True)
     whole = lines[1:] if begin and len(lines) > 1 else lines
-    return "".join(whole[-TAIL_LINES:])
+    return "".join(whole[-count:])
 
 
 def terminate(process: subprocess.Popen[bytes]) -> None:

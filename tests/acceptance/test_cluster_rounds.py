@@ -14,6 +14,7 @@ from simcelery.board import allocations, clusters, engine
 from simcelery.board.allocations import AllocationRow
 from simcelery.board.clusters import ClusterRow, NewCluster
 from simcelery.cluster import rounds
+from simcelery.cluster.environment import folder_of
 from simcelery.cluster.profile import as_json, checked
 from simcelery.schedulers.asking import Unknown
 from simcelery.schedulers.local import Local
@@ -66,7 +67,7 @@ class Cluster:
 
     def round(self) -> None:
         settings = get_settings()
-        rounds.do_round(self.row(), Local(rounds.folder_of(settings, "here"), grace=1.0), settings)
+        rounds.do_round(self.row(), Local(folder_of(settings, "here"), grace=1.0), settings)
 
     def round_elsewhere(self, killed_at: str) -> int:
         """In a process that is killed at a line."""
@@ -75,12 +76,13 @@ class Cluster:
             from pathlib import Path
             from simcelery.board import clusters, engine
             from simcelery.cluster import rounds
+            from simcelery.cluster.environment import folder_of
             from simcelery.schedulers.local import Local
             from simcelery.settings import get_settings
             settings = get_settings()
             with engine.begin() as connection:
                 [row] = clusters.listed(connection, "here")
-            rounds.do_round(row, Local(rounds.folder_of(settings, "here"), grace=1.0), settings)
+            rounds.do_round(row, Local(folder_of(settings, "here"), grace=1.0), settings)
             """,
             SIMCELERY_FAILPOINTS=f"{killed_at}=kill",
             RAN=str(self.ran),
@@ -220,4 +222,4 @@ def test_a_reply_that_is_lost_leaves_no_orphan(cluster: Cluster, monkeypatch: py
     assert cluster.states() == ["submitting"]
     cluster.settles(1)
     assert len(cluster.ever_ran()) == 1
-    assert os.path.exists(rounds.folder_of(get_settings(), "here") / f"{cluster.ever_ran()[0]}.sh")
+    assert os.path.exists(folder_of(get_settings(), "here") / f"{cluster.ever_ran()[0]}.sh")

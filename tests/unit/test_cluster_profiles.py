@@ -14,10 +14,10 @@ import pytest
 
 from simcelery import settings
 from simcelery.cluster import environment
-from simcelery.cluster.profile import LAUNCHERS, Profile, as_json, checked, from_json, of_settings
+from simcelery.cluster.profile import Profile, as_json, checked, from_json, of_settings
 from simcelery.cluster.script import script
 from simcelery.errors import SettingsError, UsageError
-from simcelery.schedulers import launchers as schedulers
+from simcelery.schedulers.launchers import LAUNCHERS
 from simcelery.settings import get_settings
 
 PASSWORD = "hunter2"
@@ -162,10 +162,6 @@ def test_a_mistake_is_one_line_that_names_it(line: str, reason: str) -> None:
     launcher = "" if line.startswith("launch") else "launcher = 'slurm'\n"
     said = refused(lambda: of_file(f"[clusters.gpu]\n{launcher}{line}"))
     assert said.startswith(f"setting 'clusters': 'gpu': {reason}")
-
-
-def test_the_launchers_are_the_schedulers_that_there_are() -> None:
-    assert LAUNCHERS == schedulers.LAUNCHERS
 
 
 def test_a_launcher_is_needed() -> None:

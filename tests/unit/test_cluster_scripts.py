@@ -16,8 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from simcelery.cluster.profile import LAUNCHERS, Profile, from_json
+from simcelery.cluster.profile import Profile, from_json
 from simcelery.cluster.script import script
+from simcelery.schedulers.launchers import LAUNCHERS
 from tests.waiting import wait_until, within
 
 NAME = "simcelery-gpu-1f2e3d4c"
