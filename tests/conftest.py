@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +49,20 @@ def pytest_collection() -> Iterator[None]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before the fixtures: whether this test wants the programs that a user starts."""
     programs.installed_only = item.get_closest_marker("installed_programs") is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With a failure: the last lines of what its workers wrote."""
+    report = yield
+    given = vars(item).get("funcargs", {}).values() if report.when == "call" and report.failed else ()
+    for folder in {one.folder for one in given if isinstance(one, Project)}:
+        for log in sorted(folder.glob("worker*.log")):
+            lines = log.read_text(errors="replace").splitlines()
+            report.sections.append((str(log), "\n".join(lines[-20:])))
+    return report
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -476,10 +476,15 @@ def brief(path: str, number: int, pause: float = 0.0, deadly: bool = False, once
 
 @workflow(max_losses=100)
 def licensed(folder: str, licences: int, pause: float) -> int:
-    """Takes one of so many licences, which a process that dies gives back; says so if there is none."""
+    """Takes one of so many licences, which a process that dies gives back; says so if there is none.
+
+    It keeps it until there is a file `go`, and for `pause` seconds.
+    """
     for number in range(licences):
         with Path(folder, f"licence{number}").open("w") as licence, suppress(BlockingIOError):
             fcntl.flock(licence, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while not Path(folder, "go").exists():
+                time.sleep(0.02)
             time.sleep(pause)
             return number
     Path(folder, "one too many").touch()
@@ -942,6 +947,7 @@ _DIRT: dict[str, Any] = {
     "open file with a high number": lambda: _open("high"),
     "open pipe": lambda: _open("pipe"),
     "listening socket": lambda: _open("listening"),
+    "function that cleaning up calls": lambda: (setattr(os, "listdir", None), _open("file")),
     "thread": lambda: _loop(300),
     "thread that ends": lambda: _loop(0.05),
     "process": lambda: _call("subprocess.Popen", ["sleep", "300"]),

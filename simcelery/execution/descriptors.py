@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from simcelery.execution import capture
 
-_FOLDER = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+_HAS_NAMES = os.path.isdir("/proc/self/fd")
+_FOLDER = "/proc/self/fd" if _HAS_NAMES else "/dev/fd"
 # Seconds: after a longer job all descriptors are looked at, after a shorter one the lowest free number only.
 _SHORT = 0.005
 # What leads nowhere by itself; a client of Redis keeps one.
@@ -52,9 +53,15 @@ class Descriptors:
             now = _open()
         except OSError:
             return ["open: more than may be"]
-        left = [_name(one) for one in now - self._known - capture.own() if not self._is_ours(one)]
+        left = []
+        for one in now - self._known - capture.own():
+            try:
+                name = os.readlink(f"{_FOLDER}/{one}") if _HAS_NAMES else str(one)
+                if not self._is_ours(one) and name not in _HARMLESS:
+                    left.append(name)
+            except OSError:  # another thread of this process has closed it meanwhile
+                now.discard(one)
         self._known = now
-        left = [name for name in left if name not in _HARMLESS]
         return [f"open: {', '.join(sorted(left))}"] if left else []
 
 
@@ -75,10 +82,3 @@ def _lowest_free() -> int | None:
         return None
     os.close(copy)
     return copy
-
-
-def _name(descriptor: int) -> str:
-    try:
-        return os.readlink(f"{_FOLDER}/{descriptor}")
-    except OSError:
-        return str(descriptor)

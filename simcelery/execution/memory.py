@@ -54,6 +54,16 @@ def anonymous() -> int:
     return 0
 
 
+def give_way() -> None:
+    """When memory runs out, let the kernel end this process, or one that it starts, before others.
+
+    The kernel takes the process with the largest part of the memory; this adds three tenths to the part.
+    """
+    own = Path("/proc/self/oom_score_adj")
+    with suppress(OSError, ValueError):  # not Linux, or a container that hides it
+        own.write_text(str(min(1000, int(own.read_text()) + 300)))
+
+
 def groups() -> list[Path]:
     """The folders of this process's own control groups that deal with memory, or with everything."""
     return [file.parent for file in _own_files()]

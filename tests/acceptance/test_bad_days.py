@@ -169,7 +169,7 @@ def test_a_job_that_eats_all_memory_is_lost_for_that_reason_and_the_worker_lives
     assert {(one["outcome"], one["cause"]) for one in attempts(job.id)} == {("lost", "out_of_memory")}
     assert "memory" in (row(job.id).error or "")
     program = submit_command(project, "sh", "-c", "python -c \"x = b'x' * (900 << 20)\"; exit $?")
-    wait_until(lambda: program.state == "failed", 60)
+    wait_until(lambda: program.state == "failed", 120)
     assert [(one["outcome"], one["cause"]) for one in attempts(program.id)] == [("failed", "out_of_memory")]
     assert "memory ran out" in (row(program.id).error or "")
     for how in ("check", "text", "pool"):

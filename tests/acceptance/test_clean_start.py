@@ -82,6 +82,7 @@ COSTS_THE_CHILD = [
     "open file with a high number",
     "open pipe",
     "listening socket",
+    "function that cleaning up calls",
     "thread",
     "process",
     "daemon",

@@ -43,7 +43,8 @@ def test_a_licence_of_8_never_sees_a_ninth_under_kills(project: Project) -> None
     project.worker("-c", "6")
     assert "tag:licence = 80, but 8 on the board" in project.logs()
     submit(project, 80, 0.15, licences=8)
-    wait_until(lambda: used() >= 6, 60)
+    wait_until(lambda: used() == 8, 60)
+    (project.folder / "go").touch()
     chance = random.Random(7)
     for _ in range(4):
         time.sleep(0.2)
@@ -56,7 +57,6 @@ def test_a_licence_of_8_never_sees_a_ninth_under_kills(project: Project) -> None
     project.worker("-c", "6")
     wait_until(lambda: simcelery.jobs().counts() == {"succeeded": 80}, 120)
     assert not Path(project.folder, "one too many").exists()
-    assert max(job.result() for job in simcelery.jobs()) == 7, "all of them were used"
     assert sql("SELECT count(*) FROM jobs WHERE losses > 0")[0][0] > 0
 
 
@@ -67,8 +67,10 @@ def test_a_host_never_runs_one_too_many_under_kills_also_in_slices(project: Proj
     submit(project, 80, 0.15, licences=3)
     submit(project, 400, 0.002, licences=3)
     chance = random.Random(7)
+    wait_until(lambda: used() == 3, 60)
+    (project.folder / "go").touch()
     for _ in range(3):
-        wait_until(lambda: used() == 3, 60)
+        wait_until(lambda: used() == 3 or simcelery.jobs().counts() == {"succeeded": 480}, 60)
         ours = "SELECT pid FROM jobs WHERE state = 'running' AND worker_id = :w"
         if pids := sql(ours, w=_worker(second.pid)):
             with suppress(ProcessLookupError):
@@ -77,7 +79,6 @@ def test_a_host_never_runs_one_too_many_under_kills_also_in_slices(project: Proj
     project.worker("-c", "3")
     wait_until(lambda: simcelery.jobs().counts() == {"succeeded": 480}, 120)
     assert not Path(project.folder, "one too many").exists()
-    assert max(job.result() for job in simcelery.jobs()) == 2, "all places were used"
     assert sql("SELECT count(*) FROM jobs WHERE losses > 0")[0][0] > 0
 
 
@@ -87,6 +88,7 @@ def _worker(pid: int) -> int:
 
 def test_what_waits_for_a_limit_blocks_no_slot_and_starts_at_once(project: Project) -> None:
     assert project.run("simcelery", "limits", "set", "tag:licence", "1").returncode == 0
+    (project.folder / "go").touch()
     submit(project, 4, 0.3, licences=1)
     project.run("simcelery", "submit", "sims.add", "--grid", "a=1,2,3")
     project.worker("-c", "2", SIMCELERY_TICK_EVERY="60")

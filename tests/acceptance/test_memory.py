@@ -56,6 +56,16 @@ def test_what_earlier_jobs_have_left_in_its_process_is_not_the_next_ones(sims: P
         assert ended["cause"] == (None if mib == 10 else "out_of_memory"), ended["error_message"]
 
 
+def test_when_memory_runs_out_the_kernel_takes_a_job_before_its_worker(sims: Project) -> None:
+    job = submit(sims, "add.submit(1)")
+    job.wait(timeout=within(30))
+    [ended] = attempts(job.id)
+    of_worker, of_jobs = [
+        int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (sims.processes[0].pid, ended["pid"])
+    ]
+    assert of_jobs > of_worker or of_worker == 1000
+
+
 def test_a_command_is_ended_by_what_it_asked_for(sims: Project) -> None:
     code = "import time; kept = b'x' * (400 << 20); time.sleep(600)"
     done = sims.run("simcelery", "submit", "-o", "quiet", "--memory", "200M", "--", "python", "-c", code)

@@ -129,8 +129,9 @@ def test_a_worker_finishes_durably_what_it_claims_in_haste(single_lane: Project)
     assert [job.result(timeout=within(60)) for job in jobs] == [n + 1 for n in range(100)]
     seen = [tuple(each) for each in sql(SEEN)]
     assert len({server for *_, server in seen}) == 1
-    claimed = [durable for old, _, durable, _ in seen if old == "pending"]
-    finished = [durable for old, _, durable, _ in seen if old == "running"]
-    assert (len(claimed), len(finished)) == (100, 100)
+    # A slice that takes too long puts back what it has not begun, which is claimed again.
+    claimed = [durable for _, new, durable, _ in seen if new == "running"]
+    finished = [durable for _, new, durable, _ in seen if new == "succeeded"]
+    assert len(claimed) >= len(finished) == 100
     assert "off" in claimed
     assert set(finished) == {"on"}

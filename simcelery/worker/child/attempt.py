@@ -36,6 +36,7 @@ from simcelery.worker.context import CurrentJob
 from simcelery.worker.outcomes import failure, reports
 from simcelery.worker.slots.layout import Order
 from simcelery.worker.waiting import wait_within
+from simcelery.workflows.annotations import one_line
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import job_refs
 from simcelery.workflows.outcomes import Fail
@@ -108,7 +109,7 @@ class _Attempt:
         assert report is not None
         if raised is None:  # its work is done: nothing that it left is worth losing that
             slots.mine.finishing(succeeded=report.outcome is Outcome.SUCCEEDED, failed=False)
-        kept = self._clean_up(succeeded=raised is None)
+        kept = self._clean_up_for_certain(succeeded=raised is None)
         if raised is not None:
             slots.mine.finishing(succeeded=False, failed=report.outcome is Outcome.FAILED)
         return replace(
@@ -142,6 +143,15 @@ class _Attempt:
                         self._printed = _printed(output)
             finally:
                 self._lasting = self._state.put_back()
+
+    def _clean_up_for_certain(self, succeeded: bool) -> str | None:
+        """As `_clean_up`. How the attempt has ended is known, and stays so if the cleaning up fails."""
+        try:
+            return self._clean_up(succeeded)
+        except Exception as error:
+            log.exception("job %s: cleaning up after it failed", self._claim.job_id)
+            leaving.after(self._claim.job_id, [f"cleaning up after it failed: {one_line(error)}"])
+            return self._folder.path if os.path.isdir(self._folder.path) else None
 
     def _clean_up(self, succeeded: bool) -> str | None:
         """End what it has started, and leave its folder, if there is anything in it; where that is."""

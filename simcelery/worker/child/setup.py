@@ -13,7 +13,7 @@ from typing import Any
 
 import billiard
 
-from simcelery.execution import capture, helpers, processes
+from simcelery.execution import capture, helpers, memory, processes
 from simcelery.execution.reaper import Reaper
 from simcelery.settings import SETTINGS_FILE, find_settings_file, get_settings
 from simcelery.worker import slots
@@ -65,6 +65,7 @@ def prepare(**_: Any) -> None:
     if not slots.mine.in_pool_child:
         return  # --unsafe-pool: the jobs run in the worker's own process, which is not ours to change
     _lead_a_session()
+    memory.give_way()  # to its worker, which has other jobs, and says what has become of this one
     slots.mine.idle()
     capture.folder = slots.mine.memory.folder
     _speak_utf8()
