@@ -142,18 +142,22 @@ def refused(connection: Connection, name: str, why: str) -> None:
 def too_many(connection: Connection, cluster: str) -> list[AllocationRow]:
     """Request the end of what a cluster has more than it wants; all whose end is requested and has not come.
 
-    Those that wait go first, the newest before others.
+    Those that wait go first, the newest before others. Where the work decides, those that run stay: their
+    workers leave by themselves when they have nothing to do.
     """
-    wanted = connection.scalar(select(Cluster.wanted).where(Cluster.name == cluster).with_for_update())
+    row = connection.execute(
+        select(Cluster.wanted, Cluster.least, Cluster.state).where(Cluster.name == cluster).with_for_update()
+    ).one_or_none()
     excess = (
         select(Allocation.id)
         .where(_counts(cluster))
         .order_by((Allocation.state == "running").desc(), Allocation.id)
-        .offset(wanted or 0)
+        .offset(row.wanted if row else 0)
     )
-    connection.execute(
-        update(Allocation).where(Allocation.id.in_(excess)).values(cancel_requested_at=func.now())
-    )
+    request = update(Allocation).where(Allocation.id.in_(excess))
+    if row is not None and row.least is not None and row.state != "stopped":
+        request = request.where(Allocation.state != "running")
+    connection.execute(request.values(cancel_requested_at=func.now()))
     return _rows(
         connection,
         Allocation.cluster == cluster,

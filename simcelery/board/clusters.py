@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from simcelery.board.models import Allocation, Cluster
@@ -150,6 +150,22 @@ def take_round(connection: Connection, name: str, every: float, by: str) -> bool
     return connection.scalar(mine.returning(Cluster.name)) is not None
 
 
+def hurry(connection: Connection, name: str) -> None:
+    """Let the next round be due now: something has been changed."""
+    connection.execute(update(Cluster).where(Cluster.name == name).values(round_at=func.now()))
+
+
+def note(connection: Connection, name: str, trouble: str | None) -> None:
+    """Note what stands in the way of its rounds, or that nothing does. Why it is paused stays."""
+    changed = update(Cluster).where(Cluster.name == name, Cluster.state != "paused")
+    connection.execute(changed.where(Cluster.note.is_distinct_from(trouble)).values(note=trouble))
+
+
+def neglected(connection: Connection, late: float) -> list[ClusterRow]:
+    """Those for which nobody has asked the scheduler, though it was due so many seconds ago."""
+    return _listed(connection, and_(_IS_LEFT, Cluster.round_at < func.now() - seconds(late)))
+
+
 def failed(connection: Connection, name: str, why: str) -> None:
     """Note that an allocation was of no use; the next is submitted later, and after three still later."""
     many = func.greatest(Cluster.failed + 1 - PAUSED_AFTER, 0)
@@ -177,16 +193,19 @@ def worked(connection: Connection, name: str) -> None:
 
 def listed(connection: Connection, name: str | None = None) -> list[ClusterRow]:
     """The clusters, by name: of those that are stopped, only what still has allocations; or a certain one."""
-    live = select(func.count()).where(Allocation.cluster == Cluster.name, Allocation.state != "ended")
-    running = select(func.count()).where(Allocation.cluster == Cluster.name, Allocation.state == "running")
+    return _listed(connection, _IS_LEFT if name is None else Cluster.name == name)
+
+
+_OF_IT = select(func.count()).where(Allocation.cluster == Cluster.name).correlate(Cluster)
+_LIVE = _OF_IT.where(Allocation.state != "ended").scalar_subquery()
+_RUNNING = _OF_IT.where(Allocation.state == "running").scalar_subquery()
+_IS_LEFT = or_(Cluster.state != "stopped", _LIVE > 0)
+
+
+def _listed(connection: Connection, condition: ColumnElement[bool]) -> list[ClusterRow]:
     columns = [getattr(Cluster, field) for field in ClusterRow._fields if field not in ("live", "running")]
-    counts = [count.correlate(Cluster).scalar_subquery() for count in (live, running)]
-    found = select(*columns, counts[0].label("live"), counts[1].label("running")).order_by(Cluster.name)
-    if name is None:
-        found = found.where(or_(Cluster.state != "stopped", counts[0] > 0))
-    else:
-        found = found.where(Cluster.name == name)
-    return [ClusterRow(**row._asdict()) for row in connection.execute(found)]
+    found = select(*columns, _LIVE.label("live"), _RUNNING.label("running")).where(condition)
+    return [ClusterRow(**row._asdict()) for row in connection.execute(found.order_by(Cluster.name))]
 
 
 def _change(

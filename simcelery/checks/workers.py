@@ -29,6 +29,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
     else:
         advice = "start one in the folder with your workflows: celery -A simcelery worker"
         yield Check("workers", "warn", "no live worker", advice)
+    yield from _clusters(connection)
     yield from _notes(live)
     yield from _versions(live)
     yield from _sources(connection, live)
@@ -40,6 +41,14 @@ def of_workers(connection: Connection) -> Iterator[Check]:
     yield from _leases(connection, live)
     yield from _recovery(connection, live)
     yield from _notifications(connection)
+
+
+def _clusters(connection: Connection) -> Iterator[Check]:
+    from simcelery.board.reads.clusters import troubled
+    from simcelery.describe.clusters import troubles
+
+    for found, advice in troubles(troubled(connection)):
+        yield Check("clusters", "warn", found, advice)
 
 
 def _notes(live: list[dict[str, Any]]) -> Iterator[Check]:

@@ -62,6 +62,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "limits": "Say how many jobs of a tag, a workflow or a queue may run at once.",
     },
     "Workers": {
+        "cluster": "Start workers here, or through Slurm, PBS or SGE, and keep their number.",
         "workers": "List live workers, and those that stopped recently.",
         "recover": "Run recovery once by hand; workers do it by themselves.",
         "prune": "Delete jobs that finished long ago; archive them first if you like.",

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 from simcelery.board import allocations, engine
 from simcelery.board.allocations import Observed
 from simcelery.board.clusters import ClusterRow
+from simcelery.cluster import worker_options
 from simcelery.cluster.environment import folder_of, hand_over
 from simcelery.cluster.profile import Profile, from_json
 from simcelery.cluster.script import script
@@ -29,6 +31,7 @@ from simcelery.settings import Settings
 log = logging.getLogger(__name__)
 
 _TAIL_LINES, _TAIL_BYTES = 20, 8 * 1024
+_MAX_IDLE = "60"
 _RECENT = 3600.0  # seconds for which the output of one that has ended is still looked for
 
 
@@ -115,14 +118,25 @@ def _submit(cluster: ClusterRow, scheduler: Scheduler, settings: Settings, folde
     failpoint("allocations_recorded")
     left = list(names)
     try:
-        profile = from_json(cluster.profile)
+        stay, leave = _profiles(cluster)
+        always = len(names) if cluster.least is None else cluster.least - cluster.live
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         hand_over(settings, cluster.name, cluster.launcher)
-        while left and _submit_one(profile, scheduler, folder, left.pop(0)):
-            pass
+        while left:
+            profile = stay if len(names) - len(left) < always else leave
+            if not _submit_one(profile, scheduler, folder, left.pop(0)):
+                break
     finally:
         with engine.begin() as connection:
             allocations.withdraw(connection, left)
+
+
+def _profiles(cluster: ClusterRow) -> tuple[Profile, Profile]:
+    """Of what is always wanted, and of what is there for work: those workers leave when there is none."""
+    stay = from_json(cluster.profile)
+    if worker_options.names(stay.worker, "--max-idle"):
+        return stay, stay
+    return stay, replace(stay, worker=(*stay.worker, "--max-idle", _MAX_IDLE))
 
 
 def new_name(cluster: str) -> str:
@@ -132,7 +146,7 @@ def new_name(cluster: str) -> str:
 
 def _submit_one(profile: Profile, scheduler: Scheduler, folder: Path, name: str) -> bool:
     """Submit one; whether it makes sense to go on with others."""
-    request = _request(profile, folder, name)
+    request = request_for(profile, folder, name)
     with durable.complete(request.script, lambda: None) as file:
         os.fchmod(file.fileno(), 0o700)
         file.write(script(profile, name).encode())
@@ -156,7 +170,8 @@ def _submit_one(profile: Profile, scheduler: Scheduler, folder: Path, name: str)
     return True
 
 
-def _request(profile: Profile, folder: Path, name: str) -> Request:
+def request_for(profile: Profile, folder: Path, name: str) -> Request:
+    """What is asked of the scheduler for one allocation."""
     return Request(
         name=name,
         script=folder / f"{name}.sh",

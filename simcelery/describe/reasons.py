@@ -8,6 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from simcelery.describe import needs
+from simcelery.describe.clusters import troubles
 from simcelery.describe.job import progress
 from simcelery.describe.saved import restart_line
 from simcelery.describe.words import ago, compact, duration, many, named, told
@@ -216,6 +217,8 @@ def _pending(story: Story) -> Iterator[Reason]:
         able = [worker for worker in knowing if not worker["quarantined_at"]]
         yield from _room(story, able)
         yield from _crowded(story, able)
+    for text, advice in troubles(story.clusters):
+        yield Reason("cluster", text, advice)
     for worker in knowing:
         if worker["note"]:
             yield Reason("note", f"{worker['nodename']}: {worker['note']}")

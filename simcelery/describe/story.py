@@ -10,6 +10,7 @@ from simcelery.errors import JobNotFoundError
 
 if TYPE_CHECKING:
     from simcelery.board.limits import LimitRow
+    from simcelery.board.reads.clusters import Troubled
     from simcelery.board.reads.gates import ClosedGate
     from simcelery.board.reads.jobs import JobRow
     from simcelery.board.reads.needs import Kept
@@ -40,6 +41,7 @@ class Story:
         escalations: what it has got for later attempts.
         granted: what running jobs have been given together, by the id of their worker.
         kept: the jobs for which room is kept on workers.
+        clusters: those that are paused, or that nobody looks after.
         continues: from the files of which attempts its current one went on.
     """
 
@@ -64,6 +66,7 @@ class Story:
     granted: dict[int, Needs] = field(default_factory=dict)
     kept: list[Kept] = field(default_factory=list)
     continues: list[dict[str, Any]] = field(default_factory=list)
+    clusters: list[Troubled] = field(default_factory=list)
 
 
 def read(number: int) -> Story:
@@ -74,6 +77,7 @@ def read(number: int) -> Story:
     """
     from simcelery.board import engine, limits, reads, sources
     from simcelery.board.reads import gates
+    from simcelery.board.reads.clusters import troubled
     from simcelery.describe.outdated import as_here
     from simcelery.settings import get_settings
 
@@ -107,5 +111,6 @@ def read(number: int) -> Story:
             escalations=reads.escalations(connection, number),
             granted=reads.granted(connection) if job.state == "pending" else {},
             kept=reads.kept(connection) if job.state == "pending" else [],
+            clusters=troubled(connection) if job.state == "pending" else [],
             continues=[one for one in reads.restarts(connection, number) if one["attempt"] == job.attempt],
         )

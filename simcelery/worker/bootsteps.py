@@ -9,6 +9,7 @@ from celery import bootsteps
 
 from simcelery import log_records, variables
 from simcelery.broker.parking import parked
+from simcelery.cluster import controller
 from simcelery.errors import SimceleryError
 from simcelery.execution import allocation
 from simcelery.maintenance import loop
@@ -128,6 +129,7 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
         judge = Quarantine(worker.slots, settings, me, withdrawn)
         Ticker("quarantine", judge.look, quarantine.EVERY).start()
         Ticker("output", worker.supervisor.outputs.bound, output.EVERY).start()
+        Ticker("clusters", lambda: controller.replace(settings), controller.REPLACE_EVERY).start()
         Ticker("node", Node(worker.slots, settings, withdrawn).look, node.EVERY).start()
         Ticker(
             "reaper",

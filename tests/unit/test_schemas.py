@@ -24,6 +24,10 @@ _MORE = (
 # What scripts may rely on. Add to this; whatever is taken away breaks somebody's.
 KEPT = {
     "cancel": "cancelled asked_to_stop",
+    "cluster": (
+        "name launcher host profile wanted least most state note failed started_by live running allocations"
+    ),
+    "cluster-plan": "script options refused starts_at",
     "db": "current wanted",
     "db-upgrade": "before after",
     "demo": "metals source plot",

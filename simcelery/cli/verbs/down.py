@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from simcelery.cli.options import Output, command, output_option
 from simcelery.cli.output import remark, say, show_json
+
+if TYPE_CHECKING:
+    from simcelery.settings import Settings
+
+_MARGIN = 10.0  # seconds that workers may take longer than they should
 
 
 @command("down", "simcelery down")
@@ -11,14 +18,20 @@ from simcelery.cli.output import remark, say, show_json
 def down(output: Output) -> None:
     """Stop the embedded servers. Their data is kept: 'simcelery up' starts them again where they stopped.
 
-    Running jobs continue; their workers wait for the board to come back.
+    Workers of 'simcelery up --workers' end first; their jobs are put back on the board. Jobs of other workers
+    continue; these workers wait for the board to come back.
     """
     from simcelery import services
     from simcelery.settings import get_settings
 
     settings = get_settings()
+    left = _end_workers(settings)
     waits = _what_waits() if settings.database_url is None else ""
     stopped = services.down(settings)
+    if left:
+        remark(
+            "not all workers of 'simcelery up --workers' have ended yet; they will wait until 'simcelery up'"
+        )
     if stopped and waits:
         remark(f"{waits} will wait until 'simcelery up'")
     if output == "json":
@@ -26,6 +39,22 @@ def down(output: Output) -> None:
     elif output == "table":
         where = settings.home
         say(f"stopped; the data is kept in {where}" if stopped else f"no servers were running in {where}")
+
+
+def _end_workers(settings: Settings) -> bool:
+    """End those that came with the servers; whether some are left."""
+    from simcelery.board import engine
+    from simcelery.cluster import actions
+    from simcelery.errors import SimceleryError
+
+    if settings.database_url is not None:
+        return False
+    try:
+        return not actions.end_with_servers(settings, settings.shutdown_grace + settings.kill_grace + _MARGIN)
+    except SimceleryError:
+        return False  # the servers do not run, or their board is of another version
+    finally:
+        engine.dispose()
 
 
 def _what_waits() -> str:

@@ -54,7 +54,9 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
     """
     from simcelery.board import asking, reads
     from simcelery.board.reads import gates, pages
+    from simcelery.board.reads.clusters import troubled
     from simcelery.board.reads.undelivered import undelivered
+    from simcelery.describe.clusters import sentence, troubles
     from simcelery.describe.estimate import outlook
 
     names = chosen_fields(fields)
@@ -78,11 +80,14 @@ def status(selection: Selection | None, filters: Filters, fields: str | None, ou
             closed = gates.closed_gates(connection, wanted)
             left = outlook(connection, wanted).estimate()
             lost = undelivered(connection, 1)
+            wrong = troubles(troubled(connection))
     if selection is None:
         counts = {name: {str(s): n for s, n in found.items()} for name, found in counted.items()}
         _show_counts(counts, closed, left, output)
         for one in lost:
             note(f"simcelery: {not_arrived.sentence(one)}: {not_arrived.ADVICE}")
+        for found_wrong in wrong:
+            note(f"simcelery: {sentence(found_wrong)}")
     elif output != "table":
         show_records((as_json(row) for row in rows), output)
     else:

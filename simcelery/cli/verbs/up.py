@@ -5,22 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from simcelery.cli.options import Output, command, output_option
+import click
+
+from simcelery.cli.options import COUNT, Output, command, output_option
 from simcelery.cli.output import note, say, show_ids, show_json
 from simcelery.describe.plain import jsonable
+from simcelery.describe.words import many
 
 if TYPE_CHECKING:
+    from simcelery.board.clusters import ClusterRow
     from simcelery.services import Services
     from simcelery.settings import Settings
 
 
-@command("up", "simcelery up", "simcelery --home /scratch/me up")
+@command("up", "simcelery up", "simcelery up --workers 2", "simcelery --home /scratch/me up")
+@click.option(
+    "--workers", type=COUNT, metavar="N", help="Also start N workers in this folder; they share the cores."
+)
 @output_option
-def up(output: Output) -> None:
+def up(workers: int | None, output: Output) -> None:
     """Start the embedded servers, Postgres and Redis, and bring their board up to date.
 
     They need no root and listen on this machine only. Their data is in the folder given by the setting
-    home. Servers that are already running are left alone.
+    home. Servers that are already running are left alone. Workers that die are started again; 'simcelery
+    down' ends them with the servers.
     """
     from simcelery import services
     from simcelery.board import migrate
@@ -30,8 +38,10 @@ def up(output: Output) -> None:
     running = services.up(settings)
     before, after = migrate.upgrade(_of_embedded(settings, running))
     servers = services.status(settings)
+    cluster = _start_workers(_of_embedded(settings, running), workers)
     if output == "json":
-        show_json({"servers": [_server(one, running) for one in servers], "schema": after})
+        more = {"workers": cluster.wanted} if cluster else {}
+        show_json({"servers": [_server(one, running) for one in servers], "schema": after, **more})
     elif output == "quiet":
         show_ids(one.name for one in servers)
     else:
@@ -40,8 +50,22 @@ def up(output: Output) -> None:
             say(f"{_TITLES[one.name]} {one.version} on 127.0.0.1:{one.port}: {what}")
         say(f"board: schema {after}{'' if before == after else ' (just upgraded)' if before else ' (new)'}")
         say(f"data in {settings.home}, URLs in {settings.services_file}")
-        say("next: celery -A simcelery worker    (in the folder of your workflows)")
+        if cluster:
+            say(f"{many(cluster.wanted, 'worker')}: see 'simcelery cluster list {cluster.name}'")
+        else:
+            say("next: celery -A simcelery worker    (in the folder of your workflows)")
     _say_what_is_not_used(settings)
+
+
+def _start_workers(settings: Settings, count: int | None) -> ClusterRow | None:
+    """Those that are asked for; what was to run before the servers were stopped is looked after again."""
+    from simcelery.cluster import actions
+    from simcelery.submission.lineage import submitter
+
+    if count is None:
+        actions.attend_all(settings)
+        return None
+    return actions.with_servers(settings, count, submitter())
 
 
 _TITLES = {"postgres": "Postgres", "valkey": "Redis (Valkey)"}

@@ -1,0 +1,76 @@
+"""Clusters and their allocations in words."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from simcelery.board.reads.clusters import LATE, Troubled
+from simcelery.describe.plain import jsonable
+from simcelery.describe.words import duration
+
+if TYPE_CHECKING:
+    from simcelery.board.allocations import AllocationRow
+    from simcelery.board.clusters import ClusterRow
+
+
+def wanted(row: ClusterRow) -> str:
+    """``4``, or ``3 (0 to 50)`` where the work decides."""
+    return f"{row.wanted}" if row.least is None else f"{row.wanted} ({row.least} to {row.most})"
+
+
+def state(row: ClusterRow) -> str:
+    """``active``, ``paused``, ``stopping`` or ``stopped``."""
+    return "stopping" if row.state == "stopped" and row.live else row.state
+
+
+def trouble(row: ClusterRow | Troubled, now: dt.datetime) -> tuple[str, str] | None:
+    """What is wrong with a cluster, and what to do; None: nothing is."""
+    if row.state == "paused":
+        why = (
+            f"cluster {row.name} is paused, since {row.failed} allocations in a row were of no use "
+            f"({row.note}); one more is tried {_until(row.next_at, now)}"
+        )
+        return why, f"to try at once: simcelery cluster resume {row.name}"
+    if row.state == "stopped" and not row.live:
+        return None
+    if (late := (now - row.round_at).total_seconds()) > LATE:
+        where = f"on {row.host}" if row.host else f"on a host with the commands of {row.launcher}"
+        why = f"nobody has looked after cluster {row.name} for {duration(late)}"
+        return why, f"{where}, run: simcelery cluster resume {row.name}"
+    return (f"cluster {row.name}: {row.note}", "") if row.note else None
+
+
+def troubles(rows: Iterable[Troubled]) -> list[tuple[str, str]]:
+    """The same of all of them."""
+    return [found for row in rows if (found := trouble(row, row.now))]
+
+
+def sentence(found: tuple[str, str]) -> str:
+    """Both in one line."""
+    return ": ".join(filter(None, found))
+
+
+def _until(moment: dt.datetime | None, now: dt.datetime) -> str:
+    left = 0.0 if moment is None else (moment - now).total_seconds()
+    return f"in {duration(left)}" if left > 0 else "now"
+
+
+def why(row: AllocationRow) -> str:
+    """What the scheduler says of an allocation: why it waits, or how it ended."""
+    if row.state == "ended":
+        return " ".join(
+            filter(None, [row.cause and row.cause.replace("_", " "), row.told and f"({row.told})"])
+        )
+    if row.cancel_requested_at is not None:
+        return "is being cancelled"
+    if row.state == "waiting":
+        return row.reason or row.word or ""
+    return row.word or "" if row.state == "submitting" else ""
+
+
+def as_json(row: ClusterRow, allocations: list[AllocationRow]) -> dict[str, Any]:
+    """A cluster with its allocations, for scripts."""
+    shown = {name: value for name, value in row._asdict().items() if name not in ("round_at", "round_by")}
+    return {**jsonable(shown), "allocations": [jsonable(one._asdict()) for one in allocations]}

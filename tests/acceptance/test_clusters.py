@@ -1,0 +1,208 @@
+"""Clusters as people start them: on this host, with real workers and the process that looks after them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import psutil
+import pytest
+
+from tests import programs
+from tests.board_helpers import row, sql, state
+from tests.conftest import Project
+from tests.waiting import wait_until, within
+
+MODULE = "simcelery.cluster"
+
+
+@pytest.fixture
+def here(project: Project) -> Iterator[Project]:
+    """A project whose clusters end with the test."""
+    yield project
+    for name in [name for (name,) in sql("SELECT name FROM clusters WHERE state <> 'stopped'")]:
+        project.run("simcelery", "cluster", "stop", name)
+    wait_until(lambda: sql("SELECT count(*) FROM allocations WHERE state <> 'ended'") == [(0,)], 60)
+    wait_until(lambda: not controllers(project), 30)
+
+
+def controllers(project: Project) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        with suppress(psutil.Error):
+            url = process.environ().get("SIMCELERY_DATABASE_URL")
+            if MODULE in process.info["cmdline"] and url == project.environment["SIMCELERY_DATABASE_URL"]:
+                found.append(process)
+    return found
+
+
+def cluster(project: Project, *words: str) -> str:
+    done = project.run("simcelery", "cluster", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def listed(project: Project, name: str) -> dict[str, Any]:
+    [found] = json.loads(cluster(project, "list", name, "-o", "json"))
+    return dict(found)
+
+
+def running(name: str) -> list[tuple[str, int]]:
+    """The live workers of a cluster, by allocation, with their pids."""
+    return [
+        (allocation, pid)
+        for allocation, pid in sql(
+            """
+            SELECT workers.allocation, workers.pid FROM workers JOIN allocations ON name = workers.allocation
+            WHERE cluster = :name AND workers.ended_at IS NULL AND allocations.state = 'running'
+            AND lease_expires_at > now()
+            """,
+            name=name,
+        )
+    ]
+
+
+def submit(project: Project, *words: str) -> int:
+    done = project.run("simcelery", "submit", "-o", "quiet", *words)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.split()[0])
+
+
+def test_as_many_workers_as_are_wanted_whatever_dies(here: Project) -> None:
+    said = cluster(here, "start", "2", "--on", "local", "--name", "mine", "--", "-c", "1")
+    assert "cluster mine on local: 2 allocations, 2 wanted" in said
+    wait_until(lambda: len(running("mine")) == 2, 60)
+    job = submit(here, "sims.add", "a=1")
+    wait_until(lambda: state(job) == "succeeded", 30)
+    killed, pid = running("mine")[0]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(running("mine")) == 2 and killed not in dict(running("mine")), 90)
+    cluster(here, "scale", "mine", "1")
+    wait_until(lambda: sql("SELECT count(*) FROM allocations WHERE state <> 'ended'") == [(1,)], 60)
+    shown = listed(here, "mine")
+    assert (shown["wanted"], shown["running"], shown["state"], shown["launcher"]) == (1, 1, "active", "local")
+    ended = [one["cause"] for one in shown["allocations"] if one["state"] == "ended"]
+    assert sorted(ended) == ["cancelled", "failed"]
+    assert "ready. Queues:" in cluster(here, "logs", "mine")
+    assert "cluster mine is stopped: nothing of it is left" in cluster(here, "stop", "mine", "--wait")
+    assert running("mine") == []
+    assert "there is no cluster" in cluster(here, "list")
+
+
+def test_a_controller_that_dies_is_replaced_by_a_worker_and_ends_with_it(here: Project) -> None:
+    cluster(here, "start", "1", "--on", "local", "--", "-c", "1")
+    wait_until(lambda: len(running("local")) == 1, 60)
+    [first] = controllers(here)
+    first.kill()
+    wait_until(lambda: not controllers(here), 10)
+    sql("UPDATE clusters SET round_at = now() - interval '5 min'")
+    shown = here.run("simcelery", "doctor").stdout
+    assert "nobody has looked after cluster local for 5m" in shown, shown
+    code = """
+    import os, time
+    from simcelery.cluster import controller
+    from simcelery.settings import get_settings
+    controller.replace(get_settings())
+    print("started", flush=True)
+    time.sleep(4)
+    """
+    assert here.python(code).returncode == 0
+    assert sql("SELECT round_at > now() - interval '1 min', round_by <> '' FROM clusters") == [(True, True)]
+    wait_until(lambda: not controllers(here), 20)
+    cluster(here, "resume", "local")
+    [second] = controllers(here)
+    assert second.pid != first.pid
+
+
+def test_as_many_as_there_is_work_for(here: Project) -> None:
+    """Not for what is held, blocked or scheduled, nor for queues that its workers do not serve."""
+    never = submit(here, "sims.add", "a=1", "-q", "elsewhere")
+    submit(here, "sims.add", "a=1", "--after", str(never))
+    later = submit(here, "sims.add", "a=1")
+    sql("UPDATE jobs SET state = 'scheduled', run_at = now() + interval '1 h' WHERE id = :id", id=later)
+    cluster(here, "auto", "work", "--on", "local", "--max", "2", "--worker", "-c 1 -Q default --max-idle 3")
+    assert listed(here, "work")["wanted"] == 0
+    jobs = [submit(here, "sims.slow", "seconds=0.5", "--time-limit", "60") for _ in range(3)]
+    wait_until(lambda: listed(here, "work")["wanted"] == 2, 30)
+    wait_until(lambda: {state(job) for job in jobs} == {"succeeded"}, 90)
+    wait_until(lambda: (listed(here, "work")["wanted"], listed(here, "work")["live"]) == (0, 0), 90)
+    shown = listed(here, "work")
+    assert {one["cause"] for one in shown["allocations"]} == {"finished"}
+    assert shown["failed"] == 0
+    assert {row(job).losses for job in jobs} == {0}
+
+
+def test_what_is_of_no_use_three_times_is_paused_and_everybody_says_so(here: Project) -> None:
+    job = submit(here, "sims.add", "a=1")
+    cluster(here, "start", "1", "--on", "local", "--name", "bad", "--setup", "echo no licence; false")
+
+    def is_paused() -> bool:
+        sql("UPDATE clusters SET next_at = now() WHERE state = 'active'")
+        return listed(here, "bad")["state"] == "paused"
+
+    wait_until(is_paused, 60)
+    for words in (("status",), ("doctor",), ("explain", str(job)), ("cluster",), ("cluster", "list", "bad")):
+        done = here.run("simcelery", *words)
+        assert (
+            "cluster bad is paused, since 3 allocations in a row were of no use" in done.stdout + done.stderr
+        ), words
+        assert "simcelery cluster resume bad" in done.stdout + done.stderr, words
+    assert "no licence" in cluster(here, "logs", "bad")
+    assert listed(here, "bad")["allocations"][0]["tail"].startswith("no licence")
+    cluster(here, "resume", "bad")
+    assert listed(here, "bad")["state"] == "active"
+
+
+def test_bad_input_is_refused_in_one_line_and_nothing_is_written(here: Project) -> None:
+    for words, expected in (
+        (("start", "1", "--on", "gpu"), "there is no [clusters.gpu] in the settings (they have: none)"),
+        (("start", "1", "--on", "slurm", "--name", "a b"), "name: "),
+        (("start", "1", "--on", "pbs"), "there is no command qsub on this host"),
+        (("start", "x", "--on", "local"), "'x' is not a whole number"),
+        (("start", "1", "--on", "local", "--gpus", "2"), "gpus: the launcher local has no such thing"),
+        (("start", "1", "--on", "local", "--", "-n", "me"), "-n cannot be given"),
+        (("auto", "x", "--on", "local", "--min", "3", "--max", "2"), "--max 2 is below --min 3"),
+        (("scale", "x", "3"), "there is no cluster 'x'"),
+        (("stop", "x"), "there is no cluster 'x'"),
+        (("resume", "x"), "there is no cluster 'x'"),
+        (("logs", "x"), "there is no cluster or allocation 'x'"),
+    ):
+        done = here.run(
+            "simcelery", "cluster", *words, PATH=f"{here.environment['PATH'].split(':')[0]}:/usr/bin:/bin"
+        )
+        assert done.returncode == 2, (words, done.stderr)
+        assert expected in done.stderr, (words, done.stderr)
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert sql("SELECT * FROM clusters") == []
+
+
+def test_a_dry_run_shows_the_script_and_submits_nothing(here: Project) -> None:
+    said = cluster(
+        here, "start", "3", "--on", "local", "--setup", "module load gcc", "--dry-run", "--", "-c", "2"
+    )
+    assert "module load gcc" in said
+    assert "-m celery -A simcelery worker" in said
+    assert sql("SELECT count(*) FROM clusters") == sql("SELECT count(*) FROM allocations") == [(0,)]
+
+
+def test_profiles_of_the_settings_and_flags_before_them(here: Project) -> None:
+    with (here.folder / "simcelery.toml").open("a") as file:
+        file.write('\n[clusters.mine]\nlauncher = "local"\nworker = "-c 3"\nwalltime = "1h"\n')
+    cluster(here, "start", "0", "--on", "mine", "--walltime", "30m")
+    [(profile,)] = sql("SELECT profile FROM clusters WHERE name = 'mine'")
+    assert (profile["worker"], profile["walltime"]) == (["-c", "3"], 1800)
+    done = here.run("simcelery", "cluster", "start", "1", "--on", "mine")
+    assert (done.returncode, "there is a cluster 'mine' already" in done.stderr) == (2, True)
+
+
+def test_in_front_until_ctrl_c(here: Project) -> None:
+    words = ["simcelery", "cluster", "start", "1", "--on", "local", "--watch", "--", "-c", "1"]
+    front = programs.start(words, here.folder, here.environment)
+    wait_until(lambda: len(running("local")) == 1, 60)
+    front.send_signal(signal.SIGINT)
+    assert front.wait(within(60)) == 0
+    assert running("local") == []

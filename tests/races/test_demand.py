@@ -1,0 +1,118 @@
+"""What there is to do for a cluster, and what it does with what it has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from simcelery.board import allocations, clusters, demand, engine
+from simcelery.board.clusters import NewCluster
+from simcelery.board.demand import Load, Room
+from simcelery.needs import Needs
+from tests.board_helpers import SUCCESS, finish, must_claim, record, sql, worker
+
+pytestmark = pytest.mark.usefixtures("board")
+
+ROOM = Room(queues=["default"], workflows=None, slots=2, cores=4, memory=2**30, gpus=0)
+
+
+def do(act: Any, *args: Any) -> Any:
+    with engine.begin() as connection:
+        return act(connection, *args)
+
+
+def start(least: int | None = 0, most: int | None = 9, wanted: int = 0) -> None:
+    new = NewCluster(
+        name="c",
+        launcher="slurm",
+        host=None,
+        profile={},
+        wanted=wanted,
+        least=least,
+        most=most,
+        started_by="me",
+    )
+    do(clusters.start, new)
+
+
+def allocation(name: str, state: str, **more: Any) -> int:
+    """An allocation with a worker of it; that one's id."""
+    names, values = ["cluster", "name", "state", *more], ["'c'", f"'{name}'", f"'{state}'", *more.values()]
+    sql(f"INSERT INTO allocations ({', '.join(names)}) VALUES ({', '.join(values)})")
+    mine = worker()
+    sql("UPDATE workers SET allocation = :name WHERE id = :id", name=name, id=mine)
+    return int(mine)
+
+
+def test_pending_jobs_count_that_such_a_worker_could_run() -> None:
+    record()
+    record(needs=Needs(cores=3, memory=2**29))
+    record(needs=Needs(cores=5))
+    record(needs=Needs(memory=2**31))
+    record(needs=Needs(gpus=1))
+    record(queue="other")
+    record(parents=[record(queue="other").id])
+    assert do(demand.pending, ROOM, 100) == Load(2, 4, 2**29, 0)
+    assert do(demand.pending, ROOM, 1).jobs == 1
+    assert do(demand.pending, ROOM._replace(workflows=["nothing"]), 100).jobs == 0
+    anything = ROOM._replace(queues=None, cores=None, memory=None, gpus=None)
+    assert do(demand.pending, anything, 100).jobs == 7
+
+
+def test_what_runs_on_its_workers_counts_until_they_end() -> None:
+    start()
+    mine = allocation("simcelery-c-1", "running")
+    must_claim(record().task_id, mine)
+    must_claim(record().task_id, worker())
+    assert do(demand.running, "c") == Load(1, 1, 0, 0)
+    sql("UPDATE workers SET ended_at = now() WHERE id = :id", id=mine)
+    assert do(demand.running, "c").jobs == 0
+
+
+def test_the_newest_worker_says_what_they_have() -> None:
+    start()
+    assert do(demand.room_of, "c") is None
+    allocation("simcelery-c-1", "running")
+    newest = allocation("simcelery-c-2", "running")
+    sql(
+        "UPDATE workers SET queues = '{gpu}', cores = 7, gpus = '{0,1}', concurrency = 3 WHERE id = :id",
+        id=newest,
+    )
+    room = do(demand.room_of, "c")
+    assert (room.queues, room.slots, room.cores, room.gpus) == (["gpu"], 3, 7, 2)
+
+
+def test_two_that_left_idle_are_believed_until_there_is_something_new() -> None:
+    start()
+    record()
+    over = {"cause": "'finished'", "starts_at": "now() - interval '2 min'", "ended_at": "now()"}
+    allocation("simcelery-c-1", "ended", **over)
+    assert not do(demand.is_disbelieved, "c", ROOM)
+    second = allocation("simcelery-c-2", "ended", **over)
+    sql("UPDATE jobs SET submitted_at = now() - interval '1 min'")
+    assert do(demand.is_disbelieved, "c", ROOM)
+    newer = record()
+    assert not do(demand.is_disbelieved, "c", ROOM)
+    sql("DELETE FROM jobs WHERE id = :id", id=newer.id)
+    sql("UPDATE allocations SET ended_at = now() - interval '11 min'")
+    assert not do(demand.is_disbelieved, "c", ROOM)
+    sql("UPDATE allocations SET ended_at = now()")
+    finish(must_claim(record().task_id, second), SUCCESS)
+    assert not do(demand.is_disbelieved, "c", ROOM)
+
+
+def test_what_runs_is_not_cancelled_where_the_work_decides() -> None:
+    start(wanted=0)
+    allocation("simcelery-c-1", "running")
+    allocation("simcelery-c-2", "waiting")
+    assert [one.name for one in do(allocations.too_many, "c")] == ["simcelery-c-2"]
+    do(clusters.scale, "c", 0)
+    assert len(do(allocations.too_many, "c")) == 2
+
+
+def test_what_runs_is_cancelled_when_the_cluster_is_stopped() -> None:
+    start()
+    allocation("simcelery-c-1", "running")
+    do(clusters.stop, "c")
+    assert [one.name for one in do(allocations.too_many, "c")] == ["simcelery-c-1"]
