@@ -217,6 +217,8 @@ def test_every_command_of_the_howto_works(as_in_the_howto: Project) -> None:
     for block in blocks(DOCS / "howto.md"):
         for command, _ in block.commands() if block.language == "shell" else ():
             known = [reason for start, reason in OTHER_JOBS.items() if command.startswith(start)]
+            if command.startswith(("simcelery cluster", "simcelery up --workers")):
+                continue  # below, and in test_clusters.py
             if command.startswith("celery ") or runs_elsewhere(command) or known or NOT_HERE.search(command):
                 continue
             if command.startswith(("simcelery errors", "simcelery retry")):
@@ -226,6 +228,27 @@ def test_every_command_of_the_howto_works(as_in_the_howto: Project) -> None:
             if done.returncode not in (0, 1):  # 1: a job did not succeed, and some of these cannot
                 failures.append(f"howto.md:{block.line}: {command}\n{done.stdout}")
     assert not failures, "\n".join(failures)
+
+
+@OWN
+def test_every_command_of_the_howto_on_clusters_works(own: tuple[Settings, Project]) -> None:
+    """With batch jobs that do nothing, on this host."""
+    _, project = own
+    profile = '[clusters.gpu]\nlauncher = "local"\nsetup = ["exec sleep 600"]\n'
+    (project.folder / "simcelery.toml").write_text(profile)
+    commands = [
+        command
+        for block in blocks(DOCS / "howto.md")
+        for command, _ in (block.commands() if block.language == "shell" else ())
+        if command.startswith("simcelery cluster") and "--on local" not in command
+    ]
+    assert len(commands) > 6
+    for command in commands:
+        if "auto" in command:  # it begins anew
+            assert typed(project, "simcelery cluster stop gpu --wait").returncode == 0
+        done = typed(project, command)
+        assert done.returncode == 0, f"{command}\n{done.stdout}"
+    assert typed(project, "simcelery cluster stop gpu --wait").returncode == 0
 
 
 # What the short answers take for granted.
