@@ -261,6 +261,19 @@ LATER: dict[str, dict[str, str]] = {
             VALUES ('none@host', 'host', 7, ARRAY['default'], 1, '', now() + interval '1 hour', -1, -1,
                 ARRAY[NULL]::text[])""",
     },
+    "durations": {
+        "durations of no number": "INSERT INTO durations (workflow, tags, successes, p90, newest_at) "
+        "VALUES ('w', '{}', -5, 'NaN', 'infinity'), ('w', ARRAY[NULL], 2147483647, 'Infinity', now())",
+        "durations of nothing": "INSERT INTO durations "
+        "(workflow, tags, successes, p90, newest_at, learned_at) "
+        "VALUES ('', ARRAY[['a', 'b'], ['c', 'd']], 0, -1, '4000-01-01 BC', '-infinity')",
+        "jobs that take no time, or all": "UPDATE jobs SET time_request = -9223372036854775808 "
+        "WHERE id % 3 = 0; UPDATE jobs SET time_request = 9223372036854775807 WHERE id % 3 = 1",
+        "a worker that ends after all time": """
+            INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at, ends_at)
+            VALUES ('late@host', 'host', 7, ARRAY['default'], 1, '', now() + interval '1 hour', 'infinity'),
+                ('early@host', 'host', 8, ARRAY['default'], 1, '', now() + interval '1 hour', '-infinity')""",
+    },
     "dependencies": {
         "a job that waits for the sun": """
             INSERT INTO dependencies (job_id, parent_id, kind)

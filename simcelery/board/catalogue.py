@@ -88,7 +88,7 @@ def _fits(option: str, value: Any) -> bool:
     match option:
         case "priority" | "max_attempts" | "max_losses":
             return isinstance(value, int) and number and 0 <= value <= 10_000
-        case "time_limit" | "soft_time_limit":
+        case "time_limit" | "soft_time_limit" | "time_request":
             return value is None or (number and 0 < value < math.inf)
         case "cores" | "gpus":
             return value is None or (isinstance(value, int) and number and 0 < value <= MOST_CORES)

@@ -74,6 +74,7 @@ def register(
     origin: Mapping[str, Any] | None = None,
     room: Room | None = None,
     allocation: str | None = None,
+    left: float | None = None,
 ) -> Registration:
     """Register a new worker.
 
@@ -84,6 +85,7 @@ def register(
         sources: the fingerprints of those that have one.
         room: what its node has for jobs.
         allocation: the name of the one that started it.
+        left: seconds until its jobs must have ended; None: nothing ends it.
         origin: what is noted of where their code comes from, for the attempts; see `environments`.
     """
     row = connection.execute(
@@ -102,6 +104,7 @@ def register(
             workflows=list(workflows),
             sources=dict(sources or {}),
             environment_id=None if origin is None else environments.note(connection, origin),
+            ends_at=_in(left),
             **({} if room is None else {**vars(room), "gpus": list(room.gpus)}),
         )
         .returning(Worker.id, Worker.registration)
@@ -116,6 +119,7 @@ def renew(
     *,
     every: float | None = None,
     succeeded: Iterable[str] = (),
+    left: float | None = None,
 ) -> bool:
     """Extend a worker's lease, even an expired one.
 
@@ -125,6 +129,7 @@ def renew(
         lease: seconds.
         every: seconds between renewals; None: well below half a lease.
         succeeded: the workflows with which this worker has succeeded since it last renewed.
+        left: as in `register`; told again each time, since Postgres's clock may be set meanwhile.
     """
     # Whoever was cut off for half a lease may see others as lost that were cut off with it. Where
     # renewals are rarer than that, a gap is a renewal that was missed.
@@ -139,6 +144,7 @@ def renew(
         .values(
             renewed_at=func.now(),
             lease_expires_at=func.now() + seconds(lease),
+            ends_at=_in(left),
             steady_since=case((interrupted, func.now()), else_=func.least(Worker.steady_since, func.now())),
             succeeded=case(
                 (func.jsonb_typeof(Worker.succeeded) == "object", Worker.succeeded), else_=literal({}, JSONB)
@@ -146,6 +152,14 @@ def renew(
         )
     )
     return renewed.rowcount == 1
+
+
+def _in(left: float | None) -> ColumnElement[Any] | None:
+    """The moment that comes in so many seconds."""
+    return None if left is None else func.now() + seconds(min(left, _CENTURY))
+
+
+_CENTURY = 100 * 365.25 * 86_400
 
 
 def _now_for(names: Iterable[str]) -> ColumnElement[Any]:

@@ -143,6 +143,7 @@ class Job(Base):
     needs_id = nullable(BigInteger)  # no foreign key, which would be checked for every job
     settled_at = nullable(_TIME)  # when all its dependents had been told how it ended, by settle
     keep = nullable(Text)  # what becomes of its workdirs: failed, none, compressed; NULL: they stay
+    time_request = nullable(BigInteger)  # seconds that it takes, as somebody has said
 
     __table_args__ = (
         CheckConstraint(_one_of("state", State), name="state_known"),
@@ -325,6 +326,27 @@ class PassedOver(Base):
     __table_args__ = (Index("passed_over_since", "since"),)
 
 
+class Duration(Base):
+    """How long the last successes of a workflow took: of all (no tags), and of those with the same tags.
+
+    Written by `learn`, an act of recovery; read by claims of workers whose allocation ends.
+    """
+
+    __tablename__ = "durations"
+
+    workflow = required(Text, primary_key=True)
+    tags = required(_TEXTS, primary_key=True)
+    successes = required(Integer)
+    p90 = required(Double)  # seconds
+    newest_at = required(_TIME)  # when the last of them finished
+    learned_at = required(_TIME, server_default=_NOW)
+
+    __table_args__ = (
+        CheckConstraint("p90 >= 0 AND p90 < 'Infinity' AND successes > 0", name="numbers_sane"),
+        _sane("newest_at", "learned_at"),
+    )
+
+
 class Fingerprint(Base):
     """A hash of what a job is to do: which job has the same parameters. See `fingerprints`."""
 
@@ -373,6 +395,8 @@ class Attempt(Base):
         ),
         _sane("started_at", "finished_at"),
         CheckConstraint(_named("late_outcome"), name="late_is_named"),
+        # What allocations have cost that ended too soon.
+        Index("attempts_walltime", "finished_at", postgresql_where=text("cause = 'walltime'")),
     )
 
 
@@ -772,6 +796,7 @@ class Worker(Base):
     cores = nullable(Integer)
     memory = nullable(BigInteger)
     gpus = nullable(_TEXTS)
+    ends_at = nullable(_TIME)  # when its jobs must have ended, since its allocation ends; null: never
 
     # Not by the end of the lease: a renewal that changes no indexed column is a heap-only update, and the
     # spare room on each page (fillfactor, in the migration) takes it.
@@ -783,6 +808,9 @@ class Worker(Base):
         ),
         CheckConstraint(_named("succeeded"), name="succeeded_is_named"),
         _sane("started_at", "renewed_at", "lease_expires_at", "ended_at", "steady_since"),
+        CheckConstraint(
+            "ends_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'", name="end_sane"
+        ),
         Index("workers_live", "id", postgresql_where=text("ended_at IS NULL")),
         Index("workers_of_host", "host"),
         Index("workers_of_allocation", "allocation", postgresql_where=text("allocation IS NOT NULL")),

@@ -41,6 +41,7 @@ _KEPT = (
     "max_losses",
     "time_limit",
     "soft_time_limit",
+    "time_request",
     "keep",
 )
 

@@ -43,6 +43,8 @@ class NewJob:
     `renews` names a parameter that does not make a job another one: a job with the same key that is still
     waiting, or is retried, gets it from this one.
 
+    `time_request` says how long it takes; None: nobody has said.
+
     `keep` says what becomes of its workdirs; None: they stay.
     """
 
@@ -62,6 +64,7 @@ class NewJob:
     parent_id: int | None = None
     time_limit: float | None = None
     soft_time_limit: float | None = None
+    time_request: int | None = None
     keep: str | None = None
     run_at: dt.datetime | None = None
     delay: float | None = None

@@ -18,6 +18,11 @@ _OPTIONS = (
     ),
     click.option("--time-limit", metavar="DURATION", help="Stop it after 90 (seconds), 1h30m, HH:MM:SS, …."),
     click.option(
+        "--time-request",
+        metavar="DURATION",
+        help="How long it takes (default: as earlier jobs): a worker that ends sooner does not begin it.",
+    ),
+    click.option(
         "--cores", type=COUNT, metavar="N", help="Cores that it keeps busy: a worker must have them free."
     ),
     click.option("--gpus", type=COUNT, metavar="N", help="GPUs that it has for itself."),
@@ -63,5 +68,8 @@ def of_job(chosen: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: one is malformed.
     """
-    time_limit = duration("--time-limit", chosen.pop("time_limit"))
-    return chosen | {"on": escalations.asked(chosen), "time_limit": time_limit}
+    times = {
+        name: duration(f"--{name.replace('_', '-')}", chosen.pop(name))
+        for name in ("time_limit", "time_request")
+    }
+    return chosen | {"on": escalations.asked(chosen)} | times

@@ -38,6 +38,7 @@ MORE_KEYS = (
     "max_attempts",
     "max_losses",
     "time_limit",
+    "time_request",
     "run_at",
     "cancel_requested_at",
     "progress",

@@ -6,7 +6,7 @@ a line here: the first worker that knows it creates its row on the board.
 
 from __future__ import annotations
 
-from simcelery.maintenance import admit, fire, hold, notify, prune, republish, rescue, settle, stage
+from simcelery.maintenance import admit, fire, hold, learn, notify, prune, republish, rescue, settle, stage
 from simcelery.maintenance.act import Act
 
 ACTS: tuple[Act, ...] = (
@@ -16,6 +16,7 @@ ACTS: tuple[Act, ...] = (
     settle.ACT,
     hold.ACT,
     admit.ACT,
+    learn.ACT,
     prune.ACT,
     notify.ACT,
     republish.ACT,

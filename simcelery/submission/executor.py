@@ -36,7 +36,7 @@ from simcelery.workflows import functions, registry
 
 _OPTIONS = {
     *("queue", "priority", "tags", "max_attempts", "max_losses", "time_limit", "keep"),
-    *("cores", "memory", "gpus", "on"),
+    *("time_request", "cores", "memory", "gpus", "on"),
     *("notify", "notify_on"),
 }
 
@@ -69,9 +69,9 @@ class Executor(futures.Executor):
         version: change it to have everything computed anew, for example because the code has changed.
         on_failed: what becomes of the same call that failed before: ``retry``, ``keep`` or ``error``.
         chosen: options for all jobs: ``queue, priority, tags, max_attempts, max_losses, time_limit,
-            cores, memory, gpus, on, keep``; and ``notify`` and ``notify_on``, who is told of which events of
-            all of them together. They are ``done`` when all have ended, and either no more calls are taken
-            or none has come for 5 minutes.
+            time_request, cores, memory, gpus, on, keep``; and ``notify`` and ``notify_on``, who is told of
+            which events of all of them together. They are ``done`` when all have ended, and either no more
+            calls are taken or none has come for 5 minutes.
 
     Raises:
         ParametersError: an option is malformed.

@@ -39,7 +39,7 @@ class Options:
         dedupe: give the job that is on the board with these parameters already, however it was submitted.
         key: give the job that was submitted with this key, whatever its parameters.
         on_failed: where that job failed: ``retry`` it, ``keep`` it as it is, or raise an ``error``.
-        max_attempts, max_losses, time_limit, cores, memory, gpus, on, keep: as in `workflow`.
+        max_attempts, max_losses, time_limit, time_request, cores, memory, gpus, on, keep: as in `workflow`.
         notify: who is told about these jobs: ``http://…``, ``https://…`` or ``mailto:…``, one or several.
         notify_on: of which events: ``done``, ``first-failure``, ``held``, ``stalled``.
         canary: of many jobs, so many run first; the others are held until these have succeeded.
@@ -60,6 +60,7 @@ class Options:
     max_attempts: int | None = None
     max_losses: int | None = None
     time_limit: float | str | dt.timedelta | None = None
+    time_request: float | str | dt.timedelta | None = None
     cores: int | None = None
     memory: int | str | None = None
     gpus: int | None = None
@@ -92,8 +93,9 @@ class Options:
         if self.on_failed not in ("retry", "keep", "error"):
             raise ParametersError(f"on_failed must be retry, keep or error, not {short(self.on_failed)}")
         seconds(self.delay, "delay")
-        if seconds(self.time_limit, "time_limit") == 0:
-            raise ParametersError("time_limit must be more than 0 seconds")
+        for name in ("time_limit", "time_request"):
+            if seconds(getattr(self, name), name) == 0:
+                raise ParametersError(f"{name} must be more than 0 seconds")
         _ = self.needs
         _check_keep(self.keep)
         _check_number("canary", self.canary, 1, _MOST)

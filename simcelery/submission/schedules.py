@@ -32,6 +32,7 @@ _OPTIONS = (
     "max_attempts",
     "max_losses",
     "time_limit",
+    "time_request",
     "cores",
     "memory",
     "gpus",
@@ -97,8 +98,8 @@ class Schedules:
                 ``@weekly``, ``@monthly``, ``@yearly``.
             workflow: a workflow, or its name; or the words of a command.
             args, given: the workflow's parameters, and options of the job, as in `Workflow.submit`:
-                ``queue, priority, tags, max_attempts, max_losses, time_limit, cores, memory, gpus, on,
-                keep``.
+                ``queue, priority, tags, max_attempts, max_losses, time_limit, time_request, cores, memory,
+                gpus, on, keep``.
             timezone: of the times, such as ``"Europe/Berlin"``; default: that of this machine.
             missed: of times at which no worker was there, make up for ``once``, for ``all`` (the last 100),
                 or ``skip`` them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,7 @@ def assemble(
     time_limit = seconds(options.time_limit, "time_limit")
     hard = defaults["time_limit"] if time_limit is None else time_limit
     soft = defaults["soft_time_limit"]
+    takes = seconds(options.time_request, "time_request") or defaults.get("time_request")
     needs = options.needs.over(Needs(**{name: defaults.get(name) for name in NAMES}))
     try:
         escalation.check_base(needs.escalation, needs.memory, hard or soft)
@@ -128,6 +130,7 @@ def assemble(
         max_losses=defaults["max_losses"] if options.max_losses is None else options.max_losses,
         time_limit=hard,
         soft_time_limit=None if hard is not None and soft is not None and soft >= hard else soft,
+        time_request=None if takes is None else math.ceil(takes),
         keep=_keep(options.keep or defaults.get("keep") or get_settings().keep_workdirs),
         run_at=options.run_at,
         delay=seconds(options.delay, "delay"),

@@ -45,8 +45,8 @@ class Workflow(Definition):
         Parameters:
             args, given: the workflow's parameters (a `Job` stands for its result and is waited for), and
                 options: ``queue, priority, tags, after, after_any, run_at, delay, dedupe, key, on_failed,
-                max_attempts, max_losses, time_limit, cores, memory, gpus, on, keep`` (see `Options`). Where
-                the workflow has a parameter of an option's name, the parameter is meant.
+                max_attempts, max_losses, time_limit, time_request, cores, memory, gpus, on, keep`` (see
+                `Options`). Where the workflow has a parameter of an option's name, the parameter is meant.
 
         Raises:
             ParametersError, EncodingError: before anything is written.
@@ -108,6 +108,7 @@ def workflow(
     max_losses: int = 5,
     time_limit: float | str | timedelta | None = None,
     soft_time_limit: float | str | timedelta | None = None,
+    time_request: float | str | timedelta | None = None,
     cores: int | None = None,
     memory: int | str | None = None,
     gpus: int | None = None,

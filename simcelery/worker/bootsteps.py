@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from celery import bootsteps
@@ -54,9 +55,15 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Takes the lease before the pool is forked, so that its children know their worker's id."""
 
     def __init__(
-        self, worker: Any, unsafe_pool: bool = False, startup: str | None = None, **options: Any
+        self,
+        worker: Any,
+        unsafe_pool: bool = False,
+        startup: str | None = None,
+        walltime: float | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(worker, **options)
+        worker.walltime = walltime or allocation.seconds_left()
         log_records.of_worker(worker.hostname, lambda: slots.mine.about())
         # Workers learn nothing from each other: what they need to know is on the board.
         worker.options["without_gossip"] = worker.options["without_mingle"] = True
@@ -86,7 +93,9 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
             log.warning("environment: %s", misspelt)
         forget_plain_tasks(worker.app)
         queues = consume_lanes(worker.app)
-        worker.lease = Lease(worker.hostname, queues, worker.concurrency)
+        left = None if worker.walltime is None else limits.before(worker.walltime, get_settings())
+        until = None if left is None else time.monotonic() + left
+        worker.lease = Lease(worker.hostname, queues, worker.concurrency, until)
         try:
             worker.lease.take()
             declared.write(get_settings())
@@ -212,12 +221,11 @@ class LimitsStep(_TickerStep):
         worker: Any,
         max_idle: float | None = None,
         max_jobs: int | None = None,
-        walltime: float | None = None,
         drain: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(worker, **options)
-        self._limits = Limits(max_idle, max_jobs, walltime or allocation.seconds_left(), drain)
+        self._limits = Limits(max_idle, max_jobs, worker.walltime, drain)
 
     def create(self, worker: Any) -> None:
         """Create the ticker."""

@@ -41,6 +41,8 @@ class Definition:
         soft_time_limit: the time after which `SoftTimeLimitExceeded` is raised inside the workflow, so that
             it can save what it has; shorter than ``time_limit``. Default: ``time_limit``, with the setting
             ``kill_grace`` before the kill.
+        time_request: how long a job takes: a worker whose allocation ends sooner does not begin it. Default:
+            what the record of earlier jobs says, else the ``time_limit``.
         cores: how many it keeps busy; also how many threads numerical libraries use.
         memory: bytes, or ``"8G"``, that all processes of a job may use together; one that uses more is ended.
         on: what the next attempt gets after one that ended for want of memory or time; see `escalation`.
@@ -74,6 +76,7 @@ class Definition:
         max_losses: int = 5,
         time_limit: float | str | timedelta | None = None,
         soft_time_limit: float | str | timedelta | None = None,
+        time_request: float | str | timedelta | None = None,
         cores: int | None = None,
         memory: int | str | None = None,
         gpus: int | None = None,
@@ -109,6 +112,7 @@ class Definition:
                 f"workflow {self.name}: soft_time_limit must be below time_limit, and "
                 f"{self.soft_time_limit:g} s is not below {self.time_limit:g} s"
             )
+        self.time_request = _seconds(self.name, "time_request", time_request)
         try:
             self.needs = needs.asked(cores=cores, memory=memory, gpus=gpus, on=on)
         except ValueError as error:
@@ -181,6 +185,7 @@ class Definition:
             "max_losses": self.max_losses,
             "time_limit": self.time_limit,
             "soft_time_limit": self.soft_time_limit,
+            "time_request": self.time_request,
             **vars(self.needs),
             "keep": self.keep,
         }

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, event
 
 from simcelery import settings
 from simcelery.board import (
+    durations,
     engine,
     feed,
     fingerprints,
@@ -183,6 +184,10 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "stage": (lambda c: transitions.stage(c, 1000), ("jobs_scheduled",)),
     "rescue": (lambda c: transitions.rescue(c, grace=0.0, limit=1000, judge=MINE), ("jobs_running",)),
     "settle": (lambda c: transitions.settle(c, 1000), ("jobs_unsettled", "dependencies_p", "jobs_pkey")),
+    "learn": (
+        durations.learn,
+        ("Index Scan Backward using jobs_succeeded",),
+    ),
     "prune": (
         lambda c: retention.delete_finished(c, 6 * 86400.0, 1000),
         ("jobs_finished", "dependencies_parent"),

@@ -38,7 +38,9 @@ def w(x: Any = 0, y: float = 1.0) -> Any:
     return x
 
 
-@simcelery.workflow(name="urgent", priority=9, queue="fast", max_attempts=4, time_limit="2m")
+@simcelery.workflow(
+    name="urgent", priority=9, queue="fast", max_attempts=4, time_limit="2m", time_request="1m"
+)
 def urgent(n: int) -> int:
     return n
 
@@ -75,7 +77,7 @@ def test_a_job_is_recorded_as_submitted_and_published(messages: redis.Redis) -> 
     found = row(job.id)
     assert (found.workflow, found.parameters, found.state) == ("urgent", {"n": 7}, "pending")
     assert (found.queue, found.priority, found.tags) == ("fast", 9, ["a", "b"])
-    assert (found.max_attempts, found.time_limit) == (4, 120.0)
+    assert (found.max_attempts, found.time_limit, found.time_request) == (4, 120.0, 60)
     assert found.published_at is not None
     assert "@" in found.submitted_by
     assert messages.llen(lane("urgent", "fast", 9)) == 1
@@ -90,8 +92,11 @@ def test_a_message_names_the_job_and_carries_no_parameters(messages: redis.Redis
 
 
 def test_options_win_over_the_workflows_defaults(messages: redis.Redis) -> None:
-    job = urgent.submit(1, queue="slow", priority=0, max_attempts=1, time_limit=5, delay="1h")
+    job = urgent.submit(
+        1, queue="slow", priority=0, max_attempts=1, time_limit=5, time_request="3s", delay="1h"
+    )
     found = row(job.id)
+    assert found.time_request == 3
     assert (found.queue, found.priority, found.max_attempts, found.time_limit) == ("slow", 0, 1, 5.0)
     assert found.state == "scheduled"
     assert found.run_at is not None
@@ -333,6 +338,8 @@ def test_iterators_as_options_hold_for_every_job(messages: redis.Redis) -> None:
         {"after": "abc"},
         {"after": 2**70},
         {"time_limit": 0},
+        {"time_request": 0},
+        {"time_request": "soon"},
     ],
     ids=str,
 )

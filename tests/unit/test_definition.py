@@ -55,6 +55,7 @@ def test_a_plain_call_checks_its_parameters_too() -> None:
         *[("max_losses", value) for value in (-1, 10_001, 1.0)],
         *[("time_limit", value) for value in (0, -5, "soon", "-5", float("nan"), float("inf"), True, [1])],
         *[("soft_time_limit", value) for value in (0, "", timedelta(0))],
+        *[("time_request", value) for value in (0, "", -5, timedelta(0), float("inf"))],
         *[("retry_delay", value) for value in (-1, "x", timedelta(seconds=-1), {})],
         *[("retry_on", value) for value in ("ValueError", ValueError("x"), (ValueError, "KeyError"), (int,))],
         *[("queue", value) for value in ("", "a b", "a\0", 3)],
@@ -83,6 +84,7 @@ def test_an_option_out_of_range_is_one_line_that_names_it(option: str, value: An
 )
 def test_durations_may_be_seconds_text_or_timedelta(given: Any, seconds: float) -> None:
     assert define(time_limit=given).time_limit == seconds
+    assert define(time_request=given).time_request == seconds
     assert define(retry_delay=given).retry_delay == seconds
 
 

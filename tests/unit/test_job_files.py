@@ -127,7 +127,10 @@ class _Argv:
 
 
 def test_options_are_those_of_the_command_line(tmp_path: Path) -> None:
-    said = "-p 8 -q cpu -t a -t b --dedupe --on-failed keep --max-attempts 3 --time-limit 1h30m --run-at +2h"
+    said = (
+        "-p 8 -q cpu -t a -t b --dedupe --on-failed keep --max-attempts 3 --time-limit 1h30m "
+        "--time-request 40m --run-at +2h"
+    )
     verb = root.get_command(click.Context(root), "submit")
     assert verb is not None
     chosen = verb.make_context("submit", ["filed.anything", "a=1", *said.split()]).params

@@ -12,8 +12,10 @@ import pytest
 
 from simcelery.board import engine, reads
 from simcelery.board.values import Registration
+from simcelery.broker.parking import Parking
 from simcelery.errors import BoardUnreachableError
 from simcelery.settings import Settings
+from simcelery.worker.parent import limits
 from simcelery.worker.parent.limits import Limits, Watch
 from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.layout import Order
@@ -29,8 +31,8 @@ class Ended:
 
     how: list[object] = field(default_factory=list)
 
-    def finish_up(self) -> None:
-        self.how.append("finish up")
+    def finish_up(self, reason: str = "") -> None:
+        self.how.append(reason.partition(":")[0] or "finish up")
 
     def wind_up(self, order: Order, reason: str) -> None:
         self.how.append((order, reason))
@@ -79,7 +81,16 @@ def left(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(engine, "begin", begin)
     monkeypatch.setattr(reads, "anything_left", anything_left)
+    monkeypatch.setattr(reads, "only_misfits", anything_left)
     return board
+
+
+@pytest.fixture
+def parked(monkeypatch: pytest.MonkeyPatch) -> Parking:
+    """The lanes of this worker from which it takes nothing now."""
+    found = Parking()
+    monkeypatch.setattr(limits, "parked", found)
+    return found
 
 
 def test_without_limits_a_worker_never_ends_by_itself() -> None:
@@ -138,6 +149,69 @@ def test_jobs_are_warned_in_time_before_the_allocation_ends(walltime: float, war
     worker.claims()
     assert worker.at(warned - 0.1) == []
     assert worker.at(warned) == [(Order.WALLTIME, "the allocation ends soon; running jobs are warned")]
+
+
+# --- nothing that fits -----------------------------------------------------------------------------
+
+
+def test_a_worker_for_which_all_jobs_take_too_long_leaves_early(
+    left: dict[str, Any], parked: Parking
+) -> None:
+    worker = Played(Limits(walltime=3600.0))
+    worker.claims()
+    assert worker.at(1000.0) == []
+    worker.slot.idle()
+    parked.park("a lane", 0)
+    assert worker.at(1029.0) == []
+    assert left["asked"] == 0
+    left["anything"] = False  # one of them fits
+    assert worker.at(1031.0) == []
+    left["anything"] = True
+    assert worker.at(1032.0) == []
+    assert left["asked"] == 1
+    assert worker.at(1033.0) == ["leaving early"]
+
+
+def test_a_short_allocation_is_left_sooner(left: dict[str, Any], parked: Parking) -> None:
+    worker = Played(Limits(walltime=100.0))
+    parked.park("a lane", 0)
+    assert worker.at(4.9) == []
+    assert worker.at(5.0) == ["leaving early"]
+
+
+@pytest.mark.parametrize("limit", [{}, {"drain": True}])
+def test_a_worker_that_nothing_ends_does_not_ask_what_fits(
+    left: dict[str, Any], parked: Parking, limit: dict[str, bool]
+) -> None:
+    worker = Played(Limits(**limit))  # type: ignore[arg-type]
+    parked.park("a lane", 0)
+    assert worker.at(1000.0) == []
+    assert left["asked"] == len(limit)
+
+
+def test_nobody_is_asked_while_messages_are_taken_or_a_job_runs(
+    left: dict[str, Any], parked: Parking
+) -> None:
+    worker = Played(Limits(walltime=3600.0))
+    assert worker.at(100.0) == []
+    parked.park("a lane", 0)
+    worker.claims()
+    assert worker.at(200.0) == []
+    assert left["asked"] == 0
+
+
+def test_who_drains_asks_both(left: dict[str, Any], parked: Parking) -> None:
+    worker = Played(Limits(walltime=3600.0, drain=True))
+    parked.park("a lane", 0)
+    assert worker.at(100.0) == ["leaving early"]
+    assert left["asked"] == 2
+
+
+def test_a_board_that_is_away_does_not_say_that_nothing_fits(left: dict[str, Any], parked: Parking) -> None:
+    worker = Played(Limits(walltime=3600.0))
+    parked.park("a lane", 0)
+    left["anything"] = None
+    assert worker.at(100.0) == []
 
 
 # --- drain -----------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def _corrections() -> ColumnElement[Any]:
 _KINDS: tuple[tuple[Kind, bool, str], ...] = (
     ("integer", False, "id priority attempt failures losses max_attempts max_losses"),
     ("integer", True, "pid parent_id"),
-    ("seconds", True, "time_limit"),
+    ("seconds", True, "time_limit time_request"),
     ("text", False, "workflow state queue submitted_by"),
     ("text", True, "error_type error_message idempotency_key"),
     ("time", False, "submitted_at"),

@@ -50,6 +50,7 @@ class JobRow:
     max_attempts: int
     max_losses: int
     time_limit: float | None
+    time_request: int | None
     run_at: dt.datetime | None
     published_at: dt.datetime | None
     cancel_requested_at: dt.datetime | None

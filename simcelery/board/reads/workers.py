@@ -157,6 +157,17 @@ def anything_left(
     )
 
 
+def only_misfits(connection: Reader, queues: Sequence[str], workflows: Sequence[str], worker_id: int) -> bool:
+    """Whether these queues have pending jobs of these workflows, and none ends before this worker must.
+
+    Of each queue and workflow the first ones are looked at. Those that need more than this worker has do not
+    count.
+    """
+    statement = sql.statement("only_misfits").replace("/* fitting */", _FITTING)
+    given = {"queues": list(queues), "workflows": list(workflows), "worker_id": worker_id}
+    return bool(connection.exec_driver_sql(statement, given).scalar())
+
+
 # What jobs may need of a worker while nothing else runs there; what fits now says `fitting_needs`.
 _FITTING = (
     "SELECT needs.id FROM needs, workers WHERE workers.id = %(worker_id)s "

@@ -1,9 +1,9 @@
 INSERT INTO jobs (
     task_id, parameters, idempotency_key, state, run_at, unmet, workflow, version, queue, priority,
-    tags, parent_id, max_attempts, max_losses, time_limit, soft_time_limit, keep, submitted_by
+    tags, parent_id, max_attempts, max_losses, time_limit, soft_time_limit, time_request, keep, submitted_by
 ) VALUES (
     %(task_id)s, %(parameters)s, %(idempotency_key)s, %(state)s, %(run_at)s, %(unmet)s,
     %(workflow)s, %(version)s, %(queue)s, %(priority)s, %(tags)s, %(parent_id)s, %(max_attempts)s,
-    %(max_losses)s, %(time_limit)s, %(soft_time_limit)s, %(keep)s, %(submitted_by)s
+    %(max_losses)s, %(time_limit)s, %(soft_time_limit)s, %(time_request)s, %(keep)s, %(submitted_by)s
 )
 RETURNING id

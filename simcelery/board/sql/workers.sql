@@ -5,6 +5,7 @@ SELECT
   workers.lease_expires_at, workers.ended_at, workers.identity, workers.steady_since,
   workers.workflows, workers.quarantined_at, workers.registration, workers.succeeded,
   workers.sources, workers.changed_files, workers.environment_id, workers.cores, workers.memory, workers.gpus,
+  workers.ends_at,
   CASE WHEN workers.ended_at IS NOT NULL THEN 'ended'
     WHEN workers.lease_expires_at <= now() THEN 'overdue'
     WHEN workers.quarantined_at IS NOT NULL THEN 'quarantined'

@@ -31,10 +31,12 @@ def holds_lease(request: ClaimRequest) -> bool:
     return bool(engine.one_round_trip(sql.statement("holds_lease"), asked(request)))
 
 
-def waits_for_room(request: ClaimRequest) -> Literal["host", "needs"] | None:
-    """What a claim that found nothing lacked: a place of its host's limit, or what its job needs there."""
+def waits_for_room(request: ClaimRequest) -> Literal["host", "time", "needs"] | None:
+    """What a claim that found nothing lacked: a place of its host's limit, time, or what its job needs."""
     found = engine.one_round_trip(sql.statement("waits_for_room"), asked(request))
-    return ("host" if found[0]["crowded"] else "needs") if found else None
+    if not found:
+        return None
+    return "host" if found[0]["crowded"] else "time" if found[0]["late"] else "needs"
 
 
 def forgotten(request: ClaimRequest) -> list[Claim]:

@@ -189,6 +189,7 @@ _SHARED = (
     "max_losses",
     "time_limit",
     "soft_time_limit",
+    "time_request",
     "keep",
     "submitted_by",
 )

@@ -240,6 +240,7 @@ def _facts(row: JobRow, parents: Parents, children: list[int]) -> list[tuple[str
         ("finished", moment(row.finished_at)),
         ("took", span(row.started_at, row.finished_at) if ran else ""),
         ("time limit", duration(row.time_limit)),
+        ("time request", duration(row.time_request)),
         ("attempts", f"{limits}, losses {row.losses} of {row.max_losses}"),
         ("cancel", f"requested {ago(row.cancel_requested_at)}" if row.cancel_requested_at else ""),
         ("worker", row.worker),

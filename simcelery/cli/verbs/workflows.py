@@ -84,7 +84,7 @@ def _show_one(found: dict[str, Any], here: Definition | None) -> None:
         say(f"  {line}" if line else "")
     say()
     options = {name: value for name, value in found["options"].items() if value is not None}
-    for name in ("time_limit", "soft_time_limit"):
+    for name in ("time_limit", "soft_time_limit", "time_request"):
         if name in options:
             options[name] = duration(options[name])
     if "memory" in options:

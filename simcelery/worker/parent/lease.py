@@ -45,15 +45,19 @@ class Lease:
         nodename: Celery's name of the worker.
         queues: the queues that it consumes.
         concurrency: how many jobs it runs at once.
+        until: when its jobs must have ended, by the monotonic clock; None: nothing ends it.
     """
 
-    def __init__(self, nodename: str, queues: Sequence[str], concurrency: int) -> None:
+    def __init__(
+        self, nodename: str, queues: Sequence[str], concurrency: int, until: float | None = None
+    ) -> None:
         self.nodename = nodename
         self.queues = sorted(queues)
         self.workflows = [known.name for known in registry.definitions()]
         self.sources = {known.name: known.source for known in registry.definitions() if known.source}
         self.origin = not_preloaded.origin or origin.collect(registry.definitions())
         self.concurrency = concurrency
+        self._until = until
         self.host = socket.gethostname()
         self.settings = get_settings()
         self.room = resources.room(self.settings)
@@ -61,6 +65,10 @@ class Lease:
         self._supervisor: Supervisor | None = None
         self._quarantine: Quarantine | None = None
         self._ticker = Ticker("lease", self.renew, self.settings.renew_every)
+
+    def left(self) -> float | None:
+        """Seconds until its jobs must have ended; None: nothing ends it."""
+        return None if self._until is None else self._until - time.monotonic()
 
     def lanes(self) -> list[Lane]:
         """The lanes with jobs that this worker can run."""
@@ -104,6 +112,7 @@ class Lease:
                 sources=self.sources,
                 origin=self.origin,
                 room=self.room,
+                left=self.left(),
             )
 
     def keep(self, supervisor: Supervisor, quarantine: Quarantine) -> None:
@@ -130,6 +139,7 @@ class Lease:
                     self.settings.lease,
                     every=self.settings.renew_every,
                     succeeded=self._quarantine.successes(),
+                    left=self.left(),
                 )
                 accounts = leases.accounts(connection, self.me.worker_id, jobs)
                 wanted = files.asked_of(connection, self.me.worker_id, self.host) if known else []

@@ -1,4 +1,8 @@
-"""When a worker exits by itself: long idle, enough jobs, the end of its allocation, or nothing left to do."""
+"""When a worker exits by itself: long idle, enough jobs, the end of its allocation, or nothing left to do.
+
+Near the end of its allocation nothing may be left that it could still finish. Then it leaves early: its cores
+are free for others, and the scheduler may start the next allocation.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simcelery.board import engine, reads
+from simcelery.broker.parking import parked
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.parent.lease import Lease
@@ -17,6 +22,10 @@ from simcelery.worker.slots.parent import Slots
 
 EVERY = 1.0
 _ASK_EVERY = 2.0  # seconds between two questions to the board whether anything is left
+_MISFITS_FOR = (
+    30.0  # seconds without a job, while jobs wait that take too long, after which it leaves; at most
+)
+_MISFITS_SHARE = 0.05  # of its walltime: a short allocation waits for less
 _MARGIN = 10.0  # seconds for the last writes before an allocation ends
 
 
@@ -60,8 +69,9 @@ class Watch:
         self._lease = lease
         self._clock = clock
         now = clock()
-        self._busy_at = self._asked_at = now
-        self._end_at = None if limits.walltime is None else now + _before(limits.walltime, settings)
+        self._busy_at = now
+        self._asked_at = {"left": now, "fits": now}
+        self._end_at = None if limits.walltime is None else now + before(limits.walltime, settings)
         self._done = False
 
     def look(self) -> None:
@@ -84,25 +94,46 @@ class Watch:
             or (limits.drain and idle and self._nothing_left(now))
         ):
             self._end(self._shutdown.finish_up)
+        elif idle and self._nothing_fits(now):
+            self._end(lambda: self._shutdown.finish_up(_EARLY))
 
     def _end(self, action: Any) -> None:
         self._done = True
         action()
 
     def _nothing_left(self, now: float) -> bool:
-        if now - self._asked_at < _ASK_EVERY:
+        return self._may_ask("left", now) and not self._asked(reads.anything_left, otherwise=True)
+
+    def _nothing_fits(self, now: float) -> bool:
+        """Whether for a while there have been jobs, and none that ends before the allocation does."""
+        walltime = self._limits.walltime
+        if walltime is None or not parked.any:
             return False
-        self._asked_at = now
+        if now - self._busy_at < min(_MISFITS_FOR, walltime * _MISFITS_SHARE):
+            return False
+        return self._may_ask("fits", now) and self._asked(reads.only_misfits, otherwise=False)
+
+    def _may_ask(self, name: str, now: float) -> bool:
+        if now - self._asked_at[name] < _ASK_EVERY:
+            return False
+        self._asked_at[name] = now
+        return True
+
+    def _asked(self, question: Callable[..., bool], *, otherwise: bool) -> bool:
+        """What the board says of the jobs of this worker's lanes; `otherwise`, while it cannot be reached."""
         assert self._lease.me is not None
         try:
             with engine.begin(self._settings) as connection:
                 lanes = self._lease.queues, self._lease.workflows
-                return not reads.anything_left(connection, *lanes, self._lease.me.worker_id)
+                return question(connection, *lanes, self._lease.me.worker_id)
         except ServiceError:
-            return False
+            return otherwise
 
 
-def _before(walltime: float, settings: Settings) -> float:
+_EARLY = "leaving early: jobs wait, but none of them would end before the allocation does"
+
+
+def before(walltime: float, settings: Settings) -> float:
     """Seconds from the start until the jobs must be warned; at least half of the walltime."""
     needed = settings.shutdown_grace + settings.kill_grace + _MARGIN
     return max(walltime - needed, walltime / 2)

@@ -38,8 +38,10 @@ class Shutdown:
         platforms.signals["SIGQUIT"] = self._on_quit
         platforms.signals["SIGINT"] = self._on_interrupt
 
-    def finish_up(self) -> None:
+    def finish_up(self, reason: str = "") -> None:
         """Claim no more jobs, and exit when the running ones have ended, however long that takes."""
+        if reason:
+            _say(reason)
         self._supervisor.close()
         self._tell("Warm", "", EX_OK)
 

@@ -12,6 +12,9 @@
 -- What a job needs of its node must be free on this worker (fitting_needs); boards on which no job ever needed
 -- anything are not asked. When a job first did not fit is noted (pass_over), so that others do not overtake it for ever.
 --
+-- What takes longer than this worker's allocation lasts is left to others (fits_in_time); workers without an end are not
+-- asked. Of a slice, what does not fit stays where it is.
+--
 -- What waits at a closed gate and has not been moved yet is left alone. It is looked at only once it has been
 -- chosen: where many such jobs come first, a message may find nothing, for a moment, and its job is sent again.
 --
@@ -39,6 +42,7 @@ AS $$
 DECLARE
     v_choose boolean;
     v_limited boolean;
+    v_left double precision;
     v_host text;
     v_chosen record;
     v_fitting bigint[];
@@ -46,7 +50,8 @@ DECLARE
     v_found boolean;
     v_granted bigint := 0;
 BEGIN
-    SELECT EXISTS (SELECT FROM limits), EXISTS (SELECT FROM shares WHERE queue = p_queue) INTO v_limited, v_choose FROM workers
+    SELECT EXISTS (SELECT FROM limits), EXISTS (SELECT FROM shares WHERE queue = p_queue), extract(epoch FROM ends_at - now())
+        INTO v_limited, v_choose, v_left FROM workers
         WHERE id = p_worker_id AND registration = p_registration
             AND ended_at IS NULL AND lease_expires_at > now();
     IF NOT FOUND THEN
@@ -65,7 +70,7 @@ BEGIN
     END IF;
     IF v_choose THEN
         v_fitting := CASE WHEN EXISTS (SELECT FROM needs) THEN fitting_needs(p_worker_id, p_task_id) END;
-        SELECT * INTO v_chosen FROM choose_job(p_task_id, p_workflow, p_queue, p_least, v_fitting);
+        SELECT * INTO v_chosen FROM choose_job(p_task_id, p_workflow, p_queue, p_least, v_fitting, v_left);
         IF NOT FOUND THEN
             PERFORM pass_over(p_worker_id, p_task_id, v_fitting);
             RETURN;
@@ -80,6 +85,7 @@ BEGIN
             claim_id = p_claim_id, started_at = now(), progress = NULL
         WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
             AND cancel_requested_at IS NULL AND needs_id IS NULL AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
+            AND (v_left IS NULL OR fits_in_time(v_left, id))
         RETURNING jobs.*;
     IF NOT FOUND AND EXISTS (SELECT FROM needs) THEN
         v_fitting := fitting_needs(p_worker_id, p_task_id);
@@ -90,10 +96,11 @@ BEGIN
             WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
                 AND needs_id = ANY (v_fitting)
                 AND cancel_requested_at IS NULL AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
+                AND (v_left IS NULL OR fits_in_time(v_left, id))
             RETURNING jobs.*;
     END IF;
     IF NOT FOUND AND NOT v_choose THEN
-        v_next := next_job(p_workflow, p_queue, p_least, v_fitting);
+        v_next := next_job(p_workflow, p_queue, p_least, v_fitting, v_left);
         RETURN QUERY
             UPDATE jobs
             SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
@@ -123,7 +130,7 @@ BEGIN
                 SELECT id FROM (
                     SELECT id, sum(size) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM chosen
                 ) AS summed
-                WHERE total < 4194304
+                WHERE total < 4194304 AND (v_left IS NULL OR fits_in_time(v_left, id))
             )
             UPDATE jobs
             SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,

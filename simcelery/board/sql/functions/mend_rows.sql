@@ -104,17 +104,33 @@ BEGIN
         WHERE NOT (outcome IN ('succeeded', 'failed', 'cancelled', 'lost', 'released') AND cause IN ('error', 'time_limit', 'out_of_memory', 'worker_lost', 'walltime', 'cancelled', 'shutdown')) OR NOT (cpu_seconds > '-Infinity' AND cpu_seconds < 'Infinity' AND peak_memory >= 0) OR NOT (started_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND finished_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00')
             OR jsonb_typeof(late_outcome) <> 'object'
         RETURNING format('attempt %s of job %s: put right: its outcome, numbers or times', attempt, job_id);
-    RETURN QUERY
-        UPDATE workers SET
-            pid = greatest(pid, 1), concurrency = greatest(concurrency, 0),
-            queues = array_remove(queues, NULL), workflows = array_remove(workflows, NULL),
-            succeeded = CASE WHEN jsonb_typeof(succeeded) = 'object' THEN succeeded ELSE '{}' END,
-            started_at = CASE WHEN started_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN started_at ELSE now() END, renewed_at = CASE WHEN renewed_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN renewed_at ELSE now() END,
-            steady_since = CASE WHEN steady_since BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN steady_since ELSE now() END, lease_expires_at = CASE WHEN lease_expires_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN lease_expires_at ELSE now() END,
-            ended_at = CASE WHEN ended_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN ended_at WHEN ended_at IS NOT NULL THEN now() END
-        WHERE pid <= 0 OR concurrency < 0 OR NOT (array_position(queues, NULL) IS NULL AND array_position(workflows, NULL) IS NULL) OR jsonb_typeof(succeeded) <> 'object'
-            OR NOT (started_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND renewed_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND lease_expires_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND ended_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND steady_since BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00')
-        RETURNING format('worker %s: put right: its numbers, lists or times', id);
+    IF to_regclass('durations') IS NULL THEN -- a row is put right in one statement: each is checked
+        RETURN QUERY
+            UPDATE workers SET
+                pid = greatest(pid, 1), concurrency = greatest(concurrency, 0),
+                queues = array_remove(queues, NULL), workflows = array_remove(workflows, NULL),
+                succeeded = CASE WHEN jsonb_typeof(succeeded) = 'object' THEN succeeded ELSE '{}' END,
+                started_at = CASE WHEN started_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN started_at ELSE now() END, renewed_at = CASE WHEN renewed_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN renewed_at ELSE now() END,
+                steady_since = CASE WHEN steady_since BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN steady_since ELSE now() END, lease_expires_at = CASE WHEN lease_expires_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN lease_expires_at ELSE now() END,
+                ended_at = CASE WHEN ended_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN ended_at WHEN ended_at IS NOT NULL THEN now() END
+            WHERE pid <= 0 OR concurrency < 0 OR NOT (array_position(queues, NULL) IS NULL AND array_position(workflows, NULL) IS NULL) OR jsonb_typeof(succeeded) <> 'object'
+                OR NOT (started_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND renewed_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND lease_expires_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND ended_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND steady_since BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00')
+            RETURNING format('worker %s: put right: its numbers, lists or times', id);
+    ELSE
+        RETURN QUERY
+            UPDATE workers SET
+                pid = greatest(pid, 1), concurrency = greatest(concurrency, 0),
+                queues = array_remove(queues, NULL), workflows = array_remove(workflows, NULL),
+                succeeded = CASE WHEN jsonb_typeof(succeeded) = 'object' THEN succeeded ELSE '{}' END,
+                started_at = CASE WHEN started_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN started_at ELSE now() END, renewed_at = CASE WHEN renewed_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN renewed_at ELSE now() END,
+                steady_since = CASE WHEN steady_since BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN steady_since ELSE now() END, lease_expires_at = CASE WHEN lease_expires_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN lease_expires_at ELSE now() END,
+                ended_at = CASE WHEN ended_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN ended_at WHEN ended_at IS NOT NULL THEN now() END,
+                ends_at = CASE WHEN ends_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' THEN ends_at END
+            WHERE pid <= 0 OR concurrency < 0 OR NOT (array_position(queues, NULL) IS NULL AND array_position(workflows, NULL) IS NULL) OR jsonb_typeof(succeeded) <> 'object'
+                OR NOT (started_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND renewed_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND lease_expires_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND ended_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' AND steady_since BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00')
+                OR NOT ends_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'
+            RETURNING format('worker %s: put right: its numbers, lists or times', id);
+    END IF;
     RETURN QUERY
         DELETE FROM workflows WHERE jsonb_typeof(parameters) <> 'object' OR jsonb_typeof(options) <> 'object'
         RETURNING format('workflow %s: out of the catalogue until a worker enters it again', name);
@@ -163,5 +179,15 @@ BEGIN
         WHERE missed NOT IN ('once', 'all', 'skip')
             OR jsonb_typeof(job) <> 'object' OR jsonb_typeof(parameters) <> 'object'
         RETURNING format('schedule %s: put right: its policy; or paused, since its job cannot be read', name);
+    IF to_regclass('durations') IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        DELETE FROM durations WHERE NOT (
+            p90 >= 0 AND p90 < 'Infinity' AND successes > 0
+            AND newest_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'
+            AND learned_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'
+        )
+        RETURNING format('workflow %s: how long its jobs take is forgotten until it is looked at again', workflow);
 END
 $$

@@ -1,0 +1,215 @@
+"""Whether a job ends before its worker's allocation does: the claim decides."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from simcelery.board import engine, reads, shares, transitions
+from simcelery.board.values import ClaimRequest, Recorded
+from simcelery.needs import Needs, Room
+from tests.board_helpers import (
+    SUCCESS,
+    claim,
+    finish,
+    must_claim,
+    new_job,
+    record,
+    registration,
+    sql,
+    state,
+    worker,
+)
+
+pytestmark = pytest.mark.usefixtures("board", "no_queue_stays_shared")
+
+GIB = 2**30
+
+
+def known(p90: float, *tags: str, workflow: str = "w") -> None:
+    """The board knows how long the jobs of a workflow take, perhaps those with these tags."""
+    sql(
+        "INSERT INTO durations (workflow, tags, successes, p90, newest_at) "
+        "VALUES (:w, :tags, 200, :p90, now())",
+        w=workflow,
+        tags=list(tags),
+        p90=p90,
+    )
+
+
+def wanted(job: Recorded | None, me: int, more: int = 0) -> ClaimRequest:
+    task_id = job.task_id if job else uuid.uuid4()
+    return ClaimRequest(task_id, "w", uuid.uuid4(), registration(me), 100, "default", 0, more)
+
+
+def wake(me: int, more: int = 0) -> list[int]:
+    """The jobs that a message brings whose own job is gone."""
+    return [one.job_id for one in transitions.claim(wanted(None, me, more))]
+
+
+@pytest.mark.parametrize(
+    ("about", "left", "fits"),
+    [
+        ({}, 1, True),  # nobody knows
+        ({"time_request": 100}, 99, False),
+        ({"time_request": 100}, 101, True),
+        ({"time_limit": 100}, 99, False),
+        ({"time_limit": 100}, 101, True),
+        ({"time_limit": 200, "soft_time_limit": 100}, 99, False),
+        ({"time_limit": 200, "soft_time_limit": 100}, 101, True),
+        ({"time_request": 100, "time_limit": 1000}, 101, True),
+        ({"time_request": 1000, "time_limit": 100}, 101, False),
+    ],
+)
+def test_a_job_is_claimed_where_it_ends_in_time(about: dict[str, float], left: float, fits: bool) -> None:
+    job = record(**about)
+    me = worker(left=left)
+    assert bool(claim(job.task_id, me)) == fits
+    assert transitions.waits_for_room(wanted(job, me)) == (None if fits else "time")
+    if not fits:
+        must_claim(job.task_id, worker())  # nothing ends this one
+
+
+@pytest.mark.parametrize(
+    ("about", "left", "fits"),
+    [
+        ({}, 99, False),
+        ({}, 101, True),
+        ({"time_limit": 1000}, 101, True),
+        ({"time_limit": 50}, 51, True),  # it cannot take longer
+        ({"time_request": 50}, 51, True),
+        ({"time_request": 1000}, 101, False),
+        ({"tags": ["small"]}, 11, True),
+        ({"tags": ["small"]}, 9, False),
+        ({"tags": ["small", "red"]}, 11, False),
+        ({"tags": ["unknown"]}, 101, True),
+        ({"tags": ["unknown"]}, 99, False),
+    ],
+)
+def test_what_earlier_jobs_took_is_expected_of_the_next(
+    about: dict[str, object], left: float, fits: bool
+) -> None:
+    known(100)
+    known(10, "small")
+    known(1, workflow="another")
+    assert bool(claim(record(**about).task_id, worker(left=left))) == fits
+
+
+def test_time_passes_by_the_clock_of_the_board() -> None:
+    job, me = record(time_request=100), worker(left=101)
+    sql("UPDATE workers SET ends_at = ends_at - interval '2 s'")
+    assert claim(job.task_id, me) is None
+    sql("UPDATE workers SET ends_at = ends_at + interval '2 s'")
+    must_claim(job.task_id, me)
+
+
+def test_a_message_leads_to_the_first_job_that_fits() -> None:
+    record(time_request=100, priority=9)
+    fits = [record(time_request=10), record(time_request=10)]
+    me = worker(left=50)
+    assert wake(me) == [fits[0].id]
+    [instead] = transitions.claim(wanted(record(time_request=100), me))
+    assert instead.job_id == fits[1].id
+    assert wake(me) == []
+
+
+def test_of_many_that_do_not_fit_only_the_first_are_looked_at() -> None:
+    with engine.begin() as connection:
+        transitions.record(connection, [new_job(time_request=100.0) for _ in range(100)])
+        hidden = transitions.record(connection, [new_job(time_request=10.0)])[0]
+    me = worker(left=50)
+    assert wake(me) == []
+    assert must_claim(hidden.task_id, me).job_id == hidden.id  # its own message finds it
+
+
+def test_a_slice_leaves_out_what_does_not_fit() -> None:
+    jobs = [record(time_request=time) for time in (None, 100, 10, 100, None)]
+    me = worker(left=50)
+    found = transitions.claim(wanted(jobs[0], me, more=10))
+    assert [one.job_id for one in found] == [jobs[0].id, jobs[2].id, jobs[4].id]
+    assert [state(one.id) for one in jobs] == ["running", "pending", "running", "pending", "running"]
+    assert len(transitions.claim(wanted(None, worker(), more=10))) == 2
+
+
+def test_a_job_must_fit_both_in_time_and_beside_what_runs() -> None:
+    room = Room(4, 8 * GIB, ())
+    long, wide = record(needs=Needs(cores=1), time_request=100), record(needs=Needs(cores=8), time_request=1)
+    me = worker(left=50, room=room)
+    assert claim(long.task_id, me) is None
+    assert claim(wide.task_id, me) is None
+    assert wake(me) == []
+    assert transitions.waits_for_room(wanted(long, me)) == "time"
+    assert transitions.waits_for_room(wanted(wide, me)) == "needs"
+    both = record(needs=Needs(cores=1), time_request=10)
+    assert must_claim(both.task_id, me).cores == 1
+
+
+def test_no_room_is_kept_on_a_worker_for_a_job_that_does_not_fit_in_time() -> None:
+    room = Room(4, 8 * GIB, ())
+    me, endless = worker(left=50, room=room, workflows=["w"]), worker(room=room, workflows=["w"])
+    for each in (me, endless):
+        must_claim(record(needs=Needs(cores=1)).task_id, each)
+    large = record(needs=Needs(cores=4), time_request=100)
+    assert claim(large.task_id, me) is None
+    assert sql("SELECT count(*) FROM passed_over") == [(0,)]  # it would not run there anyway
+    assert claim(large.task_id, endless) is None
+    sql("UPDATE passed_over SET since = since - interval '11 minutes'")
+    small = record(needs=Needs(cores=1))
+    assert claim(small.task_id, endless) is None
+    must_claim(small.task_id, me)
+
+
+def test_limits_are_asked_of_jobs_that_fit() -> None:
+    sql("INSERT INTO limits (name, most, set_by) VALUES ('tag:one', 1, 'test')")
+    long = record(tags=["one"], time_request=100)
+    short = record(tags=["one"], time_request=10)
+    me = worker(left=50)
+    assert len(transitions.claim(wanted(long, me))) == 1  # its message leads to the other one
+    assert [state(one.id) for one in (long, short)] == ["pending", "running"]
+    last = record(tags=["one"], time_request=10)
+    assert claim(last.task_id, me) is None
+    assert state(last.id) == "blocked"
+
+
+def test_in_a_queue_that_is_shared_it_is_the_turn_of_those_whose_jobs_fit() -> None:
+    with engine.begin() as connection:
+        shares.share(connection, "default", "submitter", "test")
+    record(submitted_by="ada@lab", time_request=100)
+    theirs = record(submitted_by="bob@lab", time_request=10)
+    assert wake(worker(left=50)) == [theirs.id]
+    assert wake(worker(left=50)) == []
+
+
+def test_what_does_not_fit_anywhere_stays_as_it_is() -> None:
+    job, me = record(time_request=100), worker(left=50)
+    for _ in range(3):
+        assert claim(job.task_id, me) is None
+        assert wake(me) == []
+    assert (state(job.id), sql("SELECT attempt, losses, publish_count FROM jobs")) == ("pending", [(0, 0, 0)])
+    finish(must_claim(job.task_id, worker(left=200)), SUCCESS)
+    assert state(job.id) == "succeeded"
+
+
+def only_misfits(me: int, *queues: str) -> bool:
+    with engine.begin() as connection:
+        return reads.only_misfits(connection, queues or ["default"], ["w", "v"], me)
+
+
+def test_a_worker_learns_whether_nothing_that_waits_fits() -> None:
+    me = worker(left=50, room=Room(4, 8 * GIB, ()))
+    assert not only_misfits(me)  # nothing waits: something that fits may come
+    record(needs=Needs(cores=8))
+    assert not only_misfits(me)
+    record(time_request=100)
+    assert only_misfits(me)
+    assert not only_misfits(me, "another")
+    assert not only_misfits(worker())
+    record(time_request=100, queue="another")
+    assert only_misfits(me, "another", "default")
+    fits = record(time_request=10, workflow="v", priority=0)
+    assert not only_misfits(me)
+    must_claim(fits.task_id, me, workflow="v")
+    assert only_misfits(me)
+    record()
+    assert not only_misfits(me)
