@@ -21,6 +21,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
     from simcelery.board import reads
     from simcelery.describe.needs import too_large
     from simcelery.describe.unserved import in_sentences
+    from simcelery.describe.walltime import too_long
 
     live = reads.workers(connection, live_only=True)
     slots = sum(worker["concurrency"] for worker in live)
@@ -34,6 +35,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
     yield from _versions(live)
     yield from _sources(connection, live)
     lacking = in_sentences(reads.unserved(connection)) + too_large(connection, reads.Filter())
+    lacking += too_long(connection)
     for found, advice in lacking:
         yield Check("queues", "warn", found, advice)
     if not lacking:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from simcelery.describe import needs
+from simcelery.describe import needs, walltime
 from simcelery.describe.clusters import troubles
 from simcelery.describe.job import progress
 from simcelery.describe.saved import restart_line
@@ -215,13 +215,30 @@ def _pending(story: Story) -> Iterator[Reason]:
         )
     else:
         able = [worker for worker in knowing if not worker["quarantined_at"]]
-        yield from _room(story, able)
-        yield from _crowded(story, able)
+        if in_time := [worker for worker in able if walltime.fits(story.expected, worker)]:
+            yield from _room(story, in_time)
+            yield from _crowded(story, in_time)
+        else:
+            yield from _outlasts(story, able)
     for text, advice in troubles(story.clusters):
         yield Reason("cluster", text, advice)
     for worker in knowing:
         if worker["note"]:
             yield Reason("note", f"{worker['nodename']}: {worker['note']}")
+
+
+def _outlasts(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:
+    """It takes longer than these workers still run jobs, and perhaps than their allocations last at all."""
+    assert story.expected is not None
+    if said := walltime.never(story.expected, story.job.queue, able):
+        yield Reason("too_long", said, walltime.ADVICE)
+        return
+    most = max(walltime.left(worker) for worker in able)
+    yield Reason(
+        "no_time",
+        f"{walltime.takes(story.expected)}, and waits for an allocation that lasts as long from now on: "
+        f"{_names(able)} run{_s(able)} jobs for {duration(most)} more",
+    )
 
 
 def _room(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import uuid
+from dataclasses import replace
 
 import pytest
 
 from simcelery.board import engine, reads, shares, transitions
+from simcelery.board.states import Cause
 from simcelery.board.values import ClaimRequest, Recorded
+from simcelery.checks.workers import of_workers
+from simcelery.cli.root import run
+from simcelery.describe import story
+from simcelery.describe.reasons import reasons
 from simcelery.needs import Needs, Room
 from tests.board_helpers import (
+    LOST,
     SUCCESS,
     claim,
     finish,
@@ -213,3 +221,83 @@ def test_a_worker_learns_whether_nothing_that_waits_fits() -> None:
     assert only_misfits(me)
     record()
     assert not only_misfits(me)
+
+
+# --- what people are told --------------------------------------------------------------------------
+
+
+def told(number: int) -> list[tuple[str, str]]:
+    return [(one.code, one.text) for one in reasons(story.read(number))]
+
+
+@pytest.mark.parametrize(
+    ("about", "basis"),
+    [
+        ({"time_request": 11_400}, "as its time request says"),
+        ({"time_limit": 11_400}, "its time limit"),
+        ({"tags": ["slow"]}, "p90 of 200 runs with its tags"),
+        ({"workflow": "v"}, "p90 of 200 runs"),
+    ],
+)
+def test_explain_says_that_no_allocation_lasts_as_long(about: dict[str, object], basis: str) -> None:
+    known(11_400, "slow")
+    known(11_400, workflow="v")
+    worker(left=7200, workflows=["w", "v"])
+    job = record(**about)
+    text = f"it needs about 3h10m ({basis}); no allocation of default lasts longer than 2h"
+    assert told(job.id) == [("too_long", text)]
+    worker(workflows=["w", "v"])  # nothing ends this one
+    assert "too_long" not in dict(told(job.id))
+
+
+def test_explain_tells_an_allocation_that_is_too_short_from_one_that_has_grown_old() -> None:
+    job, me = record(time_request=3600), worker(left=7200, workflows=["w"])
+    assert dict(told(job.id)).keys() == {"unpublished"}
+    sql(
+        "UPDATE workers SET ends_at = ends_at - interval '90 min', "
+        "started_at = started_at - interval '90 min'"
+    )
+    [(code, text)] = told(job.id)
+    assert code == "no_time"
+    assert text == (
+        "it needs about 1h (as its time request says), and waits for an allocation that lasts as long from "
+        "now on: w@test runs jobs for 30m more"
+    )
+    assert claim(job.task_id, me) is None
+
+
+def test_doctor_names_what_no_allocation_is_long_enough_for() -> None:
+    worker(left=7200, workflows=["w"])
+    first = record(time_request=7300)
+    record(time_request=100)
+    record(time_request=9000, workflow="v")  # nobody knows it: another finding
+
+    def found() -> list[str]:
+        with engine.begin() as connection:
+            return [one.found for one in of_workers(connection) if "no allocation" in one.found]
+
+    lasts = "no allocation there lasts longer than 2h"
+    assert found() == [f"job {first.id} in queue 'default' needs about 2h1m, and {lasts}"]
+    record(time_request=9000)
+    assert found() == [f"2 pending jobs of w in queue 'default' need about 2h1m, and {lasts}"]
+    worker(workflows=["w"])
+    assert found() == []
+
+
+def test_stats_count_what_was_lost_to_walltime(capsys: pytest.CaptureFixture[str]) -> None:
+    known(10)
+    me = worker(room=Room(8, 8 * GIB, ()))
+    walltime = replace(LOST, cause=Cause.WALLTIME)
+    for report, needs in ((walltime, None), (walltime, Needs(cores=4)), (LOST, None), (SUCCESS, None)):
+        claimed = must_claim(record(needs=needs).task_id, me)
+        sql("UPDATE jobs SET started_at = now() - interval '30 min' WHERE state = 'running'")
+        finish(claimed, report)
+    assert run(["stats", "-o", "json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["lost_to_walltime"]["attempts"] == 2
+    assert facts["lost_to_walltime"]["core_hours"] == pytest.approx(2.5, rel=0.01)
+    assert facts["workflows"]["w"]["expected"] == {"p90": 10.0, "successes": 200}
+    assert run(["stats"]) == 0
+    assert "2 attempts ended with the allocation: 2.5 core-hours lost" in capsys.readouterr().err
+    assert run(["stats", "-w", "another", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["lost_to_walltime"] == {"attempts": 0, "core_hours": 0.0}
