@@ -37,7 +37,7 @@ def bouncer(database_url: str, **changes: object) -> Iterator[str]:
     """Run PgBouncer; the URL of the same database through it.
 
     Parameters:
-        changes: settings of pgbouncer.ini that differ from the page's.
+        changes: settings of pgbouncer.ini that differ from the page's; of a file it gets a copy.
     """
     assert PROGRAM, MISSING
     url = urlsplit(database_url)
@@ -46,6 +46,9 @@ def bouncer(database_url: str, **changes: object) -> Iterator[str]:
     account = server_account()  # it refuses to run as root
     users = folder / "users.txt"
     users.write_text(f'"{url.username}" "{url.password}"\n')
+    for name, value in changes.items():
+        if isinstance(value, Path):
+            changes[name] = shutil.copy(value, folder)
     own: dict[str, object] = {"listen_addr": "127.0.0.1", "listen_port": port, "unix_socket_dir": ""}
     ini = _with(example(), f"host=127.0.0.1 port={url.port}", {**own, "auth_file": users, **changes})
     (folder / "pgbouncer.ini").write_text(ini)

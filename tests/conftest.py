@@ -148,17 +148,22 @@ def empty(servers: Services) -> None:
 
 @dataclass
 class Project:
-    """A folder with workflows, and the processes that were started in it."""
+    """A folder with workflows, and the processes that were started in it.
+
+    Attributes:
+        inside: words before each of its programs, that run it on another host.
+    """
 
     folder: Path
     environment: dict[str, str]
     processes: list[Process] = field(default_factory=list)
+    inside: tuple[str, ...] = ()
 
     def run(
         self, *command: str, timeout: float = within(60), **extra: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of the package's environment to its end, `extra` added to its environment."""
-        return programs.run(list(command), self.folder, {**self.environment, **extra}, timeout)
+        return programs.run(self.words(*command), self.folder, {**self.environment, **extra}, timeout)
 
     def python(
         self, code: str, timeout: float = within(60), **extra: str
@@ -175,13 +180,18 @@ class Project:
         log = self.folder / f"worker{len(self.processes)}.log"
         slots = () if "-c" in options else ("-c", "2")
         nodename = f"w{len(self.processes)}@%h"
-        words = ["celery", "-A", "simcelery", "worker", *level, "-n", nodename, *slots, *options]
+        words = self.words("celery", "-A", "simcelery", "worker", *level, "-n", nodename, *slots, *options)
         with log.open("wb") as output:
             process = programs.start(words, self.folder, {**self.environment, **extra}, output)
         self.processes.append(process)
         wait_until(lambda: b" ready." in log.read_bytes() or process.poll() is not None, 30)
         assert process.poll() is None, log.read_text()
         return process
+
+    def words(self, program: str, *arguments: str) -> list[str]:
+        """What runs one of the programs where this project is."""
+        where = [*self.inside, str(BIN / program)] if self.inside else [program]
+        return [*where, *arguments]
 
     def logs(self) -> str:
         """What all workers wrote."""

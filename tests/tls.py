@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.forwarding import forwarded
 from tests.waiting import within
 
 
@@ -56,26 +56,15 @@ class Authority(Certificate):
 @contextmanager
 def proxy(certificate: Certificate, port: int) -> Iterator[int]:
     """Its port; what it hears goes on in plain to a server of this machine at `port`."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        forwarded(listener, port, server_side(certificate)),
+    ):
+        yield listener.getsockname()[1]
+
+
+def server_side(certificate: Certificate) -> ssl.SSLContext:
+    """What a server with this certificate speaks."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.certificate, certificate.key)
-
-    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inside = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(_pump(reader, inside[1]), _pump(inside[0], writer))
-
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(connect, "127.0.0.1", 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    yield server.sockets[0].getsockname()[1]
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    server.close()
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await source.read(65536):
-            sink.write(data)
-            await sink.drain()
-    sink.close()
+    return context

@@ -35,6 +35,30 @@ _CONNECT = {
 }
 
 
+def silence(lease: float) -> float:
+    """For how many seconds a worker with this lease waits for a network that is silent.
+
+    A quarter, so that there is time left to renew; but not so short that a slow network seems dead.
+    """
+    return min(max(lease // 4, 2.0), 20.0)
+
+
+def give_up_after(seconds: float) -> None:
+    """Let connections made from now on, here or in a fork, end when nothing has arrived for so long.
+
+    A network that drops packets tells nobody. TCP sends again, after pauses that double: after ten seconds
+    of silence the next one takes as long, and whoever waits for it does not see that the network is back.
+    Answers that take long do not count: Postgres's host acknowledges the question at once.
+    """
+    half = int(seconds / 2)
+    _CONNECT.update(
+        connect_timeout=int(min(seconds, 5)),
+        keepalives_idle=half,
+        keepalives_interval=half,
+        tcp_user_timeout=int(seconds * 1000),
+    )
+
+
 class _BoundedConnection(psycopg.Connection[Any]):
     """A connection that does not wait for ever for an answer."""
 

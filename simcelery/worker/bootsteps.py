@@ -9,6 +9,7 @@ from typing import Any
 from celery import bootsteps
 
 from simcelery import log_records, variables
+from simcelery.board import connecting
 from simcelery.broker.parking import parked
 from simcelery.cluster import controller
 from simcelery.errors import SimceleryError
@@ -93,6 +94,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
             log.warning("environment: %s", misspelt)
         forget_plain_tasks(worker.app)
         queues = consume_lanes(worker.app)
+        connecting.give_up_after(connecting.silence(get_settings().lease))
         left = None if worker.walltime is None else limits.before(worker.walltime, get_settings())
         until = None if left is None else time.monotonic() + left
         worker.lease = Lease(worker.hostname, queues, worker.concurrency, until)

@@ -27,6 +27,7 @@ class Ticker(threading.Thread):
         super().__init__(name=name, daemon=True)
         self._action = action
         self._every = every
+        self._sooner: float | None = None
         self._stopped = False
         self._resting = False
         self._woken = threading.Event()
@@ -46,7 +47,8 @@ class Ticker(threading.Thread):
 
     def _waits(self) -> bool:
         """Wait for the next turn; False if there is none."""
-        self._woken.wait(None if self._resting else self._every)
+        pause, self._sooner = self._sooner or self._every, None
+        self._woken.wait(None if self._resting else pause)
         self._woken.clear()
         return not self._stopped
 
@@ -54,6 +56,10 @@ class Ticker(threading.Thread):
         """Stop after the action under way, if any."""
         self._stopped = True
         self._woken.set()
+
+    def again_in(self, seconds: float) -> None:
+        """Called from its own action: act again after so long; once, and no later than usual."""
+        self._sooner = min(seconds, self._every)
 
     def wake(self) -> None:
         """Act now instead of at the next turn."""

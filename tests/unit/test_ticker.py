@@ -48,6 +48,15 @@ def started() -> Iterator[Callable[..., Ticker]]:
         assert not one.is_alive()
 
 
+def test_it_acts_again_as_soon_as_its_action_says(started: Callable[..., Ticker]) -> None:
+    turns = Rounds()
+    ticker = started(turns, NEVER)
+    turns.also = lambda: turns.count < 3 and ticker.again_in(0.001)
+    ticker.wake()
+    turns.wait(3)
+    wait_until(lambda: ticker._sooner is None)  # from now on it waits as long as ever
+
+
 def test_it_takes_turns_until_it_is_stopped(started: Callable[..., Ticker]) -> None:
     turns = Rounds()
     ticker = started(turns, 0.001)

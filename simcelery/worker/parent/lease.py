@@ -6,14 +6,14 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from itertools import product
 
 from celery.worker import state as worker_state
 
-from simcelery.board import catalogue, engine, files, leases, transitions, workdirs
+from simcelery.board import catalogue, connecting, engine, files, leases, transitions, workdirs
 from simcelery.board.reads.identity import identity as identity_of_board
 from simcelery.board.values import Lane, Registration
 from simcelery.broker.lanes import MOST_URGENT
@@ -65,6 +65,7 @@ class Lease:
         self._supervisor: Supervisor | None = None
         self._quarantine: Quarantine | None = None
         self._ticker = Ticker("lease", self.renew, self.settings.renew_every)
+        self._pauses = self._new_pauses()
 
     def left(self) -> float | None:
         """Seconds until its jobs must have ended; None: nothing ends it."""
@@ -133,6 +134,8 @@ class Lease:
         jobs = [attempt.job_id for attempt in running.values() if attempt.job_id]
         try:
             with engine.begin(self.settings) as connection:
+                # If it vanishes now, with the network, its next renewal must not wait for this one.
+                engine.limit_rest(connection, connecting.silence(self.settings.lease))
                 known = leases.renew(
                     connection,
                     self.me,
@@ -144,6 +147,7 @@ class Lease:
                 accounts = leases.accounts(connection, self.me.worker_id, jobs)
                 wanted = files.asked_of(connection, self.me.worker_id, self.host) if known else []
                 ended = workdirs.due(connection, self.host, self.settings.workdirs, 1) if known else []
+            self._pauses = self._new_pauses()
             if not known:
                 self._leave()
                 return
@@ -154,6 +158,11 @@ class Lease:
                 sweeping.start(self.settings)
         except ServiceError as error:
             log.warning("the lease could not be renewed: %s", error)
+            self._ticker.again_in(next(self._pauses))
+
+    def _new_pauses(self) -> Iterator[float]:
+        """Until it tries to renew again, if it could not."""
+        return growing(self.settings.renew_every / 10, self.settings.renew_every)
 
     def _leave(self) -> None:
         log.error(

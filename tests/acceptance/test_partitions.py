@@ -1,0 +1,111 @@
+"""The network of a node goes away without a word, for shorter and longer than the lease."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from simcelery.services import Services
+from tests import programs
+from tests.acceptance.helpers import executions, submit, submit_command, wait_for_command
+from tests.acceptance.sites import NEEDED, POSTGRES, REDIS, Site, site
+from tests.board_helpers import attempts, row, sql
+from tests.processes import command_alive, sleeper
+from tests.waiting import wait_until, within
+
+pytestmark = NEEDED
+
+
+@pytest.fixture
+def behind(board: Services, tmp_path: Path) -> Iterator[Site]:
+    """A node that reaches Postgres and Redis."""
+    with site(board, tmp_path, POSTGRES, REDIS) as made:
+        yield made
+
+
+def lease_left(host: str) -> float:
+    """For how many seconds the worker of that host may hold jobs without renewing."""
+    [(left,)] = sql(
+        "SELECT extract(epoch FROM lease_expires_at - clock_timestamp()) FROM workers WHERE host = :host",
+        host=host,
+    )
+    return float(left)
+
+
+def test_a_partition_shorter_than_the_lease_costs_nothing(behind: Site, tmp_path: Path) -> None:
+    """TCP sends again after longer and longer pauses, and would be too late although the network is back."""
+    count = tmp_path / "count"
+    behind.here.worker("-Q", "elsewhere", "-c", "1")  # who would judge
+    slow = {"SIMCELERY_LEASE": "14", "SIMCELERY_RENEW_EVERY": "3.5", "SIMCELERY_TICK_EVERY": "60"}
+    behind.node.worker("-c", "1", **slow)
+    job = submit(behind.here, f"trace.submit({str(count)!r}, pause=20.0)")
+    wait_until(lambda: executions(count) == 1)
+    wait_until(lambda: lease_left("node") > 13.8, every=0.01)
+    behind.network.cut()
+    wait_until(lambda: lease_left("node") < 3.6)
+    behind.network.mend()
+
+    def renewed() -> bool:
+        left = lease_left("node")
+        assert left > 0, "not renewed in time"
+        return left > 10
+
+    wait_until(renewed)
+    assert job.result(timeout=within(30)) == "ran"
+    assert executions(count) == 1
+    assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
+
+
+def test_after_a_partition_longer_than_the_lease_the_job_has_one_result_and_the_node_cleans_up(
+    behind: Site, tmp_path: Path
+) -> None:
+    """And what was connected before stays silent for ever: the firewall has forgotten it."""
+    here, node, network = behind.here, behind.node, behind.network
+    worker = node.worker("-c", "2", "-Q", "default,other")
+    mark, said = tmp_path / "second", tmp_path / "said"
+    job = submit(here, f"speaks.submit(['a word'], {str(tmp_path)!r})")
+    old, new = sleeper(), sleeper()
+    command = submit_command(
+        here, "sh", "-c", f"if test -e {mark}; then sleep {new}; else touch {mark}; sleep {old}; fi"
+    )
+    wait_for_command(f"sleep {old}")
+    wait_until(lambda: job.state == "running")
+    with said.open("wb") as output:
+        words = node.words("simcelery", "wait", str(job.id))
+        waiting = programs.start(words, node.folder, node.environment, output)
+    wait_until(lambda: asks(waiting.pid))
+    here.worker("-c", "2", "-Q", "default")
+
+    network.cut()
+    (tmp_path / "0").touch()  # it ends there, and cannot say so
+    began = time.monotonic()
+    assert node.run("simcelery", "status").returncode == 3
+    assert time.monotonic() - began < within(5 + 5)
+    wait_for_command(f"sleep {new}")
+    assert job.result(timeout=within(30)) == 1
+    assert command_alive(f"sleep {old}") == 1  # nobody there to end it
+    network.mend(forget=True)
+
+    wait_until(lambda: command_alive(f"sleep {old}") == 0, 15)
+    wait_until(lambda: attempts(job.id)[0]["late_outcome"], 15)
+    lost, won = attempts(job.id)
+    assert (lost["outcome"], lost["host"], lost["late_outcome"]["outcome"]) == ("lost", "node", "succeeded")
+    assert (won["outcome"], won["host"] != "node", row(job.id).losses) == ("succeeded", True, 1)
+    assert command_alive(f"sleep {new}") == 1
+    assert submit(here, "elsewhere.submit()").result(timeout=within(30)) == "served"  # only the node could
+    assert here.run("simcelery", "cancel", str(command.id), "--wait").returncode == 0
+    assert command_alive(f"sleep {new}") == 0
+    assert waiting.wait(within(30)) == 0, said.read_text()
+    wait_until(lambda: not list((node.folder / "home of the node" / "spool").glob("*.json")))
+    assert worker.poll() is None
+    assert "Traceback" not in node.logs()
+
+
+def asks(client: int) -> bool:
+    """Whether this process is connected to the board."""
+    return bool(
+        sql("SELECT 1 FROM pg_stat_activity WHERE application_name = :name", name=f"simcelery {client}")
+    )
