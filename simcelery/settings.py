@@ -20,7 +20,7 @@ from simcelery import chunks
 from simcelery import setting_kinds as kinds
 from simcelery.errors import ServicesNotRunningError, SettingsError
 from simcelery.setting_kinds import Kind, Secret, expanded
-from simcelery.urls import check_mail, check_postgres, check_redis, check_store
+from simcelery.urls import check_mail, check_postgres, check_redis, check_relay, check_store
 
 Keep = Literal["all", "failed", "none", "compressed"]  # what becomes of a job's workdirs
 KEEP = "all, failed, none or compressed"
@@ -93,6 +93,19 @@ class Settings:
     )
     broker_url: Secret | None = setting(
         None, kinds.or_none(kinds.secret(check_redis)), "The broker: redis://:password@host:6379/0"
+    )
+    relay_url: str | None = setting(
+        None,
+        kinds.or_none(kinds.checked(check_relay)),
+        "The relay that leads to both from where only HTTPS gets through: https://relay.example.org",
+    )
+    relay_token: Secret | None = setting(
+        None,
+        kinds.or_none(kinds.secret(kinds.matching(r"[!-~]+", "be printable, without spaces"))),
+        "What 'simcelery relay token NAME' has printed",
+    )
+    relay_ca: Path | None = setting(
+        None, kinds.or_none(kinds.folder), "File of the CA of the relay's certificate; default: the system's"
     )
     home: Path = setting(default_home, kinds.folder, "Embedded servers, spool, workdirs")
     workflows: list[str] = setting(list, kinds.texts, "Modules that define workflows")
@@ -273,7 +286,7 @@ def _in_file() -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:  # not TOML, not text, or monstrous
         reason = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"{path} cannot be read: {reason}") from None
-    for name in ("home", "workdir_root"):
+    for name in ("home", "workdir_root", "relay_ca"):
         if isinstance(values.get(name), str):
             values[name] = str(path.parent / expanded(Path(values[name])))
     return values

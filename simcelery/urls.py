@@ -111,6 +111,24 @@ def check_mail(via: str) -> None:
         raise ValueError("must name a host: smtp://host:587")
 
 
+def check_relay(url: str) -> None:
+    """Refuse what is not the URL of a relay.
+
+    Raises:
+        ValueError: one line says what is wrong.
+    """
+    _check_printable(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("is not a valid URL") from None
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError("must start with https:// and name a host")
+    _check_place(parts.netloc)
+    if parts.query or parts.fragment:
+        raise ValueError("must have nothing after its path")
+
+
 def _check_printable(url: str) -> None:
     if not url.isprintable():
         raise ValueError("contains a line break or another unprintable character")

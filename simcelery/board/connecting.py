@@ -9,6 +9,7 @@ import psycopg
 
 from simcelery import urls
 from simcelery.board.unreadable import loading
+from simcelery.relay import tunnel
 
 STATEMENT_TIMEOUT = 60.0
 # The server ends a statement after that; but one that is stopped ends nothing, and its sockets stay open.
@@ -81,7 +82,7 @@ def connect(url: str, *, prepared_statements: bool, **more: Any) -> psycopg.Conn
         more: further keywords of the driver.
     """
     made = _BoundedConnection.connect(
-        **urls.postgres_arguments(url)
+        **_through_relay(urls.postgres_arguments(url))
         | _CONNECT
         | more
         | {
@@ -91,3 +92,11 @@ def connect(url: str, *, prepared_statements: bool, **more: Any) -> psycopg.Conn
     )
     loading.prepare(made)
     return made
+
+
+def _through_relay(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The same server, where a relay leads to it: the name stays, for the server's certificate."""
+    port = tunnel.port(tunnel.BOARD)
+    if port is None:
+        return arguments
+    return arguments | {"hostaddr": tunnel.HERE, "port": port}

@@ -16,6 +16,7 @@ from simcelery.errors import (
     SettingsError,
     SimceleryError,
 )
+from simcelery.relay import tunnel
 
 
 @contextmanager
@@ -69,6 +70,8 @@ def is_unreachable(cause: BaseException | None, *, broken: bool = False) -> bool
 
 def unreachable(url: str, cause: BaseException | None) -> str:
     """One line about a board that does not answer."""
+    if trouble := tunnel.trouble():
+        return f"the board at {address(url)} cannot be reached through {trouble}"
     reason = re.sub(r"^.*(FATAL|failed): *", "", _first_line(cause))
     return (
         f"the board at {address(url)} cannot be reached: {reason}; start it (simcelery up) or correct "

@@ -27,6 +27,7 @@ from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority
 from simcelery.errors import BrokerRefusesError, BrokerUnreachableError, BrokerUntrustedError, SimceleryError
 from simcelery.failpoints import failpoint
+from simcelery.relay import tunnel
 from simcelery.settings import get_settings
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,8 @@ def _reachable() -> Iterator[None]:
         cause = error.__cause__ or error
         if isinstance(cause, ANSWERS):
             raise BrokerRefusesError(f"{place} answers with an error: {in_words(cause)}") from error
+        if trouble := tunnel.trouble():
+            raise BrokerUnreachableError(f"{place} cannot be reached through {trouble}") from error
         raise BrokerUnreachableError(f"{place} cannot be reached: {str(cause).splitlines()[0]}") from error
 
 

@@ -8,8 +8,11 @@ from typing import Any
 
 from celery.app.amqp import AMQP
 from kombu.connection import Connection
+from kombu.transport import redis
 
+from simcelery.broker import relayed
 from simcelery.errors import causes
+from simcelery.relay import tunnel
 
 
 class VerifiedConnection(Connection):
@@ -20,6 +23,16 @@ class VerifiedConnection(Connection):
             said = named.get("ssl")
             named["ssl"] = {"ssl_cert_reqs": ssl.CERT_REQUIRED, **(said if isinstance(said, dict) else {})}
         super()._init_params(*arguments, **named)  # type: ignore[no-untyped-call]
+
+    def get_transport_cls(self) -> Any:
+        """That of Redis goes through a relay, if there is one."""
+        found = super().get_transport_cls()  # type: ignore[no-untyped-call]
+        return relayed.Transport if found is redis.Transport and tunnel.is_set() else found
+
+    def _info(self, resolve: bool = True) -> Any:
+        """Those of a pool are of another class, but are made of this."""
+        found = super()._info(resolve)  # type: ignore[no-untyped-call]
+        return found if resolve else (*found, ("transport", self.get_transport_cls()))
 
 
 class VerifiedAMQP(AMQP):  # type: ignore[misc]
@@ -32,7 +45,7 @@ def gap(connection: Connection) -> str:
     """What an attacker in the network could exploit on this connection, in words; empty if it is safe."""
     tls = connection.ssl
     if not tls:
-        return "" if _stays_here(connection) else "it is not encrypted: use rediss://"
+        return "" if _stays_here(connection) or tunnel.is_set() else "it is not encrypted: use rediss://"
     if tls.get("ssl_cert_reqs", ssl.CERT_REQUIRED) == ssl.CERT_NONE:
         return "its certificate is not verified: remove ssl_cert_reqs=none, and name its CA with ssl_ca_certs"
     if not tls.get("ssl_check_hostname", True):

@@ -16,10 +16,9 @@ from typing import Any
 
 from celery import Celery
 from kombu.connection import Connection
-from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 
-from simcelery.broker import asking, incoming, lists
+from simcelery.broker import asking, incoming, lists, relayed
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.incoming import Plain, Unusable
 from simcelery.broker.parking import parked
@@ -36,7 +35,7 @@ _SPOILT_FOR = 10.0  # seconds that a key which holds no list is left out
 _DEAF_FOR = 30.0  # seconds until remote control is tried again where Redis does not allow it
 
 
-class Channel(redis.Channel):  # type: ignore[misc]
+class Channel(relayed.Channel):
     """Takes messages from lists, and remote commands from a publication; nothing else is ever popped."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -202,7 +201,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
         sparing.warning("deaf", f"remote commands do not reach this worker: Redis answers {in_words(error)}")
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(relayed.Transport):
     """kombu's transport, with this `Channel`."""
 
     Channel = Channel

@@ -67,6 +67,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "recover": "Run recovery once by hand; workers do it by themselves.",
         "prune": "Delete jobs that finished long ago; archive them first if you like.",
         "spool": "List outcomes not yet on the board; 'spool push' delivers them.",
+        "relay": "Lead workers whose nodes reach only HTTPS to board and broker.",
     },
     "Shell": {
         "completion": "Print a script that adds tab completion to your shell.",

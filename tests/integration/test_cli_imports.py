@@ -88,7 +88,8 @@ def test_looking_at_the_board(servers: Services, verb: str) -> None:
     assert packages(modules) <= CLICK | BOARD
     own = {name.split(".")[1] for name in modules if name.startswith("simcelery.")}
     near = {"settings", "setting_kinds", "chunks", "needs", "quantities", "urls", "errors", "readable"}
-    near |= {"submission", "pauses", "escalation"} if verb == "watch" else set()  # how outages are waited out
+    near |= {"relay", "pauses"}  # which may lead to the board
+    near |= {"submission", "escalation"} if verb == "watch" else set()  # how outages are waited out
     assert own == {"cli", "describe", "board", *near}
     assert not {"sqlalchemy.orm", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.mysql"} & modules
     assert "simcelery.board.migrate" not in modules

@@ -65,7 +65,7 @@ READS: dict[str, list[list[str]]] = {
     "spool": [["spool"]],
     "completion": [["completion", "bash"]],
 }
-SHOW_NOTHING = {"up", "down", "demo", "schema"}
+SHOW_NOTHING = {"up", "down", "demo", "schema", "relay"}
 
 
 @pytest.fixture

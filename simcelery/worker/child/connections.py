@@ -7,6 +7,7 @@ import socket
 from urllib.parse import urlsplit
 
 from simcelery.errors import SimceleryError
+from simcelery.relay import tunnel
 from simcelery.settings import get_settings
 
 
@@ -34,4 +35,4 @@ def _ports() -> set[int]:
         board, broker = urlsplit(settings.board_url()), urlsplit(settings.redis_url())
     except SimceleryError:
         return set()
-    return {board.port or 5432, broker.port or 6379}
+    return {board.port or 5432, broker.port or 6379} | tunnel.ports()

@@ -1,0 +1,145 @@
+"""The relay itself, an ASGI application: a WebSocket at /board leads to Postgres, one at /broker to Redis.
+
+Nowhere else, and for nobody without a token. It decides nothing: who may do what is said by the servers'
+passwords, and who runs a job by the claim. What it carries it cannot read if the servers speak TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from asyncio import StreamReader, StreamWriter
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from simcelery import urls
+from simcelery.errors import UsageError
+from simcelery.relay import tokens
+from simcelery.relay.streams import CHUNK, CLOSE_WITHIN, PING_EVERY, close, first_of
+from simcelery.relay.tunnel import BOARD, BROKER
+from simcelery.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_CONNECT_WITHIN = 5.0  # seconds, to a server
+_LOOK_EVERY = 1.0  # whether a token still holds
+
+Place = tuple[str, int]  # host and port, or the path of a socket
+
+
+def places(settings: Settings) -> dict[str, Place]:
+    """Where board and broker are, as the settings say.
+
+    Raises:
+        UsageError: the board has several hosts; which of them to use is for the driver to say.
+        ServicesNotRunningError: no URL is set and the embedded servers are not running.
+    """
+    board, broker = urls.postgres_arguments(settings.board_url()), urlsplit(settings.redis_url())
+    host, port = str(board.get("host", "localhost")), str(board.get("port", 5432))
+    if "," in host:
+        raise UsageError(
+            "a relay leads to one host: let database_url name PgBouncer, or a proxy, before several"
+        )
+    return {
+        BOARD: (f"{host}/.s.PGSQL.{port}" if host[0] == "/" else host, int(port)),
+        BROKER: (broker.hostname or broker.path or "localhost", broker.port or 6379),
+    }
+
+
+class Relay:
+    """The application.
+
+    Parameters:
+        servers: where each service is.
+        home: where its tokens are.
+    """
+
+    def __init__(self, servers: dict[str, Place], home: Path) -> None:
+        self._servers = servers
+        self._home = home
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection."""
+        if scope["type"] != "websocket":
+            await _refuse(send, 404, scope["type"])
+            return
+        await receive()  # the request itself
+        token, client = _token(scope), ":".join(map(str, scope.get("client") or ("unknown",)))
+        name = tokens.holder(self._home, token)
+        service = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/")
+        if name is None or service not in self._servers:
+            log.warning("%s: refused, %s", client, "no such path" if name else "its token does not hold")
+            await _refuse(send, 404 if name else 401)
+            return
+        who = f"{name} from {client}: the {service}"
+        try:
+            server = await _connected(*self._servers[service])
+        except OSError as error:
+            log.warning("%s cannot be reached: %s", who, error)
+            await _refuse(send, 502)
+            return
+        log.info("%s, connected", who)
+        begun, sizes = time.monotonic(), [0, 0]
+        try:
+            await send({"type": "websocket.accept"})
+            up, down = _up(receive, server[1], sizes), _down(server[0], send, sizes)
+            await first_of(up, down, self._until_revoked(token))
+            await send({"type": "websocket.close"})
+        except OSError:  # one side is gone: so the other one is told, too
+            pass
+        finally:
+            await close(server[1])
+            took = time.monotonic() - begun
+            log.info("%s, ended after %.1f s; bytes there: %d, back: %d", who, took, *sizes)
+
+    async def _until_revoked(self, token: str) -> None:
+        while tokens.holder(self._home, token):
+            await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _up(receive: Any, server: StreamWriter, sizes: list[int]) -> None:
+    """What the worker says; more is only asked for when the server has taken this."""
+    while (event := await receive())["type"] == "websocket.receive":
+        data = event.get("bytes") or b""
+        sizes[0] += len(data)
+        server.write(data)
+        await server.drain()
+
+
+async def _down(server: StreamReader, send: Any, sizes: list[int]) -> None:
+    """What the server says."""
+    while data := await server.read(CHUNK):
+        sizes[1] += len(data)
+        await send({"type": "websocket.send", "bytes": data})
+
+
+def _token(scope: Any) -> str:
+    value = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+    return str(value[7:]) if value[:7].lower() == "bearer " else ""
+
+
+async def _refuse(send: Any, status: int, kind: str = "websocket.http") -> None:
+    await send({"type": f"{kind}.response.start", "status": status, "headers": []})
+    await send({"type": f"{kind}.response.body", "body": b""})
+
+
+async def _connected(host: str, port: int) -> tuple[StreamReader, StreamWriter]:
+    async with asyncio.timeout(_CONNECT_WITHIN):
+        if host.startswith("/"):
+            return await asyncio.open_unix_connection(host, limit=CHUNK)
+        return await asyncio.open_connection(host, port, limit=CHUNK)
+
+
+def serve(relay: Relay, listening: socket.socket, certificate: str | None, key: str | None) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    import uvicorn
+
+    bounds: dict[str, Any] = {"ws_max_size": 2 * CHUNK, "ws_ping_interval": PING_EVERY}
+    bounds |= {"timeout_graceful_shutdown": int(CLOSE_WITHIN), "ws_per_message_deflate": False}
+    quiet: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False}
+    files: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key}
+    config = uvicorn.Config(relay, ws="websockets-sansio", lifespan="off", **bounds, **quiet, **files)
+    uvicorn.Server(config).run(sockets=[listening])

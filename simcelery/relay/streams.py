@@ -1,0 +1,33 @@
+"""What both ends of the relay do with two streams that become one. Neither ever holds more than a little."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+CHUNK = 65536  # bytes: most of what is read or sent at once
+PING_EVERY, CLOSE_WITHIN = 10.0, 5.0  # seconds; who does not answer a ping in 20 s, as by default, is gone
+
+
+async def first_of(*ways: Coroutine[Any, Any, None]) -> None:
+    """Go all these ways until one ends, and raise what it raised; the others are cancelled."""
+    tasks = [asyncio.ensure_future(way) for way in ways]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Send what is left, and close; who does not take it in time is left alone."""
+    writer.close()
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_WITHIN):
+            await writer.wait_closed()
+    writer.transport.abort()
