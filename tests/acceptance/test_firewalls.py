@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from benchmarks import _bouncer
+from simcelery import get_job
 from simcelery.services import Services
 from tests import ssh
 from tests.acceptance.helpers import submit, submit_command, wait_for_command
@@ -82,6 +84,24 @@ def test_a_worker_that_only_opens_two_connections_does_all_that_a_worker_does(
     writes.wait(timeout=within(30))
     assert behind.network.node.open_ports() == []
     assert behind.network.tried_elsewhere() == 0
+
+
+def test_a_client_that_reaches_only_postgres_records_jobs_and_is_told_what_is_closed(
+    board: Services, tmp_path: Path
+) -> None:
+    with site(board, tmp_path, POSTGRES) as made:
+        began = time.monotonic()
+        done = made.node.run("simcelery", "submit", "sims.add", "a=1", "-o", "quiet")
+        assert done.returncode == 0, done.stderr
+        assert "will be published later" in done.stderr
+        assert time.monotonic() - began < within(10)
+        doctor = made.node.run("simcelery", "doctor", "-o", "json")
+        assert doctor.returncode == 3
+        [failed] = [one for one in json.loads(doctor.stdout)["checks"] if one["verdict"] == "FAIL"]
+        assert failed["name"] == "broker"
+        assert "Timeout connecting to server" in failed["found"]
+        made.here.worker("-c", "1")
+        assert get_job(int(done.stdout)).result(timeout=within(30)) == 2
 
 
 @pytest.mark.skipif(_bouncer.MISSING is not None, reason=str(_bouncer.MISSING))
