@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from simcelery.testing import real_workers
 from tests.namespaces import GATEWAY, Host, Network
 from tests.waiting import wait_until, within
 
@@ -100,9 +100,8 @@ def _write(folder: Path) -> None:
 def _started(host: Host, folder: Path, script: str, stack: ExitStack) -> subprocess.Popen[bytes]:
     with (folder / "said").open("ab") as said:
         words = [*host.inside, "sh", "-c", script]
-        process = subprocess.Popen(words, stdout=said, stderr=said, start_new_session=True)
-    stack.callback(process.wait)
-    stack.callback(os.killpg, process.pid, signal.SIGKILL)
+        process = subprocess.Popen(words, stdout=said, stderr=said)
+    stack.callback(real_workers.end, [process])  # and each session of the server
     return process
 
 

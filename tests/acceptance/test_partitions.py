@@ -76,6 +76,7 @@ def test_after_a_partition_longer_than_the_lease_the_job_has_one_result_and_the_
     with said.open("wb") as output:
         words = node.words("simcelery", "wait", str(job.id))
         waiting = programs.start(words, node.folder, node.environment, output)
+    node.processes.append(waiting)
     wait_until(lambda: asks(waiting.pid))
     here.worker("-c", "2", "-Q", "default")
 
