@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from simcelery.relay import tokens
 from tests import programs
 from tests.conftest import Project
+from tests.namespaces import GATEWAY
 from tests.tls import Authority
 from tests.waiting import wait_until
 
@@ -24,8 +25,8 @@ class Relay:
         self.home = folder / "home"
         self.direct = {**project.environment, "SIMCELERY_HOME": str(self.home)}
         self.authority = Authority.make(folder, "ca")
-        self._certificate = self.authority.issue("relay", "DNS:localhost,IP:127.0.0.1")
-        self._port = 0
+        self._certificate = self.authority.issue("relay", f"DNS:localhost,IP:127.0.0.1,IP:{GATEWAY}")
+        self.port = 0
         self.start()
 
     def start(self) -> None:
@@ -33,7 +34,7 @@ class Relay:
         log = self.folder / "relay.log"
         before = len(self.log())
         tls = ["--certificate", str(self._certificate.certificate), "--key", str(self._certificate.key)]
-        words = ["simcelery", "relay", "--listen", f"127.0.0.1:{self._port}", *tls]
+        words = ["simcelery", "relay", "--listen", f"127.0.0.1:{self.port}", *tls]
         with log.open("ab") as output:
             self.process = programs.start(
                 words, self.folder, {**self.direct, "PYTHONUNBUFFERED": "1"}, output
@@ -46,7 +47,7 @@ class Relay:
         wait_until(said)
         found = said()
         assert found is not None
-        self._port = int(found[1])
+        self.port = int(found[1])
 
     def kill(self) -> None:
         """As a crash does."""
@@ -61,7 +62,7 @@ class Relay:
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"https://localhost:{self._port}"
+        return f"https://localhost:{self.port}"
 
     def worker(self, name: str) -> dict[str, str]:
         """The settings of a node that reaches only the relay, with a new token."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,9 @@ from tests import programs
 from tests.acceptance.helpers import executions, submit, submit_command, wait_for_command
 from tests.acceptance.sites import NEEDED, POSTGRES, REDIS, Site, site
 from tests.board_helpers import attempts, row, sql
+from tests.namespaces import GATEWAY
 from tests.processes import command_alive, sleeper
+from tests.relays import relay_to
 from tests.waiting import wait_until, within
 
 pytestmark = NEEDED
@@ -35,25 +38,57 @@ def lease_left(host: str) -> float:
     return float(left)
 
 
+HTTPS = 443
+SLOW = {"SIMCELERY_LEASE": "14", "SIMCELERY_RENEW_EVERY": "3.5", "SIMCELERY_TICK_EVERY": "60"}
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="the program openssl makes the certificates")
+def test_the_same_holds_where_only_https_gets_through(board: Services, tmp_path: Path) -> None:
+    """Through a relay."""
+    count = tmp_path / "count"
+    with (
+        site(board, tmp_path, HTTPS) as made,
+        relay_to(made.here, tmp_path / "relay") as relay,
+    ):
+        made.network.serve(HTTPS, relay.port)
+        made.here.worker("-Q", "elsewhere", "-c", "1")  # who would judge
+        node = relay.worker("node") | {"SIMCELERY_RELAY_URL": f"https://{GATEWAY}:{HTTPS}"}
+        made.node.worker("-c", "1", **SLOW, **node)
+        job = submit(made.here, f"trace.submit({str(count)!r}, pause=25.0)")
+        wait_until(lambda: executions(count) == 1)
+        wait_until(lambda: lease_left("node") > 13.8, every=0.01)
+        made.network.cut()
+        wait_until(lambda: lease_left("node") < 3.6)
+        made.network.mend()
+        wait_until_renewed(10)
+        assert job.result(timeout=within(30)) == "ran"
+        assert executions(count) == 1
+        assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
+
+
+def wait_until_renewed(least: float) -> None:
+    """Wait until so much is left of the node's lease, which must not end before."""
+
+    def renewed() -> bool:
+        left = lease_left("node")
+        assert left > 0, "not renewed in time"
+        return left > least
+
+    wait_until(renewed)
+
+
 def test_a_partition_shorter_than_the_lease_costs_nothing(behind: Site, tmp_path: Path) -> None:
     """TCP sends again after longer and longer pauses, and would be too late although the network is back."""
     count = tmp_path / "count"
     behind.here.worker("-Q", "elsewhere", "-c", "1")  # who would judge
-    slow = {"SIMCELERY_LEASE": "14", "SIMCELERY_RENEW_EVERY": "3.5", "SIMCELERY_TICK_EVERY": "60"}
-    behind.node.worker("-c", "1", **slow)
+    behind.node.worker("-c", "1", **SLOW)
     job = submit(behind.here, f"trace.submit({str(count)!r}, pause=20.0)")
     wait_until(lambda: executions(count) == 1)
     wait_until(lambda: lease_left("node") > 13.8, every=0.01)
     behind.network.cut()
     wait_until(lambda: lease_left("node") < 3.6)
     behind.network.mend()
-
-    def renewed() -> bool:
-        left = lease_left("node")
-        assert left > 0, "not renewed in time"
-        return left > 10
-
-    wait_until(renewed)
+    wait_until_renewed(10)
     assert job.result(timeout=within(30)) == "ran"
     assert executions(count) == 1
     assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
