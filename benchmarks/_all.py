@@ -21,6 +21,7 @@ ORDER = (
     "commands",
     "memory",
     "recovery",
+    "walltime",
     "fleet",
 )
 

@@ -124,8 +124,8 @@ def test_a_message_leads_to_the_first_job_that_fits() -> None:
 
 def test_of_many_that_do_not_fit_only_the_first_are_looked_at() -> None:
     with engine.begin() as connection:
-        transitions.record(connection, [new_job(time_request=100.0) for _ in range(100)])
-        hidden = transitions.record(connection, [new_job(time_request=10.0)])[0]
+        transitions.record(connection, [new_job(time_request=100) for _ in range(500)])
+        hidden = transitions.record(connection, [new_job(time_request=10)])[0]
     me = worker(left=50)
     assert wake(me) == []
     assert must_claim(hidden.task_id, me).job_id == hidden.id  # its own message finds it
