@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
 
 from simcelery.board import clusters
-from simcelery.board.models import Allocation, Cluster, Worker
+from simcelery.board.models import Allocation, Cluster, Job, Worker
 from simcelery.board.sql_helpers import seconds
 
 # So many seconds and looks without being listed, and it is gone: a scheduler may list late what it took.
@@ -222,6 +222,38 @@ def remembered(connection: Connection, cluster: str) -> set[str]:
     recent = Allocation.recorded_at > func.now() - seconds(_REMEMBERED)
     of_it = and_(Allocation.cluster == cluster, or_(Allocation.state != "ended", recent))
     return set(connection.scalars(select(Allocation.name).where(of_it)))
+
+
+class LostWorkers(NamedTuple):
+    """Workers that ended with their allocation, as the scheduler says, and told nobody."""
+
+    allocation: str
+    scheduler_id: str
+    cause: str
+    told: str
+    worker_ids: list[int]
+
+
+def lost_workers(connection: Connection, cluster: str, silence: float) -> list[LostWorkers]:
+    """Those of a cluster that have not renewed for so many seconds; or that ended, and still hold jobs."""
+    holds = select(Job.id).where(Job.worker_id == Worker.id, Job.state == "running").exists()
+    silent = and_(Worker.ended_at.is_(None), Worker.renewed_at < func.now() - seconds(silence))
+    found = (
+        select(
+            Allocation.name,
+            func.coalesce(Allocation.scheduler_id, Allocation.name),
+            Allocation.cause,
+            func.coalesce(Allocation.told, ""),
+            func.array_agg(Worker.id),
+        )
+        .join(Worker, Worker.allocation == Allocation.name)
+        .where(Allocation.cluster == cluster, Allocation.state == "ended")
+        .where(Allocation.cause.not_in((REFUSED, GONE, NOT_SUBMITTED)))
+        .where(Allocation.ended_at > func.now() - seconds(_REMEMBERED))
+        .where(or_(silent, and_(Worker.ended_at.is_not(None), holds)))
+        .group_by(Allocation.id)
+    )
+    return [LostWorkers(*row) for row in connection.execute(found)]
 
 
 def _counts(cluster: str) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from simcelery.board import allocations, engine
 from simcelery.board.allocations import Observed
 from simcelery.board.clusters import ClusterRow
-from simcelery.cluster import worker_options
+from simcelery.cluster import lost, worker_options
 from simcelery.cluster.environment import folder_of, hand_over
 from simcelery.cluster.profile import Profile, from_json
 from simcelery.cluster.script import script
@@ -45,6 +45,7 @@ def do_round(cluster: ClusterRow, scheduler: Scheduler, settings: Settings) -> N
     """
     folder = folder_of(settings, cluster.name)
     _note(cluster.name, scheduler)
+    lost.rescue(cluster.name, settings)
     _keep_tails(cluster.name, folder)
     _cancel(cluster.name, scheduler)
     _submit(cluster, scheduler, settings, folder)

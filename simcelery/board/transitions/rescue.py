@@ -56,7 +56,13 @@ def _may_judge(worker_id: int, grace: float) -> ColumnElement[bool]:
     )
 
 
-def rescue_now(connection: Connection, worker_ids: Iterable[int], limit: int) -> list[FinishedJob]:
+def rescue_now(
+    connection: Connection,
+    worker_ids: Iterable[int],
+    limit: int,
+    message: str = "the worker died and was started again on the same host",
+    cause: Cause = Cause.WORKER_LOST,
+) -> list[FinishedJob]:
     """The same at once for jobs of workers noted as dead (`leases.bury`), whose death is certain."""
     orphaned = (
         select(Job.id, Job.claim_id)
@@ -64,12 +70,17 @@ def rescue_now(connection: Connection, worker_ids: Iterable[int], limit: int) ->
         .where(Job.state == State.RUNNING, among(Job.worker_id, worker_ids), Worker.ended_at.is_not(None))
         .limit(limit)
     )
-    return _rescue(connection, orphaned, "the worker died and was started again on the same host")
+    return _rescue(connection, orphaned, message, cause)
 
 
-def _rescue(connection: Connection, lost: Select[*tuple[Any, ...]], message: str) -> list[FinishedJob]:
+def _rescue(
+    connection: Connection,
+    lost: Select[*tuple[Any, ...]],
+    message: str,
+    cause: Cause = Cause.WORKER_LOST,
+) -> list[FinishedJob]:
     ended = EndedAttempt(
-        outcome=Outcome.LOST, cause=Cause.WORKER_LOST, error_type="LostWorkerError", error_message=message
+        outcome=Outcome.LOST, cause=cause, error_type="LostWorkerError", error_message=message
     )
     held = lost.order_by(Job.id).with_for_update(of=Job, skip_locked=True)
     return finish_all(connection, [(row.id, row.claim_id) for row in connection.execute(held)], ended)
