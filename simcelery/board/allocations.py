@@ -240,11 +240,11 @@ def lost_workers(connection: Connection, cluster: str, silence: float) -> list[L
     silent = and_(Worker.ended_at.is_(None), Worker.renewed_at < func.now() - seconds(silence))
     found = (
         select(
-            Allocation.name,
-            func.coalesce(Allocation.scheduler_id, Allocation.name),
+            Allocation.name.label("allocation"),
+            func.coalesce(Allocation.scheduler_id, Allocation.name).label("scheduler_id"),
             Allocation.cause,
-            func.coalesce(Allocation.told, ""),
-            func.array_agg(Worker.id),
+            func.coalesce(Allocation.told, "").label("told"),
+            func.array_agg(Worker.id).label("worker_ids"),
         )
         .join(Worker, Worker.allocation == Allocation.name)
         .where(Allocation.cluster == cluster, Allocation.state == "ended")
@@ -253,7 +253,7 @@ def lost_workers(connection: Connection, cluster: str, silence: float) -> list[L
         .where(or_(silent, and_(Worker.ended_at.is_not(None), holds)))
         .group_by(Allocation.id)
     )
-    return [LostWorkers(*row) for row in connection.execute(found)]
+    return [LostWorkers(**row._asdict()) for row in connection.execute(found)]
 
 
 def _counts(cluster: str) -> Any:

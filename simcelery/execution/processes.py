@@ -39,6 +39,16 @@ def is_subreaper() -> bool:
     return _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer)) == 0 and answer.value == 1
 
 
+def be_called(name: str) -> None:
+    """Give this process a short name that is one word.
+
+    Where setproctitle is installed, Celery's begins with a blank in it, and Slurm's proctrack/linuxproc then
+    does not find the process: neither it nor what it started would be told of the end of its allocation.
+    """
+    with suppress(OSError):  # not Linux
+        Path("/proc/self/comm").write_text(name)
+
+
 def _prctl(option: int, argument: object) -> int:
     if sys.platform != "linux":
         return -1

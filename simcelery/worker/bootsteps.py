@@ -13,7 +13,7 @@ from simcelery.board import connecting
 from simcelery.broker.parking import parked
 from simcelery.cluster import controller
 from simcelery.errors import SimceleryError
-from simcelery.execution import allocation
+from simcelery.execution import allocation, processes
 from simcelery.maintenance import loop
 from simcelery.settings import get_settings
 from simcelery.worker import folders, slots
@@ -132,6 +132,7 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, worker: Any) -> None:
         """Start the threads."""
+        processes.be_called("celery")
         worker.shutdown.listen()
         worker.supervisor.start()
         worker.outbox.start()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import psutil
 import pytest
 
 from tests.conftest import Project
@@ -83,6 +86,16 @@ def test_jobs_run_most_urgent_first(project: Project) -> None:
     done = project.python("import simcelery; print(all(j.wait(30) for j in simcelery.jobs()))")
     assert done.stdout == "True\n", done.stderr
     assert order.read_text().split() == list("9876543210")
+
+
+def test_its_processes_have_short_names_of_one_word(project: Project) -> None:
+    """Slurm's proctrack/linuxproc does not find others; the long name tells which is which."""
+    worker = project.worker("-c", "1")
+    every = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
+    named = [Path(f"/proc/{one.pid}/comm").read_text().strip() for one in every]
+    assert "celery" in named
+    assert not any(" " in name for name in named)
+    assert any("celeryd" in " ".join(one.cmdline()) for one in every)
 
 
 @pytest.mark.parametrize("option", ["--time-limit", "--soft-time-limit"])

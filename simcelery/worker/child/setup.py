@@ -65,6 +65,7 @@ def prepare(**_: Any) -> None:
     if not slots.mine.in_pool_child:
         return  # --unsafe-pool: the jobs run in the worker's own process, which is not ours to change
     _lead_a_session()
+    processes.be_called("celery")
     memory.give_way()  # to its worker, which has other jobs, and says what has become of this one
     slots.mine.idle()
     capture.folder = slots.mine.memory.folder
