@@ -84,7 +84,7 @@ def _serve(settings: Settings, parent: int | None) -> None:
         except ServicesNotRunningError:
             return  # 'simcelery down'; what runs here waits for 'simcelery up', which starts another one
         except SimceleryError as error:
-            if time.monotonic() - since > _PATIENCE:
+            if time.monotonic() - since > _PATIENCE or not settings.home.exists():
                 raise
             log.warning("%s", error)
             time.sleep(next(waiting))

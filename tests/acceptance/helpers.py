@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 import simcelery
 from simcelery import Job
@@ -52,3 +55,17 @@ def submit_command(project: Project, *argv: str) -> Job:
 def wait_for_command(words: str, number: int = 1) -> None:
     """Wait until so many processes with this command line live."""
     wait_until(lambda: command_alive(words) == number)
+
+
+def controllers(project: Project) -> list[psutil.Process]:
+    """The processes that look after its clusters."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        with suppress(psutil.Error):
+            url = process.environ().get("SIMCELERY_DATABASE_URL")
+            if (
+                "simcelery.cluster" in process.info["cmdline"]
+                and url == project.environment["SIMCELERY_DATABASE_URL"]
+            ):
+                found.append(process)
+    return found

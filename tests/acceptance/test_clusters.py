@@ -6,18 +6,15 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
-import psutil
 import pytest
 
 from tests import programs
+from tests.acceptance.helpers import controllers
 from tests.board_helpers import row, sql, state
 from tests.conftest import Project
 from tests.waiting import wait_until, within
-
-MODULE = "simcelery.cluster"
 
 
 @pytest.fixture
@@ -28,16 +25,6 @@ def here(project: Project) -> Iterator[Project]:
         project.run("simcelery", "cluster", "stop", name)
     wait_until(lambda: sql("SELECT count(*) FROM allocations WHERE state <> 'ended'") == [(0,)], 60)
     wait_until(lambda: not controllers(project), 30)
-
-
-def controllers(project: Project) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        with suppress(psutil.Error):
-            url = process.environ().get("SIMCELERY_DATABASE_URL")
-            if MODULE in process.info["cmdline"] and url == project.environment["SIMCELERY_DATABASE_URL"]:
-                found.append(process)
-    return found
 
 
 def cluster(project: Project, *words: str) -> str:

@@ -19,6 +19,7 @@ from celery.bin.worker import worker as celery_worker
 from simcelery.board.states import State
 from simcelery.cli import root
 from simcelery.settings import FIELDS, Settings
+from tests.acceptance.helpers import controllers
 from tests.conftest import Project
 from tests.documented import GENERATED, PAGES, TOP, agrees, blocks
 from tests.programs import BIN
@@ -249,6 +250,7 @@ def test_every_command_of_the_howto_on_clusters_works(own: tuple[Settings, Proje
         done = typed(project, command)
         assert done.returncode == 0, f"{command}\n{done.stdout}"
     assert typed(project, "simcelery cluster stop gpu --wait").returncode == 0
+    wait_until(lambda: not controllers(project), 30)
 
 
 # What the short answers take for granted.

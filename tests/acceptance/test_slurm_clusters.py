@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_clusters import cluster, controllers, listed
+from tests.acceptance.helpers import controllers
+from tests.acceptance.test_clusters import cluster, listed
 from tests.board_helpers import attempts, row, sql, state
 from tests.conftest import Project
 from tests.waiting import wait_until
@@ -84,7 +85,7 @@ def test_a_dry_run_asks_slurm_and_queues_nothing(here: Project) -> None:
 
 def test_a_job_that_a_walltime_hits_goes_on_in_the_next_allocation(here: Project) -> None:
     """It is warned in time: in an allocation of a minute, after half of it."""
-    [number] = jobs(here, 1, 40.0, "--max-attempts", "1")
+    [number] = jobs(here, 1, 300.0, "--max-attempts", "1")
     cluster(here, "start", "1", *ON, "--name", "short", "--walltime", "1m", "--worker", "-c 1")
     wait_until(lambda: any(one["cause"] == "walltime" for one in attempts(number)), 150)
     [ended, *_] = attempts(number)
