@@ -32,7 +32,7 @@ def here(project: Project) -> Iterator[Project]:
     names = ",".join(name for (name,) in sql("SELECT name FROM allocations"))
     subprocess.run(["scancel", f"--name={names}"], check=False)
     wait_until(lambda: queued() == [], 120)
-    sql("UPDATE allocations SET state = 'ended', ended_at = now() WHERE state <> 'ended'")
+    sql("UPDATE allocations SET state = 'ended', cause = 'gone', ended_at = now() WHERE ended_at IS NULL")
     wait_until(lambda: not controllers(project), 60)
 
 
@@ -85,6 +85,7 @@ def test_a_dry_run_asks_slurm_and_queues_nothing(here: Project) -> None:
 
 def test_a_job_that_a_walltime_hits_goes_on_in_the_next_allocation(here: Project) -> None:
     """It is warned in time: in an allocation of a minute, after half of it."""
+    here.environment["SIMCELERY_SHUTDOWN_GRACE"] = "5"
     [number] = jobs(here, 1, 300.0, "--max-attempts", "1")
     cluster(here, "start", "1", *ON, "--name", "short", "--walltime", "1m", "--worker", "-c 1")
     wait_until(lambda: any(one["cause"] == "walltime" for one in attempts(number)), 150)
