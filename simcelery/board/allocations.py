@@ -217,6 +217,12 @@ def listed(connection: Connection, cluster: str, ended_within: float = 0.0) -> l
     return _rows(connection, Allocation.cluster == cluster, or_(Allocation.state != "ended", recent))
 
 
+def find(connection: Connection, name: str) -> AllocationRow | None:
+    """The newest allocation of this name, or with this number of the scheduler."""
+    found = _rows(connection, or_(Allocation.name == name, Allocation.scheduler_id == name))
+    return found[-1] if found else None
+
+
 def remembered(connection: Connection, cluster: str) -> set[str]:
     """The names of all that may still be listed, also of those that are believed to be gone."""
     recent = Allocation.recorded_at > func.now() - seconds(_REMEMBERED)

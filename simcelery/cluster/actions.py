@@ -152,7 +152,7 @@ def end_with_servers(settings: Settings, seconds: float) -> bool:
 def wait_for_end(settings: Settings, name: str, seconds: float) -> bool:
     """Wait until a cluster that was stopped has nothing left; False: not within so many seconds."""
     for pause in growing(0.2, 2.0, until=time.monotonic() + seconds):
-        if not attend(settings, name).live:
+        if not get(settings, name).live:
             return True
         time.sleep(pause)
     return False

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from simcelery.board import clusters, engine
@@ -116,18 +117,23 @@ def _round(settings: Settings, row: ClusterRow, looks: dict[str, list[Seen]]) ->
     trouble = None
     try:
         asked = scheduler_of(settings, row)
-        if row.launcher != "local":  # one question to a scheduler, for all that is its
-            key = f"{row.launcher} {' '.join(row.profile.get('options') or ())}"
-            if key not in looks:
-                looks[key] = asked.look()
-            asked.look = lambda: looks[key]  # type: ignore[method-assign]
         demand.adapt(settings, row)
-        rounds.do_round(row, asked, settings)
+        rounds.do_round(row, asked, settings, partial(_look, row, asked, looks))
     except (Unknown, UsageError, ValueError) as error:
         trouble = str(error)
         log.warning("cluster %s: %s", row.name, error)
     with engine.begin(settings) as connection:
         clusters.note(connection, row.name, trouble)
+
+
+def _look(row: ClusterRow, asked: Scheduler, looks: dict[str, list[Seen]]) -> list[Seen]:
+    """What the scheduler lists: one question for all clusters that are its."""
+    if row.launcher == "local":  # each has its own folder of accounts
+        return asked.look()
+    key = f"{row.launcher} {' '.join(row.profile.get('options') or ())}"
+    if key not in looks:
+        looks[key] = asked.look()
+    return looks[key]
 
 
 def scheduler_of(settings: Settings, row: ClusterRow) -> Scheduler:

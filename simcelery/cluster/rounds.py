@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,8 +36,16 @@ _MAX_IDLE = "60"
 _RECENT = 3600.0  # seconds for which the output of one that has ended is still looked for
 
 
-def do_round(cluster: ClusterRow, scheduler: Scheduler, settings: Settings) -> None:
+def do_round(
+    cluster: ClusterRow,
+    scheduler: Scheduler,
+    settings: Settings,
+    look: Callable[[], Sequence[Seen]] | None = None,
+) -> None:
     """Do one round.
+
+    Parameters:
+        look: what the scheduler lists, where it has been asked just now for another cluster.
 
     Raises:
         Unknown: the scheduler does not answer properly. Nothing is believed to be over because of that.
@@ -44,20 +53,20 @@ def do_round(cluster: ClusterRow, scheduler: Scheduler, settings: Settings) -> N
         BoardUnreachableError: the rest is for another round.
     """
     folder = folder_of(settings, cluster.name)
-    _note(cluster.name, scheduler)
+    _note(cluster.name, scheduler, look or scheduler.look)
     lost.rescue(cluster.name, settings)
     _keep_tails(cluster.name, folder)
     _cancel(cluster.name, scheduler)
     _submit(cluster, scheduler, settings, folder)
 
 
-def _note(cluster: str, scheduler: Scheduler) -> None:
+def _note(cluster: str, scheduler: Scheduler, look: Callable[[], Sequence[Seen]]) -> None:
     """What the scheduler tells, and how those ended that it does not list any more."""
     with engine.begin() as connection:
         names = {scheduler.known_as(name): name for name in allocations.remembered(connection, cluster)}
     if not names:
         return
-    seen = [one for one in scheduler.look() if one.name in names]
+    seen = [one for one in look() if one.name in names]
     # What lives comes last: of a name that was refused Slurm may list another one, which has failed.
     seen.sort(key=lambda one: one.state is not State.ENDED)
     told = [_observed(names[one.name], one) for one in seen if one.name is not None]

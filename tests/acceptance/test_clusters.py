@@ -182,8 +182,12 @@ def test_profiles_of_the_settings_and_flags_before_them(here: Project) -> None:
     cluster(here, "start", "0", "--on", "mine", "--walltime", "30m")
     [(profile,)] = sql("SELECT profile FROM clusters WHERE name = 'mine'")
     assert (profile["worker"], profile["walltime"]) == (["-c", "3"], 1800)
-    done = here.run("simcelery", "cluster", "start", "1", "--on", "mine")
-    assert (done.returncode, "there is a cluster 'mine' already" in done.stderr) == (2, True)
+    for words, expected in (
+        (("start", "1", "--on", "mine"), "there is a cluster 'mine' already"),
+        (("auto", "mine", "--max", "1", "--walltime", "2h"), "cluster mine has its profile"),
+    ):
+        done = here.run("simcelery", "cluster", *words)
+        assert (done.returncode, expected in done.stderr) == (2, True), done.stderr
 
 
 def test_in_front_until_ctrl_c(here: Project) -> None:
