@@ -39,3 +39,12 @@ def test_what_earlier_jobs_took_is_expected_of_the_next(project: Project, tmp_pa
     assert worker.wait(within(60)) == 0
     assert "leaving early" in project.logs()
     assert (row(next_one.id).state, row(next_one.id).attempt) == ("pending", 0)
+
+
+def test_a_code_that_goes_on_where_it_was_begins_in_any_allocation(project: Project) -> None:
+    """Its time limit is longer than the allocation lasts; that of another code keeps it waiting."""
+    project.worker("-c", "1", "--walltime", "10m")
+    kept = submit(project, "shell_code.submit('true', time_limit='1h')")
+    goes_on = submit(project, "counts.submit(pause=0.0, time_limit='1h')")
+    assert goes_on.wait(timeout=within(30))
+    assert (str(goes_on.state), str(kept.state)) == ("succeeded", "pending")

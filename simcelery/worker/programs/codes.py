@@ -25,6 +25,7 @@ from simcelery.workflows import jinja, places
 
 Parse = Callable[[Path], Any]
 _ALLOW = "allow"
+_ANY_TIME = 1.0  # seconds
 
 
 def code(
@@ -65,7 +66,8 @@ def code(
         options: those of `workflow`, and of `run_command` these: ``stdin, ok, json, env, keep_urls, modules,
             handlers, max_corrections, restart, stop_file, stop_text``. With handlers the workflow has one
             parameter more, ``allow``: what corrections may change, ``["numerics"]`` or
-            ``["numerics", "physics"]``.
+            ``["numerics", "physics"]``. With ``restart``, the ``time_request`` is a second if none is given:
+            a job that goes on where it was may begin in any allocation.
 
     Returns:
         A decorator that makes a workflow, whose result is a `CommandResult`.
@@ -111,7 +113,9 @@ def code(
                 current_job().artifact(Path(result.workdir) / name, name)
             return result if parse is None else _with_values(result, parse(Path(result.workdir)))
 
-        return workflow(**options)(_as(function, runs, bool(program.handlers)))
+        # What goes on where it was is of use for whatever time an allocation has left.
+        takes = {"time_request": _ANY_TIME} if program.restart else {}
+        return workflow(**{**takes, **options})(_as(function, runs, bool(program.handlers)))
 
     return decorate
 
