@@ -13,6 +13,8 @@ from simcelery.board.sql_helpers import seconds
 # many seconds, or when there are newer jobs.
 _IDLE_ENDS, _BELIEVED_AGAIN = 2, 600.0
 
+_ASKED = 5000  # jobs, of which it is asked how long they take
+
 
 class Room(NamedTuple):
     """What one worker of a cluster can run.
@@ -57,8 +59,13 @@ def room_of(connection: Connection, cluster: str) -> Room | None:
     return Room(row.queues, row.workflows, max(1, row.concurrency), row.cores, row.memory, gpus)
 
 
-def pending(connection: Connection, room: Room, most: int) -> Load:
-    """The pending jobs that such a worker could run, at most so many; none are scheduled, blocked or held."""
+def pending(connection: Connection, room: Room, most: int, lasts: float | None = None) -> Load:
+    """The pending jobs that such a worker could run, at most so many; none are scheduled, blocked or held.
+
+    Parameters:
+        lasts: seconds that a worker has for jobs; None: its time is not limited. It is asked only of some
+            thousands how long they take.
+    """
     fits = and_(
         true(),
         *(
@@ -72,6 +79,10 @@ def pending(connection: Connection, room: Room, most: int) -> Load:
         conditions.append(Job.queue.in_(room.queues))
     if room.workflows is not None:
         conditions.append(Job.workflow.in_(room.workflows))
+    if lasts is not None:
+        some = select(Job.id).select_from(Job).outerjoin(Need, Need.id == Job.needs_id).where(*conditions)
+        of_some = some.limit(max(most, _ASKED)).subquery()
+        conditions = [Job.id.in_(select(of_some.c.id).where(func.fits_in_time(lasts, of_some.c.id)))]
     return _load(connection, conditions, most)
 
 

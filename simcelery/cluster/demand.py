@@ -8,6 +8,7 @@ from simcelery.board import clusters, demand, engine
 from simcelery.board.clusters import ClusterRow
 from simcelery.board.demand import Load, Room
 from simcelery.cluster.profile import Profile, from_json
+from simcelery.execution import allocation
 from simcelery.settings import Settings
 
 
@@ -24,7 +25,8 @@ def adapt(settings: Settings, row: ClusterRow) -> None:
     with engine.begin(settings) as connection:
         room = demand.room_of(connection, row.name) or room_of(profile)
         busy = demand.running(connection, row.name)
-        waiting = demand.pending(connection, room, row.most * workers * room.slots + 1)
+        lasts = profile.walltime and allocation.before_warning(profile.walltime, settings)
+        waiting = demand.pending(connection, room, row.most * workers * room.slots + 1, lasts)
         if waiting.jobs and demand.is_disbelieved(connection, row.name, room):
             waiting = Load(0, 0, 0, 0)
         clusters.adapt(connection, row.name, allocations_for(busy, waiting, room, workers))

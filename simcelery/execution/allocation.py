@@ -8,8 +8,10 @@ import subprocess
 import time
 
 from simcelery.quantities import parse_duration
+from simcelery.settings import Settings
 
 NAME = "SIMCELERY_ALLOCATION"  # the variable
+_MARGIN = 10.0  # seconds for the last writes before it ends
 _TIMEOUT = 20.0  # seconds
 _ID_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
@@ -36,6 +38,11 @@ def seconds_left() -> float | None:
     if "SLURM_JOB_ID" in os.environ:
         return _ask_slurm(os.environ["SLURM_JOB_ID"])
     return _number("PBS_WALLTIME")
+
+
+def before_warning(walltime: float, settings: Settings) -> float:
+    """Seconds from the start until the jobs must be warned; at least half of the walltime."""
+    return max(walltime - settings.shutdown_grace - settings.kill_grace - _MARGIN, walltime / 2)
 
 
 def _ask_slurm(job_id: str) -> float | None:

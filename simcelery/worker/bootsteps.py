@@ -95,7 +95,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         forget_plain_tasks(worker.app)
         queues = consume_lanes(worker.app)
         connecting.give_up_after(connecting.silence(get_settings().lease))
-        left = None if worker.walltime is None else limits.before(worker.walltime, get_settings())
+        left = None if worker.walltime is None else allocation.before_warning(worker.walltime, get_settings())
         until = None if left is None else time.monotonic() + left
         worker.lease = Lease(worker.hostname, queues, worker.concurrency, until)
         try:

@@ -60,6 +60,14 @@ def test_pending_jobs_count_that_such_a_worker_could_run() -> None:
     assert do(demand.pending, anything, 100).jobs == 7
 
 
+def test_jobs_that_take_longer_than_an_allocation_lasts_do_not_count() -> None:
+    record(time_request=100)
+    record(time_request=101)
+    record()
+    assert do(demand.pending, ROOM, 100, 100.0) == Load(2, 2, 0, 0)
+    assert do(demand.pending, ROOM, 100).jobs == 3
+
+
 def test_what_runs_on_its_workers_counts_until_they_end() -> None:
     start()
     mine = allocation("simcelery-c-1", "running")

@@ -14,6 +14,7 @@ from typing import Any
 from simcelery.board import engine, reads
 from simcelery.broker.parking import parked
 from simcelery.errors import ServiceError
+from simcelery.execution import allocation
 from simcelery.settings import Settings
 from simcelery.worker.parent.lease import Lease
 from simcelery.worker.parent.shutdown import Shutdown
@@ -26,7 +27,6 @@ _MISFITS_FOR = (
     30.0  # seconds without a job, while jobs wait that take too long, after which it leaves; at most
 )
 _MISFITS_SHARE = 0.05  # of its walltime: a short allocation waits for less
-_MARGIN = 10.0  # seconds for the last writes before an allocation ends
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class Watch:
         now = clock()
         self._busy_at = now
         self._asked_at = {"left": now, "fits": now}
-        self._end_at = None if limits.walltime is None else now + before(limits.walltime, settings)
+        self._end_at = (
+            None if limits.walltime is None else now + allocation.before_warning(limits.walltime, settings)
+        )
         self._done = False
 
     def look(self) -> None:
@@ -131,9 +133,3 @@ class Watch:
 
 
 _EARLY = "leaving early: jobs wait, but none of them would end before the allocation does"
-
-
-def before(walltime: float, settings: Settings) -> float:
-    """Seconds from the start until the jobs must be warned; at least half of the walltime."""
-    needed = settings.shutdown_grace + settings.kill_grace + _MARGIN
-    return max(walltime - needed, walltime / 2)
