@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from simcelery.board.reads.clusters import LATE, Troubled
+from simcelery.board.reads.clusters import LATE, Troubled, Waiting
 from simcelery.describe.plain import jsonable
-from simcelery.describe.words import duration
+from simcelery.describe.words import duration, many
 
 if TYPE_CHECKING:
     from simcelery.board.allocations import AllocationRow
@@ -50,6 +50,16 @@ def troubles(rows: Iterable[Troubled]) -> list[tuple[str, str]]:
 def sentence(found: tuple[str, str]) -> str:
     """Both in one line."""
     return ": ".join(filter(None, found))
+
+
+def waits(row: Waiting, now: dt.datetime) -> str:
+    """``3 allocations of cluster gpu wait: all nodes are in use; the first is expected to start in 2h``."""
+    verb = "waits" if row.number == 1 else "wait"
+    count = f"{many(row.number, 'allocation')} of cluster {row.cluster} {verb}"
+    why = f": {row.reason}" if row.reason else f" in {row.launcher}"
+    first = "it" if row.number == 1 else "the first"
+    at = f"; {first} is expected to start {_until(row.starts_at, now)}" if row.starts_at else ""
+    return count + why + at
 
 
 def _until(moment: dt.datetime | None, now: dt.datetime) -> str:

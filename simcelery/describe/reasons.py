@@ -8,7 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from simcelery.describe import needs, walltime
-from simcelery.describe.clusters import troubles
+from simcelery.describe.clusters import troubles, waits
 from simcelery.describe.job import progress
 from simcelery.describe.saved import restart_line
 from simcelery.describe.words import ago, compact, duration, many, named, told
@@ -222,6 +222,8 @@ def _pending(story: Story) -> Iterator[Reason]:
             yield from _outlasts(story, able)
     for text, advice in troubles(story.clusters):
         yield Reason("cluster", text, advice)
+    for one in story.allocations:
+        yield Reason("allocation", waits(one, story.now), f"simcelery cluster list {one.cluster}")
     for worker in knowing:
         if worker["note"]:
             yield Reason("note", f"{worker['nodename']}: {worker['note']}")

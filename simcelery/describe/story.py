@@ -10,7 +10,7 @@ from simcelery.errors import JobNotFoundError
 
 if TYPE_CHECKING:
     from simcelery.board.limits import LimitRow
-    from simcelery.board.reads.clusters import Troubled
+    from simcelery.board.reads.clusters import Troubled, Waiting
     from simcelery.board.reads.expected import Expected
     from simcelery.board.reads.gates import ClosedGate
     from simcelery.board.reads.jobs import JobRow
@@ -43,6 +43,7 @@ class Story:
         granted: what running jobs have been given together, by the id of their worker.
         kept: the jobs for which room is kept on workers.
         clusters: those that are paused, or that nobody looks after.
+        allocations: what waits of each cluster.
         expected: how long it is expected to take.
         continues: from the files of which attempts its current one went on.
     """
@@ -70,6 +71,7 @@ class Story:
     expected: Expected | None = None
     continues: list[dict[str, Any]] = field(default_factory=list)
     clusters: list[Troubled] = field(default_factory=list)
+    allocations: list[Waiting] = field(default_factory=list)
 
 
 def read(number: int) -> Story:
@@ -80,7 +82,7 @@ def read(number: int) -> Story:
     """
     from simcelery.board import engine, limits, reads, sources
     from simcelery.board.reads import gates
-    from simcelery.board.reads.clusters import troubled
+    from simcelery.board.reads.clusters import troubled, waiting
     from simcelery.board.reads.expected import expected
     from simcelery.describe.outdated import as_here
     from simcelery.settings import get_settings
@@ -116,6 +118,7 @@ def read(number: int) -> Story:
             granted=reads.granted(connection) if job.state == "pending" else {},
             kept=reads.kept(connection) if job.state == "pending" else [],
             clusters=troubled(connection) if job.state == "pending" else [],
+            allocations=waiting(connection) if job.state == "pending" else [],
             expected=expected(connection, number) if job.state == "pending" else None,
             continues=[one for one in reads.restarts(connection, number) if one["attempt"] == job.attempt],
         )

@@ -9,6 +9,8 @@ import pytest
 from simcelery.board import allocations, clusters, demand, engine
 from simcelery.board.clusters import NewCluster
 from simcelery.board.demand import Load, Room
+from simcelery.describe import story
+from simcelery.describe.reasons import reasons
 from simcelery.needs import Needs
 from tests.board_helpers import SUCCESS, finish, must_claim, record, sql, worker
 
@@ -108,6 +110,18 @@ def test_two_that_left_idle_are_believed_until_there_is_something_new() -> None:
     sql("UPDATE allocations SET ended_at = now()")
     finish(must_claim(record().task_id, second), SUCCESS)
     assert not do(demand.is_disbelieved, "c", ROOM)
+
+
+def test_explain_says_what_allocations_wait_for() -> None:
+    start()
+    job = record()
+    for number, reason in (("1", "all nodes are in use"), ("2", "of the priority")):
+        more = {"reason": f"'{reason}'", "starts_at": "now() + interval '2 h 1 min'"}
+        allocation(f"simcelery-c-{number}", "waiting", **more)
+    allocation("simcelery-c-3", "running")
+    [said] = [one.text for one in reasons(story.read(job.id)) if one.code == "allocation"]
+    expected = "2 allocations of cluster c wait: all nodes are in use; the first is expected to start in 2h"
+    assert said.startswith(expected)
 
 
 def test_what_runs_is_not_cancelled_where_the_work_decides() -> None:

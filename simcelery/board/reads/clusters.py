@@ -1,4 +1,4 @@
-"""Clusters that do not do what they should."""
+"""Clusters that do not do what they should, and what their allocations wait for."""
 
 from __future__ import annotations
 
@@ -42,4 +42,28 @@ SELECT * FROM (
 ) AS found
 WHERE state <> 'stopped' OR live > 0
 ORDER BY name
+"""
+
+
+class Waiting(NamedTuple):
+    """Allocations of a cluster that wait: how many, why the first one does, and when it may start, if known."""
+
+    cluster: str
+    launcher: str
+    number: int
+    reason: str | None
+    starts_at: dt.datetime | None
+
+
+def waiting(connection: Reader) -> list[Waiting]:
+    """What waits of each cluster, by name."""
+    return [Waiting(*row) for row in connection.exec_driver_sql(_WAITING)]
+
+
+_WAITING = """
+SELECT cluster, launcher, count(*),
+    (array_agg(coalesce(reason, word) ORDER BY allocations.id))[1], min(starts_at)
+FROM allocations JOIN clusters ON clusters.name = cluster
+WHERE allocations.state IN ('submitting', 'waiting') AND cancel_requested_at IS NULL
+GROUP BY cluster, launcher ORDER BY cluster
 """
