@@ -46,7 +46,7 @@ ORDER BY name
 
 
 class Waiting(NamedTuple):
-    """Allocations of a cluster that wait: how many, why the first one does, and when it may start, if known."""
+    """Allocations of a cluster that wait: how many, why the first one does, and when it may start."""
 
     cluster: str
     launcher: str
