@@ -89,16 +89,20 @@ def test_a_controller_that_dies_is_replaced_by_a_worker_and_ends_with_it(here: P
     sql("UPDATE clusters SET round_at = now() - interval '5 min'")
     shown = here.run("simcelery", "doctor").stdout
     assert "nobody has looked after cluster local for 5m" in shown, shown
-    code = """
-    import os, time
+    as_a_worker = """
+    import time
+    from pathlib import Path
     from simcelery.cluster import controller
     from simcelery.settings import get_settings
     controller.replace(get_settings())
-    print("started", flush=True)
-    time.sleep(4)
+    while not Path("enough").exists():
+        time.sleep(0.05)
     """
-    assert here.python(code).returncode == 0
-    assert sql("SELECT round_at > now() - interval '1 min', round_by <> '' FROM clusters") == [(True, True)]
+    worker = here.start_python(as_a_worker)
+    wait_until(lambda: sql("SELECT round_at > now() - interval '1 min' FROM clusters") == [(True,)], 60)
+    assert len(controllers(here)) == 1
+    (here.folder / "enough").touch()
+    assert worker.wait(within(20)) == 0
     wait_until(lambda: not controllers(here), 20)
     cluster(here, "resume", "local")
     [second] = controllers(here)
