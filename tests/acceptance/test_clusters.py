@@ -117,8 +117,11 @@ def test_as_many_as_there_is_work_for(here: Project) -> None:
     sql("UPDATE jobs SET state = 'scheduled', run_at = now() + interval '1 h' WHERE id = :id", id=later)
     cluster(here, "auto", "work", "--on", "local", "--max", "2", "--worker", "-c 1 -Q default --max-idle 3")
     assert listed(here, "work")["wanted"] == 0
-    jobs = [submit(here, "sims.slow", "seconds=0.5", "--time-limit", "60") for _ in range(3)]
-    wait_until(lambda: listed(here, "work")["wanted"] == 2, 30)
+    of_each = (f"folder={here.folder}", "licences=8", "pause=0.1")
+    jobs = [submit(here, "sims.licensed", *of_each) for _ in range(3)]
+    wait_until(lambda: len(running("work")) == 2, 60)
+    assert listed(here, "work")["wanted"] == 2
+    (here.folder / "go").touch()
     wait_until(lambda: {state(job) for job in jobs} == {"succeeded"}, 90)
     wait_until(lambda: (listed(here, "work")["wanted"], listed(here, "work")["live"]) == (0, 0), 90)
     shown = listed(here, "work")
