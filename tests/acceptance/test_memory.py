@@ -75,8 +75,17 @@ def test_a_command_is_ended_by_what_it_asked_for(sims: Project) -> None:
     assert [one["cause"] for one in attempts(job.id)] == ["out_of_memory"]
 
 
-def test_a_command_that_ran_out_of_memory_gets_more_and_succeeds(sims: Project) -> None:
-    code = "import time; kept = b'x' * (300 << 20); time.sleep(5); print('done')"
+def uses(mib: int, ran: Path, enough: int) -> str:
+    """A program that uses so much memory: until it is ended, but for the run in which it has enough."""
+    return (
+        f"import pathlib, time; ran = pathlib.Path({str(ran)!r}); ran.open('a').write('x'); "
+        f"kept = b'x' * ({mib} << 20); time.sleep(1 if ran.stat().st_size >= {enough} else 600); "
+        "print('done')"
+    )
+
+
+def test_a_command_that_ran_out_of_memory_gets_more_and_succeeds(sims: Project, tmp_path: Path) -> None:
+    code = uses(300, tmp_path / "ran", enough=2)
     asked = ("--memory", "200M", "--on-oom", "memory=x3,max=1G")
     done = sims.run("simcelery", "submit", "-o", "quiet", *asked, "--", "python", "-c", code)
     assert done.returncode == 0, done.stderr
@@ -128,7 +137,7 @@ def test_more_is_decided_once_for_each_end_whoever_is_killed_meanwhile(
         "SIMCELERY_FAILPOINTS_ONCE": str(once),
     }
     workers = [project.worker("-c", "1", **killing)]
-    code = "import time; kept = b'x' * (500 << 20); time.sleep(3)"
+    code = uses(500, tmp_path / "ran", enough=4)
     asked = ("--memory", "200M", "--on-oom", "memory=x2,max=1G")
     done = project.run("simcelery", "submit", "-o", "quiet", *asked, "--", sys.executable, "-c", code)
     assert done.returncode == 0, done.stderr
