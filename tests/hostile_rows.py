@@ -357,12 +357,19 @@ LATER: dict[str, dict[str, str]] = {
         "a cluster of odd parts": "INSERT INTO clusters "
         "(name, launcher, host, profile, wanted, least, most, note, failed, started_by) VALUES "
         f"""('', 'sun', '', '{{"cores": {DEEP}}}', 2147483647, 0, 2147483647, '', 2147483647, '')""",
+        "a cluster out of all time": "INSERT INTO clusters "
+        "(name, launcher, profile, wanted, state, next_at, round_at, started_at, started_by) VALUES "
+        "('timeless', 'local', '{}', 1, 'paused', 'infinity', '-infinity', 'infinity', 'x')",
     },
     "allocations": {
         "an allocation of odd parts": "INSERT INTO clusters (name, launcher, profile, wanted, started_by) "
         """VALUES ('odd', 'local', '{"launcher": [], "cores": {}}', 1, 'x'); """
         "INSERT INTO allocations (cluster, name, scheduler_id, hosts, missed) "
         "VALUES ('odd', '-1', '--help', ARRAY[NULL, ''], -5)",
+        "an allocation out of all time": "INSERT INTO clusters (name, launcher, profile, wanted, started_by) "
+        "VALUES ('late', 'slurm', '{}', 1, 'x'); INSERT INTO allocations "
+        "(cluster, name, state, recorded_at, starts_at, ends_at, seen_at, cancel_requested_at) "
+        "VALUES ('late', '-2', 'waiting', '-infinity', 'infinity', '-infinity', 'infinity', NULL)",
     },
     "passed_over": {
         "passed over since before all time": "INSERT INTO passed_over "

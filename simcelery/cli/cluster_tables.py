@@ -90,7 +90,7 @@ def _allocation(one: AllocationRow) -> tuple[object, ...]:
         one.scheduler_id if one.scheduler_id != one.name else "",
         one.state,
         one.workers,
-        " ".join(one.hosts),
+        " ".join(filter(None, one.hosts)),
         _when(one.starts_at),
         _when(ends),
         words.why(one),

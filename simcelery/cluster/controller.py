@@ -23,6 +23,7 @@ from simcelery.board import clusters, engine
 from simcelery.board.clusters import ClusterRow
 from simcelery.cluster import demand, rounds
 from simcelery.cluster.environment import folder_of
+from simcelery.cluster.profile import from_json
 from simcelery.errors import ServiceError, ServicesNotRunningError, SimceleryError, UsageError
 from simcelery.pauses import growing
 from simcelery.schedulers.asking import Unknown
@@ -130,7 +131,7 @@ def _look(row: ClusterRow, asked: Scheduler, looks: dict[str, list[Seen]]) -> li
     """What the scheduler lists: one question for all clusters that are its."""
     if row.launcher == "local":  # each has its own folder of accounts
         return asked.look()
-    key = f"{row.launcher} {' '.join(row.profile.get('options') or ())}"
+    key = f"{row.launcher} {from_json(row.profile).options}"
     if key not in looks:
         looks[key] = asked.look()
     return looks[key]
@@ -141,8 +142,9 @@ def scheduler_of(settings: Settings, row: ClusterRow) -> Scheduler:
 
     Raises:
         ValueError: there is no such launcher, or its options make no sense.
+        UsageError: its profile is none.
     """
-    return scheduler(row.launcher, folder_of(settings, row.name), row.profile.get("options") or ())
+    return scheduler(row.launcher, folder_of(settings, row.name), from_json(row.profile).options)
 
 
 def can_look_after(settings: Settings, row: ClusterRow) -> bool:
@@ -151,7 +153,7 @@ def can_look_after(settings: Settings, row: ClusterRow) -> bool:
         return row.host == socket.gethostname()
     try:
         return not scheduler_of(settings, row).missing()
-    except ValueError:
+    except (ValueError, UsageError):
         return False
 
 

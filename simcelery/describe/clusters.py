@@ -30,7 +30,7 @@ def trouble(row: ClusterRow | Troubled, now: dt.datetime) -> tuple[str, str] | N
     if row.state == "paused":
         why = (
             f"cluster {row.name} is paused, since {row.failed} allocations in a row were of no use "
-            f"({row.note}); one more is tried {_until(row.next_at, now)}"
+            f"({row.note or 'nobody noted why'}); one more is tried {_until(row.next_at, now)}"
         )
         return why, f"to try at once: simcelery cluster resume {row.name}"
     if row.state == "stopped" and not row.live:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests import programs
+from simcelery.services import Services
+from tests import hostile_rows, programs
 from tests.acceptance.helpers import controllers
 from tests.board_helpers import row, sql, state
 from tests.conftest import Project
@@ -204,3 +205,17 @@ def test_in_front_until_ctrl_c(here: Project) -> None:
     front.send_signal(signal.SIGINT)
     assert front.wait(within(60)) == 0
     assert running("local") == []
+
+
+def test_rows_that_nobody_understands_stop_no_controller(here: Project, board: Services) -> None:
+    """With the constraints gone, as after a restore by hand; the honest cluster is looked after."""
+    with hostile_rows.without_checks(board.database_url) as connection:
+        for number, profile in enumerate(('{"options": [1, {}]}', "[]", '{"launcher": 5, "cores": []}', "7")):
+            connection.execute(
+                "INSERT INTO clusters (name, launcher, profile, wanted, started_by, host) "
+                f"VALUES ('bad{number}', 'slurm', '{profile}', 1, 'x', NULL)".encode()
+            )
+        cluster(here, "start", "1", "--on", "local", "--name", "good", "--setup", "exec sleep 600")
+        wait_until(lambda: listed(here, "good")["running"] == 1, 60)
+        assert len(controllers(here)) == 1
+        connection.execute(b"DELETE FROM clusters WHERE name LIKE 'bad%'")

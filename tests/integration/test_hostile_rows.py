@@ -34,6 +34,7 @@ READS: dict[str, list[list[str]]] = {
     "notify": [["notify"]],
     "limits": [["limits"]],
     "share": [["share"]],
+    "cluster": [["cluster"], *(["cluster", "list", name] for name in ("odd", "late", "timeless"))],
     "schedules": [["schedules"]],
     "workflows": [["workflows"], ["workflows", "deep"], ["workflows", "no"], ["workflows", "honest"]],
     "run": [["run", "listed"], ["run", "high", "x=1"]],
