@@ -82,6 +82,16 @@ CALLS: dict[str, list[list[str]]] = {
         ["limits", "remove", HOSTILE],
     ],
     "share": [["share"], ["share", HOSTILE, "--by", "tag"]],
+    "cluster": [
+        ["cluster"],
+        ["cluster", "list", "c"],
+        ["cluster", "logs", "c"],
+        ["cluster", "start", "1", "--on", HOSTILE],
+        ["cluster", "start", "1", "--on", "local", "--name", HOSTILE],
+        ["cluster", "scale", HOSTILE, "1"],
+        ["cluster", "logs", HOSTILE],
+        ["cluster", "stop", HOSTILE],
+    ],
     "schedules": [
         ["schedules"],
         ["schedules", "add", HOSTILE, "@daily", "--", "true"],
@@ -116,6 +126,10 @@ AROUND_JOBS = [
     "INSERT INTO revisions (job_id, revision, parameters, last_attempt, revised_by) "
     "VALUES (:failed, 1, to_jsonb(CAST(:details AS json)), 1, 'me')",
     "INSERT INTO limits (name, most, set_by) VALUES ('tag:x', 1, 'me')",
+    "INSERT INTO clusters (name, launcher, profile, wanted, state, note, started_by) "
+    "VALUES ('c', 'slurm', to_jsonb(CAST(:details AS json)), 1, 'paused', 'x', 'me')",
+    "INSERT INTO allocations (cluster, name, state, word, reason, told, tail) "
+    "VALUES ('c', 'simcelery-c-1', 'waiting', 'x', 'x', 'x', 'x')",
     "INSERT INTO shares (queue, by, set_by) VALUES ('q', 'tag', 'me')",
     "INSERT INTO schedules (name, cron, timezone, missed, job, parameters, submitted_by, last_job_id) "
     "VALUES ('x', '@daily', 'UTC', 'once', to_jsonb(CAST(:details AS json)), '{}', 'me', :failed)",
@@ -179,7 +193,7 @@ def poison(board: Services) -> None:
             "WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'ARRAY') "
             "AND table_name IN ('jobs', 'attempts', 'workers', 'workflows', 'gates', 'subscriptions', "
             "'notifications', 'revisions', 'environments', 'limits', 'shares', 'schedules', 'artifacts', "
-            "'restarts', 'escalations')"
+            "'restarts', 'escalations', 'clusters', 'allocations')"
         ).fetchall()
         poisoned = set()
         for table, column, kind in columns:
@@ -204,6 +218,7 @@ def poison(board: Services) -> None:
     assert {("gates", "tags"), ("subscriptions", "address"), ("notifications", "error")} < poisoned
     assert {("revisions", "revised_by"), ("limits", "name"), ("shares", "queue")} < poisoned
     assert {("schedules", "cron"), ("artifacts", "name"), ("restarts", "files")} < poisoned
+    assert {("clusters", "note"), ("allocations", "reason"), ("allocations", "tail")} < poisoned
 
 
 def test_all_verbs_are_looked_at() -> None:

@@ -245,7 +245,7 @@ def logs(name: str, tail: int) -> int | None:
         text = last_lines(file, tail, 1 << 20) or "\n".join((one.tail or "").splitlines()[-tail:])
         say(f"== {one.name} ({one.state}) {words.why(one)}".rstrip())
         for line in text.splitlines() or [f"(nothing yet; its output goes to {file})"]:
-            say(line)
+            say(f"  {line}")  # so that no line of it looks like one of ours
     if not found:
         note(f"cluster {name} has no allocations, nor had any within the last hour")
     return None
