@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from shlex import split
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -66,14 +65,12 @@ def profile_options(function: F) -> F:
 
 def profile(given: dict[str, Any], more: list[str]) -> Profile:
     """The profile of the settings, with what the flags say instead."""
-    from simcelery.cluster.profile import checked
+    from simcelery.cluster.profile import checked, words
     from simcelery.schedulers.launchers import LAUNCHERS
     from simcelery.settings import get_settings
 
     settings, on = get_settings(), given["on"]
     flags = {name: given[name] for name in _OF_PROFILE if given[name] not in (None, ())}
-    if "worker" in flags:
-        flags["worker"] = split(flags["worker"])
     there = settings.clusters.get(on)
     if there is None and on not in LAUNCHERS:
         known = ", ".join(settings.clusters) or "none"
@@ -82,11 +79,10 @@ def profile(given: dict[str, Any], more: list[str]) -> Profile:
             f"{', '.join(LAUNCHERS)}"
         )
     values = {"launcher": on, **(there or {}), **flags}
-    if more:
-        key = "worker" if values["launcher"] == "local" else "options"
-        before = values.get(key) or []
-        values[key] = [*(split(before) if isinstance(before, str) else before), *more]
     try:
+        if more:
+            key = "worker" if values["launcher"] == "local" else "options"
+            values[key] = [*words(values.get(key) or []), *more]
         return checked(settings, given["name"] or on, values)
-    except UsageError as error:
+    except (UsageError, ValueError) as error:
         raise UsageError(f"cluster {given['name'] or on}: {error}") from None

@@ -180,7 +180,7 @@ def _lines(value: Any) -> tuple[str, ...]:
     return _texts([value] if isinstance(value, str) else value)
 
 
-def _words(value: Any) -> tuple[str, ...]:
+def words(value: Any) -> tuple[str, ...]:
     """A list, or a text that is taken apart as a shell does."""
     if isinstance(value, str):
         try:
@@ -191,9 +191,9 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def _worker_options(value: Any) -> tuple[str, ...]:
-    words = _words(value)
-    worker_options.check(words)
-    return words
+    given = words(value)
+    worker_options.check(given)
+    return given
 
 
 def _absolute(value: Any) -> str:
@@ -225,7 +225,7 @@ _KINDS: dict[str, Kind] = {
     "each_node": kinds.integer(1, _MOST_WORKERS),
     "setup": _lines,
     "worker": _worker_options,
-    "options": _words,
+    "options": words,
     "name": kinds.matching(
         "[A-Za-z0-9][A-Za-z0-9_-]{0,39}", "have at most 40 letters, digits, '-' and '_', such as gpu-short"
     ),

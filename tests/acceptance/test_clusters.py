@@ -160,6 +160,8 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(here: Project) 
         (("start", "x", "--on", "local"), "'x' is not a whole number"),
         (("start", "1", "--on", "local", "--gpus", "2"), "gpus: the launcher local has no such thing"),
         (("start", "1", "--on", "local", "--", "-n", "me"), "-n cannot be given"),
+        (("start", "1", "--on", "local", "--worker", "-c '4"), "worker: cannot be taken apart"),
+        (("start", "1", "--on", "local", "--worker", "-c '4", "--", "-E"), "cannot be taken apart"),
         (("auto", "x", "--on", "local", "--min", "3", "--max", "2"), "--max 2 is below --min 3"),
         (("scale", "x", "3"), "there is no cluster 'x'"),
         (("stop", "x"), "there is no cluster 'x'"),
