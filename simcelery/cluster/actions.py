@@ -17,7 +17,6 @@ from simcelery.cluster.script import script
 from simcelery.errors import UsageError
 from simcelery.execution import resources
 from simcelery.pauses import growing
-from simcelery.schedulers.launchers import scheduler
 from simcelery.schedulers.request import Request
 from simcelery.schedulers.scheduler import Scheduler
 from simcelery.schedulers.seen import Plan
@@ -197,10 +196,7 @@ def allocations_of(settings: Settings, name: str) -> list[AllocationRow]:
 
 
 def _usable(settings: Settings, profile: Profile) -> Scheduler:
-    try:
-        asked = scheduler(profile.launcher, folder_of(settings, profile.name), profile.options)
-    except ValueError as error:
-        raise UsageError(f"cluster {profile.name}: {error}") from None
+    asked = controller.scheduler_of(settings, profile)
     if missing := asked.missing():
         raise UsageError(
             f"there is no command {missing[0]} on this host, so it cannot start workers through "

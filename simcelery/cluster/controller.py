@@ -23,7 +23,7 @@ from simcelery.board import clusters, engine
 from simcelery.board.clusters import ClusterRow
 from simcelery.cluster import demand, rounds
 from simcelery.cluster.environment import folder_of
-from simcelery.cluster.profile import from_json
+from simcelery.cluster.profile import Profile, from_json
 from simcelery.errors import ServiceError, ServicesNotRunningError, SimceleryError, UsageError
 from simcelery.pauses import growing
 from simcelery.schedulers.asking import Unknown
@@ -41,6 +41,9 @@ _PAUSE = 1.0
 _NEGLECTED, REPLACE_EVERY = 60.0, 30.0
 # Seconds for which the board may be out of reach; whoever changes a cluster then starts another controller.
 _PATIENCE = 3600.0
+
+# What schedulers have listed, by launcher and options.
+_Looks = dict[tuple[str, tuple[str, ...]], list[Seen]]
 
 
 def ensure(settings: Settings, parent: int | None = None) -> None:
@@ -100,7 +103,7 @@ def _serve(settings: Settings, parent: int | None) -> None:
 
 def look_after(settings: Settings, found: Sequence[ClusterRow]) -> None:
     """Do a round of each that is due; of all that can, one does so at a time."""
-    looks: dict[str, list[Seen]] = {}
+    looks: _Looks = {}
     for row in found:
         every = _EVERY_HERE if row.launcher == "local" else _EVERY
         try:
@@ -114,37 +117,40 @@ def look_after(settings: Settings, found: Sequence[ClusterRow]) -> None:
             log.warning("cluster %s: %s", row.name, error)
 
 
-def _round(settings: Settings, row: ClusterRow, looks: dict[str, list[Seen]]) -> None:
+def _round(settings: Settings, row: ClusterRow, looks: _Looks) -> None:
     trouble = None
     try:
-        asked = scheduler_of(settings, row)
+        profile = from_json(row.profile)
+        asked = scheduler_of(settings, profile)
         demand.adapt(settings, row)
-        rounds.do_round(row, asked, settings, partial(_look, row, asked, looks))
-    except (Unknown, UsageError, ValueError) as error:
+        rounds.do_round(row, asked, settings, partial(_look, profile, asked, looks))
+    except (Unknown, UsageError) as error:
         trouble = str(error)
         log.warning("cluster %s: %s", row.name, error)
     with engine.begin(settings) as connection:
         clusters.note(connection, row.name, trouble)
 
 
-def _look(row: ClusterRow, asked: Scheduler, looks: dict[str, list[Seen]]) -> list[Seen]:
+def _look(profile: Profile, asked: Scheduler, looks: _Looks) -> list[Seen]:
     """What the scheduler lists: one question for all clusters that are its."""
-    if row.launcher == "local":  # each has its own folder of accounts
+    if profile.launcher == "local":  # each has its own folder of accounts
         return asked.look()
-    key = f"{row.launcher} {from_json(row.profile).options}"
+    key = profile.launcher, profile.options
     if key not in looks:
         looks[key] = asked.look()
     return looks[key]
 
 
-def scheduler_of(settings: Settings, row: ClusterRow) -> Scheduler:
+def scheduler_of(settings: Settings, profile: Profile) -> Scheduler:
     """The scheduler through which a cluster is started.
 
     Raises:
-        ValueError: there is no such launcher, or its options make no sense.
-        UsageError: its profile is none.
+        UsageError: its options make no sense.
     """
-    return scheduler(row.launcher, folder_of(settings, row.name), from_json(row.profile).options)
+    try:
+        return scheduler(profile.launcher, folder_of(settings, profile.name), profile.options)
+    except ValueError as error:
+        raise UsageError(f"cluster {profile.name}: {error}") from None
 
 
 def can_look_after(settings: Settings, row: ClusterRow) -> bool:
@@ -152,8 +158,8 @@ def can_look_after(settings: Settings, row: ClusterRow) -> bool:
     if row.launcher == "local":
         return row.host == socket.gethostname()
     try:
-        return not scheduler_of(settings, row).missing()
-    except (ValueError, UsageError):
+        return not scheduler_of(settings, from_json(row.profile)).missing()
+    except UsageError:
         return False
 
 
