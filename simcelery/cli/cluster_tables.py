@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Sequence
 from shlex import join
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from simcelery.cli.options import Output
 from simcelery.cli.output import Column, remark, say, show_ids, show_json, show_table
 from simcelery.describe import clusters as words
-from simcelery.describe.words import ago, duration, many
+from simcelery.describe.words import ago, many
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def _cells(row: ClusterRow) -> tuple[object, ...]:
         row.live - row.running,
         row.running,
         row.started_by,
-        ago(row.started_at, _now()),
+        ago(row.started_at),
     )
 
 
@@ -84,29 +83,16 @@ def show_allocations(row: ClusterRow, output: Output) -> None:
 
 
 def _allocation(one: AllocationRow) -> tuple[object, ...]:
-    ends = one.ended_at or one.ends_at
     return (
         one.name,
         one.scheduler_id if one.scheduler_id != one.name else "",
         one.state,
         one.workers,
         " ".join(filter(None, one.hosts)),
-        _when(one.starts_at),
-        _when(ends),
+        ago(one.starts_at),
+        ago(one.ended_at or one.ends_at),
         words.why(one),
     )
-
-
-def _when(moment: dt.datetime | None) -> str:
-    """``5 min ago``, or ``in 2 h``."""
-    if moment is None:
-        return ""
-    now = _now()
-    return ago(moment, now) if moment <= now else f"in {duration((moment - now).total_seconds())}"
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
 
 
 def show_started(row: ClusterRow, output: Output) -> None:

@@ -25,26 +25,24 @@ def state(row: ClusterRow) -> str:
     return "stopping" if row.state == "stopped" and row.live else row.state
 
 
-def trouble(row: ClusterRow | Troubled, now: dt.datetime) -> tuple[str, str] | None:
-    """What is wrong with a cluster, and what to do; None: nothing is."""
+def troubles(rows: Iterable[Troubled]) -> list[tuple[str, str]]:
+    """What is wrong with clusters, and what to do."""
+    return [found for row in rows if (found := _trouble(row))]
+
+
+def _trouble(row: Troubled) -> tuple[str, str] | None:
     if row.state == "paused":
         why = (
             f"cluster {row.name} is paused, since {row.failed} allocations in a row were of no use "
-            f"({row.note or 'nobody noted why'}); one more is tried {_until(row.next_at, now)}"
+            f"({row.note or 'nobody noted why'}); one more is tried {_until(row.next_at, row.now)}"
         )
         return why, f"to try at once: simcelery cluster resume {row.name}"
-    if row.state == "stopped" and not row.live:
-        return None
-    if (late := (now - row.round_at).total_seconds()) > LATE:
+    if (late := (row.now - row.round_at).total_seconds()) > LATE:
         where = f"on {row.host}" if row.host else f"on a host with the commands of {row.launcher}"
         why = f"nobody has looked after cluster {row.name} for {duration(late)}"
-        return why, f"{where}, run: simcelery cluster resume {row.name}"
+        verb = "stop" if row.state == "stopped" else "resume"
+        return why, f"{where}, run: simcelery cluster {verb} {row.name}"
     return (f"cluster {row.name}: {row.note}", "") if row.note else None
-
-
-def troubles(rows: Iterable[Troubled]) -> list[tuple[str, str]]:
-    """The same of all of them."""
-    return [found for row in rows if (found := trouble(row, row.now))]
 
 
 def sentence(found: tuple[str, str]) -> str:
