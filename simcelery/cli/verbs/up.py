@@ -38,7 +38,7 @@ def up(workers: int | None, output: Output) -> None:
     running = services.up(settings)
     before, after = migrate.upgrade(_of_embedded(settings, running))
     servers = services.status(settings)
-    cluster = _start_workers(_of_embedded(settings, running), workers)
+    cluster = _start_workers(settings, workers)
     if output == "json":
         more = {"workers": cluster.wanted} if cluster else {}
         show_json({"servers": [_server(one, running) for one in servers], "schema": after, **more})
@@ -63,7 +63,8 @@ def _start_workers(settings: Settings, count: int | None) -> ClusterRow | None:
     from simcelery.submission.lineage import submitter
 
     if count is None:
-        actions.attend_all(settings)
+        if settings.database_url is None:
+            actions.attend_all(settings)
         return None
     return actions.with_servers(settings, count, submitter())
 
