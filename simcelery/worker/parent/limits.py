@@ -23,10 +23,9 @@ from simcelery.worker.slots.parent import Slots
 
 EVERY = 1.0
 _ASK_EVERY = 2.0  # seconds between two questions to the board whether anything is left
-_MISFITS_FOR = (
-    30.0  # seconds without a job, while jobs wait that take too long, after which it leaves; at most
-)
-_MISFITS_SHARE = 0.05  # of its walltime: a short allocation waits for less
+# Seconds without a job, while jobs wait that take too long, after which it leaves: so many at most, and this
+# share of its walltime.
+_MISFITS_FOR, _MISFITS_SHARE = 30.0, 0.05
 
 
 @dataclass(frozen=True)
