@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -49,16 +52,20 @@ class EndedProcesses:
         return text + (f"; {self.left} could not be ended" if self.left else "")
 
 
-def end(find: Find, grace: float, longest: float = LONGEST_WAIT) -> EndedProcesses:
+def end(
+    find: Find, grace: float, longest: float = LONGEST_WAIT, hurry: threading.Event | None = None
+) -> EndedProcesses:
     """End all processes that `find` gives, and those that it gives while this goes on.
 
     Parameters:
         find: gives the processes; called again and again. What has ended may be among them, once.
         grace: seconds between SIGTERM and SIGKILL; not waited for any longer than needed.
         longest: seconds after which it gives up, counted from the first SIGKILL.
+        hurry: takes away the rest of the grace once it is set.
     """
     hunt = _Hunt(find)
-    left = _kill(hunt, longest) if _terminate(hunt, time.monotonic() + grace) else 0
+    alive = _terminate(hunt, time.monotonic() + grace, hurry or threading.Event())
+    left = _kill(hunt, longest) if alive else 0
     names = Counter(hunt.names.values())
     return EndedProcesses(
         processes=len(hunt.names),
@@ -69,21 +76,33 @@ def end(find: Find, grace: float, longest: float = LONGEST_WAIT) -> EndedProcess
 
 
 def end_for_certain(find: Find, grace: float, longest: float = LONGEST_WAIT) -> EndedProcesses:
-    """As `end`; an exception that a signal's handler raises meanwhile does not leave processes behind.
+    """As `end`, in a thread of its own: exceptions that signals' handlers raise do not interrupt it.
 
-    It takes away the rest of the grace, and is raised when the processes have been ended.
+    They take away the rest of the grace, and the last of them is raised when the processes have been ended.
     """
+    ended: Future[EndedProcesses] = Future()
+    hurry = threading.Event()
+
+    def hunt() -> None:
+        with suppress(InvalidStateError):  # two ran, see below
+            try:
+                ended.set_result(end(find, grace, longest, hurry))
+            except BaseException as error:  # else nobody would be told
+                ended.set_exception(error)
+
+    started: list[int] = []
     interruption: BaseException | None = None
-    for _ in range(10):  # an end, in case it is `find` that raises, each time
+    while not ended.done():
         try:
-            ended = end(find, grace, longest)
+            if not started:  # it may begin twice, which is harmless, but never not at all
+                started.append(_thread.start_new_thread(hunt, ()))
+            ended.exception()  # only waits
         except BaseException as error:
-            interruption, grace = error, 0.0
-        else:
-            break
+            interruption = error
+            hurry.set()
     if interruption is not None:
         raise interruption
-    return ended
+    return ended.result()
 
 
 class _Hunt:
@@ -121,7 +140,7 @@ class _Hunt:
         return [process for process in self._seen if process in new or not is_over(process)]
 
 
-def _terminate(hunt: _Hunt, until: float) -> bool:
+def _terminate(hunt: _Hunt, until: float, hurry: threading.Event) -> bool:
     """Whether some live when the grace is over."""
     while living := hunt.look():
         for process in living:
@@ -129,7 +148,7 @@ def _terminate(hunt: _Hunt, until: float) -> bool:
                 hunt.terminated.add(process)
                 _signal(process, signal.SIGTERM)
                 _resume(process)
-        if time.monotonic() >= until:
+        if hurry.is_set() or time.monotonic() >= until:
             return True
         _wait(living, min(until, time.monotonic() + hunt.pause))
     return False

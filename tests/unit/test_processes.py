@@ -287,12 +287,16 @@ def test_a_stopped_process_that_ignores_sigterm_is_killed(start: Start) -> None:
 
 
 def test_what_respawns_itself_is_ended(start: Start) -> None:
-    """Ignores SIGTERM and moves on to a new process, in a session of its own, every 50 ms; leaves others."""
-    hopper = """
+    """Ignores SIGTERM and moves on to a new process, in a session of its own, every 50 ms; leaves others.
+
+    On a machine that is busy with other work it hops less often: what hops faster than the table of
+    processes can be read there is told as left.
+    """
+    hopper = f"""
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 for _ in range(200):
-    time.sleep(0.05)
+    time.sleep({within(0.05)})
     if os.fork():
         if os.fork(): os._exit(0)
         time.sleep(0.3); os._exit(0)
@@ -300,9 +304,9 @@ for _ in range(200):
 """
     child = start(f"pool_child(); subprocess.Popen([sys.executable, '-c', {hopper!r}]); say(); sleep()")
     heard(child)
-    time.sleep(0.5)
+    time.sleep(within(0.5))
     assert members(child.pid)
-    ended = end(lambda: members(child.pid), grace=0.3)
+    ended = end(lambda: members(child.pid), grace=within(0.3))
     assert ended.left == 0
     assert ended.killed >= 1
     assert ended.processes > 4
@@ -379,6 +383,28 @@ except Stop: signal.setitimer(signal.ITIMER_REAL, 0); say([shell.pid, time.monot
     shell, seconds = heard(child)
     assert gone(shell)
     assert 0.3 <= seconds < 10
+
+
+def test_interruptions_that_come_faster_than_it_looks_leave_nothing(start: Start) -> None:
+    """As on a busy node, where the table of processes takes long to read."""
+    child = start(
+        """
+pool_child()
+shell = subprocess.Popen(["sh", "-c", os.environ["STUBBORN"]], stdout=subprocess.PIPE)
+shell.stdout.readline()
+def look():
+    time.sleep(0.3)
+    return members(os.getpid())
+class Stop(BaseException): pass
+def stop(*_): raise Stop
+signal.signal(signal.SIGALRM, stop)
+signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+try: end_for_certain(look, 60)
+except Stop: signal.setitimer(signal.ITIMER_REAL, 0); say(shell.pid)
+""",
+        STUBBORN=STUBBORN,
+    )
+    assert gone(heard(child))
 
 
 def test_a_search_that_fails_ends_with_its_error() -> None:
