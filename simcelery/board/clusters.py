@@ -46,7 +46,10 @@ class NewCluster:
 
 
 class ClusterRow(NamedTuple):
-    """A cluster as it stands. `live`: its allocations that have not ended; `running`: those that run."""
+    """A cluster as it stands. `live`: its allocations that have not ended; `running`: those that run.
+
+    `bad_nodes` is for `bad_hosts.read`; they are left out, unless `bad_nodes_kept` says why not.
+    """
 
     name: str
     launcher: str
@@ -59,6 +62,8 @@ class ClusterRow(NamedTuple):
     note: str | None
     failed: int
     next_at: dt.datetime | None
+    bad_nodes: list[Any]
+    bad_nodes_kept: str | None
     round_at: dt.datetime
     round_by: str | None
     started_by: str
@@ -74,7 +79,8 @@ def start(connection: Connection, new: NewCluster) -> None:
         UsageError: there is one of this name, which is not over.
     """
     values = {**vars(new), "profile": dict(new.profile)}
-    fresh = {"state": "active", "note": None, "failed": 0, "next_at": None, "started_at": func.now()}
+    fresh: dict[str, Any] = {"state": "active", "note": None, "failed": 0, "next_at": None}
+    fresh |= {"bad_nodes": [], "bad_nodes_kept": None, "started_at": func.now()}
     left = select(Allocation.id).where(Allocation.cluster == new.name, Allocation.state != "ended").exists()
     row = (
         insert(Cluster)

@@ -574,6 +574,8 @@ class Cluster(Base):
     note = nullable(Text)  # why it is paused
     failed = required(Integer, server_default=text("0"))  # allocations in a row that were of no use
     next_at = nullable(_TIME)  # no other is submitted before
+    bad_nodes = required(_JSON, server_default=text("'[]'"))  # which are left out, until when, and why
+    bad_nodes_kept = nullable(Text)  # why they are not left out after all
     round_at = required(_TIME, server_default=_NOW)  # when the scheduler is to be asked next
     round_by = nullable(Text)  # who has asked it last
     started_by = required(Text)
@@ -584,6 +586,7 @@ class Cluster(Base):
         CheckConstraint("wanted >= 0 AND failed >= 0 AND least >= 0 AND most >= least", name="numbers_sane"),
         CheckConstraint("(least IS NULL) = (most IS NULL)", name="auto_is_whole"),
         CheckConstraint(_named("profile"), name="profile_is_named"),
+        CheckConstraint("jsonb_typeof(bad_nodes) = 'array'", name="bad_nodes_are_listed"),
         _sane("next_at", "round_at", "started_at"),
     )
 

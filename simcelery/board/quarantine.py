@@ -26,13 +26,13 @@ def others_succeeded(
     ).all()
 
     def lately(name: str) -> bool:
-        moments = ((_moment(bad_rows.named_values(one.succeeded).get(name)), one.now) for one in others)
+        moments = ((moment(bad_rows.named_values(one.succeeded).get(name)), one.now) for one in others)
         return any(then and -MARGIN <= (now - then).total_seconds() < within_seconds for then, now in moments)
 
     return [name for name in workflows if lately(name)]
 
 
-def _moment(text: Any) -> dt.datetime | None:
+def moment(text: Any) -> dt.datetime | None:
     """A time that Postgres wrote into JSON; None if it is not a time."""
     try:
         found = dt.datetime.fromisoformat(text)

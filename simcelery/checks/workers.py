@@ -46,10 +46,10 @@ def of_workers(connection: Connection) -> Iterator[Check]:
 
 
 def _clusters(connection: Connection) -> Iterator[Check]:
-    from simcelery.board.reads.clusters import troubled
-    from simcelery.describe.clusters import troubles
+    from simcelery.board.reads.clusters import left_out, troubled
+    from simcelery.describe.clusters import leaves_out, troubles
 
-    for found, advice in troubles(troubled(connection)):
+    for found, advice in troubles(troubled(connection)) + leaves_out(left_out(connection)):
         yield Check("clusters", "warn", found, advice)
 
 

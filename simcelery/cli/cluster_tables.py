@@ -41,7 +41,7 @@ def show(rows: Iterable[ClusterRow], output: Output) -> None:
             Column("started", right=True, spare=True),
         ]
         show_table(columns, [_cells(row) for row in rows])
-        for said in _troubles(rows):
+        for said in _troubles(rows) + _left_out(rows):
             say(said)
 
 
@@ -78,7 +78,7 @@ def show_allocations(row: ClusterRow, output: Output) -> None:
         Column("why", wrapped=True),
     ]
     show_table(columns, [_allocation(one) for one in found])
-    for said in _troubles([row]):
+    for said in _troubles([row]) + _left_out([row]):
         say(said)
 
 
@@ -109,27 +109,31 @@ def show_started(row: ClusterRow, output: Output) -> None:
         f"cluster {row.name} on {row.launcher}: {what}; "
         f"'simcelery cluster list {row.name}' shows what becomes of them"
     )
-    for said in _troubles([row]) or _last_end(row):
+    for said in (_troubles([row]) or _last_end(row)) + _left_out([row]):
         remark(said)
 
 
 def show_plan(profile: Profile, output: Output) -> int | None:
+    from simcelery.board.reads.clusters import LeftOut
     from simcelery.cluster import actions
     from simcelery.schedulers.asking import Refused, Unknown
     from simcelery.settings import get_settings
 
-    refused, told = None, None
-    script, header = "", list[str]()
+    refused, planned = None, None
     try:
-        script, header, told = actions.plan(get_settings(), profile)
+        planned = actions.plan(get_settings(), profile)
     except (Refused, Unknown) as error:
         refused = str(error)
+    told = planned.plan if planned else None
     if output == "json":
         at = told.starts_at.isoformat() if told and told.starts_at else None
-        show_json({"script": script, "options": header, "refused": refused, "starts_at": at})
-    elif refused is None:
-        say(script)
-        say(f"options: {join(header) or 'none'}")
+        what = (planned.script, planned.options) if planned else ("", [])
+        show_json({"script": what[0], "options": what[1], "refused": refused, "starts_at": at})
+    elif planned is not None:
+        say(planned.script)
+        say(f"options: {join(planned.options) or 'none'}")
+        for found in words.leaves_out([LeftOut(profile.name, list(planned.bad.bad), planned.bad.kept)]):
+            say(words.sentence(found))
         say(
             f"{profile.launcher} says: {told.told}"
             if told
@@ -150,6 +154,18 @@ def _troubles(rows: Sequence[ClusterRow]) -> list[str]:
     with engine.begin(get_settings()) as connection:
         found = [row for row in troubled(connection) if row.name in names]
     return [words.sentence(one) for one in words.troubles(found)]
+
+
+def _left_out(rows: Sequence[ClusterRow]) -> list[str]:
+    """The nodes that these leave out."""
+    from simcelery.board import engine
+    from simcelery.board.reads.clusters import left_out
+    from simcelery.settings import get_settings
+
+    names = {row.name for row in rows}
+    with engine.begin(get_settings()) as connection:
+        found = [row for row in left_out(connection) if row.cluster in names]
+    return [words.sentence(one) for one in words.leaves_out(found)]
 
 
 def _last_end(row: ClusterRow) -> list[str]:

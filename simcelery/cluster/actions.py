@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import time
+from dataclasses import dataclass, replace
 
-from simcelery.board import allocations, clusters, engine
+from simcelery.board import allocations, bad_hosts, clusters, engine
 from simcelery.board.allocations import AllocationRow
 from simcelery.board.clusters import ClusterRow, NewCluster
-from simcelery.cluster import controller
+from simcelery.cluster import bad_nodes, controller
+from simcelery.cluster.bad_nodes import Verdict
 from simcelery.cluster.environment import folder_of, hand_over
 from simcelery.cluster.profile import Profile, as_json, checked
 from simcelery.cluster.rounds import new_name, request_for
@@ -17,6 +19,7 @@ from simcelery.cluster.script import script
 from simcelery.errors import UsageError
 from simcelery.execution import resources
 from simcelery.pauses import growing
+from simcelery.schedulers.asking import Refused
 from simcelery.schedulers.request import Request
 from simcelery.schedulers.scheduler import Scheduler
 from simcelery.schedulers.seen import Plan
@@ -61,8 +64,22 @@ def start(
     return attend(settings, profile.name)
 
 
-def plan(settings: Settings, profile: Profile) -> tuple[str, list[str], Plan | None]:
+@dataclass(frozen=True)
+class Planned:
     """What would be submitted: the script, the options of the command that submits, and what would happen.
+
+    Attributes:
+        bad: the nodes that would be left out.
+    """
+
+    script: str
+    options: list[str]
+    plan: Plan | None
+    bad: Verdict
+
+
+def plan(settings: Settings, profile: Profile) -> Planned:
+    """What would be submitted now.
 
     Raises:
         UsageError: as `start`.
@@ -72,9 +89,17 @@ def plan(settings: Settings, profile: Profile) -> tuple[str, list[str], Plan | N
     asked = _usable(settings, profile)
     name = new_name(profile.name)
     text = script(profile, name)
-    request = _written(settings, profile, name, text)
+    bad = bad_nodes.judge(profile, asked, settings)
+    request = _written(settings, profile, name, text, bad)
     try:
-        return text, asked.header(request), asked.plan(request)
+        try:
+            planned = asked.plan(request)
+        except Refused as error:
+            if not request.exclude:
+                raise
+            bad, request = bad_nodes.refused(bad, error), replace(request, exclude=())
+            planned = asked.plan(request)
+        return Planned(text, asked.header(request), planned, bad)
     finally:
         request.script.unlink()
 
@@ -102,13 +127,15 @@ def auto(settings: Settings, name: str, least: int, most: int) -> ClusterRow:
 
 
 def resume(settings: Settings, name: str) -> ClusterRow:
-    """Submit again at once, after a pause.
+    """Submit again at once, after a pause, and on nodes that were left out, unless a worker there still is.
 
     Raises:
         UsageError: as `scale`.
     """
+    row = get(settings, name)
     with engine.begin(settings) as connection:
         clusters.resume(connection, name)
+        bad_hosts.forgive(connection, [one.host for one in bad_hosts.read(row.bad_nodes)])
     return attend(settings, name)
 
 
@@ -205,11 +232,11 @@ def _usable(settings: Settings, profile: Profile) -> Scheduler:
     return asked
 
 
-def _written(settings: Settings, profile: Profile, name: str, text: str) -> Request:
+def _written(settings: Settings, profile: Profile, name: str, text: str, bad: Verdict) -> Request:
     folder = folder_of(settings, profile.name)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        request = request_for(profile, folder, name)
+        request = request_for(profile, folder, name, bad.left_out)
         request.script.write_text(text)
         os.chmod(request.script, 0o700)
     except OSError as error:

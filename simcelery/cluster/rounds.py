@@ -16,7 +16,8 @@ from pathlib import Path
 from simcelery.board import allocations, engine
 from simcelery.board.allocations import Observed
 from simcelery.board.clusters import ClusterRow
-from simcelery.cluster import lost, worker_options
+from simcelery.cluster import bad_nodes, lost, worker_options
+from simcelery.cluster.bad_nodes import Verdict
 from simcelery.cluster.environment import folder_of, hand_over
 from simcelery.cluster.profile import Profile, from_json
 from simcelery.cluster.script import script
@@ -57,7 +58,7 @@ def do_round(
     lost.rescue(cluster.name, settings)
     _keep_tails(cluster.name, folder)
     _cancel(cluster.name, scheduler)
-    _submit(cluster, scheduler, settings, folder)
+    _submit(cluster, scheduler, settings, folder, _bad_nodes(cluster, scheduler, settings))
 
 
 def _note(cluster: str, scheduler: Scheduler, look: Callable[[], Sequence[Seen]]) -> None:
@@ -120,7 +121,15 @@ def _cancel(cluster: str, scheduler: Scheduler) -> None:
         scheduler.cancel([row.scheduler_id for row in found if row.scheduler_id], [row.name for row in found])
 
 
-def _submit(cluster: ClusterRow, scheduler: Scheduler, settings: Settings, folder: Path) -> None:
+def _bad_nodes(cluster: ClusterRow, scheduler: Scheduler, settings: Settings) -> Verdict:
+    if cluster.state == "stopped":
+        return Verdict()
+    return bad_nodes.note(cluster, bad_nodes.judge(from_json(cluster.profile), scheduler, settings))
+
+
+def _submit(
+    cluster: ClusterRow, scheduler: Scheduler, settings: Settings, folder: Path, bad: Verdict
+) -> None:
     with engine.begin() as connection:
         names = allocations.plan(connection, cluster.name, lambda: new_name(cluster.name))
     if not names:
@@ -134,7 +143,7 @@ def _submit(cluster: ClusterRow, scheduler: Scheduler, settings: Settings, folde
         hand_over(settings, cluster.name, cluster.launcher)
         while left:
             profile = stay if len(names) - len(left) < always else leave
-            if not _submit_one(profile, scheduler, folder, left.pop(0)):
+            if not _submit_one(profile, scheduler, folder, left.pop(0), bad):
                 break
     finally:
         with engine.begin() as connection:
@@ -154,9 +163,9 @@ def new_name(cluster: str) -> str:
     return f"simcelery-{cluster}-{secrets.token_hex(4)}"
 
 
-def _submit_one(profile: Profile, scheduler: Scheduler, folder: Path, name: str) -> bool:
+def _submit_one(profile: Profile, scheduler: Scheduler, folder: Path, name: str, bad: Verdict) -> bool:
     """Submit one; whether it makes sense to go on with others."""
-    request = request_for(profile, folder, name)
+    request = request_for(profile, folder, name, bad.left_out)
     with durable.complete(request.script, lambda: None) as file:
         os.fchmod(file.fileno(), 0o700)
         file.write(script(profile, name).encode())
@@ -165,7 +174,7 @@ def _submit_one(profile: Profile, scheduler: Scheduler, folder: Path, name: str)
             return True
     failpoint("allocation_may_be_submitted")
     try:
-        number = scheduler.submit(request)
+        number = _submitted(scheduler, request, profile.name, bad)
     except Refused as error:
         log.warning("cluster %s: %s", profile.name, error)
         with engine.begin() as connection:
@@ -180,7 +189,19 @@ def _submit_one(profile: Profile, scheduler: Scheduler, folder: Path, name: str)
     return True
 
 
-def request_for(profile: Profile, folder: Path, name: str) -> Request:
+def _submitted(scheduler: Scheduler, request: Request, cluster: str, bad: Verdict) -> str:
+    """Its id. What is left out for its own good must not keep it from running: then nothing is."""
+    try:
+        return scheduler.submit(request)
+    except Refused as error:
+        if not request.exclude:
+            raise
+        number = scheduler.submit(replace(request, exclude=()))
+        bad_nodes.note_refusal(cluster, bad, error)
+        return number
+
+
+def request_for(profile: Profile, folder: Path, name: str, left_out: Sequence[str] = ()) -> Request:
     """What is asked of the scheduler for one allocation."""
     return Request(
         name=name,
@@ -193,5 +214,6 @@ def request_for(profile: Profile, folder: Path, name: str) -> Request:
         gpus=profile.gpus,
         partition=profile.partition,
         account=profile.account,
+        exclude=tuple(left_out),
         options=profile.options,
     )

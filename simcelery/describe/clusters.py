@@ -6,13 +6,16 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from simcelery.board.reads.clusters import LATE, Troubled, Waiting
+from simcelery.board import bad_hosts
+from simcelery.board.reads.clusters import LATE, LeftOut, Troubled, Waiting
 from simcelery.describe.plain import jsonable
-from simcelery.describe.words import duration, many
+from simcelery.describe.words import duration, many, moment
 
 if TYPE_CHECKING:
     from simcelery.board.allocations import AllocationRow
     from simcelery.board.clusters import ClusterRow
+
+_NAMED = 5  # nodes of a cluster
 
 
 def wanted(row: ClusterRow) -> str:
@@ -50,6 +53,20 @@ def sentence(found: tuple[str, str]) -> str:
     return ": ".join(filter(None, found))
 
 
+def leaves_out(rows: Iterable[LeftOut]) -> list[tuple[str, str]]:
+    """Which nodes clusters leave out, until when and why, and what to do; or why they do not."""
+    said = []
+    for row in rows:
+        for one in row.nodes[:_NAMED]:
+            text = f"cluster {row.cluster} leaves out {one.name} until {moment(one.until)}: {one.why}"
+            if row.kept:
+                text = f"cluster {row.cluster} does not leave out {one.name} ({one.why}): {row.kept}"
+            said.append((text, "" if row.kept else f"once repaired: simcelery cluster resume {row.cluster}"))
+        if (more := len(row.nodes) - _NAMED) > 0:
+            said.append((f"cluster {row.cluster}: so it is with {many(more, 'more node')}", ""))
+    return said
+
+
 def waits(row: Waiting, now: dt.datetime) -> str:
     """``3 allocations of cluster gpu wait: all nodes are in use; the first is expected to start in 2h``."""
     verb = "waits" if row.number == 1 else "wait"
@@ -81,4 +98,5 @@ def why(row: AllocationRow) -> str:
 def as_json(row: ClusterRow, allocations: list[AllocationRow]) -> dict[str, Any]:
     """A cluster with its allocations, for scripts."""
     shown = {name: value for name, value in row._asdict().items() if name not in ("round_at", "round_by")}
+    shown["bad_nodes"] = [vars(one) for one in bad_hosts.read(row.bad_nodes)]
     return {**jsonable(shown), "allocations": [jsonable(one._asdict()) for one in allocations]}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from simcelery.schedulers.local import Local
+from simcelery.schedulers.options import value_of
 from simcelery.schedulers.pbs import Pbs
 from simcelery.schedulers.scheduler import Scheduler
 from simcelery.schedulers.sge import Sge
@@ -39,13 +40,7 @@ def scheduler(launcher: str, folder: Path, options: Sequence[str] = ()) -> Sched
 
 
 def _cluster(options: Sequence[str]) -> str | None:
-    found = None
-    for at, option in enumerate(options):
-        name, equals, value = option.partition("=")
-        if name in _CLUSTER:
-            found = value if equals else "".join(options[at + 1 : at + 2])
-        elif option.startswith("-M"):
-            found = option.removeprefix("-M")
+    found = value_of(options, *_CLUSTER)
     if found is not None and (not found or "," in found or found == "all"):
         raise ValueError(f"--clusters={found} does not name one cluster")
     return found

@@ -72,6 +72,10 @@ class Pbs(Scheduler):
         command = ("qsub", *self.header(self._ready(request)), str(request.script))
         return self._id_of(ask(*command, environment=for_new_jobs(), folder=request.folder), _ID)
 
+    def cannot_exclude(self, options: Sequence[str]) -> str | None:
+        """As `Scheduler.cannot_exclude`."""
+        return "PBS has no option for it"
+
     def look(self) -> list[Seen]:
         """As `Scheduler.look`. OpenPBS lists only what has not ended; the rest is for `ends`."""
         found = []

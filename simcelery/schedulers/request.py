@@ -23,7 +23,7 @@ class Request:
         cores, memory, gpus: on each of them; memory in bytes. None: what the scheduler gives by itself.
         partition: or queue.
         account: or project.
-        exclude: hosts on which it must not run, where the scheduler has such a thing.
+        exclude: hosts on which it must not run, as the scheduler calls them, where it has such a thing.
         options: more options for the command that submits, verbatim; they come last, so they win.
 
     Raises:

@@ -81,6 +81,20 @@ class Scheduler(ABC):
         """
         return None
 
+    def nodes(self, partition: str | None) -> dict[str, bool] | None:
+        """The nodes of a partition as this scheduler calls them, with whether they take batch jobs now.
+
+        None where it does not say. That of None is the one that requests go to which name none.
+
+        Raises:
+            Unknown: it does not answer properly.
+        """
+        return None
+
+    def cannot_exclude(self, options: Sequence[str]) -> str | None:
+        """Why a request with these options cannot leave hosts out; None: it can."""
+        return None
+
     @abstractmethod
     def look(self) -> list[Seen]:
         """All batch jobs of our user, with those that have just ended as far as it still lists them.

@@ -20,6 +20,8 @@ _ROW_ID = re.compile(r"<JB_job_number>([0-9]+)<")
 # What qdel says of each job when it says that it failed for one of them.
 _GONE = re.compile("does not exist|do not exist|has (deleted|registered)|already in deletion", re.IGNORECASE)
 _LETTERS = re.compile("[dEhqrRsSNtTwPz]+")
+_HOSTS = re.compile(r"\b(h|hostname)=")
+_CHOSEN = "its options choose the hosts themselves"
 _SHEBANG = re.compile(rb"#! *(/\S+)")
 
 
@@ -70,6 +72,10 @@ class Sge(Scheduler):
         if answer.code != 0:
             raise self._no(answer)
         return Plan(None, (), answer.told)
+
+    def cannot_exclude(self, options: Sequence[str]) -> str | None:
+        """As `Scheduler.cannot_exclude`."""
+        return _CHOSEN if any(map(_HOSTS.search, options)) else None
 
     def look(self) -> list[Seen]:
         """As `Scheduler.look`. It lists only what has not ended."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from simcelery.quantities import parse_duration
 from simcelery.schedulers.asking import Answer, Refused, Unknown, ask, for_new_jobs
 from simcelery.schedulers.hostlists import expanded
+from simcelery.schedulers.options import value_of
 from simcelery.schedulers.request import Request, clock, mebibytes
 from simcelery.schedulers.scheduler import Scheduler, at_once, expect
 from simcelery.schedulers.seen import Cause, End, Plan, Seen, State
@@ -21,6 +21,8 @@ _PLANNED = re.compile(r"Job [0-9]+ to start at (\S+) .*? on (?:nodes )?(\S+)(?: 
 _SHOWN = re.compile(r"JobState=(\S+) Reason=.*? ExitCode=([0-9]+:[0-9]+)")
 _GONE = re.compile("Invalid job id|already completing or completed", re.IGNORECASE)
 _VERDICT = re.compile("Batch job submission failed: (.*)")
+_USABLE = re.compile("(idle|mix|alloc|comp|plnd|resv)[-~#%^!@$+]*")
+_CHOOSES = ("-x", "--exclude"), ("-w", "--nodelist"), ("-F", "--nodefile")
 _PREFIX = re.compile(r"(sbatch|allocation failure): (error: |fatal: )?(Batch job submission failed: )?")
 
 # The name comes last: it may hold what separates the others.
@@ -106,6 +108,20 @@ class Slurm(Scheduler):
         local = starts_at and starts_at.replace(tzinfo=None).astimezone(UTC)
         return Plan(local, expanded(planned[2]), planned[0])
 
+    def nodes(self, partition: str | None) -> dict[str, bool] | None:
+        """As `Scheduler.nodes`."""
+        where = [] if partition is None else [f"--partition={partition}"]
+        answer = expect(self._ask("sinfo", "--noheader", "--Node", "--format=%N|%t|%P", *where))
+        rows = [row.split("|") for row in answer.splitlines() if row.count("|") == 2]
+        if partition is None:  # that of requests without one is marked
+            rows = [row for row in rows if row[2].endswith("*")] or rows
+        return {name: _USABLE.fullmatch(state) is not None for name, state, _ in rows}
+
+    def cannot_exclude(self, options: Sequence[str]) -> str | None:
+        """As `Scheduler.cannot_exclude`."""
+        chosen = any(value_of(options, *names) is not None for names in _CHOOSES)
+        return "its options choose the nodes themselves" if chosen else None
+
     def look(self) -> list[Seen]:
         """As `Scheduler.look`."""
         user = f"--user={os.getuid()}"
@@ -142,7 +158,7 @@ class Slurm(Scheduler):
         return ask(command, *self._where, *arguments)
 
     def _sbatch(self, how: str, request: Request) -> Answer:
-        request = replace(self._ready(request), exclude=self._known(request.exclude))
+        request = self._ready(request)
         environment = for_new_jobs(*_OF_ALLOCATION, keeping=_WHERE)
         command = ("sbatch", how, *self._where, *self.header(request), str(request.script))
         answer = ask(*command, environment=environment)
@@ -150,14 +166,6 @@ class Slurm(Scheduler):
             verdict = _VERDICT.search(answer.err)
             raise self._no(answer, _told(answer), verdict and verdict[1])
         return answer
-
-    def _known(self, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of the hosts that are nodes, as Slurm calls them: any other would be refused."""
-        if not hosts:
-            return ()
-        nodes = set(expect(self._ask("sinfo", "--noheader", "--Node", "--format=%N")).split())
-        called = {host: host if host in nodes else host.partition(".")[0] for host in hosts}
-        return tuple(dict.fromkeys(name for name in called.values() if name in nodes))
 
     def _check_limits(self, request: Request, partition: str) -> None:
         """Refuse what would wait for ever: many Slurms take requests beyond the limits of a partition."""

@@ -6,16 +6,23 @@ Run as ``scheduler.py COMMAND ARGUMENTS…``, by the files that `tests.fakes.sch
 - ``jobs.json``: the batch jobs, each with ``id``, ``name``, ``state``, ``reason``, ``times``, ``hosts`` and,
   once it has ended, ``exit``; ``raw`` is printed instead of what would be made of these.
 - ``COMMAND.mood``: what is odd about that command: ``before`` (lines printed first), ``deaf`` (does nothing),
-  ``mute`` (prints no answer), ``error`` and ``code``, ``hangs``.
+  ``mute`` (prints no answer), ``error`` and ``code``, ``hangs``; ``once``: only the next time it is called;
+  ``only``: only if that is one of its arguments.
 - ``calls``: what was called, a line of JSON each.
+- ``runs``: if there is such a file, what is submitted runs at once, as processes of this host; else it waits.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import signal
+import socket
+import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -55,17 +62,84 @@ def value(arguments: list[str], *names: str) -> str | None:
     return found
 
 
-def add(name: str | None, state: str) -> str:
+def add(kind: str, name: str | None, state: str, arguments: list[str]) -> str:
     found = jobs()
     id = str(100 + len(found))
-    save([*found, {"id": id, "name": name, "state": state}])
+    job = {"id": id, "name": name, "state": state}
+    if (FOLDER / "runs").exists():
+        job |= started(kind, id, arguments)
+    save([*found, job])
     return id
 
 
+# How a job is told that runs, that is being ended, and that has ended so.
+WORDS = {
+    "slurm": {"runs": "RUNNING", "ends": "COMPLETING", 0: "COMPLETED", 1: "FAILED", "cancelled": "CANCELLED"},
+    "pbs": {"runs": "R", "ends": "E", 0: "F", 1: "F", "cancelled": "F"},
+    "sge": {"runs": "r", "ends": "dr", 0: "gone", 1: "gone", "cancelled": "gone"},
+}
+
+
+def started(kind: str, id: str, arguments: list[str]) -> dict[str, Any]:
+    """What is known of a job that runs from now on: its session, and where it is."""
+    output = value(arguments, "--output", "-o") or os.devnull
+    folder = value(arguments, "--chdir", "-wd") or str(Path.home())
+    command = 'cd "$1"; "$2" >"$3" 2>&1; echo $? >"$4"'
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", command, "sh", folder, arguments[-1], output, str(FOLDER / f"{id}.exit")],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    host = socket.gethostname()
+    where = {"slurm": host, "pbs": None, "sge": f"main.q@{host}"}[kind]
+    begun = {"kind": kind, "session": process.pid, "state": WORDS[kind]["runs"], "exec_host": f"{host}/0"}
+    return {**begun, **({"hosts": where} if where else {})}
+
+
+def lives(session: int) -> bool:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text(errors="replace").rpartition(")")[2].split()
+            if fields[0] not in "ZX" and int(fields[3]) == session:
+                return True
+    return False
+
+
+def refresh() -> None:
+    """Note what has ended."""
+    found = jobs()
+    for job in found:
+        if "session" not in job or lives(job["session"]):
+            continue
+        del job["session"]
+        path = FOLDER / f"{job['id']}.exit"
+        code = int(path.read_text()) if path.exists() else 128 + signal.SIGTERM
+        cancelled = job.get("cancelled", False)
+        job["state"] = WORDS[job["kind"]]["cancelled" if cancelled else min(code, 1)]
+        job["Exit_status"] = str(256 + signal.SIGTERM if cancelled else code)
+        failed = "100 : assumedly after job" if cancelled else "0"
+        told = f"exit_status  {128 + signal.SIGTERM if cancelled else code}\nfailed       {failed}"
+        job["exit"] = told if job["kind"] == "sge" else f"{code}:0"
+    save(found)
+
+
 def cancel(chosen: Any, state: str | None) -> None:
-    """Those chosen get that state; without one they are gone."""
-    rest = [job for job in jobs() if state or not chosen(job)]
-    save([{**job, "state": state} if chosen(job) else job for job in rest])
+    """Those chosen get that state; without one they are gone. What runs is told to end."""
+    kept = []
+    for job in jobs():
+        if not chosen(job):
+            kept.append(job)
+        elif "session" in job:
+            with suppress(ProcessLookupError):
+                os.killpg(job["session"], signal.SIGTERM)
+            kept.append({**job, "cancelled": True, "state": WORDS[job["kind"]]["ends"]})
+        elif "kind" in job:
+            kept.append(job)  # it has ended
+        elif state:
+            kept.append({**job, "state": state})
+    save(kept)
 
 
 def sbatch(arguments: list[str]) -> str:
@@ -74,7 +148,7 @@ def sbatch(arguments: list[str]) -> str:
         where = "using 8 processors on nodes n[1-2] in partition main"
         print(f"sbatch: Job 7 to start at {when} {where}", file=sys.stderr)
         return ""
-    id = add(value(arguments, "--job-name"), "PENDING")
+    id = add("slurm", value(arguments, "--job-name"), "PENDING", arguments)
     cluster = value(arguments, "--clusters")
     return f"{id};{cluster}" if cluster else id
 
@@ -128,7 +202,7 @@ def scontrol(arguments: list[str]) -> str:
 
 
 def sinfo(arguments: list[str]) -> str:
-    return "n1\nn1\nn2"
+    return "n1|idle|main*\nn1|idle|other\nn2|alloc|main*"
 
 
 def qsub(arguments: list[str]) -> str:
@@ -136,8 +210,8 @@ def qsub(arguments: list[str]) -> str:
     if "-w" in arguments:
         return "verification: found suitable queue(s)"
     terse = "-terse" in arguments
-    id = add(value(arguments, "-N"), "qw" if terse else "Q")
-    return id if terse else f"{id}.server"
+    name = value(arguments, "-N")
+    return add("sge", name, "qw", arguments) if terse else f"{add('pbs', name, 'Q', arguments)}.server"
 
 
 def qselect(arguments: list[str]) -> str:
@@ -177,6 +251,7 @@ def grid_engine() -> str:
       <queue_name>{job.get("hosts", "")}</queue_name>
     </job_list>"""
         for job in jobs()
+        if job["state"] != "gone"
     ]
     return "\n".join(
         [
@@ -208,7 +283,7 @@ def qdel(arguments: list[str]) -> str:
             print(f"qdel: Unknown Job Id {id}", file=sys.stderr)
         return failed(153 if unknown else 0)
     asked = arguments[arguments.index("-u") + 2 :]
-    known = [one for job in jobs() for one in (job["id"], job["name"])]
+    known = [one for job in jobs() if job["state"] != "gone" for one in (job["id"], job["name"])]
     cancel(lambda job: job["id"] in asked or job["name"] in asked, None)
     told = (
         f"me has deleted {one}" if one in known else f'denied: job "{one}" does not exist' for one in asked
@@ -231,8 +306,15 @@ def main() -> None:
         )
     path = FOLDER / f"{command}.mood"
     mood = json.loads(path.read_text()) if path.exists() else {}
+    if mood.get("once"):
+        path.unlink()
+    if "only" in mood and mood["only"] not in arguments:
+        mood = {}
     print(mood.get("before", ""), end="", flush=True)
-    answer = "" if mood.get("deaf") else globals()[command](arguments)
+    with (FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refresh()
+        answer = "" if mood.get("deaf") else globals()[command](arguments)
     if mood.get("hangs"):
         time.sleep(3600)
     if answer and not mood.get("mute"):

@@ -42,6 +42,14 @@ class FakeScheduler:
     def jobs(self, found: list[dict[str, Any]]) -> None:
         (self._folder / "jobs.json").write_text(json.dumps(found))
 
+    def run(self) -> None:
+        """From now on run what is submitted, as processes of this host."""
+        (self._folder / "runs").touch()
+
+    def refuse(self, command: str, told: str, **odd: Any) -> None:
+        """From now on a command does nothing, and says that it failed."""
+        self.mood(command, deaf=True, error=told, code=1, **odd)
+
     def change(self, id: str, **values: Any) -> None:
         """Something has become of a job."""
         number = id.partition(".")[0]

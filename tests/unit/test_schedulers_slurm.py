@@ -62,11 +62,26 @@ def test_a_request_as_arguments() -> None:
     ]
 
 
-def test_of_the_hosts_to_exclude_only_nodes_are_named_as_slurm_names_them(
-    fake: FakeScheduler, asked: Request
-) -> None:
-    Slurm().submit(replace(asked, exclude=("laptop", "n2.site.org", "n1", "n2")))
-    assert "--exclude=n2,n1" in fake.calls("sbatch")[0]["arguments"]
+def test_the_nodes_of_a_partition_and_which_of_them_take_batch_jobs(fake: FakeScheduler) -> None:
+    assert Slurm().nodes("main") == {"n1": True, "n2": True}
+    assert Slurm().nodes(None) == {"n1": True, "n2": True}
+    fake.mood(
+        "sinfo", deaf=True, before="n1|down*|x\nn2|idle~|x\nn3|drng|x\nn4|mix-|x\nn5|idle*|x\nCLUSTER: far\n"
+    )
+    usable = {"n1": False, "n2": True, "n3": False, "n4": True, "n5": False}
+    assert Slurm().nodes("x") == usable
+    assert "--partition=x" in fake.calls("sinfo")[-1]["arguments"]
+    fake.mood("sinfo", deaf=True, before="n1|idle|fast\nn2|idle|slow*\n")
+    assert Slurm().nodes(None) == {"n2": True}
+    fake.mood("sinfo", deaf=True, error="slurm_load_node: Unable to contact slurm controller", code=1)
+    with pytest.raises(Unknown):
+        Slurm().nodes("x")
+
+
+def test_whoever_chooses_nodes_by_options_is_left_to_it() -> None:
+    for options in (("-x", "n1"), ("-xn1",), ("--exclude=n1",), ("--nodelist=n2",), ("-w", "n2")):
+        assert Slurm().cannot_exclude(options), options
+    assert Slurm().cannot_exclude(("--qos=x", "--mem-bind=verbose")) is None
 
 
 def test_one_of_several_clusters_is_named_in_every_command_and_ids_are_numbers(

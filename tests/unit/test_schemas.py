@@ -25,7 +25,8 @@ _MORE = (
 KEPT = {
     "cancel": "cancelled asked_to_stop",
     "cluster": (
-        "name launcher host profile wanted least most state note failed started_by live running allocations"
+        "name launcher host profile wanted least most state note failed started_by live running allocations "
+        "bad_nodes bad_nodes_kept"
     ),
     "cluster-plan": "script options refused starts_at",
     "db": "current wanted",

@@ -1,10 +1,12 @@
-"""Clusters that do not do what they should, and what their allocations wait for."""
+"""Clusters that do not do what they should, what they leave out, and what their allocations wait for."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import NamedTuple
 
+from simcelery.board import bad_hosts
+from simcelery.board.bad_hosts import BadNode
 from simcelery.board.sql import Reader
 
 
@@ -43,6 +45,27 @@ SELECT * FROM (
 WHERE state <> 'stopped' OR live > 0
 ORDER BY name
 """
+
+
+class LeftOut(NamedTuple):
+    """A cluster, the nodes that it leaves out, and why it does not after all."""
+
+    cluster: str
+    nodes: list[BadNode]
+    kept: str | None
+
+
+def left_out(connection: Reader) -> list[LeftOut]:
+    """Those clusters, by name, with what is left out still."""
+    rows = connection.exec_driver_sql(
+        "SELECT name, bad_nodes, bad_nodes_kept, now() AS now FROM clusters "
+        "WHERE state <> 'stopped' AND bad_nodes <> '[]' ORDER BY name"
+    )
+    found = []
+    for row in rows:
+        if nodes := [one for one in bad_hosts.read(row.bad_nodes) if one.until > row.now]:
+            found.append(LeftOut(row.name, nodes, row.bad_nodes_kept))
+    return found
 
 
 class Waiting(NamedTuple):
