@@ -235,8 +235,11 @@ def test_every_command_of_the_howto_works(as_in_the_howto: Project) -> None:
 def test_every_command_of_the_howto_on_clusters_works(own: tuple[Settings, Project]) -> None:
     """With batch jobs that do nothing, on this host."""
     _, project = own
-    profile = '[clusters.gpu]\nlauncher = "local"\nsetup = ["exec sleep 600"]\n'
-    (project.folder / "simcelery.toml").write_text(profile)
+    profiles = [
+        f'[clusters.{name}]\nlauncher = "local"\nsetup = ["exec sleep 600"]\n'
+        for name in ("cpu", "gpu", "himem")
+    ]
+    (project.folder / "simcelery.toml").write_text("".join(profiles))
     commands = [
         command
         for block in blocks(DOCS / "howto.md")
@@ -245,11 +248,11 @@ def test_every_command_of_the_howto_on_clusters_works(own: tuple[Settings, Proje
     ]
     assert len(commands) > 6
     for command in commands:
-        if "auto" in command:  # it begins anew
+        if " auto gpu " in command:  # it begins anew
             assert typed(project, "simcelery cluster stop gpu --wait").returncode == 0
         done = typed(project, command)
         assert done.returncode == 0, f"{command}\n{done.stdout}"
-    assert typed(project, "simcelery cluster stop gpu --wait").returncode == 0
+    assert typed(project, "simcelery cluster stop cpu gpu himem --wait").returncode == 0
     wait_until(lambda: not controllers(project), 30)
 
 
