@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from simcelery.board.models import Allocation, Cluster, Worker
-from simcelery.board.quarantine import moment
+from simcelery.board.reads.clusters import BadNode
 from simcelery.board.sql_helpers import seconds
 from simcelery.board.unreadable import bad_rows
 
@@ -28,16 +28,6 @@ _PREFIX = "in quarantine: "
 class BadHost:
     """A host, as its worker calls it, and until when it is left out, and why."""
 
-    host: str
-    until: dt.datetime
-    why: str
-
-
-@dataclass(frozen=True)
-class BadNode:
-    """The same, with the name that the scheduler has for it."""
-
-    name: str
     host: str
     until: dt.datetime
     why: str
@@ -68,7 +58,7 @@ def bad_hosts(connection: Connection) -> list[BadHost]:
 
 
 def _succeeded_since(succeeded: Any, since: dt.datetime) -> bool:
-    moments = map(moment, bad_rows.named_values(succeeded).values())
+    moments = map(bad_rows.moment, bad_rows.named_values(succeeded).values())
     return any(at is not None and at > since for at in moments)
 
 
@@ -104,18 +94,6 @@ def note(connection: Connection, cluster: str, bad: Sequence[BadNode], kept: str
         .where(Cluster.name == cluster, changed)
         .values(bad_nodes=rows, bad_nodes_kept=kept if rows else None)
     )
-
-
-def read(value: Any) -> list[BadNode]:
-    """What was noted, as far as it can be read."""
-    found = []
-    for one in value if isinstance(value, list) else ():
-        given = one if isinstance(one, dict) else {}
-        words = [given.get(name) for name in ("name", "host", "why")]
-        until = moment(given.get("until"))
-        if until is not None and all(isinstance(word, str) for word in words):
-            found.append(BadNode(given["name"], given["host"], until, given["why"]))
-    return found
 
 
 def forgive(connection: Connection, hosts: Sequence[str]) -> None:

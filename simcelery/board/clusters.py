@@ -48,7 +48,8 @@ class NewCluster:
 class ClusterRow(NamedTuple):
     """A cluster as it stands. `live`: its allocations that have not ended; `running`: those that run.
 
-    `bad_nodes` is for `bad_hosts.read`; they are left out, unless `bad_nodes_kept` says why not.
+    `bad_nodes` is for the function of this name in `reads.clusters`; `bad_nodes_kept` says why they are not
+    left out, if they are not.
     """
 
     name: str

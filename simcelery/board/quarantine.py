@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,19 +25,11 @@ def others_succeeded(
     ).all()
 
     def lately(name: str) -> bool:
-        moments = ((moment(bad_rows.named_values(one.succeeded).get(name)), one.now) for one in others)
+        values = ((bad_rows.named_values(one.succeeded).get(name), one.now) for one in others)
+        moments = ((bad_rows.moment(value), now) for value, now in values)
         return any(then and -MARGIN <= (now - then).total_seconds() < within_seconds for then, now in moments)
 
     return [name for name in workflows if lately(name)]
-
-
-def moment(text: Any) -> dt.datetime | None:
-    """A time that Postgres wrote into JSON; None if it is not a time."""
-    try:
-        found = dt.datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return found if found.tzinfo else None
 
 
 def enter(connection: Connection, me: Registration, workflows: Sequence[str], note: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from simcelery.board import allocations, bad_hosts, clusters, engine
 from simcelery.board.allocations import AllocationRow
 from simcelery.board.clusters import ClusterRow, NewCluster
+from simcelery.board.reads import clusters as reads
 from simcelery.cluster import bad_nodes, controller
 from simcelery.cluster.bad_nodes import Verdict
 from simcelery.cluster.environment import folder_of, hand_over
@@ -135,7 +136,7 @@ def resume(settings: Settings, name: str) -> ClusterRow:
     row = get(settings, name)
     with engine.begin(settings) as connection:
         clusters.resume(connection, name)
-        bad_hosts.forgive(connection, [one.host for one in bad_hosts.read(row.bad_nodes)])
+        bad_hosts.forgive(connection, [one.host for one in reads.bad_nodes(row.bad_nodes)])
     return attend(settings, name)
 
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simcelery.board import bad_hosts, engine
-from simcelery.board.bad_hosts import BadHost, BadNode, is_same
+from simcelery.board.bad_hosts import BadHost, is_same
 from simcelery.board.clusters import ClusterRow
+from simcelery.board.reads.clusters import BadNode, bad_nodes
 from simcelery.cluster.profile import Profile
 from simcelery.describe.words import many
 from simcelery.schedulers.asking import Refused, Unknown
@@ -104,7 +105,7 @@ def note(cluster: ClusterRow, verdict: Verdict) -> Verdict:
     Returns:
         What holds.
     """
-    known = {one.name for one in bad_hosts.read(cluster.bad_nodes)}
+    known = {one.name for one in bad_nodes(cluster.bad_nodes)}
     if known == set(verdict.left_out) and (cluster.bad_nodes_kept or "").startswith(_REFUSED):
         verdict = Verdict(verdict.bad, cluster.bad_nodes_kept)
     _write(cluster.name, verdict)

@@ -6,8 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from simcelery.board import bad_hosts
-from simcelery.board.reads.clusters import LATE, LeftOut, Troubled, Waiting
+from simcelery.board.reads.clusters import LATE, LeftOut, Troubled, Waiting, bad_nodes
 from simcelery.describe.plain import jsonable
 from simcelery.describe.words import duration, many, moment
 
@@ -98,5 +97,5 @@ def why(row: AllocationRow) -> str:
 def as_json(row: ClusterRow, allocations: list[AllocationRow]) -> dict[str, Any]:
     """A cluster with its allocations, for scripts."""
     shown = {name: value for name, value in row._asdict().items() if name not in ("round_at", "round_by")}
-    shown["bad_nodes"] = [vars(one) for one in bad_hosts.read(row.bad_nodes)]
+    shown["bad_nodes"] = [vars(one) for one in bad_nodes(row.bad_nodes)]
     return {**jsonable(shown), "allocations": [jsonable(one._asdict()) for one in allocations]}

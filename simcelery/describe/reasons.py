@@ -179,64 +179,85 @@ def _nobody_recovers(story: Story, does: str) -> Iterator[Reason]:
 
 
 def _pending(story: Story) -> Iterator[Reason]:
-    from simcelery.board.reads.workers import why_unserved
-
-    job = story.job
     yield from _of_other_source(story)
     yield from _full(story)
-    why = why_unserved(story.workers, job.queue, job.workflow)
-    consumers = [worker for worker in story.workers if job.queue in worker["queues"]]
-    knowing = [worker for worker in consumers if job.workflow in worker["workflows"]]
-    start = f"celery -A simcelery worker -Q {quote(job.queue)}"
     if story.last:
         cause = f" ({story.last['cause']})" if story.last["cause"] else ""
         yield Reason(
             "again",
             f"attempt {story.last['attempt']} was {story.last['outcome']}{cause}; the job will run again",
         )
+    if (never := nobody_can(story)) is not None:
+        yield never
+    elif in_time := [worker for worker in _able(story) if walltime.fits(story.expected, worker)]:
+        yield from _room(story, in_time)
+        yield from _crowded(story, in_time)
+    else:
+        yield _no_time(story, _able(story))
+    for text, advice in troubles(story.clusters):
+        yield Reason("cluster", text, advice)
+    for one in story.allocations:
+        yield Reason("allocation", waits(one, story.now), f"simcelery cluster list {one.cluster}")
+    for worker in _knowing(story):
+        if worker["note"]:
+            yield Reason("note", f"{worker['nodename']}: {worker['note']}")
+
+
+def nobody_can(story: Story) -> Reason | None:
+    """Why no live worker will ever run the job, as they are now; None: one may.
+
+    Parameters:
+        story: at least the workers, what the job needs, and how long it is expected to take.
+    """
+    from simcelery.board.reads.workers import why_unserved
+
+    job = story.job
+    why = why_unserved(story.workers, job.queue, job.workflow)
+    start = f"celery -A simcelery worker -Q {quote(job.queue)}"
     if why == "queue":
         count = len(story.workers)
         others = f" (there {'is' if count == 1 else 'are'} {many(count, 'live worker')})" if count else ""
-        yield Reason(
+        return Reason(
             "no_worker", f"no live worker serves its queue {job.queue!r}{others}", f"start one with '{start}'"
         )
-    elif why == "workflow":
-        yield Reason(
+    if why == "workflow":
+        consumers = [worker for worker in story.workers if job.queue in worker["queues"]]
+        return Reason(
             "unknown_workflow",
             f"{_names(consumers)} serve{_s(consumers)} its queue {job.queue!r}, "
             f"but {'does' if len(consumers) == 1 else 'do'} not know its workflow {job.workflow}",
             f"start one that has the workflow's module with '{start}'",
         )
-    elif why == "quarantine":
-        yield Reason(
+    if why == "quarantine":
+        return Reason(
             "quarantine",
-            f"all workers that know its workflow are in quarantine: {_names(knowing)}",
+            f"all workers that know its workflow are in quarantine: {_names(_knowing(story))}",
             "find out what is wrong there (simcelery workers), then restart them",
         )
-    else:
-        able = [worker for worker in knowing if not worker["quarantined_at"]]
-        if in_time := [worker for worker in able if walltime.fits(story.expected, worker)]:
-            yield from _room(story, in_time)
-            yield from _crowded(story, in_time)
-        else:
-            yield from _outlasts(story, able)
-    for text, advice in troubles(story.clusters):
-        yield Reason("cluster", text, advice)
-    for one in story.allocations:
-        yield Reason("allocation", waits(one, story.now), f"simcelery cluster list {one.cluster}")
-    for worker in knowing:
-        if worker["note"]:
-            yield Reason("note", f"{worker['nodename']}: {worker['note']}")
+    if said := walltime.never(story.expected, job.queue, _able(story)):
+        return Reason("too_long", said, walltime.ADVICE)
+    long_enough = [worker for worker in _able(story) if walltime.fits(story.expected, worker)]
+    if said := needs.never(story.needs, long_enough):
+        return Reason("never_fits", said, needs.ADVICE)
+    return None
 
 
-def _outlasts(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:
-    """It takes longer than these workers still run jobs, and perhaps than their allocations last at all."""
+def _knowing(story: Story) -> list[dict[str, Any]]:
+    """The workers of its queue that know its workflow."""
+    job = story.job
+    consumers = [worker for worker in story.workers if job.queue in worker["queues"]]
+    return [worker for worker in consumers if job.workflow in worker["workflows"]]
+
+
+def _able(story: Story) -> list[dict[str, Any]]:
+    return [worker for worker in _knowing(story) if not worker["quarantined_at"]]
+
+
+def _no_time(story: Story, able: list[dict[str, Any]]) -> Reason:
+    """It takes longer than these workers still run jobs."""
     assert story.expected is not None
-    if said := walltime.never(story.expected, story.job.queue, able):
-        yield Reason("too_long", said, walltime.ADVICE)
-        return
     most = max(walltime.left(worker) for worker in able)
-    yield Reason(
+    return Reason(
         "no_time",
         f"{walltime.takes(story.expected)}, and waits for an allocation that lasts as long from now on: "
         f"{_names(able)} run{_s(able)} jobs for {duration(most)} more",
@@ -244,14 +265,12 @@ def _outlasts(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:
 
 
 def _room(story: Story, able: list[dict[str, Any]]) -> Iterator[Reason]:
-    """It needs more of a node than there is, than is free, or than is not kept for others."""
+    """It needs more of a node than is free, or than is not kept for others."""
     if story.needs is None:
         return
     asks = needs.in_words(story.needs)
     now = [worker for worker in able if needs.fits(story.needs, worker, story.granted.get(worker["id"]))]
-    if said := needs.never(story.needs, able):
-        yield Reason("never_fits", said, needs.ADVICE)
-    elif not now:
+    if not now:
         large = [worker for worker in able if needs.fits(story.needs, worker)]
         kept = any(one.job_id == story.job.id for one in story.kept)
         kept_for_it = ", which is kept for it: it has been overtaken for ten minutes" if kept else ""

@@ -122,3 +122,24 @@ def read(number: int) -> Story:
             expected=expected(connection, number) if job.state == "pending" else None,
             continues=[one for one in reads.restarts(connection, number) if one["attempt"] == job.attempt],
         )
+
+
+def of_workers(number: int) -> Story | None:
+    """As much of a job's story as tells whether a live worker may run it; None: it is not on the board."""
+    from simcelery.board import engine, reads
+    from simcelery.board.reads.expected import expected
+    from simcelery.settings import get_settings
+
+    with engine.begin() as connection:
+        if (job := reads.job(connection, number)) is None:
+            return None
+        started_at, now = reads.started(connection)
+        return Story(
+            job=job,
+            now=now,
+            started_at=started_at,
+            lease=get_settings().lease,
+            workers=reads.workers(connection, live_only=True),
+            needs=reads.needs(connection, number),
+            expected=expected(connection, number),
+        )

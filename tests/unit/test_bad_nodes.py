@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from simcelery.board.bad_hosts import BadHost, is_same, read
+from simcelery.board.bad_hosts import BadHost, is_same
+from simcelery.board.reads.clusters import bad_nodes
 from simcelery.cluster.bad_nodes import choose
 
 UNTIL = datetime(2026, 12, 1, tzinfo=UTC)
@@ -75,5 +76,5 @@ def test_what_is_left_out_and_what_is_not_is_told() -> None:
 def test_what_was_noted_is_read_as_far_as_it_can_be() -> None:
     good = {"name": "n1", "host": "n1.org", "until": UNTIL.isoformat(), "why": "x"}
     odd = [good, [], None, {**good, "until": "soon"}, {**good, "why": 5}, {"name": "n2"}]
-    assert [one.name for one in read(odd)] == ["n1"]
-    assert read({"$unreadable": "x"}) == read(None) == []
+    assert [one.name for one in bad_nodes(odd)] == ["n1"]
+    assert bad_nodes({"$unreadable": "x"}) == bad_nodes(None) == []

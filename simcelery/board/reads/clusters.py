@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from simcelery.board import bad_hosts
-from simcelery.board.bad_hosts import BadNode
 from simcelery.board.sql import Reader
+from simcelery.board.unreadable import bad_rows
 
 
 class Troubled(NamedTuple):
@@ -47,6 +47,28 @@ ORDER BY name
 """
 
 
+@dataclass(frozen=True)
+class BadNode:
+    """A node on which a worker took no jobs, as the scheduler and the worker call it, until when, and why."""
+
+    name: str
+    host: str
+    until: dt.datetime
+    why: str
+
+
+def bad_nodes(value: Any) -> list[BadNode]:
+    """What was noted of them, as far as it can be read."""
+    found = []
+    for one in value if isinstance(value, list) else ():
+        given = one if isinstance(one, dict) else {}
+        words = [given.get(name) for name in ("name", "host", "why")]
+        until = bad_rows.moment(given.get("until"))
+        if until is not None and all(isinstance(word, str) for word in words):
+            found.append(BadNode(given["name"], given["host"], until, given["why"]))
+    return found
+
+
 class LeftOut(NamedTuple):
     """A cluster, the nodes that it leaves out, and why it does not after all."""
 
@@ -63,7 +85,7 @@ def left_out(connection: Reader) -> list[LeftOut]:
     )
     found = []
     for row in rows:
-        if nodes := [one for one in bad_hosts.read(row.bad_nodes) if one.until > row.now]:
+        if nodes := [one for one in bad_nodes(row.bad_nodes) if one.until > row.now]:
             found.append(LeftOut(row.name, nodes, row.bad_nodes_kept))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,6 +44,15 @@ def state(value: str) -> State | None:
 def named_values(value: Any) -> dict[str, Any]:
     """A JSON object, or one that stands for what is none."""
     return value if isinstance(value, dict) else unreadable("no JSON object", value)
+
+
+def moment(text: Any) -> dt.datetime | None:
+    """A time that Postgres wrote into JSON; None if it is not a time."""
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else None
 
 
 def words(value: Sequence[Any] | None) -> list[str]:

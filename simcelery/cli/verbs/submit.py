@@ -13,9 +13,9 @@ import click
 
 from simcelery.cli import foreseen, programs
 from simcelery.cli.completions import parameter_names, workflow_names
+from simcelery.cli.hopeless import warn_of_nobody
 from simcelery.cli.job_options import job_options, of_job
 from simcelery.cli.jobfiles.echo import given, written
-from simcelery.cli.large import warn_of_needs
 from simcelery.cli.options import (
     COUNT,
     Output,
@@ -313,12 +313,12 @@ def _recorded(jobs: Jobs, several: bool, options: Options, after: _Afterwards) -
 
 
 def _warn(jobs: Jobs) -> None:
-    """What may surprise about the files with which these jobs run, or have run."""
+    """What may surprise: the files with which these jobs run or have run, and that nobody will run them."""
     from simcelery.describe.versions import unlike_here
     from simcelery.errors import ServiceError
 
     warn_of_outdated(jobs.ids)
-    warn_of_needs(jobs)
+    warn_of_nobody(jobs)
     with suppress(ServiceError):  # all is recorded
         if said := unlike_here(jobs.records.ids_of("existing"), jobs.workflow):
             note(f"simcelery: {said}")
