@@ -247,14 +247,14 @@ def test_three_of_no_use_in_a_row_pause_it_and_one_at_a_time_is_tried(how: str) 
     assert {"refused": "Invalid account", "never starts": "PartitionTimeLimit"}.get(
         how, "exit code 1"
     ) in note
-    later(59)
+    later(40)
     assert plan() == []
-    later(2)
+    later(21)
     [probe] = plan()
     do(allocations.refused, probe, "Invalid account")
-    later(110)
+    later(90)
     assert plan() == []
-    later(11)
+    later(31)
     [probe] = plan()
     do(allocations.submitted, probe, "7")
     worker(allocation=probe)
