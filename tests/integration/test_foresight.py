@@ -13,6 +13,7 @@ from simcelery.board.reads.same import Known
 from simcelery.cli import root
 from simcelery.submission import near
 from tests.board_helpers import ERROR, finish, must_claim, sql, worker
+from tests.waiting import within
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -143,4 +144,4 @@ def test_workflows_with_many_parameters_are_compared_in_one_of_them() -> None:
     began = time.perf_counter()
     for n in range(1000):
         closest.to("1", dict.fromkeys(names, n))
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < within(5)
