@@ -21,12 +21,13 @@ class Arrived:
 
 @dataclass
 class Receiver:
-    """What arrived, and how it answers: with a status, after some seconds, with more headers."""
+    """What arrived, and how it answers: with a status, after seconds, once it is let, with more headers."""
 
     port: int = 0
     arrived: list[Arrived] = field(default_factory=list)
     status: int = 200
     slow: float = 0.0
+    let: threading.Event = field(default_factory=threading.Event)
     answer: dict[str, str] = field(default_factory=dict)
     dribble: bool = False  # header after header, without end
 
@@ -47,12 +48,14 @@ class Receiver:
 def receiving() -> Iterator[Receiver]:
     """A receiver on the loopback."""
     receiver = Receiver()
+    receiver.let.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.arrived.append(Arrived(self.path, dict(self.headers), json.loads(body)))
             time.sleep(receiver.slow)
+            receiver.let.wait()
             self.send_response(receiver.status)
             for name, value in receiver.answer.items():
                 self.send_header(name, value)
@@ -80,5 +83,6 @@ def receiving() -> Iterator[Receiver]:
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield receiver
     receiver.dribble = False
+    receiver.let.set()
     server.shutdown()
     server.server_close()

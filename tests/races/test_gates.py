@@ -191,7 +191,8 @@ def test_jobs_are_let_go_until_none_is_left_that_could_be() -> None:
     assert step(10) == (1, [False, True])
 
 
-def test_more_than_one_step_is_let_go_at_once() -> None:
+def test_more_than_one_step_is_let_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance_of_gates, "LONGEST_ACT", within(30))
     me = worker()
     jobs = behind(gate(canary=1), ROWS + 2, [0])
     end(jobs[0], me)
