@@ -9,6 +9,7 @@ import random
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property, update_wrapper
 from pathlib import Path
@@ -19,6 +20,7 @@ from simcelery.errors import DefinitionError
 from simcelery.quantities import parse_duration
 from simcelery.readable import short
 from simcelery.settings import KEEP, Keep, Settings, is_keep
+from simcelery.workflows import loaded
 from simcelery.workflows.outcomes import Fail, Retry
 from simcelery.workflows.parameters import Parameters
 from simcelery.workflows.source import fingerprint
@@ -64,6 +66,7 @@ class Definition:
     """
 
     kind_of_parameters = Parameters
+    _lines: list[str] | None = None
 
     def __init__(
         self,
@@ -147,11 +150,17 @@ class Definition:
         """The first line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
+    def keep_code(self) -> None:
+        """Let `code_version` be of the code that is loaded now, whatever becomes of its file."""
+        with suppress(Exception):  # it has none
+            self._lines = loaded.file_of(self.function)
+
     @cached_property
     def code_version(self) -> str:
         """The declared version and a hash of the function's source, for the record of each attempt."""
         try:
-            source = inspect.getsource(self.function)
+            lines = loaded.file_of(self.function) if self._lines is None else self._lines
+            source = loaded.source(self.function, lines)
         except Exception:  # there is none, or the file has changed since its import, and is no Python now
             return self.version
         return f"{self.version}+{hashlib.sha256(source.encode()).hexdigest()[:10]}"

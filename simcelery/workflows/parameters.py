@@ -4,49 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import math
 import sys
 import types
 import typing
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, cached_property, lru_cache
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    create_model,
-)
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic.warnings import ArbitraryTypeWarning
 
 from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.misfits import Details
 from simcelery.readable import short
+from simcelery.workflows import models
 from simcelery.workflows.annotations import one_line, type_name
 from simcelery.workflows.encoding import JobRef, check_size, contains_job, decode, encode
 from simcelery.workflows.misplaced import certain, missing_parameters, one_misfit, unknown_parameter
+from simcelery.workflows.models import checked, checked_value
 from simcelery.workflows.paths import Finder
 from simcelery.workflows.reading import Misread, is_word, misread, strict
 from simcelery.workflows.restoring import restorable
 from simcelery.workflows.sameness import difference
+from simcelery.workflows.simple import is_simple
 from simcelery.workflows.storable import is_open, is_plain_data, unstorable
 
-# A dataclass does not check its own fields, so instances are checked here and not first on a worker.
-_CONFIG = ConfigDict(
-    arbitrary_types_allowed=True, extra="forbid", validate_default=True, revalidate_instances="always"
-)
-
+T = TypeVar("T")
 
 _SETTLED = (Any, bool, int, float, str, type(None))
-# What most workflows return has one model for all of them: to build one takes a millisecond or two.
-_COMMON = (*_SETTLED, dict, list)
-_common_results: dict[Any, type[BaseModel]] = {}
 _INSTEAD = "declare its class, or pass plain data"
 
 
@@ -82,13 +68,30 @@ class Parameters:
         self._fields: dict[str, tuple[Any, Any]] = {}
         for parameter in self.signature.parameters.values():
             self._fields[parameter.name] = self._field(parameter, hints)
-        self._open = {name: is_open(annotation) for name, (annotation, _) in self._fields.items()}
-        self._plain = {name: is_plain_data(annotation) for name, (annotation, _) in self._fields.items()}
-        self._settled = {name: _is_settled(annotation) for name, (annotation, _) in self._fields.items()}
-        self._returns = self._returned(hints.get("return", Any))
+        self._declared = hints.get("return", Any)
+        self._returns = self._returned(self._declared)
         self._model = cache(self._build_model)
-        self._model(frozenset())
-        self._result_model = self._model_of_result()
+        # Of those that are not simple only the model shows whether it can be made: they are refused here.
+        self._complex = [name for name, (annotation, _) in self._fields.items() if not is_simple(annotation)]
+        if self._complex:
+            self._model(frozenset())
+        if not is_simple(self._returns):
+            _ = self._result_model
+
+    @cached_property
+    def _open(self) -> dict[str, bool]:
+        return self._of_each(is_open)
+
+    @cached_property
+    def _plain(self) -> dict[str, bool]:
+        return self._of_each(is_plain_data)
+
+    @cached_property
+    def _settled(self) -> dict[str, bool]:
+        return self._of_each(_is_settled)
+
+    def _of_each(self, ask: Callable[[Any], T]) -> dict[str, T]:
+        return {name: ask(annotation) for name, (annotation, _) in self._fields.items()}
 
     @cached_property
     def _with_absolute_paths(self) -> Finder:
@@ -132,6 +135,8 @@ class Parameters:
         return self._storable(annotation, "its result", "return plain data or the path of a file")
 
     def _storable(self, annotation: Any, what: str, instead: str) -> Any:
+        if is_simple(annotation):
+            return annotation
         if (kind := unstorable(annotation)) is not None:
             raise DefinitionError(
                 f"workflow {self.name}: {what} is a {kind}, which cannot be stored on the board; {instead}, "
@@ -145,26 +150,23 @@ class Parameters:
             for name, (annotation, default) in self._fields.items()
             if name not in without
         }
-        return self._built(self.name, fields)
+        return self._made(lambda: models.build(self.name, fields))
 
-    def _model_of_result(self) -> type[BaseModel]:
-        fields = {"value": (self._returns, ...)}
-        if not any(self._returns is common for common in _COMMON):
-            return self._built("Result", fields)
-        if self._returns not in _common_results:
-            _common_results[self._returns] = self._built("Result", fields)
-        return _common_results[self._returns]
+    @cached_property
+    def _result_model(self) -> type[BaseModel]:
+        if is_simple(self._returns):
+            return models.of_simple_value(self._returns)
+        if isinstance(self._declared, type):
+            declared = self._declared
+            return self._made(lambda: models.of_class(declared))
+        return self._made(lambda: models.of_value(self._returns))
 
-    def _built(self, title: str, fields: dict[str, Any]) -> type[BaseModel]:
+    def _made(self, make: Callable[[], type[BaseModel]]) -> type[BaseModel]:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", ArbitraryTypeWarning)
-                model = create_model(title, __config__=_CONFIG, **fields)
-                model.model_rebuild()
+            return make()
         except Exception as error:  # pydantic, and code of the annotations' classes
             reason = str(getattr(error, "message", "")).partition("\n")[0] or one_line(error)
             raise DefinitionError(f"workflow {self.name}: an annotation cannot be used: {reason}") from None
-        return model
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Positional and named values as one dictionary; defaults are left out.
@@ -204,13 +206,13 @@ class Parameters:
         model = self._model(deferred)
         values = {name: value for name, value in given.items() if name not in deferred}
         try:
-            valid = _checked(model, values)
+            valid = checked(model, values)
         except ValidationError as error:
             # numpy's integers and arrays are not what pydantic takes for int and list[float].
             bad = {str(one["loc"][0]) for one in error.errors(include_url=False)}
             plain = {name: _without_numpy(value) if name in bad else value for name, value in values.items()}
             try:
-                valid = _checked(model, plain)
+                valid = checked(model, plain)
             except ValidationError as other:
                 deeper = len(other.errors()[0]["loc"]) > len(error.errors()[0]["loc"])
                 found, within = (other, plain) if deeper else (error, values)
@@ -280,7 +282,7 @@ class Parameters:
         """
         if self._plain[name]:
             try:
-                _checked(self._model(frozenset(self._fields) - {name}), {name: value})
+                checked(self._model(frozenset(self._fields) - {name}), {name: value})
             except ValidationError as error:
                 return [*error.errors(include_url=False)]
         return []
@@ -293,7 +295,7 @@ class Parameters:
         if not unsettled:
             return {}
         try:
-            read = _checked(self._model(deferred), {name: decode(encoded[name]) for name in known})
+            read = checked(self._model(deferred), {name: decode(encoded[name]) for name in known})
         except ValidationError as error:
             name = next(name for name in known if error.errors()[0]["loc"][0] in (name, _field_name(name)))
             return {name: f"{name} cannot be read back: {self._first_error(error, values)}"}
@@ -339,7 +341,7 @@ class Parameters:
             return None
         declared, fits = value, True
         try:
-            declared = getattr(_checked(self._result_model, {"value": value}), "value")  # noqa: B009
+            declared = checked_value(self._result_model, value)
         except Exception:
             fits = False  # it is given as it is
         open = not fits or is_open(self._returns)
@@ -370,7 +372,7 @@ class Parameters:
         if value is None:
             return value
         try:
-            return getattr(_checked(self._result_model, {"value": value}), "value")  # noqa: B009 (dynamic model)
+            return checked_value(self._result_model, value)
         except Exception:  # pydantic's, or of a from_dict() that has changed
             return value
 
@@ -398,7 +400,7 @@ class Parameters:
             meanings.append(float(text))
         for value in meanings:
             try:
-                valid = getattr(_checked(model, {name: value}), _field_name(name))
+                valid = getattr(checked(model, {name: value}), _field_name(name))
             except ValidationError as error:
                 problems.append(self._first_error(error, {name: value}))
             except Exception as error:  # a validator or from_dict() of the user's own
@@ -418,12 +420,7 @@ class Parameters:
 
     def json_schema(self) -> dict[str, Any]:
         """JSON schema of the parameters, for the catalogue; a type that has none is described as anything."""
-        try:
-            schema = _schema_of(self._model(frozenset()))
-        except Exception:  # a class may describe itself in a way that fails
-            anything = {name: {"description": kind} for name, kind, _ in self.describe()}
-            schema = {"properties": anything}
-        found = schema.get("properties", {})
+        found, defs = self._schemas()
         required = [name for name, (_, default) in self._fields.items() if default is ...]
         properties: dict[str, Any] = {
             name: {key: found[name][key] for key in found[name] if key not in ("title", "default")}
@@ -431,30 +428,48 @@ class Parameters:
         }
         for name, default in self._stored_defaults(frozenset(required)).items():
             properties[name]["default"] = default
-        defs = {"$defs": schema["$defs"]} if "$defs" in schema else {}
         return {"type": "object", "properties": properties, "required": required, **defs}
+
+    def _schemas(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The schema of each parameter, and the definitions that they refer to."""
+        if not self._complex:
+            return self._of_each(_simple_schema), {}
+        try:
+            schema = models.schema_of(self._model(frozenset()))
+        except Exception:  # a class may describe itself in a way that fails
+            return {name: {"description": kind} for name, kind, _ in self.describe()}, {}
+        return schema["properties"], {name: schema[name] for name in ("$defs",) if name in schema}
 
     def returns_schema(self) -> dict[str, Any] | None:
         """JSON schema of the result, for the catalogue; None: its type has none."""
         try:
-            schema = _schema_of(self._result_model)
+            schema = models.schema_of(self._result_model)
         except Exception:  # as above
             return None
         return {**schema["properties"]["value"], "$defs": schema.get("$defs", {})}
 
     def _stored_defaults(self, required: frozenset[str]) -> dict[str, Any]:
         """What the board stores for the parameters that are not given."""
-        names = [name for name in self._fields if name not in required]
+        simple = self._fields.keys() - required - set(self._complex)
+        found = {name: self._stored_default(name, self._simple_default) for name in simple}
+        others = [name for name in self._complex if name not in required]
         with contextlib.suppress(Exception):  # one does not fit: the others do
-            together = _checked(self._model(required), {})
-            return {name: _stored(getattr(together, _field_name(name)), name) for name in names}
-        return {name: self._stored_default(name) for name in names}
+            together = checked(self._model(frozenset(self._fields) - set(others)), {}) if others else None
+            return found | {name: _stored(getattr(together, _field_name(name)), name) for name in others}
+        return found | {name: self._stored_default(name, self._complex_default) for name in others}
 
-    def _stored_default(self, name: str) -> Any:
+    def _stored_default(self, name: str, read: Callable[[str], Any]) -> Any:
         default = self._fields[name][1]
         with contextlib.suppress(Exception):  # where it does not fit, a submission says so
-            default = getattr(_checked(self._model(frozenset(self._fields) - {name}), {}), _field_name(name))
+            default = read(name)
         return _stored(default, name)
+
+    def _simple_default(self, name: str) -> Any:
+        annotation, default = self._fields[name]
+        return checked_value(models.of_simple_value(annotation), default)
+
+    def _complex_default(self, name: str) -> Any:
+        return getattr(checked(self._model(frozenset(self._fields) - {name}), {}), _field_name(name))
 
     def describe(self) -> list[tuple[str, str, str]]:
         """Name, type and default (or "") of each parameter, for people."""
@@ -464,6 +479,11 @@ class Parameters:
         ]
 
 
+def _simple_schema(annotation: Any) -> dict[str, Any]:
+    schema: dict[str, Any] = models.schema_of(models.of_simple_value(annotation))["properties"]["value"]
+    return schema
+
+
 def _stored(default: Any, name: str) -> Any:
     try:
         return encode(default, name)
@@ -471,36 +491,9 @@ def _stored(default: Any, name: str) -> Any:
         return short(default)
 
 
-@lru_cache(maxsize=64)  # the same for all results of a common type
-def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    full = model.model_json_schema(schema_generator=_Schema)
-    # jsonb has no Infinity, which a constraint or an example may hold.
-    schema: dict[str, Any] = json.loads(json.dumps(full, default=str), parse_constant=str)
-    return schema
-
-
-class _Schema(GenerateJsonSchema):
-    """JSON schema in which a type that has none is described by its name, and any default can be stored."""
-
-    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
-        cls = schema.get("cls")
-        return {"description": cls.__name__} if isinstance(cls, type) else {}
-
-    def encode_default(self, dft: Any) -> Any:
-        try:
-            return encode(dft, "default")
-        except EncodingError:
-            return short(dft)
-
-
 def _field_name(name: str) -> str:
     # No parameter can be called so, and neither is an attribute of BaseModel.
     return f"parameter {name}"
-
-
-def _checked(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
-    """Models are stored by the names of their fields; people may also use their aliases."""
-    return model.model_validate(values, by_alias=True, by_name=True)
 
 
 def readings(text: str, *, prefer_text: bool = False) -> list[Any]:

@@ -109,7 +109,7 @@ def definitions() -> Iterator[Definition]:
 def keep_code_versions() -> None:
     """Let attempts be recorded with the code that is loaded now, whatever becomes of its file."""
     for definition in _definitions.values():
-        _ = definition.code_version
+        definition.keep_code()
 
 
 def refuse_while_loading() -> None:

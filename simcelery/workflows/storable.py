@@ -57,7 +57,7 @@ def _refused(here: Part) -> str | None:
 
 
 def _is_storable(cls: type) -> bool:
-    if cls in (object, type(None)):
+    if cls is object or cls in _PLAIN or cls in _CONTAINERS:
         return True
     if cls in (collections.abc.Iterator, collections.abc.Generator, collections.abc.AsyncIterator):
         return False

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import importlib
+import inspect
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -261,10 +264,78 @@ def test_the_code_version_changes_with_the_code_and_with_the_declared_version() 
     assert Definition(one, name="v").code_version == versions[0]
 
 
+DECORATED = '''
+import functools
+import hashlib
+import importlib
+import inspect
+
+def counted(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+    return wrapper
+
+@counted
+@functools.lru_cache(
+    maxsize=3,
+)
+def relax(x: int) -> int:
+    """Its docstring."""
+    def inner():
+        return x
+    # a comment at its end
+
+    return inner()
+    # another one
+
+def plain(x: int) -> int: return x  # in one line
+'''
+
+
+def imported(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (folder / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    return importlib.import_module(name)
+
+
+def test_the_code_that_counts_is_what_python_shows_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = imported(tmp_path, "decorated", DECORATED, monkeypatch)
+    for function in (module.relax, module.plain):
+        shown = hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:10]
+        for keep in (False, True):
+            defined = Definition(function, name="w")
+            if keep:
+                defined.keep_code()
+            assert defined.code_version == f"1+{shown}"
+
+
+def test_the_code_that_was_kept_counts_whatever_becomes_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = imported(tmp_path, "changing", DECORATED, monkeypatch)
+    kept, gone, late = (Definition(module.plain, name="w") for _ in range(3))
+    before = Definition(module.plain, name="w").code_version
+    kept.keep_code()
+    gone.keep_code()
+    (tmp_path / "changing.py").write_text(DECORATED.replace(": return x", ": return x + 1"))
+    assert kept.code_version == before
+    assert late.code_version != before
+    (tmp_path / "changing.py").unlink()
+    assert gone.code_version == before
+
+
 def test_code_without_source_goes_by_its_declared_version() -> None:
     scope: dict[str, Any] = {"__name__": "typed"}
     exec("def f(x: int) -> int: return x", scope)
-    assert Definition(scope["f"], version="7").code_version == "7"
+    for keep in (False, True):
+        defined = Definition(scope["f"], version="7")
+        if keep:
+            defined.keep_code()
+        assert defined.code_version == "7"
 
 
 class Handle(JobRef):
