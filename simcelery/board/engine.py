@@ -134,6 +134,15 @@ def limit(connection: Connection, longest: float) -> None:
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(longest * 1000)}")
 
 
+def only_look(connection: Connection, longest: float) -> None:
+    """Let a transaction change nothing, and its statements end after this many seconds.
+
+    Each then uses a single process of Postgres: who only looks leaves the other cores to the jobs.
+    """
+    connection.exec_driver_sql("SET TRANSACTION READ ONLY; SET LOCAL max_parallel_workers_per_gather = 0")
+    limit(connection, longest)
+
+
 def limit_rest(connection: Connection, longest: float) -> None:
     """Let Postgres end a transaction whose client says nothing for this many seconds between two statements.
 

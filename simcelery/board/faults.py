@@ -68,6 +68,12 @@ def is_unreachable(cause: BaseException | None, *, broken: bool = False) -> bool
     return broken or isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
 
 
+def took_too_long(error: BaseException) -> bool:
+    """Whether an error of ours says that a statement has reached its time limit."""
+    cause = error.__cause__
+    return getattr(getattr(cause, "orig", cause), "sqlstate", None) == "57014"
+
+
 def unreachable(url: str, cause: BaseException | None) -> str:
     """One line about a board that does not answer."""
     if trouble := tunnel.trouble():

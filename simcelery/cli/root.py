@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "errors": "Show why jobs failed, grouped by error type and message.",
         "notify": "Show who is told about which jobs; test and remove such subscriptions.",
         "stats": "Show how fast jobs finish, and how long they wait and run.",
+        "monitor": "Show board, workers and messages in a browser.",
     },
     "Act": {
         "cancel": "Cancel jobs.",

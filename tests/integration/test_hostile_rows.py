@@ -66,7 +66,7 @@ READS: dict[str, list[list[str]]] = {
     "spool": [["spool"]],
     "completion": [["completion", "bash"]],
 }
-SHOW_NOTHING = {"up", "down", "demo", "schema", "relay"}
+SHOW_NOTHING = {"up", "down", "demo", "schema", "relay", "monitor"}
 
 
 @pytest.fixture

@@ -1,0 +1,48 @@
+"""Who may see the board in a browser."""
+
+from __future__ import annotations
+
+from tornado.web import HTTPError, RequestHandler, authenticated
+
+from simcelery.monitor.options import is_loopback
+
+# What a browser is allowed: only what comes from here. Bootstrap's own style sheet has pictures in it.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def check(handler: RequestHandler) -> None:
+    """Answer whoever may not see it: with Flower's login, if it has one.
+
+    Raises:
+        HTTPError: a wrong login; or somebody else's page has led here, where nobody needs to log in.
+    """
+    options = handler.application.options  # type: ignore[attr-defined]
+    if not (options.basic_auth or options.auth or options.unix_socket):
+        _must_be_meant(handler)
+    _log_in(handler)
+
+
+@authenticated
+def _log_in(handler: RequestHandler) -> None:
+    """Flower asks in each method of its pages; ours are asked before any."""
+
+
+def _must_be_meant(handler: RequestHandler) -> None:
+    """Without a login, refuse a browser that was told another name of this machine.
+
+    A page of the web can give its own name the address 127.0.0.1, and would then read what is here.
+    """
+    name = handler.request.host_name.strip("[]")
+    if not is_loopback(name):
+        raise HTTPError(
+            403, f"without a login, the board is shown at localhost, but not at {name}: set a login"
+        )

@@ -1,0 +1,41 @@
+"""Ask the board for a page: in a thread, since the event loop waits for nobody, and never for long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from simcelery.board import engine, faults
+from simcelery.errors import BoardUnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+T = TypeVar("T")
+
+# The connections that all who look at the board cost it at most.
+_THREADS = ThreadPoolExecutor(4, "board")
+LONGEST = 10.0  # seconds, of a statement
+
+
+async def ask(question: Callable[[Connection], T]) -> T:
+    """What a question to the board returns, which may change nothing.
+
+    Raises:
+        UsageError: it takes too long.
+        BoardUnreachableError, SchemaError: as `engine.begin`.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, _answer, question)
+
+
+def _answer(question: Callable[[Connection], T]) -> T:
+    try:
+        with engine.begin() as connection:
+            engine.only_look(connection, LONGEST)
+            return question(connection)
+    except BoardUnreachableError as error:
+        if faults.took_too_long(error):
+            raise UsageError(f"this takes longer than {LONGEST:g} s: ask for less") from None
+        raise

@@ -1,0 +1,68 @@
+// Parts of a page that change by themselves: the server sends their HTML, already escaped.
+(function () {
+    "use strict";
+
+    const status = document.querySelector("[data-live]");
+    if (!status) {
+        return;
+    }
+    const [dot, said] = status.children;
+    const waiting = {}; // parts that cannot be replaced yet
+    let source = null;
+
+    function say(text, kind) {
+        said.textContent = text;
+        dot.className = "status-dot " + kind;
+    }
+
+    // What somebody is just marking to copy stays until they are done.
+    function isMarked(part) {
+        const selection = document.getSelection();
+        return selection && !selection.isCollapsed && selection.containsNode(part, true);
+    }
+
+    // The focus stays where it was, on a link to the same place.
+    function replace(part, html) {
+        const focused = part.contains(document.activeElement) && document.activeElement.getAttribute("href");
+        part.innerHTML = html;
+        if (focused) {
+            const again = [...part.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused);
+            if (again) {
+                again.focus({preventScroll: true});
+            }
+        }
+    }
+
+    function show() {
+        for (const name of Object.keys(waiting)) {
+            const part = document.getElementById("part-" + name);
+            if (part && !isMarked(part)) {
+                replace(part, waiting[name]);
+                delete waiting[name];
+            }
+        }
+    }
+
+    function connect() {
+        source = new EventSource(status.dataset.live);
+        source.addEventListener("open", () => say("Live", "status-dot-live"));
+        source.addEventListener("parts", (event) => {
+            Object.assign(waiting, JSON.parse(event.data));
+            show();
+        });
+        source.addEventListener("error", () => {
+            const ended = source.readyState === EventSource.CLOSED; // refused: it does not try again by itself
+            say(ended ? "Not live: reload the page" : "Connection lost; trying again", "status-dot-error");
+        });
+    }
+
+    // Nobody looks at a hidden page, so nothing is asked for it.
+    document.addEventListener("visibilitychange", () => {
+        source.close();
+        if (document.visibilityState === "visible") {
+            connect();
+        }
+    });
+    document.addEventListener("selectionchange", show);
+    connect();
+}());

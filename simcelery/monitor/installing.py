@@ -1,0 +1,32 @@
+"""Bring our pages into Flower: their addresses, their templates, and an entry in its navigation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flower import urls
+from tornado.routing import URLSpec
+
+from simcelery.monitor.assets import Assets
+from simcelery.monitor.live import Live
+from simcelery.monitor.pages import overview
+from simcelery.monitor.templating import Templates
+
+
+def install() -> None:
+    """Add the board to Flower, before Flower is made; once, however often it is called."""
+    if any(getattr(known, "name", None) == "board" for known in urls.handlers):
+        return  # Flower may read its configuration file twice
+    urls.handlers[:0] = _handlers()  # the last of Flower's own takes every address
+    urls.settings["template_loader"] = Templates(Path(urls.settings["template_path"]))
+
+
+def _handlers() -> list[Any]:
+    """Objects, not tuples: of these Flower would drop the arguments where it has a prefix."""
+    shown = {"live": Live(overview.look)}
+    return [
+        URLSpec(r"/board", overview.Overview, shown, name="board"),
+        URLSpec(r"/board/live", overview.OverviewLive, shown, name="board_live"),
+        URLSpec(r"/board/assets/(.*)", Assets, Assets.PLACE, name="board_assets"),
+    ]

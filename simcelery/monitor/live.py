@@ -1,0 +1,66 @@
+"""What everybody who looks sees: read once for all of them, and only while somebody looks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+EVERY = 2.0  # seconds from one look to the next
+# Of its time, Postgres spends at most one part in so many on them: a large board is looked at less often.
+_SHARE = 12
+_RECENT = 15.0
+
+
+class Live(Generic[T]):
+    """The newest of what `look` returns.
+
+    Whoever asks while a look is under way waits for that one. It all happens in one event loop, so that no
+    lock is needed.
+    """
+
+    def __init__(self, look: Callable[[], Awaitable[T]]) -> None:
+        self._look = look
+        self._under_way: asyncio.Task[T] | None = None
+        self._newest: asyncio.Task[T] | None = None
+        self._seen = self._due = 0.0
+
+    async def newest(self) -> T:
+        """What was seen last, if no other look is due yet; otherwise what is seen now.
+
+        Raises:
+            Whatever `look` does; for all who ask until the next one is due.
+        """
+        if self._newest is None or time.monotonic() >= self._due:
+            if self._under_way is None:
+                self._under_way = asyncio.create_task(self._again())
+            # Whoever leaves must not take the others' answer along.
+            return await asyncio.shield(self._under_way)
+        return self._newest.result()
+
+    async def recent(self) -> T:
+        """What was seen a moment ago, if it was: for a page, whose news follow anyway.
+
+        Raises:
+            As `newest`.
+        """
+        if self._newest is not None and time.monotonic() < self._seen + _RECENT:
+            return self._newest.result()
+        return await self.newest()
+
+    async def _again(self) -> T:
+        began = time.monotonic()
+        try:
+            return await self._look()
+        finally:
+            ended = time.monotonic()
+            self._seen = ended
+            self._due = began + max(EVERY, _SHARE * (ended - began))
+            self._newest, self._under_way = self._under_way, None
+
+    def pause(self) -> float:
+        """Seconds until another look is due."""
+        return max(0.0, self._due - time.monotonic())

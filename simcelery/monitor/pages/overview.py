@@ -1,0 +1,71 @@
+"""The overview, and its news."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from simcelery.errors import SimceleryError
+from simcelery.monitor import overview
+from simcelery.monitor.asking import ask
+from simcelery.monitor.live import Live
+from simcelery.monitor.overview import Notice
+from simcelery.monitor.overview import Overview as Seen
+from simcelery.monitor.page import Page, namespace_of
+from simcelery.monitor.stream import Stream
+
+# What changes by itself, each as a template of its own.
+_PARTS = ("notices", "states", "hour", "queues", "workflows")
+
+
+async def look() -> Seen | SimceleryError:
+    """How the board stands, or why nobody knows."""
+    try:
+        return await ask(overview.read)
+    except SimceleryError as error:
+        return error
+
+
+class Overview(Page):
+    """The whole board at a glance."""
+
+    def initialize(self, live: Live[Seen | SimceleryError]) -> None:
+        """From the list of addresses."""
+        self._live = live
+
+    async def get(self) -> None:
+        """The page."""
+        seen = await self._live.recent()
+        if isinstance(seen, SimceleryError):
+            self.set_status(503)
+        self.render("board/overview.html", parts=dict.fromkeys(_PARTS, "") | parts(self.application, seen))
+
+
+class OverviewLive(Stream):
+    """What has changed of it since."""
+
+    def initialize(self, live: Live[Seen | SimceleryError]) -> None:
+        """From the list of addresses."""
+        self._live = live
+
+    async def look(self) -> dict[str, str]:
+        """The newest of all parts."""
+        return parts(self.application, await self._live.newest())
+
+    def pause(self) -> float:
+        """Until there may be something new."""
+        return self._live.pause()
+
+
+@lru_cache(maxsize=2)  # however many look at it
+def parts(application: Any, seen: Seen | SimceleryError) -> dict[str, str]:
+    """The parts of the page, by name. Of a board that does not answer only the notice: the others stay."""
+    if isinstance(seen, SimceleryError):
+        return {"notices": _rendered(application, "notices", notices=[Notice("danger", str(seen))])}
+    return {name: _rendered(application, name, seen=seen, notices=seen.notices) for name in _PARTS}
+
+
+def _rendered(application: Any, name: str, **given: Any) -> str:
+    template = application.settings["template_loader"].load(f"board/overview/{name}.html")
+    made: bytes = template.generate(**namespace_of(application), **given)
+    return made.decode()

@@ -1,0 +1,158 @@
+"""What the web monitor is made of: one look for all who watch, and templates that let nothing through."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from simcelery.monitor import live, templating
+from simcelery.monitor.live import Live
+from simcelery.monitor.templating import OURS, Templates
+
+TEMPLATES = sorted(OURS.rglob("*.html"))
+# Fragments that were escaped when their own templates were rendered.
+RAW = {"overview.html": 'raw parts["'}
+
+
+class Looks:
+    """Counts them; each waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.go = asyncio.Event()
+
+    async def __call__(self) -> int:
+        self.number += 1
+        await self.go.wait()
+        return self.number
+
+
+def test_fifty_who_look_cost_one_look() -> None:
+    async def watch() -> None:
+        looks = Looks()
+        watched = Live(looks)
+        asked = [asyncio.create_task(watched.newest()) for _ in range(50)]
+        await asyncio.sleep(0)
+        asked[0].cancel()  # who leaves takes nobody's answer along
+        looks.go.set()
+        assert set(await asyncio.gather(*asked[1:])) == {1}
+        assert await watched.newest() == 1, "another look is not due yet"
+        assert 0 < watched.pause() <= live.EVERY
+
+    asyncio.run(watch())
+
+
+def test_a_page_does_not_wait_for_what_its_news_will_say() -> None:
+    async def watch() -> None:
+        looks = Looks()
+        looks.go.set()
+        watched = Live(looks)
+        assert await watched.recent() == 1
+        watched._due, looks.go = 0.0, asyncio.Event()  # another one is due, and will take its time
+        news = asyncio.create_task(watched.newest())
+        assert await watched.recent() == 1
+        looks.go.set()
+        assert await news == 2
+        assert await watched.recent() == 2
+
+    asyncio.run(watch())
+
+
+def test_nobody_who_looks_costs_nothing_and_the_next_one_sees_what_is_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def watch() -> None:
+        looks = Looks()
+        looks.go.set()
+        watched = Live(looks)
+        assert looks.number == 0
+        assert await watched.newest() == 1
+        assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+        assert await watched.newest() == 2
+
+    monkeypatch.setattr(live, "EVERY", -1.0)
+    monkeypatch.setattr(live, "_SHARE", -1e9)
+    asyncio.run(watch())
+
+
+def test_a_look_that_fails_fails_for_all_until_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def watch() -> None:
+        number = 0
+
+        async def look() -> int:
+            nonlocal number
+            number += 1
+            if number == 1:
+                raise ValueError("away")
+            return number
+
+        watched = Live(look)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="away"):
+                await watched.newest()
+        watched._due = 0.0
+        assert await watched.newest() == 2
+
+    asyncio.run(watch())
+
+
+def test_a_slow_board_is_looked_at_less_often() -> None:
+    async def watch() -> None:
+        async def look() -> None:
+            await asyncio.sleep(0.1)
+
+        watched = Live(look)
+        began = asyncio.get_running_loop().time()
+        await watched.newest()
+        took = asyncio.get_running_loop().time() - began
+        assert watched.pause() > 0.1 * live._SHARE - took
+
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patched:
+        patched.setattr(live, "EVERY", 0.0)
+        asyncio.run(watch())
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(OURS)))
+def test_a_template_has_nothing_inline_and_nothing_unescaped(template: Path) -> None:
+    text = template.read_text()
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", text)
+    assert not re.search(r"<script(?! src=)", text)
+    assert not re.search(r"(https?:)?//\w", text), "nothing from elsewhere"
+    assert "autoescape" not in text
+    assert text.count("{% raw") == text.count("{% " + RAW.get(template.name, "never"))
+
+
+def test_what_is_shown_is_escaped_and_readable() -> None:
+    assert templating.shown("<b a='\"'>&") == "&lt;b a=&#x27;&quot;&#x27;&gt;&amp;"
+    assert templating.shown("é\x1b\u202e".encode()) == "é��"
+
+
+@pytest.fixture
+def flowers(tmp_path: Path) -> Path:
+    """Templates of a Flower."""
+    (tmp_path / "navbar.html").write_text("<ul><li>Tasks</li></ul><ul></ul>")
+    (tmp_path / "base.html").write_text("{{ given }}")
+    return tmp_path
+
+
+def test_flowers_own_templates_stay_as_they_are(flowers: Path) -> None:
+    assert Templates(flowers).load("base.html").generate(given="<\x1b>") == b"&lt;\x1b&gt;"
+
+
+def test_the_tab_stands_behind_flowers_own(flowers: Path) -> None:
+    found = Templates(flowers).load("navbar.html").generate(active_tab="", reverse_url=lambda _: "/x/board")
+    assert re.fullmatch(
+        rb'<ul><li>Tasks</li><li.*href="/x/board".*Board</a>\s*</li>\s*</ul><ul></ul>', found, re.DOTALL
+    )
+
+
+def test_a_flower_without_such_a_list_is_said(flowers: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (flowers / "navbar.html").write_text("<nav></nav>")
+    with caplog.at_level(logging.WARNING):
+        assert Templates(flowers).load("navbar.html").generate() == b"<nav></nav>"
+    assert "/board" in caplog.text
