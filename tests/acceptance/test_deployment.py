@@ -221,6 +221,47 @@ def test_the_main_path(deployed: Project) -> None:
     assert check.returncode != 0, "a worker that does not answer is not healthy"
 
 
+def test_it_is_a_compose_file() -> None:
+    checker = [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*checker, REPOSITORY / "docker-compose.yml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+# As a container sees it: all is read-only but the volume of the home, and /tmp, which is in memory.
+READ_ONLY = """
+mount --make-rprivate / && mount --bind "$SIMCELERY_HOME" "$SIMCELERY_HOME" && mount -t tmpfs tmpfs "$TMPDIR" &&
+mount -o remount,bind,ro / && exec "$@"
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("unshare") is None, reason="needs a mount namespace")
+def test_a_worker_writes_only_into_its_home_and_tmp(deployed: Project) -> None:
+    common = re.search(r"^x-simcelery:(.*?)^services:", COMPOSE, re.MULTILINE | re.DOTALL)
+    assert common
+    assert "\n  read_only: true\n  tmpfs: [/tmp]\n" in common[1]
+    assert "\n    HOME: /tmp\n" in common[1]
+    home, tmp = deployed.folder / "volume", deployed.folder / "tmp"
+    for folder in (home, tmp):
+        folder.mkdir()
+    places = {"SIMCELERY_HOME": str(home), "TMPDIR": str(tmp), "HOME": str(tmp)}
+    with (deployed.folder / "read-only.log").open("wb") as log:
+        worker = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", *command("worker")],
+            cwd=deployed.folder,
+            env={**deployed.environment, **places},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    deployed.processes.append(worker)
+    assert deployed.run(*command("migrate")).returncode == 0
+    refused = deployed.run("simcelery", "submit", "--wait", "--", "touch", "/etc/simcelery")
+    assert "Read-only file system" in refused.stdout + refused.stderr
+    done = deployed.run("simcelery", "submit", "emt.energy", "structure=Cu", "--wait")
+    assert done.returncode == 0, done.stderr + (deployed.folder / "read-only.log").read_text()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(within(20)) == 0
+
+
 def test_flower_without_a_password_stays_on_the_loopback(deployed: Project) -> None:
     flower = start(deployed, "flower")
     wait_until(lambda: listening(flower), 20)
