@@ -31,6 +31,9 @@ _REMEMBERED = 7 * 86400.0
 
 # How an allocation may end, besides a scheduler's causes. Not submitted: whoever recorded it has died before.
 REFUSED, GONE, NOT_SUBMITTED = "refused", "gone", "not_submitted"
+# Ends of which it is not certain that all of its processes have ended. Of a node that failed the scheduler has
+# only heard nothing: behind a network that is cut, what runs there runs on.
+_UNCERTAIN = (REFUSED, GONE, NOT_SUBMITTED, "node_failure")
 # Ends that are nobody's fault. Any other counts if no worker had come; and a failure if it came this soon.
 _NO_FAULT = ("preempted", "cancelled", NOT_SUBMITTED)
 _SOON = 60.0  # seconds
@@ -231,7 +234,7 @@ def remembered(connection: Connection, cluster: str) -> set[str]:
 
 
 class LostWorkers(NamedTuple):
-    """Workers that ended with their allocation, as the scheduler says, and told nobody."""
+    """Workers that have certainly ended with their allocation, as the scheduler says, and told nobody."""
 
     allocation: str
     scheduler_id: str
@@ -254,7 +257,7 @@ def lost_workers(connection: Connection, cluster: str, silence: float) -> list[L
         )
         .join(Worker, Worker.allocation == Allocation.name)
         .where(Allocation.cluster == cluster, Allocation.state == "ended")
-        .where(Allocation.cause.not_in((REFUSED, GONE, NOT_SUBMITTED)))
+        .where(Allocation.cause.not_in(_UNCERTAIN))
         .where(Allocation.ended_at > func.now() - seconds(_REMEMBERED))
         .where(or_(silent, and_(Worker.ended_at.is_not(None), holds)))
         .group_by(Allocation.id)

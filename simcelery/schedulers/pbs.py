@@ -29,6 +29,9 @@ _OVER = "CFX"
 # Exit codes of the scheduler itself, and signals, to which it adds 256.
 _CAUSES = {
     0: Cause.FINISHED,
+    -14: Cause.NODE_FAILURE,  # of another one than its first
+    -20: Cause.NODE_FAILURE,
+    -32: Cause.NODE_FAILURE,  # which knows nothing of it any more
     -26: Cause.OUT_OF_MEMORY,  # virtual
     -27: Cause.OUT_OF_MEMORY,
     -29: Cause.WALLTIME,
@@ -169,7 +172,8 @@ def _end(fields: Fields) -> End:
     words = " ".join(filter(None, [told and f"exit status {told}", comment and f"({comment})"]))
     if not re.fullmatch("-?[0-9]{1,9}", told):
         begun = _time(fields, "stime", "start_time") is not None
-        return End(Cause.FAILED if begun else Cause.CANCELLED, None, words or "no exit status")
+        # If it had begun, its node has never said how it ended.
+        return End(Cause.NODE_FAILURE if begun else Cause.CANCELLED, None, words or "no exit status")
     status = int(told)
     cause = _CAUSES.get(status, Cause.FAILED)
     if cause is Cause.CANCELLED and _used_up(fields):

@@ -16,7 +16,7 @@ class State(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a batch job ended."""
+    """Why a batch job ended. After a failure of a node, what ran there may run on, and nobody hear of it."""
 
     FINISHED = "finished"
     FAILED = "failed"

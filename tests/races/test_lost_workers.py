@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from simcelery import failpoints
-from simcelery.board import engine, leases
+from simcelery.board import engine, leases, transitions
 from simcelery.board.values import Claim
 from simcelery.cluster import lost
 from simcelery.settings import get_settings
@@ -46,7 +46,6 @@ def long_job(cause: str = "preempted", told: str = "PREEMPTED", ended: str = "en
         ("walltime", "walltime"),
         ("out_of_memory", "out_of_memory"),
         ("preempted", "worker_lost"),
-        ("node_failure", "worker_lost"),
         ("cancelled", "worker_lost"),
         ("failed", "worker_lost"),
     ],
@@ -65,11 +64,28 @@ def test_they_are_taken_back_at_once_and_say_why(cause: str, expected: str) -> N
     assert len(attempts(claimed.job_id)) == 1
 
 
-@pytest.mark.parametrize("cause", ["gone", "not_submitted", "refused"])
-def test_what_is_not_certain_is_left_to_the_lease(cause: str) -> None:
-    claimed, _ = long_job(cause)
+@pytest.mark.parametrize("cause", ["gone", "not_submitted", "refused", "node_failure"])
+def test_what_is_not_certain_is_left_to_lease_and_patience(cause: str) -> None:
+    """Of a node that failed the scheduler has only heard nothing: what runs there may run on."""
+    claimed, me = long_job(cause)
     lost.rescue("c", get_settings())
-    assert state(claimed.job_id) == "running"
+    expire(me, 800.0)
+    assert (rescued(), state(claimed.job_id)) == (0, "running")
+    assert sql("SELECT ended_at FROM workers WHERE id = :id", id=me) == [(None,)]
+    expire(me, 1000.0)
+    assert (rescued(), state(claimed.job_id)) == (1, "pending")
+
+
+def expire(me: int, ago: float) -> None:
+    """As if the lease of a worker had ended so many seconds ago."""
+    lapsed = "lease_expires_at = now() - make_interval(secs => :s)"
+    sql(f"UPDATE workers SET {lapsed} WHERE id = :id", s=ago, id=me)
+
+
+def rescued() -> int:
+    """How many jobs recovery takes back."""
+    with engine.begin() as connection:
+        return len(transitions.rescue(connection, grace=0.0, limit=1000))
 
 
 def test_an_allocation_that_lives_loses_nothing() -> None:

@@ -102,7 +102,11 @@ def test_one_that_ends_between_two_questions_hides_no_other(fake: FakeScheduler)
         ({"Exit_status": "-3"}, Cause.FAILED, None),
         ({"Exit_status": "267"}, Cause.FAILED, 139),
         ({}, Cause.CANCELLED, None),
-        ({"stime": "Mon Nov 30 00:00:00 2026"}, Cause.FAILED, None),
+        # Nobody on its node has said how it ended; nor that it ended, or that others did.
+        ({"stime": "Mon Nov 30 00:00:00 2026"}, Cause.NODE_FAILURE, None),
+        ({"Exit_status": "-14"}, Cause.NODE_FAILURE, None),
+        ({"Exit_status": "-20"}, Cause.NODE_FAILURE, None),
+        ({"Exit_status": "-32"}, Cause.NODE_FAILURE, None),
     ],
 )
 def test_how_it_ended(fake: FakeScheduler, fields: dict[str, str], cause: Cause, code: int | None) -> None:
