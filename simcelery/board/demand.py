@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true
 
-from simcelery.board.models import Allocation, Attempt, Job, Need, Worker
+from simcelery.board.leases import is_live
+from simcelery.board.models import Allocation, Attempt, Cluster, Job, Need, Worker
 from simcelery.board.sql_helpers import seconds
 
 # Workers that left without a job, twice in a row: what waits is not for them. It is believed again after so
@@ -43,20 +44,30 @@ class Load(NamedTuple):
 
 
 def room_of(connection: Connection, cluster: str) -> Room | None:
-    """What the newest worker of a cluster has; None: it has had none."""
+    """What the newest worker of a cluster since its start has; None: it has had none.
+
+    Once that one is gone, the next may know workflows that it did not.
+    """
     columns = (Worker.queues, Worker.workflows, Worker.concurrency, Worker.cores, Worker.memory, Worker.gpus)
     newest = (
-        select(*columns)
+        select(*columns, is_live().label("lives"))
         .join(Allocation, Allocation.name == Worker.allocation)
-        .where(Allocation.cluster == cluster)
+        .where(_since_its_start(cluster))
         .order_by(Worker.id.desc())
         .limit(1)
     )
     row = connection.execute(newest).one_or_none()
     if row is None:
         return None
+    workflows = row.workflows if row.lives else None
     gpus = None if row.gpus is None else len(row.gpus)
-    return Room(row.queues, row.workflows, max(1, row.concurrency), row.cores, row.memory, gpus)
+    return Room(row.queues, workflows, max(1, row.concurrency), row.cores, row.memory, gpus)
+
+
+def _since_its_start(cluster: str) -> ColumnElement[bool]:
+    """What a cluster of this name had before may have had another profile."""
+    started_at = select(Cluster.started_at).where(Cluster.name == cluster).scalar_subquery()
+    return and_(Allocation.cluster == cluster, Allocation.recorded_at >= started_at)
 
 
 def pending(connection: Connection, room: Room, most: int, lasts: float | None = None) -> Load:
@@ -100,7 +111,7 @@ def is_disbelieved(connection: Connection, cluster: str, room: Room) -> bool:
     """Whether the last workers found nothing to do, though jobs were pending, and nothing is new since."""
     last = (
         select(Allocation.name, Allocation.cause, Allocation.ended_at)
-        .where(Allocation.cluster == cluster, Allocation.state == "ended")
+        .where(_since_its_start(cluster), Allocation.state == "ended")
         .order_by(Allocation.ended_at.desc())
         .limit(_IDLE_ENDS)
         .subquery()

@@ -93,6 +93,33 @@ def test_the_newest_worker_says_what_they_have() -> None:
     assert (room.queues, room.slots, room.cores, room.gpus) == (["gpu"], 3, 7, 2)
 
 
+def test_what_a_worker_that_is_gone_did_not_know_the_next_one_may() -> None:
+    """Somebody has added a workflow, and nothing runs: a worker has to come for anybody to tell."""
+    start()
+    mine = allocation("simcelery-c-1", "running")
+    sql("UPDATE workers SET workflows = '{w}', cores = 4 WHERE id = :id", id=mine)
+    assert do(demand.room_of, "c").workflows == ["w"]
+    for gone in ("ended_at = now()", "ended_at = NULL, lease_expires_at = now()"):
+        sql(f"UPDATE workers SET {gone} WHERE id = :id", id=mine)
+        room = do(demand.room_of, "c")
+        assert (room.workflows, room.queues, room.cores) == (None, ["default"], 4)
+
+
+def test_what_there_was_before_a_cluster_was_started_says_nothing_of_it() -> None:
+    """It was stopped, and started again with another profile."""
+    start()
+    record()
+    over = {"cause": "'finished'", "starts_at": "now() - interval '2 min'", "ended_at": "now()"}
+    for number in (1, 2):
+        allocation(f"simcelery-c-{number}", "ended", **over)
+    sql("UPDATE jobs SET submitted_at = now() - interval '1 min'")
+    assert do(demand.is_disbelieved, "c", ROOM)
+    do(clusters.stop, "c")
+    start()
+    assert do(demand.room_of, "c") is None
+    assert not do(demand.is_disbelieved, "c", ROOM)
+
+
 def test_two_that_left_idle_are_believed_until_there_is_something_new() -> None:
     start()
     record()
