@@ -229,8 +229,8 @@ def test_it_is_a_compose_file() -> None:
 
 # As a container sees it: all is read-only but the volume of the home, and /tmp, which is in memory.
 READ_ONLY = """
-mount --make-rprivate / && mount --bind "$SIMCELERY_HOME" "$SIMCELERY_HOME" && mount -t tmpfs tmpfs "$TMPDIR" &&
-mount -o remount,bind,ro / && exec "$@"
+mount --make-rprivate / && mount --bind "$SIMCELERY_HOME" "$SIMCELERY_HOME" &&
+mount -t tmpfs tmpfs "$TMPDIR" && mount -o remount,bind,ro / && exec "$@"
 """
 
 
@@ -260,6 +260,18 @@ def test_a_worker_writes_only_into_its_home_and_tmp(deployed: Project) -> None:
     assert done.returncode == 0, done.stderr + (deployed.folder / "read-only.log").read_text()
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(within(20)) == 0
+
+
+def test_a_worker_that_keda_starts_does_what_there_is_and_leaves(deployed: Project) -> None:
+    text = (REPOSITORY / "docker" / "kubernetes" / "keda.yaml").read_text()
+    words = flow(text, "command")
+    assert deployed.run(*command("migrate")).returncode == 0
+    for _ in range(3):
+        assert deployed.run("simcelery", "submit", "--", "true").returncode == 0
+    done = deployed.run(*words, timeout=within(60))
+    assert done.returncode == 0, done.stderr
+    listed = deployed.run("simcelery", "status")
+    assert not re.search("pending|running", listed.stdout), listed.stdout
 
 
 def test_flower_without_a_password_stays_on_the_loopback(deployed: Project) -> None:

@@ -35,6 +35,7 @@ ELSEWHERE = {
     "pip install": "as above",
     "make ": "runs the tests, among others",
     "docker ": "needs Docker",
+    "kubectl ": "needs Kubernetes",
     "cp docker/env.example": "for Docker",
     "export SIMCELERY_": "names servers of somebody's",
     "simcelery --home /shared": "a home of somebody's",

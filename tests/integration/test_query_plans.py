@@ -152,6 +152,11 @@ def plans(board: Settings, ask: Callable[[Connection], object]) -> str:
     return "\n".join(lines)
 
 
+def body_of(function: str) -> str:
+    """What a function in SQL asks, whose plan cannot be seen from outside."""
+    return sql.statement(f"functions/{function}").split("$$")[1]
+
+
 def listed(**which: Any) -> Callable[[Connection], object]:
     return lambda connection: reads.jobs(connection, Filter(**which), limit=20)
 
@@ -249,6 +254,10 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
     "what is unfinished": (
         lambda c: estimates.unfinished(c, Filter(workflow="none")),
         ("jobs_kind",),
+    ),
+    "how much work autoscalers see": (
+        lambda c: c.exec_driver_sql(body_of("simcelery_demand").replace("p_queue", "'cpu'")),
+        ("jobs_published", "jobs_unpublished"),
     ),
     "unserved": (reads.unserved, ("Index Only Scan using jobs_kind", "workers_live")),
     "what did not arrive": (lambda c: undelivered(c, 1), ("notifications_undelivered",)),

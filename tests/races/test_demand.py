@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -45,6 +46,24 @@ def allocation(name: str, state: str, **more: Any) -> int:
     mine = worker()
     sql("UPDATE workers SET allocation = :name WHERE id = :id", name=name, id=mine)
     return int(mine)
+
+
+def test_other_autoscalers_see_what_waits_and_what_runs() -> None:
+    """As docker/kubernetes/keda.yaml asks: whoever counted only what waits would end workers that work."""
+
+    def seen(queue: str) -> int:
+        return int(sql(f"SELECT simcelery_demand('{queue}')")[0][0])
+
+    first, second = record(), record()
+    record(queue="other")
+    record(parents=[first.id])
+    record(run_at=datetime.now(UTC) + timedelta(hours=1))
+    assert (seen("default"), seen("other"), seen("none")) == (2, 1, 0)
+    sql("UPDATE jobs SET published_at = now(), publish_count = 1 WHERE id = :id", id=first.id)
+    running = must_claim(second.task_id, worker())
+    assert seen("default") == 2
+    finish(running, SUCCESS)
+    assert seen("default") == 1
 
 
 def test_pending_jobs_count_that_such_a_worker_could_run() -> None:
