@@ -31,8 +31,8 @@ _REMEMBERED = 7 * 86400.0
 
 # How an allocation may end, besides a scheduler's causes. Not submitted: whoever recorded it has died before.
 REFUSED, GONE, NOT_SUBMITTED = "refused", "gone", "not_submitted"
-# Ends of which it is not certain that all of its processes have ended. Of a node that failed the scheduler has
-# only heard nothing: behind a network that is cut, what runs there runs on.
+# Ends of which it is not certain that all of its processes have ended. Of a node that failed the scheduler
+# has only heard nothing: behind a network that is cut, what runs there runs on.
 _UNCERTAIN = (REFUSED, GONE, NOT_SUBMITTED, "node_failure")
 # Ends that are nobody's fault. Any other counts if no worker had come; and a failure if it came this soon.
 _NO_FAULT = ("preempted", "cancelled", NOT_SUBMITTED)
