@@ -222,8 +222,8 @@ def test_the_main_path(deployed: Project) -> None:
 
 
 def test_it_is_a_compose_file() -> None:
-    checker = [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    done = subprocess.run([*checker, REPOSITORY / "docker-compose.yml"], capture_output=True, text=True)
+    checker = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*checker, "docker-compose.yml"], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
