@@ -371,6 +371,18 @@ LATER: dict[str, dict[str, str]] = {
         "VALUES ('late', 'slurm', '{}', 1, 'x'); INSERT INTO allocations "
         "(cluster, name, state, recorded_at, starts_at, ends_at, seen_at, cancel_requested_at) "
         "VALUES ('late', '-2', 'waiting', '-infinity', 'infinity', '-infinity', 'infinity', NULL)",
+        "an allocation that ran for ever": "INSERT INTO clusters "
+        "(name, launcher, profile, wanted, started_by) "
+        "VALUES ('ever', 'local', '{}', 1, 'x'); INSERT INTO allocations "
+        "(cluster, name, state, cores, ran_from, ran_until) "
+        "VALUES ('ever', '-3', 'running', -7, '-infinity', 'infinity'); UPDATE workers SET allocation = '-3'",
+        "an allocation that ended after all time": "INSERT INTO allocations "
+        "(cluster, name, state, cores, ran_from, ran_until, ended_at, cause) "
+        "VALUES ('ever', '-4', 'ended', 2147483647, '4000-01-01 BC', '200000-01-01', 'infinity', '')",
+    },
+    "horizon": {
+        "pruned until after all time": "INSERT INTO horizon VALUES (true, 'infinity')",
+        "pruned until before all time": "INSERT INTO horizon VALUES (false, '-infinity')",
     },
     "passed_over": {
         "passed over since before all time": "INSERT INTO passed_over "

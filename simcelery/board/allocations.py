@@ -45,6 +45,7 @@ class Observed:
 
     Attributes:
         state: waiting, running or ended; None: that cannot be told.
+        starts_at, ends_at: when it did, or is expected to.
         cause, told: how it ended, if it has and that is known.
         never_starts: it waits for what does not come by itself.
     """
@@ -85,10 +86,15 @@ class AllocationRow(NamedTuple):
     workers: int
 
 
-def plan(connection: Connection, cluster: str, new_name: Callable[[], str]) -> list[str]:
+def plan(
+    connection: Connection, cluster: str, new_name: Callable[[], str], cores: int | None = None
+) -> list[str]:
     """Record the allocations that a cluster lacks; the names of those to submit now.
 
     Of several that plan at once, the second finds what the first has recorded. A paused cluster tries one.
+
+    Parameters:
+        cores: what each asks for, on all of its nodes.
     """
     row = connection.execute(
         select(Cluster.wanted, Cluster.state, (Cluster.next_at <= func.now()).label("due"), Cluster.next_at)
@@ -101,7 +107,8 @@ def plan(connection: Connection, cluster: str, new_name: Callable[[], str]) -> l
     wanted = min(row.wanted, 1) if row.state == "paused" else row.wanted
     names = [new_name() for _ in range(wanted - there)]
     if names:
-        connection.execute(insert(Allocation), [{"cluster": cluster, "name": name} for name in names])
+        about = {"cluster": cluster, "cores": cores}
+        connection.execute(insert(Allocation), [{**about, "name": name} for name in names])
     return names
 
 
@@ -204,9 +211,16 @@ def _has_come(cluster: str) -> Any:
     )
 
 
-def ended(connection: Connection, name: str, cause: str, told: str) -> None:
-    """waiting | running → ended, as the scheduler says."""
-    _end(connection, name, cause, told)
+def ended(
+    connection: Connection,
+    name: str,
+    cause: str,
+    told: str,
+    began: dt.datetime | None = None,
+    at: dt.datetime | None = None,
+) -> None:
+    """waiting | running → ended, as the scheduler says; and when it ran, where it says that too."""
+    _end(connection, name, cause, told, began=began, at=at)
 
 
 def keep_tail(connection: Connection, name: str, tail: str) -> None:
@@ -289,9 +303,12 @@ def _note(connection: Connection, cluster: str, one: Observed) -> None:
     if one.state == "ended":
         connection.execute(update(Allocation).where(of_it, Allocation.state != "ended").values(told))
         if one.cause is not None:
-            _end(connection, one.name, one.cause, one.told or one.word, at=one.ends_at)
+            told_by = one.told or one.word
+            _end(connection, one.name, one.cause, told_by, began=one.starts_at, at=one.ends_at)
         return
     lives = {"ended_at": None, "cause": None, "told": None} if one.state else {}
+    if one.state == "running":
+        told |= {"ran_from": _ran_from(one.starts_at, func.now()), "ran_until": func.now()}
     state = one.state or Allocation.state
     connection.execute(update(Allocation).where(of_it).values({**told, **lives, "state": state}))
     if one.never_starts:
@@ -314,9 +331,14 @@ def _end(
     cause: str,
     told: str,
     *conditions: Any,
+    began: dt.datetime | None = None,
     at: dt.datetime | None = None,
 ) -> None:
-    """The cluster notes if it was of no use: no worker came of it, or it failed at once."""
+    """The cluster notes if it was of no use: no worker came of it, or it failed at once.
+
+    Parameters:
+        began, at: when it began and ended, by the scheduler's clock; None: it does not say.
+    """
     came = select(Worker.id).where(Worker.allocation == name).exists()
     soon = Allocation.starts_at > Allocation.ended_at - seconds(_SOON)
     row = connection.execute(
@@ -325,6 +347,8 @@ def _end(
         .values(
             state="ended",
             ended_at=func.least(at, func.now()) if at else func.now(),
+            ran_from=_ran_from(began),
+            ran_until=_ran_until(name, began, at),
             cause=cause,
             told=told,
         )
@@ -334,6 +358,24 @@ def _end(
         return
     if not row.came or (cause == "failed" and row.soon):
         clusters.failed(connection, row.cluster, f"{name}: {told}")
+
+
+def _ran_from(*told: Any) -> Any:
+    """Since when it ran: the first that is told or known, but not before it was recorded."""
+    moments = [moment for moment in told if moment is not None]
+    first = func.greatest(Allocation.recorded_at, func.least(Allocation.ran_from, func.now(), *moments))
+    return first if moments else case((Allocation.ran_from.is_not(None), first))
+
+
+def _ran_until(name: str, began: dt.datetime | None, at: dt.datetime | None) -> Any:
+    """Until when it ran: the end that is told, but not before its last sign of life.
+
+    Where no end is told, that sign is the end: nobody may have looked for days.
+    """
+    renewed = select(func.max(Worker.renewed_at)).where(Worker.allocation == name).scalar_subquery()
+    signs = [_ran_from(began), Allocation.ran_until, *([renewed] if at is None else [renewed, at])]
+    last = func.least(func.greatest(*signs), func.now())
+    return case((_ran_from(began).is_not(None), last))
 
 
 def _rows(connection: Connection, *conditions: Any) -> list[AllocationRow]:

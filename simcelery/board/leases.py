@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from simcelery.board import environments
-from simcelery.board.models import Job, Worker
+from simcelery.board.models import Allocation, Job, Worker
 from simcelery.board.reads.rules import LIVE
 from simcelery.board.sql_helpers import among, seconds
 from simcelery.board.states import State
@@ -109,6 +109,9 @@ def register(
         )
         .returning(Worker.id, Worker.registration)
     ).one()
+    if allocation is not None:  # it runs, whenever the scheduler will say so
+        of_it = and_(Allocation.name == allocation, Allocation.ran_from.is_(None))
+        connection.execute(update(Allocation).where(of_it).values(ran_from=func.now(), ran_until=func.now()))
     return Registration(worker_id=row.id, key=row.registration)
 
 

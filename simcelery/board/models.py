@@ -41,10 +41,10 @@ def _one_of(column: str, values: Any) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
-def _sane(*columns: str) -> CheckConstraint:
+def _sane(*columns: str, name: str = "times_sane") -> CheckConstraint:
     """Times that a client can read: Python's end with the year 9999, and no time zone may lead beyond it."""
     span = "BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'"
-    return CheckConstraint(" AND ".join(f"{column} {span}" for column in columns), name="times_sane")
+    return CheckConstraint(" AND ".join(f"{column} {span}" for column in columns), name=name)
 
 
 def _named(column: str) -> str:
@@ -397,6 +397,9 @@ class Attempt(Base):
         CheckConstraint(_named("late_outcome"), name="late_is_named"),
         # What allocations have cost that ended too soon.
         Index("attempts_walltime", "finished_at", postgresql_where=text("cause = 'walltime'")),
+        # What ran on clusters in some days. Rows come in the order of their ends: many pages share an entry,
+        # which most rows leave as it is: that costs a finish nearly nothing.
+        Index("attempts_ended", "finished_at", postgresql_using="brin"),
     )
 
 
@@ -617,12 +620,19 @@ class Allocation(Base):
     cause = nullable(Text)
     told = nullable(Text)  # how it ended, in words
     tail = nullable(Text)  # the last lines of its output
+    cores = nullable(Integer)  # what was asked for, on all nodes; NULL: nothing was
+    # When it ran, by Postgres's clock: as the scheduler told, but within what the board knows. NULL: it never
+    # did. As long as it runs, until when it certainly did.
+    ran_from = nullable(_TIME)
+    ran_until = nullable(_TIME)
 
     __table_args__ = (
         CheckConstraint("state IN ('submitting', 'waiting', 'running', 'ended')", name="state_known"),
+        CheckConstraint("cores > 0", name="cores_positive"),
         CheckConstraint("(state = 'ended') = (ended_at IS NOT NULL)", name="ended_at"),
         CheckConstraint("(state = 'ended') = (cause IS NOT NULL)", name="cause"),
         _sane("recorded_at", "starts_at", "ends_at", "seen_at", "cancel_requested_at", "ended_at"),
+        _sane("ran_from", "ran_until", name="ran_sane"),
         Index("allocations_of_cluster", "cluster", postgresql_where=text("state <> 'ended'")),
     )
 
@@ -849,6 +859,17 @@ class SubmittedSource(Base):
     source = required(Text)
     submitted_by = required(Text)
     since = required(_TIME, server_default=_NOW)
+
+
+class Horizon(Base):
+    """Until when jobs that ended, and workers, may have been deleted by prune: one row, or none."""
+
+    __tablename__ = "horizon"
+
+    one = required(Boolean, primary_key=True, server_default=text("true"))
+    until = required(_TIME)
+
+    __table_args__ = (CheckConstraint("one", name="one_row"), _sane("until"))
 
 
 class Recovery(Base):

@@ -7,10 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, true, union
+from sqlalchemy.dialects.postgresql import insert
 
 from simcelery import chunks
 from simcelery.board import sql, subscriptions
-from simcelery.board.models import Attempt, Canary, Dependency, Environment, Gate, Job, Worker
+from simcelery.board.models import (
+    Allocation,
+    Attempt,
+    Canary,
+    Dependency,
+    Environment,
+    Gate,
+    Horizon,
+    Job,
+    Worker,
+)
 from simcelery.board.sql_helpers import among, by_index, seconds
 from simcelery.board.states import State
 
@@ -96,7 +107,22 @@ def _delete(connection: Connection, candidates: Sequence[int], older_than: float
     # Asked again now that nobody can add a dependent: one may have been recorded before the lock was taken.
     over = connection.scalars(select(Job.id).where(among(Job.id, candidates), ~_is_needed(older_than))).all()
     _forget_edges(connection, list(over))
-    return connection.execute(delete(Job).where(among(Job.id, over))).rowcount
+    return _deleted(
+        connection, connection.execute(delete(Job).where(among(Job.id, over))).rowcount, older_than
+    )
+
+
+# Seconds: so far back nothing has ended.
+_AGES = 100 * 365.25 * 86_400
+
+
+def _deleted(connection: Connection, number: int, older_than: float) -> int:
+    """Note until when jobs and workers may be missing from now on, since so many were deleted."""
+    if number:
+        added = insert(Horizon).values(until=func.now() - seconds(min(older_than, _AGES)))
+        latest = func.greatest(Horizon.until, added.excluded.until)
+        connection.execute(added.on_conflict_do_update(index_elements=[Horizon.one], set_={"until": latest}))
+    return number
 
 
 def _is_needed(older_than: float) -> ColumnElement[bool]:
@@ -166,19 +192,25 @@ def forget_workers(connection: Connection, older_than: float, limit: int) -> int
     """Delete workers that ended, or whose lease expired, more than `older_than` seconds ago; return how many.
 
     A finished or waiting job may still refer to such a worker; finding it would mean reading all jobs.
-    Nothing is lost, since every attempt holds the worker's name and host itself.
+    Nothing is lost, since every attempt holds the worker's name and host itself. A worker stays as long as
+    its allocation has not ended as long ago: what an attempt has cost there is known by it alone.
     """
-    gone = func.coalesce(Worker.ended_at, Worker.lease_expires_at) < func.now() - seconds(older_than)
+    past = func.now() - seconds(older_than)
+    gone = func.coalesce(Worker.ended_at, Worker.lease_expires_at) < past
+    counts = exists().where(
+        Allocation.name == Worker.allocation, or_(Allocation.ended_at.is_(None), Allocation.ended_at >= past)
+    )
     runs = exists().where(Job.worker_id == Worker.id, Job.state == State.RUNNING)
     chosen = (
         select(Worker.id)
-        .where(gone, not_(runs))
+        .where(gone, not_(runs), not_(counts))
         .order_by(Worker.id)
         .limit(limit)
         .with_for_update(of=Worker, skip_locked=True)
         .cte("chosen")
     )
-    return connection.execute(delete(Worker).where(Worker.id.in_(select(chosen.c.id)))).rowcount
+    number = connection.execute(delete(Worker).where(Worker.id.in_(select(chosen.c.id)))).rowcount
+    return _deleted(connection, number, older_than)
 
 
 # What goes after the jobs, each by its own age; in this order, since each may be what holds the next.

@@ -66,6 +66,11 @@ class Profile:
     environment: Mapping[str, str]
     secrets: str | None = None
 
+    @property
+    def all_cores(self) -> int | None:
+        """On all nodes together; None: it does not say."""
+        return self.cores and self.cores * self.nodes
+
 
 def of_settings(settings: Settings, name: str) -> Profile | None:
     """The profile that the settings have of a cluster; None: they have none of that name.

@@ -79,7 +79,7 @@ def _note(cluster: str, scheduler: Scheduler, look: Callable[[], Sequence[Seen]]
     unsaid |= {row.scheduler_id: row.name for row in missing if row.scheduler_id is not None}
     for number, end in (scheduler.ends(list(unsaid)) if unsaid else {}).items():
         with engine.begin() as connection:
-            allocations.ended(connection, unsaid[number], str(end.cause), end.told)
+            allocations.ended(connection, unsaid[number], str(end.cause), end.told, end.began_at, end.at)
 
 
 def _observed(name: str, seen: Seen) -> Observed:
@@ -130,14 +130,14 @@ def _bad_nodes(cluster: ClusterRow, scheduler: Scheduler, settings: Settings) ->
 def _submit(
     cluster: ClusterRow, scheduler: Scheduler, settings: Settings, folder: Path, bad: Verdict
 ) -> None:
+    stay, leave = _profiles(cluster)
     with engine.begin() as connection:
-        names = allocations.plan(connection, cluster.name, lambda: new_name(cluster.name))
+        names = allocations.plan(connection, cluster.name, lambda: new_name(cluster.name), stay.all_cores)
     if not names:
         return
     failpoint("allocations_recorded")
     left = list(names)
     try:
-        stay, leave = _profiles(cluster)
         always = len(names) if cluster.least is None else cluster.least - cluster.live
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         hand_over(settings, cluster.name, cluster.launcher)

@@ -74,6 +74,13 @@ def size(count: float | None) -> str:
     return "" if count is None else in_units(count)
 
 
+def core_hours(number: float) -> str:
+    """``0``, ``0.042``, ``2.5``, ``1,234``: with as many digits as matter."""
+    if 0 < number < 0.001:
+        return "<0.001"
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
 def many(count: int, noun: str = "job") -> str:
     """``1 job``, ``10,000 jobs``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

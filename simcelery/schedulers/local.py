@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,11 @@ class Local(Scheduler):
     def ends(self, ids: Sequence[str]) -> dict[str, End]:
         """As `Scheduler.ends`."""
         found = ((id, self._seen(id)) for id in ids)
-        return {id: seen.end for id, seen in found if seen and seen.end}
+        return {
+            id: replace(seen.end, began_at=seen.starts_at, at=seen.ends_at)
+            for id, seen in found
+            if seen and seen.end
+        }
 
     def cancel(self, ids: Sequence[str] = (), names: Sequence[str] = ()) -> None:
         """As `Scheduler.cancel`: what runs is told to end; the process that watches it sees to that."""
@@ -176,7 +181,7 @@ class Local(Scheduler):
             word=str(state),
             submitted_at=_time(asked),
             starts_at=_time(begun) if has_begun else None,
-            ends_at=_time(ended) or _expected(asked, begun),
+            ends_at=_expected(asked, begun) if ended is None else _time(ended),
             hosts=(asked["place"].partition("|")[0],),
             end=None if ended is None else _end(ended),
         )

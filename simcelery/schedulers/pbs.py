@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from simcelery.quantities import parse_duration
@@ -98,7 +99,7 @@ class Pbs(Scheduler):
             ended = (
                 (id, fields) for id, fields in _jobs(answer.out) if fields.get("job_state") in list(_OVER)
             )
-            found |= {id: _end(fields) for id, fields in ended if id in ids}
+            found |= {id: _timed(fields) for id, fields in ended if id in ids}
         return found
 
     def cancel(self, ids: Sequence[str] = (), names: Sequence[str] = ()) -> None:
@@ -118,8 +119,8 @@ class Pbs(Scheduler):
         if state is None:
             self._unreadable(f"{id}: state {word!r}", id)
         waits, comment = state is State.WAITING, fields.get("comment")
-        started = _time(fields, "stime", "start_time")
-        over = _time(fields, "comp_time", "obittime", "mtime") if ended else _expected(fields, started)
+        started = _started(fields)
+        over = _ended(fields) if ended else _expected(fields, started)
         return Seen(
             id,
             fields.get("Job_Name"),
@@ -128,7 +129,7 @@ class Pbs(Scheduler):
             reason=comment,
             never_starts=waits and _never(word, fields),
             submitted_at=_time(fields, "ctime", "qtime"),
-            starts_at=started or _time(fields, "estimated.start_time"),
+            starts_at=started or (None if ended else _time(fields, "estimated.start_time")),
             ends_at=over,
             hosts=tuple(dict.fromkeys(_HOST.findall(fields.get("exec_host", "")))),
             end=_end(fields) if ended else None,
@@ -171,7 +172,7 @@ def _end(fields: Fields) -> End:
     comment = fields.get("comment")
     words = " ".join(filter(None, [told and f"exit status {told}", comment and f"({comment})"]))
     if not re.fullmatch("-?[0-9]{1,9}", told):
-        begun = _time(fields, "stime", "start_time") is not None
+        begun = _started(fields) is not None
         # If it had begun, its node has never said how it ended.
         return End(Cause.NODE_FAILURE if begun else Cause.CANCELLED, None, words or "no exit status")
     status = int(told)
@@ -180,6 +181,18 @@ def _end(fields: Fields) -> End:
         cause = Cause.WALLTIME  # which it ends with the same signals
     code = status - 128 if status > 256 else status
     return End(cause, code if code >= 0 else None, words)
+
+
+def _timed(fields: Fields) -> End:
+    return replace(_end(fields), began_at=_started(fields), at=_ended(fields))
+
+
+def _started(fields: Fields) -> datetime | None:
+    return _time(fields, "stime", "start_time")
+
+
+def _ended(fields: Fields) -> datetime | None:
+    return _time(fields, "comp_time", "obittime", "mtime")
 
 
 def _used_up(fields: Fields) -> bool:

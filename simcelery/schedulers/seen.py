@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -34,11 +34,14 @@ class End:
     Attributes:
         exit_code: of its script, as a shell tells it (128 + n for signal n); None where it is not known.
         told: the scheduler's own words.
+        began_at, at: when it began to run, and ended; None where that is not told, or it never ran.
     """
 
     cause: Cause
     exit_code: int | None
     told: str
+    began_at: datetime | None = field(default=None, compare=False)
+    at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

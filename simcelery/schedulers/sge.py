@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -92,8 +93,10 @@ class Sge(Scheduler):
                 answer = ask("qacct", "-j", id)
             except Unknown:  # it reads the whole account, which takes long on an old cluster
                 break
-            if answer.code == 0 and (end := _end(answer.out)):
-                found[id] = end
+            fields = _fields(answer.out)
+            if answer.code == 0 and (end := _end(fields)):
+                began, at = (_account_time(fields.get(name, "")) for name in ("start_time", "end_time"))
+                found[id] = replace(end, began_at=began, at=at)
         return found
 
     def cancel(self, ids: Sequence[str] = (), names: Sequence[str] = ()) -> None:
@@ -172,12 +175,13 @@ def _reason(word: str) -> str | None:
     return "it is held, or waits for another batch job: `qrls` lets it go" if "h" in word else None
 
 
-def _end(text: str) -> End | None:
-    """Of its last run."""
-    fields: dict[str, str] = {}
-    for row in text.splitlines():
-        name, _, value = row.partition(" ")
-        fields[name] = value.strip()
+def _fields(text: str) -> dict[str, str]:
+    """What qacct says of the last run."""
+    rows = (row.partition(" ") for row in text.splitlines())
+    return {name: value.strip() for name, _, value in rows}
+
+
+def _end(fields: Mapping[str, str]) -> End | None:
     failed, status = (fields.get(name, "").partition(" ") for name in ("failed", "exit_status"))
     if not (failed[0].isdecimal() and status[0].isdecimal()):
         return None
@@ -190,6 +194,16 @@ def _end(text: str) -> End | None:
     # It ran, and a signal ended it: as qdel does.
     killed = failed[0] == "100" and code in (128 + 9, 128 + 15)
     return End(Cause.CANCELLED if killed else Cause.FAILED, code if failed[0] == "100" else None, told)
+
+
+def _account_time(text: str) -> datetime | None:
+    """Of qacct, which was asked in UTC, too; None for -/- and its like."""
+    for shape in ("%a %b %d %H:%M:%S %Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S.%f"):
+        try:
+            return datetime.strptime(text, shape).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return _time(text)
 
 
 def _time(text: str) -> datetime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from simcelery.quantities import parse_duration
@@ -18,7 +19,9 @@ from simcelery.schedulers.slurm_reasons import explained, never_starts
 
 _ID = re.compile(r"([0-9]+)(?:;[\w.-]+)?", re.ASCII)
 _PLANNED = re.compile(r"Job [0-9]+ to start at (\S+) .*? on (?:nodes )?(\S+)(?: in partition (\S+))?")
-_SHOWN = re.compile(r"JobState=(\S+) Reason=.*? ExitCode=([0-9]+:[0-9]+)")
+_SHOWN = re.compile(
+    r"JobState=(\S+) Reason=.*? ExitCode=([0-9]+:[0-9]+)(?:.*? StartTime=(\S+) EndTime=(\S+))?"
+)
 _GONE = re.compile("Invalid job id|already completing or completed", re.IGNORECASE)
 _VERDICT = re.compile("Batch job submission failed: (.*)")
 _USABLE = re.compile("(idle|mix|alloc|comp|plnd|resv)[-~#%^!@$+]*")
@@ -144,7 +147,7 @@ class Slurm(Scheduler):
             except Unknown:
                 break
             if (match := _SHOWN.search(shown)) and (end := _end(match[1], match[2])):
-                found[id] = end
+                found[id] = _timed(end, match[3] or "", match[4] or "")
         return found
 
     def cancel(self, ids: Sequence[str] = (), names: Sequence[str] = ()) -> None:
@@ -210,13 +213,17 @@ class Slurm(Scheduler):
 
     def _accounted(self, ids: Sequence[str]) -> dict[str, End]:
         """Nothing where there is no accounting, or it does not answer."""
-        how = ("-X", "-P", "-n", "--format=JobID,State,ExitCode", f"--jobs={','.join(ids)}")
+        how = ("-X", "-P", "-n", "--format=JobID,State,ExitCode,Start,End", f"--jobs={','.join(ids)}")
         try:
             answer = self._ask("sacct", *how)
         except Unknown:
             return {}
-        rows = (row.split("|") for row in answer.out.splitlines() if row.count("|") == 2)
-        return {id: end for id, state, code in rows if id in ids and (end := _end(state, code))}
+        rows = (row.split("|") for row in answer.out.splitlines() if row.count("|") == 4)
+        return {
+            id: _timed(end, began, at)
+            for id, state, code, began, at in rows
+            if id in ids and (end := _end(state, code))
+        }
 
 
 def _end(told: str, code: str | None = None, reason: str | None = None) -> End | None:
@@ -232,6 +239,10 @@ def _end(told: str, code: str | None = None, reason: str | None = None) -> End |
         return None
     details = f" ({reason})" if reason and reason != "None" else ""
     return End(cause, _exit_code(cause, code), told.strip() + details)
+
+
+def _timed(end: End, began: str, at: str) -> End:
+    return replace(end, began_at=_time(began), at=_time(at))
 
 
 def _exit_code(cause: Cause, code: str | None) -> int | None:

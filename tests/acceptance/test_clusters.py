@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -221,3 +222,48 @@ def test_rows_that_nobody_understands_stop_no_controller(here: Project, board: S
         wait_until(lambda: listed(here, "good")["running"] == 1, 60)
         assert len(controllers(here)) == 1
         connection.execute(b"DELETE FROM clusters WHERE name LIKE 'bad%'")
+
+
+def test_what_it_cost_adds_up_to_what_was_granted(here: Project) -> None:
+    """On two cores: what succeeded, failed, was cancelled, was lost with its worker, and still runs."""
+    began = time.monotonic()
+    cluster(here, "start", "1", "--on", "local", "--name", "mine", "--", "-c", "2")
+    wait_until(lambda: len(running("mine")) == 1, 60)
+    works = ("sims.trace", f"path={here.folder / 'trace'}", "-t", "all")
+    jobs = [submit(here, *works, "pause=1", "-t", "good") for _ in range(2)]
+    jobs.append(submit(here, "sims.picky", "kind=key", "-t", "all"))
+    wait_until(lambda: {state(job) for job in jobs} == {"succeeded", "failed"}, 60)
+    unwanted, lost = (submit(here, *works, "pause=600") for _ in range(2))
+    wait_until(lambda: {state(unwanted), state(lost)} == {"running"}, 60)
+    told = report(here)["total"]
+    assert 0 < told["core_hours"]["running"] < told["core_hours"]["granted"]
+    assert here.run("simcelery", "cancel", str(unwanted), "--wait").returncode == 0
+    os.kill(running("mine")[0][1], signal.SIGKILL)
+    wait_until(lambda: state(lost) == "running" and row(lost).attempt == 2, 120)
+    cluster(here, "stop", "mine", "--wait")
+    took = time.monotonic() - began
+    whole = report(here, "mine", "--by", "tag")
+    hours = whole["total"]["core_hours"]
+    assert whole["total"] == {key: value for key, value in whole["clusters"][0].items() if key != "name"}
+    assert whole["total"]["allocations"] == 2
+    parts = hours["busy"] + hours["lost"] + hours["idle"]
+    assert hours["granted"] == pytest.approx(parts, rel=0.01)
+    assert hours["too_much"] <= 0.01 * hours["granted"]
+    assert 2 / 3600 < hours["succeeded"] < hours["granted"] <= 2 * took / 3600
+    assert hours["idle"] >= hours["starting"] > 0
+    causes = whole["total"]["lost_by_cause"]
+    assert causes.keys() - {"shutdown"} == {
+        "cancelled",
+        "worker_lost",
+    }  # whether the last was put back in time
+    assert sum(loss["attempts"] for loss in causes.values()) == 3
+    by_tag = {one["label"]: one for one in whole["labels"]}
+    assert (by_tag["good"]["attempts"], by_tag["all"]["attempts"]) == (2, 6)
+    assert by_tag["all"]["core_hours"]["lost"] == pytest.approx(hours["lost"])
+    shown = here.run("simcelery", "cluster", "report", "--since", "1h").stdout
+    assert shown.splitlines()[3].split()[:2] == ["mine", "2"]
+    assert "\x1b" not in shown
+
+
+def report(project: Project, *words: str) -> dict[str, Any]:
+    return dict(json.loads(cluster(project, "report", *words, "-o", "json")))

@@ -53,6 +53,7 @@ def test_what_commands_print_is_what_their_schemas_say(project: Project) -> None
     run("cluster-plan", "cluster", "start", "1", "--on", "local", "--dry-run")
     run("cluster", "cluster", "start", "0", "--on", "local", "--name", "none")
     run("cluster", "cluster")
+    run("cluster-report", "cluster", "report", "none", "--by", "tag")
     run("cluster", "cluster", "stop", "none")
     run("share", "share", "rare", "--by", "tag")
     run("share", "share", "rare", "--by", "nobody")

@@ -29,7 +29,10 @@ from xml.sax.saxutils import escape
 
 FOLDER = Path(os.environ.get("FAKE_SCHEDULER", "."))
 JOBS = FOLDER / "jobs.json"
-PBS_FIELDS = ("comment", "exec_host", "stime", "ctime", "Exit_status", "depend")
+PBS_FIELDS = (
+    *("comment", "exec_host", "stime", "ctime", "mtime", "Exit_status", "depend"),
+    "estimated.start_time",
+)
 
 
 def jobs() -> list[dict[str, Any]]:
@@ -185,8 +188,15 @@ def scancel(arguments: list[str]) -> str:
 def sacct(arguments: list[str]) -> str:
     ids = (value(arguments, "--jobs") or "").split(",")
     return "\n".join(
-        f"{job['id']}|{job['state']}|{job.get('exit', '0:0')}" for job in jobs() if job["id"] in ids
+        "|".join([job["id"], job["state"], job.get("exit", "0:0"), *ran(job)])
+        for job in jobs()
+        if job["id"] in ids
     )
+
+
+def ran(job: dict[str, Any]) -> list[str]:
+    """When it began and ended, as Slurm tells it."""
+    return list(job.get("times", ["", "Unknown", "Unknown"])[1:])
 
 
 def scontrol(arguments: list[str]) -> str:
@@ -196,7 +206,9 @@ def scontrol(arguments: list[str]) -> str:
     for job in jobs():
         if job["id"] == name:
             code = job.get("exit", "0:0")
-            return f"JobId={name} JobState={job['state']} Reason=None ExitCode={code} RunTime=1"
+            state, (began, at) = job["state"], ran(job)
+            when = f"RunTime=1 SubmitTime=Unknown StartTime={began} EndTime={at} Deadline=N/A"
+            return f"JobId={name} JobState={state} Reason=None ExitCode={code} {when}"
     print("slurm_load_jobs error: Invalid job id specified", file=sys.stderr)
     return failed(1)
 

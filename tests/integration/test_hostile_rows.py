@@ -34,7 +34,11 @@ READS: dict[str, list[list[str]]] = {
     "notify": [["notify"]],
     "limits": [["limits"]],
     "share": [["share"]],
-    "cluster": [["cluster"], *(["cluster", "list", name] for name in ("odd", "late", "timeless"))],
+    "cluster": [
+        ["cluster"],
+        *(["cluster", "list", name] for name in ("odd", "late", "timeless", "ever")),
+        *(["cluster", "report", "--since", since, "--by", "tag"] for since in ("1h", "9000d")),
+    ],
     "schedules": [["schedules"]],
     "workflows": [["workflows"], ["workflows", "deep"], ["workflows", "no"], ["workflows", "honest"]],
     "run": [["run", "listed"], ["run", "high", "x=1"]],

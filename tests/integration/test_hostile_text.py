@@ -85,6 +85,8 @@ CALLS: dict[str, list[list[str]]] = {
     "cluster": [
         ["cluster"],
         ["cluster", "list", "c"],
+        *(["cluster", "report", "--by", by] for by in ("tag", "workflow", "submitter")),
+        ["cluster", "report", HOSTILE],
         ["cluster", "logs", "c"],
         ["cluster", "start", "1", "--on", HOSTILE],
         ["cluster", "start", "1", "--on", "local", "--name", HOSTILE],
@@ -128,8 +130,9 @@ AROUND_JOBS = [
     "INSERT INTO limits (name, most, set_by) VALUES ('tag:x', 1, 'me')",
     "INSERT INTO clusters (name, launcher, profile, wanted, state, note, started_by) "
     "VALUES ('c', 'slurm', to_jsonb(CAST(:details AS json)), 1, 'paused', 'x', 'me')",
-    "INSERT INTO allocations (cluster, name, state, word, reason, told, tail) "
-    "VALUES ('c', 'simcelery-c-1', 'waiting', 'x', 'x', 'x', 'x')",
+    "INSERT INTO allocations (cluster, name, state, word, reason, told, tail, cores, ran_from) "
+    "VALUES ('c', 'simcelery-c-1', 'waiting', 'x', 'x', 'x', 'x', 4, now() - interval '1 h')",
+    "UPDATE workers SET allocation = 'simcelery-c-1'",
     "INSERT INTO shares (queue, by, set_by) VALUES ('q', 'tag', 'me')",
     "INSERT INTO schedules (name, cron, timezone, missed, job, parameters, submitted_by, last_job_id) "
     "VALUES ('x', '@daily', 'UTC', 'once', to_jsonb(CAST(:details AS json)), '{}', 'me', :failed)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -328,3 +329,110 @@ def test_of_all_that_can_one_asks_in_each_interval() -> None:
     sql("UPDATE clusters SET round_at = now() + interval '1 h'")
     assert do(clusters.take_round, "c", 10.0, "n6")
     assert not do(clusters.take_round, "c", 10.0, "n7")
+
+
+# --- when it ran -----------------------------------------------------------------------------------
+
+
+def ran(name: str) -> tuple[float | None, float | None]:
+    """So many seconds ago it began to run, and ended."""
+    columns = (f"round(extract(epoch FROM now() - {column}))" for column in ("ran_from", "ran_until"))
+    [row] = sql(f"SELECT {', '.join(columns)} FROM allocations WHERE name = :name", name=name)
+    first, last = (None if ago is None else float(ago) for ago in row)
+    return first, last
+
+
+def ago(seconds: float) -> dt.datetime:
+    """By Postgres's clock."""
+    [(moment,)] = sql("SELECT now() - make_interval(secs => :s)", s=seconds)
+    assert isinstance(moment, dt.datetime)
+    return moment
+
+
+def old(number: int = 1) -> list[str]:
+    """Allocations that were submitted ten hours ago."""
+    names = submitted(number)
+    sql("UPDATE allocations SET recorded_at = now() - interval '10 h'")
+    return names
+
+
+def about(*seconds: float | None) -> Any:
+    return pytest.approx(seconds, abs=5)
+
+
+def test_it_ran_as_the_scheduler_told() -> None:
+    [name] = old()
+    look(sees(name, starts_at=ago(7200)))  # an estimate, which has passed
+    assert ran(name) == (None, None)
+    look(sees(name, "running", starts_at=ago(3600)))
+    assert ran(name) == about(3600, 0)
+    look(sees(name, "ended", starts_at=ago(3600), ends_at=ago(1800), cause="walltime"))
+    # It was seen running just now, so the scheduler's clock is late.
+    assert ran(name) == about(3600, 0)
+
+
+def test_it_ended_when_the_scheduler_says_though_nobody_looked_for_long() -> None:
+    first, second = old(2)
+    look(sees(first, "running", starts_at=ago(7200)), sees(second, "running", starts_at=ago(7200)))
+    sql("UPDATE allocations SET ran_until = now() - interval '100 min'")
+    look(sees(first, "ended", starts_at=ago(7200), ends_at=ago(3600), cause="failed"))
+    do(allocations.ended, second, "failed", "FAILED", ago(7200), ago(3600))
+    assert ran(first) == ran(second) == about(7200, 3600)
+
+
+@pytest.mark.parametrize("renewed", [None, 4000.0])
+def test_of_an_end_that_nobody_tells_the_last_sign_of_life_counts(renewed: float | None) -> None:
+    [name] = old()
+    look(sees(name, "running", starts_at=ago(7200)))
+    sql("UPDATE allocations SET ran_until = now() - interval '5000 s'")
+    if renewed is not None:
+        me = worker(allocation=name)
+        sql(
+            "UPDATE workers SET renewed_at = now() - make_interval(secs => :s) WHERE id = :id",
+            s=renewed,
+            id=me,
+        )
+    for _ in range(3):
+        sql("UPDATE allocations SET seen_at = now() - interval '5000 s'")
+        look()
+    assert rows()[name].cause == "gone"
+    assert ran(name) == about(7200, renewed or 5000)
+
+
+def test_a_clock_that_is_wrong_adds_nothing_to_what_the_board_has_seen() -> None:
+    early, late = old(2)
+    sql("UPDATE allocations SET recorded_at = now() - interval '2 h'")
+    look(sees(early, "running", starts_at=ago(36_000)), sees(late, "running", starts_at=ago(-36_000)))
+    assert ran(early) == about(7200, 0)
+    assert ran(late) == about(0, 0)
+    for name, off in ((early, 36_000), (late, -36_000)):
+        look(sees(name, "ended", starts_at=ago(36_000 + off), ends_at=ago(off), cause="finished"))
+    assert ran(early) == about(7200, 0)
+    assert ran(late) == about(0, 0)
+
+
+def test_a_worker_that_has_come_tells_that_it_runs_before_the_scheduler_does() -> None:
+    [name] = old()
+    worker(allocation=name)
+    assert ran(name) == about(0, 0)
+    sql("UPDATE allocations SET ran_from = now() - interval '1 h'")
+    worker(allocation=name)
+    assert ran(name) == about(3600, 0)
+    look(sees(name, "running", starts_at=ago(3660)))
+    assert ran(name) == about(3660, 0)
+
+
+def test_what_never_began_never_ran() -> None:
+    one, other, third = old(3)
+    look(sees(one, starts_at=ago(7200)), sees(other), sees(third))
+    do(allocations.ended, one, "cancelled", "CANCELLED")
+    look(sees(other, "ended", cause="cancelled"))
+    do(allocations.ended, third, "failed", "FAILED", ago(600), ago(500))
+    assert ran(one) == ran(other) == (None, None)
+    assert ran(third) == about(600, 500)  # between two looks
+
+
+def test_the_cores_are_those_that_were_asked_for() -> None:
+    start(1)
+    do(allocations.plan, "c", new_name, 32)
+    assert sql("SELECT cores FROM allocations") == [(32,)]

@@ -362,3 +362,35 @@ def test_an_environment_stays_that_a_worker_is_just_beginning_with() -> None:
     with engine.begin() as connection:
         assert environments.note(connection, {"a": 1}) == number
         assert forget_environments() == 0
+
+
+def horizon() -> float | None:
+    """So many hours ago lies the moment until which what ran may be missing."""
+    found = sql("SELECT round(extract(epoch FROM now() - until)::numeric / 3600, 2) FROM horizon")
+    return float(found[0][0]) if found else None
+
+
+def test_how_far_it_went_is_noted_and_only_grows() -> None:
+    finished(20)
+    assert prune(30 * HOUR) == 0
+    assert horizon() is None
+    assert prune(10 * HOUR) == 1
+    assert horizon() == 10
+    finished(20)
+    assert prune(15 * HOUR) == 1
+    assert horizon() == 10
+    finished(8)
+    assert prune(5 * HOUR) == 1
+    assert horizon() == 5
+
+
+@pytest.mark.parametrize(("ended", "stays"), [(None, True), (1, True), (3, False)])
+def test_a_worker_is_kept_as_long_as_its_allocation_counts(ended: int | None, stays: bool) -> None:
+    values = "'c', 'slurm', '{}', 1, 'me'"
+    sql(f"INSERT INTO clusters (name, launcher, profile, wanted, started_by) VALUES ({values})")
+    state = "running', NULL, NULL" if ended is None else f"ended', now() - interval '{ended} h', 'finished'"
+    sql(f"INSERT INTO allocations (cluster, name, state, ended_at, cause) VALUES ('c', 'a', '{state})")
+    me = worker(allocation="a")
+    lapse(me, 10 * HOUR)
+    assert forget_workers(2 * HOUR) == (0 if stays else 1)
+    assert horizon() == (None if stays else 2)

@@ -115,6 +115,20 @@ def test_how_it_ended(fake: FakeScheduler, fields: dict[str, str], cause: Cause,
     assert {id: (end.cause, end.exit_code) for id, end in ends.items()} == {"1.server": (cause, code)}
 
 
+def test_when_it_ran(fake: FakeScheduler) -> None:
+    """Until when it was changed last, in OpenPBS. One that never began may still have an estimate."""
+    ran = {"stime": "Mon Nov 30 01:00:00 2026", "mtime": "Mon Nov 30 02:30:00 2026"}
+    fake.jobs = [
+        {"id": "1", "name": "a", "state": "F", **ran},
+        {"id": "2", "name": "b", "state": "C", "estimated.start_time": "Mon Nov 30 01:00:00 2026"},
+    ]
+    ends = Pbs().ends(["1.server", "2.server"])
+    hours = datetime(2026, 11, 30, 1, tzinfo=UTC), datetime(2026, 11, 30, 2, 30, tzinfo=UTC)
+    assert (ends["1.server"].began_at, ends["1.server"].at) == hours
+    assert ends["2.server"].began_at is None
+    assert [seen.starts_at for seen in Pbs().look() if seen.id == "2.server"] == [None]
+
+
 def test_the_walltime_ended_it_if_it_was_used_up(fake: FakeScheduler) -> None:
     limits = "    resources_used.walltime = 01:00:03\n    Resource_List.walltime = 01:00:00"
     raw = f"    Job_Name = a\n    job_state = C\n    Exit_status = 271\n{limits}"

@@ -118,6 +118,23 @@ def test_half_an_answer_is_none(fake: FakeScheduler) -> None:
 
 
 @pytest.mark.parametrize(
+    ("start", "over", "expected"),
+    [
+        ("Mon Nov 30 01:00:00 2026", "Mon Nov 30 02:30:00 2026", (1, 2.5)),
+        ("11/30/2026 01:00:00.125", "11/30/2026 02:30:00", (1, 2.5)),
+        ("-/-", "-/-", (None, None)),
+    ],
+)
+def test_when_it_ran(fake: FakeScheduler, start: str, over: str, expected: tuple[float | None, ...]) -> None:
+    account = f"start_time   {start}\nend_time     {over}\nfailed       0\nexit_status  0"
+    fake.jobs = [{"id": "1", "name": "a", "state": "z", "exit": account}]
+    end = Sge().ends(["1"])["1"]
+    midnight = datetime(2026, 11, 30, tzinfo=UTC)
+    told = [at and round((at - midnight).total_seconds() / 3600, 3) for at in (end.began_at, end.at)]
+    assert tuple(told) == expected
+
+
+@pytest.mark.parametrize(
     ("failed", "status", "end"),
     [
         ("0", "0", End(Cause.FINISHED, 0, "exit status 0")),

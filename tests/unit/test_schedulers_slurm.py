@@ -222,19 +222,31 @@ ENDS = [
 @pytest.mark.parametrize("accounting", [True, False])
 def test_ends_come_from_the_accounting_or_from_the_controller(fake: FakeScheduler, accounting: bool) -> None:
     words = ENDS if accounting else [(word.split()[0], *rest) for word, *rest in ENDS]
+    times = ["2026-11-29T19:25:17", "2026-11-29T20:00:00", "2026-11-29T21:30:00"]
     fake.jobs = [
-        {"id": str(n), "name": "a", "state": word, "exit": code} for n, (word, code, *_) in enumerate(words)
+        {"id": str(n), "name": "a", "state": word, "exit": code, "times": times}
+        for n, (word, code, *_) in enumerate(words)
     ]
     fake.jobs = [*fake.jobs, {"id": "50", "name": "a", "state": "RUNNING"}]
     if not accounting:
         fake.mood("sacct", deaf=True, code=1, error="Slurm accounting storage is disabled")
     ids = [str(n) for n in range(len(words))]
-    assert Slurm().ends([*ids, "50", "99"]) == {
-        str(n): End(cause, code, word) for n, (word, _, cause, code) in enumerate(words)
-    }
+    ends = Slurm().ends([*ids, "50", "99"])
+    assert ends == {str(n): End(cause, code, word) for n, (word, _, cause, code) in enumerate(words)}
+    began, at = (datetime(2026, 11, 29, hour, minute, tzinfo=UTC) for hour, minute in ((20, 0), (21, 30)))
+    assert {(end.began_at, end.at) for end in ends.values()} == {(began, at)}
     seen = {one.id: one for one in Slurm().look()}
     assert [seen[id].end.cause for id in ids] == [cause for _, _, cause, _ in words]
     assert [seen[id].word for id in ids] == [word for word, *_ in words]
+
+
+@pytest.mark.parametrize("accounting", [True, False])
+def test_what_never_began_has_no_times(fake: FakeScheduler, accounting: bool) -> None:
+    fake.jobs = [{"id": "1", "name": "a", "state": "CANCELLED"}]
+    if not accounting:
+        fake.mood("sacct", deaf=True, code=1, error="Slurm accounting storage is disabled")
+    end = Slurm().ends(["1"])["1"]
+    assert (end.began_at, end.at) == (None, None)
 
 
 def test_reasons_are_told_in_plain_english_and_some_never_pass() -> None:

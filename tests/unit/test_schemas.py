@@ -29,6 +29,7 @@ KEPT = {
         "bad_nodes bad_nodes_kept"
     ),
     "cluster-plan": "script options refused starts_at",
+    "cluster-report": "since until known_since clusters total by labels number_of_labels",
     "db": "current wanted",
     "db-upgrade": "before after",
     "demo": "metals source plot",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from simcelery.board import sql
 from simcelery.board.reads.filters import Filter
+from simcelery.board.reads.rules import CORES
 from simcelery.board.sql import Reader
 
 
@@ -90,5 +91,6 @@ def lost_to_walltime(connection: Reader, which: Filter, window: float) -> Lost:
     """That of the attempts of matching jobs that ended in the last `window` seconds."""
     wanted = which.clause()
     statement = sql.statement("lost_to_walltime").replace("/* wanted */", wanted.text)
+    statement = statement.replace("/* cores */", CORES)
     [row] = connection.exec_driver_sql(statement, {**wanted.values, "window": window})
     return Lost(row.attempts, row.seconds)

@@ -10,3 +10,5 @@ HELD = """(
 )"""
 # Of the table `workers`: whether one has not ended and its lease holds.
 LIVE = "(workers.ended_at IS NULL AND workers.lease_expires_at > now())"
+# Of the table `jobs` with its `needs`, joined from the left: how many cores one holds while it runs.
+CORES = "coalesce(needs.cores, 1)"

@@ -18,9 +18,10 @@ from simcelery.cli.options import (
     WithCommand,
     command,
     command_of,
+    duration,
     output_option,
 )
-from simcelery.cli.output import note, say
+from simcelery.cli.output import note, say, show_ids, show_json
 from simcelery.describe import clusters as words
 from simcelery.describe.words import many
 from simcelery.errors import UsageError
@@ -46,6 +47,7 @@ def _names(_: click.Context, __: click.Parameter, incomplete: str) -> list[Compl
     "simcelery cluster start 10 --on gpu              # ten batch jobs, as [clusters.gpu] says",
     "simcelery cluster auto gpu --min 0 --max 50      # as many as there is work for",
     "simcelery cluster                                # what runs, and what waits for what",
+    "simcelery cluster report --since 7d              # core-hours: granted, busy, lost and idle",
     "simcelery cluster stop gpu",
     cls=Verbs,
     invoke_without_command=True,
@@ -190,6 +192,70 @@ def scale(name: str, count: int, output: Output) -> None:
     show_started(actions.scale(get_settings(), name, count), output)
 
 
+@command(
+    "report",
+    "simcelery cluster report",
+    "simcelery cluster report gpu --since 30d --by tag",
+    "simcelery cluster report --since 60d --until 30d -o json | jq .total.core_hours",
+)
+@click.argument("name", required=False, shell_complete=_names)
+@click.option(
+    "--since",
+    metavar="DURATION",
+    default="7d",
+    show_default=True,
+    help="From so long ago: 90 (seconds), 1h30m, 2d, ….",
+)
+@click.option("--until", metavar="DURATION", help="Until so long ago (default: until now).")
+@click.option(
+    "--by",
+    type=click.Choice(["tag", "workflow", "submitter"]),
+    help="Also what jobs held by tag (a job with several counts for each), workflow or submitter.",
+)
+@click.option(
+    "-n", "--limit", type=COUNT, default=50, show_default=True, metavar="N", help="At most so many of these."
+)
+@output_option
+def report(
+    name: str | None, since: str, until: str | None, by: str | None, limit: int, output: Output
+) -> None:
+    """Show what clusters, or one of them, have cost: core-hours granted, busy, lost and idle.
+
+    Granted are the cores of each allocation for as long as it ran within the time asked for. Busy is what
+    jobs held of them: the cores that a job asks for, else one, for as long as its attempts ran that
+    succeeded, failed by themselves or still run. Lost is what attempts held that ended otherwise: with
+    their worker, with the allocation, for want of memory, cancelled, or put back. The rest is idle;
+    starting is the part of it before the first worker came. cpu is the CPU time of attempts for which it
+    was measured, of what these held.
+
+    Workers that no cluster has started are not in it. With -o quiet, prints the names of the clusters.
+    """
+    from simcelery.board import asking
+    from simcelery.board.reads import costs
+    from simcelery.cli import cluster_report
+    from simcelery.describe.costs import as_json, remarks, when
+
+    begin, end = duration("--since", since) or 0.0, duration("--until", until) or 0.0
+    if begin <= 0:
+        raise UsageError("--since must be longer than 0: write 12h, 7d or 30d")
+    if not 0 <= end < begin:
+        raise UsageError("--until must be a shorter time ago than --since")
+    with asking.begin() as connection:
+        told = costs.report(connection, begin, end, name, by, limit)
+    if name is not None and not told.costs:
+        raise _no_cluster(name)
+    if output == "json":
+        show_json(as_json(told, by))
+    elif output == "quiet":
+        show_ids(cost.name for cost in told.costs)
+    elif not told.costs:
+        note(f"no allocation of a cluster has run {when(told.window, not end)}")
+    else:
+        cluster_report.show(told, not end, by)
+        for said in remarks(told.window, costs.together(told.costs)):
+            note(said)
+
+
 @command("resume", "simcelery cluster resume gpu")
 @click.argument("name", shell_complete=_names)
 @output_option
@@ -259,6 +325,10 @@ def _listed(name: str | None = None) -> list[ClusterRow]:
         return clusters.listed(connection, name)
 
 
+def _no_cluster(name: str) -> UsageError:
+    return UsageError(f"there is no cluster {name!r}; 'simcelery cluster list' shows those that there are")
+
+
 def _allocations_by(name: str) -> list[AllocationRow]:
     """Those of a cluster, or the one of this name or id."""
     from simcelery.board import allocations, engine
@@ -312,6 +382,7 @@ _SUBVERBS = {
     "resume": resume,
     "stop": stop,
     "logs": logs,
+    "report": report,
 }
 for _verb in _SUBVERBS.values():
     cluster.add_command(_verb)

@@ -12,8 +12,8 @@ from simcelery.cli.options import Filters, Output, command, duration, output_opt
 from simcelery.cli.output import Column, is_terminal, note, say, show_json, show_table, width
 from simcelery.cli.selectors import Selection, at_once, ids_argument, which
 from simcelery.describe.plain import jsonable
+from simcelery.describe.words import core_hours, many, rate
 from simcelery.describe.words import duration as in_words
-from simcelery.describe.words import many, rate
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def stats(selection: Selection | None, filters: Filters, output: Output) -> None
         if sum(each.finished for each in times) < finished:
             note(f"waiting and running times are from the newest {newest:,} jobs; -n looks at more")
         if lost.attempts:
-            hours = lost.core_seconds / 3600
-            note(f"{many(lost.attempts, 'attempt')} ended with the allocation: {hours:,.3g} core-hours lost")
+            hours = core_hours(lost.core_seconds / 3600)
+            note(f"{many(lost.attempts, 'attempt')} ended with the allocation: {hours} core-hours lost")
         for name, why in one_by_one.items():
             note(f"jobs of {name} are short, but {reason([why])}")
 
