@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from simcelery.describe.error_groups import NEWEST, in_words
 from simcelery.describe.words import many
 from simcelery.errors import RefusedByBoardError, UsageError
 from simcelery.readable import short
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from simcelery.board.reads.jobs import Filter
     from simcelery.board.reads.summaries import ErrorGroup
 
-NEWEST = 5000  # failures to read, unless -n says otherwise
 _DIGITS = 9  # at most, in the number of a group
 
 
@@ -81,8 +81,3 @@ def _like(wanted: Filter, pattern: str) -> list[int]:
     except RefusedByBoardError as error:
         why = str(error).rpartition(": ")[2]
         raise UsageError(f"--error: {short(pattern)} is not a regular expression: {why}") from None
-
-
-def in_words(group: ErrorGroup) -> str:
-    """``ValueError: no convergence after # steps``."""
-    return f"{group.error_type}: {group.message}".rstrip(": ")

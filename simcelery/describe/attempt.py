@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from simcelery.describe.words import listed, one_line, span
+from simcelery.describe.words import listed, one_line, span, told
 
 if TYPE_CHECKING:
     from simcelery.board.states import State
@@ -42,15 +42,20 @@ def what_became(state: State, attempt: dict[str, Any], *, at_once: bool, asked: 
     return f"{state} before the cancel reached it" + (f": {error}" if error and state == "failed" else "")
 
 
+def error_of(attempt: Mapping[str, Any]) -> str:
+    """How it failed, in a line; empty if it did not."""
+    return told(": ".join(filter(None, (attempt["error_type"], attempt["error_message"]))))
+
+
 def late(attempt: dict[str, Any]) -> str:
     """What an attempt's worker reported after the attempt had been given up."""
-    told = attempt["late_outcome"]
-    if before := told.get("accepted_after"):
+    report = attempt["late_outcome"]
+    if before := report.get("accepted_after"):
         return f"{attempt['outcome']}; accepted although it had been {before}, since no newer claim was made"
-    error = ": ".join(filter(None, (told.get("error_type"), told.get("error_message"))))
-    said = f"{told.get('outcome')}" + (f" ({one_line(error)})" if error else "")
+    error = ": ".join(filter(None, (report.get("error_type"), report.get("error_message"))))
+    said = f"{report.get('outcome')}" + (f" ({one_line(error)})" if error else "")
     with suppress(TypeError, ValueError):
-        reported = dt.datetime.fromisoformat(told.get("reported_at"))
+        reported = dt.datetime.fromisoformat(report.get("reported_at"))
         said += f", {span(attempt['finished_at'], reported)} after it was given up"
     return f"{said}; it no longer counts"
 
@@ -65,10 +70,10 @@ def folder_of(attempt: Mapping[str, Any]) -> str:
 
 def origins(attempts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Where the code of attempts came from, a line for those that have it in common."""
-    for told, group in groupby(attempts, lambda one: _origin(one["environment"])):
+    for origin, group in groupby(attempts, lambda one: _origin(one["environment"])):
         numbers = [one["attempt"] for one in group]
-        if told:
-            yield f"attempt{'s' if numbers[1:] else ''} {listed(numbers)}, code: {told}"
+        if origin:
+            yield f"attempt{'s' if numbers[1:] else ''} {listed(numbers)}, code: {origin}"
 
 
 def _origin(environment: Mapping[str, Any] | None) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from simcelery.errors import JobNotFoundError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from simcelery.board.limits import LimitRow
     from simcelery.board.reads.clusters import Troubled, Waiting
     from simcelery.board.reads.expected import Expected
@@ -80,48 +82,55 @@ def read(number: int) -> Story:
     Raises:
         JobNotFoundError: it is not on the board.
     """
-    from simcelery.board import engine, limits, reads, sources
+    from simcelery.board import engine
+
+    with engine.begin() as connection:
+        return of(connection, number)
+
+
+def of(connection: Connection, number: int) -> Story:
+    """The same within a transaction."""
+    from simcelery.board import limits, reads, sources
     from simcelery.board.reads import gates
     from simcelery.board.reads.clusters import troubled, waiting
     from simcelery.board.reads.expected import expected
     from simcelery.describe.outdated import as_here
     from simcelery.settings import get_settings
 
-    with engine.begin() as connection:
-        job = reads.job(connection, number)
-        if job is None:
-            raise JobNotFoundError(f"there is no job {number}")
-        started_at, now = reads.started(connection)
-        parents = reads.parents_of(connection, number)
-        states = reads.states(connection, parents.ids)
-        live = reads.workers(connection, live_only=True)
-        submitted = sources.submitted(connection, [job.workflow])
-        return Story(
-            job=job,
-            now=now,
-            started_at=started_at,
-            lease=get_settings().lease,
-            workers=live,
-            worker=reads.worker_of(connection, number),
-            parents={parent: str(state) for parent, state in states.items()},
-            any_end=frozenset(parents.any_end),
-            goes_on_in=parents.goes_on_in,
-            before=reads.number_before(connection, job) if job.state == "pending" else 0,
-            last=reads.last_attempts(connection, [number]).get(number),
-            submitted=as_here(live, submitted, [job.workflow]),
-            gate=gates.gate_of(connection, number) if job.held else None,
-            limits=limits.keeping(connection, number) if job.state in ("pending", "blocked") else [],
-            throttled=job.state == "blocked" and limits.is_throttled(connection, number),
-            full_hosts=limits.full_hosts(connection) if job.state == "pending" else {},
-            needs=reads.needs(connection, number),
-            escalations=reads.escalations(connection, number),
-            granted=reads.granted(connection) if job.state == "pending" else {},
-            kept=reads.kept(connection) if job.state == "pending" else [],
-            clusters=troubled(connection) if job.state == "pending" else [],
-            allocations=waiting(connection) if job.state == "pending" else [],
-            expected=expected(connection, number) if job.state == "pending" else None,
-            continues=[one for one in reads.restarts(connection, number) if one["attempt"] == job.attempt],
-        )
+    job = reads.job(connection, number)
+    if job is None:
+        raise JobNotFoundError(f"there is no job {number}")
+    started_at, now = reads.started(connection)
+    parents = reads.parents_of(connection, number)
+    states = reads.states(connection, parents.ids)
+    live = reads.workers(connection, live_only=True)
+    submitted = sources.submitted(connection, [job.workflow])
+    return Story(
+        job=job,
+        now=now,
+        started_at=started_at,
+        lease=get_settings().lease,
+        workers=live,
+        worker=reads.worker_of(connection, number),
+        parents={parent: str(state) for parent, state in states.items()},
+        any_end=frozenset(parents.any_end),
+        goes_on_in=parents.goes_on_in,
+        before=reads.number_before(connection, job) if job.state == "pending" else 0,
+        last=reads.last_attempts(connection, [number]).get(number),
+        submitted=as_here(live, submitted, [job.workflow]),
+        gate=gates.gate_of(connection, number) if job.held else None,
+        limits=limits.keeping(connection, number) if job.state in ("pending", "blocked") else [],
+        throttled=job.state == "blocked" and limits.is_throttled(connection, number),
+        full_hosts=limits.full_hosts(connection) if job.state == "pending" else {},
+        needs=reads.needs(connection, number),
+        escalations=reads.escalations(connection, number),
+        granted=reads.granted(connection) if job.state == "pending" else {},
+        kept=reads.kept(connection) if job.state == "pending" else [],
+        clusters=troubled(connection) if job.state == "pending" else [],
+        allocations=waiting(connection) if job.state == "pending" else [],
+        expected=expected(connection, number) if job.state == "pending" else None,
+        continues=[one for one in reads.restarts(connection, number) if one["attempt"] == job.attempt],
+    )
 
 
 def of_workers(number: int) -> Story | None:

@@ -10,7 +10,7 @@ from tornado.routing import URLSpec
 
 from simcelery.monitor.assets import Assets
 from simcelery.monitor.live import Live
-from simcelery.monitor.pages import overview
+from simcelery.monitor.pages import job, jobs, overview
 from simcelery.monitor.templating import Templates
 
 
@@ -24,9 +24,13 @@ def install() -> None:
 
 def _handlers() -> list[Any]:
     """Objects, not tuples: of these Flower would drop the arguments where it has a prefix."""
-    shown = {"live": Live(overview.look)}
+    shown, watched = {"live": Live(overview.look)}, {"watched": job.Watched()}
     return [
         URLSpec(r"/board", overview.Overview, shown, name="board"),
         URLSpec(r"/board/live", overview.OverviewLive, shown, name="board_live"),
+        URLSpec(r"/board/jobs", jobs.Jobs, name="board_jobs"),
+        URLSpec(r"/board/errors", jobs.Errors, name="board_errors"),
+        URLSpec(r"/board/jobs/([0-9]+)", job.Job, watched, name="board_job"),
+        URLSpec(r"/board/jobs/([0-9]+)/live", job.JobLive, watched, name="board_job_live"),
         URLSpec(r"/board/assets/(.*)", Assets, Assets.PLACE, name="board_assets"),
     ]

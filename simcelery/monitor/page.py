@@ -15,7 +15,9 @@ log = logging.getLogger(__name__)
 
 
 class Page(BaseHandler):  # type: ignore[misc]
-    """A page of the board."""
+    """A page of the board; `place` is its entry among them."""
+
+    place = ""
 
     def set_default_headers(self) -> None:
         """Ours only: Flower may let other sites read its own."""
@@ -29,7 +31,7 @@ class Page(BaseHandler):  # type: ignore[misc]
     def get_template_namespace(self) -> dict[str, Any]:
         """What templates may use besides what they are given."""
         namespace: dict[str, Any] = super().get_template_namespace()
-        return namespace | namespace_of(self.application)
+        return namespace | namespace_of(self.application) | {"place": self.place}
 
     def write_error(self, status_code: int, **about: Any) -> None:
         """An error as a page; what is not for the reader is in the log only."""

@@ -25,8 +25,12 @@ class Stream(Page):
         """Seconds until there may be something new."""
         raise NotImplementedError
 
-    async def get(self) -> None:
+    def begin(self, *path: str) -> None:
+        """Before the first look, with what its address says."""
+
+    async def get(self, *path: str) -> None:
         """The stream."""
+        self.begin(*path)
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("X-Accel-Buffering", "no")  # of nginx, which would collect them
         self._left = asyncio.Event()

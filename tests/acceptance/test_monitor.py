@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -144,14 +147,20 @@ def test_a_board_that_is_away_is_said_and_comes_back(place: Project) -> None:
 def test_nothing_that_anybody_wrote_becomes_markup(monitor: Monitor, servers: Services) -> None:
     put.worker(nodename=SCRIPT, host=SCRIPT)
     put.sql("UPDATE workers SET note = :note", note=SCRIPT)
-    done = put.record(workflow=SCRIPT, queue=SCRIPT)
+    done = put.record(workflow=SCRIPT, queue=SCRIPT, parameters={SCRIPT: SCRIPT}, tags=[SCRIPT])
     put.record(workflow="w\u202e\x1b[31m", queue='" onload="x')
-    put.finish(put.must_claim(done.task_id, put.worker(), workflow=SCRIPT))
+    report = replace(put.ERROR, error_type=SCRIPT, error_message=SCRIPT, traceback=SCRIPT)
+    put.finish(put.must_claim(done.task_id, put.worker(), workflow=SCRIPT), report)
     seen = next(monitor.parts("/board/live"))
     while "&lt;script&gt;" not in seen["queues"] + seen["workflows"]:
         seen |= next(monitor.parts("/board/live"))
-    page = monitor.get("/board").text
-    for text in (*seen.values(), page):
+    asked = quote('">' + SCRIPT)
+    of_filters = (f"/board/jobs?workflow={asked}", f"/board/errors?where={asked}")
+    paths = ("/board", "/board/jobs", "/board/errors", f"/board/jobs/{done.id}", *of_filters)
+    pages = {path: monitor.get(path).text for path in paths}
+    for path in of_filters:
+        assert "&quot;&gt;&lt;script&gt;" in pages[path]
+    for text in (*seen.values(), *pages.values()):
         assert "<script>window" not in text
         assert "<img src=x" not in text
         assert '"" onload' not in text
@@ -165,7 +174,141 @@ def test_rows_that_cannot_be_read_stop_no_page(monitor: Monitor, servers: Servic
     seen = next(monitor.parts("/board/live"))
     while number(seen["states"], "failed") == "0":
         seen |= next(monitor.parts("/board/live"))
-    assert monitor.get("/board").status == 200
+    for path in ("/board", "/board/jobs", "/board/errors"):
+        assert monitor.get(path).status == 200
+    for (job,) in put.sql("SELECT id FROM jobs WHERE id > 0 AND state <> 'resting'"):
+        assert monitor.get(f"/board/jobs/{job}").status == 200, job
+
+
+def ids(text: str) -> list[int]:
+    """The jobs of a list, in its order."""
+    return [int(number) for number in re.findall(r'<td><a href="/board/jobs/(\d+)">', text)]
+
+
+def edge(text: str, direction: str) -> str:
+    """Where a page beside this one is."""
+    [found] = re.findall(rf'href="/board/jobs(\?[^"]*)" rel="{direction}"', text)
+    return html.unescape(found)
+
+
+def test_jobs_are_listed_page_by_page_the_newest_first(monitor: Monitor) -> None:
+    made = [put.record(workflow="a" if number % 2 else "b").id for number in range(120)][::-1]
+    first = monitor.get("/board/jobs").text
+    assert ids(first) == made[:50]
+    assert 'rel="prev"' not in first
+    second = monitor.get("/board/jobs" + edge(first, "next")).text
+    assert ids(second) == made[50:100]
+    last = monitor.get("/board/jobs" + edge(second, "next")).text
+    assert ids(last) == made[100:]
+    assert 'rel="next"' not in last
+    assert ids(monitor.get("/board/jobs" + edge(last, "prev")).text) == made[50:100]
+    assert ids(monitor.get("/board/jobs" + edge(second, "prev")).text) == made[:50]
+    some = monitor.get("/board/jobs?workflow=a").text
+    assert ids(some) == made[0:100:2]
+    assert ids(monitor.get("/board/jobs" + edge(some, "next")).text) == made[100::2]
+
+
+def test_jobs_are_found_as_on_the_command_line(monitor: Monitor) -> None:
+    worker = put.worker()
+    done = put.record(parameters={"x": 1, "name": "a'&<"}, tags=["one", "two"], queue="gpu")
+    put.finish(put.must_claim(done.task_id, worker))
+    failed = put.record(parameters={"x": 2}, tags=["one"])
+    put.finish(put.must_claim(failed.task_id, worker), put.ERROR)
+    waits = put.record(parameters={"x": 3})
+    for query, expected in {
+        "state=failed&state=pending": [waits, failed],
+        "tag=one": [failed, done],
+        "tag=one,+two": [done],
+        "queue=gpu": [done],
+        "since=1h": [waits, failed, done],
+        "where=x+%3E+1": [waits, failed],
+        "where=" + quote('name = "a\'&<"'): [done],
+        "where=x+%3E+1&state=failed&workflow=w": [failed],
+        "workflow=nothing": [],
+    }.items():
+        page = monitor.get(f"/board/jobs?{query}")
+        assert page.status == 200
+        assert ids(page.text) == [job.id for job in expected], query
+    assert "no job looked at has a value for xx" in monitor.get("/board/jobs?where=xx+%3E+1").text
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("state=resting", "there is no state &#x27;resting&#x27;"),
+        ("where=x+%3E", "where: expected a name or a value"),
+        ("since=never", "since: "),
+        ("before=-1", "before must be the id of a job"),
+        ("after=99999999999999999999", "after must be the id of a job"),
+    ],
+)
+def test_what_is_wrong_with_a_filter_is_said_beside_it(monitor: Monitor, query: str, said: str) -> None:
+    page = monitor.get(f"/board/jobs?{query}")
+    assert page.status == 400
+    assert said in page.text
+    assert 'name="where"' in page.text
+
+
+def test_a_job_has_a_page_with_all_that_is_known_of_it(monitor: Monitor) -> None:
+    parent = put.record(parameters={"x": {"$float": "nan"}})
+    child = put.record(parents=[parent.id])
+    claimed = put.must_claim(parent.task_id, put.worker())
+    put.sql(
+        "INSERT INTO log_chunks (job_id, attempt, seq, text) VALUES (:id, 1, 1, :text)",
+        id=parent.id,
+        text="".join(f"line {number}\n" for number in range(300)),
+    )
+    running = monitor.get(f"/board/jobs/{parent.id}").text
+    assert "&quot;x&quot;: NaN" in running
+    assert "line 299" in running
+    assert "line 99\n" not in running
+    assert f"simcelery logs {parent.id}" in running
+    assert f'href="/board/jobs/{child.id}"' in running
+    put.finish(claimed, put.ERROR)
+    news = monitor.parts(f"/board/jobs/{parent.id}/live")
+    seen = next(news)
+    while "board-failed" not in seen["now"]:
+        seen |= next(news)
+    assert "ValueError: boom" in seen["attempts"]
+    assert f"simcelery retry {parent.id}" in seen["now"]
+
+
+def test_there_is_no_page_of_a_job_that_there_is_not(monitor: Monitor) -> None:
+    for number in ("999999", "9" * 30):
+        missing = monitor.get(f"/board/jobs/{number}")
+        assert missing.status == 404
+        assert "there is no job 999999" in missing.text
+    assert monitor.get("/board/jobs/x").status == 404
+
+
+def test_what_a_job_prints_is_seen_as_it_is_printed(monitor: Monitor) -> None:
+    job = put.record()
+    put.must_claim(job.task_id, put.worker())
+    news = monitor.parts(f"/board/jobs/{job.id}/live")
+    seen = next(news)
+    for number in (1, 2):
+        put.sql(
+            "INSERT INTO log_chunks (job_id, attempt, seq, text) VALUES (:id, 1, :seq, :text)",
+            id=job.id,
+            seq=number,
+            text=f"part {number} </code></pre>{SCRIPT}\n",
+        )
+        while f"part {number} &lt;/code&gt;" not in seen["log"]:
+            seen |= next(news)
+        assert "<script" not in seen["log"]
+
+
+def test_errors_are_in_groups(monitor: Monitor) -> None:
+    worker = put.worker()
+    for message in ("no convergence after 7 steps", "no convergence after 8 steps", SCRIPT):
+        report = replace(put.ERROR, error_message=message)
+        put.finish(put.must_claim(put.record().task_id, worker), report)
+    page = monitor.get("/board/errors").text
+    groups = re.findall(r'<td class="board-long">([^<]*)</td>', page)
+    assert groups[0] == "ValueError: no convergence after # steps"
+    assert "<script>window" not in page
+    assert monitor.get("/board/errors?where=x+%3E").status == 400
+    assert "No failures" in monitor.get("/board/errors?workflow=nothing").text
 
 
 @needs_chromium
@@ -184,4 +327,9 @@ def test_in_a_browser_the_page_changes_by_itself_and_nothing_is_wrong(
         assert browser.evaluate("window.same") is True, "the page was not loaded again"
         assert browser.evaluate("window.taken") is None
         assert browser.evaluate("getComputedStyle(document.querySelector('.board-card')).borderRadius")
+        browser.evaluate("document.querySelector('.board-pending').click()")
+        browser.wait_for("document.querySelectorAll('.board-texts tbody tr').length === 2")
+        browser.evaluate("document.querySelector('.board-texts tbody a').click()")
+        browser.wait_for("document.querySelector('.board-job') !== null")
+        browser.wait_for("document.querySelector('.refresh-status')?.textContent.trim() === 'Live'")
         assert browser.errors == []

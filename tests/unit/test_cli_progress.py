@@ -8,8 +8,8 @@ import pytest
 
 from simcelery.cli import output, progress
 from simcelery.cli.progress import Part
-from simcelery.cli.verbs import errors, stats, watch
-from simcelery.describe import words
+from simcelery.cli.verbs import stats, watch
+from simcelery.describe import error_groups, words
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_states_stand_in_the_order_of_the_bar() -> None:
 
 
 def test_a_few_names_and_how_many_more() -> None:
-    assert errors._some(["a", "b", "c"]) == "a, b, c"
-    assert errors._some(["a", "b", "c", "d", "e"]) == "a, b, c +2"
+    assert error_groups.some(["a", "b", "c"]) == "a, b, c"
+    assert error_groups.some(["a", "b", "c", "d", "e"]) == "a, b, c +2"
 
 
 @pytest.mark.parametrize("terminal", [False, True])

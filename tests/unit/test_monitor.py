@@ -15,7 +15,7 @@ from simcelery.monitor.templating import OURS, Templates
 
 TEMPLATES = sorted(OURS.rglob("*.html"))
 # Fragments that were escaped when their own templates were rendered.
-RAW = {"overview.html": 'raw parts["'}
+RAW = {"overview.html": 'raw parts["', "job.html": 'raw parts["'}
 
 
 class Looks:

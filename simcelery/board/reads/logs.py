@@ -46,6 +46,19 @@ def log(connection: Reader, job_id: int) -> str:
     return "".join(one.text for one in of_attempts(connection, [job_id]).get(job_id, []))
 
 
+def end_of(connection: Reader, job_id: int, most: int) -> AttemptLog | None:
+    """What the last attempt that has printed anything printed last: at most so many chunks."""
+    rows = connection.exec_driver_sql(
+        "SELECT attempt, seq, text FROM log_chunks WHERE job_id = %(job_id)s "
+        "ORDER BY attempt DESC, seq DESC LIMIT %(most)s",
+        {"job_id": job_id, "most": most},
+    ).all()
+    if not rows:
+        return None
+    chunks = [(row.seq, row.text) for row in reversed(rows) if row.attempt == rows[0].attempt]
+    return AttemptLog(rows[0].attempt, None, "".join(joined(chunks, chunks[0][0])))
+
+
 class Place(NamedTuple):
     """Where somebody is who reads along: in this chunk of this attempt, behind so many characters."""
 

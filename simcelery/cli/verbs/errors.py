@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from simcelery.cli.error_groups import NEWEST, groups, in_words
+from simcelery.cli.error_groups import groups
 from simcelery.cli.fields import (
     LinesOutput,
     chosen_fields,
@@ -19,6 +19,7 @@ from simcelery.cli.fields import (
 from simcelery.cli.options import Filters, command, filter_options
 from simcelery.cli.output import Column, note, say, show_ids, show_table
 from simcelery.cli.selectors import Selection, ids_argument, which, written
+from simcelery.describe.error_groups import NEWEST, in_words, some
 from simcelery.describe.plain import jsonable
 from simcelery.describe.words import ago, many
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from simcelery.board.reads.filters import Filter
     from simcelery.board.reads.summaries import ErrorGroup
 
-_NAMES = 3  # workflows or nodes named in a cell
 _COLUMNS = (
     Column("#", right=True),
     Column("count", right=True),
@@ -101,14 +101,8 @@ def _cells(number: int, group: ErrorGroup) -> tuple[object, ...]:
         number,
         f"{group.count:,}",
         in_words(group),
-        _some(group.workflows),
-        _some(group.hosts),
+        some(group.workflows),
+        some(group.hosts),
         ago(group.last_at),
         group.example,
     )
-
-
-def _some(names: list[str]) -> str:
-    """The first few names, and the number of the others."""
-    more = len(names) - _NAMES
-    return ", ".join(names[:_NAMES]) + (f" +{more:,}" if more > 0 else "")

@@ -167,8 +167,8 @@ def _grouped(
     found: Sequence[tuple[JobRow, list[AttemptLog]]],
 ) -> Iterator[tuple[str, list[tuple[JobRow, list[AttemptLog]]]]]:
     """The jobs by their error as `errors` groups them, the largest group first; then all others."""
-    from simcelery.cli.error_groups import in_words
     from simcelery.cli.error_groups import of_ids as groups_of
+    from simcelery.describe.error_groups import in_words
 
     left = {row.id: (row, logs) for row, logs in found}
     for group, ids in groups_of(list(left)):

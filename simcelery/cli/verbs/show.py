@@ -22,20 +22,20 @@ from simcelery.cli.output import (
 from simcelery.cli.selectors import Selection, ids_argument, the_only
 from simcelery.describe import revision, saved
 from simcelery.describe.artifacts import as_json as files_as_json
-from simcelery.describe.attempt import folder_of, late, origins
+from simcelery.describe.attempt import error_of, folder_of, late, origins
 from simcelery.describe.estimate import usual_as_json, usually
-from simcelery.describe.job import as_json, progress, text_of
+from simcelery.describe.facts import facts_of
+from simcelery.describe.job import as_json, text_of
 from simcelery.describe.needs import as_json as needs_as_json
 from simcelery.describe.needs import escalation_in_words, in_words
 from simcelery.describe.plain import plain
-from simcelery.describe.words import ago, duration, moment, one_line, size, spaced, span, told
+from simcelery.describe.words import duration, one_line, size, span
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
     from simcelery.board.reads.artifacts import Artifact
     from simcelery.board.reads.jobs import JobRow
     from simcelery.board.reads.logs import AttemptLog
-    from simcelery.board.reads.neighbours import Parents
     from simcelery.conditions.values import Name
 
 _MOST_LINES = 40
@@ -98,7 +98,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         _show_record(as_json(row, **more), names, output)
     else:
         usual = ("usually", times and usually(times))
-        facts = [*_facts(row, parents, children), ("asks for", in_words(needs)), usual]
+        facts = [*facts_of(row, parents, children), ("asks for", in_words(needs)), usual]
         _show(row, attempts, facts, revisions, restarts)
         for one in escalations:
             say(f"  {escalation_in_words(one)}", 4)
@@ -224,37 +224,6 @@ def _show_end_of(attempt: dict[str, Any], printed: Sequence[AttemptLog], number:
     show_facts([("host", attempt["host"] or "(unknown)"), ("workdir", folder_of(attempt))])
 
 
-def _facts(row: JobRow, parents: Parents, children: list[int]) -> list[tuple[str, object]]:
-    limits = f"{row.attempt} made; failures {row.failures} of {row.max_attempts}"
-    waits_until = f"not before {moment(row.run_at)}" if row.state == "scheduled" else ""
-    ran = row.state in ("running", "succeeded", "failed")
-    return [
-        ("task id", row.task_id),
-        ("queue", f"{row.queue}, priority {row.priority}"),
-        ("tags", ", ".join(row.tags)),
-        ("submitted", f"{moment(row.submitted_at)} by {row.submitted_by}"),
-        ("submitted by job", row.parent_id),
-        ("waits", waits_until),
-        ("published", moment(row.published_at) if row.state == "pending" else ""),
-        ("started", moment(row.started_at)),
-        ("finished", moment(row.finished_at)),
-        ("took", span(row.started_at, row.finished_at) if ran else ""),
-        ("time limit", duration(row.time_limit)),
-        ("time request", duration(row.time_request)),
-        ("attempts", f"{limits}, losses {row.losses} of {row.max_losses}"),
-        ("cancel", f"requested {ago(row.cancel_requested_at)}" if row.cancel_requested_at else ""),
-        ("worker", row.worker),
-        ("pid", row.pid if row.state == "running" else None),
-        ("progress", progress(row.progress) if row.progress else ""),
-        ("parents", spaced(parents.ids) + (f" ({row.unmet:,} to wait for)" if row.unmet else "")),
-        ("only their end", spaced(parents.any_end)),
-        ("children", spaced(children)),
-        ("key", row.idempotency_key),
-        ("error", told(row.error or "")),
-        ("goes on in", parents.goes_on_in),
-    ]
-
-
 def _show_values(title: str, value: Any) -> None:
     say()
     heading(title)
@@ -316,7 +285,7 @@ def _show_attempts(attempts: list[dict[str, Any]], now: dict[str, Any]) -> None:
             span(one["started_at"], one["finished_at"]),
             duration(one["cpu_seconds"]),
             size(one["peak_memory"]),
-            told(": ".join(filter(None, (one["error_type"], one["error_message"])))),
+            error_of(one),
         )
         for one in attempts
     ]

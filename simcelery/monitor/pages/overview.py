@@ -11,7 +11,8 @@ from simcelery.monitor.asking import ask
 from simcelery.monitor.live import Live
 from simcelery.monitor.overview import Notice
 from simcelery.monitor.overview import Overview as Seen
-from simcelery.monitor.page import Page, namespace_of
+from simcelery.monitor.page import Page
+from simcelery.monitor.rendering import part
 from simcelery.monitor.stream import Stream
 
 # What changes by itself, each as a template of its own.
@@ -28,6 +29,8 @@ async def look() -> Seen | SimceleryError:
 
 class Overview(Page):
     """The whole board at a glance."""
+
+    place = "overview"
 
     def initialize(self, live: Live[Seen | SimceleryError]) -> None:
         """From the list of addresses."""
@@ -61,11 +64,5 @@ class OverviewLive(Stream):
 def parts(application: Any, seen: Seen | SimceleryError) -> dict[str, str]:
     """The parts of the page, by name. Of a board that does not answer only the notice: the others stay."""
     if isinstance(seen, SimceleryError):
-        return {"notices": _rendered(application, "notices", notices=[Notice("danger", str(seen))])}
-    return {name: _rendered(application, name, seen=seen, notices=seen.notices) for name in _PARTS}
-
-
-def _rendered(application: Any, name: str, **given: Any) -> str:
-    template = application.settings["template_loader"].load(f"board/overview/{name}.html")
-    made: bytes = template.generate(**namespace_of(application), **given)
-    return made.decode()
+        return {"notices": part(application, "overview/notices", notices=[Notice("danger", str(seen))])}
+    return {name: part(application, f"overview/{name}", seen=seen, notices=seen.notices) for name in _PARTS}
