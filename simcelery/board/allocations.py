@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, update
 
 from simcelery.board import clusters
 from simcelery.board.models import Allocation, Cluster, Job, Worker
@@ -91,7 +91,8 @@ def plan(
 ) -> list[str]:
     """Record the allocations that a cluster lacks; the names of those to submit now.
 
-    Of several that plan at once, the second finds what the first has recorded. A paused cluster tries one.
+    Of several that plan at once, the second finds what the first has recorded. A paused cluster tries one,
+    beside those whose workers have stayed.
 
     Parameters:
         cores: what each asks for, on all of its nodes.
@@ -103,9 +104,13 @@ def plan(
     ).one_or_none()
     if row is None or row.state == "stopped" or (row.next_at is not None and not row.due):
         return []
-    there = connection.scalar(select(func.count()).where(_counts(cluster))) or 0
-    wanted = min(row.wanted, 1) if row.state == "paused" else row.wanted
-    names = [new_name() for _ in range(wanted - there)]
+    stayed = select(Worker.id).where(Worker.allocation == Allocation.name, _stayed()).exists()
+    has_stayed = and_(Allocation.state == "running", stayed)
+    there = connection.execute(
+        select(func.count(), func.count().filter(~has_stayed).label("tried")).where(_counts(cluster))
+    ).one()
+    lacks = row.wanted - there.count
+    names = [new_name() for _ in range(min(lacks, 1 - there.tried) if row.state == "paused" else lacks)]
     if names:
         about = {"cluster": cluster, "cores": cores}
         connection.execute(insert(Allocation), [{**about, "name": name} for name in names])
@@ -203,12 +208,17 @@ def observe(connection: Connection, cluster: str, seen: Sequence[Observed]) -> l
 
 
 def _has_come(cluster: str) -> Any:
-    """Whether a worker has come of something that still runs, and not just now."""
+    """Whether a worker has come since the last failure, of something that still runs, and has stayed."""
+    failed_at = select(Cluster.failed_at).where(Cluster.name == cluster).scalar_subquery()
+    since = or_(failed_at.is_(None), Worker.started_at > failed_at)
     of_it = and_(Allocation.cluster == cluster, Allocation.state == "running")
-    stayed = Worker.renewed_at > Allocation.starts_at + seconds(_SOON)
-    return (
-        select(Worker.id).join(Allocation, Allocation.name == Worker.allocation).where(of_it, stayed).exists()
-    )
+    found = select(Worker.id).join(Allocation, Allocation.name == Worker.allocation)
+    return found.where(of_it, since, _stayed()).exists()
+
+
+def _stayed() -> ColumnElement[bool]:
+    """Whether a worker did not only come just now."""
+    return Worker.renewed_at > Allocation.starts_at + seconds(_SOON)
 
 
 def ended(

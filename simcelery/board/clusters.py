@@ -24,6 +24,14 @@ PAUSED_AFTER = 3
 # Seconds until the next is submitted, doubled with each: from the one, and once it is paused from the other.
 _FIRST, _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0, 3600.0
 
+_NOTHING_FAILED: dict[str, Any] = {
+    "state": "active",
+    "note": None,
+    "failed": 0,
+    "failed_at": None,
+    "next_at": None,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class NewCluster:
@@ -80,8 +88,7 @@ def start(connection: Connection, new: NewCluster) -> None:
         UsageError: there is one of this name, which is not over.
     """
     values = {**vars(new), "profile": dict(new.profile)}
-    fresh: dict[str, Any] = {"state": "active", "note": None, "failed": 0, "next_at": None}
-    fresh |= {"bad_nodes": [], "bad_nodes_kept": None, "started_at": func.now()}
+    fresh = {**_NOTHING_FAILED, "bad_nodes": [], "bad_nodes_kept": None, "started_at": func.now()}
     left = select(Allocation.id).where(Allocation.cluster == new.name, Allocation.state != "ended").exists()
     row = (
         insert(Cluster)
@@ -139,8 +146,7 @@ def resume(connection: Connection, name: str) -> None:
     Raises:
         UsageError: there is no such cluster, or it is stopped.
     """
-    values = {"state": "active", "note": None, "failed": 0, "next_at": None}
-    _change(connection, name, values, Cluster.state != "stopped", "it is stopped: start it")
+    _change(connection, name, _NOTHING_FAILED, Cluster.state != "stopped", "it is stopped: start it")
 
 
 def take_round(connection: Connection, name: str, every: float, by: str) -> bool:
@@ -174,7 +180,10 @@ def neglected(connection: Connection, late: float) -> list[ClusterRow]:
 
 
 def failed(connection: Connection, name: str, why: str) -> None:
-    """Note that an allocation was of no use; the next is submitted later, and after three still later."""
+    """Note that an allocation was of no use; the next is submitted later, and after three still later.
+
+    What fails before the next was submitted, fails with it: of many that were started together, one counts.
+    """
     many = func.greatest(Cluster.failed + 1 - PAUSED_AFTER, 0)
     few = func.least(Cluster.failed, PAUSED_AFTER)
     pause = func.least(_LONGEST_PAUSE, _FIRST_PAUSE * func.power(2, func.least(many, 10)))
@@ -182,8 +191,10 @@ def failed(connection: Connection, name: str, why: str) -> None:
     connection.execute(
         update(Cluster)
         .where(Cluster.name == name, Cluster.state != "stopped")
+        .where(or_(Cluster.next_at.is_(None), Cluster.next_at <= func.now()))
         .values(
             failed=Cluster.failed + 1,
+            failed_at=func.now(),
             state=case((is_paused, "paused"), else_=Cluster.state),
             note=case((is_paused, why), else_=Cluster.note),
             next_at=func.now() + seconds(case((is_paused, pause), else_=_FIRST * func.power(2, few))),
@@ -192,10 +203,9 @@ def failed(connection: Connection, name: str, why: str) -> None:
 
 
 def worked(connection: Connection, name: str) -> None:
-    """Note that a worker has come: what had failed before is over."""
-    values = {"state": "active", "note": None, "failed": 0, "next_at": None}
+    """Note that a worker has come since the last failure: what had failed before is over."""
     of_it = (Cluster.name == name) & (Cluster.failed > 0) & (Cluster.state != "stopped")
-    connection.execute(update(Cluster).where(of_it).values(values))
+    connection.execute(update(Cluster).where(of_it).values(_NOTHING_FAILED))
 
 
 def listed(connection: Connection, name: str | None = None) -> list[ClusterRow]:

@@ -576,6 +576,7 @@ class Cluster(Base):
     state = required(Text, server_default=text("'active'"))
     note = nullable(Text)  # why it is paused
     failed = required(Integer, server_default=text("0"))  # allocations in a row that were of no use
+    failed_at = nullable(_TIME)  # when the last of them was noted
     next_at = nullable(_TIME)  # no other is submitted before
     bad_nodes = required(_JSON, server_default=text("'[]'"))  # which are left out, until when, and why
     bad_nodes_kept = nullable(Text)  # why they are not left out after all
@@ -591,6 +592,9 @@ class Cluster(Base):
         CheckConstraint(_named("profile"), name="profile_is_named"),
         CheckConstraint("jsonb_typeof(bad_nodes) = 'array'", name="bad_nodes_are_listed"),
         _sane("next_at", "round_at", "started_at"),
+        CheckConstraint(
+            "failed_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'", name="failed_at_sane"
+        ),
     )
 
 
@@ -625,6 +629,8 @@ class Allocation(Base):
     # did. As long as it runs, until when it certainly did.
     ran_from = nullable(_TIME)
     ran_until = nullable(_TIME)
+    idle_since = nullable(_TIME)  # it runs, and since then no look has found a job on it
+    no_worker_at = nullable(_TIME)  # when it was noted that it runs for long without a worker
 
     __table_args__ = (
         CheckConstraint("state IN ('submitting', 'waiting', 'running', 'ended')", name="state_known"),
@@ -633,7 +639,13 @@ class Allocation(Base):
         CheckConstraint("(state = 'ended') = (cause IS NOT NULL)", name="cause"),
         _sane("recorded_at", "starts_at", "ends_at", "seen_at", "cancel_requested_at", "ended_at"),
         _sane("ran_from", "ran_until", name="ran_sane"),
+        CheckConstraint(
+            "idle_since BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' "
+            "AND no_worker_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'",
+            name="use_sane",
+        ),
         Index("allocations_of_cluster", "cluster", postgresql_where=text("state <> 'ended'")),
+        Index("allocations_ended", "cluster", "ended_at", postgresql_where=text("state = 'ended'")),
     )
 
 

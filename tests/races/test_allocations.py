@@ -267,10 +267,48 @@ def test_three_of_no_use_in_a_row_pause_it_and_one_at_a_time_is_tried(how: str) 
     assert len(plan()) == 3
 
 
+def test_what_fails_together_counts_once() -> None:
+    """Ten with a mistake in their setup: the next is not tried in an hour, but at once."""
+    names = submitted(10)
+    look(*(sees(name, "ended", cause="failed", told="exit code 127") for name in names[:9]))
+    look(sees(names[9], "ended", cause="failed", told="exit code 127"))
+    assert (cluster().failed, cluster().state, plan()) == (1, "active", [])
+    later(11)
+    assert len(plan()) == 10
+
+
+def test_one_that_has_run_for_long_ends_no_pause_and_is_not_in_the_way_of_the_next() -> None:
+    """Its worker says nothing of those that failed after it had come."""
+    [healthy] = submitted(1)
+    worker(allocation=healthy)
+    sql("UPDATE allocations SET starts_at = now() - interval '2 min'")
+    runs = sees(healthy, "running", starts_at=rows()[healthy].starts_at)
+    look(runs)
+    do(clusters.scale, "c", 5)
+    for number in range(1, 4):
+        names = plan()
+        assert len(names) == 4
+        for name in names:
+            do(allocations.submitted, name, f"id-{name}")
+        look(runs, *(sees(name, "ended", cause="failed", told="exit code 127") for name in names))
+        look(runs)
+        assert cluster().failed == number
+        sql("UPDATE clusters SET next_at = now()")
+    assert cluster().state == "paused"
+    [probe] = plan()
+    assert plan() == []
+    do(allocations.submitted, probe, "7")
+    worker(allocation=probe)
+    look(runs, sees(probe, "running", starts_at=rows()[healthy].starts_at))
+    assert (cluster().state, cluster().failed) == ("active", 0)
+    assert len(plan()) == 3
+
+
 def test_pauses_grow_to_an_hour_and_somebody_may_end_them() -> None:
     start(1)
     for _ in range(40):
         do(clusters.failed, "c", "no")
+        sql("UPDATE clusters SET next_at = now() WHERE failed < 40")
     [(left,)] = sql("SELECT extract(epoch FROM next_at - now()) FROM clusters")
     assert 3590 < left <= 3600
     do(clusters.resume, "c")
