@@ -149,18 +149,26 @@ def resume(connection: Connection, name: str) -> None:
     _change(connection, name, _NOTHING_FAILED, Cluster.state != "stopped", "it is stopped: start it")
 
 
-def take_round(connection: Connection, name: str, every: float, by: str) -> bool:
+def take_round(connection: Connection, name: str, every: float, by: str, patience: float = 0.0) -> bool:
     """Whether it is our turn to ask the scheduler: of all that can, one does so in each interval.
 
     Commit before asking: the turn is a schedule, not a lock.
 
     Parameters:
         every: seconds. A round further in the future was set before Postgres's clock was set back.
+        patience: seconds for which a round that is due is left to others, unless the last one was ours.
     """
-    is_due = or_(Cluster.round_at <= func.now(), Cluster.round_at > func.now() + seconds(every))
-    mine = update(Cluster).where(Cluster.name == name, is_due)
+    keeps = and_(_is_due(every, 0.0), Cluster.round_by == by)
+    mine = update(Cluster).where(Cluster.name == name, or_(keeps, _is_due(every, patience)))
     mine = mine.values(round_at=func.now() + seconds(every), round_by=by)
     return connection.scalar(mine.returning(Cluster.name)) is not None
+
+
+def _is_due(every: float, late: float) -> ColumnElement[bool]:
+    return or_(
+        Cluster.round_at <= func.now() - seconds(late),
+        Cluster.round_at > func.now() + seconds(every + late),
+    )
 
 
 def hurry(connection: Connection, name: str) -> None:
@@ -175,8 +183,22 @@ def note(connection: Connection, name: str, trouble: str | None) -> None:
 
 
 def neglected(connection: Connection, late: float) -> list[ClusterRow]:
-    """Those for which nobody has asked the scheduler, though it was due so many seconds ago."""
-    return _listed(connection, and_(_IS_LEFT, Cluster.round_at < func.now() - seconds(late)))
+    """Those for which nobody has asked the scheduler, though it was due so many seconds ago.
+
+    Nor has anybody begun to replace their controller within as long.
+    """
+    return _listed(connection, and_(_IS_LEFT, _is_neglected(late)))
+
+
+def replace(connection: Connection, name: str, late: float) -> bool:
+    """Whether it is ours to start another controller: of all that find it neglected, one does."""
+    ours = update(Cluster).where(Cluster.name == name, _is_neglected(late)).values(replaced_at=func.now())
+    return connection.scalar(ours.returning(Cluster.name)) is not None
+
+
+def _is_neglected(late: float) -> ColumnElement[bool]:
+    lately = Cluster.replaced_at.between(func.now() - seconds(late), func.now())
+    return and_(Cluster.round_at < func.now() - seconds(late), lately.is_not(True))
 
 
 def failed(connection: Connection, name: str, why: str) -> None:

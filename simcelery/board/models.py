@@ -582,6 +582,7 @@ class Cluster(Base):
     bad_nodes_kept = nullable(Text)  # why they are not left out after all
     round_at = required(_TIME, server_default=_NOW)  # when the scheduler is to be asked next
     round_by = nullable(Text)  # who has asked it last
+    replaced_at = nullable(_TIME)  # when a worker last started another controller, since nobody had asked it
     started_by = required(Text)
     started_at = required(_TIME, server_default=_NOW)
 
@@ -592,9 +593,7 @@ class Cluster(Base):
         CheckConstraint(_named("profile"), name="profile_is_named"),
         CheckConstraint("jsonb_typeof(bad_nodes) = 'array'", name="bad_nodes_are_listed"),
         _sane("next_at", "round_at", "started_at"),
-        CheckConstraint(
-            "failed_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'", name="failed_at_sane"
-        ),
+        _sane("failed_at", "replaced_at", name="trouble_sane"),
     )
 
 
@@ -639,11 +638,7 @@ class Allocation(Base):
         CheckConstraint("(state = 'ended') = (cause IS NOT NULL)", name="cause"),
         _sane("recorded_at", "starts_at", "ends_at", "seen_at", "cancel_requested_at", "ended_at"),
         _sane("ran_from", "ran_until", name="ran_sane"),
-        CheckConstraint(
-            "idle_since BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00' "
-            "AND no_worker_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'",
-            name="use_sane",
-        ),
+        _sane("idle_since", "no_worker_at", name="use_sane"),
         Index("allocations_of_cluster", "cluster", postgresql_where=text("state <> 'ended'")),
         Index("allocations_ended", "cluster", "ended_at", postgresql_where=text("state = 'ended'")),
     )

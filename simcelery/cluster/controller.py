@@ -6,6 +6,7 @@ from cluster to cluster, and for each that is due does a round. Several on sever
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import logging
@@ -18,10 +19,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from simcelery.board import clusters, engine
 from simcelery.board.clusters import ClusterRow
-from simcelery.cluster import demand, rounds
+from simcelery.cluster import demand, environment, rounds
 from simcelery.cluster.environment import folder_of
 from simcelery.cluster.profile import Profile, from_json
 from simcelery.errors import ServiceError, ServicesNotRunningError, SimceleryError, UsageError
@@ -40,7 +42,10 @@ _PAUSE = 1.0
 # Seconds after which workers start another controller, and between their looks.
 _NEGLECTED, REPLACE_EVERY = 60.0, 30.0
 # Seconds for which the board may be out of reach; whoever changes a cluster then starts another controller.
-_PATIENCE = 3600.0
+_PATIENCE = 7 * 86400.0
+# A spare one leaves a round that is due to others for so many seconds, and ends when it had none for as many.
+_SPARE_PATIENCE, _SPARE_ENDS = 5.0, 180.0
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 # What schedulers have listed, by launcher and options.
 _Looks = dict[tuple[str, tuple[str, ...]], list[Seen]]
@@ -55,8 +60,8 @@ def ensure(settings: Settings, parent: int | None = None) -> None:
     Raises:
         UsageError: the home cannot be written to.
     """
-    with _lock(settings) as is_free:
-        if not is_free:
+    with _lock(settings) as lock:
+        if lock == "taken":
             return
     command = [sys.executable, "-m", "simcelery.cluster", *([] if parent is None else [str(parent)])]
     with _file(settings, "log").open("ab") as output:
@@ -65,6 +70,8 @@ def ensure(settings: Settings, parent: int | None = None) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            # Flags are not in our own environment.
+            env={**os.environ, **environment.shown(settings), **environment.hidden(settings)},
             start_new_session=parent is None,
         )
 
@@ -72,49 +79,72 @@ def ensure(settings: Settings, parent: int | None = None) -> None:
 def run(settings: Settings, parent: int | None = None) -> None:
     """Look after the clusters that this host can look after, until there is nothing to do."""
     while True:
-        with _lock(settings) as is_free:
-            if not is_free:
+        with _lock(settings) as lock:
+            if lock == "taken":
                 return  # another one runs
-            _serve(settings, parent)
+            is_needed = _serve(settings, parent, is_spare=parent is not None or lock == "none")
         # Somebody may have started a cluster after the last look, and seen that there was a controller.
-        if not _lives(parent) or not _here(settings):
+        if not is_needed or not _lives(parent) or not _here(settings):
             return
 
 
-def _serve(settings: Settings, parent: int | None) -> None:
-    since, waiting = time.monotonic(), growing(_PAUSE, 60.0)
+def _serve(settings: Settings, parent: int | None, is_spare: bool) -> bool:
+    """Until there is nothing to do; False: others do it.
+
+    Parameters:
+        is_spare: there may be others on this host, or it is one of many: who has rounds keeps them.
+    """
+    answered = had_round = time.monotonic()
+    waiting = growing(_PAUSE, 60.0)
     while _lives(parent):
         try:
             found = _here(settings)
         except ServicesNotRunningError:
-            return  # 'simcelery down'; what runs here waits for 'simcelery up', which starts another one
+            return True  # 'simcelery down'; what runs here waits for 'simcelery up', which starts another one
         except SimceleryError as error:
-            if time.monotonic() - since > _PATIENCE or not settings.home.exists():
+            if time.monotonic() - answered > _PATIENCE or not settings.home.exists():
                 raise
             log.warning("%s", error)
             time.sleep(next(waiting))
+            had_round = time.monotonic()  # nobody had one
             continue
         if not found:
-            return
-        since, waiting = time.monotonic(), growing(_PAUSE, 60.0)
-        look_after(settings, found)
+            return True
+        answered, waiting = time.monotonic(), growing(_PAUSE, 60.0)
+        if look_after(settings, found, _SPARE_PATIENCE if is_spare else 0.0):
+            had_round = time.monotonic()
+        elif is_spare and time.monotonic() - had_round > _SPARE_ENDS:
+            log.info("others look after the clusters")
+            return False
         time.sleep(_PAUSE)
+    return True
 
 
-def look_after(settings: Settings, found: Sequence[ClusterRow]) -> None:
-    """Do a round of each that is due; of all that can, one does so at a time."""
+def look_after(settings: Settings, found: Sequence[ClusterRow], patience: float = 0.0) -> bool:
+    """Do a round of each that is due; of all that can, one does so at a time. Returns whether any was ours.
+
+    Parameters:
+        patience: seconds for which rounds are left to others, unless the last one was ours.
+    """
     looks: _Looks = {}
+    had_round = False
     for row in found:
-        every = _EVERY_HERE if row.launcher == "local" else _EVERY
         try:
-            with engine.begin(settings) as connection:
-                mine = clusters.take_round(
-                    connection, row.name, every, f"{socket.gethostname()}:{os.getpid()}"
-                )
-            if mine:
+            if _take_round(settings, row, patience):
+                had_round = True
                 _round(settings, row, looks)
         except SimceleryError as error:
             log.warning("cluster %s: %s", row.name, error)
+        except Exception:  # the others must not be left alone for it
+            log.exception("cluster %s", row.name)
+    return had_round
+
+
+def _take_round(settings: Settings, row: ClusterRow, patience: float) -> bool:
+    every = _EVERY_HERE if row.launcher == "local" else _EVERY
+    by = f"{socket.gethostname()}:{os.getpid()}"
+    with engine.begin(settings) as connection:
+        return clusters.take_round(connection, row.name, every, by, patience)
 
 
 def _round(settings: Settings, row: ClusterRow, looks: _Looks) -> None:
@@ -127,6 +157,11 @@ def _round(settings: Settings, row: ClusterRow, looks: _Looks) -> None:
     except (Unknown, UsageError) as error:
         trouble = str(error)
         log.warning("cluster %s: %s", row.name, error)
+    except ServiceError:
+        raise  # it cannot be noted
+    except Exception as error:
+        trouble = f"its round has failed: {type(error).__name__}: {error}"
+        log.exception("cluster %s", row.name)
     with engine.begin(settings) as connection:
         clusters.note(connection, row.name, trouble)
 
@@ -170,8 +205,19 @@ def replace(settings: Settings) -> None:
             found = clusters.neglected(connection, _NEGLECTED)
     except ServiceError:
         return
-    if any(can_look_after(settings, row) for row in found):
-        ensure(settings, parent=os.getpid())
+    for row in found:
+        if can_look_after(settings, row) and _is_ours_to_replace(settings, row):
+            ensure(settings, parent=os.getpid())
+            return
+
+
+def _is_ours_to_replace(settings: Settings, row: ClusterRow) -> bool:
+    """All workers of a cluster see it at once when their board was away: one of them acts."""
+    try:
+        with engine.begin(settings) as connection:
+            return clusters.replace(connection, row.name, _NEGLECTED)
+    except ServiceError:
+        return False
 
 
 def _here(settings: Settings) -> list[ClusterRow]:
@@ -185,15 +231,28 @@ def _lives(parent: int | None) -> bool:
 
 
 @contextmanager
-def _lock(settings: Settings) -> Iterator[bool]:
-    """Whether nobody else holds it; we do for the length of the block."""
-    with _file(settings, "lock").open("a") as file:
+def _lock(settings: Settings) -> Iterator[Literal["ours", "taken", "none"]]:
+    """Whether somebody else holds it, or we do for the length of the block.
+
+    Where the file system has no locks there is none: several may then run, and take turns.
+    """
+    path = _file(settings, "lock")
+    try:
+        file = path.open("a")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            yield "taken"
+            return
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            yield "none"
+            return
+        yield "ours"
 
 
 def _file(settings: Settings, kind: str) -> Path:

@@ -21,6 +21,7 @@ from simcelery.cluster.bad_nodes import Verdict
 from simcelery.cluster.environment import folder_of, hand_over
 from simcelery.cluster.profile import Profile, from_json
 from simcelery.cluster.script import script
+from simcelery.errors import UsageError
 from simcelery.execution import durable
 from simcelery.execution.command import last_lines
 from simcelery.failpoints import failpoint
@@ -139,11 +140,11 @@ def _submit(
     left = list(names)
     try:
         always = len(names) if cluster.least is None else cluster.least - cluster.live
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         hand_over(settings, cluster.name, cluster.launcher)
         while left:
             profile = stay if len(names) - len(left) < always else leave
-            if not _submit_one(profile, scheduler, folder, left.pop(0), bad):
+            request = _written(profile, folder, left[0], bad)
+            if not _submit_one(profile, scheduler, request, left.pop(0), bad):
                 break
     finally:
         with engine.begin() as connection:
@@ -163,12 +164,21 @@ def new_name(cluster: str) -> str:
     return f"simcelery-{cluster}-{secrets.token_hex(4)}"
 
 
-def _submit_one(profile: Profile, scheduler: Scheduler, folder: Path, name: str, bad: Verdict) -> bool:
-    """Submit one; whether it makes sense to go on with others."""
+def _written(profile: Profile, folder: Path, name: str, bad: Verdict) -> Request:
+    """What is asked for one, with its script."""
     request = request_for(profile, folder, name, bad.left_out)
-    with durable.complete(request.script, lambda: None) as file:
-        os.fchmod(file.fileno(), 0o700)
-        file.write(script(profile, name).encode())
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with durable.complete(request.script, lambda: None) as file:
+            os.fchmod(file.fileno(), 0o700)
+            file.write(script(profile, name).encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {folder}: {error.strerror}") from None
+    return request
+
+
+def _submit_one(profile: Profile, scheduler: Scheduler, request: Request, name: str, bad: Verdict) -> bool:
+    """Submit one; whether it makes sense to go on with others."""
     with engine.begin() as connection:
         if not allocations.may_submit(connection, name):
             return True

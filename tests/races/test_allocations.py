@@ -474,3 +474,35 @@ def test_the_cores_are_those_that_were_asked_for() -> None:
     start(1)
     do(allocations.plan, "c", new_name, 32)
     assert sql("SELECT cores FROM allocations") == [(32,)]
+
+
+def test_who_is_patient_leaves_rounds_to_others_and_keeps_its_own() -> None:
+    start()
+    assert do(clusters.take_round, "c", 10.0, "n1")
+    sql("UPDATE clusters SET round_at = now() - interval '1 s'")
+    assert not do(clusters.take_round, "c", 10.0, "n2", 60.0)
+    assert do(clusters.take_round, "c", 10.0, "n1", 60.0)
+    for since in ("now() - interval '61 s'", "now() + interval '1 h'"):
+        sql(f"UPDATE clusters SET round_at = {since}")
+        assert do(clusters.take_round, "c", 10.0, "n2", 60.0), since
+
+
+def test_of_all_workers_that_see_a_cluster_neglected_one_starts_a_controller() -> None:
+    """As after a time without the board, when none has been looked after."""
+    start()
+    sql("UPDATE clusters SET round_at = now() - interval '2 min'")
+    barrier = threading.Barrier(4)
+
+    def replaces() -> bool:
+        barrier.wait()
+        return bool(do(clusters.replace, "c", 60.0))
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [one.result() for one in [pool.submit(replaces) for _ in range(4)]]
+    assert sorted(found) == [False, False, False, True]
+    assert do(clusters.neglected, 60.0) == []
+    sql("UPDATE clusters SET replaced_at = now() - interval '61 s'")
+    assert [row.name for row in do(clusters.neglected, 60.0)] == ["c"]
+    assert do(clusters.replace, "c", 60.0)
+    sql("UPDATE clusters SET replaced_at = NULL, round_at = now()")
+    assert not do(clusters.replace, "c", 60.0)
