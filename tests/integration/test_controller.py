@@ -15,7 +15,8 @@ from simcelery.board.clusters import ClusterRow, NewCluster
 from simcelery.cluster import controller, rounds
 from simcelery.cluster.environment import folder_of
 from simcelery.cluster.profile import as_json, checked
-from simcelery.settings import Secret, get_settings
+from simcelery.setting_kinds import Secret
+from simcelery.settings import get_settings
 from tests.board_helpers import sql
 from tests.conftest import Project
 from tests.waiting import wait_until
