@@ -18,10 +18,11 @@ from tests.waiting import wait_until
 
 
 class Relay:
-    """The relay to a project's servers, with its own home."""
+    """The relay to a project's servers, where the project is, with its own home."""
 
     def __init__(self, project: Project, folder: Path) -> None:
         self.folder = folder
+        self._project = project
         self.home = folder / "home"
         self.direct = {**project.environment, "SIMCELERY_HOME": str(self.home)}
         self.authority = Authority.make(folder, "ca")
@@ -34,7 +35,7 @@ class Relay:
         log = self.folder / "relay.log"
         before = len(self.log())
         tls = ["--certificate", str(self._certificate.certificate), "--key", str(self._certificate.key)]
-        words = ["simcelery", "relay", "--listen", f"127.0.0.1:{self.port}", *tls]
+        words = self._project.words("simcelery", "relay", "--listen", f"127.0.0.1:{self.port}", *tls)
         with log.open("ab") as output:
             self.process = programs.start(
                 words, self.folder, {**self.direct, "PYTHONUNBUFFERED": "1"}, output

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from simcelery.relay.streams import CHUNK, PING_EVERY, close, first_of
+from simcelery.relay.streams import CHUNK, PING_EVERY, SILENCE, close, first_of, give_up_after
 from simcelery.relay.tunnel import MOST_SAID
 
 try:
@@ -62,9 +62,7 @@ async def _forward(
             ping_interval=PING_EVERY,
         ) as relay:
             _say(told, "")
-            if sys.platform == "linux":  # a silent network is given up in time to renew a lease
-                connection = relay.transport.get_extra_info("socket")
-                connection.setsockopt(socket.SOL_TCP, socket.TCP_USER_TIMEOUT, 5000)
+            give_up_after(relay.transport.get_extra_info("socket"), SILENCE)
             await first_of(_up(reader, relay), _down(relay, writer))
     except ConnectionClosed as error:
         trouble = "" if error.rcvd else "the connection to it was lost"

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from simcelery import urls
 from simcelery.errors import UsageError
 from simcelery.relay import tokens
-from simcelery.relay.streams import CHUNK, CLOSE_WITHIN, PING_EVERY, close, first_of
+from simcelery.relay.streams import CHUNK, CLOSE_WITHIN, PING_EVERY, SILENCE, close, first_of, give_up_after
 from simcelery.relay.tunnel import BOARD, BROKER
 from simcelery.settings import Settings
 
@@ -130,7 +130,9 @@ async def _connected(host: str, port: int) -> tuple[StreamReader, StreamWriter]:
     async with asyncio.timeout(_CONNECT_WITHIN):
         if host.startswith("/"):
             return await asyncio.open_unix_connection(host, limit=CHUNK)
-        return await asyncio.open_connection(host, port, limit=CHUNK)
+        made = await asyncio.open_connection(host, port, limit=CHUNK)
+    give_up_after(made[1].get_extra_info("socket"), SILENCE)
+    return made
 
 
 def serve(relay: Relay, listening: socket.socket, certificate: str | None, key: str | None) -> None:

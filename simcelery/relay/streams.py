@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
 CHUNK = 65536  # bytes: most of what is read or sent at once
 PING_EVERY, CLOSE_WITHIN = 10.0, 5.0  # seconds; who does not answer a ping in 20 s, as by default, is gone
+
+SILENCE = 5.0  # seconds; in time to renew a lease
+
+
+def give_up_after(connection: socket.socket, seconds: float) -> None:
+    """Let a connection end, on Linux, if the other side's machine answers nothing for so long.
+
+    TCP itself gives up after a quarter of an hour, and if it has nothing to send, never.
+    """
+    if sys.platform != "linux":
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+        connection.setsockopt(socket.SOL_TCP, option, max(int(seconds / 2), 1))
+    connection.setsockopt(socket.SOL_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 async def first_of(*ways: Coroutine[Any, Any, None]) -> None:

@@ -42,28 +42,77 @@ HTTPS = 443
 SLOW = {"SIMCELERY_LEASE": "14", "SIMCELERY_RENEW_EVERY": "3.5", "SIMCELERY_TICK_EVERY": "60"}
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="the program openssl makes the certificates")
+OPENSSL = pytest.mark.skipif(not shutil.which("openssl"), reason="the program openssl makes the certificates")
+
+
+@OPENSSL
 def test_the_same_holds_where_only_https_gets_through(board: Services, tmp_path: Path) -> None:
-    """Through a relay."""
-    count = tmp_path / "count"
+    """Through a relay, with silence between the node and the relay."""
     with (
         site(board, tmp_path, HTTPS) as made,
         relay_to(made.here, tmp_path / "relay") as relay,
     ):
         made.network.serve(HTTPS, relay.port)
-        made.here.worker("-Q", "elsewhere", "-c", "1")  # who would judge
         node = relay.worker("node") | {"SIMCELERY_RELAY_URL": f"https://{GATEWAY}:{HTTPS}"}
-        made.node.worker("-c", "1", **SLOW, **node)
-        job = submit(made.here, f"trace.submit({str(count)!r}, pause=25.0)")
-        wait_until(lambda: executions(count) == 1)
-        wait_until(lambda: lease_left("node") > 13.8, every=0.01)
+        costs_nothing(made, tmp_path, **node)
+
+
+@OPENSSL
+def test_the_same_holds_where_the_relay_no_longer_reaches_the_servers(
+    board: Services, tmp_path: Path
+) -> None:
+    """Worker and relay are on the node: they hear each other, and neither hears the servers."""
+    with (
+        site(board, tmp_path, POSTGRES, REDIS) as made,
+        relay_to(made.node, tmp_path / "relay") as relay,
+    ):
+        costs_nothing(made, tmp_path, **relay.worker("node"))
+
+
+@OPENSSL
+def test_a_relay_gives_up_a_server_that_is_silent_and_whoever_waits_for_it(
+    board: Services, tmp_path: Path
+) -> None:
+    """Although nothing is on the way there: the server has the question, and its answer is lost."""
+    asking, said = "SELECT pg_sleep(90)", tmp_path / "said"
+    code = f"""
+from simcelery.board import connecting
+from simcelery.settings import get_settings
+
+connecting.connect(get_settings().board_url(), prepared_statements=False).execute({asking!r})
+"""
+    with (
+        site(board, tmp_path, POSTGRES, REDIS) as made,
+        relay_to(made.node, tmp_path / "relay") as relay,
+    ):
+        with said.open("wb") as output:
+            words = made.node.words("python", "-c", code)
+            environment = made.node.environment | relay.worker("node")
+            waiting = programs.start(words, made.node.folder, environment, output)
+        made.node.processes.append(waiting)
+        find = "FROM pg_stat_activity WHERE query = :query"
+        wait_until(lambda: sql(f"SELECT 1 {find}", query=asking))
         made.network.cut()
-        wait_until(lambda: lease_left("node") < 3.6)
-        made.network.mend()
-        wait_until_renewed(10)
-        assert job.result(timeout=within(30)) == "ran"
-        assert executions(count) == 1
-        assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
+        wait_until(lambda: ": the board, ended after" in relay.log(), 15)
+        assert waiting.wait(within(15)) == 1, said.read_text()
+        assert sql(f"SELECT pg_terminate_backend(pid) {find}", query=asking) == [(True,)]
+
+
+def costs_nothing(made: Site, folder: Path, **settings: str) -> None:
+    """Cut the node's network off for less than the lease of its worker, which runs a job."""
+    count = folder / "count"
+    made.here.worker("-Q", "elsewhere", "-c", "1")  # who would judge
+    made.node.worker("-c", "1", **SLOW, **settings)
+    job = submit(made.here, f"trace.submit({str(count)!r}, pause=25.0)")
+    wait_until(lambda: executions(count) == 1)
+    wait_until(lambda: lease_left("node") > 13.8, every=0.01)
+    made.network.cut()
+    wait_until(lambda: lease_left("node") < 3.6)
+    made.network.mend()
+    wait_until_renewed(10)
+    assert job.result(timeout=within(30)) == "ran"
+    assert executions(count) == 1
+    assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
 
 
 def wait_until_renewed(least: float) -> None:
@@ -79,19 +128,7 @@ def wait_until_renewed(least: float) -> None:
 
 def test_a_partition_shorter_than_the_lease_costs_nothing(behind: Site, tmp_path: Path) -> None:
     """TCP sends again after longer and longer pauses, and would be too late although the network is back."""
-    count = tmp_path / "count"
-    behind.here.worker("-Q", "elsewhere", "-c", "1")  # who would judge
-    behind.node.worker("-c", "1", **SLOW)
-    job = submit(behind.here, f"trace.submit({str(count)!r}, pause=20.0)")
-    wait_until(lambda: executions(count) == 1)
-    wait_until(lambda: lease_left("node") > 13.8, every=0.01)
-    behind.network.cut()
-    wait_until(lambda: lease_left("node") < 3.6)
-    behind.network.mend()
-    wait_until_renewed(10)
-    assert job.result(timeout=within(30)) == "ran"
-    assert executions(count) == 1
-    assert [one["outcome"] for one in attempts(job.id)] == ["succeeded"]
+    costs_nothing(behind, tmp_path)
 
 
 def test_after_a_partition_longer_than_the_lease_the_job_has_one_result_and_the_node_cleans_up(
