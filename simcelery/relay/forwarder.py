@@ -32,6 +32,7 @@ _ANSWERS = {
     401: "it refuses the token: set relay_token to one that it knows, and that was not revoked",
     404: "there is no relay of simcelery at this URL",
     502: "it cannot reach the server behind it",
+    503: "it cannot say whether the token holds: look at its log",
 }
 
 

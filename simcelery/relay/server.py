@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import time
 from asyncio import StreamReader, StreamWriter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,8 +26,7 @@ from simcelery.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_CONNECT_WITHIN = 5.0  # seconds, to a server
-_LOOK_EVERY = 1.0  # whether a token still holds
+_WITHIN = 5.0  # seconds: how long a server, and the disk with the tokens, is waited for
 
 Place = tuple[str, int]  # host and port, or the path of a socket
 
@@ -60,6 +61,7 @@ class Relay:
     def __init__(self, servers: dict[str, Place], home: Path) -> None:
         self._servers = servers
         self._home = home
+        self._revoked: dict[str, asyncio.Event] = {}  # of each token with which something was opened
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection."""
@@ -68,7 +70,13 @@ class Relay:
             return
         await receive()  # the request itself
         token, client = _token(scope), ":".join(map(str, scope.get("client") or ("unknown",)))
-        name = tokens.holder(self._home, token)
+        try:
+            async with asyncio.timeout(_WITHIN):
+                name = await asyncio.to_thread(tokens.holder, self._home, token)
+        except OSError as error:
+            log.warning("%s: its token cannot be looked up: %s", client, _in_words(error))
+            await _refuse(send, 503)
+            return
         service = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/")
         if name is None or service not in self._servers:
             log.warning("%s: refused, %s", client, "no such path" if name else "its token does not hold")
@@ -78,7 +86,7 @@ class Relay:
         try:
             server = await _connected(*self._servers[service])
         except OSError as error:
-            log.warning("%s cannot be reached: %s", who, error)
+            log.warning("%s cannot be reached: %s", who, _in_words(error))
             await _refuse(send, 502)
             return
         log.info("%s, connected", who)
@@ -86,7 +94,7 @@ class Relay:
         try:
             await send({"type": "websocket.accept"})
             up, down = _up(receive, server[1], sizes), _down(server[0], send, sizes)
-            await first_of(up, down, self._until_revoked(token))
+            await first_of(up, down, self._revoked.setdefault(token, asyncio.Event()).wait())
             await send({"type": "websocket.close"})
         except OSError:  # one side is gone: so the other one is told, too
             pass
@@ -95,9 +103,20 @@ class Relay:
             took = time.monotonic() - begun
             log.info("%s, ended after %.1f s; bytes there: %d, back: %d", who, took, *sizes)
 
-    async def _until_revoked(self, token: str) -> None:
-        while tokens.holder(self._home, token):
-            await asyncio.sleep(_LOOK_EVERY)
+    async def look(self) -> None:
+        """End what was opened with tokens that are revoked: the server calls this every second."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WITHIN):
+                for token in await asyncio.to_thread(self._gone, list(self._revoked)):
+                    self._revoked.pop(token).set()
+
+    def _gone(self, used: list[str]) -> list[str]:
+        found = []
+        for token in used:
+            with suppress(OSError):  # nobody can say, so what is open stays open
+                if tokens.holder(self._home, token) is None:
+                    found.append(token)
+        return found
 
 
 async def _up(receive: Any, server: StreamWriter, sizes: list[int]) -> None:
@@ -122,12 +141,17 @@ def _token(scope: Any) -> str:
 
 
 async def _refuse(send: Any, status: int, kind: str = "websocket.http") -> None:
-    await send({"type": f"{kind}.response.start", "status": status, "headers": []})
+    headers = [(b"connection", b"close")]
+    await send({"type": f"{kind}.response.start", "status": status, "headers": headers})
     await send({"type": f"{kind}.response.body", "body": b""})
 
 
+def _in_words(error: OSError) -> str:
+    return str(error) or "no answer"
+
+
 async def _connected(host: str, port: int) -> tuple[StreamReader, StreamWriter]:
-    async with asyncio.timeout(_CONNECT_WITHIN):
+    async with asyncio.timeout(_WITHIN):
         if host.startswith("/"):
             return await asyncio.open_unix_connection(host, limit=CHUNK)
         made = await asyncio.open_connection(host, port, limit=CHUNK)
@@ -139,9 +163,16 @@ def serve(relay: Relay, listening: socket.socket, certificate: str | None, key: 
     """Serve until SIGTERM or Ctrl-C."""
     import uvicorn
 
+    from simcelery.relay.protocols import Request
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # where the system has fewer than that
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection takes two
+    looks: dict[str, Any] = {"callback_notify": relay.look, "timeout_notify": 0}  # with each tick: a second
     bounds: dict[str, Any] = {"ws_max_size": 2 * CHUNK, "ws_ping_interval": PING_EVERY}
     bounds |= {"timeout_graceful_shutdown": int(CLOSE_WITHIN), "ws_per_message_deflate": False}
     quiet: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False}
     files: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key}
-    config = uvicorn.Config(relay, ws="websockets-sansio", lifespan="off", **bounds, **quiet, **files)
+    speaks: dict[str, Any] = {"http": Request, "ws": "websockets-sansio", "lifespan": "off"}
+    config = uvicorn.Config(relay, **speaks, **bounds, **looks, **quiet, **files)
     uvicorn.Server(config).run(sockets=[listening])

@@ -28,7 +28,7 @@ def give_up_after(connection: socket.socket, seconds: float) -> None:
     connection.setsockopt(socket.SOL_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
-async def first_of(*ways: Coroutine[Any, Any, None]) -> None:
+async def first_of(*ways: Coroutine[Any, Any, object]) -> None:
     """Go all these ways until one ends, and raise what it raised; the others are cancelled."""
     tasks = [asyncio.ensure_future(way) for way in ways]
     try:

@@ -59,11 +59,15 @@ def revoke(home: Path, names: list[str]) -> None:
 
 
 def holder(home: Path, token: str) -> str | None:
-    """The name of a token that holds; None: it does not, or its file cannot be read."""
+    """The name of a token that holds; None: it does not.
+
+    Raises:
+        OSError: its file cannot be read, so nobody can say.
+    """
     name = token.rpartition(".")[0]
     try:
         kept = (home / FOLDER / name).read_bytes() if _NAME.fullmatch(name) else b""
-    except OSError:
+    except FileNotFoundError:
         return None
     return name if hmac.compare_digest(kept, _digest(token)) else None
 

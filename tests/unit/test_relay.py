@@ -10,7 +10,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -50,6 +50,14 @@ def test_a_token_holds_until_it_is_revoked_and_only_its_hash_is_kept(tmp_path: P
     assert (tokens.holder(tmp_path, first), tokens.holder(tmp_path, second)) == (None, "second")
     again = tokens.make(tmp_path, "first")
     assert (tokens.holder(tmp_path, first), tokens.holder(tmp_path, again)) == (None, "first")
+
+
+def test_a_token_that_cannot_be_read_is_not_revoked(tmp_path: Path) -> None:
+    token = tokens.make(tmp_path, "node")
+    (tmp_path / tokens.FOLDER / "node").unlink()
+    (tmp_path / tokens.FOLDER / "node").mkdir()
+    with pytest.raises(IsADirectoryError):
+        tokens.holder(tmp_path, token)
 
 
 def test_nothing_else_is_taken_for_a_token(tmp_path: Path) -> None:
@@ -169,9 +177,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("relay")
 
 
-@pytest.fixture(scope="module")
-def at(home: Path, echoes: dict[str, Echo]) -> Iterator[str]:
-    """Where the relay listens, without TLS."""
+@contextmanager
+def relay_to(echoes: dict[str, Echo], home: Path, *before: str) -> Iterator[tuple[str, Path]]:
+    """Where a relay listens, without TLS, and its log; `before` are words of a shell before it starts."""
     environment = {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
@@ -179,16 +187,33 @@ def at(home: Path, echoes: dict[str, Echo]) -> Iterator[str]:
         "SIMCELERY_DATABASE_URL": f"postgresql://a:b@127.0.0.1:{echoes['board'].port}/x",
         "SIMCELERY_BROKER_URL": f"redis://127.0.0.1:{echoes['broker'].port}/0",
     }
-    log = home / "log"
+    log, words = home / "log", ["simcelery", "relay", "--listen", "127.0.0.1:0"]
+    if before:
+        program = str(programs.BIN / "simcelery")
+        words = ["/bin/sh", "-c", f'{" ".join(before)}; exec "$@"', "sh", program, *words[1:]]
     with log.open("wb") as output:
-        process = programs.start(["simcelery", "relay", "--listen", "127.0.0.1:0"], home, environment, output)
+        process = programs.start(words, home, environment, output)
     wait_until(lambda: "without TLS\n" in log.read_text() or process.poll() is not None)
     found = re.search(r"relay on (127\.0\.0\.1:\d+), without TLS", log.read_text())
     assert found, log.read_text()
-    yield found[1]
+    yield found[1], log
     process.terminate()
     assert process.wait(within(20)) in (0, -15)
     assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def at(home: Path, echoes: dict[str, Echo]) -> Iterator[str]:
+    """Where a relay listens."""
+    with relay_to(echoes, home) as (found, _):
+        yield found
+
+
+def opening(at: str, path: str, token: str, scheme: str = "Bearer") -> ClientConnection:
+    """A connection through the relay there."""
+    headers = {"Authorization": f"{scheme} {token}"} if token else {}
+    bounds = {"compression": None, "proxy": None, "open_timeout": within(10)}
+    return connect(f"ws://{at}{path}", additional_headers=headers, **bounds)
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +221,7 @@ def opened(home: Path, at: str) -> Callable[..., ClientConnection]:
     good = tokens.make(home, "node")
 
     def to(path: str, token: str = good, scheme: str = "Bearer") -> ClientConnection:
-        headers = {"Authorization": f"{scheme} {token}"} if token else {}
-        return connect(f"ws://{at}{path}", additional_headers=headers, compression=None, proxy=None)
+        return opening(at, path, token, scheme)
 
     return to
 
@@ -250,6 +274,52 @@ def test_a_revoked_token_is_refused_and_what_it_opened_is_closed(home: Path, ope
         assert list(there) == []  # until it is closed
     with pytest.raises(InvalidStatus, match="401"):
         opened("/board", token)
+
+
+def test_what_is_open_stays_open_while_the_tokens_cannot_be_read(home: Path, opened: Opened) -> None:
+    kept, last = tokens.make(home, "kept"), tokens.make(home, "last")
+    away, folder = home / "away", home / tokens.FOLDER
+    with opened("/broker", kept) as there, opened("/broker", last) as other:
+        assert [one.recv(within(20)) for one in (there, other)] == [b"I am Redis"] * 2
+        folder.rename(away)
+        folder.symlink_to(folder)  # which leads nowhere
+        try:
+            with pytest.raises(InvalidStatus, match="503"):
+                opened("/broker", kept)
+        finally:
+            folder.unlink()
+            away.rename(folder)
+        (folder / "kept").rename(home / "kept")
+        (folder / "kept").mkdir()
+        tokens.revoke(home, ["last"])
+        assert list(other) == []  # it has looked
+        there.send(b"hello")
+        assert there.recv(within(20)) == b"hello"
+    (folder / "kept").rmdir()
+
+
+def test_who_says_nothing_is_not_waited_for(at: str, opened: Opened) -> None:
+    host, port = at.split(":")
+    with opened("/broker") as there, ExitStack() as stack:
+        assert there.recv(within(20)) == b"I am Redis"
+        silent = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(2)]
+        silent[1].sendall(b"GET /board HTTP/1.1\r\nHost: a\r\n")  # and no more
+        for one in silent:
+            one.settimeout(within(20))
+            assert one.recv(1000) == b""
+        there.send(b"hello")  # but who is connected may be silent
+        assert there.recv(within(20)) == b"hello"
+
+
+def test_it_takes_as_many_descriptors_as_it_may_have(tmp_path: Path, echoes: dict[str, Echo]) -> None:
+    """And so many who have no token do not keep those out who have one."""
+    token = tokens.make(tmp_path, "node")
+    with relay_to(echoes, tmp_path, "ulimit -Sn 64") as (at, _), ExitStack() as stack:
+        host, port = at.split(":")
+        for _ in range(100):
+            stack.enter_context(socket.create_connection((host, int(port))))
+        with opening(at, "/board", token) as there:
+            assert there.recv(within(20)) == b"I am Postgres"
 
 
 def test_all_bytes_arrive_in_order(opened: Opened) -> None:
