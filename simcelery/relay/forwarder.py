@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from simcelery.relay.streams import CHUNK, PING_EVERY, SILENCE, close, first_of, give_up_after
+from simcelery.relay.streams import CHUNK, PATIENCE, PING_EVERY, SILENCE, close, first_of, give_up_after
 from simcelery.relay.tunnel import MOST_SAID
 
 try:
@@ -61,6 +61,7 @@ async def _forward(
             max_size=2 * CHUNK,
             max_queue=4,
             ping_interval=PING_EVERY,
+            ping_timeout=PATIENCE,
         ) as relay:
             _say(told, "")
             give_up_after(relay.transport.get_extra_info("socket"), SILENCE)

@@ -20,7 +20,16 @@ from urllib.parse import urlsplit
 from simcelery import urls
 from simcelery.errors import UsageError
 from simcelery.relay import tokens
-from simcelery.relay.streams import CHUNK, CLOSE_WITHIN, PING_EVERY, SILENCE, close, first_of, give_up_after
+from simcelery.relay.streams import (
+    CHUNK,
+    CLOSE_WITHIN,
+    PATIENCE,
+    PING_EVERY,
+    SILENCE,
+    close,
+    first_of,
+    give_up_after,
+)
 from simcelery.relay.tunnel import BOARD, BROKER
 from simcelery.settings import Settings
 
@@ -95,7 +104,8 @@ class Relay:
             await send({"type": "websocket.accept"})
             up, down = _up(receive, server[1], sizes), _down(server[0], send, sizes)
             await first_of(up, down, self._revoked.setdefault(token, asyncio.Event()).wait())
-            await send({"type": "websocket.close"})
+            async with asyncio.timeout(CLOSE_WITHIN):  # who takes nothing takes no farewell
+                await send({"type": "websocket.close"})
         except OSError:  # one side is gone: so the other one is told, too
             pass
         finally:
@@ -163,16 +173,18 @@ def serve(relay: Relay, listening: socket.socket, certificate: str | None, key: 
     """Serve until SIGTERM or Ctrl-C."""
     import uvicorn
 
-    from simcelery.relay.protocols import Request
+    from simcelery.relay.protocols import Request, Tunnel
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # where the system has fewer than that
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection takes two
+    give_up_after(listening, PATIENCE)  # what it accepts is like it
     looks: dict[str, Any] = {"callback_notify": relay.look, "timeout_notify": 0}  # with each tick: a second
-    bounds: dict[str, Any] = {"ws_max_size": 2 * CHUNK, "ws_ping_interval": PING_EVERY}
+    bounds: dict[str, Any] = {"ws_max_size": 2 * CHUNK}
+    bounds |= {"ws_ping_interval": PING_EVERY, "ws_ping_timeout": PATIENCE}
     bounds |= {"timeout_graceful_shutdown": int(CLOSE_WITHIN), "ws_per_message_deflate": False}
     quiet: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False}
     files: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key}
-    speaks: dict[str, Any] = {"http": Request, "ws": "websockets-sansio", "lifespan": "off"}
+    speaks: dict[str, Any] = {"http": Request, "ws": Tunnel, "lifespan": "off"}
     config = uvicorn.Config(relay, **speaks, **bounds, **looks, **quiet, **files)
     uvicorn.Server(config).run(sockets=[listening])

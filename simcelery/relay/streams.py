@@ -10,9 +10,10 @@ from contextlib import suppress
 from typing import Any
 
 CHUNK = 65536  # bytes: most of what is read or sent at once
-PING_EVERY, CLOSE_WITHIN = 10.0, 5.0  # seconds; who does not answer a ping in 20 s, as by default, is gone
-
+PING_EVERY, CLOSE_WITHIN = 10.0, 5.0  # seconds
 SILENCE = 5.0  # seconds; in time to renew a lease
+# Seconds; more than a slow server is waited for. Who is slow to take what was sent reads no ping before.
+PATIENCE = 90.0
 
 
 def give_up_after(connection: socket.socket, seconds: float) -> None:

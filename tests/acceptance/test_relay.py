@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,13 +16,14 @@ import psutil
 import pytest
 
 from simcelery.relay import tokens
+from tests import programs
 from tests.acceptance.helpers import submit_command, wait_for_command
 from tests.board_helpers import attempts, row
 from tests.conftest import Project
 from tests.processes import command_alive, command_of, sleeper
 from tests.relays import Relay, relay_to
 from tests.tls import proxy
-from tests.waiting import wait_until
+from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("openssl"), reason="the program openssl makes the certificates"
@@ -156,6 +158,39 @@ def test_tls_to_the_server_itself_goes_through(relay: Relay, project: Project) -
             doctor = project.run("simcelery", "doctor", **node)
             assert doctor.returncode == code, doctor.stdout
     assert "its certificate is for another name" in doctor.stdout
+
+
+def test_who_does_not_take_an_answer_for_a_while_still_gets_all_of_it(
+    relay: Relay, project: Project, tmp_path: Path
+) -> None:
+    """A process that is stopped, say: it is not gone, although for so long no ping is answered."""
+    begun, go, rows = tmp_path / "begun", tmp_path / "go", 150_000
+    code = f"""
+import pathlib, time
+from simcelery.board import connecting
+from simcelery.settings import get_settings
+
+connection = connecting.connect(get_settings().board_url(), prepared_statements=False)
+copying = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, {rows})) TO STDOUT"
+with connection.cursor().copy(copying) as answer:
+    sizes = map(len, answer)
+    size = next(sizes)
+    pathlib.Path({str(begun)!r}).touch()
+    while not pathlib.Path({str(go)!r}).exists():
+        time.sleep(0.1)
+    print(size + sum(sizes))
+"""
+    said = tmp_path / "said"
+    with said.open("wb") as output:
+        environment = project.environment | relay.worker("node")
+        slow = programs.start(["python", "-c", code], project.folder, environment, output)
+    wait_until(begun.exists)
+    longest = time.monotonic() + 35  # more than a ping every 10 s, and 20 s for its answer: the usual bound
+    wait_until(lambda: time.monotonic() > longest)
+    assert "ended after" not in relay.log()
+    go.touch()
+    slow.wait(within(60))
+    assert said.read_text() == f"{1001 * rows}\n"
 
 
 def test_a_web_proxy_is_gone_through(relay: Relay, project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
@@ -23,7 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 from simcelery.cli import root
 from simcelery.cli.verbs import relay as verb
 from simcelery.errors import UsageError
-from simcelery.relay import server, tokens
+from simcelery.relay import server, streams, tokens
 from simcelery.relay.forwarder import is_own
 from simcelery.settings import Settings
 from simcelery.urls import check_relay
@@ -341,18 +342,26 @@ def test_all_bytes_arrive_in_order(opened: Opened) -> None:
     assert back == sent
 
 
-# A binary frame of 60,000 bytes, masked with zeros.
-_FRAME = bytes([0x82, 0x80 | 126]) + (60_000).to_bytes(2, "big") + bytes(4) + bytes(60_000)
+def frame(kind: int, data: bytes) -> bytes:
+    """A frame of a WebSocket, masked with zeros."""
+    length = len(data).to_bytes(2, "big") if len(data) > 125 else b""
+    return bytes([kind, 0x80 | min(len(data), 126)]) + length + bytes(4) + data
+
+
 _MOST = 300_000_000
+_MESSAGE = frame(0x82, bytes(60_000))
+_PINGS = frame(0x89, bytes(125)) * 500
+_PARTS = frame(0x00, b"") * 8_000  # of a message, and none is the last one
 
 
-def test_it_does_not_hold_what_nobody_takes(home: Path, at: str) -> None:
-    """The server waits until its answers are taken, and they are not: it must be full at some point."""
+@contextmanager
+def taking_nothing(at: str, token: str) -> Iterator[socket.socket]:
+    """A connection to the board, just opened, whose other end takes nothing of what it is sent."""
     host, port = at.split(":")
     lines = (
         "GET /board HTTP/1.1",
         f"Host: {at}",
-        f"Authorization: Bearer {tokens.make(home, 'floods')}",
+        f"Authorization: Bearer {token}",
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     )
@@ -360,18 +369,71 @@ def test_it_does_not_hold_what_nobody_takes(home: Path, at: str) -> None:
         there.sendall("\r\n".join(lines).encode())
         assert there.recv(12) == b"HTTP/1.1 101"
         there.setblocking(False)
+        yield there
+
+
+def test_it_does_not_hold_what_nobody_takes(home: Path, at: str) -> None:
+    """The server waits until its answers are taken, and they are not: it must be full at some point."""
+    with taking_nothing(at, tokens.make(home, "floods")) as there:
         taken = 0
         while taken < _MOST and (some := _some(there)):
             taken += some
     assert 0 < taken < _MOST / 2
 
 
+@pytest.mark.parametrize(("kind", "frames"), [("pings", _PINGS), ("parts", _PARTS)])
+def test_who_would_fill_its_memory_otherwise_is_disconnected(
+    home: Path, at: str, kind: str, frames: bytes
+) -> None:
+    with taking_nothing(at, tokens.make(home, kind)) as there:
+        there.settimeout(within(20))
+        there.sendall(frame(0x02, b"") if kind == "parts" else b"")
+        with pytest.raises(ConnectionError):
+            there.sendall(frames * (20_000_000 // len(frames)))
+
+
+def test_a_revoked_token_ends_what_takes_nothing(home: Path, at: str) -> None:
+    token = tokens.make(home, "stuck")
+    with taking_nothing(at, token) as there:
+        while _some(there):
+            pass
+        tokens.revoke(home, ["stuck"])
+        wait_until(lambda: re.search("stuck from .*, ended after", (home / "log").read_text()), 20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such an option")
+def test_what_takes_nothing_for_long_is_given_up() -> None:
+    """By the kernel: an option of the listening socket holds for what it accepts."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        streams.give_up_after(listening, 1)
+        with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+            accepted.settimeout(within(20))
+            with pytest.raises(TimeoutError) as caught:
+                accepted.sendall(bytes(100_000_000))
+    assert caught.value.errno == errno.ETIMEDOUT  # and not that of this test
+
+
 def _some(there: socket.socket) -> int:
-    """How much of one more frame goes in, before nothing has moved for a second."""
-    left = memoryview(_FRAME)
+    """How much of one more message goes in, before nothing has moved for a second."""
+    left = memoryview(_MESSAGE)
     while left and select.select([], [there], [], 1)[1]:
         left = left[there.send(left) :]
-    return len(_FRAME) - len(left)
+    return len(_MESSAGE) - len(left)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a connection's timer")
+def test_the_kernel_looks_after_both_its_connections(
+    at: str, opened: Opened, echoes: dict[str, Echo]
+) -> None:
+    def timers(column: int, port: int) -> set[str]:
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        found = [row for row in rows if row[column].endswith(f":{port:04X}") and row[3] == "01"]
+        return {row[5].partition(":")[0] for row in found}
+
+    with opened("/broker") as there:
+        assert there.recv(within(20)) == b"I am Redis"
+        for column, port in ((1, int(at.partition(":")[2])), (2, echoes["broker"].port)):
+            wait_until(lambda column=column, port=port: timers(column, port) == {"02"}, 20)  # keepalive
 
 
 def test_a_server_that_is_gone_is_told_of(opened: Opened, echoes: dict[str, Echo]) -> None:
