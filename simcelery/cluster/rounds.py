@@ -78,7 +78,8 @@ def _note(cluster: str, scheduler: Scheduler, look: Callable[[], Sequence[Seen]]
         one.id: names[one.name] for one in seen if one.name and one.state is State.ENDED and not one.end
     }
     unsaid |= {row.scheduler_id: row.name for row in missing if row.scheduler_id is not None}
-    for number, end in (scheduler.ends(list(unsaid)) if unsaid else {}).items():
+    known = {id: scheduler.known_as(name) for id, name in unsaid.items()}
+    for number, end in (scheduler.ends(known) if known else {}).items():
         with engine.begin() as connection:
             allocations.ended(connection, unsaid[number], str(end.cause), end.told, end.began_at, end.at)
 

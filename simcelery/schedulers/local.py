@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -94,9 +94,9 @@ class Local(Scheduler):
             raise Unknown(f"local: cannot read {self._folder}: {error.strerror}") from None
         return [seen for name in names if (seen := self._seen(name)) and not _is_old(seen)]
 
-    def ends(self, ids: Sequence[str]) -> dict[str, End]:
+    def ends(self, jobs: Mapping[str, str]) -> dict[str, End]:
         """As `Scheduler.ends`."""
-        found = ((id, self._seen(id)) for id in ids)
+        found = ((id, self._seen(id)) for id in jobs)
         return {
             id: replace(seen.end, began_at=seen.starts_at, at=seen.ends_at)
             for id, seen in found

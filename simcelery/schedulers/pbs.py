@@ -88,18 +88,18 @@ class Pbs(Scheduler):
                 found.append(self._seen(id, fields))
         return found
 
-    def ends(self, ids: Sequence[str]) -> dict[str, End]:
+    def ends(self, jobs: Mapping[str, str]) -> dict[str, End]:
         """As `Scheduler.ends`: where the server keeps a history."""
         found: dict[str, End] = {}
-        for part in at_once(ids):
+        for part in at_once(list(jobs)):
             try:
                 answer = ask("qstat", "-x", "-f", *part)
             except Unknown:
                 break
-            ended = (
-                (id, fields) for id, fields in _jobs(answer.out) if fields.get("job_state") in list(_OVER)
-            )
-            found |= {id: _timed(fields) for id, fields in ended if id in ids}
+            for id, fields in _jobs(answer.out):
+                is_it = id in jobs and fields.get("Job_Name") == jobs[id]
+                if is_it and fields.get("job_state") in list(_OVER):
+                    found[id] = _timed(fields)
         return found
 
     def cancel(self, ids: Sequence[str] = (), names: Sequence[str] = ()) -> None:

@@ -8,7 +8,7 @@ import pwd
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from simcelery.readable import short
@@ -104,8 +104,13 @@ class Scheduler(ABC):
         """
 
     @abstractmethod
-    def ends(self, ids: Sequence[str]) -> dict[str, End]:
-        """How those ended that `look` may no longer give; which of them it does not know, is not in it."""
+    def ends(self, jobs: Mapping[str, str]) -> dict[str, End]:
+        """How those ended that `look` may no longer give; which of them it does not know, is not in it.
+
+        Parameters:
+            jobs: their ids, each with its name as `known_as` has it. A number is given again, and another
+                scheduler gives the same: what has another name is another batch job.
+        """
 
     @abstractmethod
     def cancel(self, ids: Sequence[str] = (), names: Sequence[str] = ()) -> None:

@@ -20,6 +20,7 @@ _ROW = re.compile(r"<job_list\b.*?</job_list>", re.DOTALL)
 _ROW_ID = re.compile(r"<JB_job_number>([0-9]+)<")
 # What qdel says of each job when it says that it failed for one of them.
 _GONE = re.compile("does not exist|do not exist|has (deleted|registered)|already in deletion", re.IGNORECASE)
+_RUNS = re.compile("^=+$", re.MULTILINE)  # what qacct prints before each
 _LETTERS = re.compile("[dEhqrRsSNtTwPz]+")
 _HOSTS = re.compile(r"\b(h|hostname)=")
 _CHOSEN = "its options choose the hosts themselves"
@@ -85,15 +86,15 @@ class Sge(Scheduler):
             raise Unknown(f"qstat: its answer is not complete: {text[-100:]!r}")
         return [seen for row in _ROW.findall(text) if (seen := self._seen(row))]
 
-    def ends(self, ids: Sequence[str]) -> dict[str, End]:
+    def ends(self, jobs: Mapping[str, str]) -> dict[str, End]:
         """As `Scheduler.ends`: one by one, since qacct looks at no more than the first of several."""
         found: dict[str, End] = {}
-        for id in ids:
+        for id, name in jobs.items():
             try:
                 answer = ask("qacct", "-j", id)
             except Unknown:  # it reads the whole account, which takes long on an old cluster
                 break
-            fields = _fields(answer.out)
+            fields = _fields(answer.out, name)
             if answer.code == 0 and (end := _end(fields)):
                 began, at = (_account_time(fields.get(name, "")) for name in ("start_time", "end_time"))
                 found[id] = replace(end, began_at=began, at=at)
@@ -175,10 +176,13 @@ def _reason(word: str) -> str | None:
     return "it is held, or waits for another batch job: `qrls` lets it go" if "h" in word else None
 
 
-def _fields(text: str) -> dict[str, str]:
-    """What qacct says of the last run."""
-    rows = (row.partition(" ") for row in text.splitlines())
-    return {name: value.strip() for name, _, value in rows}
+def _fields(text: str, job: str) -> dict[str, str]:
+    """What qacct says of the last run of that name: numbers begin anew, and an old job had the same."""
+    fields: dict[str, str] = {}
+    for run in _RUNS.split(text):
+        account = {name: text.strip() for name, _, text in (row.partition(" ") for row in run.splitlines())}
+        fields = account if account.get("jobname") == job else fields
+    return fields
 
 
 def _end(fields: Mapping[str, str]) -> End | None:

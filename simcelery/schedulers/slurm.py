@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,7 +20,8 @@ from simcelery.schedulers.slurm_reasons import explained, never_starts
 _ID = re.compile(r"([0-9]+)(?:;[\w.-]+)?", re.ASCII)
 _PLANNED = re.compile(r"Job [0-9]+ to start at (\S+) .*? on (?:nodes )?(\S+)(?: in partition (\S+))?")
 _SHOWN = re.compile(
-    r"JobState=(\S+) Reason=.*? ExitCode=([0-9]+:[0-9]+)(?:.*? StartTime=(\S+) EndTime=(\S+))?"
+    r"^JobId=.*? JobName=(\S+) .*?JobState=(\S+) Reason=.*? ExitCode=([0-9]+:[0-9]+)"
+    r"(?:.*? StartTime=(\S+) EndTime=(\S+))?"
 )
 _GONE = re.compile("Invalid job id|already completing or completed", re.IGNORECASE)
 _VERDICT = re.compile("Batch job submission failed: (.*)")
@@ -134,20 +135,21 @@ class Slurm(Scheduler):
         rows = (row for row in expect(answer).splitlines() if row.strip() and not row.startswith("CLUSTER: "))
         return [seen for row in rows if (seen := self._seen(row))]
 
-    def ends(self, ids: Sequence[str]) -> dict[str, End]:
+    def ends(self, jobs: Mapping[str, str]) -> dict[str, End]:
         """As `Scheduler.ends`: from the accounting, else from what the controller still remembers."""
         found: dict[str, End] = {}
-        for part in at_once(ids):
-            found |= self._accounted(part)
-        for id in ids:
+        for part in at_once(list(jobs)):
+            found |= {id: end for id, end, name in self._accounted(part) if jobs.get(id) == name}
+        for id, name in jobs.items():
             if id in found:
                 continue
             try:
                 shown = self._ask("scontrol", "--oneliner", "show", "job", id).out
             except Unknown:
                 break
-            if (match := _SHOWN.search(shown)) and (end := _end(match[1], match[2])):
-                found[id] = _timed(end, match[3] or "", match[4] or "")
+            match = _SHOWN.search(shown)
+            if match and match[1] == name and (end := _end(match[2], match[3])):
+                found[id] = _timed(end, match[4] or "", match[5] or "")
         return found
 
     def cancel(self, ids: Sequence[str] = (), names: Sequence[str] = ()) -> None:
@@ -211,19 +213,18 @@ class Slurm(Scheduler):
             end=end,
         )
 
-    def _accounted(self, ids: Sequence[str]) -> dict[str, End]:
-        """Nothing where there is no accounting, or it does not answer."""
-        how = ("-X", "-P", "-n", "--format=JobID,State,ExitCode,Start,End", f"--jobs={','.join(ids)}")
+    def _accounted(self, ids: Sequence[str]) -> Iterator[tuple[str, End, str]]:
+        """Id, end and name; nothing where there is no accounting, or it does not answer."""
+        asked = "JobID,State,ExitCode,Start,End,JobName"
         try:
-            answer = self._ask("sacct", *how)
+            answer = self._ask("sacct", "-X", "-P", "-n", f"--format={asked}", f"--jobs={','.join(ids)}")
         except Unknown:
-            return {}
-        rows = (row.split("|") for row in answer.out.splitlines() if row.count("|") == 4)
-        return {
-            id: _timed(end, began, at)
-            for id, state, code, began, at in rows
-            if id in ids and (end := _end(state, code))
-        }
+            return
+        for row in answer.out.splitlines():
+            if row.count("|") >= 5:
+                id, state, code, began, at, name = row.split("|", 5)
+                if end := _end(state, code):
+                    yield id, _timed(end, began, at), name
 
 
 def _end(told: str, code: str | None = None, reason: str | None = None) -> End | None:

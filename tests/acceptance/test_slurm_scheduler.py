@@ -79,12 +79,12 @@ def test_a_batch_job_from_its_submission_to_its_end(asked: Request) -> None:
     assert seen.starts_at is not None
     assert seen.ends_at is not None
     assert (seen.ends_at - seen.starts_at).total_seconds() == 60
-    assert SLURM.ends([id]) == {}
+    assert SLURM.ends({id: asked.name}) == {}
     go.touch()
     wait_until(lambda: only(asked.name).state is State.ENDED)
     assert only(asked.name).end.cause is Cause.FAILED
-    wait_until(lambda: SLURM.ends([id]))
-    assert SLURM.ends([id, "999999"]) == {id: End(Cause.FAILED, 3, "FAILED")}
+    wait_until(lambda: SLURM.ends({id: asked.name}))
+    assert SLURM.ends({id: asked.name, "999999": "x"}) == {id: End(Cause.FAILED, 3, "FAILED")}
     assert asked.output.read_text().splitlines() == [str(asked.folder), "err", "2"]
 
 
@@ -94,8 +94,8 @@ def test_its_cancel_is_an_end_of_its_own(asked: Request) -> None:
     SLURM.cancel([id, "999999"])
     wait_until(lambda: only(asked.name).state is State.ENDED)
     assert only(asked.name).end.cause is Cause.CANCELLED
-    wait_until(lambda: SLURM.ends([id]))
-    assert SLURM.ends([id])[id].cause is Cause.CANCELLED
+    wait_until(lambda: SLURM.ends({id: asked.name}))
+    assert SLURM.ends({id: asked.name})[id].cause is Cause.CANCELLED
     SLURM.cancel([id])
 
 

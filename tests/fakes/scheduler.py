@@ -188,7 +188,7 @@ def scancel(arguments: list[str]) -> str:
 def sacct(arguments: list[str]) -> str:
     ids = (value(arguments, "--jobs") or "").split(",")
     return "\n".join(
-        "|".join([job["id"], job["state"], job.get("exit", "0:0"), *ran(job)])
+        "|".join([job["id"], job["state"], job.get("exit", "0:0"), *ran(job), job["name"]])
         for job in jobs()
         if job["id"] in ids
     )
@@ -208,7 +208,8 @@ def scontrol(arguments: list[str]) -> str:
             code = job.get("exit", "0:0")
             state, (began, at) = job["state"], ran(job)
             when = f"RunTime=1 SubmitTime=Unknown StartTime={began} EndTime={at} Deadline=N/A"
-            return f"JobId={name} JobState={state} Reason=None ExitCode={code} {when}"
+            of_it = f"JobName={job['name']} UserId=me(1) JobState={state} Reason=None ExitCode={code}"
+            return f"JobId={name} {of_it} {when}"
     print("slurm_load_jobs error: Invalid job id specified", file=sys.stderr)
     return failed(1)
 
@@ -278,9 +279,9 @@ def grid_engine() -> str:
 
 
 def qacct(arguments: list[str]) -> str:
-    for job in jobs():
-        if job["id"] == arguments[-1] and "exit" in job:
-            return "=" * 62 + f"\njobnumber    {job['id']}\n{job['exit']}"
+    if runs := [job for job in jobs() if job["id"] == arguments[-1] and "exit" in job]:
+        told = (f"jobname      {job['name']}\njobnumber    {job['id']}\n{job['exit']}" for job in runs)
+        return "\n".join("=" * 62 + f"\n{run}" for run in told)
     print(f"error: job id {arguments[-1]} not found", file=sys.stderr)
     return failed(1)
 

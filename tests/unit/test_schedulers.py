@@ -135,7 +135,7 @@ def test_a_scheduler_that_is_away_for_a_while_is_unknown_for_that_while(
         real.cancel(names=[NAME])
     with pytest.raises(Unknown):
         real.submit(asked)
-    assert real.ends([id]) == {}
+    assert real.ends({id: real.known_as(NAME)}) == {}
     for command in COMMANDS[kind]:
         fake.mood(command)
     assert [seen.id for seen in real.look()] == [id]
@@ -152,7 +152,7 @@ def test_a_command_that_hangs_is_ended_and_nothing_is_known(
         real.look()
     with pytest.raises(Unknown, match="has not answered within"):
         real.cancel(["1"], ["a"])
-    assert real.ends(["1", "2"]) == {}
+    assert real.ends({"1": "a", "2": "b"}) == {}
 
 
 def test_a_state_that_nobody_knows_is_unknown_alone_and_logged_once(
@@ -270,3 +270,22 @@ def test_launchers_are_known_by_name_and_name_one_cluster(tmp_path: Path) -> Non
     for options in (["-M", "a,b"], ["--clusters=all"], ["-M"], ["--cluster="]):
         with pytest.raises(ValueError, match="does not name one cluster"):
             launchers.scheduler("slurm", tmp_path, options)
+
+
+ENDED = {
+    "slurm": {"state": "COMPLETED", "exit": "0:0"},
+    "pbs": {"state": "F", "Exit_status": "0"},
+    "sge": {"state": "gone", "exit": "failed       0\nexit_status  0"},
+}
+
+
+def test_the_end_of_another_job_that_has_the_same_number_is_none(
+    kind: str, fake: FakeScheduler, real: Scheduler
+) -> None:
+    """Of another user, of another scheduler, or of earlier: numbers are given again."""
+    number = {"pbs": "1.server"}.get(kind, "1")
+    fake.jobs = [{"id": "1", "name": "another", **ENDED[kind]}]
+    for _ in range(2):
+        assert real.ends({number: real.known_as(NAME)}) == {}
+        assert real.ends({number: "another"}).keys() == {number}
+        fake.refuse("sacct", "Slurm accounting storage is disabled")

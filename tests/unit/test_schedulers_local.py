@@ -59,7 +59,7 @@ def wait_for_end(here: Local) -> End:
     wait_until(lambda: only(here).state is State.ENDED)
     end = only(here).end
     assert end is not None
-    assert here.ends([NAME, "other"]) == {NAME: end}
+    assert here.ends({NAME: NAME, "other": "other"}) == {NAME: end}
     return end
 
 
@@ -288,7 +288,7 @@ def test_of_those_of_another_host_nothing_is_known(
         assert seen.hosts == (os.uname().nodename,)
         here.cancel([NAME])
     assert only(here).state is State.RUNNING
-    assert not here.ends([NAME])
+    assert not here.ends({NAME: NAME})
 
 
 def test_an_account_that_cannot_be_read_is_unknown_alone(
@@ -304,13 +304,13 @@ def test_an_account_that_cannot_be_read_is_unknown_alone(
             (NAME, State.ENDED),
         ]
     assert len(caplog.records) == 4
-    assert here.ends(["a", "b", NAME]).keys() == {NAME}
+    assert here.ends({name: name for name in ("a", "b", NAME)}).keys() == {NAME}
     other = f"{NAME}x"
     here.submit(replace(asked(folder, f"exec sleep {sleeper()}"), name=other))
     with pytest.raises(Unknown, match="cannot cancel a: "):
         here.cancel(["a", "b", other])
-    wait_until(lambda: here.ends([other]))
-    assert here.ends([other])[other].cause is Cause.CANCELLED
+    wait_until(lambda: here.ends({other: other}))
+    assert here.ends({other: other})[other].cause is Cause.CANCELLED
     for name in "abcd":
         (folder / f"{name}.json").unlink()
 
@@ -322,7 +322,7 @@ def test_what_ended_long_ago_is_only_told_if_asked(
     end = wait_for_end(here)
     monkeypatch.setattr(local, "_LISTED", -1)
     assert here.look() == []
-    assert here.ends([NAME]) == {NAME: end}
+    assert here.ends({NAME: NAME}) == {NAME: end}
 
 
 def test_signals_that_are_ignored_here_are_not_in_the_script(here: Local, folder: Path) -> None:

@@ -111,7 +111,7 @@ def test_one_that_ends_between_two_questions_hides_no_other(fake: FakeScheduler)
 )
 def test_how_it_ended(fake: FakeScheduler, fields: dict[str, str], cause: Cause, code: int | None) -> None:
     fake.jobs = [{"id": "1", "name": "a", "state": "F", **fields}, {"id": "2", "name": "b", "state": "R"}]
-    ends = Pbs().ends(["1.server", "2.server", "3.server"])
+    ends = Pbs().ends({"1.server": "a", "2.server": "b", "3.server": "c"})
     assert {id: (end.cause, end.exit_code) for id, end in ends.items()} == {"1.server": (cause, code)}
 
 
@@ -139,4 +139,4 @@ def test_the_walltime_ended_it_if_it_was_used_up(fake: FakeScheduler) -> None:
 
 def test_of_an_answer_in_another_form_nothing_is_known(fake: FakeScheduler) -> None:
     fake.mood("qstat", deaf=True, before="<Data><Job><Job_Id>1.server</Job_Id></Job></Data>\n")  # Torque's -x
-    assert Pbs().ends(["1.server"]) == {}
+    assert Pbs().ends({"1.server": "a"}) == {}

@@ -166,9 +166,24 @@ def test_how_it_ended(fake: FakeScheduler, failed: str, status: str, end: End) -
         {"id": "1", "name": "a", "state": "z", "exit": account},
         {"id": "2", "name": "b", "state": "r"},
     ]
-    assert Sge().ends(["1", "2", "3"]) == {"1": end}
+    assert Sge().ends({"1": "a", "2": "b", "3": "c"}) == {"1": end}
 
 
 def test_of_an_account_that_cannot_be_read_nothing_is_known(fake: FakeScheduler) -> None:
     fake.jobs = [{"id": "1", "name": "a", "state": "z", "exit": "failed       perhaps\nexit_status"}]
-    assert Sge().ends(["1"]) == {}
+    assert Sge().ends({"1": "a"}) == {}
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a"), ("a", "b", "b")])
+def test_of_jobs_that_had_the_same_number_its_own_account_counts(
+    fake: FakeScheduler, names: tuple[str, ...]
+) -> None:
+    """The numbers of Grid Engine begin anew, and the old accounts stay."""
+    codes = {"a": "3", "b": "0"}
+    fake.jobs = [
+        {"id": "1", "name": name, "state": "z", "exit": f"failed 0\nexit_status {codes[name]}"}
+        for name in names
+    ]
+    assert Sge().ends({"1": "a"})["1"].exit_code == 3
+    assert Sge().ends({"1": "b"})["1"].exit_code == 0
+    assert Sge().ends({"1": "c"}) == {}

@@ -94,7 +94,7 @@ def test_one_of_several_clusters_is_named_in_every_command_and_ids_are_numbers(
         fake.jobs = [*fake.jobs, {"id": "5", "name": "x", "state": "RUNNING", "raw": "CLUSTER: far"}]
         assert id in [seen.id for seen in slurm.look()]
         assert "5" not in [seen.id for seen in slurm.look()]
-        slurm.ends([id])
+        slurm.ends({id: asked.name})
         slurm.cancel([id], [asked.name])
     for command in ("sbatch", "squeue", "scancel", "sacct"):
         assert all("--clusters=far" in call["arguments"] for call in fake.calls(command))
@@ -231,7 +231,7 @@ def test_ends_come_from_the_accounting_or_from_the_controller(fake: FakeSchedule
     if not accounting:
         fake.mood("sacct", deaf=True, code=1, error="Slurm accounting storage is disabled")
     ids = [str(n) for n in range(len(words))]
-    ends = Slurm().ends([*ids, "50", "99"])
+    ends = Slurm().ends(dict.fromkeys([*ids, "50", "99"], "a"))
     assert ends == {str(n): End(cause, code, word) for n, (word, _, cause, code) in enumerate(words)}
     began, at = (datetime(2026, 11, 29, hour, minute, tzinfo=UTC) for hour, minute in ((20, 0), (21, 30)))
     assert {(end.began_at, end.at) for end in ends.values()} == {(began, at)}
