@@ -354,10 +354,11 @@ LATER: dict[str, dict[str, str]] = {
         )
     },
     "clusters": {
-        "a cluster of odd parts": "INSERT INTO clusters "
-        "(name, launcher, host, profile, wanted, least, most, note, failed, started_by, bad_nodes) VALUES "
+        "a cluster of odd parts": "INSERT INTO clusters (name, launcher, host, "
+        "profile, wanted, least, most, note, failed, started_by, bad_nodes, site, owner) VALUES "
         f"""('', 'sun', '', '{{"cores": {DEEP}}}', 2147483647, 0, 2147483647, '', 2147483647, '',
-            '[5, {{"name": []}}, {DEEP}, {{"name": "", "host": "", "why": "", "until": "9999-12-31"}}]')""",
+            '[5, {{"name": []}}, {DEEP}, {{"name": "", "host": "", "why": "", "until": "9999-12-31"}}]',
+            '', '')""",
         "a cluster out of all time": "INSERT INTO clusters "
         "(name, launcher, profile, wanted, state, next_at, round_at, started_at, started_by, bad_nodes) "
         "VALUES ('timeless', 'local', '{}', 1, 'paused', 'infinity', '-infinity', 'infinity', 'x', '{}')",

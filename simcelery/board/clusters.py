@@ -39,6 +39,8 @@ class NewCluster:
 
     Attributes:
         host: where the launcher is this host itself, which one; else None.
+        site: which scheduler; None: that is not known.
+        owner: as whom batch jobs are submitted; None: that is not known.
         profile: how its workers are started.
         wanted: how many allocations; with `least` and `most`, to begin with.
     """
@@ -51,6 +53,8 @@ class NewCluster:
     least: int | None = None
     most: int | None = None
     started_by: str
+    site: str | None = None
+    owner: str | None = None
 
 
 class ClusterRow(NamedTuple):
@@ -63,6 +67,8 @@ class ClusterRow(NamedTuple):
     name: str
     launcher: str
     host: str | None
+    site: str | None
+    owner: str | None
     profile: dict[str, Any]
     wanted: int
     least: int | None

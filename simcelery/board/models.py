@@ -569,6 +569,8 @@ class Cluster(Base):
     name = required(Text, primary_key=True)
     launcher = required(Text)
     host = nullable(Text)  # where the launcher is this host itself: which
+    site = nullable(Text)  # which scheduler, as it calls itself
+    owner = nullable(Text)  # the user of the system as whom its batch jobs are submitted
     profile = required(_JSON)  # how its workers are started
     wanted = required(Integer)  # allocations
     least = nullable(Integer)  # as many as there is work for, between these two; NULL: as many as are wanted

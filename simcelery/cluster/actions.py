@@ -11,7 +11,7 @@ from simcelery.board import allocations, bad_hosts, clusters, engine
 from simcelery.board.allocations import AllocationRow
 from simcelery.board.clusters import ClusterRow, NewCluster
 from simcelery.board.reads import clusters as reads
-from simcelery.cluster import bad_nodes, controller
+from simcelery.cluster import bad_nodes, controller, sites
 from simcelery.cluster.bad_nodes import Verdict
 from simcelery.cluster.environment import folder_of, hand_over
 from simcelery.cluster.profile import Profile, as_json, checked
@@ -22,7 +22,7 @@ from simcelery.execution import resources
 from simcelery.pauses import growing
 from simcelery.schedulers.asking import Refused
 from simcelery.schedulers.request import Request
-from simcelery.schedulers.scheduler import Scheduler
+from simcelery.schedulers.scheduler import Scheduler, own_name
 from simcelery.schedulers.seen import Plan
 from simcelery.settings import Settings
 
@@ -47,8 +47,9 @@ def start(
     Raises:
         UsageError: there is one of this name; or this host has not the scheduler's commands; or its workers
             could not reach the board.
+        Unknown: the scheduler does not answer.
     """
-    _usable(settings, profile)
+    asked = _usable(settings, profile)
     hand_over(settings, profile.name, profile.launcher)
     new = NewCluster(
         name=profile.name,
@@ -59,6 +60,8 @@ def start(
         least=least,
         most=most,
         started_by=by,
+        site=sites.site_of(asked, profile),
+        owner=own_name(),
     )
     with engine.begin(settings) as connection:
         clusters.start(connection, new)

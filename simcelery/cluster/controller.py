@@ -23,7 +23,7 @@ from typing import Literal
 
 from simcelery.board import clusters, engine
 from simcelery.board.clusters import ClusterRow
-from simcelery.cluster import demand, environment, rounds
+from simcelery.cluster import demand, environment, rounds, sites
 from simcelery.cluster.environment import folder_of
 from simcelery.cluster.profile import Profile, from_json
 from simcelery.errors import ServiceError, ServicesNotRunningError, SimceleryError, UsageError
@@ -152,6 +152,8 @@ def _round(settings: Settings, row: ClusterRow, looks: _Looks) -> None:
     try:
         profile = from_json(row.profile)
         asked = scheduler_of(settings, profile)
+        if not sites.is_ours(row, asked, profile):
+            return
         demand.adapt(settings, row)
         rounds.do_round(row, asked, settings, partial(_look, profile, asked, looks))
     except (Unknown, UsageError) as error:
@@ -189,13 +191,15 @@ def scheduler_of(settings: Settings, profile: Profile) -> Scheduler:
 
 
 def can_look_after(settings: Settings, row: ClusterRow) -> bool:
-    """Whether this host has the means: the scheduler's commands; for ``local``, it is the host itself."""
-    if row.launcher == "local":
-        return row.host == socket.gethostname()
+    """Whether we have the means: the commands of its scheduler, and its user; ``local`` is its own host."""
+    if row.launcher == "local" and row.host != socket.gethostname():
+        return False
     try:
-        return not scheduler_of(settings, from_json(row.profile)).missing()
+        profile = from_json(row.profile)
+        asked = scheduler_of(settings, profile)
     except UsageError:
         return False
+    return not asked.missing() and sites.may_be_ours(row, asked, profile)
 
 
 def replace(settings: Settings) -> None:

@@ -40,11 +40,17 @@ def _trouble(row: Troubled) -> tuple[str, str] | None:
         )
         return why, f"to try at once: simcelery cluster resume {row.name}"
     if (late := (row.now - row.round_at).total_seconds()) > LATE:
-        where = f"on {row.host}" if row.host else f"on a host with the commands of {row.launcher}"
         why = f"nobody has looked after cluster {row.name} for {duration(late)}"
         verb = "stop" if row.state == "stopped" else "resume"
-        return why, f"{where}, run: simcelery cluster {verb} {row.name}"
+        return why, f"{_where(row)}, run: simcelery cluster {verb} {row.name}"
     return (f"cluster {row.name}: {row.note}", "") if row.note else None
+
+
+def _where(row: Troubled) -> str:
+    """Who can look after it, and from where."""
+    which = f" {row.site}" if row.site else ""
+    where = f"on {row.host}" if row.host else f"on a host with the commands of {row.launcher}{which}"
+    return f"{where}, as {row.owner}" if row.owner else where
 
 
 def sentence(found: tuple[str, str]) -> str:

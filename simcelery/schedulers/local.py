@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,10 @@ class Local(Scheduler):
         super().__init__()
         self._folder = folder
         self._grace = grace
+
+    def site(self) -> str:
+        """As `Scheduler.site`: what another home has account of is another's."""
+        return f"{socket.gethostname()}:{os.path.realpath(self._folder)}"
 
     def header(self, request: Request) -> list[str]:
         """As `Scheduler.header`."""

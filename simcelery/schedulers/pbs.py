@@ -18,6 +18,7 @@ from simcelery.schedulers.scheduler import Scheduler, at_once, expect, own_name
 from simcelery.schedulers.seen import Cause, End, Seen, State
 
 _ID = re.compile(r"([0-9]+(?:\[[0-9]*\])?(?:\.[\w.-]+)?)", re.ASCII)
+_SERVER = re.compile(r"^Server: (\S+)", re.MULTILINE)
 _GONE = re.compile(
     r"unknown job id|has finished|invalid (request|state) for|request invalid for state", re.IGNORECASE
 )
@@ -49,6 +50,13 @@ class Pbs(Scheduler):
     launcher = "pbs"
     commands = ("qsub", "qselect", "qstat", "qdel")
     ours = ("-N", "-o", "-j", "-J", "-t", "-I", "-z")
+
+    def site(self) -> str:
+        """As `Scheduler.site`: the name of the server."""
+        found = _SERVER.search(expect(ask("qstat", "-B", "-f")))
+        if found is None:
+            raise Unknown("qstat: it does not tell the name of the server")
+        return found[1]
 
     def known_as(self, name: str) -> str:
         """``simcelery-gpu-1f2e3d4c`` is ``scgpu-1f2e3d4c``: all of what is nobody else's stays."""

@@ -48,6 +48,14 @@ class Scheduler(ABC):
         """The commands that are not on the PATH; none: it can be used here."""
         return [command for command in self.commands if shutil.which(command) is None]
 
+    @abstractmethod
+    def site(self) -> str:
+        """Which scheduler this is: what stays the same, and what the one of another site does not have.
+
+        Raises:
+            Unknown: it does not answer properly.
+        """
+
     def known_as(self, name: str) -> str:
         """The name that this scheduler gives to a request of that name."""
         return name

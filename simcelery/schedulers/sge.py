@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,12 +29,24 @@ _CHOSEN = "its options choose the hosts themselves"
 _SHEBANG = re.compile(rb"#! *(/\S+)")
 
 
+_ROOT = "/var/lib/gridengine"  # without SGE_ROOT, as Debian has it
+
+
 class Sge(Scheduler):
     """Grid Engine, of whichever house."""
 
     launcher = "sge"
     commands = ("qsub", "qstat", "qdel")
     ours = ("-N", "-o", "-e", "-j", "-t", "-sync", "-terse")
+
+    def site(self) -> str:
+        """As `Scheduler.site`: the cell, and the host that serves it unless it is replaced by another."""
+        root = os.environ.get("SGE_ROOT") or _ROOT
+        cell = Path(os.path.realpath(root)) / (os.environ.get("SGE_CELL") or "default")
+        for name in ("shadow_masters", "act_qmaster"):
+            with suppress(OSError, IndexError):
+                return f"{cell} of {(cell / 'common' / name).read_text(errors='replace').split()[0]}"
+        raise Unknown(f"sge: cannot read {cell}/common/act_qmaster")
 
     def header(self, request: Request) -> list[str]:
         """As `Scheduler.header`. What several hosts are asked for by has a name of the site's own."""

@@ -23,6 +23,8 @@ _SHOWN = re.compile(
     r"^JobId=.*? JobName=(\S+) .*?JobState=(\S+) Reason=.*? ExitCode=([0-9]+:[0-9]+)"
     r"(?:.*? StartTime=(\S+) EndTime=(\S+))?"
 )
+_SETTING = re.compile(r"^(\S+) += (\S+)", re.MULTILINE)
+_NAMES_OF_MANY = ("cluster", "linux")  # those of the examples
 _GONE = re.compile("Invalid job id|already completing or completed", re.IGNORECASE)
 _VERDICT = re.compile("Batch job submission failed: (.*)")
 _USABLE = re.compile("(idle|mix|alloc|comp|plnd|resv)[-~#%^!@$+]*")
@@ -65,7 +67,7 @@ class Slurm(Scheduler):
     """
 
     launcher = "slurm"
-    commands = ("sbatch", "squeue", "scancel")
+    commands = ("sbatch", "squeue", "scancel", "scontrol")
     ours = (
         "-J", "--job-name", "-o", "--output", "-a", "--array", "-W", "--wait", "--parsable", "--test-only",
         "--requeue", "--wrap",
@@ -74,6 +76,15 @@ class Slurm(Scheduler):
     def __init__(self, cluster: str | None = None) -> None:
         super().__init__()
         self._where = [] if cluster is None else [f"--clusters={cluster}"]
+
+    def site(self) -> str:
+        """As `Scheduler.site`: the name of the cluster, which is never changed."""
+        told = dict(_SETTING.findall(expect(self._ask("scontrol", "show", "config"))))
+        name = told.get("ClusterName")
+        if name is None:
+            raise Unknown("scontrol: it does not tell the name of the cluster")
+        host = told.get("SlurmctldHost[0]") or told.get("ControlMachine") or ""
+        return f"{name} of {host.partition('(')[0]}" if name in _NAMES_OF_MANY else name
 
     def header(self, request: Request) -> list[str]:
         """As `Scheduler.header`."""

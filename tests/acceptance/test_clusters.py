@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from simcelery.schedulers.scheduler import own_name
 from simcelery.services import Services
 from tests import hostile_rows, programs
 from tests.acceptance.helpers import controllers
@@ -74,6 +75,8 @@ def test_as_many_workers_as_are_wanted_whatever_dies(here: Project) -> None:
     wait_until(lambda: sql("SELECT count(*) FROM allocations WHERE state <> 'ended'") == [(1,)], 60)
     shown = listed(here, "mine")
     assert (shown["wanted"], shown["running"], shown["state"], shown["launcher"]) == (1, 1, "active", "local")
+    assert shown["site"].endswith("/clusters/mine")
+    assert shown["owner"] == own_name()
     ended = [one["cause"] for one in shown["allocations"] if one["state"] == "ended"]
     assert sorted(ended) == ["cancelled", "failed"]
     assert "ready. Queues:" in cluster(here, "logs", "mine")

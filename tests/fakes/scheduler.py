@@ -29,6 +29,7 @@ from xml.sax.saxutils import escape
 
 FOLDER = Path(os.environ.get("FAKE_SCHEDULER", "."))
 JOBS = FOLDER / "jobs.json"
+SITE = FOLDER.parent.name  # what it calls itself
 PBS_FIELDS = (
     *("comment", "exec_host", "stime", "ctime", "mtime", "Exit_status", "depend"),
     "estimated.start_time",
@@ -201,6 +202,9 @@ def ran(job: dict[str, Any]) -> list[str]:
 
 def scontrol(arguments: list[str]) -> str:
     what, name = arguments[-2:]
+    if name == "config":
+        told = f"ClusterName             = {SITE}\nSlurmctldHost[0]        = ctl(::1)"
+        return f"Configuration data as of 2026-11-29T19:25:17\n{told}\n\nSlurmctld(primary) at ctl is UP"
     if what == "partition":
         return f"PartitionName={name} MaxNodes=4 MaxTime=1-00:00:00 State=UP"
     for job in jobs():
@@ -235,6 +239,8 @@ def qselect(arguments: list[str]) -> str:
 
 
 def qstat(arguments: list[str]) -> str:
+    if "-B" in arguments:
+        return f"Server: {SITE}\n    server_state = Active"
     return grid_engine() if "-xml" in arguments else pbs(arguments)
 
 

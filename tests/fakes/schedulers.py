@@ -31,6 +31,11 @@ class FakeScheduler:
             file.chmod(0o755)
         monkeypatch.setenv("PATH", f"{self.bin}:{os.environ['PATH']}")
         monkeypatch.setenv("FAKE_SCHEDULER", str(self._folder))
+        if kind == "sge":
+            common = folder / "sge" / "default" / "common"
+            common.mkdir(parents=True)
+            (common / "act_qmaster").write_text("master\n")
+            monkeypatch.setenv("SGE_ROOT", str(folder / "sge"))
 
     @property
     def jobs(self) -> list[dict[str, Any]]:
@@ -59,8 +64,8 @@ class FakeScheduler:
         """What is odd about a command from now on; nothing: it is as it should be."""
         (self._folder / f"{command}.mood").write_text(json.dumps(odd))
 
-    def calls(self, command: str) -> list[dict[str, Any]]:
-        """How it was called."""
+    def calls(self, command: str | None = None) -> list[dict[str, Any]]:
+        """How it was called; or what was."""
         path = self._folder / "calls"
         rows = map(json.loads, path.read_text().splitlines()) if path.exists() else []
-        return [row for row in rows if row["command"] == command]
+        return [row for row in rows if command in (None, row["command"])]

@@ -122,7 +122,7 @@ def test_when_it_ran(fake: FakeScheduler) -> None:
         {"id": "1", "name": "a", "state": "F", **ran},
         {"id": "2", "name": "b", "state": "C", "estimated.start_time": "Mon Nov 30 01:00:00 2026"},
     ]
-    ends = Pbs().ends(["1.server", "2.server"])
+    ends = Pbs().ends({"1.server": "a", "2.server": "b"})
     hours = datetime(2026, 11, 30, 1, tzinfo=UTC), datetime(2026, 11, 30, 2, 30, tzinfo=UTC)
     assert (ends["1.server"].began_at, ends["1.server"].at) == hours
     assert ends["2.server"].began_at is None

@@ -128,7 +128,7 @@ def test_half_an_answer_is_none(fake: FakeScheduler) -> None:
 def test_when_it_ran(fake: FakeScheduler, start: str, over: str, expected: tuple[float | None, ...]) -> None:
     account = f"start_time   {start}\nend_time     {over}\nfailed       0\nexit_status  0"
     fake.jobs = [{"id": "1", "name": "a", "state": "z", "exit": account}]
-    end = Sge().ends(["1"])["1"]
+    end = Sge().ends({"1": "a"})["1"]
     midnight = datetime(2026, 11, 30, tzinfo=UTC)
     told = [at and round((at - midnight).total_seconds() / 3600, 3) for at in (end.began_at, end.at)]
     assert tuple(told) == expected

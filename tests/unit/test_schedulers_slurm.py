@@ -245,7 +245,7 @@ def test_what_never_began_has_no_times(fake: FakeScheduler, accounting: bool) ->
     fake.jobs = [{"id": "1", "name": "a", "state": "CANCELLED"}]
     if not accounting:
         fake.mood("sacct", deaf=True, code=1, error="Slurm accounting storage is disabled")
-    end = Slurm().ends(["1"])["1"]
+    end = Slurm().ends({"1": "a"})["1"]
     assert (end.began_at, end.at) == (None, None)
 
 

@@ -26,7 +26,7 @@ KEPT = {
     "cancel": "cancelled asked_to_stop",
     "cluster": (
         "name launcher host profile wanted least most state note failed started_by live running allocations "
-        "bad_nodes bad_nodes_kept"
+        "bad_nodes bad_nodes_kept site owner"
     ),
     "cluster-plan": "script options refused starts_at",
     "cluster-report": "since until known_since clusters total by labels number_of_labels",

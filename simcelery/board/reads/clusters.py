@@ -16,6 +16,8 @@ class Troubled(NamedTuple):
     name: str
     launcher: str
     host: str | None
+    site: str | None
+    owner: str | None
     state: str
     note: str | None
     failed: int
@@ -36,7 +38,7 @@ def troubled(connection: Reader) -> list[Troubled]:
 
 _TROUBLED = """
 SELECT * FROM (
-    SELECT name, launcher, host, state, note, failed, next_at, round_at, (
+    SELECT name, launcher, host, site, owner, state, note, failed, next_at, round_at, (
         SELECT count(*) FROM allocations WHERE cluster = clusters.name AND allocations.state <> 'ended'
     ) AS live, now() AS now
     FROM clusters
