@@ -26,8 +26,8 @@ SLOTS = 8
 ALLOCATION, OF_IT_FOR_JOBS = 46.2, 36.0
 LONGEST = 900.0
 NO_FIT = (
-    "CREATE OR REPLACE FUNCTION fits_in_time(p_left double precision, p_job_id bigint) RETURNS boolean "
-    "LANGUAGE sql AS 'SELECT true'"
+    "CREATE OR REPLACE FUNCTION fits_in_time(p_left double precision, p_fresh boolean, p_job_id bigint) "
+    "RETURNS boolean LANGUAGE sql AS 'SELECT true'"
 )
 
 

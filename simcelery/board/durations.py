@@ -16,6 +16,7 @@ from simcelery.board.sql_helpers import seconds
 LEAST = 5  # successes, of which one can speak of a percentile
 _LOOKED_AT = 2000  # successes of a workflow among which those with the same tags are looked for
 _WORKFLOWS = 50  # in one transaction
+_LATELY = 600.0  # seconds for which it is noted that an attempt was cut short
 _KEPT = 90 * 86_400.0  # seconds for which tags are remembered of which nothing has succeeded since
 
 
@@ -24,5 +25,6 @@ def learn(connection: Connection) -> int:
     connection.execute(
         delete(Duration).where(Duration.tags != [], Duration.newest_at < func.now() - seconds(_KEPT))
     )
+    sql.execute(connection, "outlasted", lately=_LATELY)
     given = {"newest": NEWEST, "looked_at": _LOOKED_AT, "least": LEAST, "workflows": _WORKFLOWS}
     return int(sql.execute(connection, "learn", **given).scalar_one())

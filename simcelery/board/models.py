@@ -329,7 +329,8 @@ class PassedOver(Base):
 class Duration(Base):
     """How long the last successes of a workflow took: of all (no tags), and of those with the same tags.
 
-    Written by `learn`, an act of recovery; read by claims of workers whose allocation ends.
+    Of a workflow with too few successes nothing is known but that it has been looked at. Written by `learn`,
+    an act of recovery; read by claims of workers whose allocation ends.
     """
 
     __tablename__ = "durations"
@@ -337,13 +338,20 @@ class Duration(Base):
     workflow = required(Text, primary_key=True)
     tags = required(_TEXTS, primary_key=True)
     successes = required(Integer)
-    p90 = required(Double)  # seconds
-    newest_at = required(_TIME)  # when the last of them finished
+    p90 = nullable(Double)  # seconds
+    median = nullable(Double)
+    newest_at = nullable(_TIME)  # when the last of them finished
+    # When an attempt was last cut short that had an allocation from its beginning; of all only.
+    outlasted_at = nullable(_TIME)
     learned_at = required(_TIME, server_default=_NOW)
 
     __table_args__ = (
-        CheckConstraint("p90 >= 0 AND p90 < 'Infinity' AND successes > 0", name="numbers_sane"),
-        _sane("newest_at", "learned_at"),
+        CheckConstraint(
+            "p90 >= 0 AND p90 < 'Infinity' AND median >= 0 AND median < 'Infinity' AND successes >= 0 "
+            "AND (p90 IS NULL) = (median IS NULL)",
+            name="numbers_sane",
+        ),
+        _sane("newest_at", "outlasted_at", "learned_at"),
     )
 
 

@@ -29,7 +29,7 @@ def warn_of_nobody(jobs: Jobs) -> None:
         if found is None or not found.workers or found.job.state not in ("pending", "blocked"):
             return
         why, job = nobody_can(found), found.job
-        seconds = found.expected.seconds if found.expected else None
+        seconds = found.expected.tried_from if found.expected else None
         if why is None or any(
             one.could_run(job.queue, job.workflow, found.needs, seconds) for one in coming(get_settings())
         ):

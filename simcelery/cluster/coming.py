@@ -29,7 +29,11 @@ class Coming:
     lasts: float
 
     def could_run(self, queue: str, workflow: str, needs: Needs | None, seconds: float | None) -> bool:
-        """Whether it could run such a job; what is not known of it is in its favour."""
+        """Whether it could run such a job; what is not known of it is in its favour.
+
+        Parameters:
+            seconds: how long it must last for the job to begin as soon as it has begun itself.
+        """
         room = self.room
         if room.queues is not None and queue not in room.queues:
             return False

@@ -257,9 +257,11 @@ def _no_time(story: Story, able: list[dict[str, Any]]) -> Reason:
     """It takes longer than these workers still run jobs."""
     assert story.expected is not None
     most = max(walltime.left(worker) for worker in able)
+    tried = ", or has just begun" if story.expected.tried_from < story.expected.seconds else ""
     return Reason(
         "no_time",
-        f"{walltime.takes(story.expected)}, and waits for an allocation that lasts as long from now on: "
+        f"{walltime.takes(story.expected)}, and waits for an allocation that lasts as long from now on"
+        f"{tried}: "
         f"{_names(able)} run{_s(able)} jobs for {duration(most)} more",
     )
 

@@ -14,22 +14,29 @@ if TYPE_CHECKING:
     from simcelery.board.reads.expected import Expected
     from simcelery.board.sql import Reader
 
+_NEARLY_ALL = 0.95  # as in `is_fresh`, in the schema
 ADVICE = "start a worker whose allocation lasts longer, or one without an end"
 
 
 def basis(expected: Expected) -> str:
     """On what an expected time is based, such as ``p90 of 200 runs``."""
-    if expected.requested:
-        return "as its time request says"
-    if expected.successes is None:
-        return "its time limit"
-    with_tags = " with its tags" if expected.alike else ""
-    return f"p90 of {many(expected.successes, 'run')}{with_tags}"
+    match expected.basis:
+        case "request":
+            return "as its time request says"
+        case "limit":
+            return "its time limit"
+        case "attempt":
+            return "the end of an allocation has cut an attempt short"
+    with_tags = " with its tags" if expected.basis == "tags" else ""
+    return f"p90 of {many(expected.successes or 0, 'run')}{with_tags}"
 
 
 def fits(expected: Expected | None, worker: Mapping[str, Any]) -> bool:
-    """Whether a worker lasts as long from now on."""
-    return expected is None or left(worker) >= expected.seconds
+    """Whether a worker lasts as long from now on, or has just begun and tries it."""
+    if expected is None:
+        return True
+    fresh = left(worker) >= _NEARLY_ALL * whole(worker)
+    return left(worker) >= (expected.tried_from if fresh else expected.seconds)
 
 
 def left(worker: Mapping[str, Any]) -> float:
@@ -57,7 +64,7 @@ def never(expected: Expected | None, queue: str, able: Sequence[Mapping[str, Any
     if expected is None or not able:
         return ""
     longest = max(whole(worker) for worker in able)
-    if longest >= expected.seconds:
+    if longest >= expected.tried_from:
         return ""
     return f"{takes(expected)}; no allocation of {queue} lasts longer than {duration(longest)}"
 

@@ -38,7 +38,7 @@ def ended(took: float, number: int = 1, *tags: str, ago: float = 100.0, **about:
 
 def learned() -> dict[tuple[str, ...], tuple[int, float]]:
     learn.tick()
-    rows = sql("SELECT workflow, tags, successes, p90 FROM durations")
+    rows = sql("SELECT workflow, tags, successes, p90 FROM durations WHERE p90 IS NOT NULL")
     return {(row.workflow, *row.tags): (row.successes, row.p90) for row in rows}
 
 
@@ -98,6 +98,32 @@ def test_many_workflows_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     ended(10, 5)
     ended(10, 5, workflow="other")
     assert [learn.tick() for _ in range(3)] == [1, 1, 0]
+
+
+def test_workflows_with_too_few_successes_do_not_keep_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durations, "_WORKFLOWS", 1)
+    ended(10, 1, workflow="other")
+    ended(10, 5)
+    assert [learn.tick() for _ in range(3)] == [0, 1, 0]
+    ended(10, 3, workflow="other", ago=50)
+    assert [learn.tick() for _ in range(2)] == [0, 0]
+    ended(10, 1, workflow="other", ago=20)
+    assert learned() == {("w",): (5, 10), ("other",): (5, 10)}
+
+
+def test_what_is_known_stays_where_too_few_successes_are_left_on_the_board() -> None:
+    ended(10, 5)
+    learned()
+    sql("DELETE FROM jobs")
+    ended(20, 4, ago=50)
+    assert learned() == {("w",): (5, 10)}
+
+
+def test_the_median_is_noted_beside_it() -> None:
+    ended(10, 4)
+    ended(1000, 1)
+    learned()
+    assert sql("SELECT median FROM durations") == [(10,)]
 
 
 def test_two_that_learn_at_once_agree() -> None:

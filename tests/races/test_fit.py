@@ -16,6 +16,7 @@ from simcelery.checks.workers import of_workers
 from simcelery.cli.root import run
 from simcelery.describe import story
 from simcelery.describe.reasons import reasons
+from simcelery.maintenance import learn
 from simcelery.needs import Needs, Room
 from tests.board_helpers import (
     LOST,
@@ -34,17 +35,41 @@ from tests.board_helpers import (
 pytestmark = pytest.mark.usefixtures("board", "no_queue_stays_shared")
 
 GIB = 2**30
+WALLTIME = replace(LOST, cause=Cause.WALLTIME)
 
 
-def known(p90: float, *tags: str, workflow: str = "w") -> None:
+def known(p90: float, *tags: str, workflow: str = "w", median: float | None = None) -> None:
     """The board knows how long the jobs of a workflow take, perhaps those with these tags."""
     sql(
-        "INSERT INTO durations (workflow, tags, successes, p90, newest_at) "
-        "VALUES (:w, :tags, 200, :p90, now())",
+        "INSERT INTO durations (workflow, tags, successes, p90, median, newest_at) "
+        "VALUES (:w, :tags, 200, :p90, :median, now())",
         w=workflow,
         tags=list(tags),
         p90=p90,
+        median=p90 if median is None else median,
     )
+
+
+def old(left: float) -> int:
+    """A worker that began long ago, and has so many seconds left."""
+    me = worker(left=left)
+    sql("UPDATE workers SET started_at = started_at - interval '1 day' WHERE id = :id", id=me)
+    return me
+
+
+def cut_short(job: Recorded, after: float, left: float, *, began: float = 0.0) -> None:
+    """An allocation ends that had so many seconds left when it began the job, and began it so late."""
+    me = worker(left=left)
+    claimed = must_claim(job.task_id, me)
+    sql("UPDATE jobs SET started_at = now() - make_interval(secs => :s) WHERE id = :id", s=after, id=job.id)
+    sql(
+        "UPDATE workers SET started_at = now() - make_interval(secs => :s), "
+        "ends_at = now() + make_interval(secs => :left - :s) WHERE id = :id",
+        s=after + began,
+        left=left + began,
+        id=me,
+    )
+    finish(claimed, WALLTIME)
 
 
 def wanted(job: Recorded | None, me: int, more: int = 0) -> ClaimRequest:
@@ -73,7 +98,7 @@ def wake(me: int, more: int = 0) -> list[int]:
 )
 def test_a_job_is_claimed_where_it_ends_in_time(about: dict[str, float], left: float, fits: bool) -> None:
     job = record(**about)
-    me = worker(left=left)
+    me = old(left)
     assert bool(claim(job.task_id, me)) == fits
     assert transitions.waits_for_room(wanted(job, me)) == (None if fits else "time")
     if not fits:
@@ -102,7 +127,144 @@ def test_what_earlier_jobs_took_is_expected_of_the_next(
     known(100)
     known(10, "small")
     known(1, workflow="another")
-    assert bool(claim(record(**about).task_id, worker(left=left))) == fits
+    assert bool(claim(record(**about).task_id, old(left))) == fits
+
+
+def test_what_the_end_of_an_allocation_has_cut_short_is_expected_to_take_longer() -> None:
+    known(600, median=600)
+    job = record()
+    cut_short(job, 720, left=720)
+    assert claim(job.task_id, old(700)) is None
+    must_claim(job.task_id, old(730))
+
+
+@pytest.mark.parametrize(
+    ("about", "known_p90", "fits_from"),
+    [
+        ({}, None, 720),
+        ({}, 1000, 1000),
+        ({"time_limit": 3000}, None, 3000),  # nobody knows how much longer
+        ({"time_limit": 3000}, 100, 720),
+        ({"time_limit": 300}, 100, 300),
+        ({"time_request": 60}, None, 60),
+    ],
+)
+def test_how_long_it_takes_that_was_cut_short_is_known_from_all_that_is(
+    about: dict[str, float], known_p90: float | None, fits_from: float
+) -> None:
+    job = record(**about)
+    cut_short(job, 720, left=100_000)
+    if known_p90 is not None:
+        known(known_p90)
+    assert claim(job.task_id, worker(left=fits_from - 5)) is None  # also one that has just begun
+    must_claim(job.task_id, old(fits_from + 5))
+
+
+def test_an_attempt_that_saved_its_work_was_not_in_vain() -> None:
+    saving = {
+        "INSERT INTO checkpoints (job_id, attempt, state) VALUES (:id, 1, '1')",
+        "INSERT INTO steps (job_id, name, key, code, given, output, attempt, seconds) "
+        "VALUES (:id, 'scf', 'k', '', '{}', '1', 1, 1)",
+        "INSERT INTO restarts (job_id, attempt, continues, files) VALUES (:id, 2, 1, 'CONTCAR')",
+    }
+    for statement in saving:
+        job = record()
+        cut_short(job, 720, left=720)
+        assert claim(job.task_id, old(700)) is None
+        sql(statement, id=job.id)
+        must_claim(job.task_id, old(700))
+
+
+def test_what_people_retry_is_judged_anew() -> None:
+    job = record(max_losses=0)
+    cut_short(job, 720, left=720)
+    assert state(job.id) == "failed"
+    with engine.begin() as connection:
+        transitions.retry(connection, [job.id])
+    must_claim(job.task_id, old(50))
+
+
+def test_one_that_was_taken_back_late_ended_with_the_lease() -> None:
+    job = record()
+    cut_short(job, 720, left=720)
+    sql("UPDATE workers SET lease_expires_at = (SELECT started_at + interval '100 s' FROM attempts)")
+    sql("UPDATE attempts SET finished_at = started_at + interval '1 h'")
+    must_claim(job.task_id, old(110))
+
+
+def test_a_rule_for_the_end_of_an_allocation_does_not_hide_it() -> None:
+    job = record()
+    cut_short(job, 720, left=720)
+    sql("UPDATE jobs SET losses = 0")
+    sql(
+        "INSERT INTO escalations (job_id, attempt, cause, before, after) "
+        "VALUES (:id, 1, 'walltime', '{}', '{}')",
+        id=job.id,
+    )
+    assert claim(job.task_id, old(700)) is None
+
+
+@pytest.mark.parametrize(
+    ("p90", "median", "about", "left", "fits"),
+    [
+        (1000, 20, {}, 100, True),
+        (1000, 200, {}, 100, False),  # more than half would be cut short
+        (1000, 200, {"time_limit": 90}, 100, True),
+        (1000, 20, {"time_request": 1000}, 100, False),
+        (None, None, {"time_limit": 1000}, 100, True),  # most take less
+        (None, None, {"time_request": 1000, "time_limit": 1000}, 100, False),
+    ],
+)
+def test_a_worker_that_has_just_begun_tries_what_may_well_end_in_time(
+    p90: float | None, median: float | None, about: dict[str, float], left: float, fits: bool
+) -> None:
+    if p90 is not None:
+        known(p90, median=median)
+    job = record(**about)
+    if about.get("time_limit", 1000) > left:
+        assert claim(job.task_id, old(left)) is None
+    me = worker(left=left)
+    assert transitions.waits_for_room(wanted(job, me)) == (None if fits else "time")
+    assert only_misfits(me) == (not fits)
+    assert (wake(me) == [job.id]) == fits
+
+
+def test_it_has_just_begun_for_a_twentieth_of_its_time() -> None:
+    known(1000, median=20)
+    job, me = record(), worker(left=100)
+    passes = (
+        "UPDATE workers SET started_at = started_at - make_interval(secs => :s), "
+        "ends_at = ends_at - make_interval(secs => :s) WHERE id = :id"
+    )
+    sql(passes, s=6, id=me)
+    assert claim(job.task_id, me) is None
+    sql(passes, s=-2, id=me)
+    must_claim(job.task_id, me)
+
+
+def test_each_job_is_tried_once() -> None:
+    known(1000, median=20)
+    job = record()
+    cut_short(job, 110, left=100)
+    assert claim(job.task_id, worker(left=900)) is None
+    must_claim(job.task_id, worker(left=1100))
+
+
+def test_time_limits_are_believed_when_a_whole_allocation_was_too_short() -> None:
+    jobs = [record(time_limit=1000, workflow=name) for name in ("w", "w", "w", "v", "w")]
+    cut_short(jobs[0], 110, left=100, began=50)  # it was not given the whole
+    learn.tick()
+    cut_short(jobs[1], 110, left=100)
+    learn.tick()
+    assert claim(jobs[2].task_id, worker(left=900)) is None
+    must_claim(jobs[3].task_id, worker(left=900), workflow="v")
+    finish(must_claim(jobs[2].task_id, worker(left=1100)), SUCCESS)
+    sql(
+        "INSERT INTO workflows (name, parameters, options, queue, version) "
+        "VALUES ('w', '{}', '{}', 'default', '1')"
+    )
+    learn.tick()
+    must_claim(jobs[4].task_id, worker(left=900))
 
 
 def test_time_passes_by_the_clock_of_the_board() -> None:
@@ -235,7 +397,7 @@ def told(number: int) -> list[tuple[str, str]]:
     ("about", "basis"),
     [
         ({"time_request": 11_400}, "as its time request says"),
-        ({"time_limit": 11_400}, "its time limit"),
+        ({"time_limit": 11_400, "workflow": "u"}, "its time limit"),
         ({"tags": ["slow"]}, "p90 of 200 runs with its tags"),
         ({"workflow": "v"}, "p90 of 200 runs"),
     ],
@@ -243,11 +405,12 @@ def told(number: int) -> list[tuple[str, str]]:
 def test_explain_says_that_no_allocation_lasts_as_long(about: dict[str, object], basis: str) -> None:
     known(11_400, "slow")
     known(11_400, workflow="v")
-    worker(left=7200, workflows=["w", "v"])
+    sql("INSERT INTO durations (workflow, tags, successes, outlasted_at) VALUES ('u', '{}', 0, now())")
+    worker(left=7200, workflows=["w", "v", "u"])
     job = record(**about)
     text = f"it needs about 3h10m ({basis}); no allocation of default lasts longer than 2h"
     assert told(job.id) == [("too_long", text)]
-    worker(workflows=["w", "v"])  # nothing ends this one
+    worker(workflows=["w", "v", "u"])  # nothing ends this one
     assert "too_long" not in dict(told(job.id))
 
 
@@ -267,6 +430,27 @@ def test_explain_tells_an_allocation_that_is_too_short_from_one_that_has_grown_o
     )
     assert re.fullmatch(r"(30m|29m\d+s) more", more)
     assert claim(job.task_id, me) is None
+
+
+def test_explain_says_that_a_job_waits_for_an_allocation_that_has_just_begun() -> None:
+    known(11_400, median=60)
+    me = worker(left=7200, workflows=["w"])
+    job = record()
+    assert dict(told(job.id)).keys() == {"unpublished"}
+    sql("UPDATE workers SET started_at = started_at - interval '1 h' WHERE id = :id", id=me)
+    [(code, text)] = told(job.id)
+    assert code == "no_time"
+    assert " that lasts as long from now on, or has just begun: " in text
+
+
+def test_explain_says_that_an_attempt_was_cut_short() -> None:
+    known(60)
+    job = record()
+    cut_short(job, 7300, left=7200)
+    sql("UPDATE workers SET ended_at = now()")
+    worker(left=7200, workflows=["w"])
+    text = dict(told(job.id))["too_long"]
+    assert text.startswith("it needs about 2h1m (the end of an allocation has cut an attempt short); no")
 
 
 def test_doctor_names_what_no_allocation_is_long_enough_for() -> None:
@@ -290,8 +474,7 @@ def test_doctor_names_what_no_allocation_is_long_enough_for() -> None:
 def test_stats_count_what_was_lost_to_walltime(capsys: pytest.CaptureFixture[str]) -> None:
     known(10)
     me = worker(room=Room(8, 8 * GIB, ()))
-    walltime = replace(LOST, cause=Cause.WALLTIME)
-    for report, needs in ((walltime, None), (walltime, Needs(cores=4)), (LOST, None), (SUCCESS, None)):
+    for report, needs in ((WALLTIME, None), (WALLTIME, Needs(cores=4)), (LOST, None), (SUCCESS, None)):
         claimed = must_claim(record(needs=needs).task_id, me)
         sql("UPDATE jobs SET started_at = now() - interval '30 min' WHERE state = 'running'")
         finish(claimed, report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from simcelery.board import sql
 from simcelery.board.reads.filters import Filter
@@ -17,30 +17,28 @@ class Expected:
     """How long a job is expected to take.
 
     Attributes:
-        requested: somebody has said so.
-        successes: from how many of its workflow it was learned; None: it was not, and its time limit says it.
-        alike: whether only those with its tags counted.
+        tried_from: how long a worker must last for it to be tried there as soon as that one begins.
+        basis: who says so: its time request, the successes with its tags or of its workflow, its time limit,
+            or an attempt of its own that the end of an allocation cut short.
+        successes: from how many it was learned.
     """
 
     seconds: float
-    requested: bool
+    tried_from: float
+    basis: Literal["request", "tags", "workflow", "limit", "attempt"]
     successes: int | None = None
-    alike: bool = False
 
 
 def expected(connection: Reader, job_id: int) -> Expected | None:
     """How long a job is expected to take; None: nobody knows."""
     for row in sql.execute(connection, "expected", id=job_id):
         if row.seconds is not None:
-            learned = not row.requested and row.p90 is not None and row.p90 == row.seconds
-            return Expected(
-                row.seconds, row.requested, row.successes if learned else None, learned and row.alike
-            )
+            return Expected(row.seconds, row.tried_from, row.basis, row.successes)
     return None
 
 
 class Outlasting(NamedTuple):
-    """Of the first pending jobs of a queue and workflow, those that take longer than any allocation lasts.
+    """Of the first pending jobs of a queue and workflow, those that no allocation is long enough for.
 
     Attributes:
         first: the id of the first of them.
@@ -55,7 +53,7 @@ class Outlasting(NamedTuple):
 
 
 def outlasting(connection: Reader, lanes: Sequence[tuple[str, str, float]]) -> list[Outlasting]:
-    """Which of the jobs that come first take longer than the seconds given for their queue and workflow."""
+    """Which of the first jobs will not begin in an allocation of the seconds given for queue and workflow."""
     if not lanes:
         return []
     queues, workflows, longest = (list(each) for each in zip(*lanes, strict=True))
@@ -74,7 +72,7 @@ def known(connection: Reader, workflows: Iterable[str]) -> dict[str, Known]:
     """What workers go by, by workflow; without those of which nothing is known."""
     rows = connection.exec_driver_sql(
         "SELECT workflow, p90, successes FROM durations "
-        "WHERE workflow = ANY(%(names)s::text[]) AND tags = '{}'",
+        "WHERE workflow = ANY(%(names)s::text[]) AND tags = '{}' AND p90 IS NOT NULL",
         {"names": sorted(set(workflows))},
     )
     return {row.workflow: Known(row.p90, row.successes) for row in rows}

@@ -1,7 +1,7 @@
 -- Which job a message leads to on a board with limits, or in a queue that is shared: the one that it names, unless a limit keeps that from
 -- running; then it is throttled, and another one of its workflow and queue is looked for (next_job). Locks
--- the job that it gives. Gives nothing if none may run. p_fitting: as of fitting_needs; NULL: nobody needs anything. p_left: as
--- of fits_in_time.
+-- the job that it gives. Gives nothing if none may run. p_fitting: as of fitting_needs; NULL: nobody needs anything. p_left and
+-- p_fresh: as of fits_in_time.
 --
 -- Whoever is about to take a place of a limit waits here for whoever does so at the same time, until that one's
 -- transaction has ended, and counts only then: so two never take the last place. Nothing waits for a job's row
@@ -13,7 +13,7 @@
 --
 -- What was throttled comes first where it comes first by priority and id: what was submitted since does not
 -- overtake it.
-CREATE OR REPLACE FUNCTION choose_job(p_task_id uuid, p_workflow text, p_queue text, p_least integer, p_fitting bigint[], p_left double precision)
+CREATE OR REPLACE FUNCTION choose_job(p_task_id uuid, p_workflow text, p_queue text, p_least integer, p_fitting bigint[], p_left double precision, p_fresh boolean)
 RETURNS TABLE (chosen uuid, alone boolean) LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan
     SET enable_seqscan = off
@@ -36,13 +36,13 @@ BEGIN
         WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
             AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
             AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
-            AND (p_left IS NULL OR fits_in_time(p_left, id))
+            AND (p_left IS NULL OR fits_in_time(p_left, p_fresh, id))
         FOR UPDATE;
     v_gone := v_by IS NOT NULL OR NOT FOUND;
     FOR tries IN 1..20 LOOP
         IF v_gone THEN
-            v_next := CASE WHEN v_by IS NULL THEN next_job(p_workflow, p_queue, p_least, p_fitting, p_left)
-                ELSE fair_job(p_workflow, p_queue, p_least, v_by, p_fitting, p_left) END;
+            v_next := CASE WHEN v_by IS NULL THEN next_job(p_workflow, p_queue, p_least, p_fitting, p_left, p_fresh)
+                ELSE fair_job(p_workflow, p_queue, p_least, v_by, p_fitting, p_left, p_fresh) END;
             SELECT id, task_id, queue, priority, tags INTO v_job FROM jobs WHERE id = v_next;
             EXIT WHEN NOT FOUND;
             UPDATE jobs SET published_at = NULL, publish_count = 0 -- its message is used up for one that has none
@@ -76,7 +76,7 @@ BEGIN
                     AND (state = 'pending' OR (state = 'blocked' AND unmet = 0))
                     AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
                     AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
-                    AND (p_left IS NULL OR fits_in_time(p_left, id))
+                    AND (p_left IS NULL OR fits_in_time(p_left, p_fresh, id))
                 ORDER BY waiting.priority DESC, waiting.job_id LIMIT 1
             ) AS its
             ORDER BY its.priority DESC, its.id LIMIT 1;

@@ -43,6 +43,7 @@ DECLARE
     v_choose boolean;
     v_limited boolean;
     v_left double precision;
+    v_fresh boolean;
     v_host text;
     v_chosen record;
     v_fitting bigint[];
@@ -50,8 +51,9 @@ DECLARE
     v_found boolean;
     v_granted bigint := 0;
 BEGIN
-    SELECT EXISTS (SELECT FROM limits), EXISTS (SELECT FROM shares WHERE queue = p_queue), extract(epoch FROM ends_at - now())
-        INTO v_limited, v_choose, v_left FROM workers
+    SELECT EXISTS (SELECT FROM limits), EXISTS (SELECT FROM shares WHERE queue = p_queue), extract(epoch FROM ends_at - now()),
+            is_fresh(workers)
+        INTO v_limited, v_choose, v_left, v_fresh FROM workers
         WHERE id = p_worker_id AND registration = p_registration
             AND ended_at IS NULL AND lease_expires_at > now();
     IF NOT FOUND THEN
@@ -70,7 +72,7 @@ BEGIN
     END IF;
     IF v_choose THEN
         v_fitting := CASE WHEN EXISTS (SELECT FROM needs) THEN fitting_needs(p_worker_id, p_task_id) END;
-        SELECT * INTO v_chosen FROM choose_job(p_task_id, p_workflow, p_queue, p_least, v_fitting, v_left);
+        SELECT * INTO v_chosen FROM choose_job(p_task_id, p_workflow, p_queue, p_least, v_fitting, v_left, v_fresh);
         IF NOT FOUND THEN
             PERFORM pass_over(p_worker_id, p_task_id, v_fitting);
             RETURN;
@@ -85,7 +87,7 @@ BEGIN
             claim_id = p_claim_id, started_at = now(), progress = NULL
         WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
             AND cancel_requested_at IS NULL AND needs_id IS NULL AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
-            AND (v_left IS NULL OR fits_in_time(v_left, id))
+            AND (v_left IS NULL OR fits_in_time(v_left, v_fresh, id))
         RETURNING jobs.*;
     IF NOT FOUND AND EXISTS (SELECT FROM needs) THEN
         v_fitting := fitting_needs(p_worker_id, p_task_id);
@@ -96,11 +98,11 @@ BEGIN
             WHERE task_id = p_task_id AND workflow || '' = p_workflow AND state || '' = 'pending'
                 AND needs_id = ANY (v_fitting)
                 AND cancel_requested_at IS NULL AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
-                AND (v_left IS NULL OR fits_in_time(v_left, id))
+                AND (v_left IS NULL OR fits_in_time(v_left, v_fresh, id))
             RETURNING jobs.*;
     END IF;
     IF NOT FOUND AND NOT v_choose THEN
-        v_next := next_job(p_workflow, p_queue, p_least, v_fitting, v_left);
+        v_next := next_job(p_workflow, p_queue, p_least, v_fitting, v_left, v_fresh);
         RETURN QUERY
             UPDATE jobs
             SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,
@@ -130,7 +132,7 @@ BEGIN
                 SELECT id FROM (
                     SELECT id, sum(size) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM chosen
                 ) AS summed
-                WHERE total < 4194304 AND (v_left IS NULL OR fits_in_time(v_left, id))
+                WHERE total < 4194304 AND (v_left IS NULL OR fits_in_time(v_left, v_fresh, id))
             )
             UPDATE jobs
             SET state = 'running', attempt = attempt + 1, worker_id = p_worker_id, pid = p_pid,

@@ -6,7 +6,7 @@
 -- is found by one step into it from the one before. Jobs that others are claiming are left to them. At most a
 -- hundred sharers are looked at. Where a sharer's oldest job takes longer than the worker lasts (p_left, as of fits_in_time), it
 -- is the others' turn.
-CREATE OR REPLACE FUNCTION fair_job(p_workflow text, p_queue text, p_least integer, p_by text, p_fitting bigint[], p_left double precision)
+CREATE OR REPLACE FUNCTION fair_job(p_workflow text, p_queue text, p_least integer, p_by text, p_fitting bigint[], p_left double precision, p_fresh boolean)
 RETURNS bigint LANGUAGE plpgsql
     SET plan_cache_mode = force_custom_plan
     SET enable_seqscan = off
@@ -55,9 +55,9 @@ BEGIN
         LEFT JOIN (
             SELECT %1$s AS sharer, count(*) AS number FROM jobs WHERE state = 'running' AND queue = $1 GROUP BY 1
         ) AS running ON running.sharer = waiting.sharer
-        WHERE oldest.sharer = waiting.sharer AND ($5 IS NULL OR fits_in_time($5, oldest.id))
+        WHERE oldest.sharer = waiting.sharer AND ($5 IS NULL OR fits_in_time($5, $6, oldest.id))
         ORDER BY coalesce(running.number, 0), random() LIMIT 1
-    $q$, v_who) INTO v_chosen USING p_queue, p_workflow, v_top, p_fitting, p_left;
+    $q$, v_who) INTO v_chosen USING p_queue, p_workflow, v_top, p_fitting, p_left, p_fresh;
     RETURN v_chosen;
 END
 $$

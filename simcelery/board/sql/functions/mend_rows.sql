@@ -184,8 +184,10 @@ BEGIN
     END IF;
     RETURN QUERY
         DELETE FROM durations WHERE NOT (
-            p90 >= 0 AND p90 < 'Infinity' AND successes > 0
+            p90 >= 0 AND p90 < 'Infinity' AND median >= 0 AND median < 'Infinity' AND successes >= 0
+            AND (p90 IS NULL) = (median IS NULL)
             AND newest_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'
+            AND outlasted_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'
             AND learned_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'
         )
         RETURNING format('workflow %s: how long its jobs take is forgotten until it is looked at again', workflow);

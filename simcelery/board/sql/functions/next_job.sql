@@ -1,12 +1,12 @@
 -- Which pending job takes the place of one that is gone, for a message of its lane: of those that are at least as urgent as
 -- the message, what was sent longest ago, or never. Locks it. NULL: there is none, or the first one is behind a closed
--- gate, or none of the first ones fits (p_fitting, as of fitting_needs; NULL: nobody needs anything; p_left: as of
--- fits_in_time).
+-- gate, or none of the first ones fits (p_fitting, as of fitting_needs; NULL: nobody needs anything; p_left and
+-- p_fresh: as of fits_in_time).
 --
 -- Where a million wait that take too long for this worker, only of the first ones it is asked how long they take.
 --
 -- Its plans are made under the settings of whoever calls it: see finish_attempts.
-CREATE OR REPLACE FUNCTION next_job(p_workflow text, p_queue text, p_least integer, p_fitting bigint[], p_left double precision)
+CREATE OR REPLACE FUNCTION next_job(p_workflow text, p_queue text, p_least integer, p_fitting bigint[], p_left double precision, p_fresh boolean)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     v_id bigint;
@@ -23,7 +23,7 @@ BEGIN
         WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
             AND state = 'pending' AND published_at IS NOT NULL
             AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
-            AND (p_left IS NULL OR (id = ANY (v_first) AND fits_in_time(p_left, id)))
+            AND (p_left IS NULL OR (id = ANY (v_first) AND fits_in_time(p_left, p_fresh, id)))
         ORDER BY priority DESC, published_at
         LIMIT 1 FOR UPDATE SKIP LOCKED
     ),
@@ -32,7 +32,7 @@ BEGIN
         WHERE queue = p_queue AND workflow = p_workflow AND priority >= p_least
             AND state = 'pending' AND published_at IS NULL
             AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
-            AND (p_left IS NULL OR (id = ANY (v_first) AND fits_in_time(p_left, id)))
+            AND (p_left IS NULL OR (id = ANY (v_first) AND fits_in_time(p_left, p_fresh, id)))
         ORDER BY priority DESC, id
         LIMIT 1 FOR UPDATE SKIP LOCKED
     ),
