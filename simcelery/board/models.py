@@ -220,6 +220,14 @@ class Job(Base):
             "published_at",
             postgresql_where=text("state = 'pending' AND published_at IS NOT NULL"),
         ),
+        # Where an allocation ends soon: the shortest of a lane. Costs nothing to jobs without such a request.
+        Index(
+            "jobs_requested",
+            "queue",
+            "workflow",
+            "time_request",
+            postgresql_where=text("state = 'pending' AND time_request IS NOT NULL"),
+        ),
         Index("jobs_scheduled", "run_at", postgresql_where=text("state = 'scheduled'")),
         Index("jobs_running", "worker_id", postgresql_where=text("state = 'running'")),
         Index("jobs_blocked", "id", postgresql_where=text("state = 'blocked' AND unmet > 0")),

@@ -349,6 +349,34 @@ def test_functions_planned_on_an_empty_board_suit_a_large_one(servers: Services,
     assert not re.search(r"(Seq|Bitmap Heap) Scan on (jobs|dep|log)|Hash Join|Merge", plan), plan
 
 
+def test_a_claim_near_the_end_of_an_allocation_reads_no_lane_as_a_whole(servers: Services) -> None:
+    """Nothing fits: neither of the jobs of the lane nor of what a limit keeps waiting."""
+    said: list[str] = []
+    with database(servers, "ending") as board, connected(board) as worker:
+        worker.execute(FILL.encode())
+        worker.execute("UPDATE jobs SET time_request = 3600 WHERE state = 'pending'; DELETE FROM workers")
+        worker.execute("ALTER TABLE workers ALTER id RESTART")
+        worker.execute(ONE_WORKER)
+        worker.execute("UPDATE workers SET ends_at = now() + interval '1 minute'")
+        worker.execute("VACUUM ANALYZE")
+        worker.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+        worker.execute(EXPLAINED)
+        worker.execute("SET auto_explain.log_analyze = on")
+        for set_up in ("", "INSERT INTO limits (name, most, set_by) VALUES ('workflow:w1', 1, 'me')"):
+            if set_up:
+                worker.execute(set_up.encode())
+            wanted = ClaimRequest(uuid.uuid4(), "w1", CLAIM, FIRST, 1, "cpu")
+            assert worker.execute(sql.statement("claim").encode(), asked(wanted)).rowcount == 0
+    plan = "\n".join(said)
+    for index in ("jobs_published", "jobs_unpublished", "jobs_requested"):
+        assert index in plan, plan
+    assert not re.search(r"(Seq|Bitmap Heap) Scan on jobs", plan), plan
+    read = [int(rows) for rows in re.findall(r"Scan.* on jobs .*actual .*rows=(\d+)", plan)]
+    left_out = [int(rows) for rows in re.findall(r"Rows Removed by Filter: (\d+)", plan)]
+    assert 0 < max(read) <= 500, plan
+    assert max(left_out, default=0) <= 1, plan
+
+
 def test_a_step_of_settle_ends_when_there_is_nothing_to_do(filled: Settings) -> None:
     """The children of all old failures are told within a few steps, and then none is looked at again."""
     for _ in range(100):

@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,14 @@ def known(p90: float, *tags: str, workflow: str = "w", median: float | None = No
         tags=list(tags),
         p90=p90,
         median=p90 if median is None else median,
+    )
+
+
+def outlasted(workflow: str = "w") -> None:
+    """Its time limits are believed, also by a worker that has just begun."""
+    sql(
+        "INSERT INTO durations (workflow, tags, successes, outlasted_at) VALUES (:w, '{}', 0, now())",
+        w=workflow,
     )
 
 
@@ -285,10 +294,41 @@ def test_a_message_leads_to_the_first_job_that_fits() -> None:
     assert wake(me) == []
 
 
-def test_of_many_that_do_not_fit_only_the_first_are_looked_at() -> None:
+def long_ones(number: int = 800, **about: Any) -> None:
+    """So many jobs that do not fit, all in the same lane."""
     with engine.begin() as connection:
-        transitions.record(connection, [new_job(time_request=100) for _ in range(500)])
-        hidden = transitions.record(connection, [new_job(time_request=10)])[0]
+        transitions.record(connection, [new_job(time_limit=100, **about) for _ in range(number)])
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_short_jobs_are_found_behind_many_that_do_not_fit(sent: bool) -> None:
+    outlasted()
+    long_ones()
+    short = record(time_limit=10)
+    if sent:
+        sql("UPDATE jobs SET published_at = now() + id * interval '1 ms'")
+    me = worker(left=50)
+    assert not only_misfits(me)
+    assert wake(me) == [short.id]
+
+
+def test_those_with_a_short_time_request_are_found_among_many_that_do_not_fit() -> None:
+    outlasted()
+    long_ones()
+    shorter = [record(time_request=seconds) for seconds in (40, 30)]
+    urgent = record(time_request=45, priority=5)
+    long_ones()
+    me = worker(left=50)
+    assert not only_misfits(me)
+    assert [wake(me) for _ in range(4)] == [[urgent.id], [shorter[0].id], [shorter[1].id], []]
+    assert only_misfits(me)
+
+
+def test_of_many_that_do_not_fit_only_the_first_and_last_are_looked_at() -> None:
+    outlasted()
+    long_ones()
+    hidden = record(time_limit=10)
+    long_ones()
     me = worker(left=50)
     assert wake(me) == []
     assert must_claim(hidden.task_id, me).job_id == hidden.id  # its own message finds it
@@ -343,9 +383,58 @@ def test_limits_are_asked_of_jobs_that_fit() -> None:
     assert state(last.id) == "blocked"
 
 
-def test_in_a_queue_that_is_shared_it_is_the_turn_of_those_whose_jobs_fit() -> None:
+def test_of_what_a_limit_keeps_waiting_the_first_is_taken_that_fits() -> None:
+    sql("INSERT INTO limits (name, most, set_by) VALUES ('tag:one', 1, 'test')")
+    running = must_claim(record(tags=["one"]).task_id, worker())
+    waiting = [record(tags=["one"], time_request=seconds) for seconds in (100, 10, 5)]
+    for job in waiting:
+        claim(job.task_id, worker())
+    finish(running)
+    me = worker(left=50)
+    [first] = transitions.claim(wanted(record(tags=["one"], time_request=1), me))
+    assert first.job_id == waiting[1].id
+
+
+@pytest.fixture
+def shared(board: object) -> None:
     with engine.begin() as connection:
         shares.share(connection, "default", "submitter", "test")
+
+
+@pytest.mark.usefixtures("shared")
+def test_in_a_queue_that_is_shared_what_is_more_urgent_and_takes_too_long_keeps_nothing_from_running() -> (
+    None
+):
+    record(submitted_by="ada@lab", time_request=100, priority=9)
+    short = record(submitted_by="bob@lab", time_request=10)
+    assert claim(short.task_id, worker(left=50)) is not None
+
+
+@pytest.mark.usefixtures("shared")
+def test_in_a_queue_that_is_shared_the_oldest_job_counts_that_fits() -> None:
+    record(submitted_by="ada@lab", time_request=100)
+    jobs = {
+        who: [record(submitted_by=who, time_request=10) for _ in range(2)] for who in ("ada@lab", "bob@lab")
+    }
+    me = worker(left=50)
+    found = [wake(me)[0] for _ in range(4)]
+    assert {*found[:2]} == {jobs["ada@lab"][0].id, jobs["bob@lab"][0].id}
+    assert {*found[2:]} == {jobs["ada@lab"][1].id, jobs["bob@lab"][1].id}
+    assert wake(me) == []
+
+
+@pytest.mark.usefixtures("shared")
+def test_in_a_queue_that_is_shared_short_jobs_are_found_behind_many_long_ones() -> None:
+    outlasted()
+    long_ones(30, submitted_by="ada@lab", priority=5)
+    short = record(submitted_by="ada@lab", time_limit=10, priority=5)
+    me = worker(left=50)
+    assert wake(me) == [short.id]
+    assert wake(me) == []
+
+
+@pytest.mark.usefixtures("shared")
+def test_in_a_queue_that_is_shared_it_is_the_turn_of_those_whose_jobs_fit() -> None:
     record(submitted_by="ada@lab", time_request=100)
     theirs = record(submitted_by="bob@lab", time_request=10)
     assert wake(worker(left=50)) == [theirs.id]
@@ -405,7 +494,7 @@ def told(number: int) -> list[tuple[str, str]]:
 def test_explain_says_that_no_allocation_lasts_as_long(about: dict[str, object], basis: str) -> None:
     known(11_400, "slow")
     known(11_400, workflow="v")
-    sql("INSERT INTO durations (workflow, tags, successes, outlasted_at) VALUES ('u', '{}', 0, now())")
+    outlasted("u")
     worker(left=7200, workflows=["w", "v", "u"])
     job = record(**about)
     text = f"it needs about 3h10m ({basis}); no allocation of default lasts longer than 2h"

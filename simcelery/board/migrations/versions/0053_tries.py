@@ -25,6 +25,9 @@ ALTER TABLE durations
         AND learned_at BETWEEN '0002-01-01 00:00:00+00' AND '9998-01-01 00:00:00+00'
     );
 
+CREATE INDEX jobs_requested ON jobs (queue, workflow, time_request)
+    WHERE state = 'pending' AND time_request IS NOT NULL;
+
 DROP FUNCTION IF EXISTS expected_time(bigint);
 DROP FUNCTION IF EXISTS fits_in_time(double precision, bigint);
 DROP FUNCTION IF EXISTS first_of_lane(text, text, integer);

@@ -64,16 +64,20 @@ BEGIN
         IF v_full IS NULL THEN
             SELECT its.* INTO v_earlier FROM unnest(v_limits) AS limit_of(name) CROSS JOIN LATERAL (
                 SELECT jobs.id, jobs.task_id, jobs.state, jobs.priority, jobs.queue, jobs.tags
-                FROM throttled AS waiting CROSS JOIN LATERAL (
+                FROM (
+                    SELECT * FROM throttled AS waiting
+                    WHERE waiting.limit_name = limit_of.name AND waiting.queue = v_job.queue
+                        AND waiting.workflow = p_workflow
+                        AND (
+                            waiting.priority > v_job.priority
+                            OR (waiting.priority = v_job.priority AND waiting.job_id < v_job.id)
+                        )
+                    ORDER BY waiting.priority DESC, waiting.job_id
+                    LIMIT CASE WHEN p_left IS NOT NULL THEN 100 END -- nobody else claims meanwhile
+                ) AS waiting CROSS JOIN LATERAL (
                     SELECT * FROM jobs WHERE id = waiting.job_id OFFSET 0
                 ) AS jobs
-                WHERE waiting.limit_name = limit_of.name AND waiting.queue = v_job.queue
-                    AND waiting.workflow = p_workflow
-                    AND (
-                        waiting.priority > v_job.priority
-                        OR (waiting.priority = v_job.priority AND waiting.job_id < v_job.id)
-                    )
-                    AND (state = 'pending' OR (state = 'blocked' AND unmet = 0))
+                WHERE (state = 'pending' OR (state = 'blocked' AND unmet = 0))
                     AND (needs_id IS NULL OR needs_id = ANY (p_fitting))
                     AND (gate_id IS NULL OR may_begin(gate_id, id, attempt))
                     AND (p_left IS NULL OR fits_in_time(p_left, p_fresh, id))
