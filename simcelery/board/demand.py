@@ -6,15 +6,18 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true
 
+from simcelery.board import sql
 from simcelery.board.leases import is_live
 from simcelery.board.models import Allocation, Attempt, Cluster, Job, Need, Worker
-from simcelery.board.sql_helpers import seconds
+from simcelery.board.sql_helpers import among, seconds
 
 # Workers that left without a job, twice in a row: what waits is not for them. It is believed again after so
 # many seconds, or when there are newer jobs.
 _IDLE_ENDS, _BELIEVED_AGAIN = 2, 600.0
 
-_ASKED = 5000  # jobs, of which it is asked how long they take
+# Of so many jobs of a lane it is asked how long they take: at least of as many as a claim asks.
+_ASKED_LEAST, _ASKED_MOST = 500, 5000
+_FIRST_CLAIM = 5.0  # seconds after a worker has come
 
 
 class Room(NamedTuple):
@@ -24,6 +27,7 @@ class Room(NamedTuple):
         queues, workflows: of what it takes jobs; None: that is not known yet.
         slots: jobs at once.
         cores, memory, gpus: what it has for jobs that ask for some; None: it is not known.
+        startup: seconds from the start of its allocation until it begins its first job.
     """
 
     queues: list[str] | None
@@ -32,6 +36,7 @@ class Room(NamedTuple):
     cores: int | None
     memory: int | None
     gpus: int | None
+    startup: float = _FIRST_CLAIM
 
 
 class Load(NamedTuple):
@@ -49,8 +54,11 @@ def room_of(connection: Connection, cluster: str) -> Room | None:
     Once that one is gone, the next may know workflows that it did not.
     """
     columns = (Worker.queues, Worker.workflows, Worker.concurrency, Worker.cores, Worker.memory, Worker.gpus)
+    earlier = Worker.__table__.alias()
+    first = select(func.min(earlier.c.started_at)).where(earlier.c.allocation == Allocation.name)
+    startup = func.extract("epoch", first.scalar_subquery() - Allocation.ran_from)
     newest = (
-        select(*columns, is_live().label("lives"))
+        select(*columns, is_live().label("lives"), startup.label("startup"))
         .join(Allocation, Allocation.name == Worker.allocation)
         .where(_since_its_start(cluster))
         .order_by(Worker.id.desc())
@@ -61,7 +69,10 @@ def room_of(connection: Connection, cluster: str) -> Room | None:
         return None
     workflows = row.workflows if row.lives else None
     gpus = None if row.gpus is None else len(row.gpus)
-    return Room(row.queues, workflows, max(1, row.concurrency), row.cores, row.memory, gpus)
+    startup_seen = max(0.0, float(row.startup or 0.0)) + _FIRST_CLAIM
+    return Room(
+        row.queues, workflows, max(1, row.concurrency), row.cores, row.memory, gpus, startup=startup_seen
+    )
 
 
 def _since_its_start(cluster: str) -> ColumnElement[bool]:
@@ -74,9 +85,15 @@ def pending(connection: Connection, room: Room, most: int, lasts: float | None =
     """The pending jobs that such a worker could run, at most so many; none are scheduled, blocked or held.
 
     Parameters:
-        lasts: seconds that a worker has for jobs; None: its time is not limited. It is asked only of some
-            thousands how long they take.
+        lasts: seconds that an allocation has for jobs; None: its time is not limited. Then only of the first
+            jobs of each lane it is asked how long they take, as a claim does.
     """
+    return _load(connection, _could_run(connection, room, most, lasts), most)
+
+
+def _could_run(
+    connection: Connection, room: Room, most: int, lasts: float | None
+) -> list[ColumnElement[bool]]:
     fits = and_(
         true(),
         *(
@@ -91,10 +108,14 @@ def pending(connection: Connection, room: Room, most: int, lasts: float | None =
     if room.workflows is not None:
         conditions.append(Job.workflow.in_(room.workflows))
     if lasts is not None:
-        some = select(Job.id).select_from(Job).outerjoin(Need, Need.id == Job.needs_id).where(*conditions)
-        of_some = some.limit(max(most, _ASKED)).subquery()
-        conditions = [Job.id.in_(select(of_some.c.id).where(func.fits_in_time(lasts, of_some.c.id)))]
-    return _load(connection, conditions, most)
+        given = {
+            "queues": room.queues,
+            "workflows": room.workflows,
+            "lasts": lasts - room.startup,
+            "most": min(max(most, _ASKED_LEAST), _ASKED_MOST),
+        }
+        conditions.append(among(Job.id, sql.execute(connection, "first_in_time", **given).scalars()))
+    return conditions
 
 
 def running(connection: Connection, cluster: str) -> Load:
@@ -107,8 +128,12 @@ def running(connection: Connection, cluster: str) -> Load:
     return _load(connection, [Job.state == "running", Job.worker_id.in_(mine)], None)
 
 
-def is_disbelieved(connection: Connection, cluster: str, room: Room) -> bool:
-    """Whether the last workers found nothing to do, though jobs were pending, and nothing is new since."""
+def is_disbelieved(connection: Connection, cluster: str, room: Room, lasts: float | None = None) -> bool:
+    """Whether the last workers found nothing to do, though jobs were pending, and nothing is new since.
+
+    Parameters:
+        lasts: as in `pending`: what such a worker could not run is nothing new for it.
+    """
     last = (
         select(Allocation.name, Allocation.cause, Allocation.ended_at)
         .where(_since_its_start(cluster), Allocation.state == "ended")
@@ -128,10 +153,8 @@ def is_disbelieved(connection: Connection, cluster: str, room: Room) -> bool:
     ).one()
     if row.idle < _IDLE_ENDS or not row.recent:
         return False
-    newer = select(Job.id).where(Job.state == "pending", Job.submitted_at > row.at)
-    if room.queues is not None:
-        newer = newer.where(Job.queue.in_(room.queues))
-    return connection.scalar(newer.limit(1)) is None
+    newer = [*_could_run(connection, room, 0, lasts), Job.submitted_at > row.at]
+    return _load(connection, newer, 1).jobs == 0
 
 
 def _load(connection: Connection, conditions: list[ColumnElement[bool]], most: int | None) -> Load:

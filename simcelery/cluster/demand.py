@@ -27,7 +27,7 @@ def adapt(settings: Settings, row: ClusterRow) -> None:
         busy = demand.running(connection, row.name)
         lasts = profile.walltime and allocation.before_warning(profile.walltime, settings)
         waiting = demand.pending(connection, room, row.most * workers * room.slots + 1, lasts)
-        if waiting.jobs and demand.is_disbelieved(connection, row.name, room):
+        if waiting.jobs and demand.is_disbelieved(connection, row.name, room, lasts):
             waiting = Load(0, 0, 0, 0)
         clusters.adapt(connection, row.name, allocations_for(busy, waiting, room, workers))
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import allocations, clusters, demand, engine
+from simcelery.board import allocations, clusters, demand, engine, transitions
 from simcelery.board.clusters import NewCluster
 from simcelery.board.demand import Load, Room
 from simcelery.describe import story
 from simcelery.describe.reasons import reasons
 from simcelery.needs import Needs
-from tests.board_helpers import SUCCESS, finish, must_claim, record, sql, worker
+from tests.board_helpers import SUCCESS, finish, must_claim, new_job, record, sql, worker
 
 pytestmark = pytest.mark.usefixtures("board")
 
-ROOM = Room(queues=["default"], workflows=None, slots=2, cores=4, memory=2**30, gpus=0)
+ROOM = Room(queues=["default"], workflows=None, slots=2, cores=4, memory=2**30, gpus=0, startup=0.0)
 
 
 def do(act: Any, *args: Any) -> Any:
@@ -87,6 +87,38 @@ def test_jobs_that_take_longer_than_an_allocation_lasts_do_not_count() -> None:
     record()
     assert do(demand.pending, ROOM, 100, 100.0) == Load(2, 2, 0, 0)
     assert do(demand.pending, ROOM, 100).jobs == 3
+    assert do(demand.pending, ROOM._replace(startup=20.0), 100, 120.0).jobs == 2  # it begins them 20 s later
+    assert do(demand.pending, ROOM._replace(workflows=["nothing"]), 100, 100.0).jobs == 0
+    assert do(demand.pending, ROOM._replace(queues=["other"]), 100, 100.0).jobs == 0
+    assert do(demand.pending, ROOM._replace(queues=None), 100, 100.0).jobs == 2
+
+
+def test_short_jobs_count_behind_many_that_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demand, "_ASKED_MOST", 500)
+    do(transitions.record, [new_job(time_request=1000) for _ in range(800)])
+    for _ in range(3):
+        record(time_request=10)
+    do(transitions.record, [new_job(time_request=1000) for _ in range(800)])
+    record(workflow="v")
+    record(workflow="v", needs=Needs(cores=5))
+    assert do(demand.pending, ROOM, 100, 100.0).jobs == 4
+
+
+def test_what_a_worker_that_has_just_begun_would_try_counts() -> None:
+    record(time_limit=1000)
+    assert do(demand.pending, ROOM, 100, 100.0).jobs == 1
+
+
+def test_the_start_of_a_worker_takes_as_long_as_that_of_the_first_in_the_newest_allocation() -> None:
+    start()
+    for number, seconds in (("1", 500), ("2", 90)):
+        allocation(f"simcelery-c-{number}", "running", ran_from=f"now() - interval '{seconds} s'")
+    again = worker()
+    sql(
+        "UPDATE workers SET allocation = 'simcelery-c-2', started_at = now() + interval '1 h' WHERE id = :id",
+        id=again,
+    )
+    assert do(demand.room_of, "c").startup == pytest.approx(95, abs=1)
 
 
 def test_what_runs_on_its_workers_counts_until_they_end() -> None:
@@ -148,8 +180,11 @@ def test_two_that_left_idle_are_believed_until_there_is_something_new() -> None:
     second = allocation("simcelery-c-2", "ended", **over)
     sql("UPDATE jobs SET submitted_at = now() - interval '1 min'")
     assert do(demand.is_disbelieved, "c", ROOM)
-    newer = record()
+    newer = record(time_request=100)
     assert not do(demand.is_disbelieved, "c", ROOM)
+    assert not do(demand.is_disbelieved, "c", ROOM, 100.0)
+    assert do(demand.is_disbelieved, "c", ROOM, 99.0)  # they could not run that either
+    assert do(demand.is_disbelieved, "c", ROOM._replace(workflows=["v"]))
     sql("DELETE FROM jobs WHERE id = :id", id=newer.id)
     sql("UPDATE allocations SET ended_at = now() - interval '11 min'")
     assert not do(demand.is_disbelieved, "c", ROOM)
