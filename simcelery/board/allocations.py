@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, update
 
-from simcelery.board import clusters
+from simcelery.board import clusters, use
 from simcelery.board.models import Allocation, Cluster, Job, Worker
 from simcelery.board.sql_helpers import seconds
 
@@ -37,6 +37,8 @@ _UNCERTAIN = (REFUSED, GONE, NOT_SUBMITTED, "node_failure")
 # Ends that are nobody's fault. Any other counts if no worker had come; and a failure if it came this soon.
 _NO_FAULT = ("preempted", "cancelled", NOT_SUBMITTED)
 _SOON = 60.0  # seconds
+# Seconds after which a worker without jobs is ended where the work decides; others have left long before.
+_IDLE = 300.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Observed:
 
 
 class AllocationRow(NamedTuple):
-    """An allocation as it stands. `workers`: how many workers it has had."""
+    """An allocation as it stands. `workers`: how many workers it has had; `no_worker_at`: see `use`."""
 
     name: str
     cluster: str
@@ -83,6 +85,7 @@ class AllocationRow(NamedTuple):
     cause: str | None
     told: str | None
     tail: str | None
+    no_worker_at: dt.datetime | None
     workers: int
 
 
@@ -154,24 +157,34 @@ def refused(connection: Connection, name: str, why: str) -> None:
     _end(connection, name, REFUSED, why, Allocation.state == "submitting")
 
 
-def too_many(connection: Connection, cluster: str) -> list[AllocationRow]:
+def too_many(connection: Connection, cluster: str, may_idle: bool = False) -> list[AllocationRow]:
     """Request the end of what a cluster has more than it wants; all whose end is requested and has not come.
 
-    Those that wait go first, the newest before others. Where the work decides, those that run stay: their
-    workers leave by themselves when they have nothing to do.
+    Those that wait go first, then those without a worker or a job, the newest before others. Where the work
+    decides, those that run stay: their workers leave by themselves when they have nothing to do. If they were
+    started to stay, they are ended after some minutes without a job.
+
+    Parameters:
+        may_idle: where the work decides, their workers alone know when to leave.
     """
     row = connection.execute(
         select(Cluster.wanted, Cluster.least, Cluster.state).where(Cluster.name == cluster).with_for_update()
     ).one_or_none()
-    excess = (
-        select(Allocation.id)
-        .where(_counts(cluster))
-        .order_by((Allocation.state == "running").desc(), Allocation.id)
-        .offset(row.wanted if row else 0)
+    wanted = row.wanted if row else 0
+    # What has no worker stays beside the one that was submitted for it, unless nothing is wanted.
+    beside = connection.scalar(select(func.count()).where(_stays(cluster), ~_counts(cluster))) or 0
+    order = case(
+        (Allocation.state != "running", 3),
+        (Allocation.no_worker_at.is_not(None), 2),
+        (Allocation.idle_since.is_not(None), 1),
+        else_=0,
     )
+    excess = select(Allocation.id).where(_stays(cluster)).order_by(order, Allocation.id)
+    excess = excess.offset(wanted + beside if wanted else 0)
     request = update(Allocation).where(Allocation.id.in_(excess))
     if row is not None and row.least is not None and row.state != "stopped":
-        request = request.where(Allocation.state != "running")
+        idle = and_(not may_idle, Allocation.idle_since < func.now() - seconds(_IDLE))
+        request = request.where(or_(Allocation.state != "running", idle))
     connection.execute(request.values(cancel_requested_at=func.now()))
     return _rows(
         connection,
@@ -202,6 +215,7 @@ def observe(connection: Connection, cluster: str, seen: Sequence[Observed]) -> l
             _end(connection, row.name, NOT_SUBMITTED, "the scheduler does not know it")
         else:
             _end(connection, row.name, GONE, "the scheduler does not list it any more, nor how it ended")
+    use.note(connection, cluster)
     if connection.scalar(select(_has_come(cluster))):
         clusters.worked(connection, cluster)
     return _rows(connection, missing)
@@ -291,6 +305,10 @@ def lost_workers(connection: Connection, cluster: str, silence: float) -> list[L
 
 def _counts(cluster: str) -> Any:
     """What counts as one of those that are wanted."""
+    return and_(_stays(cluster), Allocation.no_worker_at.is_(None))
+
+
+def _stays(cluster: str) -> ColumnElement[bool]:
     return and_(
         Allocation.cluster == cluster,
         Allocation.state != "ended",

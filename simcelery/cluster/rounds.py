@@ -58,7 +58,7 @@ def do_round(
     _note(cluster.name, scheduler, look or scheduler.look)
     lost.rescue(cluster.name, settings)
     _keep_tails(cluster.name, folder)
-    _cancel(cluster.name, scheduler)
+    _cancel(cluster, scheduler)
     _submit(cluster, scheduler, settings, folder, _bad_nodes(cluster, scheduler, settings))
 
 
@@ -114,13 +114,15 @@ def _tail(folder: Path, name: str) -> str:
     return last_lines(folder / f"{name}.out", _TAIL_LINES, _TAIL_BYTES).removesuffix("\n")
 
 
-def _cancel(cluster: str, scheduler: Scheduler) -> None:
-    """By id and by name: of one whose reply was lost there is only the name."""
+def _cancel(cluster: ClusterRow, scheduler: Scheduler) -> None:
+    """By id; by name one whose reply was lost."""
+    leaves = worker_options.names(from_json(cluster.profile).worker, "--max-idle")
     with engine.begin() as connection:
-        found = allocations.too_many(connection, cluster)
+        found = allocations.too_many(connection, cluster.name, may_idle=leaves)
     if found:
         failpoint("allocations_to_cancel")
-        scheduler.cancel([row.scheduler_id for row in found if row.scheduler_id], [row.name for row in found])
+        ids = [row.scheduler_id for row in found if row.scheduler_id]
+        scheduler.cancel(ids, [row.name for row in found if not row.scheduler_id])
 
 
 def _bad_nodes(cluster: ClusterRow, scheduler: Scheduler, settings: Settings) -> Verdict:

@@ -43,6 +43,10 @@ def _trouble(row: Troubled) -> tuple[str, str] | None:
         why = f"nobody has looked after cluster {row.name} for {duration(late)}"
         verb = "stop" if row.state == "stopped" else "resume"
         return why, f"{_where(row)}, run: simcelery cluster {verb} {row.name}"
+    if row.without_worker:
+        verb = "runs" if row.without_worker == 1 else "run"
+        why = f"{many(row.without_worker, 'allocation')} of cluster {row.name} {verb} without a worker"
+        return why, f"what they printed: simcelery cluster logs {row.name}"
     return (f"cluster {row.name}: {row.note}", "") if row.note else None
 
 
@@ -97,6 +101,8 @@ def why(row: AllocationRow) -> str:
         return "is being cancelled"
     if row.state == "waiting":
         return row.reason or row.word or ""
+    if row.no_worker_at is not None:
+        return "has no worker"
     return row.word or "" if row.state == "submitting" else ""
 
 

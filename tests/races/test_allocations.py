@@ -6,6 +6,7 @@ import datetime as dt
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from simcelery.board import allocations, clusters, engine
 from simcelery.board.allocations import AllocationRow, Observed
 from simcelery.board.clusters import ClusterRow, NewCluster
+from simcelery.board.reads import clusters as reads
+from simcelery.describe import clusters as describe
 from simcelery.errors import UsageError
 from tests.board_helpers import sql, worker
 
@@ -302,6 +305,47 @@ def test_one_that_has_run_for_long_ends_no_pause_and_is_not_in_the_way_of_the_ne
     look(runs, sees(probe, "running", starts_at=rows()[healthy].starts_at))
     assert (cluster().state, cluster().failed) == ("active", 0)
     assert len(plan()) == 3
+
+
+def test_one_that_runs_for_long_without_a_worker_does_not_count_until_one_comes() -> None:
+    """Its setup hangs: another is submitted beside it, somebody says so, and it is a failure."""
+    [name] = submitted(1)
+    sql("UPDATE allocations SET starts_at = now() - interval '9 min'")
+    runs = sees(name, "running", starts_at=rows()[name].starts_at)
+    look(runs)
+    assert (plan(), troubled()) == ([], [])
+    runs = replace(runs, starts_at=rows()[name].starts_at - dt.timedelta(minutes=2))
+    look(runs)
+    look(runs)
+    assert cluster().failed == 1
+    assert troubled() == ["1 allocation of cluster c runs without a worker"]
+    assert describe.why(rows()[name]) == "has no worker"
+    sql("UPDATE clusters SET next_at = now()")
+    [other] = plan()
+    assert do(allocations.too_many, "c") == []  # it may be of use yet
+    do(allocations.submitted, other, "7")
+    worker(allocation=name)
+    look(runs, sees(other))
+    assert (troubled(), cluster().failed) == ([], 0)
+    assert [row.name for row in do(allocations.too_many, "c")] == [other]
+
+
+def test_what_has_no_worker_goes_when_nothing_is_wanted_and_before_what_has() -> None:
+    names = submitted(3)
+    for name in names:
+        look(*(sees(name, "running") for name in names))
+    worker(allocation=names[0])
+    worker(allocation=names[2])
+    sql("UPDATE allocations SET no_worker_at = now() WHERE name = :name", name=names[1])
+    assert do(allocations.too_many, "c") == []
+    do(clusters.scale, "c", 1)
+    assert [row.name for row in do(allocations.too_many, "c")] == [names[1]]
+    do(clusters.stop, "c")
+    assert len(do(allocations.too_many, "c")) == 3
+
+
+def troubled() -> list[str]:
+    return [text for text, _ in describe.troubles(do(reads.troubled))]
 
 
 def test_pauses_grow_to_an_hour_and_somebody_may_end_them() -> None:

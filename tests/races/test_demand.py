@@ -214,6 +214,43 @@ def test_what_runs_is_not_cancelled_where_the_work_decides() -> None:
     assert len(do(allocations.too_many, "c")) == 2
 
 
+def test_one_that_was_started_to_stay_ends_when_the_work_decides_and_it_has_none() -> None:
+    """As after 'start 2', and then 'auto'."""
+    start(least=None, most=None, wanted=2)
+    _, busy = (allocation(f"simcelery-c-{number}", "running") for number in (1, 2))
+    job = must_claim(record().task_id, busy)
+    do(allocations.observe, "c", [])
+    do(clusters.scale, "c", 0, 0, 9)
+    assert do(allocations.too_many, "c") == []  # for a minute, others leave by themselves
+    sql("UPDATE allocations SET idle_since = idle_since - interval '6 min'")
+    assert do(allocations.too_many, "c", True) == []  # its own --max-idle says when
+    assert [one.name for one in do(allocations.too_many, "c")] == ["simcelery-c-1"]
+    finish(job, SUCCESS)
+    do(allocations.observe, "c", [])
+    assert sql("SELECT count(idle_since) FROM allocations") == [(2,)]
+    must_claim(record().task_id, busy)
+    do(allocations.observe, "c", [])
+    assert sql("SELECT idle_since FROM allocations WHERE name = 'simcelery-c-2'") == [(None,)]
+
+
+def test_a_worker_that_nobody_hears_of_is_not_idle() -> None:
+    start(wanted=1)
+    mine = allocation("simcelery-c-1", "running")
+    do(clusters.scale, "c", 0, 0, 9)
+    do(allocations.observe, "c", [])
+    sql("UPDATE workers SET lease_expires_at = now() WHERE id = :id", id=mine)
+    do(allocations.observe, "c", [])
+    assert sql("SELECT idle_since FROM allocations") == [(None,)]
+
+
+def test_those_without_a_job_go_before_those_that_have_one() -> None:
+    start(least=None, most=None, wanted=1)
+    allocation("simcelery-c-1", "running")
+    must_claim(record().task_id, allocation("simcelery-c-2", "running"))
+    do(allocations.observe, "c", [])
+    assert [one.name for one in do(allocations.too_many, "c")] == ["simcelery-c-1"]
+
+
 def test_what_runs_is_cancelled_when_the_cluster_is_stopped() -> None:
     start()
     allocation("simcelery-c-1", "running")

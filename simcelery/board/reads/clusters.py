@@ -11,7 +11,10 @@ from simcelery.board.unreadable import bad_rows
 
 
 class Troubled(NamedTuple):
-    """A cluster that is paused, that nobody looks after, or whose last round failed; see `ClusterRow`."""
+    """A cluster that is paused, that nobody looks after, or whose last round failed; see `ClusterRow`.
+
+    `without_worker`: how many of its allocations have run for long without a worker.
+    """
 
     name: str
     launcher: str
@@ -24,6 +27,7 @@ class Troubled(NamedTuple):
     next_at: dt.datetime | None
     round_at: dt.datetime
     live: int
+    without_worker: int
     now: dt.datetime
 
 
@@ -40,11 +44,16 @@ _TROUBLED = """
 SELECT * FROM (
     SELECT name, launcher, host, site, owner, state, note, failed, next_at, round_at, (
         SELECT count(*) FROM allocations WHERE cluster = clusters.name AND allocations.state <> 'ended'
-    ) AS live, now() AS now
+    ) AS live, (
+        SELECT count(*) FROM allocations WHERE cluster = clusters.name AND allocations.state = 'running'
+        AND no_worker_at IS NOT NULL AND cancel_requested_at IS NULL
+    ) AS without_worker, now() AS now
     FROM clusters
-    WHERE state = 'paused' OR note IS NOT NULL OR round_at < now() - make_interval(secs => %(late)s)
 ) AS found
-WHERE state <> 'stopped' OR live > 0
+WHERE (
+    state = 'paused' OR note IS NOT NULL OR without_worker > 0
+    OR round_at < now() - make_interval(secs => %(late)s)
+) AND (state <> 'stopped' OR live > 0)
 ORDER BY name
 """
 
