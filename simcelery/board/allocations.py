@@ -183,8 +183,10 @@ def too_many(connection: Connection, cluster: str, may_idle: bool = False) -> li
     excess = excess.offset(wanted + beside if wanted else 0)
     request = update(Allocation).where(Allocation.id.in_(excess))
     if row is not None and row.least is not None and row.state != "stopped":
-        idle = and_(not may_idle, Allocation.idle_since < func.now() - seconds(_IDLE))
-        request = request.where(or_(Allocation.state != "running", idle))
+        ends = Allocation.state != "running"
+        if not may_idle:
+            ends = or_(ends, Allocation.idle_since < func.now() - seconds(_IDLE))
+        request = request.where(ends)
     connection.execute(request.values(cancel_requested_at=func.now()))
     return _rows(
         connection,
