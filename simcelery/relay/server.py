@@ -36,6 +36,7 @@ from simcelery.settings import Settings
 log = logging.getLogger(__name__)
 
 _WITHIN = 5.0  # seconds: how long a server, and the disk with the tokens, is waited for
+_SAY_EVERY = 10.0  # seconds: that somebody was refused; who has no token shall not fill the disk
 
 Place = tuple[str, int]  # host and port, or the path of a socket
 
@@ -71,6 +72,7 @@ class Relay:
         self._servers = servers
         self._home = home
         self._revoked: dict[str, asyncio.Event] = {}  # of each token with which something was opened
+        self._refused, self._say_again = 0, 0.0  # since the last such line; when there may be another one
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection."""
@@ -83,12 +85,12 @@ class Relay:
             async with asyncio.timeout(_WITHIN):
                 name = await asyncio.to_thread(tokens.holder, self._home, token)
         except OSError as error:
-            log.warning("%s: its token cannot be looked up: %s", client, _in_words(error))
+            self._say_refused(client, f"its token cannot be looked up: {_in_words(error)}")
             await _refuse(send, 503)
             return
         service = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/")
         if name is None or service not in self._servers:
-            log.warning("%s: refused, %s", client, "no such path" if name else "its token does not hold")
+            self._say_refused(client, "no such path" if name else "its token does not hold")
             await _refuse(send, 404 if name else 401)
             return
         who = f"{name} from {client}: the {service}"
@@ -112,6 +114,14 @@ class Relay:
             await close(server[1])
             took = time.monotonic() - begun
             log.info("%s, ended after %.1f s; bytes there: %d, back: %d", who, took, *sizes)
+
+    def _say_refused(self, client: str, why: str) -> None:
+        self._refused += 1
+        now = time.monotonic()
+        if now >= self._say_again:
+            others = f"; refused since the last such line: {self._refused}" if self._refused > 1 else ""
+            log.warning("%s: refused, %s%s", client, why, others)
+            self._refused, self._say_again = 0, now + _SAY_EVERY
 
     async def look(self) -> None:
         """End what was opened with tokens that are revoked: the server calls this every second."""
@@ -183,8 +193,13 @@ def serve(relay: Relay, listening: socket.socket, certificate: str | None, key: 
     bounds: dict[str, Any] = {"ws_max_size": 2 * CHUNK}
     bounds |= {"ws_ping_interval": PING_EVERY, "ws_ping_timeout": PATIENCE}
     bounds |= {"timeout_graceful_shutdown": int(CLOSE_WITHIN), "ws_per_message_deflate": False}
-    quiet: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False}
-    files: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key}
+    quiet: dict[str, Any] = {"log_config": None, "log_level": "error", "access_log": False}
+    # Where there is no web server before it, whoever connects could say that he is another.
+    files: dict[str, Any] = {
+        "ssl_certfile": certificate,
+        "ssl_keyfile": key,
+        "proxy_headers": not certificate,
+    }
     speaks: dict[str, Any] = {"http": Request, "ws": Tunnel, "lifespan": "off"}
     config = uvicorn.Config(relay, **speaks, **bounds, **looks, **quiet, **files)
     uvicorn.Server(config).run(sockets=[listening])

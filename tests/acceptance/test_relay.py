@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from websockets.sync.client import connect
 
 from simcelery.relay import tokens
 from tests import programs
@@ -231,6 +233,20 @@ def pump(source: socket.socket, sink: socket.socket) -> None:
         while data := source.recv(65536):
             sink.sendall(data)
     sink.close()
+
+
+def test_nobody_appears_in_the_log_under_another_address(relay: Relay) -> None:
+    """The other end is on the loopback, where a web server could be that is believed."""
+    node = relay.worker("node")
+    headers = {"Authorization": f"Bearer {node['SIMCELERY_RELAY_TOKEN']}", "X-Forwarded-For": "198.51.100.7"}
+    url, context = (
+        f"wss://localhost:{relay.port}/board",
+        ssl.create_default_context(cafile=relay.authority.certificate),
+    )
+    with connect(url, additional_headers=headers, ssl=context, proxy=None, open_timeout=within(10)):
+        wait_until(lambda: ": the board, connected" in relay.log())
+    assert "node from 127.0.0.1:" in relay.log()
+    assert "198.51.100.7" not in relay.log()
 
 
 def test_the_relay_logs_who_came_for_how_long_and_how_much(relay: Relay, project: Project) -> None:

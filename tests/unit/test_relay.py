@@ -10,6 +10,7 @@ import socket
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -259,6 +260,22 @@ def test_others_and_other_paths_are_refused(
     with pytest.raises(InvalidStatus) as caught:
         opened(path, **options)
     assert caught.value.response.status_code == status
+
+
+def test_refusals_do_not_fill_the_log(home: Path, opened: Opened) -> None:
+    def lines() -> list[str]:
+        return [line for line in (home / "log").read_text().splitlines() if ": refused, " in line]
+
+    def refused() -> bool:
+        with pytest.raises(InvalidStatus, match="401"):
+            opened("/board", token="")
+        return "its token does not hold; refused since the last such line: " in "".join(lines())
+
+    before, began = len(lines()), time.monotonic()
+    for _ in range(20):
+        refused()
+    assert len(lines()) - before <= 2 + (time.monotonic() - began) / 10
+    wait_until(refused, 20, every=0.5)
 
 
 def test_it_is_no_web_server(at: str) -> None:
