@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psutil
 
@@ -42,6 +43,13 @@ class Monitor:
             text = answer.read().decode()
             return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, text)
 
+    def post(self, path: str, body: dict[str, str], *, login: str | None = None, **headers: str) -> Answer:
+        """Send a form."""
+        headers["Content_Type"] = "application/x-www-form-urlencoded"
+        with self._asked(path, login, "POST", headers, urlencode(body)) as answer:
+            text = answer.read().decode()
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, text)
+
     def parts(self, path: str) -> Iterator[dict[str, str]]:
         """The events of a stream, each as the parts of the page that are new."""
         with self._asked(path, None, "GET", {}) as answer:
@@ -52,14 +60,14 @@ class Monitor:
 
     @contextmanager
     def _asked(
-        self, path: str, login: str | None, method: str, headers: dict[str, str]
+        self, path: str, login: str | None, method: str, headers: dict[str, str], body: str | None = None
     ) -> Iterator[http.client.HTTPResponse]:
         given: dict[str, Any] = {name.replace("_", "-"): value for name, value in headers.items()}
         if login:
             given["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=within(30))
         try:
-            connection.request(method, path, headers=given)
+            connection.request(method, path, body, given)
             yield connection.getresponse()
         finally:
             connection.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from tornado.web import HTTPError, RequestHandler, authenticated
 
 from simcelery.monitor.options import is_loopback
@@ -29,6 +31,26 @@ def check(handler: RequestHandler) -> None:
     if not (options.basic_auth or options.auth or options.unix_socket):
         _must_be_meant(handler)
     _log_in(handler)
+
+
+def may_act(handler: RequestHandler) -> bool:
+    """Whether who sees it may change it, too: only whoever has logged in, as in Flower's own API."""
+    options = handler.application.options  # type: ignore[attr-defined]
+    return bool(options.basic_auth or options.auth) and not options.read_only
+
+
+def check_origin(handler: RequestHandler) -> None:
+    """Refuse a change that a page of another site asks for, with the login that the browser remembers.
+
+    Flower asks for no token where there is a password; Tornado always does, so it is asked.
+
+    Raises:
+        HTTPError: it does not come from a page of ours.
+    """
+    site, origin = (handler.request.headers.get(name) for name in ("Sec-Fetch-Site", "Origin"))
+    if (site and site != "same-origin") or (origin and urlsplit(origin).netloc != handler.request.host):
+        raise HTTPError(403, "another site has asked for this")
+    RequestHandler.check_xsrf_cookie(handler)
 
 
 @authenticated

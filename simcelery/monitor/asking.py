@@ -30,6 +30,11 @@ async def ask(question: Callable[[Connection], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(_THREADS, _answer, question)
 
 
+async def do(act: Callable[[], T]) -> T:
+    """What an act returns, which begins its own transactions."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, act)
+
+
 def _answer(question: Callable[[Connection], T]) -> T:
     try:
         with engine.begin() as connection:

@@ -8,9 +8,11 @@ from typing import Any
 from flower import urls
 from tornado.routing import URLSpec
 
+from simcelery.monitor import tables
 from simcelery.monitor.assets import Assets
 from simcelery.monitor.live import Live
-from simcelery.monitor.pages import job, jobs, overview
+from simcelery.monitor.pages import acts, job, jobs, overview
+from simcelery.monitor.pages.tables import Shown, Tables, TablesLive
 from simcelery.monitor.templating import Templates
 
 
@@ -32,5 +34,16 @@ def _handlers() -> list[Any]:
         URLSpec(r"/board/errors", jobs.Errors, name="board_errors"),
         URLSpec(r"/board/jobs/([0-9]+)", job.Job, watched, name="board_job"),
         URLSpec(r"/board/jobs/([0-9]+)/live", job.JobLive, watched, name="board_job_live"),
+        URLSpec(r"/board/jobs/([0-9]+)/(cancel|retry|release)", acts.Act, watched, name="board_act"),
+        *_of_tables(Shown("workers", "Workers and clusters", tables.workers)),
+        *_of_tables(Shown("rules", "Limits, shared queues and schedules", tables.rules)),
         URLSpec(r"/board/assets/(.*)", Assets, Assets.PLACE, name="board_assets"),
+    ]
+
+
+def _of_tables(shown: Shown) -> list[Any]:
+    given = {"shown": shown}
+    return [
+        URLSpec(f"/board/{shown.name}", Tables, given, name=f"board_{shown.name}"),
+        URLSpec(f"/board/{shown.name}/live", TablesLive, given, name=f"board_{shown.name}_live"),
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simcelery.board import reads
 from simcelery.board.reads import artifacts, logs, workdirs
+from simcelery.board.states import UNSUCCESSFUL
 from simcelery.describe import revision, saved, story
 from simcelery.describe.attempt import error_of, folder_of, late, origins
 from simcelery.describe.explanation import Explanation, explanation
@@ -62,6 +63,15 @@ class Details:
     steps: list[tuple[object, ...]]
     artifacts: list[Artifact]
     log: Log | None
+
+    @property
+    def can(self) -> str:
+        """What can be done with it: ``retry``, ``release`` (and cancelled) or ``cancel``; or ``nothing``."""
+        if self.job.state in UNSUCCESSFUL:
+            return "retry"
+        if self.job.state.is_terminal:
+            return "nothing"
+        return "release" if self.job.held else "cancel"
 
 
 def read(connection: Connection, number: int) -> Details:

@@ -61,6 +61,10 @@ class Live(Generic[T]):
             self._due = began + max(EVERY, _SHARE * (ended - began))
             self._newest, self._under_way = self._under_way, None
 
+    def forget(self) -> None:
+        """Look again for whoever asks next: what was seen is known to have changed."""
+        self._newest = None
+
     def pause(self) -> float:
         """Seconds until another look is due."""
         return max(0.0, self._due - time.monotonic())

@@ -8,7 +8,7 @@ from typing import Any
 from flower.views import BaseHandler
 from tornado.web import HTTPError
 
-from simcelery.errors import JobNotFoundError, ServiceError, SimceleryError
+from simcelery.errors import JobNotFoundError, SchemaError, ServiceError, SimceleryError
 from simcelery.monitor import access, assets
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,11 @@ class Page(BaseHandler):  # type: ignore[misc]
         """Before any method: who may not see the board is answered at once."""
         access.check(self)
 
+    def check_xsrf_cookie(self) -> None:
+        """Before whatever changes something: also before `prepare`."""
+        access.check(self)
+        access.check_origin(self)
+
     def get_template_namespace(self) -> dict[str, Any]:
         """What templates may use besides what they are given."""
         namespace: dict[str, Any] = super().get_template_namespace()
@@ -40,7 +45,7 @@ class Page(BaseHandler):  # type: ignore[misc]
             super().write_error(status_code, **about)
             return
         if isinstance(error, SimceleryError):
-            self.set_status(_status(error))
+            self.set_status(status_of(error))
             said = str(error)
         elif isinstance(error, HTTPError) and error.log_message:
             said = error.log_message
@@ -64,7 +69,8 @@ def namespace_of(application: Any) -> dict[str, Any]:
     }
 
 
-def _status(error: SimceleryError) -> int:
+def status_of(error: SimceleryError) -> int:
+    """The HTTP status that says whose fault it is."""
     if isinstance(error, JobNotFoundError):
         return 404
-    return 503 if isinstance(error, ServiceError) else 400
+    return 503 if isinstance(error, ServiceError | SchemaError) else 400

@@ -33,12 +33,14 @@ def retry(
     revisions: Sequence[Revision] | None = None,
     from_scratch: bool = False,
     dry: bool = False,
+    by: str | None = None,
 ) -> list[int]:
     """Send unsuccessful jobs back, and publish those that can run.
 
     Parameters:
         revisions: what changes in their parameters; see `revising.plan`. Then no other job goes back, and
             these all or none.
+        by: who wants it; None: who runs this process.
         from_scratch: forget their steps and checkpoints.
         dry: undo all of it again, and publish nothing: only to know whether it can be done.
         strict: a job in any other state is an error; otherwise it is left alone.
@@ -56,7 +58,9 @@ def retry(
         fingerprints.catch_up()
     try:
         revived = despite_bad_rows(
-            lambda: _retry(ids, with_parents, strict, handles, revisions, from_scratch, dry)
+            lambda: _retry(
+                ids, with_parents, strict, handles, revisions, from_scratch, dry, by or lineage.submitter()
+            )
         )
     except _UndoneError as undone:
         return undone.revived
@@ -81,8 +85,8 @@ def _retry(
     revisions: Sequence[Revision] | None,
     from_scratch: bool,
     dry: bool,
+    by: str,
 ) -> list[int]:
-    by = lineage.submitter()
     changes = {one.job_id: one for one in revisions or ()}
     with engine.begin() as connection:
         states = reads.states(connection, ids)

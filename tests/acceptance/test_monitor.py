@@ -156,7 +156,14 @@ def test_nothing_that_anybody_wrote_becomes_markup(monitor: Monitor, servers: Se
         seen |= next(monitor.parts("/board/live"))
     asked = quote('">' + SCRIPT)
     of_filters = (f"/board/jobs?workflow={asked}", f"/board/errors?where={asked}")
-    paths = ("/board", "/board/jobs", "/board/errors", f"/board/jobs/{done.id}", *of_filters)
+    paths = (
+        "/board",
+        "/board/jobs",
+        "/board/errors",
+        f"/board/jobs/{done.id}",
+        "/board/workers",
+        *of_filters,
+    )
     pages = {path: monitor.get(path).text for path in paths}
     for path in of_filters:
         assert "&quot;&gt;&lt;script&gt;" in pages[path]
@@ -174,7 +181,7 @@ def test_rows_that_cannot_be_read_stop_no_page(monitor: Monitor, servers: Servic
     seen = next(monitor.parts("/board/live"))
     while number(seen["states"], "failed") == "0":
         seen |= next(monitor.parts("/board/live"))
-    for path in ("/board", "/board/jobs", "/board/errors"):
+    for path in ("/board", "/board/jobs", "/board/errors", "/board/workers", "/board/rules"):
         assert monitor.get(path).status == 200
     for (job,) in put.sql("SELECT id FROM jobs WHERE id > 0 AND state <> 'resting'"):
         assert monitor.get(f"/board/jobs/{job}").status == 200, job
@@ -309,6 +316,128 @@ def test_errors_are_in_groups(monitor: Monitor) -> None:
     assert "<script>window" not in page
     assert monitor.get("/board/errors?where=x+%3E").status == 400
     assert "No failures" in monitor.get("/board/errors?workflow=nothing").text
+
+
+def test_workers_and_clusters_have_a_page_that_changes_by_itself(monitor: Monitor) -> None:
+    worker = put.worker(nodename="busy@host", host="host", scheduler_job_id="4711")
+    job = put.record()
+    put.must_claim(job.task_id, worker)
+    put.sql(
+        "INSERT INTO clusters (name, launcher, state, profile, wanted, started_by, note) "
+        "VALUES ('gpu', 'slurm', 'paused', '{}', 3, 'ada', 'refused')"
+    )
+    news = monitor.parts("/board/workers/live")
+    seen = next(news)
+    while "busy@host" not in seen["workers"]:
+        seen |= next(news)
+    assert f'<a href="/board/jobs/{job.id}">' in seen["workers"]
+    assert ">live<" in seen["workers"]
+    assert "4711" in seen["workers"]
+    assert ">paused<" in seen["clusters"]
+    assert "simcelery cluster resume gpu" in seen["clusters"]
+    put.lapse(worker)
+    while ">overdue<" not in seen["workers"]:
+        seen |= next(news)
+    assert "busy@host" in monitor.get("/board/workers").text
+
+
+def test_limits_shared_queues_and_schedules_have_a_page(monitor: Monitor) -> None:
+    put.sql("INSERT INTO limits (name, most, set_by) VALUES (:name, 8, 'ada')", name=f"tag:{SCRIPT}")
+    seen = next(monitor.parts("/board/rules/live"))
+    while "tag:&lt;script&gt;" not in seen["limits"]:
+        seen |= next(monitor.parts("/board/rules/live"))
+    assert "There are no schedules" in seen["schedules"]
+    assert "<script>window" not in monitor.get("/board/rules").text
+
+
+@pytest.fixture(scope="module")
+def acting(place: Project) -> Monitor:
+    """One with a login, in which jobs can be cancelled."""
+    return monitors.start(place, SIMCELERY_FLOWER_AUTH=LOGIN)
+
+
+def act(where: Monitor, job: int, what: str, **body: str) -> monitors.Answer:
+    """What a browser sends for a button of a job's page, after it has got that page."""
+    page = where.get(f"/board/jobs/{job}", login=LOGIN)
+    assert page.status == 200
+    cookie = page.headers["set-cookie"].partition(";")[0]
+    token, *_ = re.findall(r'name="_xsrf" value="([^"]+)"', page.text)
+    form = {"_xsrf": html.unescape(token), **body}
+    address = f"/board/jobs/{job}/{what}"
+    return where.post(address, form, login=LOGIN, Cookie=cookie, Sec_Fetch_Site="same-origin")
+
+
+def test_a_job_is_cancelled_and_retried_with_other_parameters(board: Services, acting: Monitor) -> None:
+    put.sql(
+        "INSERT INTO workflows (name, parameters, queue, version, options) "
+        """VALUES ('w', '{"properties": {"x": {"type": "integer"}}}', 'default', '1', '{}')"""
+    )
+    job = put.record(parameters={"x": 1})
+    done = act(acting, job.id, "cancel")
+    assert (done.status, done.headers["location"]) == (303, f"/board/jobs/{job.id}")
+    assert put.state(job.id) == "cancelled"
+    assert "board-can-retry" in acting.get(f"/board/jobs/{job.id}", login=LOGIN).text
+    again = act(acting, job.id, "cancel")
+    assert (again.status, put.state(job.id)) == (400, "cancelled")
+    assert "has ended already" in again.text
+
+    for values, said in {"{": "no JSON", "[]": "must have names", '{"y": 1}': "no parameter"}.items():
+        refused = act(acting, job.id, "retry", values=values)
+        assert refused.status == 400
+        assert said in html.unescape(refused.text)
+    assert put.state(job.id) == "cancelled"
+    assert act(acting, job.id, "retry", values='{"x": 2}').status == 303
+    assert (put.state(job.id), put.row(job.id).parameters) == ("pending", {"x": 2})
+    assert put.sql("SELECT revised_by FROM revisions") == [("ada, in the monitor",)]
+    assert act(acting, job.id, "retry").status == 400
+
+
+def test_what_is_held_is_released(board: Services, acting: Monitor) -> None:
+    [gate] = put.sql(
+        "INSERT INTO gates (workflow, submitted_by, closed_by, max_fails) "
+        "VALUES ('w', 'somebody', 'fuse', '0') RETURNING id"
+    )
+    job = put.record()
+    put.sql("UPDATE jobs SET state = 'blocked', gate_id = :gate WHERE id = :id", gate=gate.id, id=job.id)
+    assert "board-can-release" in acting.get(f"/board/jobs/{job.id}", login=LOGIN).text
+    assert act(acting, job.id, "release").status == 303
+    assert put.state(job.id) == "pending"
+    refused = act(acting, job.id, "release")
+    assert (refused.status, "is not held" in refused.text) == (400, True)
+
+
+def test_nobody_else_acts(board: Services, monitor: Monitor, acting: Monitor, locked: Monitor) -> None:
+    job = put.record()
+    address = f"/board/jobs/{job.id}/cancel"
+    page = acting.get(f"/board/jobs/{job.id}", login=LOGIN)
+    token, *_ = re.findall(r'name="_xsrf" value="([^"]+)"', page.text)
+    cookie = page.headers["set-cookie"].partition(";")[0]
+    form = {"_xsrf": html.unescape(token)}
+    ours = f"http://127.0.0.1:{acting.port}"
+    for status, body, login, headers in (
+        (401, form, None, {"Cookie": cookie}),
+        (401, form, "ada:wrong", {"Cookie": cookie}),
+        (403, form, LOGIN, {}),  # no cookie
+        (403, {}, LOGIN, {"Cookie": cookie}),  # no token
+        (403, {"_xsrf": "guessed"}, LOGIN, {"Cookie": cookie}),
+        (403, form, LOGIN, {"Cookie": cookie, "Origin": "http://evil.example"}),
+        (403, form, LOGIN, {"Cookie": cookie, "Origin": "null"}),
+        (403, form, LOGIN, {"Cookie": cookie, "Sec_Fetch_Site": "cross-site", "Origin": ours}),
+        (403, form, LOGIN, {"Cookie": cookie, "Sec_Fetch_Site": "same-site", "Origin": ours}),
+    ):
+        assert acting.post(address, body, login=login, **headers).status == status, (body, login, headers)
+    assert acting.get(address, login=LOGIN).status == 405
+    assert put.state(job.id) == "pending"
+
+    for where, prefix, login in ((monitor, "", None), (locked, "/watch", LOGIN)):
+        page = where.get(f"{prefix}/board/jobs/{job.id}", login=login)
+        assert "board-act-" not in page.text, "without a login, or to read only"
+        cookie = page.headers["set-cookie"].partition(";")[0]
+        form = {"_xsrf": cookie.partition("=")[2]}
+        assert where.post(prefix + address, form, login=login, Cookie=cookie).status == 403
+    assert put.state(job.id) == "pending"
+    assert acting.post(address, {"_xsrf": token}, login=LOGIN, Cookie="_xsrf=" + token).status == 303
+    assert put.state(job.id) == "cancelled"
 
 
 @needs_chromium

@@ -20,8 +20,8 @@ from simcelery.cli.options import (
     output_option,
 )
 from simcelery.cli.output import Column, note, say, show_ids, show_json, show_table
+from simcelery.describe import schedules as in_words
 from simcelery.describe.plain import jsonable
-from simcelery.describe.words import ago
 from simcelery.errors import UsageError
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
     last = {"id": row["last_job_id"], "state": row["last_state"]} if row["last_job_id"] else None
     return {
         **{name: jsonable(row[name]) for name in _SHOWN},
-        **{name: jsonable(_of_job(row, name)) for name in _OF_JOB},
+        **{name: jsonable(in_words.of_job(row, name)) for name in _OF_JOB},
         "parameters": jsonable(row["parameters"]),
         "last_job": last,
     }
@@ -300,32 +300,8 @@ def _name_left_over(rows: list[dict[str, Any]]) -> None:
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
-    return row["name"], row["cron"], str(_of_job(row, "workflow")), _due(row), _last(row)
-
-
-def _of_job(row: dict[str, Any], name: str) -> Any:
-    job = row["job"]
-    return job.get(name) if isinstance(job, dict) else None  # somebody else wrote the row
-
-
-def _due(row: dict[str, Any]) -> str:
-    """``2026-11-30 02:30 CET, in 3h``."""
-    if row["paused_at"]:
-        return "paused"
-    if row["next_at"] is None:
-        return "never"
-    from zoneinfo import ZoneInfo
-
-    moment = row["next_at"]
-    with suppress(KeyError, ValueError, OSError):  # somebody else wrote the row
-        moment = moment.astimezone(ZoneInfo(row["timezone"]))
-    return f"{moment:%Y-%m-%d %H:%M %Z}, {ago(row['next_at'])}"
-
-
-def _last(row: dict[str, Any]) -> str:
-    if not row["last_job_id"]:
-        return ""
-    return f"{row['last_job_id']} {row['last_state'] or 'pruned'}"
+    workflow = str(in_words.of_job(row, "workflow"))
+    return row["name"], row["cron"], workflow, in_words.due(row), in_words.last(row)
 
 
 for _verb in (list_, add, apply, pause, resume, run, remove):

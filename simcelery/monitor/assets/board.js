@@ -1,6 +1,14 @@
-// Parts of a page that change by themselves: the server sends their HTML, already escaped.
+// Parts of a page that change by themselves: the server sends their HTML, already escaped. And questions
+// before what cannot be undone.
 (function () {
     "use strict";
+
+    document.addEventListener("submit", (event) => {
+        const question = event.target.dataset.confirm;
+        if (question && !window.confirm(question)) {
+            event.preventDefault();
+        }
+    });
 
     const status = document.querySelector("[data-live]");
     if (!status) {

@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from simcelery.errors import JobNotFoundError, SimceleryError
-from simcelery.monitor import job_details
+from simcelery.monitor import access, job_details
 from simcelery.monitor.asking import ask
 from simcelery.monitor.job_details import Details
 from simcelery.monitor.live import Live
@@ -61,7 +61,8 @@ class Job(Page):
         seen = await self._watched.of(number).recent()
         if isinstance(seen, SimceleryError):
             raise seen
-        self.render("board/job.html", seen=seen, parts=parts(self.application, seen))
+        found = parts(self.application, seen)
+        self.render("board/job.html", seen=seen, parts=found, may_act=access.may_act(self))
 
 
 class JobLive(Stream):
@@ -89,5 +90,5 @@ class JobLive(Stream):
 def parts(application: Any, seen: Details | SimceleryError) -> dict[str, str]:
     """The parts of the page, by name. Of a board that does not answer only that: the others stay."""
     if isinstance(seen, SimceleryError):
-        return {"now": part(application, "job/away", said=str(seen))}
+        return {"now": part(application, "away", said=str(seen))}
     return {name: part(application, f"job/{name}", seen=seen) for name in _PARTS}

@@ -12,7 +12,7 @@ from simcelery.board.states import State
 from simcelery.describe import error_groups, job
 from simcelery.errors import SimceleryError, UsageError
 from simcelery.monitor.asking import ask
-from simcelery.monitor.page import Page
+from simcelery.monitor.page import Page, status_of
 from simcelery.monitor.wanted import Wanted, of_arguments
 from simcelery.tables import doubts
 
@@ -58,7 +58,7 @@ class Jobs(_Filtered):
             found = await ask(partial(_page, wanted))
         except UsageError as error:
             wrong = str(error)
-            self.set_status(400)
+            self.set_status(status_of(error))
         self.render(
             "board/jobs.html", wanted=wanted, found=found, wrong=wrong, states=list(State), in_words=job
         )
@@ -79,7 +79,7 @@ class Errors(_Filtered):
             found = await ask(lambda it: summaries.errors(it, which, error_groups.NEWEST))
         except UsageError as error:
             wrong = str(error)
-            self.set_status(400)
+            self.set_status(status_of(error))
         self.render(
             "board/errors.html",
             wanted=wanted,
