@@ -19,8 +19,9 @@ _LONGEST = 500  # characters of a message
 
 # What filters or formats the answers of the commands according to somebody's taste.
 _TASTES = ("SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_", "SLURM_TIME_FORMAT")
-# What says of a process that it belongs to an attempt: what it submits outlives that.
-_OF_ATTEMPT = ("SIMCELERY_ATTEMPT", "SIMCELERY_COMMAND")
+# Schedulers keep the environment of what is submitted in their records, where no password may be; and what is
+# submitted in an attempt does not belong to it. The script has what workers need.
+_OURS = "SIMCELERY_"
 
 
 class Refused(UsageError):
@@ -127,7 +128,7 @@ def for_questions() -> dict[str, str]:
 
 
 def for_new_jobs(*without: str, keeping: tuple[str, ...] = ()) -> dict[str, str]:
-    """The environment from which a batch job inherits: the caller's, but nothing of the caller's own place.
+    """The environment from which a batch job inherits: the caller's, but nothing of its own place or of ours.
 
     Parameters:
         without: how the names of further variables begin that are not handed on.
@@ -136,5 +137,5 @@ def for_new_jobs(*without: str, keeping: tuple[str, ...] = ()) -> dict[str, str]
     return {
         name: value
         for name, value in os.environ.items()
-        if name not in _OF_ATTEMPT and (not name.startswith(without) or name in keeping)
+        if not name.startswith((_OURS, *without)) or name in keeping
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +41,9 @@ def scheduler(launcher: str, folder: Path, options: Sequence[str] = ()) -> Sched
 
 
 def _cluster(options: Sequence[str]) -> str | None:
-    found = value_of(options, *_CLUSTER)
+    found, called = value_of(options, *_CLUSTER), "--clusters"
+    if found is None:  # all of its commands but one obey this
+        found, called = os.environ.get("SLURM_CLUSTERS") or None, "SLURM_CLUSTERS"
     if found is not None and (not found or "," in found or found == "all"):
-        raise ValueError(f"--clusters={found} does not name one cluster")
+        raise ValueError(f"{called}={found} does not name one cluster")
     return found

@@ -50,6 +50,7 @@ class Pbs(Scheduler):
     launcher = "pbs"
     commands = ("qsub", "qselect", "qstat", "qdel")
     ours = ("-N", "-o", "-j", "-J", "-t", "-I", "-z")
+    flags = "fhVX"
 
     def site(self) -> str:
         """As `Scheduler.site`: the name of the server."""

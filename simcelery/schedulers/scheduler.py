@@ -35,11 +35,14 @@ class Scheduler(ABC):
         launcher: its name in the settings.
         commands: what it cannot do without.
         ours: options that are not for `Request.options`, since what is asked here relies on them.
+        flags: letters of options without a value, which may be written before another one, as in ``-VNname``;
+            None: a value is always a word of its own, and so is each option.
     """
 
     launcher: ClassVar[str]
     commands: ClassVar[tuple[str, ...]] = ()
     ours: ClassVar[tuple[str, ...]] = ()
+    flags: ClassVar[str | None] = None
 
     def __init__(self) -> None:
         self._noted: set[str] = set()
@@ -133,11 +136,21 @@ class Scheduler(ABC):
         if missing := self.missing():
             raise Refused(f"{self.launcher}: there is no command {missing[0]} on this host")
         for option in request.options:
-            if option.partition("=")[0] in self.ours:
+            if self._is_ours(option):
                 raise Refused(
                     f"{self.launcher}: the option {option} cannot be given, since simcelery sets it"
                 )
         return request
+
+    def _is_ours(self, option: str) -> bool:
+        """Whether a word gives one of `ours`, however the command lets people write it."""
+        name = option.partition("=")[0]
+        if name.startswith("--"):  # it may be abbreviated
+            return len(name) > 2 and any(one.startswith(name) for one in self.ours)
+        if self.flags is None:
+            return name in self.ours
+        letters = "".join(one[1] for one in self.ours if len(one) == 2)
+        return re.match(f"-[{self.flags}]*[{letters}]", option) is not None
 
     def _id_of(self, answer: Answer, shape: re.Pattern[str]) -> str:
         """The id that it gives, in the last line of this shape: sites print lines of their own before it."""

@@ -37,7 +37,7 @@ class Sge(Scheduler):
 
     launcher = "sge"
     commands = ("qsub", "qstat", "qdel")
-    ours = ("-N", "-o", "-e", "-j", "-t", "-sync", "-terse")
+    ours = ("-N", "-o", "-e", "-j", "-t", "-sync", "-terse", "-@")
 
     def site(self) -> str:
         """As `Scheduler.site`: the cell, and the host that serves it unless it is replaced by another."""

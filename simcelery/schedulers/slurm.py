@@ -17,7 +17,7 @@ from simcelery.schedulers.scheduler import Scheduler, at_once, expect
 from simcelery.schedulers.seen import Cause, End, Plan, Seen, State
 from simcelery.schedulers.slurm_reasons import explained, never_starts
 
-_ID = re.compile(r"([0-9]+)(?:;[\w.-]+)?", re.ASCII)
+_ID = re.compile(r"([0-9]+(?:;[\w.-]+)?)", re.ASCII)
 _PLANNED = re.compile(r"Job [0-9]+ to start at (\S+) .*? on (?:nodes )?(\S+)(?: in partition (\S+))?")
 _SHOWN = re.compile(
     r"^JobId=.*? JobName=(\S+) .*?JobState=(\S+) Reason=.*? ExitCode=([0-9]+:[0-9]+)"
@@ -54,8 +54,12 @@ _CAUSES = {
     "PREEMPTED": Cause.PREEMPTED,
     "CANCELLED": Cause.CANCELLED,
 }
-# What of the caller's own allocation would mislead the new one; where Slurm is stays.
-_OF_ALLOCATION = ("SLURM_", "SBATCH_WAIT", "SBATCH_ARRAY_INX")
+# What of the caller's own allocation would mislead the new one, or not be asked like it later; where Slurm is
+# stays.
+_OF_ALLOCATION = (
+    *("SLURM_", "SBATCH_WAIT", "SBATCH_ARRAY_INX"),
+    *("SBATCH_CLUSTERS", "SBATCH_JOB_NAME", "SBATCH_REQUEUE"),
+)
 _WHERE = ("SLURM_CONF", "SLURM_CLUSTERS")
 
 
@@ -72,9 +76,11 @@ class Slurm(Scheduler):
         "-J", "--job-name", "-o", "--output", "-a", "--array", "-W", "--wait", "--parsable", "--test-only",
         "--requeue", "--wrap",
     )  # fmt: skip
+    flags = "HkOQsv"
 
     def __init__(self, cluster: str | None = None) -> None:
         super().__init__()
+        self._cluster = cluster
         self._where = [] if cluster is None else [f"--clusters={cluster}"]
 
     def site(self) -> str:
@@ -108,7 +114,10 @@ class Slurm(Scheduler):
 
     def submit(self, request: Request) -> str:
         """As `Scheduler.submit`."""
-        return self._id_of(self._sbatch("--parsable", request), _ID)
+        id, _, cluster = self._id_of(self._sbatch("--parsable", request), _ID).partition(";")
+        if cluster and self._cluster not in (None, cluster):
+            raise Unknown(f"sbatch: it was submitted to cluster {cluster}, and not to {self._cluster}")
+        return id
 
     def plan(self, request: Request) -> Plan | None:
         """As `Scheduler.plan`. The time is what Slurm's backfill reckons; it may begin earlier."""

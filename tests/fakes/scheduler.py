@@ -315,7 +315,9 @@ def main() -> None:
     with (FOLDER / "calls").open("a") as file:
         told = {
             name: os.environ.get(name)
-            for name in ("LC_ALL", "TZ", "SQUEUE_NAMES", "SLURM_JOB_ID", "SIMCELERY_ATTEMPT")
+            for name in os.environ
+            if name in ("LC_ALL", "TZ", "SQUEUE_NAMES")
+            or name.startswith(("SLURM_", "SBATCH_", "SIMCELERY_"))
         }
         file.write(
             json.dumps(

@@ -212,17 +212,21 @@ def test_commands_see_no_tastes_of_the_user_and_new_jobs_nothing_of_the_attempt(
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     monkeypatch.setenv("SIMCELERY_ATTEMPT", "5.1@token")
+    monkeypatch.setenv("SIMCELERY_DATABASE_URL", "postgresql://me:secret@board/sims")
+    for name in ("CLUSTERS", "JOB_NAME", "REQUEUE"):  # what sbatch obeys, and squeue and scancel do not
+        monkeypatch.setenv(f"SBATCH_{name}", "odd")
     here = Path.cwd()
     real.submit(asked)
     real.look()
     [submitted], [listed] = fake.calls(SUBMITS[kind]), fake.calls(LISTS[kind])
-    assert submitted["environment"]["SIMCELERY_ATTEMPT"] is None
+    ours = [name for name in submitted["environment"] if name.startswith("SIMCELERY_")]
+    assert ours == []  # nor a password: schedulers keep records
     # A job inherits the language, not that in which we read answers.
     assert (submitted["environment"]["LC_ALL"], submitted["environment"]["TZ"]) == ("C.UTF-8", "Asia/Tokyo")
     assert (listed["environment"]["LC_ALL"], listed["environment"]["TZ"]) == ("C", "UTC")
-    assert listed["environment"]["SQUEUE_NAMES"] is None
+    assert "SQUEUE_NAMES" not in listed["environment"]
     if kind == "slurm":
-        assert submitted["environment"]["SLURM_JOB_ID"] is None
+        assert not any(name.startswith(("SLURM_", "SBATCH_")) for name in submitted["environment"])
     assert Path.cwd() == here
 
 
@@ -249,6 +253,30 @@ def test_options_come_last_and_those_that_simcelery_needs_are_refused(
     for option in real.ours:
         with pytest.raises(Refused, match="cannot be given"):
             real.submit(replace(asked, options=(option, "x")))
+    assert len(fake.jobs) == 1
+
+
+HOWEVER = {
+    "slurm": ("-Jmine", "-a1-3", "-QJmine", "-o/tmp/x", "--job=mine", "--arr", "--outp=x", "--requ", "-vW"),
+    "pbs": ("-Nmine", "-VNmine", "-J1-3", "-joe", "-t1-3", "-XI"),
+    "sge": ("-N", "-@"),
+}
+OTHERS = {
+    "slurm": ("-pJ", "--qos=Jo", "--no-requeue", "--mem=1G", "-Cavx", "--", "-M", "far", "--comment=-J"),
+    "pbs": ("-lselect=1:ncpus=4", "-qJo", "-V", "-WN=1", "-ANo"),
+    "sge": ("-notify", "-now", "n", "-jsv", "/x", "-tc", "2", "-ot", "1", "-Nx"),
+}
+
+
+def test_an_option_is_refused_however_it_is_written(
+    kind: str, fake: FakeScheduler, real: Scheduler, asked: Request
+) -> None:
+    """With another name it would never be found again, and be submitted anew for ever."""
+    for option in HOWEVER[kind]:
+        with pytest.raises(Refused, match="cannot be given"):
+            real.submit(replace(asked, options=(option, "x")))
+    assert fake.jobs == []
+    real.submit(replace(asked, options=OTHERS[kind]))
     assert len(fake.jobs) == 1
 
 

@@ -100,6 +100,26 @@ def test_one_of_several_clusters_is_named_in_every_command_and_ids_are_numbers(
         assert all("--clusters=far" in call["arguments"] for call in fake.calls(command))
 
 
+def test_the_cluster_of_the_environment_is_named_as_well(
+    fake: FakeScheduler, asked: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CLUSTERS", "far")
+    assert launchers.scheduler("slurm", tmp_path).submit(asked).isdecimal()
+    [call] = fake.calls("sbatch")
+    assert "--clusters=far" in call["arguments"]
+    monkeypatch.setenv("SLURM_CLUSTERS", "a,b")
+    with pytest.raises(ValueError, match="SLURM_CLUSTERS=a,b does not name one cluster"):
+        launchers.scheduler("slurm", tmp_path)
+    launchers.scheduler("slurm", tmp_path, ("-M", "near"))
+
+
+def test_a_batch_job_of_another_cluster_is_none_of_ours(fake: FakeScheduler, asked: Request) -> None:
+    """A filter of the site may send it elsewhere, where its number is another one's here."""
+    fake.mood("sbatch", mute=True, before="77;other\n")
+    with pytest.raises(Unknown, match="it was submitted to cluster other, and not to far"):
+        Slurm("far").submit(asked)
+
+
 def test_all_that_a_row_says_is_read(fake: FakeScheduler) -> None:
     times = ["2026-11-29T19:25:17", "2026-11-30T00:00:00", "2026-11-30T01:00:00"]
     fake.jobs = [
