@@ -45,6 +45,7 @@ _NEGLECTED, REPLACE_EVERY = 60.0, 30.0
 _PATIENCE = 7 * 86400.0
 # A spare one leaves a round that is due to others for so many seconds, and ends when it had none for as many.
 _SPARE_PATIENCE, _SPARE_ENDS = 5.0, 180.0
+_MARGIN = 10.0  # seconds that workers may take longer to end than they should
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 # What schedulers have listed, by launcher and options.
@@ -178,6 +179,11 @@ def _look(profile: Profile, asked: Scheduler, looks: _Looks) -> list[Seen]:
     return looks[key]
 
 
+def longest_end(settings: Settings) -> float:
+    """Seconds that a worker may need to hand its jobs back and end."""
+    return settings.shutdown_grace + settings.kill_grace + _MARGIN
+
+
 def scheduler_of(settings: Settings, profile: Profile) -> Scheduler:
     """The scheduler through which a cluster is started.
 
@@ -185,7 +191,8 @@ def scheduler_of(settings: Settings, profile: Profile) -> Scheduler:
         UsageError: its options make no sense.
     """
     try:
-        return scheduler(profile.launcher, folder_of(settings, profile.name), profile.options)
+        folder = folder_of(settings, profile.name)
+        return scheduler(profile.launcher, folder, profile.options, grace=longest_end(settings))
     except ValueError as error:
         raise UsageError(f"cluster {profile.name}: {error}") from None
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from simcelery.schedulers.local import Local
+from simcelery.schedulers.local import GRACE, Local
 from simcelery.schedulers.options import value_of
 from simcelery.schedulers.pbs import Pbs
 from simcelery.schedulers.scheduler import Scheduler
@@ -18,11 +18,12 @@ LAUNCHERS = (Local.launcher, Slurm.launcher, Pbs.launcher, Sge.launcher)
 _CLUSTER = ("-M", "--clusters", "--cluster")
 
 
-def scheduler(launcher: str, folder: Path, options: Sequence[str] = ()) -> Scheduler:
+def scheduler(launcher: str, folder: Path, options: Sequence[str] = (), *, grace: float = GRACE) -> Scheduler:
     """The scheduler of that name.
 
     Parameters:
         folder: where ``local`` keeps account of what it started.
+        grace: seconds that ``local`` gives what it ends; others have settings of their own.
         options: those of all requests to it; for Slurm they may name one of several clusters.
 
     Raises:
@@ -30,7 +31,7 @@ def scheduler(launcher: str, folder: Path, options: Sequence[str] = ()) -> Sched
     """
     match launcher:
         case Local.launcher:
-            return Local(folder)
+            return Local(folder, grace)
         case Slurm.launcher:
             return Slurm(_cluster(options))
         case Pbs.launcher:

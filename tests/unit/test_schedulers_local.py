@@ -15,6 +15,10 @@ from typing import Any
 
 import pytest
 
+from simcelery import settings
+from simcelery.cluster.controller import scheduler_of
+from simcelery.cluster.environment import folder_of
+from simcelery.cluster.profile import Profile
 from simcelery.schedulers import asking, local
 from simcelery.schedulers.asking import Refused, Unknown
 from simcelery.schedulers.local import Local
@@ -412,3 +416,15 @@ def test_a_disk_that_is_full_when_it_starts_is_unknown(
     assert only(here).state is State.WAITING
     here.cancel(names=[NAME])
     assert wait_for_end(here).cause is Cause.CANCELLED
+
+
+def test_a_worker_has_the_time_to_hand_its_jobs_back(tmp_path: Path) -> None:
+    """Killed sooner, its jobs would count a loss, and wait for lease and patience."""
+    patient = replace(settings.get_settings(), home=tmp_path, shutdown_grace=300.0, kill_grace=20.0)
+    profile = Profile(name="c", launcher="local", python=sys.executable, folder=str(tmp_path), environment={})
+    folder = folder_of(patient, profile.name)
+    folder.mkdir(parents=True)
+    scheduler_of(patient, profile).submit(asked(folder, "exit"))
+    [account] = folder.glob("*.json")
+    assert json.loads(account.read_text())["grace"] > 320
+    wait_for_end(Local(folder))

@@ -10,8 +10,6 @@ from simcelery.cli.output import remark, say, show_json
 if TYPE_CHECKING:
     from simcelery.settings import Settings
 
-_MARGIN = 10.0  # seconds that workers may take longer than they should
-
 
 @command("down", "simcelery down")
 @output_option
@@ -45,12 +43,13 @@ def _end_workers(settings: Settings) -> bool:
     """End those that came with the servers; whether some are left."""
     from simcelery.board import engine
     from simcelery.cluster import actions
+    from simcelery.cluster.controller import longest_end
     from simcelery.errors import SimceleryError
 
     if settings.database_url is not None:
         return False
     try:
-        return not actions.end_with_servers(settings, settings.shutdown_grace + settings.kill_grace + _MARGIN)
+        return not actions.end_with_servers(settings, longest_end(settings))
     except SimceleryError:
         return False  # the servers do not run, or their board is of another version
     finally:
