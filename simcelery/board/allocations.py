@@ -196,6 +196,23 @@ def too_many(connection: Connection, cluster: str, may_idle: bool = False) -> li
     )
 
 
+def give_up(connection: Connection, cluster: str, host: str, silence: float) -> bool:
+    """Take all of a cluster for gone that only a certain host could tell of, if that host is gone.
+
+    It is, if for so many seconds nobody has looked after the cluster nor any worker of it had a lease.
+    """
+    since = func.now() - seconds(silence)
+    looked_after = select(Cluster.name).where(Cluster.name == cluster, Cluster.round_at > since)
+    lives = select(Worker.id).join(Allocation, Allocation.name == Worker.allocation)
+    lives = lives.where(Allocation.cluster == cluster, Allocation.state != "ended")
+    lives = lives.where(Worker.ended_at.is_(None), Worker.lease_expires_at > since)
+    if connection.scalar(select(or_(looked_after.exists(), lives.exists()))):
+        return False
+    for row in listed(connection, cluster):
+        _end(connection, row.name, GONE, f"{host} is gone, and nobody else can tell of it")
+    return True
+
+
 def observe(connection: Connection, cluster: str, seen: Sequence[Observed]) -> list[AllocationRow]:
     """Note what one look at the scheduler has told, which lists all that it knows of.
 

@@ -107,6 +107,12 @@ def start(connection: Connection, new: NewCluster) -> None:
         .returning(Cluster.name)
     )
     if connection.scalar(row) is None:
+        host = connection.scalar(select(Cluster.host).where(Cluster.name == new.name))
+        if host and host != new.host:
+            raise UsageError(
+                f"there is a cluster {new.name!r} already, on {host}: give yours another --name; if that "
+                f"host is gone, run: simcelery cluster stop {new.name}"
+            )
         raise UsageError(
             f"there is a cluster {new.name!r} already: scale it, or stop it and wait for its end"
         )

@@ -27,6 +27,9 @@ from simcelery.schedulers.seen import Plan
 from simcelery.settings import Settings
 
 WITH_SERVERS = "up"  # the cluster of 'simcelery up --workers'
+# Seconds after which a host is taken for gone of which nothing was heard.
+_GONE = 300.0
+_PAUSE, _ROUND = 0.5, 5.0  # seconds between two looks, and within which a controller looks again
 RECENT = 3600.0  # seconds for which allocations that have ended are shown
 
 
@@ -146,11 +149,16 @@ def resume(settings: Settings, name: str) -> ClusterRow:
 def stop(settings: Settings, name: str) -> ClusterRow:
     """Cancel all allocations of a cluster, and submit none any more.
 
+    Those of a host that is gone nobody can cancel: they are given up.
+
     Raises:
         UsageError: there is no such cluster.
     """
     with engine.begin(settings) as connection:
         clusters.stop(connection, name)
+    row = get(settings, name)
+    if _is_elsewhere(row):
+        _give_up(settings, row)
     return attend(settings, name)
 
 
@@ -164,9 +172,44 @@ def with_servers(settings: Settings, workers: int, by: str) -> ClusterRow:
     profile = checked(settings, WITH_SERVERS, {"launcher": "local", "cores": share})
     with engine.begin(settings) as connection:
         found = clusters.listed(connection, WITH_SERVERS)
-    if found and found[0].state != "stopped":
+    if found and _is_elsewhere(found[0]) and (found[0].live or found[0].state != "stopped"):
+        _replace(settings, found[0])
+    elif found and found[0].state != "stopped":
         return scale(settings, WITH_SERVERS, workers)
     return start(settings, profile, workers, by)
+
+
+def _replace(settings: Settings, row: ClusterRow) -> None:
+    """Make room for a cluster of this host, as after a container has been made anew."""
+    if not _give_up(settings, row):
+        raise UsageError(
+            f"cluster {row.name} runs on {row.host}: start workers here under another name, "
+            "'simcelery cluster start N --on local --name NAME'; or, if that host is gone, try again in "
+            f"{_GONE / 60:.0f} minutes"
+        )
+    with engine.begin(settings) as connection:
+        clusters.stop(connection, row.name)
+
+
+def _is_elsewhere(row: ClusterRow) -> bool:
+    return row.launcher == "local" and row.host != socket.gethostname()
+
+
+def _give_up(settings: Settings, row: ClusterRow) -> bool:
+    """Whether the host of a cluster is gone; what it has left ends.
+
+    The board of embedded servers was on that host, too: its workers are gone if no lease holds any more.
+    """
+    is_embedded = settings.database_url is None
+    silence, patience = (0.0, settings.lease + _ROUND) if is_embedded else (_GONE, 0.0)
+    until = time.monotonic() + patience
+    while True:
+        with engine.begin(settings) as connection:
+            if allocations.give_up(connection, row.name, row.host or "its host", silence):
+                return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(_PAUSE)
 
 
 def end_with_servers(settings: Settings, seconds: float) -> bool:

@@ -42,7 +42,8 @@ def _trouble(row: Troubled) -> tuple[str, str] | None:
     if (late := (row.now - row.round_at).total_seconds()) > LATE:
         why = f"nobody has looked after cluster {row.name} for {duration(late)}"
         verb = "stop" if row.state == "stopped" else "resume"
-        return why, f"{_where(row)}, run: simcelery cluster {verb} {row.name}"
+        gone = f"; or, if {row.host} is gone: simcelery cluster stop {row.name}" if row.host else ""
+        return why, f"{_where(row)}, run: simcelery cluster {verb} {row.name}{gone}"
     if row.without_worker:
         verb = "runs" if row.without_worker == 1 else "run"
         why = f"{many(row.without_worker, 'allocation')} of cluster {row.name} {verb} without a worker"

@@ -12,9 +12,10 @@ import pytest
 
 from simcelery.board import clusters, engine
 from simcelery.board.clusters import ClusterRow, NewCluster
-from simcelery.cluster import controller, rounds
+from simcelery.cluster import actions, controller, rounds
 from simcelery.cluster.environment import folder_of
 from simcelery.cluster.profile import as_json, checked
+from simcelery.errors import UsageError
 from simcelery.setting_kinds import Secret
 from simcelery.settings import get_settings
 from tests.board_helpers import sql
@@ -135,6 +136,44 @@ def test_it_has_the_flags_of_whoever_starts_it(project: Project, cluster: Cluste
     with engine.begin() as connection:
         clusters.stop(connection, "here")
     wait_until(lambda: not any(map(psutil.Process.is_running, found)), 30)
+
+
+def gone(name: str = "here") -> None:
+    """As if the cluster had run on another host, of which nobody has heard for long."""
+    sql("UPDATE clusters SET name = :name, host = 'laptop', round_at = now() - interval '1 h'", name=name)
+    sql(
+        "INSERT INTO allocations (cluster, name, scheduler_id, state) "
+        "VALUES (:name, 'simcelery-here-1', 'simcelery-here-1', 'running')",
+        name=name,
+    )
+
+
+def test_a_cluster_whose_host_is_gone_is_stopped_from_anywhere_and_its_name_is_free(
+    project: Project, cluster: ClusterRow
+) -> None:
+    gone()
+    refused = project.run("simcelery", "cluster", "start", "0", "--on", "local", "--name", "here")
+    assert refused.returncode == 2
+    assert "there is a cluster 'here' already, on laptop: give yours another --name" in refused.stderr
+    assert project.run("simcelery", "cluster", "stop", "here").returncode == 0
+    assert sql("SELECT state, cause FROM allocations") == [("ended", "gone")]
+    new = {name: getattr(cluster, name) for name in NewCluster.__dataclass_fields__}
+    with engine.begin() as connection:
+        clusters.start(connection, NewCluster(**new))
+
+
+def test_workers_of_another_host_are_replaced_if_that_is_gone(
+    cluster: ClusterRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container was made anew, with the same home: 'up --workers' said that there were workers."""
+    monkeypatch.setattr(actions, "attend", actions.get)  # none is started
+    gone("up")
+    sql("UPDATE clusters SET round_at = now()")
+    with pytest.raises(UsageError, match="cluster up runs on laptop: start workers here under another name"):
+        actions.with_servers(get_settings(), 2, "me")
+    sql("UPDATE clusters SET round_at = now() - interval '1 h'")
+    started = actions.with_servers(get_settings(), 2, "me")
+    assert (started.host, started.wanted, started.live) == (socket.gethostname(), 2, 0)
 
 
 def processes() -> list[psutil.Process]:

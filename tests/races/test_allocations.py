@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -346,6 +347,24 @@ def test_what_has_no_worker_goes_when_nothing_is_wanted_and_before_what_has() ->
 
 def troubled() -> list[str]:
     return [text for text, _ in describe.troubles(do(reads.troubled))]
+
+
+def test_what_only_a_host_that_is_gone_could_tell_of_is_given_up() -> None:
+    names = submitted(2)
+    look(*(sees(name, "running") for name in names))
+    mine = worker(allocation=names[0])
+    give_up = partial(do, allocations.give_up, "c", "n1", 300.0)
+    for silent in (
+        "UPDATE clusters SET round_at = now() - interval '4 min'",
+        "UPDATE clusters SET round_at = now() - interval '6 min'",
+        f"UPDATE workers SET lease_expires_at = now() - interval '4 min' WHERE id = {mine}",
+    ):
+        sql(silent)
+        assert not give_up()
+        assert states() == ["running", "running"]
+    sql("UPDATE workers SET lease_expires_at = now() - interval '6 min'")
+    assert give_up()
+    assert {row.cause for row in rows().values()} == {"gone"}
 
 
 def test_pauses_grow_to_an_hour_and_somebody_may_end_them() -> None:
