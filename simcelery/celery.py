@@ -48,7 +48,10 @@ def _load_workflows(**_: Any) -> None:
     context = click.get_current_context(silent=True)
     concurrency = context.params.get("concurrency") if context else None
     limit_threads(int(str(concurrency)) if str(concurrency).isdecimal() else None)
-    if context is not None and context.info_name == "worker" and not get_settings().preload:
+    is_worker = context is not None and context.info_name == "worker"
+    if is_worker:
+        setup.freeze_imported()
+    if is_worker and not get_settings().preload:
         errors = not_preloaded.learn()
     else:
         with inherited.noticed():

@@ -53,12 +53,15 @@ def _find() -> Iterator[tuple[Any, int]]:
     numpy = sys.modules.get("numpy.random")
     kinds = (random.Random, *((numpy.Generator, numpy.RandomState) if numpy else ()))
     seen = {id(numpy.mtrand._rand)} if numpy else set()
+    wanted: dict[type, bool] = {}  # there are a hundred thousand values, of a few hundred types
     for module_name, module in list(sys.modules.items()):
         if not isinstance(module, ModuleType) or module_name.partition(".")[0] in sys.stdlib_module_names:
             continue
         for name, value in list(vars(module).items()):
-            drawn_from = isinstance(value, kinds) and not isinstance(value, random.SystemRandom)
-            if drawn_from and id(value) not in seen:
+            kind = type(value)
+            if kind not in wanted:
+                wanted[kind] = issubclass(kind, kinds) and not issubclass(kind, random.SystemRandom)
+            if wanted[kind] and id(value) not in seen:
                 seen.add(id(value))
                 yield value, zlib.crc32(f"{module_name}.{name}".encode())
 

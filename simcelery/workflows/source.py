@@ -38,9 +38,7 @@ class Module(NamedTuple):
 def fingerprint(function: Callable[..., object]) -> str:
     """``file:hash`` of the source as it is now on the disk; empty where there is none to compare."""
     module = _module(function.__module__)
-    if module is None or module.name.partition(".")[0] == __name__.partition(".")[0]:
-        return ""
-    return _fingerprint(module)
+    return "" if module is None or _is_simcelery(module) else _fingerprint(module)
 
 
 def of_files(name: str, root: Path) -> str:
@@ -90,7 +88,13 @@ def standard_library() -> list[Path]:
 def files_of(module: str) -> dict[str, str]:
     """What `fingerprint` covers for a function of a module that is loaded: a hash of each module's file."""
     start = _module(module)
-    return {name: _read(file).digest for name, file in _reachable(start)} if start else {}
+    if start is None or _is_simcelery(start):
+        return {}
+    return {name: _read(file).digest for name, file in _reachable(start)}
+
+
+def _is_simcelery(module: Module) -> bool:
+    return module.name.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _fingerprint(module: Module) -> str:

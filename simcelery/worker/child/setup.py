@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 reaper: Reaper | None = None  # set by the worker before its pool forks
 _frozen = False
+_imported = 0  # how many objects were left out before the workflows were imported
 # What each child does before its first job, and what it is called.
 beginning: list[tuple[str, Callable[[], object]]] = []
 
@@ -43,13 +44,26 @@ def replace_dead_reaper(children: Iterable[int]) -> None:
         reaper.watch(pid)
 
 
+def freeze_imported() -> None:
+    """Leave out what a worker itself consists of where garbage is looked for, before workflows are imported.
+
+    Nothing of it becomes garbage, and to look through it while they are imported, or at `freeze`, takes a
+    tenth of a second. Called in the worker's parent process.
+    """
+    global _imported
+    if gc.get_freeze_count() == 0:
+        gc.freeze()
+        _imported = gc.get_freeze_count()
+
+
 def freeze() -> None:
     """Leave out what is imported by now where garbage is looked for, as Celery does before each child.
 
     That takes a tenth of a second, for every child that is started. Called in the worker's parent process.
     """
     global _frozen
-    if gc.get_freeze_count() == 0:  # else a module of workflows did so, and for the children too
+    # Some of that has gone since. If there is more, a module of workflows did so, and for the children too.
+    if gc.get_freeze_count() <= _imported:
         gc.collect()
         gc.freeze()
         _frozen = True
