@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
 
 from simcelery.board.models import Attempt, FileRequest, Job
 from simcelery.board.sql_helpers import seconds
@@ -70,7 +72,13 @@ def ask(
 
 def asked_of(connection: Connection, worker_id: int, host: str) -> list[Wanted]:
     """What this worker is asked for, or any worker on its host."""
-    rows = connection.execute(
+    rows = connection.execute(_asking(worker_id, host))
+    return [Wanted(**row._mapping) for row in rows if row.claim_id]
+
+
+@lru_cache(maxsize=16)  # every worker asks it again and again
+def _asking(worker_id: int, host: str) -> Select[*tuple[Any, ...]]:
+    return (
         select(
             FileRequest.id,
             FileRequest.job_id,
@@ -94,7 +102,6 @@ def asked_of(connection: Connection, worker_id: int, host: str) -> list[Wanted]:
         .order_by(FileRequest.id)
         .limit(100)
     )
-    return [Wanted(**row._mapping) for row in rows if row.claim_id]
 
 
 def answer(connection: Connection, request_id: int, by: str, found: Answer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -11,6 +12,7 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Text,
+    Update,
     and_,
     case,
     exists,
@@ -134,6 +136,15 @@ def renew(
         succeeded: the workflows with which this worker has succeeded since it last renewed.
         left: as in `register`; told again each time, since Postgres's clock may be set meanwhile.
     """
+    # Most renewals are the same as the one before.
+    renewed = connection.execute(_renewal(me, lease, every, tuple(succeeded), left))
+    return renewed.rowcount == 1
+
+
+@lru_cache(maxsize=16)
+def _renewal(
+    me: Registration, lease: float, every: float | None, succeeded: tuple[str, ...], left: float | None
+) -> Update:
     # Whoever was cut off for half a lease may see others as lost that were cut off with it. Where
     # renewals are rarer than that, a gap is a renewal that was missed.
     gap = max(lease / 2, 1.5 * (every or 0.0))
@@ -141,7 +152,7 @@ def renew(
         func.now() - Worker.renewed_at > seconds(gap),
         Worker.lease_expires_at <= func.now(),
     )
-    renewed = connection.execute(
+    return (
         update(Worker)
         .where(is_worker(me), Worker.ended_at.is_(None))
         .values(
@@ -154,7 +165,6 @@ def renew(
             ).op("||")(_now_for(succeeded)),
         )
     )
-    return renewed.rowcount == 1
 
 
 def _in(left: float | None) -> ColumnElement[Any] | None:
@@ -182,7 +192,7 @@ def accounts(connection: Connection, worker_id: int, job_ids: Iterable[int]) -> 
 
     A job that was never claimed is left out.
     """
-    rows = connection.execute(_accounts(worker_id, job_ids))
+    rows = connection.execute(_accounts(worker_id, tuple(job_ids)))
     return [
         Account(**{**row._mapping, "state": known})
         for row in rows
@@ -190,7 +200,8 @@ def accounts(connection: Connection, worker_id: int, job_ids: Iterable[int]) -> 
     ]
 
 
-def _accounts(worker_id: int, job_ids: Iterable[int]) -> CompoundSelect[*tuple[Any, ...]]:
+@lru_cache(maxsize=16)  # as above
+def _accounts(worker_id: int, job_ids: tuple[int, ...]) -> CompoundSelect[*tuple[Any, ...]]:
     columns = (
         Job.id,
         Job.task_id,

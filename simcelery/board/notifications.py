@@ -9,9 +9,23 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, and_, case, extract, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    and_,
+    case,
+    extract,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.leases import is_live
@@ -49,9 +63,13 @@ class Due:
 
 def due(connection: Connection, me: int) -> Due:
     """How many are to be sent now."""
-    mine = func.count().filter(_is_mine(me))
-    row = connection.execute(select(mine, func.count()).where(*_is_due())).one()
+    row = connection.execute(_counting(me)).one()
     return Due(row[0], row[1] - row[0])
+
+
+@lru_cache(maxsize=16)  # every worker asks it again and again
+def _counting(me: int) -> Select[int, int]:
+    return select(func.count().filter(_is_mine(me)), func.count()).where(*_is_due())
 
 
 @dataclass(frozen=True)

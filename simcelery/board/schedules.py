@@ -11,9 +11,10 @@ import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from simcelery.board import due
@@ -167,8 +168,12 @@ def tag(name: str) -> str:
 
 def names_due(connection: Connection) -> list[str]:
     """The schedules that are due, the longest first."""
-    found = select(Schedule.name).where(_is_due()).order_by(Schedule.next_at, Schedule.name)
-    return list(connection.scalars(found.limit(1000)))
+    return list(connection.scalars(_names_due()))
+
+
+@cache  # every worker asks it again and again
+def _names_due() -> Select[str]:
+    return select(Schedule.name).where(_is_due()).order_by(Schedule.next_at, Schedule.name).limit(1000)
 
 
 def _is_due() -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Double, Text, column, func, literal, or_, select, update
+from sqlalchemy import Connection, Double, Select, Text, column, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from simcelery.board import clock
@@ -43,7 +44,16 @@ def take_turns(connection: Connection, every: Mapping[str, float], by: str, coun
         every: seconds between two rounds, by name of the act.
         count_to: how far live workers are counted.
     """
-    acts = _acts(every)
+    row = connection.execute(_taking(tuple(every.items()), by, count_to)).one()
+    if row.set_back:
+        clock.set_right(connection)
+    return Taken(acts=frozenset(row.acts or ()), live=row.live, set_back=bool(row.set_back))
+
+
+@lru_cache(maxsize=64)
+def _taking(every: tuple[tuple[str, float], ...], by: str, count_to: int) -> Select[*tuple[Any, ...]]:
+    """The statement of `take_turns`. To put it together takes longer than to execute it."""
+    acts = _acts(dict(every))
     ahead = clock.is_ahead(Recovery.next_at, acts.c.every)
     due = (
         update(Recovery)
@@ -58,10 +68,7 @@ def take_turns(connection: Connection, every: Mapping[str, float], by: str, coun
     names = select(func.array_agg(due.c.name)).scalar_subquery()
     set_back = select(func.bool_or(ahead)).where(Recovery.name == acts.c.name).scalar_subquery()
     columns = names.label("acts"), number.label("live"), set_back.label("set_back")
-    row = connection.execute(select(*columns)).one()
-    if row.set_back:
-        clock.set_right(connection)
-    return Taken(acts=frozenset(row.acts or ()), live=row.live, set_back=bool(row.set_back))
+    return select(*columns)
 
 
 def give_back(connection: Connection, name: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -147,6 +147,21 @@ def lengths(lanes: Sequence[Lane]) -> list[int | None]:
             for key in keys:
                 pipe.llen(key)
             return lists.usable(keys, pipe.execute(raise_on_error=False))
+
+
+def anything_in(lanes: Sequence[Lane]) -> bool:
+    """Whether messages wait in any of these lanes. A worker has thousands: one question for all of them.
+
+    Raises:
+        BrokerUnreachableError: Redis cannot be reached.
+    """
+    with _producer() as producer:
+        channel = producer.channel
+        keys = [_key(channel, one) for one in lanes]
+        with channel.conn_or_acquire() as client, suppress(*ANSWERS):  # one may be out of bounds
+            if not client.exists(*keys):  # an empty list does not exist
+                return False
+    return any(lengths(lanes))
 
 
 def send(jobs: Iterable[JobToPublish], *, first: bool = False) -> list[JobToPublish]:

@@ -73,6 +73,8 @@ def test_one_lane_stops_no_other(board: Services, spoil: Spoil, caplog: pytest.L
         spoilt.submit_many({"n": n} for n in range(3))
         honest.submit_many({"n": n} for n in range(2))
         assert broker.lengths([bad, good]) == [None, 2]
+        assert broker.anything_in([bad, good])
+        assert not broker.anything_in([bad])
         sql("UPDATE jobs SET published_at = NULL, submitted_at = now() - interval '1 hour'")
         server.delete(lane("honest"))
         assert republish.tick() == (2, 0)
@@ -107,3 +109,20 @@ def test_rights_that_are_gone_for_all_lanes_are_an_answer_of_redis(board: Servic
             broker.lengths([Lane("default", "honest", 4)])
     finally:
         server.execute_command("ACL", "SETUSER", "default", "+llen")
+
+
+def test_whether_any_of_many_lanes_holds_a_message_is_known_with_and_without_the_right_to_ask_so(
+    board: Services,
+) -> None:
+    server = redis.Redis.from_url(board.broker_url)
+    lanes = [Lane("default", name, priority) for name in ("honest", "spoilt") for priority in range(10)]
+    for right in ("+exists", "-exists"):
+        server.execute_command("ACL", "SETUSER", "default", right)
+        try:
+            assert not broker.anything_in(lanes)
+            honest.submit()
+            assert broker.anything_in(lanes)
+            assert not broker.anything_in(lanes[10:])
+            server.flushdb()
+        finally:
+            server.execute_command("ACL", "SETUSER", "default", "+exists")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, select
@@ -30,15 +31,23 @@ def rescue(
         limit: most rows in this transaction.
         judge: the worker that judges the others; None: recovery by hand.
     """
+    lost = _lost(grace, limit, judge)
+    return _rescue(connection, lost, "the worker's lease ended while it ran the job")
+
+
+@lru_cache(maxsize=16)  # every worker asks it again and again
+def _lost(grace: float, limit: int, judge: int | None) -> Select[*tuple[Any, ...]]:
     lost = (
         select(Job.id, Job.claim_id)
         .join(Worker, Worker.id == Job.worker_id)
         .where(Job.state == State.RUNNING, patience.is_over(grace))
         .limit(limit)
     )
-    if judge is not None:
-        lost = lost.where(_may_judge(judge, grace))
-    return _rescue(connection, lost, "the worker's lease ended while it ran the job")
+    return _held(lost if judge is None else lost.where(_may_judge(judge, grace)))
+
+
+def _held(jobs: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    return jobs.order_by(Job.id).with_for_update(of=Job, skip_locked=True)
 
 
 def _may_judge(worker_id: int, grace: float) -> ColumnElement[bool]:
@@ -70,7 +79,7 @@ def rescue_now(
         .where(Job.state == State.RUNNING, among(Job.worker_id, worker_ids), Worker.ended_at.is_not(None))
         .limit(limit)
     )
-    return _rescue(connection, orphaned, message, cause)
+    return _rescue(connection, _held(orphaned), message, cause)
 
 
 def _rescue(
@@ -82,5 +91,4 @@ def _rescue(
     ended = EndedAttempt(
         outcome=Outcome.LOST, cause=cause, error_type="LostWorkerError", error_message=message
     )
-    held = lost.order_by(Job.id).with_for_update(of=Job, skip_locked=True)
-    return finish_all(connection, [(row.id, row.claim_id) for row in connection.execute(held)], ended)
+    return finish_all(connection, [(row.id, row.claim_id) for row in connection.execute(lost)], ended)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -99,7 +100,7 @@ def settle(
     """
     by_index(connection)
     place = place or Place()
-    wanted = unsettled(limit) if only is None else unsettled(limit).where(among(Job.id, only))
+    wanted = _all_unsettled(limit) if only is None else unsettled(limit).where(among(Job.id, only))
     found = connection.scalars(wanted).all()
     listed, dependents, many = _dependents_of(connection, found, limit, place)
     if not dependents and only is None:
@@ -116,6 +117,11 @@ def settle(
             place = Place(left=place.left if place.all_told else place.left | {place.parent})
     _mark(connection, over)
     return Settled(told.failed, told.ready, more, place, told.succeeded)
+
+
+@lru_cache(maxsize=16)  # every worker asks it again and again
+def _all_unsettled(limit: int) -> Select[int]:
+    return unsettled(limit)
 
 
 def unsettled(limit: int) -> Select[int]:
@@ -144,6 +150,8 @@ def _dependents_of(
         The parents that have no others, each with its own; the dependents; and the place in those of a parent
         that has too many, if they are its own.
     """
+    if not parents:
+        return {}, [], None
     each: dict[int, list[int]] = {parent: [] for parent in parents}
     # Enough for those that are told now, and for the one with which there would be too many.
     most = 2 * limit + 2
@@ -174,7 +182,7 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
 
     Looks at some of the blocked jobs, others each time, since reading all of them would take too long.
     """
-    last = connection.scalar(select(func.max(Job.id)).where(waits_for_parents()))
+    last = connection.scalar(_last_blocked())
     if last is None:
         return []
     start = random.randint(0, last)
@@ -196,6 +204,11 @@ def _perhaps_forgotten(connection: Connection, limit: int) -> list[int]:
     fallen = func.bool_or(and_(_is_needed(edge), parent.c.state.in_(UNSUCCESSFUL)))
     has_gone_on = func.bool_or(_has_gone_on(edge, parent))
     return list(connection.scalars(left.having(or_(over, fallen, has_gone_on))))
+
+
+@cache  # as above
+def _last_blocked() -> Select[int]:
+    return select(func.max(Job.id)).where(waits_for_parents())
 
 
 def _is_needed(edge: FromClause) -> ColumnElement[bool]:
@@ -227,8 +240,9 @@ def _tell(connection: Connection, ids: Iterable[int]) -> _Told:
 
     Who waits for the end of a parent may see one that is just being retried: that retry counts it again.
     """
+    ids = list(ids)
     blocked = select(Job.id).where(among(Job.id, ids), waits_for_parents())
-    dependents = frozenset(connection.scalars(blocked))
+    dependents = frozenset(connection.scalars(blocked) if ids else ())
     if not dependents:
         return _Told([], [], [], dependents)
     # Held, so that a retry of one finds its dependents fallen, or comes before them.
@@ -303,6 +317,8 @@ def _why_fallen(culprit: ColumnElement[int]) -> Any:
 
 def _mark(connection: Connection, parents: Sequence[int]) -> None:
     """Note that all dependents of these parents have been told."""
+    if not parents:
+        return
     connection.execute(
         update(Job)
         .where(among(Job.id, parents))

@@ -73,7 +73,7 @@ class ConsumerWatchdog:
 
     def _messages_wait(self) -> bool:
         try:
-            return any(broker.lengths(self._lease.lanes()))
+            return broker.anything_in(self._lease.lanes())
         except BrokerUnreachableError:
             return False  # it knows, and tries to reconnect
 
