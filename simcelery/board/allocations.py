@@ -27,7 +27,7 @@ from simcelery.board.sql_helpers import seconds
 # So many seconds and looks without being listed, and it is gone: a scheduler may list late what it took.
 _GONE_AFTER, _GONE_AFTER_LOOKS = 60.0, 3
 # How long what has ended may still turn out to live.
-_REMEMBERED = 7 * 86400.0
+REMEMBERED = 7 * 86400.0
 
 # How an allocation may end, besides a scheduler's causes. Not submitted: whoever recorded it has died before.
 REFUSED, GONE, NOT_SUBMITTED = "refused", "gone", "not_submitted"
@@ -273,7 +273,7 @@ def keep_tail(connection: Connection, name: str, tail: str) -> None:
 
 def listed(connection: Connection, cluster: str, ended_within: float = 0.0) -> list[AllocationRow]:
     """The allocations of a cluster, oldest first: those that have not ended, or only so many seconds ago."""
-    recent = Allocation.ended_at > func.now() - seconds(ended_within)
+    recent = and_(Allocation.state == "ended", Allocation.ended_at > func.now() - seconds(ended_within))
     return _rows(connection, Allocation.cluster == cluster, or_(Allocation.state != "ended", recent))
 
 
@@ -285,7 +285,7 @@ def find(connection: Connection, name: str) -> AllocationRow | None:
 
 def remembered(connection: Connection, cluster: str) -> set[str]:
     """The names of all that may still be listed, also of those that are believed to be gone."""
-    recent = Allocation.recorded_at > func.now() - seconds(_REMEMBERED)
+    recent = and_(Allocation.state == "ended", Allocation.ended_at > func.now() - seconds(REMEMBERED))
     of_it = and_(Allocation.cluster == cluster, or_(Allocation.state != "ended", recent))
     return set(connection.scalars(select(Allocation.name).where(of_it)))
 
@@ -315,7 +315,7 @@ def lost_workers(connection: Connection, cluster: str, silence: float) -> list[L
         .join(Worker, Worker.allocation == Allocation.name)
         .where(Allocation.cluster == cluster, Allocation.state == "ended")
         .where(Allocation.cause.not_in(_UNCERTAIN))
-        .where(Allocation.ended_at > func.now() - seconds(_REMEMBERED))
+        .where(Allocation.ended_at > func.now() - seconds(REMEMBERED))
         .where(or_(silent, and_(Worker.ended_at.is_not(None), holds)))
         .group_by(Allocation.id)
     )

@@ -10,11 +10,12 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, 
 from sqlalchemy.dialects.postgresql import insert
 
 from simcelery import chunks
-from simcelery.board import sql, subscriptions
+from simcelery.board import allocations, sql, subscriptions
 from simcelery.board.models import (
     Allocation,
     Attempt,
     Canary,
+    Cluster,
     Dependency,
     Environment,
     Gate,
@@ -213,5 +214,25 @@ def forget_workers(connection: Connection, older_than: float, limit: int) -> int
     return _deleted(connection, number, older_than)
 
 
+def forget_allocations(connection: Connection, older_than: float, limit: int) -> int:
+    """Delete allocations that ended more than `older_than` seconds ago, unless they may turn out to live.
+
+    Returns:
+        How many were deleted, at most `limit`.
+    """
+    by_index(connection)
+    past = func.now() - seconds(max(older_than, allocations.REMEMBERED))
+    chosen = (
+        select(Allocation.id)
+        .join(Cluster, Cluster.name == Allocation.cluster)
+        .where(Allocation.state == "ended", Allocation.ended_at < past)
+        .limit(limit)
+        .with_for_update(of=Allocation, skip_locked=True)
+    )
+    held = list(connection.scalars(chosen))
+    gone = delete(Allocation).where(among(Allocation.id, held))
+    return _deleted(connection, connection.execute(gone).rowcount if held else 0, older_than)
+
+
 # What goes after the jobs, each by its own age; in this order, since each may be what holds the next.
-FORGETS = (forget_workers, subscriptions.forget, forget_gates, forget_environments)
+FORGETS = (forget_workers, forget_allocations, subscriptions.forget, forget_gates, forget_environments)

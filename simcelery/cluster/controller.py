@@ -11,12 +11,13 @@ import fcntl
 import hashlib
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -46,6 +47,7 @@ _PATIENCE = 7 * 86400.0
 # A spare one leaves a round that is due to others for so many seconds, and ends when it had none for as many.
 _SPARE_PATIENCE, _SPARE_ENDS = 5.0, 180.0
 _MARGIN = 10.0  # seconds that workers may take longer to end than they should
+_LONGEST_LOG = 2**20  # bytes; twice as many are kept
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 # What schedulers have listed, by launcher and options.
@@ -109,6 +111,7 @@ def _serve(settings: Settings, parent: int | None, is_spare: bool) -> bool:
             time.sleep(next(waiting))
             had_round = time.monotonic()  # nobody had one
             continue
+        _shorten_log(settings)
         if not found:
             return True
         answered, waiting = time.monotonic(), growing(_PAUSE, 60.0)
@@ -264,6 +267,15 @@ def _lock(settings: Settings) -> Iterator[Literal["ours", "taken", "none"]]:
             yield "none"
             return
         yield "ours"
+
+
+def _shorten_log(settings: Settings) -> None:
+    """Set aside what has been written, in place of what was set aside before: it is written for months."""
+    log_file = _file(settings, "log")
+    with suppress(OSError):
+        if log_file.stat().st_size > _LONGEST_LOG:
+            shutil.copyfile(log_file, log_file.with_suffix(".log.old"))
+            os.truncate(log_file, 0)  # whoever has it open writes at its end
 
 
 def _file(settings: Settings, kind: str) -> Path:

@@ -176,5 +176,19 @@ def test_workers_of_another_host_are_replaced_if_that_is_gone(
     assert (started.host, started.wanted, started.live) == (socket.gethostname(), 2, 0)
 
 
+def test_its_log_does_not_grow_for_ever(cluster: ClusterRow, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = get_settings()
+    sql("UPDATE clusters SET state = 'stopped'")
+    log = controller._file(settings, "log")
+    with log.open("ab", buffering=0) as output:  # as it is open in the process
+        for word in (b"old", b"new"):
+            output.write(word * 2**20)
+            controller._serve(settings, None, is_spare=False)
+        output.write(b"newest")
+    assert log.read_bytes() == b"newest"
+    kept = sum(len(path.read_bytes()) for path in log.parent.glob("controller-*"))
+    assert kept == len(b"newest") + 3 * 2**20
+
+
 def processes() -> list[psutil.Process]:
     return [one for one in psutil.process_iter(["cmdline"]) if "simcelery.cluster" in one.info["cmdline"]]

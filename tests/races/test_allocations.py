@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import allocations, clusters, engine
+from simcelery.board import allocations, clusters, engine, retention
 from simcelery.board.allocations import AllocationRow, Observed
 from simcelery.board.clusters import ClusterRow, NewCluster
 from simcelery.board.reads import clusters as reads
@@ -365,6 +365,20 @@ def test_what_only_a_host_that_is_gone_could_tell_of_is_given_up() -> None:
     sql("UPDATE workers SET lease_expires_at = now() - interval '6 min'")
     assert give_up()
     assert {row.cause for row in rows().values()} == {"gone"}
+
+
+def test_what_ended_long_ago_is_forgotten_once_it_cannot_turn_out_to_live() -> None:
+    names = submitted(3)
+    look(*(sees(name, "ended", cause="finished", told="COMPLETED") for name in names[:2]), sees(names[2]))
+    later(6 * 86400)
+    assert do(retention.forget_allocations, 86400.0, 10) == 0
+    assert do(allocations.remembered, "c") == set(names)
+    later(2 * 86400)
+    assert do(allocations.remembered, "c") == {names[2]}
+    assert do(retention.forget_allocations, 30 * 86400.0, 10) == 0
+    assert do(retention.forget_allocations, 86400.0, 1) == 1
+    assert do(retention.forget_allocations, 86400.0, 10) == 1
+    assert list(rows()) == [names[2]]
 
 
 def test_pauses_grow_to_an_hour_and_somebody_may_end_them() -> None:
