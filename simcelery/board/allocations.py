@@ -35,7 +35,7 @@ REFUSED, GONE, NOT_SUBMITTED = "refused", "gone", "not_submitted"
 # has only heard nothing: behind a network that is cut, what runs there runs on.
 _UNCERTAIN = (REFUSED, GONE, NOT_SUBMITTED, "node_failure")
 # Ends that are nobody's fault. Any other counts if no worker had come; and a failure if it came this soon.
-_NO_FAULT = ("preempted", "cancelled", NOT_SUBMITTED)
+_NO_FAULT = ("preempted", NOT_SUBMITTED)
 _SOON = 60.0  # seconds
 # Seconds after which a worker without jobs is ended where the work decides; others have left long before.
 _IDLE = 300.0
@@ -152,6 +152,12 @@ def submitted(connection: Connection, name: str, scheduler_id: str) -> None:
     )
 
 
+def unclear(connection: Connection, name: str, told: str) -> None:
+    """Note what was said instead of a yes or a no when it was submitted."""
+    still = and_(Allocation.name == name, Allocation.state == "submitting")
+    connection.execute(update(Allocation).where(still).values(reason=told))
+
+
 def refused(connection: Connection, name: str, why: str) -> None:
     """submitting → ended: the scheduler said no."""
     _end(connection, name, REFUSED, why, Allocation.state == "submitting")
@@ -171,6 +177,7 @@ def too_many(connection: Connection, cluster: str, may_idle: bool = False) -> li
         select(Cluster.wanted, Cluster.least, Cluster.state).where(Cluster.name == cluster).with_for_update()
     ).one_or_none()
     wanted = row.wanted if row else 0
+    _note_those_with_a_worker(connection, cluster)
     # What has no worker stays beside the one that was submitted for it, unless nothing is wanted.
     beside = connection.scalar(select(func.count()).where(_stays(cluster), ~_counts(cluster))) or 0
     order = case(
@@ -194,6 +201,15 @@ def too_many(connection: Connection, cluster: str, may_idle: bool = False) -> li
         Allocation.cancel_requested_at.is_not(None),
         Allocation.state != "ended",
     )
+
+
+def _note_those_with_a_worker(connection: Connection, cluster: str) -> None:
+    """submitting | waiting → running if a worker is there: the look may be old, or the scheduler's list."""
+    there = select(Worker.id).where(
+        Worker.allocation == Allocation.name, Worker.ended_at.is_(None), Worker.lease_expires_at > func.now()
+    )
+    waits = and_(_stays(cluster), Allocation.state.in_(("submitting", "waiting")))
+    connection.execute(update(Allocation).where(waits, there.exists()).values(state="running"))
 
 
 def give_up(connection: Connection, cluster: str, host: str, silence: float) -> bool:
@@ -230,7 +246,9 @@ def observe(connection: Connection, cluster: str, seen: Sequence[Observed]) -> l
         Allocation.seen_at < func.now() - seconds(_GONE_AFTER),
     )
     for row in _rows(connection, gone):
-        if row.state == "submitting":
+        if row.state == "submitting" and row.reason:  # it may have been a no, today as tomorrow
+            _end(connection, row.name, GONE, f"the scheduler does not know it, and had said: {row.reason}")
+        elif row.state == "submitting":
             _end(connection, row.name, NOT_SUBMITTED, "the scheduler does not know it")
         else:
             _end(connection, row.name, GONE, "the scheduler does not list it any more, nor how it ended")
@@ -399,10 +417,15 @@ def _end(
             cause=cause,
             told=told,
         )
-        .returning(Allocation.cluster, Allocation.cancel_requested_at, came.label("came"), soon.label("soon"))
+        .returning(
+            *(Allocation.cluster, Allocation.cancel_requested_at, came.label("came"), soon.label("soon")),
+            Allocation.ran_from,
+        )
     ).one_or_none()
     if row is None or row.cancel_requested_at is not None or cause in _NO_FAULT:
         return
+    if cause == "cancelled" and row.ran_from is None:
+        return  # by somebody; one that has begun may as well have been killed for its memory
     if not row.came or (cause == "failed" and row.soon):
         clusters.failed(connection, row.cluster, f"{name}: {told}")
 

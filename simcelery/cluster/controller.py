@@ -50,8 +50,8 @@ _MARGIN = 10.0  # seconds that workers may take longer to end than they should
 _LONGEST_LOG = 2**20  # bytes; twice as many are kept
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
-# What schedulers have listed, by launcher and options.
-_Looks = dict[tuple[str, tuple[str, ...]], list[Seen]]
+# What schedulers have listed, and when, by launcher and options.
+_Looks = dict[tuple[str, tuple[str, ...]], tuple[float, list[Seen]]]
 
 
 def ensure(settings: Settings, parent: int | None = None) -> None:
@@ -134,9 +134,9 @@ def look_after(settings: Settings, found: Sequence[ClusterRow], patience: float 
     had_round = False
     for row in found:
         try:
-            if _take_round(settings, row, patience):
+            if (now := _take_round(settings, row, patience)) is not None:
                 had_round = True
-                _round(settings, row, looks)
+                _round(settings, now, looks)
         except SimceleryError as error:
             log.warning("cluster %s: %s", row.name, error)
         except Exception:  # the others must not be left alone for it
@@ -144,11 +144,14 @@ def look_after(settings: Settings, found: Sequence[ClusterRow], patience: float 
     return had_round
 
 
-def _take_round(settings: Settings, row: ClusterRow, patience: float) -> bool:
+def _take_round(settings: Settings, row: ClusterRow, patience: float) -> ClusterRow | None:
+    """The cluster as it stands now, if it is our turn: others may have taken minutes."""
     every = _EVERY_HERE if row.launcher == "local" else _EVERY
     by = f"{socket.gethostname()}:{os.getpid()}"
     with engine.begin(settings) as connection:
-        return clusters.take_round(connection, row.name, every, by, patience)
+        if not clusters.take_round(connection, row.name, every, by, patience):
+            return None
+        return next(iter(clusters.listed(connection, row.name)), None)
 
 
 def _round(settings: Settings, row: ClusterRow, looks: _Looks) -> None:
@@ -173,13 +176,13 @@ def _round(settings: Settings, row: ClusterRow, looks: _Looks) -> None:
 
 
 def _look(profile: Profile, asked: Scheduler, looks: _Looks) -> list[Seen]:
-    """What the scheduler lists: one question for all clusters that are its."""
+    """What the scheduler lists: one question for all clusters that are its, unless others have taken long."""
     if profile.launcher == "local":  # each has its own folder of accounts
         return asked.look()
     key = profile.launcher, profile.options
-    if key not in looks:
-        looks[key] = asked.look()
-    return looks[key]
+    if key not in looks or time.monotonic() - looks[key][0] > _EVERY:
+        looks[key] = time.monotonic(), asked.look()
+    return looks[key][1]
 
 
 def longest_end(settings: Settings) -> float:

@@ -69,8 +69,9 @@ def _note(cluster: str, scheduler: Scheduler, look: Callable[[], Sequence[Seen]]
     if not names:
         return
     seen = [one for one in look() if one.name in names]
-    # What lives comes last: of a name that was refused Slurm may list another one, which has failed.
+    # Of a name that was refused Slurm may list another one, which has failed: what lives counts.
     seen.sort(key=lambda one: one.state is not State.ENDED)
+    seen = list({one.name: one for one in seen}.values())
     told = [_observed(names[one.name], one) for one in seen if one.name is not None]
     with engine.begin() as connection:
         missing = allocations.observe(connection, cluster, told)
@@ -181,7 +182,11 @@ def _written(profile: Profile, folder: Path, name: str, bad: Verdict) -> Request
 
 
 def _submit_one(profile: Profile, scheduler: Scheduler, request: Request, name: str, bad: Verdict) -> bool:
-    """Submit one; whether it makes sense to go on with others."""
+    """Submit one; whether it makes sense to go on with others.
+
+    Raises:
+        Unknown: it may be submitted or not.
+    """
     with engine.begin() as connection:
         if not allocations.may_submit(connection, name):
             return True
@@ -194,8 +199,9 @@ def _submit_one(profile: Profile, scheduler: Scheduler, request: Request, name: 
             allocations.refused(connection, name, str(error))
         return False
     except Unknown as error:
-        log.warning("cluster %s: %s may have been submitted, or not: %s", profile.name, name, error)
-        return False
+        with engine.begin() as connection:
+            allocations.unclear(connection, name, str(error))
+        raise Unknown(f"{name} may have been submitted, or not: {error}") from None
     failpoint("allocation_submitted")
     with engine.begin() as connection:
         allocations.submitted(connection, name, number)

@@ -100,11 +100,9 @@ def why(row: AllocationRow) -> str:
         )
     if row.cancel_requested_at is not None:
         return "is being cancelled"
-    if row.state == "waiting":
+    if row.state in ("submitting", "waiting"):
         return row.reason or row.word or ""
-    if row.no_worker_at is not None:
-        return "has no worker"
-    return row.word or "" if row.state == "submitting" else ""
+    return "has no worker" if row.no_worker_at is not None else ""
 
 
 def as_json(row: ClusterRow, allocations: list[AllocationRow]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from simcelery.board import clusters, engine
 from simcelery.board.clusters import ClusterRow, NewCluster
 from simcelery.cluster import controller, sites
-from simcelery.cluster.profile import as_json, checked
+from simcelery.cluster.profile import as_json, checked, from_json
 from simcelery.schedulers.scheduler import own_name
 from simcelery.settings import get_settings
 from tests.board_helpers import sql
@@ -111,3 +111,23 @@ def test_another_home_on_the_same_host_is_another_place(
     assert controller.can_look_after(get_settings(), row())
     other = replace(get_settings(), home=tmp_path / "other home")
     assert not controller.can_look_after(other, row())
+
+
+def test_a_round_begins_with_what_is_true_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of other clusters before it may have taken minutes."""
+    here = site("slurm", tmp_path / "here", monkeypatch)
+    start("slurm")
+    before, settings = row(), get_settings()
+    profile = from_json(before.profile)
+    asked, looks = controller.scheduler_of(settings, profile), controller._Looks()
+    for _ in range(2):
+        controller._look(profile, asked, looks)
+    assert len(here.calls("squeue")) == 1
+    [(key, (at, seen))] = looks.items()
+    looks[key] = at - 16, seen
+    controller._look(profile, asked, looks)
+    assert len(here.calls("squeue")) == 2
+    sql("UPDATE clusters SET wanted = 3")
+    now = controller._take_round(settings, before, 0.0)
+    assert now is not None
+    assert now.wanted == 3

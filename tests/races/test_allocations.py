@@ -17,8 +17,11 @@ from simcelery.board import allocations, clusters, engine, retention
 from simcelery.board.allocations import AllocationRow, Observed
 from simcelery.board.clusters import ClusterRow, NewCluster
 from simcelery.board.reads import clusters as reads
+from simcelery.cluster import rounds
 from simcelery.describe import clusters as describe
 from simcelery.errors import UsageError
+from simcelery.schedulers.seen import Cause, End, Seen, State
+from simcelery.schedulers.slurm import Slurm
 from tests.board_helpers import sql, worker
 
 pytestmark = pytest.mark.usefixtures("board")
@@ -583,3 +586,57 @@ def test_of_all_workers_that_see_a_cluster_neglected_one_starts_a_controller() -
     assert do(clusters.replace, "c", 60.0)
     sql("UPDATE clusters SET replaced_at = NULL, round_at = now()")
     assert not do(clusters.replace, "c", 60.0)
+
+
+def test_what_has_a_worker_runs_whatever_the_last_look_said() -> None:
+    start(2, least=0, most=5)
+    names = plan()
+    for name in names:
+        do(allocations.submitted, name, f"id-{name}")
+    worker(allocation=names[0])
+    do(clusters.adapt, "c", 0)
+    assert [row.name for row in do(allocations.too_many, "c")] == [names[1]]
+    assert [rows()[name].state for name in names] == ["running", "waiting"]
+
+
+def test_of_two_batch_jobs_of_one_name_the_one_that_lives_counts() -> None:
+    """Slurm may list one that it refused as failed; it was submitted again without what was refused."""
+    [name] = submitted(1)
+    twin = Seen("7", name, State.ENDED, "FAILED", end=End(Cause.FAILED, 1, "FAILED"))
+    ours = Seen("8", name, State.WAITING, "PENDING")
+    for listed in ([twin, ours], [ours, twin]):
+        rounds._note("c", Slurm(), lambda listed=listed: listed)
+        assert (rows()[name].state, rows()[name].scheduler_id, cluster().failed) == ("waiting", "8", 0)
+
+
+def test_a_no_that_reads_as_if_nothing_were_known_is_told_and_counts() -> None:
+    start(1)
+    [name] = plan()
+    assert do(allocations.may_submit, name)
+    do(allocations.unclear, name, "sbatch: the plugin cannot resolve your account")
+    assert "cannot resolve your account" in describe.why(rows()[name])
+    later()
+    for _ in range(3):
+        look()
+    assert (cluster().failed, rows()[name].cause) == (1, "gone")
+    assert "and had said: sbatch: the plugin cannot resolve your account" in str(rows()[name].told)
+
+
+@pytest.mark.parametrize(
+    ("began", "worker_came", "asked", "fails"),
+    [(True, False, False, 1), (True, True, False, 0), (True, False, True, 0), (False, False, False, 0)],
+)
+def test_what_was_killed_counts_unless_somebody_has_cancelled_it(
+    began: bool, worker_came: bool, asked: bool, fails: int
+) -> None:
+    """PBS and Grid Engine tell no difference: a limit of memory ends it with a signal, as qdel does."""
+    [name] = submitted(1)
+    if began:
+        look(sees(name, "running"))
+    if worker_came:
+        worker(allocation=name)
+    if asked:
+        do(clusters.stop, "c")
+        do(allocations.too_many, "c")
+    do(allocations.ended, name, "cancelled", "exit status 265")
+    assert cluster().failed == fails
