@@ -17,6 +17,7 @@ from tests import hostile_rows, monitors
 from tests.browsers import needs_chromium, tab
 from tests.conftest import Project, empty, make_project
 from tests.monitors import Monitor
+from tests.waiting import wait_until
 
 LOGIN = "ada:love,lace"
 SCRIPT = "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'>"
@@ -77,6 +78,7 @@ def test_the_overview_shows_what_was_recorded_before_the_monitor_was_started(mon
     assert number(seen["states"], "pending") == "1"
     assert ">gpu<" in seen["queues"]
     assert "no live worker serves queue &#x27;gpu&#x27;" in seen["notices"]
+    wait_until(lambda: "board-pending" in monitor.get("/board").text)
     assert number(monitor.get("/board").text, "pending") == "1"
 
 
@@ -137,8 +139,8 @@ def test_where_there_is_a_login_nobody_sees_anything_without(locked: Monitor) ->
 
 def test_a_board_that_is_away_is_said_and_comes_back(place: Project) -> None:
     away = monitors.start(place, SIMCELERY_DATABASE_URL="postgresql://nobody:secret@127.0.0.1:1/none")
+    wait_until(lambda: away.get("/board").status == 503)  # a page does not wait for long
     page = away.get("/board")
-    assert page.status == 503
     assert "cannot be reached" in page.text
     assert "secret" not in page.text
     assert "cannot be reached" in next(away.parts("/board/live"))["notices"]

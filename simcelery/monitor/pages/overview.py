@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +17,7 @@ from simcelery.monitor.page import Page
 from simcelery.monitor.rendering import part
 from simcelery.monitor.stream import Stream
 
+_PATIENCE = 0.2  # seconds that the page waits for what is seen
 # What changes by itself, each as a template of its own.
 _PARTS = ("notices", "states", "hour", "queues", "workflows")
 
@@ -37,11 +40,14 @@ class Overview(Page):
         self._live = live
 
     async def get(self) -> None:
-        """The page."""
-        seen = await self._live.recent()
-        if isinstance(seen, SimceleryError):
-            self.set_status(503)
-        self.render("board/overview.html", parts=dict.fromkeys(_PARTS, "") | parts(self.application, seen))
+        """The page; of a board of millions, or a slow one, what is seen comes with its first news."""
+        found = dict.fromkeys(_PARTS, "")
+        with suppress(TimeoutError):
+            seen = await asyncio.wait_for(self._live.recent(), _PATIENCE)
+            found |= parts(self.application, seen)
+            if isinstance(seen, SimceleryError):
+                self.set_status(503)
+        self.render("board/overview.html", parts=found)
 
 
 class OverviewLive(Stream):
