@@ -18,7 +18,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    and_,
+    any_,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board import clusters, use
 from simcelery.board.models import Allocation, Cluster, Job, Worker
@@ -306,6 +321,29 @@ def remembered(connection: Connection, cluster: str) -> set[str]:
     recent = and_(Allocation.state == "ended", Allocation.ended_at > func.now() - seconds(REMEMBERED))
     of_it = and_(Allocation.cluster == cluster, or_(Allocation.state != "ended", recent))
     return set(connection.scalars(select(Allocation.name).where(of_it)))
+
+
+class Over(NamedTuple):
+    """An allocation that has ended, and how."""
+
+    name: str
+    cause: str
+
+
+def over(connection: Connection, cluster: str, names: Sequence[str], older_than: float) -> list[Over]:
+    """Those of these that ended more than so many seconds ago, oldest first.
+
+    One that is only believed to be gone may still turn out to live.
+    """
+    among: Any = literal(list(names), ARRAY(Text))
+    age = case((Allocation.cause == GONE, max(older_than, REMEMBERED)), else_=older_than)
+    found = (
+        select(Allocation.name, Allocation.cause)
+        .where(Allocation.cluster == cluster, Allocation.state == "ended", Allocation.name == any_(among))
+        .where(Allocation.ended_at < func.now() - seconds(age))
+        .order_by(Allocation.id)
+    )
+    return [Over(row.name, row.cause or "") for row in connection.execute(found)]
 
 
 class LostWorkers(NamedTuple):

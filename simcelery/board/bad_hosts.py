@@ -26,11 +26,16 @@ _PREFIX = "in quarantine: "
 
 @dataclass(frozen=True)
 class BadHost:
-    """A host, as its worker calls it, and until when it is left out, and why."""
+    """A host, as its worker calls it, and until when it is left out, and why.
+
+    Attributes:
+        node: what the scheduler calls it, if it has told: for it, the host may have any other name.
+    """
 
     host: str
     until: dt.datetime
     why: str
+    node: str | None = None
 
 
 def bad_hosts(connection: Connection) -> list[BadHost]:
@@ -38,7 +43,8 @@ def bad_hosts(connection: Connection) -> list[BadHost]:
     day = seconds(LEFT_OUT)
     lately = Worker.quarantined_at.between(func.now() - day, func.now() + day)
     found = connection.execute(
-        select(Worker.id, Worker.host, Worker.note, Worker.quarantined_at)
+        select(Worker.id, Worker.host, Worker.note, Worker.quarantined_at, Allocation.hosts)
+        .outerjoin(Allocation, Allocation.name == Worker.allocation)
         .where(lately)
         .order_by(Worker.host, Worker.quarantined_at.desc())
     ).all()
@@ -53,7 +59,9 @@ def bad_hosts(connection: Connection) -> list[BadHost]:
         if not any(_succeeded_since(one.succeeded, row.quarantined_at) for one in others):
             until = row.quarantined_at + dt.timedelta(seconds=LEFT_OUT)
             why = (row.note or "its worker is in quarantine").removeprefix(_PREFIX)
-            bad.setdefault(row.host, BadHost(row.host, until, why))
+            nodes = bad_rows.words(row.hosts)
+            node = nodes[0] if len(nodes) == 1 else None
+            bad.setdefault(row.host, BadHost(row.host, until, why, node))
     return list(bad.values())
 
 
@@ -67,8 +75,9 @@ def hosts_of(connection: Connection, cluster: str) -> list[str]:
     since = func.now() - seconds(_RECENT)
     of_it = (Allocation.cluster == cluster, Allocation.recorded_at > since)
     told = connection.scalars(select(Allocation.hosts).where(*of_it, func.cardinality(Allocation.hosts) > 0))
+    untold = (*of_it, func.cardinality(Allocation.hosts) == 0)
     said = connection.scalars(
-        select(Worker.host).join(Allocation, Allocation.name == Worker.allocation).where(*of_it).distinct()
+        select(Worker.host).join(Allocation, Allocation.name == Worker.allocation).where(*untold).distinct()
     )
     found = sorted({host for hosts in told for host in bad_rows.words(hosts) if host})
     return [*found, *(host for host in said if not any(is_same(host, one) for one in found))]

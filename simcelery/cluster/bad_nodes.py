@@ -77,7 +77,7 @@ def choose(
         BadNode(name, host.host, host.until, host.why)
         for host in bad
         for name in known
-        if is_same(name, host.host)
+        if name == host.node or is_same(name, host.host)
     ]
     chosen = tuple({one.name: one for one in found}.values())
     return Verdict(chosen, _why_not({one.name for one in chosen}, nodes, recent, needed) if chosen else None)

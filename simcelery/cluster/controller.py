@@ -25,6 +25,7 @@ from typing import Literal
 from simcelery.board import clusters, engine
 from simcelery.board.clusters import ClusterRow
 from simcelery.cluster import demand, environment, rounds, sites
+from simcelery.cluster.clearing import Clearing
 from simcelery.cluster.environment import folder_of
 from simcelery.cluster.profile import Profile, from_json
 from simcelery.errors import ServiceError, ServicesNotRunningError, SimceleryError, UsageError
@@ -99,6 +100,7 @@ def _serve(settings: Settings, parent: int | None, is_spare: bool) -> bool:
     """
     answered = had_round = time.monotonic()
     waiting = growing(_PAUSE, 60.0)
+    clearing = Clearing(settings)
     while _lives(parent):
         try:
             found = _here(settings)
@@ -120,6 +122,7 @@ def _serve(settings: Settings, parent: int | None, is_spare: bool) -> bool:
         elif is_spare and time.monotonic() - had_round > _SPARE_ENDS:
             log.info("others look after the clusters")
             return False
+        clearing.tick(found)
         time.sleep(_PAUSE)
     return True
 

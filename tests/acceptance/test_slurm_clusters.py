@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.acceptance.helpers import controllers
 from tests.acceptance.test_clusters import cluster, listed
 from tests.board_helpers import attempts, row, sql, state
 from tests.conftest import Project
-from tests.waiting import wait_until
+from tests.waiting import wait_until, within
 
 if shutil.which("sbatch") is None or subprocess.run(["sinfo"], capture_output=True).returncode != 0:
     pytest.skip("no Slurm runs here", allow_module_level=True)
+
+pytestmark = pytest.mark.timeout(600)
 
 ON = ("--on", "slurm", "--cores", "1", "--memory", "512M")
 
@@ -171,3 +178,106 @@ def test_a_controller_of_slurm_that_is_down_changes_nothing(here: Project) -> No
     shown: dict[str, Any] = listed(here, "calm")
     assert (shown["live"], shown["running"]) == (1, 1)
     assert queued() == before
+
+
+def test_a_node_on_which_everything_failed_is_left_out(here: Project) -> None:
+    nodes = subprocess.run(["sinfo", "-h", "-N", "-o", "%N"], capture_output=True, text=True, check=True)
+    if len(set(nodes.stdout.split())) < 2:
+        pytest.skip("Slurm has only one node here")
+    cluster(here, "start", "1", *ON, "--name", "gpu", "--walltime", "10m", "--worker", "-c 1")
+    wait_until(lambda: listed(here, "gpu")["running"] == 1, 60)
+    [first] = listed(here, "gpu")["allocations"]
+    wait_until(lambda: sql("SELECT count(*) FROM workers WHERE allocation IS NOT NULL") == [(1,)], 60)
+    cluster(here, "scale", "gpu", "0")
+    wait_until(lambda: sql("SELECT ended_at IS NOT NULL FROM workers") == [(True,)], 60)
+    sql("UPDATE workers SET quarantined_at = now(), note = 'in quarantine: all failed'")
+    said = cluster(here, "start", "1", *ON, "--name", "gpu", "--walltime", "10m", "--dry-run")
+    [bad] = first["hosts"]
+    assert f"leaves out {bad} until " in said
+    for _ in range(2):  # of several nodes Slurm prefers the first that is free
+        cluster(here, "scale", "gpu", "1")
+        wait_until(lambda: listed(here, "gpu")["running"] == 1, 60)
+        [now] = [one for one in listed(here, "gpu")["allocations"] if one["state"] == "running"]
+        assert now["hosts"] != [bad]
+        cluster(here, "scale", "gpu", "0")
+        wait_until(lambda: listed(here, "gpu")["live"] == 0, 60)
+    assert f"leaves out {bad} until " in cluster(here, "list", "gpu")
+    cluster(here, "resume", "gpu")
+    assert "leaves out" not in cluster(here, "list", "gpu")
+
+
+def slurmctld() -> psutil.Process:
+    """The controller of this host's Slurm; without the right to end it, the test is skipped."""
+    shown = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=True).stdout
+    [path] = [line.partition("=")[2].strip() for line in shown.splitlines() if "SlurmctldPidFile" in line]
+    try:
+        found = psutil.Process(int(Path(path).read_text()))
+    except (OSError, ValueError, psutil.Error):
+        pytest.skip("slurmctld does not run on this host")
+    if os.geteuid() not in (0, found.uids().real):
+        pytest.skip("only root may end slurmctld")
+    return found
+
+
+def answers() -> bool:
+    """Whether Slurm's controller does."""
+    return subprocess.run(["squeue", "-h"], capture_output=True).returncode == 0
+
+
+@contextmanager
+def ended() -> Iterator[None]:
+    """Slurm's controller has ended, until the block does."""
+    process = slurmctld()
+    words, who, where = process.cmdline(), process.uids().real, process.cwd()
+    group, environment = process.gids().real, process.environ()
+    process.terminate()
+    try:
+        process.wait(within(30))
+        yield
+    finally:
+        subprocess.run(words, user=who, group=group, extra_groups=[], cwd=where, env=environment, check=True)
+        wait_until(answers, 60)
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Slurm's controller takes connections, and answers nobody."""
+    process = slurmctld()
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+        wait_until(answers, 60)
+
+
+@pytest.mark.parametrize("away", [ended, frozen])
+def test_while_slurmctld_is_away_jobs_run_and_nothing_is_believed_to_have_ended(
+    here: Project, away: Callable[[], Any]
+) -> None:
+    cluster(here, "start", "1", *ON, "--name", "calm", "--walltime", "10m", "--worker", "-c 2")
+    wait_until(lambda: listed(here, "calm")["running"] == 1, 60)
+    [before] = queued()
+    [long] = jobs(here, 1, 45.0)
+    wait_until(lambda: state(long) == "running", 60)
+    with away():
+        until = time.monotonic() + 30.0  # on the board, twice as long as until something is taken for gone
+        sql("UPDATE allocations SET seen_at = seen_at - interval '2 min'")
+        while time.monotonic() < until:
+            [short] = jobs(here, 1, 0.5 + time.monotonic() * 1e-9)
+            wait_until(lambda: state(short) == "succeeded", 60)  # noqa: B023
+            sql("UPDATE clusters SET round_at = now()")
+        wait_until(lambda: listed(here, "calm")["note"], 90)
+        shown = listed(here, "calm")
+        assert (shown["live"], shown["running"], shown["failed"]) == (1, 1, 0)
+        assert "calm" in here.run("simcelery", "doctor").stdout
+    wait_until(
+        lambda: sql("UPDATE clusters SET round_at = now()") is None and not listed(here, "calm")["note"], 90
+    )
+    assert queued() == [before]
+    wait_until(lambda: state(long) == "succeeded", 90)
+    assert [one["outcome"] for one in attempts(long)] == ["succeeded"]
+    [only] = listed(here, "calm")["allocations"]
+    assert (only["name"], only["state"]) == (before, "running")
+    cluster(here, "scale", "calm", "2")
+    wait_until(lambda: listed(here, "calm")["running"] == 2, 120)

@@ -102,6 +102,11 @@ def started(kind: str, id: str, arguments: list[str]) -> dict[str, Any]:
     return {**begun, **({"hosts": where} if where else {})}
 
 
+def runs(job: dict[str, Any]) -> bool:
+    """Whether it has begun, and its end was not noted."""
+    return "session" in job and not job.get("over")
+
+
 def lives(session: int) -> bool:
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -115,9 +120,9 @@ def refresh() -> None:
     """Note what has ended."""
     found = jobs()
     for job in found:
-        if "session" not in job or lives(job["session"]):
+        if not runs(job) or lives(job["session"]):
             continue
-        del job["session"]
+        job["over"] = True
         path = FOLDER / f"{job['id']}.exit"
         code = int(path.read_text()) if path.exists() else 128 + signal.SIGTERM
         cancelled = job.get("cancelled", False)
@@ -135,11 +140,11 @@ def cancel(chosen: Any, state: str | None) -> None:
     for job in jobs():
         if not chosen(job):
             kept.append(job)
-        elif "session" in job:
+        elif runs(job):
             with suppress(ProcessLookupError):
                 os.killpg(job["session"], signal.SIGTERM)
             kept.append({**job, "cancelled": True, "state": WORDS[job["kind"]]["ends"]})
-        elif "kind" in job:
+        elif "session" in job:
             kept.append(job)  # it has ended
         elif state:
             kept.append({**job, "state": state})

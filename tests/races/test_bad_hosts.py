@@ -91,6 +91,25 @@ def test_where_a_cluster_has_run_as_its_scheduler_says_or_its_workers() -> None:
         assert bad_hosts.hosts_of(connection, "c") == ["n1", "n2", "n3.site.org"]
 
 
+def test_what_its_scheduler_calls_it_is_known_if_its_allocation_has_one_node() -> None:
+    new = NewCluster(name="c", launcher="slurm", host=None, profile={}, wanted=0, started_by="me")
+    with engine.begin() as connection:
+        clusters.start(connection, new)
+    for number, (hosts, node) in enumerate(
+        (("{n7}", "n7"), ("{n7,n8}", None), ("{}", None), ("{NULL}", None))
+    ):
+        sql(
+            "INSERT INTO allocations (cluster, name, hosts) VALUES ('c', :name, CAST(:hosts AS text[]))",
+            name=f"a{number}",
+            hosts=hosts,
+        )
+        me = quarantined(f"host{number}")
+        sql("UPDATE workers SET allocation = :name WHERE id = :id", name=f"a{number}", id=me)
+        with engine.begin() as connection:
+            found = {one.host: one.node for one in bad_hosts.bad_hosts(connection)}
+        assert found[f"host{number}"] == node
+
+
 def test_times_and_lists_that_cannot_be_are_nothing() -> None:
     quarantined()
     for moment in ("infinity", "-infinity", "200000-01-01"):

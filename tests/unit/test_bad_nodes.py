@@ -42,6 +42,12 @@ def test_a_bad_host_is_left_out_by_the_name_that_the_scheduler_has_for_it() -> N
     assert left_out("n7", nodes=None, recent="n6.site.org n7.site.org") == ("n7.site.org",)
 
 
+def test_a_node_may_have_another_name_than_its_host() -> None:
+    host = BadHost("cn-17.site.org", UNTIL, "its last 5 jobs failed", node="n17")
+    assert choose([host], {"n16": True, "n17": True}, [], 1).left_out == ("n17",)
+    assert choose([host], {"n16": True}, [], 1).bad == ()
+
+
 def test_a_host_that_is_no_node_of_it_is_nothing_to_it() -> None:
     assert choose(bad("laptop"), {"n1": True}, ["n1"], 1).bad == ()
     assert choose(bad("laptop"), None, [], 1).bad == ()
