@@ -208,7 +208,7 @@ def test_explain_says_what_allocations_wait_for() -> None:
 def test_what_runs_is_not_cancelled_where_the_work_decides() -> None:
     start(wanted=0)
     allocation("simcelery-c-1", "running")
-    allocation("simcelery-c-2", "waiting")
+    sql("INSERT INTO allocations (cluster, name, state) VALUES ('c', 'simcelery-c-2', 'waiting')")
     assert [one.name for one in do(allocations.too_many, "c")] == ["simcelery-c-2"]
     do(clusters.scale, "c", 0)
     assert len(do(allocations.too_many, "c")) == 2
