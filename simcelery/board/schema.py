@@ -6,7 +6,7 @@ from simcelery.board.faults import address, no_schema
 from simcelery.board.sql import Reader
 from simcelery.errors import SchemaError
 
-REVISION = "0054"
+REVISION = "0055"
 ASK = "SELECT version_num FROM alembic_version"
 _fit: set[str] = set()
 

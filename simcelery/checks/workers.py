@@ -35,7 +35,7 @@ def of_workers(connection: Connection) -> Iterator[Check]:
     yield from _versions(live)
     yield from _sources(connection, live)
     lacking = in_sentences(reads.unserved(connection)) + too_large(connection, reads.Filter())
-    lacking += too_long(connection)
+    lacking += too_long(connection) + _too_long_for_clusters(connection, live)
     for found, advice in lacking:
         yield Check("queues", "warn", found, advice)
     if not lacking:
@@ -43,6 +43,24 @@ def of_workers(connection: Connection) -> Iterator[Check]:
     yield from _leases(connection, live)
     yield from _recovery(connection, live)
     yield from _notifications(connection)
+
+
+def _too_long_for_clusters(connection: Connection, live: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Jobs for which no worker lives, and no cluster starts one, since its allocations are too short."""
+    from simcelery.board.reads.expected import pending_lanes
+    from simcelery.board.reads.workers import why_unserved
+    from simcelery.cluster.coming import coming
+    from simcelery.describe.walltime import beyond
+    from simcelery.settings import get_settings
+
+    if not (comes := coming(get_settings())):
+        return []
+    lasting: dict[tuple[str, str], float] = {}
+    for queue, name in pending_lanes(connection):
+        able = [one.lasts for one in comes if one.could_run(queue, name, None, None)]
+        if able and why_unserved(live, queue, name):
+            lasting[queue, name] = max(able)
+    return beyond(connection, lasting)
 
 
 def _clusters(connection: Connection) -> Iterator[Check]:

@@ -25,6 +25,7 @@ class Coming:
         lasts: for how many seconds it will run jobs.
     """
 
+    cluster: str
     room: Room
     lasts: float
 
@@ -52,6 +53,20 @@ def coming(settings: Settings) -> list[Coming]:
     return [one for row in found if _grows(row) for one in _of(row, settings)]
 
 
+def too_short(
+    settings: Settings, queue: str, workflow: str, needs: Needs | None, seconds: float
+) -> dict[str, float]:
+    """The clusters that would start workers for a job that lasts as long, were their walltime not too short.
+
+    Returns:
+        For how many seconds their workers run jobs. Nothing, if those of one cluster run them long enough.
+    """
+    able = [one for one in coming(settings) if one.could_run(queue, workflow, needs, None)]
+    if any(one.lasts >= seconds for one in able):
+        return {}
+    return {one.cluster: one.lasts for one in able}
+
+
 def _grows(row: ClusterRow) -> bool:
     waits = row.live > row.running or row.live < row.wanted
     return row.state != "stopped" and (waits or row.live < (row.most or 0))
@@ -64,5 +79,7 @@ def _of(row: ClusterRow, settings: Settings) -> Iterator[Coming]:
         return  # nobody can start that
     with engine.begin(settings) as connection:
         room = demand.room_of(connection, row.name) or room_of(profile)
-    lasts = math.inf if profile.walltime is None else allocation.before_warning(profile.walltime, settings)
-    yield Coming(room, lasts)
+    lasts = math.inf
+    if profile.walltime is not None:
+        lasts = allocation.before_warning(profile.walltime, settings) - room.startup
+    yield Coming(row.name, room, lasts)

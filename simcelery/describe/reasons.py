@@ -188,6 +188,8 @@ def _pending(story: Story) -> Iterator[Reason]:
             f"attempt {story.last['attempt']} was {story.last['outcome']}{cause}; the job will run again",
         )
     if (never := nobody_can(story)) is not None:
+        if story.too_short and story.expected is not None:
+            yield Reason("too_long", walltime.no_cluster(story.expected, story.too_short), walltime.LONGER)
         yield never
     elif in_time := [worker for worker in _able(story) if walltime.fits(story.expected, worker)]:
         yield from _room(story, in_time)

@@ -47,6 +47,8 @@ class Story:
         clusters: those that are paused, or that nobody looks after.
         allocations: what waits of each cluster.
         expected: how long it is expected to take.
+        too_short: clusters that would start workers for it, were their walltime not too short: for how many
+            seconds these run jobs. Whoever can ask clusters fills it in.
         continues: from the files of which attempts its current one went on.
     """
 
@@ -73,6 +75,7 @@ class Story:
     expected: Expected | None = None
     continues: list[dict[str, Any]] = field(default_factory=list)
     clusters: list[Troubled] = field(default_factory=list)
+    too_short: dict[str, float] = field(default_factory=dict)
     allocations: list[Waiting] = field(default_factory=list)
 
 

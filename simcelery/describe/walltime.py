@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from simcelery.describe import estimate
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from simcelery.board.reads.expected import Expected
     from simcelery.board.sql import Reader
 
+LONGER = "start the cluster again with a longer walltime, or say with --time-request how long jobs take"
 _NEARLY_ALL = 0.95  # as in `is_fresh`, in the schema
 ADVICE = "start a worker whose allocation lasts longer, or one without an end"
 
@@ -69,10 +70,21 @@ def never(expected: Expected | None, queue: str, able: Sequence[Mapping[str, Any
     return f"{takes(expected)}; no allocation of {queue} lasts longer than {duration(longest)}"
 
 
+def no_cluster(expected: Expected, lasting: Mapping[str, float]) -> str:
+    """That no allocation of these clusters is long enough."""
+    longest = duration(max(lasting.values()))
+    return f"{takes(expected)}; no allocation of {clusters(lasting)} has longer than {longest} for jobs"
+
+
+def clusters(names: Iterable[str]) -> str:
+    """``cluster cpu``, or ``clusters cpu and gpu``."""
+    *others, last = sorted(names)
+    return f"clusters {', '.join(others)} and {last}" if others else f"cluster {last}"
+
+
 def too_long(connection: Reader) -> list[tuple[str, str]]:
     """Which of the first pending jobs outlast every live worker that could run them, and what to do."""
     from simcelery.board import reads
-    from simcelery.board.reads.expected import outlasting
 
     live = reads.workers(connection, live_only=True)
     kinds = sorted({(queue, name) for one in live for queue in one["queues"] for name in one["workflows"]})
@@ -81,6 +93,13 @@ def too_long(connection: Reader) -> list[tuple[str, str]]:
         for queue, name in kinds
     ]
     limits = {(queue, name): seconds for queue, name, seconds in longest if seconds < math.inf}
+    return beyond(connection, limits)
+
+
+def beyond(connection: Reader, limits: Mapping[tuple[str, str], float]) -> list[tuple[str, str]]:
+    """Which of the first pending jobs need more seconds than these, by queue and workflow, and what to do."""
+    from simcelery.board.reads.expected import outlasting
+
     found = []
     for one in outlasting(connection, [(*kind, seconds) for kind, seconds in limits.items()]):
         who, needs = f"job {one.first}", "needs"

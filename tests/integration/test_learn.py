@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from simcelery.board import durations, engine
+from simcelery.board.reads import Filter, estimates, summaries
 from simcelery.maintenance import learn
 from tests.board_helpers import sql
 
@@ -124,6 +125,20 @@ def test_the_median_is_noted_beside_it() -> None:
     ended(1000, 1)
     learned()
     assert sql("SELECT median FROM durations") == [(10,)]
+
+
+def test_a_job_that_went_on_in_another_took_as_long_as_its_own_attempt() -> None:
+    ended(1000, 5)
+    sql(
+        "INSERT INTO attempts (job_id, attempt, claim_id, outcome, worker_id, pid, started_at, finished_at) "
+        "SELECT id, 1, gen_random_uuid(), 'succeeded', 1, 1, started_at, started_at + interval '10 s' "
+        "FROM jobs"
+    )
+    assert learned() == {("w",): (5, 10)}
+    with engine.begin() as connection:
+        assert estimates.usual(connection, ["w"]) == {"w": estimates.Usual(5, 10, 10)}
+        [times] = summaries.times(connection, Filter(), 86_400.0, 100)
+    assert times.running == summaries.Spread(10, 10, 10)
 
 
 def test_two_that_learn_at_once_agree() -> None:

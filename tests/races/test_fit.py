@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import engine, reads, shares, transitions
+from simcelery.board import clusters, engine, reads, shares, transitions
+from simcelery.board.clusters import NewCluster
 from simcelery.board.states import Cause
 from simcelery.board.values import ClaimRequest, Recorded
 from simcelery.checks.workers import of_workers
@@ -560,6 +561,54 @@ def test_doctor_names_what_no_allocation_is_long_enough_for() -> None:
     assert found() == []
 
 
+def test_explain_and_doctor_say_that_no_cluster_starts_allocations_that_last_as_long(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    job = record(time_request=7200)
+    new = NewCluster(
+        name="short",
+        launcher="slurm",
+        host=None,
+        profile={
+            "name": "short",
+            "launcher": "slurm",
+            "python": "/usr/bin/python",
+            "folder": "/tmp",
+            "environment": {},
+            "walltime": 7200,
+            "worker": ["-Q", "default"],
+        },
+        wanted=0,
+        least=0,
+        most=4,
+        started_by="me",
+    )
+    with engine.begin() as connection:
+        clusters.start(connection, new)
+
+    def said() -> list[str]:
+        assert run(["explain", str(job.id), "-o", "json"]) == 0
+        found = json.loads(capsys.readouterr().out)["reasons"]
+        told = [one["text"] for one in found if one["code"] == "too_long"]
+        with engine.begin() as connection:
+            return told + [one.found for one in of_workers(connection) if "no allocation" in one.found]
+
+    lasts = r"1h59m(\d\ds)?"
+    explained, checked = said()
+    assert re.fullmatch(
+        r"it needs about 2h \(as its time request says\); "
+        rf"no allocation of cluster short has longer than {lasts} for jobs",
+        explained,
+    )
+    assert re.fullmatch(
+        rf"job {job.id} in queue 'default' needs about 2h, and no allocation there lasts longer than {lasts}",
+        checked,
+    )
+    with engine.begin() as connection:
+        clusters.start(connection, replace(new, name="long", profile={**new.profile, "walltime": 9000}))
+    assert said() == []
+
+
 def test_stats_count_what_was_lost_to_walltime(capsys: pytest.CaptureFixture[str]) -> None:
     known(10)
     me = worker(room=Room(8, 8 * GIB, ()))
@@ -575,4 +624,20 @@ def test_stats_count_what_was_lost_to_walltime(capsys: pytest.CaptureFixture[str
     assert run(["stats"]) == 0
     assert "2 attempts ended with the allocation: 2.5 core-hours lost" in capsys.readouterr().err
     assert run(["stats", "-w", "another", "-o", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)["lost_to_walltime"] == {"attempts": 0, "core_hours": 0.0}
+    assert json.loads(capsys.readouterr().out)["lost_to_walltime"] == {
+        "attempts": 0,
+        "core_hours": 0.0,
+        "saved": 0,
+    }
+
+
+def test_stats_count_what_was_lost_although_nothing_has_finished(capsys: pytest.CaptureFixture[str]) -> None:
+    job = record()
+    cut_short(job, 1800, left=1800)
+    sql("UPDATE workers SET lease_expires_at = (SELECT started_at + interval '15 min' FROM attempts)")
+    sql("INSERT INTO checkpoints (job_id, attempt, state) VALUES (:id, 1, '1')", id=job.id)
+    assert run(["stats"]) == 0
+    said = capsys.readouterr().err
+    assert "no job has finished" in said
+    lost = "1 attempt ended with the allocation: 0.25 core-hours lost; 1 of them had saved their work"
+    assert lost in said

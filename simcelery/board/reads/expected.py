@@ -61,6 +61,12 @@ def outlasting(connection: Reader, lanes: Sequence[tuple[str, str, float]]) -> l
     return [Outlasting(row.queue, row.workflow, row.number, row.first, row.seconds) for row in rows]
 
 
+def pending_lanes(connection: Reader) -> list[tuple[str, str]]:
+    """The queues and workflows of which jobs are pending."""
+    rows = connection.exec_driver_sql("SELECT queue, workflow FROM pending_lanes() ORDER BY queue, workflow")
+    return [(row.queue, row.workflow) for row in rows]
+
+
 class Known(NamedTuple):
     """What is known of how long the jobs of a workflow take: nine of ten took no longer."""
 
@@ -79,10 +85,15 @@ def known(connection: Reader, workflows: Iterable[str]) -> dict[str, Known]:
 
 
 class Lost(NamedTuple):
-    """What attempts have cost that ended because their worker's allocation did."""
+    """What attempts have cost that ended because their worker's allocation did.
+
+    Attributes:
+        saved: how many of them had saved their work.
+    """
 
     attempts: int
     core_seconds: float
+    saved: int = 0
 
 
 def lost_to_walltime(connection: Reader, which: Filter, window: float) -> Lost:
@@ -91,4 +102,4 @@ def lost_to_walltime(connection: Reader, which: Filter, window: float) -> Lost:
     statement = sql.statement("lost_to_walltime").replace("/* wanted */", wanted.text)
     statement = statement.replace("/* cores */", CORES)
     [row] = connection.exec_driver_sql(statement, {**wanted.values, "window": window})
-    return Lost(row.attempts, row.seconds)
+    return Lost(row.attempts, row.seconds, row.saved)

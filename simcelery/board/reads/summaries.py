@@ -154,7 +154,7 @@ def times(connection: Reader, which: Filter, window: float, most: int) -> list[T
     wanted = which.clause()
     recent = (
         "SELECT jobs.workflow, jobs.state, jobs.attempt, greatest(jobs.submitted_at, jobs.run_at) AS due, "
-        f"jobs.started_at, jobs.finished_at FROM jobs WHERE {_IN_WINDOW} AND {wanted.text} "
+        f"jobs.started_at, job_took(jobs) AS took FROM jobs WHERE {_IN_WINDOW} AND {wanted.text} "
         "ORDER BY jobs.finished_at DESC LIMIT %(most)s"
     )
     statement = sql.statement("times").replace("/* recent */", recent)

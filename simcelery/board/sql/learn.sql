@@ -19,7 +19,7 @@ WITH changed AS MATERIALIZED (
 recent AS MATERIALIZED (
     SELECT changed.name, its.*, row_number() OVER newest AS place, row_number() OVER (newest_of_tags) AS place_of_tags
     FROM changed CROSS JOIN LATERAL (
-        SELECT tags, finished_at, greatest(extract(epoch FROM finished_at - started_at), 0)::double precision AS took
+        SELECT tags, finished_at, job_took(jobs) AS took
         FROM jobs WHERE workflow = changed.name AND state = 'succeeded'
         ORDER BY (finished_at AT TIME ZONE 'UTC') DESC LIMIT %(looked_at)s
     ) AS its

@@ -12,8 +12,7 @@ SELECT workflow,
 FROM (
   SELECT workflow, state, attempt,
     CASE WHEN started_at < due THEN 0 ELSE extract(epoch FROM started_at - due) END::double precision AS waited,
-    CASE WHEN finished_at < started_at THEN 0 ELSE extract(epoch FROM finished_at - started_at)
-      END::double precision AS ran
+    took AS ran
   FROM (/* recent */) AS recent
 ) AS lasted
 GROUP BY workflow

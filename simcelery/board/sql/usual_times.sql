@@ -8,7 +8,7 @@ CROSS JOIN LATERAL (
         percentile_cont(0.5) WITHIN GROUP (ORDER BY took) AS median,
         percentile_cont(0.9) WITHIN GROUP (ORDER BY took) AS p90
     FROM (
-        SELECT greatest(extract(epoch FROM finished_at - started_at), 0)::double precision AS took
+        SELECT job_took(jobs) AS took
         FROM jobs
         WHERE jobs.workflow = asked.workflow AND state = 'succeeded'
         ORDER BY (finished_at AT TIME ZONE 'UTC') DESC

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
@@ -20,6 +20,7 @@ from simcelery.cli.selectors import (
 
 if TYPE_CHECKING:
     from simcelery.describe.explanation import Explanation
+    from simcelery.describe.story import Story
     from simcelery.describe.sweep import SweepExplanation
 
 
@@ -55,8 +56,22 @@ def _explain_one(number: int, output: Output) -> None:
     from simcelery.describe.explanation import explanation
     from simcelery.describe.story import read
 
-    found = explanation(read(number))
+    found = explanation(_with_clusters(read(number)))
     _show(found, {"id": found.id, "state": found.state}, output)
+
+
+def _with_clusters(story: Story) -> Story:
+    """What no live worker can run may be what no cluster starts a worker for."""
+    from simcelery.describe.reasons import nobody_can
+
+    job, takes = story.job, story.expected
+    if takes is None or job.state != "pending" or nobody_can(story) is None:
+        return story
+    from simcelery.cluster.coming import too_short
+    from simcelery.settings import get_settings
+
+    found = too_short(get_settings(), job.queue, job.workflow, story.needs, takes.tried_from)
+    return replace(story, too_short=found)
 
 
 def _explain_many(selection: Selection | None, filters: Filters, output: Output) -> None:

@@ -93,11 +93,12 @@ def stats(selection: Selection | None, filters: Filters, output: Output) -> None
         _show(intervals, times, window, period, takes)
         if sum(each.finished for each in times) < finished:
             note(f"waiting and running times are from the newest {newest:,} jobs; -n looks at more")
-        if lost.attempts:
-            hours = core_hours(lost.core_seconds / 3600)
-            note(f"{many(lost.attempts, 'attempt')} ended with the allocation: {hours} core-hours lost")
         for name, why in one_by_one.items():
             note(f"jobs of {name} are short, but {reason([why])}")
+    if output == "table" and lost.attempts:
+        hours = core_hours(lost.core_seconds / 3600)
+        saved = f"; {lost.saved:,} of them had saved their work" if lost.saved else ""
+        note(f"{many(lost.attempts, 'attempt')} ended with the allocation: {hours} core-hours lost{saved}")
 
 
 def intervals_of(window: float) -> int:
@@ -175,7 +176,11 @@ def _facts(
         "worked_seconds": took,
         "interval_seconds": window / len(intervals),
         "intervals": [jsonable(asdict(interval)) for interval in intervals],
-        "lost_to_walltime": {"attempts": lost.attempts, "core_hours": lost.core_seconds / 3600},
+        "lost_to_walltime": {
+            "attempts": lost.attempts,
+            "core_hours": lost.core_seconds / 3600,
+            "saved": lost.saved,
+        },
         "workflows": {
             each.workflow: {
                 "finished": each.finished,
