@@ -97,7 +97,7 @@ def test_a_job_that_a_walltime_hits_goes_on_in_the_next_allocation(here: Project
     cluster(here, "start", "1", *ON, "--name", "short", "--walltime", "1m", "--worker", "-c 1")
     wait_until(lambda: any(one["cause"] == "walltime" for one in attempts(number)), 150)
     [ended, *_] = attempts(number)
-    assert (ended["outcome"], ended["cause"]) == ("released", "walltime")
+    assert (ended["outcome"], ended["cause"]) == ("lost", "walltime")  # it did not end by itself
     quick = json.dumps({"path": str(here.folder / "ran"), "pause": 1})
     sql("UPDATE jobs SET parameters = CAST(:quick AS jsonb) WHERE id = :id", quick=quick, id=number)
     wait_until(lambda: state(number) == "succeeded", 150)
