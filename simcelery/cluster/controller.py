@@ -51,6 +51,10 @@ _MARGIN = 10.0  # seconds that workers may take longer to end than they should
 _LONGEST_LOG = 2**20  # bytes; twice as many are kept
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
+_NOTHING_TO_DO = (
+    "its last two workers left without a job: others come when there are newer jobs, or after 10 minutes"
+)
+
 # What schedulers have listed, and when, by launcher and options.
 _Looks = dict[tuple[str, tuple[str, ...]], tuple[float, list[Seen]]]
 
@@ -165,7 +169,10 @@ def _round(settings: Settings, row: ClusterRow, looks: _Looks) -> None:
         if not sites.is_ours(row, asked, profile):
             return
         demand.adapt(settings, row)
-        rounds.do_round(row, asked, settings, partial(_look, profile, asked, looks))
+        look, replaces = partial(_look, profile, asked, looks), partial(demand.replaces, settings, row)
+        rounds.do_round(row, asked, settings, look, replaces)
+        always = row.wanted if row.least is None else row.least
+        trouble = None if row.live >= always or replaces() else _NOTHING_TO_DO
     except (Unknown, UsageError) as error:
         trouble = str(error)
         log.warning("cluster %s: %s", row.name, error)

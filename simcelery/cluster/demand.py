@@ -25,11 +25,27 @@ def adapt(settings: Settings, row: ClusterRow) -> None:
     with engine.begin(settings) as connection:
         room = demand.room_of(connection, row.name) or room_of(profile)
         busy = demand.running(connection, row.name)
-        lasts = profile.walltime and allocation.before_warning(profile.walltime, settings)
+        lasts = _lasts(profile, settings)
         waiting = demand.pending(connection, room, row.most * workers * room.slots + 1, lasts)
         if waiting.jobs and demand.is_disbelieved(connection, row.name, room, lasts):
             waiting = Load(0, 0, 0, 0)
         clusters.adapt(connection, row.name, allocations_for(busy, waiting, room, workers))
+
+
+def replaces(settings: Settings, row: ClusterRow) -> bool:
+    """Whether a cluster replaces what has ended: not if its last two left without a job, and nothing is new.
+
+    Raises:
+        UsageError: its profile is none.
+    """
+    profile = from_json(row.profile)
+    with engine.begin(settings) as connection:
+        room = demand.room_of(connection, row.name) or room_of(profile)
+        return not demand.is_disbelieved(connection, row.name, room, _lasts(profile, settings))
+
+
+def _lasts(profile: Profile, settings: Settings) -> float | None:
+    return profile.walltime and allocation.before_warning(profile.walltime, settings)
 
 
 def allocations_for(busy: Load, waiting: Load, room: Room, workers: int) -> int:

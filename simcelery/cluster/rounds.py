@@ -43,11 +43,13 @@ def do_round(
     scheduler: Scheduler,
     settings: Settings,
     look: Callable[[], Sequence[Seen]] | None = None,
+    replaces: Callable[[], bool] = lambda: True,
 ) -> None:
     """Do one round.
 
     Parameters:
         look: what the scheduler lists, where it has been asked just now for another cluster.
+        replaces: asked when it is known what has ended: whether what is missing is submitted.
 
     Raises:
         Unknown: the scheduler does not answer properly. Nothing is believed to be over because of that.
@@ -59,7 +61,9 @@ def do_round(
     lost.rescue(cluster.name, settings)
     _keep_tails(cluster.name, folder)
     _cancel(cluster, scheduler)
-    _submit(cluster, scheduler, settings, folder, _bad_nodes(cluster, scheduler, settings))
+    bad = _bad_nodes(cluster, scheduler, settings)
+    if replaces():
+        _submit(cluster, scheduler, settings, folder, bad)
 
 
 def _note(cluster: str, scheduler: Scheduler, look: Callable[[], Sequence[Seen]]) -> None:

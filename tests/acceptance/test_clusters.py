@@ -213,6 +213,18 @@ def test_in_front_until_ctrl_c(here: Project) -> None:
     assert running("local") == []
 
 
+def test_what_leaves_without_a_job_is_not_replaced_again_and_again(here: Project) -> None:
+    cluster(here, "start", "1", "--on", "local", "--name", "idle", "--", "-c", "1", "--max-idle", "1")
+    note = "its last two workers left without a job"
+    wait_until(lambda: note in (listed(here, "idle")["note"] or ""), 120)
+    told = listed(here, "idle")
+    assert (told["running"], told["state"]) == (0, "active")
+    known = len(told["allocations"])
+    job = submit(here, "sims.trace", f"path={here.folder / 'ran'}")
+    wait_until(lambda: state(job) == "succeeded", 60)
+    assert len(listed(here, "idle")["allocations"]) == known + 1
+
+
 def test_rows_that_nobody_understands_stop_no_controller(here: Project, board: Services) -> None:
     """With the constraints gone, as after a restore by hand; the honest cluster is looked after."""
     with hostile_rows.without_checks(board.database_url) as connection:

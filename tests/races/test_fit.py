@@ -166,7 +166,7 @@ def test_how_long_it_takes_that_was_cut_short_is_known_from_all_that_is(
     cut_short(job, 720, left=100_000)
     if known_p90 is not None:
         known(known_p90)
-    assert claim(job.task_id, worker(left=fits_from - 5)) is None  # also one that has just begun
+    assert claim(job.task_id, old(fits_from - 5)) is None
     must_claim(job.task_id, old(fits_from + 5))
 
 
@@ -252,12 +252,24 @@ def test_it_has_just_begun_for_a_twentieth_of_its_time() -> None:
     must_claim(job.task_id, me)
 
 
-def test_each_job_is_tried_once() -> None:
-    known(1000, median=20)
+@pytest.mark.parametrize("median", [None, 20])
+def test_what_was_cut_short_once_is_tried_again_in_a_whole_allocation(median: float | None) -> None:
+    """It may keep in files of its own what it goes on from."""
+    if median is not None:
+        known(1000, median=median)
+    job = record()
+    for _ in range(2):
+        cut_short(job, 110, left=100)
+        assert claim(job.task_id, old(100)) is None
+    assert claim(job.task_id, worker(left=100)) is None
+    must_claim(job.task_id, worker(left=1100))
+
+
+def test_it_is_not_tried_again_where_most_take_longer() -> None:
     job = record()
     cut_short(job, 110, left=100)
-    assert claim(job.task_id, worker(left=900)) is None
-    must_claim(job.task_id, worker(left=1100))
+    known(1000, median=200)
+    assert claim(job.task_id, worker(left=100)) is None
 
 
 def test_time_limits_are_believed_when_a_whole_allocation_was_too_short() -> None:
@@ -536,7 +548,8 @@ def test_explain_says_that_a_job_waits_for_an_allocation_that_has_just_begun() -
 def test_explain_says_that_an_attempt_was_cut_short() -> None:
     known(60)
     job = record()
-    cut_short(job, 7300, left=7200)
+    for _ in range(2):
+        cut_short(job, 7300, left=7200)
     sql("UPDATE workers SET ended_at = now()")
     worker(left=7200, workflows=["w"])
     text = dict(told(job.id))["too_long"]

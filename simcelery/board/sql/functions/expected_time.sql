@@ -2,10 +2,12 @@
 -- same tags if enough of these are known (`durations`), but longer than an attempt of its own that an allocation's end cut
 -- short, and no longer than its time limit. NULL: nobody knows. `basis` is which of these it was.
 --
--- `tried_from`: with so many seconds a worker that has just begun tries it all the same, once: half of the last successes took
+-- `tried_from`: with so many seconds a worker that has just begun tries it all the same: half of the last successes took
 -- no longer, or its time limit is all that is known. Else one long run among few would keep the others waiting for an
 -- allocation that never comes, and nothing would be learned from them. When an attempt was cut short that an allocation had
--- been given to as a whole (`outlasted_at`), time limits are believed until something succeeds.
+-- been given to as a whole (`outlasted_at`), time limits are believed until something succeeds. A job that was cut short once
+-- is tried so again: it may keep, in files of its own, what it goes on from. After a second time what its attempts took
+-- is believed.
 --
 -- An attempt that left something to go on from has not been in vain, and says nothing about the next one. What people
 -- retry is judged anew: its losses are 0. One that is taken back late ended with its worker's lease at the latest.
@@ -16,6 +18,7 @@ DECLARE
     v_job record;
     v_known record;
     v_own double precision;
+    v_cuts bigint;
 BEGIN
     SELECT workflow, tags, time_request, attempt, losses, least(time_limit, soft_time_limit) AS most
         INTO v_job FROM jobs WHERE id = p_job_id;
@@ -34,14 +37,16 @@ BEGIN
         v_job.attempt > 0
         AND EXISTS (SELECT FROM escalations WHERE job_id = p_job_id AND attempt = v_job.attempt AND cause = 'walltime')
     ) THEN
-        SELECT max(extract(epoch FROM least(attempts.finished_at, workers.lease_expires_at) - attempts.started_at)) INTO v_own
+        SELECT max(extract(epoch FROM least(attempts.finished_at, workers.lease_expires_at) - attempts.started_at)), count(*)
+            INTO v_own, v_cuts
             FROM attempts LEFT JOIN workers ON workers.id = attempts.worker_id
             WHERE job_id = p_job_id AND cause = 'walltime' AND NOT saved_its_work(job_id, attempt);
     END IF;
     seconds := least(greatest(coalesce(v_known.p90, v_job.most), v_own), v_job.most);
     tried_from := CASE
-        WHEN v_own IS NOT NULL THEN seconds
+        WHEN v_cuts > 1 THEN seconds
         WHEN v_known.p90 IS NOT NULL THEN least(v_known.median, seconds)
+        WHEN v_cuts = 1 THEN 0
         WHEN v_known.outlasted_at > coalesce(v_known.newest_at, '-infinity') OR seconds IS NULL THEN seconds
         ELSE 0
     END;
