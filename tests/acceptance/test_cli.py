@@ -491,7 +491,7 @@ def test_waiting_and_watching_outlive_a_restart_of_the_servers(cli: Cli) -> None
     process = cli.start("wait", number)
     wait_until(lambda: psutil.Process(process.pid).net_connections("tcp"))  # it has asked the board
     wait_until(trace.exists)
-    time.sleep(1)  # by now it waits
+    time.sleep(within(1))  # by now it waits
     assert "simcelery: 1 worker and 1 running job will wait until 'simcelery up'" in cli("down").stderr
     while "cannot be reached" not in (line := watching.stderr.readline()):
         assert line  # what came before is the hint that nobody serves the queue
