@@ -6,7 +6,20 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, not_, or_, select, true, union
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    case,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+    union,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from simcelery import chunks
@@ -121,7 +134,11 @@ def _deleted(connection: Connection, number: int, older_than: float) -> int:
     """Note until when jobs and workers may be missing from now on, since so many were deleted."""
     if number:
         added = insert(Horizon).values(until=func.now() - seconds(min(older_than, _AGES)))
-        latest = func.greatest(Horizon.until, added.excluded.until)
+        # One that lies ahead is nonsense, from a restore by hand or a clock that was set back.
+        latest = case(
+            (Horizon.until <= func.now(), func.greatest(Horizon.until, added.excluded.until)),
+            else_=added.excluded.until,
+        )
         connection.execute(added.on_conflict_do_update(index_elements=[Horizon.one], set_={"until": latest}))
     return number
 
