@@ -61,7 +61,7 @@ def test_accounts_read_indexes_only_on_a_full_board() -> None:
         FROM generate_series(1, 20000) n""")
     sql("ANALYZE jobs")
     with engine.begin() as connection:
-        statement = leases._accounts(me, [1, 2, 3]).compile(connection.engine)
+        statement = leases._accounts(me, (1, 2, 3)).compile(connection.engine)
         plan = "\n".join(
             line
             for (line,) in connection.exec_driver_sql(f"EXPLAIN {statement}", statement.params)  # type: ignore[arg-type]
