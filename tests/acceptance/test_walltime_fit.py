@@ -42,7 +42,7 @@ def test_what_earlier_jobs_took_is_expected_of_the_next(project: Project, tmp_pa
 
 
 def test_a_code_that_goes_on_where_it_was_begins_in_any_allocation(project: Project) -> None:
-    """Its time limit is longer than the allocation lasts; so is what another asks for, which keeps it waiting."""
+    """Its time limit is longer than the allocation lasts; so is what another asks for, which waits."""
     project.worker("-c", "1", "--walltime", "10m")
     kept = submit(project, "shell_code.submit('true', time_request='1h')")
     goes_on = submit(project, "counts.submit(pause=0.0, time_limit='1h')")
