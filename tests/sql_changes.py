@@ -606,7 +606,7 @@ CHANGES = (
         "republish::test_every_sending_of_a_message_is_counted",
     ),
     Change(
-        "lanes",
+        "functions/pending_lanes",
         "(jobs.queue, jobs.workflow) > (fresh.queue, fresh.workflow)",
         "jobs.queue > fresh.queue",
         "the second workflow of a queue starves",
