@@ -170,9 +170,9 @@ def _round(settings: Settings, row: ClusterRow, looks: _Looks) -> None:
             return
         demand.adapt(settings, row)
         look, replaces = partial(_look, profile, asked, looks), partial(demand.replaces, settings, row)
-        rounds.do_round(row, asked, settings, look, replaces)
+        replaced = rounds.do_round(row, asked, settings, look, replaces)
         always = row.wanted if row.least is None else row.least
-        trouble = None if row.live >= always or replaces() else _NOTHING_TO_DO
+        trouble = None if replaced or row.live >= always else _NOTHING_TO_DO
     except (Unknown, UsageError) as error:
         trouble = str(error)
         log.warning("cluster %s: %s", row.name, error)

@@ -44,8 +44,8 @@ def do_round(
     settings: Settings,
     look: Callable[[], Sequence[Seen]] | None = None,
     replaces: Callable[[], bool] = lambda: True,
-) -> None:
-    """Do one round.
+) -> bool:
+    """Do one round; whether what is missing was submitted, as `replaces` says.
 
     Parameters:
         look: what the scheduler lists, where it has been asked just now for another cluster.
@@ -62,8 +62,10 @@ def do_round(
     _keep_tails(cluster.name, folder)
     _cancel(cluster, scheduler)
     bad = _bad_nodes(cluster, scheduler, settings)
-    if replaces():
-        _submit(cluster, scheduler, settings, folder, bad)
+    if not replaces():
+        return False
+    _submit(cluster, scheduler, settings, folder, bad)
+    return True
 
 
 def _note(cluster: str, scheduler: Scheduler, look: Callable[[], Sequence[Seen]]) -> None:
