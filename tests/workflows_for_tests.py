@@ -1271,7 +1271,7 @@ def keeps_memory(mib: int, seconds: float = 0.0) -> int:
 
 @workflow(gpus=1, cores=1)
 def uses_device(folder: str, seconds: float = 0.3) -> str:
-    """Hold the lock of each device that it sees, and fail if somebody else does."""
+    """Hold the lock of each device that it sees while "stay" is there, and fail if somebody else does."""
     import fcntl
 
     devices = os.environ["CUDA_VISIBLE_DEVICES"]
@@ -1283,6 +1283,8 @@ def uses_device(folder: str, seconds: float = 0.3) -> str:
         file.write("x")
         file.flush()
         time.sleep(seconds)
+        while (Path(folder) / "stay").exists():
+            time.sleep(0.05)
     return devices
 
 

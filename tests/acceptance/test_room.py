@@ -47,7 +47,9 @@ def neighbour(node: Project) -> Iterator[None]:
 def test_twelve_jobs_never_share_one_of_four_devices_whatever_is_killed(
     node: Project, tmp_path: Path
 ) -> None:
-    jobs = submit_each(node, f"uses_device.submit({str(tmp_path)!r}, {{}})", [0.8] * 12)
+    stay = tmp_path / "stay"
+    stay.touch()
+    jobs = submit_each(node, f"uses_device.submit({str(tmp_path)!r}, {{}})", [0.3] * 12)
     ids = [job.id for job in jobs]
     chance, kills = random.Random(7), 0
     until = time.monotonic() + within(60)
@@ -58,6 +60,8 @@ def test_twelve_jobs_never_share_one_of_four_devices_whatever_is_killed(
             kills += 1
             with suppress(ProcessLookupError):
                 os.kill(chance.choice(running).pid, signal.SIGKILL)
+        if kills == 4:
+            stay.unlink(missing_ok=True)
         time.sleep(0.2)
     assert [job.state for job in jobs] == ["succeeded"] * 12, sql("SELECT error_message FROM jobs")
     assert {job.result() for job in jobs} <= {"4", "5", "6", "7"}

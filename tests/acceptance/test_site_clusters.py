@@ -185,7 +185,8 @@ def test_as_many_as_are_wanted_whatever_sbatch_does(site: Site, odd: dict[str, A
     names = {name for name, _ in running("c")}
     live = [job["name"] for job in site.fake.jobs if job["state"] == "RUNNING"]
     assert sorted(live) == sorted(names)
-    assert site.shown()["failed"] == 0
+    # What has not arrived may have been a no.
+    assert site.shown()["failed"] == ("deaf" in odd)
     cluster(site.project, "stop", "c", "--wait")
     wait_until(lambda: not site.processes(), 60)
 
