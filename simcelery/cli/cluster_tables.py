@@ -7,7 +7,7 @@ from shlex import join
 from typing import TYPE_CHECKING
 
 from simcelery.cli.options import Output
-from simcelery.cli.output import Column, remark, say, show_ids, show_json, show_table
+from simcelery.cli.output import Column, remark, say, show_ids, show_json, show_table, write
 from simcelery.describe import clusters as words
 from simcelery.describe.words import ago, many
 from simcelery.errors import UsageError
@@ -130,7 +130,7 @@ def show_plan(profile: Profile, output: Output) -> int | None:
         what = (planned.script, planned.options) if planned else ("", [])
         show_json({"script": what[0], "options": what[1], "refused": refused, "starts_at": at})
     elif planned is not None:
-        say(planned.script)
+        write(planned.script)
         say(f"options: {join(planned.options) or 'none'}")
         for found in words.leaves_out([LeftOut(profile.name, list(planned.bad.bad), planned.bad.kept)]):
             say(words.sentence(found))
