@@ -15,7 +15,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install $(shell test -t 2 || echo --quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak mutants docs pictures clean
+.PHONY: help demo test check bench soak mutants docs pictures vendor clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,12 @@ docs: .venv/.docs ## Build the documentation as a site in site/; a broken link i
 
 pictures: .venv/.docs ## Record the pictures of terminals in docs/pictures anew, with real commands
 	$(BIN)/python -m pages pictures
+
+UPLOT := $(CURDIR)/simcelery/monitor/assets/uplot
+vendor: ## Fetch from npm what draws the charts of the web monitor, if its checksums are as they were
+	@rm -rf build/vendor && mkdir -p build/vendor
+	cd build/vendor && npm pack --silent uplot@1.6.32 && tar -xzf uplot-*.tgz && mv package/dist/* package
+	cd build/vendor/package && sha256sum --check $(UPLOT)/SHA256SUMS && cp LICENSE uPlot.iife.min.js uPlot.min.css $(UPLOT)
 
 clean: ## Remove .venv, caches and builds; servers and their data in the home folder stay
 	rm -rf .venv build dist mutants site .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -56,6 +57,40 @@ class Tab:
     def wait_for(self, expression: str, timeout: float = 20) -> None:
         """Wait until an expression is true."""
         wait_until(lambda: self.evaluate(expression), timeout)
+
+    def press(self, key: str) -> None:
+        """Press a key: Tab, Enter, or another one by its name."""
+        code = {"Tab": 9, "Enter": 13}[key]
+        about = {"key": key, "code": key, "windowsVirtualKeyCode": code, "text": "\r" * (key == "Enter")}
+        self._ask("Input.dispatchKeyEvent", type="keyDown", **about)
+        self._ask("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def point_at(self, x: float, y: float, *, click: bool = False) -> None:
+        """Move the mouse there."""
+        for kind in ("mouseMoved", *(("mousePressed", "mouseReleased") if click else ())):
+            self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=int(click))
+
+    def look_like(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Be a window of this size, or a phone, on a system with this theme."""
+        self._ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._ask("Emulation.setEmulatedMedia", features=[theme])
+
+    def picture(self, path: Path) -> None:
+        """Write what is seen to a PNG."""
+        found = self._ask("Page.captureScreenshot", format="png")
+        path.write_bytes(base64.b64decode(found["data"]))
+
+    def send(self, **headers: str) -> None:
+        """Send these headers with all that is asked for."""
+        self._ask("Network.enable")
+        self._ask("Network.setExtraHTTPHeaders", headers=headers)
 
     def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from simcelery.board import reads
 from simcelery.board.reads import gates, summaries
 from simcelery.board.reads.gates import ClosedGate
-from simcelery.board.reads.summaries import Interval, Times
+from simcelery.board.reads.summaries import Times
 from simcelery.board.states import State
 from simcelery.checks.workers import of_workers
 from simcelery.describe import gates as gates_in_words
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 HOUR = 3600.0
-_BARS = 60
+_MINUTES = 60
 _NEWEST = 5000  # finished jobs whose times are read
 MOST = 50  # rows of a table
 
@@ -55,13 +56,32 @@ class Counted:
 
 
 @dataclass(frozen=True)
+class Minute:
+    """How many jobs finished in it, and how long they had usually waited, in seconds; None: nobody knows."""
+
+    start: dt.datetime
+    finished: int
+    waited: float | None
+
+
+@dataclass(frozen=True)
 class LastHour:
     """How many jobs finished, minute by minute, how fast, and how long they waited and ran."""
 
     finished: int
     rate: str
-    bars: list[Interval]
+    minutes: list[Minute]
     times: list[Times]
+
+    def chart(self) -> dict[str, object]:
+        """The minutes, for the script that draws them."""
+        minutes = self.minutes
+        lines = [
+            [round(one.start.timestamp()) for one in minutes],
+            [one.finished for one in minutes],
+            [one.waited for one in minutes],
+        ]
+        return {"kind": "hour", "lines": lines}
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,12 +162,15 @@ def _found(connection: Connection) -> Iterator[Notice]:
 
 def _last_hour(connection: Connection) -> LastHour:
     everything = reads.Filter()
-    bars = summaries.throughput(connection, everything, HOUR, _BARS)
-    finished = sum(bar.finished for bar in bars)
+    intervals = summaries.throughput(connection, everything, HOUR, _MINUTES)
+    finished = sum(one.finished for one in intervals)
     period = summaries.period(connection, everything, HOUR) if finished else None
+    waited = summaries.waited(connection, HOUR, _MINUTES) if finished else [None] * _MINUTES
     return LastHour(
         finished=finished,
         rate=rate(finished / period.seconds) if period and period.seconds > 0 else "",
-        bars=bars,
+        minutes=[
+            Minute(one.start, one.finished, seconds) for one, seconds in zip(intervals, waited, strict=True)
+        ],
         times=summaries.times(connection, everything, HOUR, _NEWEST) if finished else [],
     )

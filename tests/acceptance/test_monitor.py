@@ -6,7 +6,6 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from simcelery.services import Services
 from tests import board_helpers as put
 from tests import hostile_rows, monitors
-from tests.browsers import needs_chromium, tab
 from tests.conftest import Project, empty, make_project
 from tests.monitors import Monitor
 from tests.waiting import wait_until
@@ -440,27 +438,3 @@ def test_nobody_else_acts(board: Services, monitor: Monitor, acting: Monitor, lo
     assert put.state(job.id) == "pending"
     assert acting.post(address, {"_xsrf": token}, login=LOGIN, Cookie="_xsrf=" + token).status == 303
     assert put.state(job.id) == "cancelled"
-
-
-@needs_chromium
-def test_in_a_browser_the_page_changes_by_itself_and_nothing_is_wrong(
-    monitor: Monitor, tmp_path: Path
-) -> None:
-    put.record(workflow=SCRIPT)
-    with tab(tmp_path) as browser:
-        browser.open(f"http://127.0.0.1:{monitor.port}/board")
-        browser.wait_for("document.querySelector('.refresh-status')?.textContent.trim() === 'Live'")
-        shown = "document.querySelector('.board-pending .metric-value').textContent"
-        browser.wait_for(f"{shown} === '1'")
-        browser.evaluate("window.same = true")
-        put.record()
-        browser.wait_for(f"{shown} === '2'")
-        assert browser.evaluate("window.same") is True, "the page was not loaded again"
-        assert browser.evaluate("window.taken") is None
-        assert browser.evaluate("getComputedStyle(document.querySelector('.board-card')).borderRadius")
-        browser.evaluate("document.querySelector('.board-pending').click()")
-        browser.wait_for("document.querySelectorAll('.board-texts tbody tr').length === 2")
-        browser.evaluate("document.querySelector('.board-texts tbody a').click()")
-        browser.wait_for("document.querySelector('.board-job') !== null")
-        browser.wait_for("document.querySelector('.refresh-status')?.textContent.trim() === 'Live'")
-        assert browser.errors == []

@@ -77,6 +77,19 @@ def test_throughput_counts_each_job_in_one_interval(connection: Connection) -> N
     assert some[0].finished == 98  # of 100, two are pending
 
 
+def test_how_long_jobs_waited_is_told_by_intervals(connection: Connection) -> None:
+    assert summaries.waited(connection, DAY, 24) == [100.0] * 23 + [None]
+    connection.exec_driver_sql(
+        "UPDATE jobs SET started_at = started_at + make_interval("
+        "secs => CASE WHEN id > newest - 50 THEN 7 ELSE 900 END) "
+        "FROM (SELECT max(id) AS newest FROM jobs WHERE state <> 'pending') AS ended "
+        "WHERE finished_at > now() - interval '2 hours'"
+    )
+    told = summaries.waited(connection, 2 * HOUR, 2)
+    connection.rollback()
+    assert told == [107.0, None], "of the last ones of an interval"
+
+
 @pytest.mark.parametrize("window", [DAY, 3 * DAY, 2 * HOUR, HOUR / 2])
 @pytest.mark.parametrize("running", [False, True])
 def test_the_time_in_which_jobs_ended(connection: Connection, window: float, running: bool) -> None:
@@ -216,6 +229,7 @@ Asked = Callable[[Connection], Any]
     [
         pytest.param(lambda c: summaries.throughput(c, Filter(), DAY, 24), "jobs_finished", id="stats"),
         pytest.param(lambda c: summaries.period(c, Filter(), DAY), "jobs_finished", id="stats-period"),
+        pytest.param(lambda c: summaries.waited(c, HOUR * 2, 60), "jobs_finished", id="monitor"),
         pytest.param(
             lambda c: summaries.throughput(c, Filter(workflow="w1"), HOUR * 2, 24),
             "jobs_finished",

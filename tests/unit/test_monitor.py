@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from simcelery.monitor import live, templating
 from simcelery.monitor.live import Live
 from simcelery.monitor.templating import OURS, Templates
 
+ASSETS = OURS.parent / "assets"
 TEMPLATES = sorted(OURS.rglob("*.html"))
 # Fragments that were escaped when their own templates were rendered.
 RAW = {
@@ -160,3 +162,15 @@ def test_a_flower_without_such_a_list_is_said(flowers: Path, caplog: pytest.LogC
     with caplog.at_level(logging.WARNING):
         assert Templates(flowers).load("navbar.html").generate() == b"<nav></nav>"
     assert "/board" in caplog.text
+
+
+def test_what_draws_charts_is_what_its_checksums_say() -> None:
+    vendored = ASSETS / "uplot"
+    known = dict(line.split()[::-1] for line in (vendored / "SHA256SUMS").read_text().splitlines())
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendored.iterdir()}
+    assert known == {name: digest for name, digest in found.items() if name != "SHA256SUMS"}
+    assert "LICENSE" in known
+
+
+def test_our_own_scripts_stay_small() -> None:
+    assert sum(len(path.read_text().splitlines()) for path in ASSETS.glob("*.js")) <= 300

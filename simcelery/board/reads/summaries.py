@@ -114,6 +114,17 @@ def throughput(connection: Reader, which: Filter, window: float, number: int) ->
     return [Interval(row.start, row.finished) for row in rows]
 
 
+def waited(connection: Reader, window: float, number: int) -> list[float | None]:
+    """How long jobs waited that finished in the last `window` seconds, in so many intervals, oldest first.
+
+    Of each interval the median of its last 50, in seconds; None: there are none. So few rows are read,
+    however many jobs finished.
+    """
+    rows = sql.execute(connection, "waited", step=window / number, number=number, most=_SOME)
+    return [row.waited for row in rows]
+
+
+_SOME = 50
 _IN_WINDOW = "jobs.finished_at > now() - make_interval(secs => %(window)s) AND jobs.finished_at <= now()"
 
 

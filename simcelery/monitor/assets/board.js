@@ -3,6 +3,9 @@
 (function () {
     "use strict";
 
+    const {drawCharts} = window.board;
+    drawCharts(document);
+
     document.addEventListener("submit", (event) => {
         const question = event.target.dataset.confirm;
         if (question && !window.confirm(question)) {
@@ -29,10 +32,13 @@
         return selection && !selection.isCollapsed && selection.containsNode(part, true);
     }
 
-    // The focus stays where it was, on a link to the same place.
+    // The focus stays where it was, on a link to the same place, and what was unfolded stays open.
     function replace(part, html) {
         const focused = part.contains(document.activeElement) && document.activeElement.getAttribute("href");
+        const open = [...part.querySelectorAll("details")].map((details) => details.open);
         part.innerHTML = html;
+        part.querySelectorAll("details").forEach((details, at) => { details.open = Boolean(open[at]); });
+        drawCharts(part);
         if (focused) {
             const again = [...part.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused);
             if (again) {

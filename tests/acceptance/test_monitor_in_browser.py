@@ -1,0 +1,106 @@
+"""The board in a real browser: what changes by itself, what is drawn, and that nothing is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from simcelery.services import Services
+from tests import board_helpers as put
+from tests import monitors
+from tests.browsers import Tab, needs_chromium, tab
+from tests.conftest import Project, make_project
+from tests.monitors import Monitor
+
+pytestmark = needs_chromium
+
+SCRIPT = "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'>"
+LIVE = "document.querySelector('.refresh-status')?.textContent.trim() === 'Live'"
+
+
+@pytest.fixture(scope="module")
+def place(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project in which monitors are started."""
+    made = make_project(servers, tmp_path_factory.mktemp("monitor"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def opened(place: Project) -> Monitor:
+    """One without a login."""
+    return monitors.start(place)
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    """A tab of a browser."""
+    with tab(tmp_path_factory.mktemp("browser")) as made:
+        made.look_like(1280, 900)
+        yield made
+
+
+@pytest.fixture
+def browser(window: Tab, board: Services) -> Iterator[Tab]:
+    """It, before an empty board; at the end its page has done nothing that its policy forbids."""
+    yield window
+    assert window.errors == []
+    window.open("about:blank")
+
+
+def test_the_page_changes_by_itself_and_leads_to_the_jobs(browser: Tab, opened: Monitor) -> None:
+    put.record(workflow=SCRIPT)
+    browser.open(f"http://127.0.0.1:{opened.port}/board")
+    browser.wait_for(LIVE)
+    shown = "document.querySelector('.board-pending .metric-value').textContent"
+    browser.wait_for(f"{shown} === '1'")
+    browser.evaluate("window.same = true")
+    put.record()
+    browser.wait_for(f"{shown} === '2'")
+    assert browser.evaluate("window.same") is True, "the page was not loaded again"
+    assert browser.evaluate("window.taken") is None
+    assert browser.evaluate("getComputedStyle(document.querySelector('.board-card')).borderRadius")
+    browser.evaluate("document.querySelector('.board-pending').click()")
+    browser.wait_for("document.querySelectorAll('.board-texts tbody tr').length === 2")
+    browser.evaluate("document.querySelector('.board-texts tbody a').click()")
+    browser.wait_for("document.querySelector('.board-job') !== null")
+    browser.wait_for(LIVE)
+
+
+# What of a chart is not transparent, in thousandths.
+INK = """(() => {
+    const canvas = document.querySelector('.uplot canvas');
+    const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return Math.round(4000 * data.filter((value, at) => at % 4 === 3 && value > 0).length / data.length);
+})()"""
+
+
+# Where its last minute is.
+CORNER = """(() => {
+    const chart = document.querySelector('.u-over');
+    chart.scrollIntoView({behavior: 'instant', block: 'center'});
+    const {right, top} = chart.getBoundingClientRect();
+    return [right - 1, top + 9];
+})()"""
+
+
+def test_the_last_hour_is_drawn_and_goes_on_while_somebody_points_at_it(
+    browser: Tab, opened: Monitor
+) -> None:
+    worker = put.worker()
+    put.finish(put.must_claim(put.record().task_id, worker))
+    browser.open(f"http://127.0.0.1:{opened.port}/board")
+    browser.wait_for("document.querySelector('.uplot canvas') !== null")
+    assert browser.evaluate(INK) > 5
+    browser.evaluate("document.querySelector('.board-numbers').open = true")
+    [x, y] = browser.evaluate(CORNER)
+    browser.point_at(x, y)
+    finished = "document.querySelectorAll('.u-legend .u-value')[1].textContent"
+    browser.wait_for(f"{finished} === '1'")
+    browser.evaluate("window.chart = document.querySelector('.uplot')")
+    put.finish(put.must_claim(put.record().task_id, worker))
+    browser.wait_for(f"{finished} === '2'")
+    assert browser.evaluate("window.chart === document.querySelector('.board-chart > .uplot')")
+    assert browser.evaluate("document.querySelector('.board-numbers').open")
+    assert browser.evaluate("document.querySelectorAll('.board-numbers tbody tr').length") == 60
