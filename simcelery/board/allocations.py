@@ -37,7 +37,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board import clusters, use
 from simcelery.board.models import Allocation, Cluster, Job, Worker
-from simcelery.board.sql_helpers import seconds
+from simcelery.board.sql_helpers import among, seconds
+from simcelery.board.states import Cause
 
 # So many seconds and looks without being listed, and it is gone: a scheduler may list late what it took.
 _GONE_AFTER, _GONE_AFTER_LOOKS = 60.0, 3
@@ -49,6 +50,8 @@ REFUSED, GONE, NOT_SUBMITTED = "refused", "gone", "not_submitted"
 # Ends of which it is not certain that all of its processes have ended. Of a node that failed the scheduler
 # has only heard nothing: behind a network that is cut, what runs there runs on.
 _UNCERTAIN = (REFUSED, GONE, NOT_SUBMITTED, "node_failure")
+# What a scheduler calls so is the same for an attempt.
+_CAUSES = {"walltime": Cause.WALLTIME, "out_of_memory": Cause.OUT_OF_MEMORY}
 # Ends that are nobody's fault. Any other counts if no worker had come; and a failure if it came this soon.
 _NO_FAULT = ("preempted", NOT_SUBMITTED)
 _SOON = 60.0  # seconds
@@ -355,11 +358,32 @@ class LostWorkers(NamedTuple):
     told: str
     worker_ids: list[int]
 
+    @property
+    def why(self) -> str:
+        """What became of their jobs' attempts, for people."""
+        told = f" ({self.told})" if self.told else ""
+        return f"allocation {self.scheduler_id} of its worker ended: {self.cause.replace('_', ' ')}{told}"
+
+    @property
+    def cause_of_loss(self) -> Cause:
+        """The same for the attempts: what a scheduler calls otherwise happened to the worker alone."""
+        return _CAUSES.get(self.cause, Cause.WORKER_LOST)
+
 
 def lost_workers(connection: Connection, cluster: str, silence: float) -> list[LostWorkers]:
     """Those of a cluster that have not renewed for so many seconds; or that ended, and still hold jobs."""
     holds = select(Job.id).where(Job.worker_id == Worker.id, Job.state == "running").exists()
     silent = and_(Worker.ended_at.is_(None), Worker.renewed_at < func.now() - seconds(silence))
+    is_lost = or_(silent, and_(Worker.ended_at.is_not(None), holds))
+    return _lost_workers(connection, Allocation.cluster == cluster, is_lost)
+
+
+def lost_among(connection: Connection, worker_ids: Sequence[int]) -> list[LostWorkers]:
+    """Of workers that are dead for certain those whose allocation has ended, which says why."""
+    return _lost_workers(connection, among(Worker.id, worker_ids))
+
+
+def _lost_workers(connection: Connection, *conditions: ColumnElement[bool]) -> list[LostWorkers]:
     found = (
         select(
             Allocation.name.label("allocation"),
@@ -369,10 +393,8 @@ def lost_workers(connection: Connection, cluster: str, silence: float) -> list[L
             func.array_agg(Worker.id).label("worker_ids"),
         )
         .join(Worker, Worker.allocation == Allocation.name)
-        .where(Allocation.cluster == cluster, Allocation.state == "ended")
-        .where(Allocation.cause.not_in(_UNCERTAIN))
+        .where(*conditions, Allocation.state == "ended", Allocation.cause.not_in(_UNCERTAIN))
         .where(Allocation.ended_at > func.now() - seconds(REMEMBERED))
-        .where(or_(silent, and_(Worker.ended_at.is_not(None), holds)))
         .group_by(Allocation.id)
     )
     return [LostWorkers(**row._asdict()) for row in connection.execute(found)]

@@ -9,14 +9,10 @@ from simcelery import broker
 from simcelery.board import allocations, engine, leases, transitions
 from simcelery.board.allocations import LostWorkers
 from simcelery.board.batches import batches
-from simcelery.board.states import Cause
 from simcelery.failpoints import failpoint
 from simcelery.settings import Settings
 
 log = logging.getLogger(__name__)
-
-# What a scheduler calls so is the same for a job; all else happened to its worker.
-_CAUSES = {"walltime": Cause.WALLTIME, "out_of_memory": Cause.OUT_OF_MEMORY}
 
 
 def rescue(cluster: str, settings: Settings) -> None:
@@ -28,17 +24,11 @@ def rescue(cluster: str, settings: Settings) -> None:
     failpoint("lost_workers_buried")
     for each in found:
         if total := sum(batches(partial(_take_back, each))):
-            log.warning("allocation %s: rescued %s jobs: %s", each.allocation, total, _why(each))
+            log.warning("allocation %s: rescued %s jobs: %s", each.allocation, total, each.why)
 
 
 def _take_back(lost: LostWorkers, rows: int) -> int:
-    cause = _CAUSES.get(lost.cause, Cause.WORKER_LOST)
     with engine.begin() as connection:
-        rescued = transitions.rescue_now(connection, lost.worker_ids, rows, _why(lost), cause)
+        rescued = transitions.rescue_now(connection, lost.worker_ids, rows, lost.why, lost.cause_of_loss)
     broker.publish_or_leave((job.again for job in rescued if job.again), "what was rescued")
     return len(rescued)
-
-
-def _why(lost: LostWorkers) -> str:
-    told = f" ({lost.told})" if lost.told else ""
-    return f"allocation {lost.scheduler_id} of its worker ended: {lost.cause.replace('_', ' ')}{told}"

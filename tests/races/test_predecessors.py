@@ -57,6 +57,40 @@ def test_the_jobs_of_a_dead_worker_of_this_host_are_taken_back_at_once(
     assert len(attempts(claimed.job_id)) == 1
 
 
+@pytest.mark.parametrize(
+    ("cause", "expected", "said"),
+    [
+        ("cancelled", "worker_lost", "allocation 4711 of its worker ended: cancelled (CANCELLED)"),
+        ("walltime", "walltime", "allocation 4711 of its worker ended: walltime (CANCELLED)"),
+        ("node_failure", "worker_lost", "the worker died and was started again on the same host"),
+    ],
+)
+def test_where_its_allocation_has_ended_that_is_why(
+    board: Services, process: subprocess.Popen[bytes], cause: str, expected: str, said: str
+) -> None:
+    """The next allocation often begins on the same node, before anybody has asked the scheduler again."""
+    claimed, me = long_job(process)
+    other, _ = long_job(process)  # of a worker that no cluster has started
+    sql("UPDATE workers SET allocation = 'simcelery-c-1' WHERE id = :id", id=me)
+    sql(
+        "INSERT INTO clusters (name, launcher, profile, wanted, started_by) "
+        "VALUES ('c', 'slurm', '{}', 1, 'me')"
+    )
+    sql(
+        "INSERT INTO allocations (cluster, name, scheduler_id, state, cause, told, ended_at) "
+        "VALUES ('c', 'simcelery-c-1', '4711', 'ended', :cause, 'CANCELLED', now())",
+        cause=cause,
+    )
+    die(process)
+    assert predecessors.take_over(worker(host=HOST), 0.0) == 2
+    [ended], [alone] = attempts(claimed.job_id), attempts(other.job_id)
+    assert (ended["cause"], ended["error_message"]) == (expected, said)
+    assert (alone["cause"], alone["error_message"]) == (
+        "worker_lost",
+        "the worker died and was started again on the same host",
+    )
+
+
 @pytest.mark.parametrize("host", [HOST, "elsewhere"])
 def test_those_of_a_living_one_or_of_another_host_are_not(
     board: Services, process: subprocess.Popen[bytes], host: str

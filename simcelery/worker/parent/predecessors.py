@@ -7,7 +7,8 @@ import socket
 from functools import partial
 
 from simcelery import broker
-from simcelery.board import engine, leases, transitions
+from simcelery.board import allocations, engine, leases, transitions
+from simcelery.board.allocations import LostWorkers
 from simcelery.board.batches import batches
 from simcelery.execution import processes
 from simcelery.execution.ending import end
@@ -35,15 +36,24 @@ def take_over(worker_id: int, grace: float) -> int:
         token = token_of(other.identity, other.pid)
         _end_processes(token, grace)
         output.deliver(token)
-    total = sum(batches(partial(_take_back, [other.id for other in dead]))) if dead else 0
+    total = _rescue([other.id for other in dead]) if dead else 0
     if total:
         log.warning("rescued %s jobs of workers that died on this host", total)
     return total
 
 
-def _take_back(worker_ids: list[int], rows: int) -> int:
+def _rescue(worker_ids: list[int]) -> int:
+    """Take back what these ran; where their allocation has ended, that is why."""
     with engine.begin() as connection:
-        rescued = transitions.rescue_now(connection, worker_ids, rows)
+        lost = allocations.lost_among(connection, worker_ids)
+    by_allocation = (partial(_take_back, each.worker_ids, each) for each in lost)
+    return sum(sum(batches(each)) for each in (*by_allocation, partial(_take_back, worker_ids, None)))
+
+
+def _take_back(worker_ids: list[int], lost: LostWorkers | None, rows: int) -> int:
+    told = (lost.why, lost.cause_of_loss) if lost else ()
+    with engine.begin() as connection:
+        rescued = transitions.rescue_now(connection, worker_ids, rows, *told)
     broker.publish_or_leave((job.again for job in rescued if job.again), "what was rescued")
     return len(rescued)
 
