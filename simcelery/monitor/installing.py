@@ -11,7 +11,7 @@ from tornado.routing import URLSpec
 from simcelery.monitor import tables
 from simcelery.monitor.assets import Assets
 from simcelery.monitor.live import Live
-from simcelery.monitor.pages import acts, job, jobs, overview
+from simcelery.monitor.pages import acts, job, jobs, overview, sweeps
 from simcelery.monitor.pages.tables import Shown, Tables, TablesLive
 from simcelery.monitor.templating import Templates
 
@@ -31,6 +31,7 @@ def _handlers() -> list[Any]:
         URLSpec(r"/board", overview.Overview, shown, name="board"),
         URLSpec(r"/board/live", overview.OverviewLive, shown, name="board_live"),
         URLSpec(r"/board/jobs", jobs.Jobs, name="board_jobs"),
+        URLSpec(r"/board/sweeps", sweeps.Sweeps, name="board_sweeps"),
         URLSpec(r"/board/errors", jobs.Errors, name="board_errors"),
         URLSpec(r"/board/jobs/([0-9]+)", job.Job, watched, name="board_job"),
         URLSpec(r"/board/jobs/([0-9]+)/live", job.JobLive, watched, name="board_job_live"),

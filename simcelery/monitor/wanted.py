@@ -48,10 +48,19 @@ class Wanted:
             where=self.where or None,
         ).which
 
+    def given(self) -> list[tuple[str, str]]:
+        """What of it was asked for, by its names in an address."""
+        return [
+            (name, str(each))
+            for name, value in vars(self).items()
+            for each in (value if isinstance(value, tuple) else (value,))
+            if each
+        ]
+
     def query(self, **changes: Any) -> str:
         """It as the end of an address, but for what is changed."""
-        given = {name: value for name, value in vars(replace(self, **changes)).items() if value}
-        return f"?{urlencode(given, doseq=True)}" if given else ""
+        given = replace(self, **changes).given()
+        return f"?{urlencode(given)}" if given else ""
 
 
 def of_arguments(arguments: dict[str, Sequence[str]]) -> Wanted:

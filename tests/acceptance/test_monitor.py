@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -148,6 +150,7 @@ def test_nothing_that_anybody_wrote_becomes_markup(monitor: Monitor, servers: Se
     put.worker(nodename=SCRIPT, host=SCRIPT)
     put.sql("UPDATE workers SET note = :note", note=SCRIPT)
     done = put.record(workflow=SCRIPT, queue=SCRIPT, parameters={SCRIPT: SCRIPT}, tags=[SCRIPT])
+    put.record(workflow=SCRIPT, queue=SCRIPT, parameters={SCRIPT: "<b>"})
     put.record(workflow="w\u202e\x1b[31m", queue='" onload="x')
     report = replace(put.ERROR, error_type=SCRIPT, error_message=SCRIPT, traceback=SCRIPT)
     put.finish(put.must_claim(done.task_id, put.worker(), workflow=SCRIPT), report)
@@ -155,13 +158,19 @@ def test_nothing_that_anybody_wrote_becomes_markup(monitor: Monitor, servers: Se
     while "&lt;script&gt;" not in seen["queues"] + seen["workflows"]:
         seen |= next(monitor.parts("/board/live"))
     asked = quote('">' + SCRIPT)
-    of_filters = (f"/board/jobs?workflow={asked}", f"/board/errors?where={asked}")
+    of_filters = (
+        f"/board/jobs?workflow={asked}",
+        f"/board/errors?where={asked}",
+        f"/board/sweeps?queue={quote(SCRIPT)}&x=" + quote('parameters.`">' + SCRIPT + "`"),
+    )
     paths = (
         "/board",
         "/board/jobs",
         "/board/errors",
         f"/board/jobs/{done.id}",
         "/board/workers",
+        "/board/sweeps",
+        f"/board/sweeps?queue={quote(SCRIPT)}",
         *of_filters,
     )
     pages = {path: monitor.get(path).text for path in paths}
@@ -181,8 +190,8 @@ def test_rows_that_cannot_be_read_stop_no_page(monitor: Monitor, servers: Servic
     seen = next(monitor.parts("/board/live"))
     while number(seen["states"], "failed") == "0":
         seen |= next(monitor.parts("/board/live"))
-    for path in ("/board", "/board/jobs", "/board/errors", "/board/workers", "/board/rules"):
-        assert monitor.get(path).status == 200
+    for page in ("", "/jobs", "/errors", "/sweeps", "/sweeps?queue=default", "/workers", "/rules"):
+        assert monitor.get(f"/board{page}").status == 200, page
     for (job,) in put.sql("SELECT id FROM jobs WHERE id > 0 AND state <> 'resting'"):
         assert monitor.get(f"/board/jobs/{job}").status == 200, job
 
@@ -247,10 +256,13 @@ def test_jobs_are_found_as_on_the_command_line(monitor: Monitor) -> None:
         ("since=never", "since: "),
         ("before=-1", "before must be the id of a job"),
         ("after=99999999999999999999", "after must be the id of a job"),
+        ("workflow=w&x=a,b", "x must be one field, not several"),
+        ("workflow=w&x=a&y=(", "y: "),
+        ("workflow=w&x=state.name", "state is a column that every job has, without fields"),
     ],
 )
 def test_what_is_wrong_with_a_filter_is_said_beside_it(monitor: Monitor, query: str, said: str) -> None:
-    page = monitor.get(f"/board/jobs?{query}")
+    page = monitor.get(f"/board/jobs?{query}" if "x=" not in query else f"/board/sweeps?{query}")
     assert page.status == 400
     assert said in page.text
     assert 'name="where"' in page.text
@@ -316,6 +328,40 @@ def test_errors_are_in_groups(monitor: Monitor) -> None:
     assert "<script>window" not in page
     assert monitor.get("/board/errors?where=x+%3E").status == 400
     assert "No failures" in monitor.get("/board/errors?workflow=nothing").text
+
+
+def test_what_varies_in_a_sweep_is_drawn_against_what_it_gave(monitor: Monitor) -> None:
+    worker = put.worker()
+    for x in range(4):
+        job = put.record(parameters={"x": x, "metal": ["Cu", "Al"][x % 2], "same": 1}, tags=["grid", "new"])
+        ended = replace(put.SUCCESS, result={"energy": -float(x), "path": "/scratch", "forces": [1, 2]})
+        put.finish(put.must_claim(job.task_id, worker), ended if x < 3 else put.ERROR)
+    unlike = put.record(parameters={}, tags=["grid", "new"])
+
+    latest = monitor.get("/board/sweeps").text
+    [link] = re.findall(r'href="(/board/sweeps\?[^"]+)">w</a>', latest)
+    assert link == "/board/sweeps?workflow=w&amp;tag=grid%2Cnew"
+    page = monitor.get(html.unescape(link)).text
+    assert re.findall(r'<option value="([^"]*)" selected', page) == ["parameters.x", "result.energy"]
+    offered = set(re.findall(r'<option value="([^"]*)"', page))
+    assert offered == {"parameters.x", "parameters.metal", "parameters.same", "result.energy", "elapsed"}
+    assert "5 jobs: 1 pending, 3 succeeded, 1 failed. 1 cannot be drawn, since they have no x" in page
+    chart = drawn(page)
+    assert chart["lines"] == [[0, 1, 2, 3], [0, -1, -2, None], [None] * 4]
+    assert [chart["states"][at] for at in chart["state"]] == ["succeeded"] * 3 + ["failed"]
+    assert unlike.id not in chart["ids"]
+
+    page = monitor.get(html.unescape(link) + "&x=parameters.metal&y=parameters.x").text
+    chart = drawn(page)
+    assert chart["x"]["names"] == ["Al", "Cu"]
+    assert sorted(zip(chart["lines"][0], chart["ids"], strict=True))[0][0] == 0
+    assert "No job is like this" in monitor.get("/board/sweeps?tag=nothing").text
+
+
+def drawn(page: str) -> dict[str, Any]:
+    """What the script is told of the chart of a page."""
+    [found] = re.findall(r'data-chart="([^"]*)"', page)
+    return json.loads(html.unescape(found))
 
 
 def test_workers_and_clusters_have_a_page_that_changes_by_itself(monitor: Monitor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -104,3 +105,38 @@ def test_the_last_hour_is_drawn_and_goes_on_while_somebody_points_at_it(
     assert browser.evaluate("window.chart === document.querySelector('.board-chart > .uplot')")
     assert browser.evaluate("document.querySelector('.board-numbers').open")
     assert browser.evaluate("document.querySelectorAll('.board-numbers tbody tr').length") == 60
+
+
+def sweep(number: int = 30) -> dict[int, int]:
+    """Jobs of a sweep over x, those at whose end it diverges; returns their ids by x."""
+    worker = put.worker()
+    made = {}
+    for x in range(number):
+        job = put.record(parameters={"x": x / 10, "kind": "ab"[x % 2], "same": 1}, tags=["grid"])
+        made[x] = job.id
+        succeeded = replace(put.SUCCESS, result={"energy": -x * x / 10, "name": SCRIPT})
+        put.finish(put.must_claim(job.task_id, worker), put.ERROR if x >= 20 else succeeded)
+    return made
+
+
+# Where the chart has a job, in the window, by its number in the order of x.
+PLACE = """(() => {
+    const chart = document.querySelector('.u-over'), {left, bottom, width} = chart.getBoundingClientRect();
+    const margin = 0.03 * 2.9;
+    return [left + width * (NUMBER / 10 + margin) / (2.9 + 2 * margin), bottom - 3];
+})()"""
+
+
+def test_in_a_sweep_one_sees_where_jobs_failed_and_opens_them(browser: Tab, opened: Monitor) -> None:
+    made = sweep()
+    browser.open(f"http://127.0.0.1:{opened.port}/board/sweeps?tag=grid")
+    browser.wait_for("document.querySelector('.uplot canvas') !== null")
+    assert browser.evaluate("[...document.querySelectorAll('select')].map((one) => one.value)") == [
+        "parameters.x",
+        "result.energy",
+    ]
+    browser.point_at(*browser.evaluate(PLACE.replace("NUMBER", "25")))
+    browser.wait_for(f"document.querySelector('.board-pointed').textContent === 'Job {made[25]}, failed'")
+    browser.point_at(*browser.evaluate(PLACE.replace("NUMBER", "25")), click=True)
+    browser.wait_for(f"location.pathname === '/board/jobs/{made[25]}'")
+    browser.wait_for(LIVE)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from simcelery.monitor import live, templating
+from simcelery.board.states import State
+from simcelery.monitor import live, sweeps, templating
 from simcelery.monitor.live import Live
 from simcelery.monitor.templating import OURS, Templates
 
@@ -174,3 +175,38 @@ def test_what_draws_charts_is_what_its_checksums_say() -> None:
 
 def test_our_own_scripts_stay_small() -> None:
     assert sum(len(path.read_text().splitlines()) for path in ASSETS.glob("*.js")) <= 300
+
+
+def test_the_sample_of_a_sweep_has_what_succeeded_and_what_did_not() -> None:
+    states = {number: State.SUCCEEDED if number % 1000 == 0 else State.FAILED for number in range(1, 5001)}
+    chosen = sweeps.Chosen(states)
+    assert {number for number in chosen.sample() if number % 1000 == 0} == {1000, 2000, 3000, 4000, 5000}
+    assert len(chosen.sample()) == 55
+    assert chosen.sample() == chosen.sample()
+    assert chosen.counts() == [(State.SUCCEEDED, 5), (State.FAILED, 4995)]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "names", "logarithmic"),
+    [
+        ([1, 2.5, None], [1, 2.5, None], None, False),
+        ([float("nan"), float("inf"), 10**400, 3], [None, None, None, 3], None, False),
+        ([1e-6, 1e-2], [1e-6, 1e-2], None, True),
+        ([0, 1e9], [0, 1e9], None, False),
+        (["b", "a", None, "b"], [1, 0, None, 1], ["a", "b"], False),
+        ([True, 2], [1, 0], ["2", "true"], False),
+        ([None, None], [None, None], None, False),
+    ],
+)
+def test_an_axis_has_what_can_be_drawn(
+    values: list[object], expected: list[object], names: list[str] | None, logarithmic: bool
+) -> None:
+    axis = sweeps._axis("x", values)
+    assert (axis.values, axis.names, axis.logarithmic) == (expected, names, logarithmic)
+
+
+def test_an_axis_of_texts_has_only_the_first_ones() -> None:
+    axis = sweeps._axis("x", [f"{number:03}" for number in range(100)])
+    assert axis.names is not None
+    assert len(axis.names) == 40
+    assert axis.values[39:41] == [39, None]

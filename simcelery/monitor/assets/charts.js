@@ -7,7 +7,7 @@
 
     // Colours are those of the page, light or dark.
     function colour(name) {
-        return () => getComputedStyle(document.body).getPropertyValue(name).trim();
+        return () => getComputedStyle(document.querySelector(".board-page")).getPropertyValue(name).trim();
     }
 
     function inWords(seconds) {
@@ -24,7 +24,80 @@
     const WHOLE = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6].flatMap((ten) => [ten, 2 * ten, 5 * ten]);
     const fromZero = {range: (_, least, most) => [0, 1.05 * (most || 1)]};
 
+    // The scale and the axis of a parameter or a result; of texts, numbers of their names.
+    function scaleOf({names, log}) {
+        return {time: false, distr: log ? 3 : 1, range: (_, least, most) => {
+            if (names) {
+                return [-0.5, names.length - 0.5];
+            }
+            const margin = 0.03 * (most - least) || Math.abs(least) / 10 || 1;
+            return log ? [least / 1.2, most * 1.2] : [least - margin, most + margin];
+        }};
+    }
+
+    function axisOf({title, names, log}, more) {
+        const named = {incrs: WHOLE, values: (_, ticks) => ticks.map((tick) => (names[tick] ?? "").slice(0, 12))};
+        return axis({label: title + (log ? " (logarithmic)" : ""), labelFont: "600 12px system-ui", size: 60,
+            ...(names ? named : {}), ...more});
+    }
+
+    // Jobs without a value on the second axis stand on the first one.
+    function place(chart, at) {
+        const y = chart.data.slice(1).find((values) => values[at] !== null)?.[at] ?? null;
+        return [chart.valToPos(chart.data[0][at], "x"), y === null ? chart.over.clientHeight : chart.valToPos(y, "y")];
+    }
+
+    function drawMarks(chart, {state, states}) {
+        const {ctx, bbox} = chart;
+        chart.data[0].forEach((x, at) => {
+            if (chart.data.slice(1).every((values) => values[at] === null)) {
+                ctx.fillStyle = colour("--board-" + states[state[at]])();
+                ctx.fillRect(chart.valToPos(x, "x", true) - 1.5, bbox.top + bbox.height - 14, 3, 14);
+            }
+        });
+    }
+
+    function nearest(chart, event) {
+        let found = null, least = 12; // pixels
+        chart.data[0].forEach((_, at) => {
+            const [x, y] = place(chart, at);
+            const distance = Math.hypot(x - event.offsetX, y - event.offsetY);
+            if (distance < least) {
+                [found, least] = [at, distance];
+            }
+        });
+        return found;
+    }
+
+    // What is pointed at is told below, and opened by a click.
+    function follow(chart, {ids, state, states}) {
+        const element = chart.root.parentElement, said = element.nextElementSibling, advice = said.textContent;
+        chart.over.addEventListener("mousemove", (event) => {
+            const at = nearest(chart, event);
+            said.textContent = at === null ? advice : `Job ${ids[at]}, ${states[state[at]]}`;
+            chart.over.classList.toggle("board-points-at", at !== null);
+        });
+        chart.over.addEventListener("click", (event) => {
+            const at = nearest(chart, event);
+            if (at !== null) {
+                window.location = element.dataset.link.replace(/0$/, ids[at]);
+            }
+        });
+    }
+
     const KINDS = {
+        sweep: (told) => ({
+            height: 420,
+            legend: {live: false},
+            cursor: {x: false, y: false, points: {show: false}, drag: {x: true, y: true}},
+            scales: {x: scaleOf(told.x), y: scaleOf(told.y)},
+            axes: [axisOf(told.x, {}), axisOf(told.y, {size: 80})],
+            series: [{label: ""}, ...told.states.map((state) => ({
+                label: state.replace("_", " "), stroke: colour("--board-" + state), paths: () => null,
+                points: {show: true, size: 7, width: 1.5, fill: colour("--board-" + state)},
+            }))],
+            hooks: {draw: [(chart) => drawMarks(chart, told)], ready: [(chart) => follow(chart, told)]},
+        }),
         hour: () => ({
             height: 200,
             scales: {jobs: fromZero, seconds: fromZero},
@@ -45,14 +118,14 @@
     };
 
     function draw(element) {
-        const {kind, lines} = JSON.parse(element.dataset.chart);
+        const told = JSON.parse(element.dataset.chart), {kind, lines} = told;
         const known = drawn.get(kind);
         if (known) { // its numbers have changed; whoever points at it goes on doing so
             element.append(known.root);
             known.setData(lines);
             return;
         }
-        const chart = new uPlot({width: element.clientWidth, ...KINDS[kind]()}, lines, element);
+        const chart = new uPlot({width: element.clientWidth, ...KINDS[kind](told)}, lines, element);
         drawn.set(kind, chart);
     }
 

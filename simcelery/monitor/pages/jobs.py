@@ -36,7 +36,7 @@ class Found:
     doubt: str = ""
 
 
-class _Filtered(Page):
+class Filtered(Page):
     """A page with filters. What is wrong with them is said beside them, so that it can be corrected."""
 
     def wanted(self) -> Wanted:
@@ -45,7 +45,7 @@ class _Filtered(Page):
         return of_arguments({name: self.get_query_arguments(name) for name in _ARGUMENTS})
 
 
-class Jobs(_Filtered):
+class Jobs(Filtered):
     """The list."""
 
     place = "jobs"
@@ -64,7 +64,7 @@ class Jobs(_Filtered):
         )
 
 
-class Errors(_Filtered):
+class Errors(Filtered):
     """The groups."""
 
     place = "errors"
