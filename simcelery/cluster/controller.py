@@ -168,11 +168,12 @@ def _round(settings: Settings, row: ClusterRow, looks: _Looks) -> None:
         asked = scheduler_of(settings, profile)
         if not sites.is_ours(row, asked, profile):
             return
-        demand.adapt(settings, row)
+        is_in_vain = demand.adapt(settings, row)
         look, replaces = partial(_look, profile, asked, looks), partial(demand.replaces, settings, row)
         replaced = rounds.do_round(row, asked, settings, look, replaces)
         always = row.wanted if row.least is None else row.least
-        trouble = None if replaced or row.live >= always else _NOTHING_TO_DO
+        if is_in_vain or not (replaced or row.live >= always):
+            trouble = _NOTHING_TO_DO
     except (Unknown, UsageError) as error:
         trouble = str(error)
         log.warning("cluster %s: %s", row.name, error)

@@ -12,14 +12,17 @@ from simcelery.execution import allocation
 from simcelery.settings import Settings
 
 
-def adapt(settings: Settings, row: ClusterRow) -> None:
+def adapt(settings: Settings, row: ClusterRow) -> bool:
     """Want as many allocations as there is work for, if the cluster was told to do so.
+
+    Returns:
+        Whether there is work that the last workers have not found.
 
     Raises:
         UsageError: its profile is none.
     """
     if row.least is None or row.most is None or row.state == "stopped":
-        return
+        return False
     profile = from_json(row.profile)
     workers = profile.nodes * profile.each_node
     with engine.begin(settings) as connection:
@@ -27,9 +30,11 @@ def adapt(settings: Settings, row: ClusterRow) -> None:
         busy = demand.running(connection, row.name)
         lasts = _lasts(profile, settings)
         waiting = demand.pending(connection, room, row.most * workers * room.slots + 1, lasts)
-        if waiting.jobs and demand.is_disbelieved(connection, row.name, room, lasts):
+        is_in_vain = waiting.jobs > 0 and demand.is_disbelieved(connection, row.name, room, lasts)
+        if is_in_vain:
             waiting = Load(0, 0, 0, 0)
         clusters.adapt(connection, row.name, allocations_for(busy, waiting, room, workers))
+    return is_in_vain
 
 
 def replaces(settings: Settings, row: ClusterRow) -> bool:

@@ -13,13 +13,13 @@ import pytest
 from simcelery.board import allocations, clusters, engine
 from simcelery.board.allocations import AllocationRow
 from simcelery.board.clusters import ClusterRow, NewCluster
-from simcelery.cluster import rounds
+from simcelery.cluster import controller, rounds
 from simcelery.cluster.environment import folder_of
 from simcelery.cluster.profile import as_json, checked
 from simcelery.schedulers.asking import Unknown
 from simcelery.schedulers.local import Local
 from simcelery.settings import get_settings
-from tests.board_helpers import sql
+from tests.board_helpers import record, sql
 from tests.conftest import Project
 from tests.waiting import wait_until
 
@@ -49,13 +49,20 @@ class Cluster:
         self.program.write_text(STAND_IN)
         self.program.chmod(0o755)
 
-    def start(self, wanted: int) -> None:
+    def start(self, wanted: int, most: int | None = None) -> None:
         profile = {
             **as_json(checked(get_settings(), "here", {"launcher": "local"})),
             "python": str(self.program),
         }
         new = NewCluster(
-            name="here", launcher="local", host=None, profile=profile, wanted=wanted, started_by="me"
+            name="here",
+            launcher="local",
+            host=None,
+            profile=profile,
+            wanted=wanted,
+            least=None if most is None else 0,
+            most=most,
+            started_by="me",
         )
         with engine.begin() as connection:
             clusters.start(connection, new)
@@ -224,3 +231,21 @@ def test_a_reply_that_is_lost_leaves_no_orphan(cluster: Cluster, monkeypatch: py
     cluster.settles(1)
     assert len(cluster.ever_ran()) == 1
     assert os.path.exists(folder_of(get_settings(), "here") / f"{cluster.ever_ran()[0]}.sh")
+
+
+def test_one_that_follows_the_work_says_why_it_starts_nobody_for_it(cluster: Cluster) -> None:
+    cluster.start(0, most=2)
+    record()
+    sql("UPDATE jobs SET submitted_at = now() - interval '1 min'")
+    sql(
+        "INSERT INTO allocations (cluster, name, state, cause, starts_at, ended_at) "
+        "SELECT 'here', 'simcelery-here-' || n, 'ended', 'finished', now() - interval '1 min', now() "
+        "FROM generate_series(1, 2) AS n"
+    )
+    controller.look_after(get_settings(), [cluster.row()])
+    assert "left without a job" in (cluster.row().note or "")
+    assert cluster.row().live == 0
+    sql("DELETE FROM jobs")  # nothing waits any more
+    sql("UPDATE clusters SET round_at = now()")
+    controller.look_after(get_settings(), [cluster.row()])
+    assert cluster.row().note is None
