@@ -81,10 +81,11 @@ def unknown(name: str) -> str:
     for module, failure in _failures.items():
         if name.startswith(f"{module}."):
             return f"no workflow is called {name!r}; {failure}"
-    close = difflib.get_close_matches(name, _definitions, n=1)
-    if close:
+    # Whoever says only the last part may mean any of those.
+    close = [one for one in _definitions if one.rpartition(".")[2] == name]
+    if close := sorted(close) or difflib.get_close_matches(name, _definitions, n=1):
         also = "".join(f" ({failure})" for failure in list(_failures.values())[:1])
-        return f"no workflow is called {name!r}; did you mean {close[0]!r}?{also}"
+        return f"no workflow is called {name!r}; did you mean {' or '.join(map(repr, close[:3]))}?{also}"
     if _failures:
         return f"no workflow is called {name!r}; {next(iter(_failures.values()))}"
     return (

@@ -196,6 +196,9 @@ def test_an_unknown_name_gets_the_one_that_was_meant(project: Path) -> None:
     ):
         registry.get("emt.relx")
     assert registry.find("emt.relx") is None
+    registry.register(Definition(relax, name="mine.relax"))
+    with pytest.raises(UnknownWorkflowError, match=r"did you mean 'emt.relax' or 'mine.relax'\?$"):
+        registry.get("relax")
 
 
 def test_an_unknown_name_without_likeness_says_where_workflows_are_named(project: Path) -> None:
