@@ -150,6 +150,9 @@ class Settings:
     )
     lease: float = setting(20.0, kinds.duration, "A worker that has not renewed for this long counts as lost")
     renew_every: float = setting(5.0, kinds.duration, "How often a worker renews its lease")
+    alive_file: Path | None = setting(
+        None, kinds.or_none(kinds.folder), "File that a worker touches whenever it has renewed its lease"
+    )
     tick_every: float = setting(1.0, kinds.duration, "How often to look for scheduled jobs and lost messages")
     shutdown_grace: float = setting(
         30.0, kinds.duration, "Time for running jobs to end in a graceful shutdown"

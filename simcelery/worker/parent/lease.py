@@ -25,7 +25,7 @@ from simcelery.settings import get_settings
 from simcelery.worker.belonging import belong_to
 from simcelery.worker.folders import BOARD
 from simcelery.worker.outcomes import spool
-from simcelery.worker.parent import file_requests, not_preloaded, outbox, predecessors
+from simcelery.worker.parent import alive, file_requests, not_preloaded, outbox, predecessors
 from simcelery.worker.parent.announced import entry
 from simcelery.worker.parent.quarantine import Quarantine
 from simcelery.worker.parent.supervisor import Supervisor
@@ -151,6 +151,7 @@ class Lease:
             if not known:
                 self._leave()
                 return
+            alive.touch(self.settings.alive_file)
             self._supervisor.settle(running, accounts)
             for one in wanted:
                 outbox.add(("file", one.id), partial(file_requests.answer, one, self.nodename, self.settings))
