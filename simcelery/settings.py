@@ -20,7 +20,15 @@ from simcelery import chunks
 from simcelery import setting_kinds as kinds
 from simcelery.errors import ServicesNotRunningError, SettingsError
 from simcelery.setting_kinds import Kind, Secret, expanded
-from simcelery.urls import check_mail, check_postgres, check_redis, check_relay, check_store
+from simcelery.urls import (
+    check_mail,
+    check_postgres,
+    check_redis,
+    check_relay,
+    check_store,
+    is_sentinel,
+    postgres_hosts,
+)
 
 Keep = Literal["all", "failed", "none", "compressed"]  # what becomes of a job's workdirs
 KEEP = "all, failed, none or compressed"
@@ -89,10 +97,12 @@ class Settings:
     database_url: Secret | None = setting(
         None,
         kinds.or_none(kinds.secret(check_postgres)),
-        "The board: postgresql://user:password@host:5432/name",
+        "The board: postgresql://user:password@host:5432/name, or several hosts: @a:5432,b:5432/name",
     )
     broker_url: Secret | None = setting(
-        None, kinds.or_none(kinds.secret(check_redis)), "The broker: redis://:password@host:6379/0"
+        None,
+        kinds.or_none(kinds.secret(check_redis)),
+        "The broker: redis://:password@host:6379/0, or sentinel://…/0?master_name=mymaster",
     )
     relay_url: str | None = setting(
         None,
@@ -216,6 +226,18 @@ class Settings:
             raise Misfit(
                 "renew_every",
                 f"must be shorter than lease ({self.lease:g} s), but is {self.renew_every:g} s",
+            )
+        if self.relay_url is not None:
+            self._check_behind_relay()
+
+    def _check_behind_relay(self) -> None:
+        """A relay leads to one host of each, wherever that is."""
+        board, broker = self.database_url, self.broker_url
+        if board is not None and len(postgres_hosts(board.get_secret_value())) > 1:
+            raise Misfit("database_url", "must name one host where relay_url is set: the relay leads to it")
+        if broker is not None and is_sentinel(broker.get_secret_value()):
+            raise Misfit(
+                "broker_url", "must be no sentinel:// where relay_url is set: the relay leads to Redis"
             )
 
     @property

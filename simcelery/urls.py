@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from simcelery.readable import short
 
 _POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
-# As SQLAlchemy reads a URL: a password may hold anything but @.
+# As SQLAlchemy reads a URL, where a password may hold anything but @; but with several places, as in libpq.
 _POSTGRES_PARTS = re.compile(
     r"[^:]*://(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
-    r"(?P<host>\[[^]/?]*\]|[^:/?]*)(?::(?P<port>[0-9]*))?(?:/(?P<dbname>[^?]*))?(?:\?(?P<query>.*))?"
+    r"(?P<places>[^/?]*)(?:/(?P<dbname>[^?]*))?(?:\?(?P<query>.*))?"
 )
-_REDIS = re.compile(r"(?:redis|rediss|redis\+socket)://")
-# As SQLAlchemy reads it: a password may hold anything but @.
-_POSTGRES_PLACE = re.compile(r"(?:[^:/@]*(?::[^@]*)?@)?([^/?]*)")
+_WRITABLE = ("read-write", "primary")
+_REDIS = re.compile(r"(?:redis|rediss|redis\+socket|sentinel)://")
+_CLUSTER = re.compile(r"(?:redis|rediss|valkeys?)[+-]cluster://")
 _DATABASE = re.compile(r"[0-9]{1,9}")
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]*:[0-9]*")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -34,31 +35,47 @@ def check_postgres(url: str) -> None:
     Raises:
         ValueError: one line says what is wrong.
     """
-    begins = _POSTGRES.match(url)
-    if not begins:
+    if not _POSTGRES.match(url):
         raise ValueError("must start with postgresql://")
     _check_printable(url)
-    place = _POSTGRES_PLACE.match(url, begins.end())
-    assert place is not None, "it matches the empty text, too"
-    _check_place(place[1])
+    found = _POSTGRES_PARTS.match(url)
+    assert found is not None, "all but its beginning may be left out"
+    places = found["places"].split(",")
+    for place in places:
+        _check_place(place)
+    if len(places) > 1 and not all(places):
+        raise ValueError(f"has an empty host among several; {_ESCAPES}")
+    wanted = dict(parse_qsl(found["query"] or "")).get("target_session_attrs", "any")
+    if wanted not in (*_WRITABLE, "any"):
+        raise ValueError(f"target_session_attrs must be {' or '.join(_WRITABLE)}: the board is written to")
 
 
 def postgres_place(url: str) -> dict[str, str]:
-    """The parts of the URL of a board, those that are left out empty.
+    """The parts of the URL of a board, those that are left out empty; several hosts with commas between them.
 
     They are `user`, `password`, `host`, `port`, `dbname` and `query`.
     """
     parts = _POSTGRES_PARTS.match(url)
     assert parts is not None, "`check_postgres` has seen it"
-    plain = {name: parts[name] or "" for name in ("host", "port", "query")}
-    plain["host"] = plain["host"].strip("[]")
-    return plain | {name: unquote(parts[name] or "") for name in ("user", "password", "dbname")}
+    places = [_host_and_port(place) for place in parts["places"].split(",")]
+    found = {
+        name: ",".join(each) for name, each in zip(("host", "port"), zip(*places, strict=True), strict=True)
+    }
+    found["query"] = parts["query"] or ""
+    return found | {name: unquote(parts[name] or "") for name in ("user", "password", "dbname")}
+
+
+def _host_and_port(place: str) -> tuple[str, str]:
+    """Of ``host:port`` or ``[::1]:port``; no port is an empty one."""
+    host, colon, port = place.rpartition(":") if not place.endswith("]") else ("", "", "")
+    return (host if colon else place).strip("[]"), port if colon else ""
 
 
 def postgres_arguments(url: str) -> dict[str, Any]:
     """What the URL of a board says, as keywords of the driver.
 
-    Several hosts in its query, each with its port, are tried one after the other.
+    Several hosts, each with its port, are tried one after the other; unless the URL says otherwise, until one
+    takes writes: the others are standbys.
     """
     found = postgres_place(url)
     given: dict[str, list[str]] = {}
@@ -70,9 +87,19 @@ def postgres_arguments(url: str) -> dict[str, Any]:
         given["port"] = [host.partition(":")[2] for host in hosts]
     elif "port" not in given and hosts and "," in hosts[0]:
         given["port"] = ["" for _ in hosts[0].split(",")]  # the default of each, not that of the place
-    return {name: value for name, value in found.items() if value} | {
+    told = {name: value for name, value in found.items() if value} | {
         name: ",".join(values) for name, values in given.items()
     }
+    return {"target_session_attrs": _WRITABLE[0]} | told if "," in told.get("host", "") else told
+
+
+def postgres_hosts(url: str) -> list[tuple[str, int]]:
+    """The hosts of a board with their ports, in the order in which they are tried."""
+    told = postgres_arguments(url)
+    hosts = told.get("host", "localhost").split(",")
+    ports = told.get("port", "").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports  # one is that of all
+    return [(host, int(port) if port.isdecimal() else 5432) for host, port in zip(hosts, ports, strict=False)]
 
 
 def check_redis(url: str) -> None:
@@ -81,9 +108,27 @@ def check_redis(url: str) -> None:
     Raises:
         ValueError: one line says what is wrong.
     """
+    if _CLUSTER.match(url):
+        raise ValueError(f"is that of a cluster: {NO_CLUSTER}")
     if not _REDIS.match(url):
-        raise ValueError("must start with redis:// or rediss://")
+        raise ValueError("must start with redis://, rediss:// or sentinel://")
     _check_printable(url)
+    if url.startswith(_SENTINEL):
+        sentinels(url)
+        return
+    parts = _check_redis_parts(url)
+    _check_query(parts.query, (*_TLS, *_NOT_TLS))
+
+
+# Why, and what to use instead.
+NO_CLUSTER = (
+    "simcelery does not work with one, since a worker waits for all its queues with one command; use a Redis "
+    "or Valkey that is not in cluster mode, with sentinels if it is to be highly available: "
+    "sentinel://host:26379/0?master_name=mymaster"
+)
+
+
+def _check_redis_parts(url: str) -> Any:
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -92,7 +137,95 @@ def check_redis(url: str) -> None:
         _check_place(parts.netloc.rpartition("@")[2])
         if parts.fragment or not re.fullmatch(r"/?|/[0-9]{1,9}", parts.path):
             raise ValueError(f"must end with a database number, such as /0; {_ESCAPES}")
-    _check_query(parts.query)
+    return parts
+
+
+_SENTINEL = "sentinel://"
+_SENTINEL_PORT = 26379
+
+
+@dataclass(frozen=True)
+class Sentinels:
+    """What the URLs of sentinels say, taken together: the master that they watch, and how to log in to it.
+
+    Attributes:
+        hosts: of the sentinels.
+        master: the name by which they know it.
+        database: its number in the master, as text.
+        login: to the sentinels themselves, if they want one: ``username`` and ``password``.
+        tls: parameters of TLS, for master and sentinels. With none, nothing is encrypted.
+    """
+
+    hosts: tuple[tuple[str, int], ...]
+    master: str
+    user: str
+    password: str
+    database: str
+    login: dict[str, str]
+    tls: dict[str, str]
+
+    def for_kombu(self) -> str:
+        """The URLs as kombu wants them: it uses one after the other, so each says all."""
+        login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@".removeprefix(":@")
+        query = f"?{urlencode(self.tls)}" if self.tls else ""
+        hosts = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
+        return ";".join(f"{_SENTINEL}{login}{host}/{self.database}{query}" for host in hosts)
+
+
+def sentinels(url: str) -> Sentinels:
+    """Read ``sentinel://:password@host:26379/0?master_name=mymaster``; for more, add ``;sentinel://host2:26379``.
+
+    Raises:
+        ValueError: one line says what is wrong.
+    """
+    hosts: list[tuple[str, int]] = []
+    said: dict[str, str] = {}
+    for one in re.split(r";(?=\w+://)", url):
+        if not one.startswith(_SENTINEL):
+            raise ValueError(
+                f"has sentinels and something else: each must start with {_SENTINEL}; {_ESCAPES}"
+            )
+        parts = _check_redis_parts(one)
+        _check_query(parts.query, (*_OF_SENTINELS, *_TLS))
+        hosts.append((parts.hostname or "localhost", parts.port or _SENTINEL_PORT))
+        here = dict(parse_qsl(parts.query)) | {
+            "user": unquote(parts.username or ""),
+            "password": unquote(parts.password or ""),
+            "database": parts.path.strip("/"),
+        }
+        for name, value in here.items():
+            if value and said.setdefault(name, value) != value:
+                raise ValueError(f"says two things of {name}: say it once, it is true of all sentinels")
+    if not said.get("master_name"):
+        raise ValueError("must name the master that the sentinels watch: sentinel://…/0?master_name=mymaster")
+    return Sentinels(
+        tuple(hosts),
+        said["master_name"],
+        said.get("user", ""),
+        said.get("password", ""),
+        said.get("database", "0"),
+        {name: said[f"sentinel_{name}"] for name in ("username", "password") if f"sentinel_{name}" in said},
+        {name: value for name, value in said.items() if name in _TLS},
+    )
+
+
+def is_sentinel(url: str) -> bool:
+    """Whether the URL of a broker leads to sentinels, which say where it is."""
+    return url.startswith(_SENTINEL)
+
+
+def broker_hosts(url: str) -> list[tuple[str, int]]:
+    """Where the broker is, or its sentinels are; a socket is its path, and a port of no use."""
+    if is_sentinel(url):
+        return list(sentinels(url).hosts)
+    parts = urlsplit(url)
+    return [(parts.hostname or parts.path, parts.port or 6379)]
+
+
+def broker_place(url: str) -> str:
+    """The same in words, without anything secret."""
+    places = ", ".join(f"{host}:{port}" for host, port in broker_hosts(url))
+    return f"{sentinels(url).master} of the sentinels at {places}" if is_sentinel(url) else places
 
 
 def check_mail(via: str) -> None:
@@ -138,7 +271,7 @@ def _check_place(place: str) -> None:
     """``host``, ``host:port`` or ``[::1]:port``."""
     host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
     host = host if colon else place
-    if "@" in host or (":" in host and not re.fullmatch(r"\[[0-9A-Fa-f:.]+(%\w+)?\]", host)):
+    if "@" in host or "," in host or (":" in host and not re.fullmatch(r"\[[0-9A-Fa-f:.]+(%\w+)?\]", host)):
         raise ValueError(f"must have one host and one port; {_ESCAPES}")
     try:
         host.encode("idna")
@@ -163,17 +296,16 @@ _TLS_WORDS = {
 }
 _TLS = (*_TLS_WORDS, *_TLS_FILES, "ssl_password", "ssl_ciphers")
 _NOT_TLS = ("virtual_host", "credential_provider")
+_OF_SENTINELS = ("master_name", "sentinel_username", "sentinel_password")
 
 
-def _check_query(query: str) -> None:
+def _check_query(query: str, known: tuple[str, ...]) -> None:
     """Refuse query parameters, mostly of TLS, that would be misread or would fail only later."""
     if "@" in query:  # what stands before it may be a password
         raise ValueError(f"has an @ after its ?; {_ESCAPES}")
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in _TLS and name not in _NOT_TLS:
-            raise ValueError(
-                f"has an unknown parameter {short(name)}; known are {', '.join((*_TLS, *_NOT_TLS))}"
-            )
+        if name not in known:
+            raise ValueError(f"has an unknown parameter {short(name)}; known are {', '.join(known)}")
         if name == "virtual_host" and not _DATABASE.fullmatch(value):
             raise ValueError(f"virtual_host must be a database number, such as 0, not {short(value)}")
         if value not in _TLS_WORDS.get(name, (value,)):

@@ -8,8 +8,8 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import ClientCursor
@@ -21,7 +21,7 @@ from sqlalchemy.pool import QueuePool
 from simcelery.board import asking, connecting, faults, schema
 from simcelery.board.connecting import LONGEST_SILENCE as LONGEST_SILENCE
 from simcelery.board.connecting import STATEMENT_TIMEOUT as STATEMENT_TIMEOUT
-from simcelery.errors import BoardUnreachableError, SettingsError
+from simcelery.errors import BoardUnreachableError
 from simcelery.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -58,21 +58,17 @@ def as_json(encoded: Any) -> str:
 
 
 def _create(url: str, prepared_statements: bool) -> Engine:
-    try:
-        made = create_engine(
-            url,
-            pool_size=1,
-            max_overflow=9,
-            pool_timeout=30,
-            json_serializer=as_json,
-            # It takes a LATERAL join for a cartesian product, and would warn whoever runs a command.
-            enable_from_linting=False,
-            use_native_hstore=False,  # nothing here is one, and to look for the type is a question more
-        )
-    except (exc.ArgumentError, ValueError):
-        raise SettingsError(
-            "database_url is not a URL: write postgresql://user:password@host:5432/name"
-        ) from None
+    made = create_engine(
+        "postgresql+psycopg://",  # only of which kind: `connect` takes the URL itself, which may have two hosts
+        pool_size=1,
+        max_overflow=9,
+        pool_timeout=30,
+        json_serializer=as_json,
+        # It takes a LATERAL join for a cartesian product, and would warn whoever runs a command.
+        enable_from_linting=False,
+        use_native_hstore=False,  # nothing here is one, and to look for the type is a question more
+    )
+    _urls[made] = url
 
     def connect(dialect: Any, record: Any, arguments: Any, keywords: Any) -> Any:
         context = keywords.get("context")  # how SQLAlchemy has values written
@@ -85,10 +81,12 @@ def _create(url: str, prepared_statements: bool) -> Engine:
     return made
 
 
-@lru_cache(maxsize=8)
+_urls: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
+
+
 def url_of(made: Engine) -> str:
     """The URL that an engine was made of."""
-    return made.url.render_as_string(hide_password=False)
+    return _urls[made]
 
 
 @contextmanager

@@ -90,9 +90,9 @@ def _first_line(cause: BaseException | None) -> str:
 
 
 def address(url: str) -> str:
-    """``host:port/name`` of a URL: enough to recognise it, and nothing secret."""
-    found = urls.postgres_place(url)
-    return f"{found['host'] or 'localhost'}:{found['port'] or 5432}/{found['dbname']}"
+    """``host:port/name`` of a URL, or ``a:5432,b:5432/name``: enough to recognise it, and nothing secret."""
+    hosts = ",".join(f"{host}:{port}" for host, port in urls.postgres_hosts(url))
+    return f"{hosts}/{urls.postgres_arguments(url).get('dbname', '')}"
 
 
 def no_schema(url: str) -> str:

@@ -13,16 +13,16 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from celery import Celery
 from celery.app.control import Control
 from kombu.exceptions import KombuError, OperationalError
 
+from simcelery import urls
 from simcelery.board import engine, feed
 from simcelery.board.values import JobToPublish, Lane
-from simcelery.broker import encryption, lists, messages, stale
+from simcelery.broker import encryption, lists, messages, sentinels, stale
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority
 from simcelery.errors import BrokerRefusesError, BrokerUnreachableError, BrokerUntrustedError, SimceleryError
@@ -65,8 +65,10 @@ def configuration() -> dict[str, Any]:
         ServicesNotRunningError: no broker URL is set and the embedded servers are not running.
     """
     settings = get_settings()
+    url = settings.redis_url()
+    watched = urls.sentinels(url) if urls.is_sentinel(url) else None
     return {
-        "broker_url": settings.redis_url(),
+        "broker_url": watched.for_kombu() if watched else url,
         # The outcome of every job goes to the board.
         "result_backend": "simcelery.worker.backend:BoardBackend",
         "broker_transport_options": {
@@ -79,6 +81,7 @@ def configuration() -> dict[str, Any]:
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
             "health_check_interval": 10,
+            **(sentinels.options(watched) if watched else {}),
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -109,8 +112,7 @@ def _reachable() -> Iterator[None]:
     try:
         yield
     except (KombuError, OperationalError, redis.RedisError, OSError) as error:
-        parts = urlsplit(get_settings().redis_url())
-        place = f"the broker at {parts.hostname or parts.path}:{parts.port or 6379}"
+        place = f"the broker at {urls.broker_place(get_settings().redis_url())}"
         if distrust := encryption.distrust(error):
             raise BrokerUntrustedError(f"{place} cannot be trusted: {distrust}") from error
         cause = error.__cause__ or error
@@ -313,5 +315,6 @@ def ping() -> dict[str, Any]:
             "policy": info.get("maxmemory_policy"),
             "aof": bool(info.get("aof_enabled")),
             "memory": info.get("used_memory"),
+            "cluster": bool(info.get("cluster_enabled")),
             "gap": encryption.gap(producer.connection),
         }

@@ -6,8 +6,18 @@ the permissions of an account.
 
 from __future__ import annotations
 
-from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    ResponseError,
+)
 
+from simcelery.urls import NO_CLUSTER
+
+_OF_CLUSTER = (AskError, ClusterCrossSlotError, ClusterDownError)  # "moved" is a kind of the first
 ANSWERS = (ResponseError, BusyLoadingError, AuthenticationError)
 _LONGEST = 300
 
@@ -16,4 +26,6 @@ def in_words(error: BaseException) -> str:
     """What Redis answered, on one line, with its error code."""
     code = getattr(error, "status_code", None)
     text = " ".join(str(error).split())
+    if isinstance(error, _OF_CLUSTER):
+        return f"it is a node of a cluster: {NO_CLUSTER}"
     return (f"{code} {text}" if code and not text.startswith(code) else text)[:_LONGEST]

@@ -10,7 +10,7 @@ from celery.app.amqp import AMQP
 from kombu.connection import Connection
 from kombu.transport import redis
 
-from simcelery.broker import relayed
+from simcelery.broker import relayed, sentinels
 from simcelery.errors import causes
 from simcelery.relay import tunnel
 
@@ -25,8 +25,10 @@ class VerifiedConnection(Connection):
         super()._init_params(*arguments, **named)  # type: ignore[no-untyped-call]
 
     def get_transport_cls(self) -> Any:
-        """That of Redis goes through a relay, if there is one."""
+        """That of Redis goes through a relay, if there is one; that of sentinels notes where they lead."""
         found = super().get_transport_cls()  # type: ignore[no-untyped-call]
+        if found is redis.SentinelTransport:
+            return sentinels.Transport
         return relayed.Transport if found is redis.Transport and tunnel.is_set() else found
 
     def _info(self, resolve: bool = True) -> Any:
@@ -45,7 +47,10 @@ def gap(connection: Connection) -> str:
     """What an attacker in the network could exploit on this connection, in words; empty if it is safe."""
     tls = connection.ssl
     if not tls:
-        return "" if _stays_here(connection) or tunnel.is_set() else "it is not encrypted: use rediss://"
+        watched = sentinels.hosts(connection)
+        if tunnel.is_set() or all(map(_is_here, watched or [str(connection.hostname or "localhost")])):
+            return ""
+        return f"it is not encrypted: {'add ?ssl_cert_reqs=required' if watched else 'use rediss://'}"
     if tls.get("ssl_cert_reqs", ssl.CERT_REQUIRED) == ssl.CERT_NONE:
         return "its certificate is not verified: remove ssl_cert_reqs=none, and name its CA with ssl_ca_certs"
     if not tls.get("ssl_check_hostname", True):
@@ -53,8 +58,7 @@ def gap(connection: Connection) -> str:
     return ""
 
 
-def _stays_here(connection: Connection) -> bool:
-    host = str(connection.hostname or "localhost")
+def _is_here(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

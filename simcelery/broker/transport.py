@@ -16,9 +16,10 @@ from typing import Any
 
 from celery import Celery
 from kombu.connection import Connection
+from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 
-from simcelery.broker import asking, incoming, lists, relayed
+from simcelery.broker import asking, incoming, lists, relayed, sentinels
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.incoming import Plain, Unusable
 from simcelery.broker.parking import parked
@@ -207,12 +208,26 @@ class Transport(relayed.Transport):
     Channel = Channel
 
 
-class WorkerConnection(Connection):
-    """A connection to any kind of Redis URL: through TCP, TLS, or a socket."""
+class SentinelChannel(Channel, sentinels.Channel):
+    """The same, to the master that sentinels name."""
 
-    def get_transport_cls(self) -> type[Transport]:
+    connection_class = sentinels.Managed
+    connection_class_ssl = sentinels.ManagedTLS
+
+
+class SentinelTransport(sentinels.Transport):
+    """kombu's transport for sentinels, with this `SentinelChannel`."""
+
+    Channel = SentinelChannel
+
+
+class WorkerConnection(Connection):
+    """A connection to any kind of Redis URL: through TCP, TLS, a socket, or to what sentinels name."""
+
+    def get_transport_cls(self) -> type[Transport | SentinelTransport]:
         """Always our transport, whatever the URL says."""
-        return Transport
+        found = super().get_transport_cls()  # type: ignore[no-untyped-call]
+        return SentinelTransport if issubclass(found, redis.SentinelTransport) else Transport
 
 
 def worker_connection(app: Celery, heartbeat: float | None = None) -> WorkerConnection:

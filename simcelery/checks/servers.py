@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from simcelery.checks.check import Check, Verdict
 from simcelery.checks.workers import of_workers
 from simcelery.describe.words import duration
+from simcelery.urls import NO_CLUSTER, postgres_hosts
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -45,6 +46,7 @@ def _postgres() -> Iterator[Check]:
     from simcelery.board import engine, reads
 
     made = engine.engine()
+    url = engine.url_of(made)
     with engine.translated(made), made.begin() as connection:
         before = dt.datetime.now(dt.UTC)
         server = reads.server(connection)
@@ -55,6 +57,8 @@ def _postgres() -> Iterator[Check]:
     advice = "" if verdict == "ok" else f"simcelery needs Postgres {_OLDEST_POSTGRES} or newer"
     yield Check("postgres", verdict, f"{version}, at most {server['max_connections']} connections", advice)
     yield Check("encryption", "warn" if gap else "ok", f"Postgres: {gap or 'nobody can eavesdrop'}")
+    if len(postgres_hosts(url)) > 1:
+        yield _failover(server["synchronous"], url)
     skew = (before + (after - before) / 2 - server["now"]).total_seconds()
     large = abs(skew) > _MOST_SKEW
     advice = (
@@ -63,6 +67,19 @@ def _postgres() -> Iterator[Check]:
         else ""
     )
     yield Check("clock", "warn" if large else "ok", f"{skew:+.1f} s from Postgres", advice)
+
+
+def _failover(synchronous: bool, url: str) -> Check:
+    """What it costs if one of several hosts takes over from another."""
+    hosts = ", ".join(f"{host}:{port}" for host, port in postgres_hosts(url))
+    if synchronous:
+        return Check(
+            "failover", "ok", f"{hosts}: synchronous, so one that takes over knows all that is finished"
+        )
+    advice = "set synchronous_standby_names in Postgres, unless what has just finished may run again"
+    return Check(
+        "failover", "warn", f"{hosts}: asynchronous, so one that takes over may lack the last", advice
+    )
 
 
 def _workers() -> Iterator[Check]:
@@ -94,6 +111,8 @@ def of_broker() -> Iterator[Check]:
     advice = f"simcelery needs Redis {'.'.join(map(str, _OLDEST_REDIS))} or newer" if old else ""
     used = f"{redis['version']}, {(redis['memory'] or 0) / 2**20:.1f} MiB used"
     yield Check("redis", "FAIL" if old else "ok", used, advice)
+    if redis["cluster"]:
+        yield Check("redis", "FAIL", "it is a node of a cluster", NO_CLUSTER)
     yield Check(
         "encryption", "warn" if redis["gap"] else "ok", f"Redis: {redis['gap'] or 'nobody can eavesdrop'}"
     )

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from simcelery.errors import SimceleryError
 from simcelery.settings import get_settings
-from simcelery.urls import masked
+from simcelery.urls import is_sentinel, masked, sentinels
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
 _LEAST = 8  # characters: a shorter password may well be a word of something else
@@ -47,9 +47,16 @@ def _passwords() -> set[str]:
     found: set[str] = set()
     for url in (settings.board_url, settings.redis_url, _mail_via):
         with suppress(SimceleryError, ValueError):
-            password = urlsplit(url()).password or ""
-            found |= {password, unquote(password)}
+            found |= _of(url())
     return {password for password in found if len(password) >= _LEAST}
+
+
+def _of(url: str) -> set[str]:
+    if is_sentinel(url):
+        known = sentinels(url)
+        return {known.password, known.login.get("password", "")}
+    password = urlsplit(url).password or ""
+    return {password, unquote(password)}
 
 
 def _mail_via() -> str:

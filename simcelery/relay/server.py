@@ -15,7 +15,6 @@ from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from simcelery import urls
 from simcelery.errors import UsageError
@@ -45,18 +44,21 @@ def places(settings: Settings) -> dict[str, Place]:
     """Where board and broker are, as the settings say.
 
     Raises:
-        UsageError: the board has several hosts; which of them to use is for the driver to say.
+        UsageError: one of them has several hosts; which of them to use is for the driver to say.
         ServicesNotRunningError: no URL is set and the embedded servers are not running.
     """
-    board, broker = urls.postgres_arguments(settings.board_url()), urlsplit(settings.redis_url())
+    board = urls.postgres_arguments(settings.board_url())
+    [(name, number), *_] = urls.broker_hosts(settings.redis_url())
     host, port = str(board.get("host", "localhost")), str(board.get("port", 5432))
     if "," in host:
         raise UsageError(
             "a relay leads to one host: let database_url name PgBouncer, or a proxy, before several"
         )
+    if urls.is_sentinel(settings.redis_url()):
+        raise UsageError("a relay leads to one host: let broker_url name a proxy before those of sentinels")
     return {
         BOARD: (f"{host}/.s.PGSQL.{port}" if host[0] == "/" else host, int(port)),
-        BROKER: (broker.hostname or broker.path or "localhost", broker.port or 6379),
+        BROKER: (name or "localhost", number),
     }
 
 

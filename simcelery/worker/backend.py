@@ -24,6 +24,7 @@ from simcelery.pauses import growing
 from simcelery.settings import get_settings
 from simcelery.submission import canvas
 from simcelery.submission.handle import Job, restore
+from simcelery.urls import masked
 from simcelery.worker import slots
 from simcelery.worker.outcomes import finish
 from simcelery.workflows import registry
@@ -40,6 +41,11 @@ class BoardBackend(DatabaseBackend):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["url"] = get_settings().board_url()
         super().__init__(*args, **kwargs)
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """For a worker's banner; Celery's own cannot read a URL with several hosts."""
+        url = get_settings().board_url()
+        return url if include_password else masked(url)
 
     def ResultSession(self, session_manager: Any = None) -> Any:
         """A session for the stock tables on the board's engine: one pool per process, not one per call."""

@@ -39,7 +39,7 @@ from simcelery.worker.parent.limits import Limits, Watch
 from simcelery.worker.parent.node import Node
 from simcelery.worker.parent.outbox import Outbox
 from simcelery.worker.parent.quarantine import Quarantine
-from simcelery.worker.parent.refusals import is_prefork, refuse, refuse_unsafe
+from simcelery.worker.parent.refusals import is_prefork, refuse, refuse_cluster, refuse_unsafe
 from simcelery.worker.parent.shutdown import Shutdown
 from simcelery.worker.parent.startup import LONGEST, named
 from simcelery.worker.parent.supervisor import Supervisor
@@ -97,6 +97,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         connecting.give_up_after(connecting.silence(get_settings().lease))
         left = None if worker.walltime is None else allocation.before_warning(worker.walltime, get_settings())
         until = None if left is None else time.monotonic() + left
+        refuse_cluster()
         worker.lease = Lease(worker.hostname, queues, worker.concurrency, until)
         try:
             worker.lease.take()

@@ -7,11 +7,12 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg.pq import Conninfo
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from simcelery.board import faults
-from simcelery.urls import check_postgres, postgres_arguments
+from simcelery.urls import check_postgres, postgres_arguments, postgres_hosts
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=8)
 ESCAPED = WORDS.map(lambda text: quote(text, safe=""))
@@ -54,8 +55,39 @@ def test_the_driver_is_told_what_sqlalchemy_would_tell_it(
     dialect = PGDialect_psycopg()
     _, expected = dialect.create_connect_args(made)
     told = {key: str(value) for key, value in expected.items() if key not in ("context", "client_encoding")}
+    if "," in told.get("host", ""):
+        told.setdefault("target_session_attrs", "read-write")
     assert postgres_arguments(url) == told
-    assert faults.address(url) == f"{made.host or 'localhost'}:{made.port or 5432}/{made.database or ''}"
+    if "?host" not in query and "&host" not in query:
+        where = f"{made.host or 'localhost'}:{made.port or 5432}"
+        assert faults.address(url) == f"{where}/{made.database or ''}"
+
+
+@pytest.mark.parametrize(
+    ("places", "hosts"),
+    [
+        ("a,b", [("a", 5432), ("b", 5432)]),
+        ("a:1,b:2", [("a", 1), ("b", 2)]),
+        ("a:1,b", [("a", 1), ("b", 5432)]),
+        ("a,b:2", [("a", 5432), ("b", 2)]),
+        ("[::1]:1,[::2],c", [("::1", 1), ("::2", 5432), ("c", 5432)]),
+    ],
+)
+def test_several_hosts_are_what_libpq_makes_of_them(places: str, hosts: list[tuple[str, int]]) -> None:
+    url = f"postgresql://me:p%40w@{places}/d"
+    check_postgres(url)
+    assert postgres_hosts(url) == hosts
+    parsed = {one.keyword: one.val for one in Conninfo.parse(url.encode()) if one.val}
+    told = {name.encode(): str(value).encode() for name, value in postgres_arguments(url).items()}
+    assert told.pop(b"target_session_attrs") == b"read-write"
+    assert told == parsed
+    assert faults.address(url) == f"{','.join(f'{host}:{port}' for host, port in hosts)}/d"
+
+
+def test_of_several_hosts_the_one_that_takes_writes_is_meant_unless_the_url_says_otherwise() -> None:
+    said = postgres_arguments("postgresql://a,b/d?target_session_attrs=primary")
+    assert said["target_session_attrs"] == "primary"
+    assert "target_session_attrs" not in postgres_arguments("postgresql://a/d")
 
 
 @pytest.mark.parametrize("secret", ["hunter2", "p:/?#w", "%40"])

@@ -175,7 +175,9 @@ SHORT = {
             "postgresql://u:p@ss@h/d",
             "postgresql://[::1/d",
             "postgresql://[::1]:x/d",
-            "postgresql://h1:1,h2:2/d",
+            "postgresql://h1:1,,h2:2/d",
+            "postgresql://h1:1,h2:x/d",
+            "postgresql://h1,h2/d?target_session_attrs=standby",
         ),
         *(
             "postgresql://h/\0",

@@ -134,7 +134,7 @@ def test_a_typo_in_the_file_names_the_setting_that_was_meant(line: str, message:
         ("prepared_statements = 'perhaps'", "'prepared_statements': must be a boolean"),
         ("home = 3", "'home': must be a path"),
         ("database_url = 'mysql://h/d'", "'database_url': must start with postgresql://"),
-        ("broker_url = 'amqp://h'", "'broker_url': must start with redis:// or rediss://"),
+        ("broker_url = 'amqp://h'", "'broker_url': must start with redis://, rediss:// or sentinel://"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_one_line_that_names_it(line: str, message: str) -> None:

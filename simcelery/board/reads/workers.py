@@ -129,10 +129,12 @@ def started(connection: Reader) -> tuple[dt.datetime, dt.datetime]:
 
 
 def server(connection: Connection) -> dict[str, Any]:
-    """What ``doctor`` wants to know about Postgres: version, clock in UTC, encryption."""
+    """What ``doctor`` wants to know about Postgres: version, clock in UTC, encryption, replication."""
     [row] = connection.exec_driver_sql(
         "SELECT current_setting('server_version') AS version, clock_timestamp() AS now, "
-        "current_setting('max_connections') AS max_connections"
+        "current_setting('max_connections') AS max_connections, "
+        "current_setting('synchronous_standby_names') <> '' "
+        "AND current_setting('synchronous_commit') NOT IN ('off', 'local') AS synchronous"
     )
     return {**row._asdict(), "gap": encryption.gap(connection)}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from urllib.parse import urlsplit
 
+from simcelery import urls
+from simcelery.broker import sentinels
 from simcelery.errors import SimceleryError
 from simcelery.relay import tunnel
 from simcelery.settings import get_settings
@@ -32,7 +33,8 @@ def is_ours(descriptor: int) -> bool:
 def _ports() -> set[int]:
     settings = get_settings()
     try:
-        board, broker = urlsplit(settings.board_url()), urlsplit(settings.redis_url())
+        board, broker = settings.board_url(), settings.redis_url()
     except SimceleryError:
         return set()
-    return {board.port or 5432, broker.port or 6379} | tunnel.ports()
+    found = {port for _, port in urls.postgres_hosts(board) + urls.broker_hosts(broker)}
+    return found | sentinels.ports_met() | tunnel.ports()

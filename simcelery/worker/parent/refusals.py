@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn
 
+from simcelery import broker
+from simcelery.errors import ServiceError
 from simcelery.readable import line
 from simcelery.settings import get_settings
+from simcelery.urls import NO_CLUSTER
 
 
 def refuse_unsafe(worker: Any, unsafe_pool: bool) -> None:
@@ -40,6 +44,17 @@ def refuse_unsafe(worker: Any, unsafe_pool: bool) -> None:
             "ack_emulation is on: extend broker_transport_options instead of replacing it, and keep "
             "ack_emulation False"
         )
+
+
+def refuse_cluster() -> None:
+    """Refuse a broker in cluster mode, with which the worker would only wait.
+
+    Raises:
+        SystemExit: with one line that says what to use.
+    """
+    with suppress(ServiceError):  # it is away, or does not say
+        if broker.ping()["cluster"]:
+            refuse(f"broker_url leads to a node of a cluster: {NO_CLUSTER}")
 
 
 def is_prefork(worker: Any) -> bool:

@@ -1,0 +1,68 @@
+"""Redis Sentinel: servers that watch others, and tell which of them is the master that takes messages.
+
+Every new connection asks them, so that after a failover all go on with the new master.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from kombu.connection import Connection
+from kombu.transport import redis as transport
+from kombu.utils.url import parse_url, url_to_parts
+from redis.sentinel import SentinelManagedConnection
+
+from simcelery import urls
+
+_ports: set[int] = set()
+
+
+class Managed(SentinelManagedConnection):  # type: ignore[misc]
+    """A connection to the master."""
+
+    def connect_to(self, address: tuple[str, int]) -> None:
+        """As in the base class; the port is noted, since no setting tells it."""
+        _ports.add(int(address[1]))
+        super().connect_to(address)
+
+
+class ManagedTLS(Managed, redis.SSLConnection):
+    """The same, with TLS."""
+
+
+class Channel(transport.SentinelChannel):  # type: ignore[misc]
+    """kombu's channel, with these connections."""
+
+    connection_class: Any = Managed
+    connection_class_ssl: Any = ManagedTLS
+
+
+class Transport(transport.SentinelTransport):  # type: ignore[misc]
+    """kombu's transport, with this `Channel`."""
+
+    Channel = Channel
+
+
+def options(known: urls.Sentinels) -> dict[str, Any]:
+    """kombu's transport options for them."""
+    tls = {"ssl": True, **parse_url(known.for_kombu())["ssl"]} if known.tls else {}
+    patience = {
+        "socket_timeout": 5,
+        "socket_connect_timeout": 5,
+    }  # one that is silent; then the next is asked
+    return {"master_name": known.master, "sentinel_kwargs": {**patience, **known.login, **tls}}
+
+
+def hosts(connection: Connection) -> list[str]:
+    """Those of the sentinels, and of the master; none if the connection has nothing to do with sentinels."""
+    if not isinstance(connection.transport, Transport):
+        return []
+    watching = [str(url_to_parts(url).hostname) for url in connection.alt] or [str(connection.hostname)]
+    master, _ = connection.default_channel.client.connection_pool.get_master_address()
+    return [*watching, str(master)]
+
+
+def ports_met() -> set[int]:
+    """The ports of all masters to which this process, or what it was forked from, has connected."""
+    return set(_ports)

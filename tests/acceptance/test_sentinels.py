@@ -1,0 +1,121 @@
+"""Redis with a replica and sentinels: its master dies under load. Of a cluster, everybody says what it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from simcelery.services import Services, programs
+from simcelery.services.ports import choose_port
+from tests.acceptance.helpers import executions
+from tests.board_helpers import sql
+from tests.conftest import Project, make_project
+from tests.sentinels import PASSWORD, SENTINELS_PASSWORD, Watched, client, watched
+from tests.waiting import wait_until, within
+
+# One after the other, as from a script: each is recorded, then published.
+SUBMIT = """
+import sims, time
+for number in range({jobs}):
+    sims.trace.submit({path!r}, pause=0.05)
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def servers_of_redis(tmp_path: Path) -> Iterator[Watched]:
+    with watched(tmp_path) as made:
+        yield made
+
+
+def all_ran_once(count: Path, jobs: int) -> None:
+    done = "SELECT count(*) FROM jobs WHERE state = 'succeeded'"
+    wait_until(lambda: sql(done) == [(jobs,)], 90, every=0.2)
+    assert executions(count) == jobs
+    assert sql("SELECT count(*) FROM attempts WHERE outcome <> 'succeeded'") == [(0,)]
+
+
+@pytest.mark.timeout(240)
+def test_when_its_master_dies_under_load_all_go_on_with_the_one_that_takes_over(
+    project: Project, servers_of_redis: Watched, tmp_path: Path
+) -> None:
+    project.environment["SIMCELERY_BROKER_URL"] = servers_of_redis.url
+    count = tmp_path / "count"
+    workers = [project.worker("-c", "2") for _ in range(2)]
+    first = servers_of_redis.master()
+    submission = project.start_python(SUBMIT.format(jobs=200, path=str(count)))
+    wait_until(lambda: executions(count) >= 40)
+    servers_of_redis.kill(first)
+    assert submission.wait(within(90)) == 0
+    wait_until(lambda: servers_of_redis.master() != first, 30)
+    all_ran_once(count, 200)
+
+    # What was master, and has messages of then, is a replica when it comes back.
+    servers_of_redis.start(first)
+    wait_until(lambda: client(first).info("replication")["role"] == "slave", 60)
+    done = project.python(SUBMIT.format(jobs=20, path=str(count)))
+    assert (done.returncode, done.stderr) == (0, "")
+    all_ran_once(count, 220)
+
+    # A job that submits others does so from its pool child, which keeps the connection.
+    done = project.run("simcelery", "submit", "sims.fan_out", "count=3", "--wait")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: sql("SELECT count(*) FROM jobs WHERE state = 'succeeded'") == [(225,)])
+    assert "a new pool child replaces it" not in project.logs()
+
+    # Commands reach workers through what the sentinels name, and doctor has found it, too.
+    answers = project.run("celery", "-A", "simcelery", "inspect", "ping", "--json")
+    assert len(json.loads(answers.stdout)) == 2, answers.stderr
+    said = project.run("simcelery", "doctor", "-o", "json").stdout
+    assert {one["verdict"] for one in json.loads(said)["checks"] if one["name"] == "redis"} == {"ok"}
+    assert [worker.poll() for worker in workers] == [None, None]
+    for secret in (PASSWORD, SENTINELS_PASSWORD):
+        assert secret not in project.logs()
+        assert secret not in said
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[int]:
+    """The port of a node of a cluster: it has one of the slots, and no other node is there."""
+    port = choose_port()
+    words = f"--port {port} --bind 127.0.0.1 --dir {tmp_path} --cluster-enabled yes".split()
+    with (tmp_path / "cluster.log").open("wb") as log:
+        process = subprocess.Popen([str(programs.valkey_program()), *words], stdout=log, stderr=log)
+    try:
+        with redis.Redis(port=port) as server:
+            wait_until(lambda: "Ready to accept" in (tmp_path / "cluster.log").read_text())
+            server.execute_command("CLUSTER", "ADDSLOTS", "0")
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_of_a_cluster_everybody_says_in_one_line_that_it_is_none_to_use(
+    board: Services, cluster: int, tmp_path: Path
+) -> None:
+    project = make_project(board, tmp_path)
+    project.environment["SIMCELERY_BROKER_URL"] = f"redis://127.0.0.1:{cluster}/0"
+    worker = project.run("celery", "-A", "simcelery", "worker", "-c", "1")
+    assert worker.returncode == 2
+    said = worker.stderr.splitlines()[-1]
+    assert "broker_url leads to a node of a cluster: simcelery does not work with one" in said
+    assert sql("SELECT count(*) FROM workers") == [(0,)]
+    doctor = project.run("simcelery", "doctor")
+    assert doctor.returncode != 0
+    assert "it is a node of a cluster" in doctor.stdout
+    done = project.run("simcelery", "submit", "sims.add", "a=1")
+    assert "will be published later" in done.stderr
+    assert "it is a node of a cluster: simcelery does not work with one" in done.stderr
+
+    for scheme in ("redis+cluster", "valkey+cluster"):
+        project.environment["SIMCELERY_BROKER_URL"] = f"{scheme}://127.0.0.1:{cluster}/0"
+        done = project.run("simcelery", "submit", "sims.add", "a=1")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "is that of a cluster: simcelery does not work with one" in done.stderr
+    assert sql("SELECT count(*) FROM jobs") == [(1,)]
