@@ -236,9 +236,7 @@ class Settings:
         if board is not None and len(postgres_hosts(board.get_secret_value())) > 1:
             raise Misfit("database_url", "must name one host where relay_url is set: the relay leads to it")
         if broker is not None and is_sentinel(broker.get_secret_value()):
-            raise Misfit(
-                "broker_url", "must be no sentinel:// where relay_url is set: the relay leads to Redis"
-            )
+            raise Misfit("broker_url", "must be no sentinel:// where relay_url is set: it leads to Redis")
 
     @property
     def services_file(self) -> Path:

@@ -58,10 +58,8 @@ def postgres_place(url: str) -> dict[str, str]:
     parts = _POSTGRES_PARTS.match(url)
     assert parts is not None, "`check_postgres` has seen it"
     places = [_host_and_port(place) for place in parts["places"].split(",")]
-    found = {
-        name: ",".join(each) for name, each in zip(("host", "port"), zip(*places, strict=True), strict=True)
-    }
-    found["query"] = parts["query"] or ""
+    hosts, ports = zip(*places, strict=True)
+    found = {"host": ",".join(hosts), "port": ",".join(ports), "query": parts["query"] or ""}
     return found | {name: unquote(parts[name] or "") for name in ("user", "password", "dbname")}
 
 
@@ -183,7 +181,7 @@ def sentinels(url: str) -> Sentinels:
     for one in re.split(r";(?=\w+://)", url):
         if not one.startswith(_SENTINEL):
             raise ValueError(
-                f"has sentinels and something else: each must start with {_SENTINEL}; {_ESCAPES}"
+                f"has something else than sentinels: each must start with {_SENTINEL}; {_ESCAPES}"
             )
         parts = _check_redis_parts(one)
         _check_query(parts.query, (*_OF_SENTINELS, *_TLS))

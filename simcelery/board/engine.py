@@ -59,7 +59,7 @@ def as_json(encoded: Any) -> str:
 
 def _create(url: str, prepared_statements: bool) -> Engine:
     made = create_engine(
-        "postgresql+psycopg://",  # only of which kind: `connect` takes the URL itself, which may have two hosts
+        "postgresql+psycopg://",  # its kind only: `connect` takes the URL, which may have several hosts
         pool_size=1,
         max_overflow=9,
         pool_timeout=30,

@@ -18,13 +18,13 @@ from simcelery import urls
 _ports: set[int] = set()
 
 
-class Managed(SentinelManagedConnection):  # type: ignore[misc]
+class Managed(SentinelManagedConnection):
     """A connection to the master."""
 
     def connect_to(self, address: tuple[str, int]) -> None:
         """As in the base class; the port is noted, since no setting tells it."""
         _ports.add(int(address[1]))
-        super().connect_to(address)
+        super().connect_to(address)  # type: ignore[no-untyped-call]
 
 
 class ManagedTLS(Managed, redis.SSLConnection):
@@ -50,7 +50,7 @@ def options(known: urls.Sentinels) -> dict[str, Any]:
     patience = {
         "socket_timeout": 5,
         "socket_connect_timeout": 5,
-    }  # one that is silent; then the next is asked
+    }  # with one that is silent
     return {"master_name": known.master, "sentinel_kwargs": {**patience, **known.login, **tls}}
 
 

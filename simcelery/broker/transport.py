@@ -226,7 +226,7 @@ class WorkerConnection(Connection):
 
     def get_transport_cls(self) -> type[Transport | SentinelTransport]:
         """Always our transport, whatever the URL says."""
-        found = super().get_transport_cls()  # type: ignore[no-untyped-call]
+        found = super().get_transport_cls()
         return SentinelTransport if issubclass(found, redis.SentinelTransport) else Transport
 
 

@@ -73,13 +73,9 @@ def _failover(synchronous: bool, url: str) -> Check:
     """What it costs if one of several hosts takes over from another."""
     hosts = ", ".join(f"{host}:{port}" for host, port in postgres_hosts(url))
     if synchronous:
-        return Check(
-            "failover", "ok", f"{hosts}: synchronous, so one that takes over knows all that is finished"
-        )
+        return Check("failover", "ok", f"{hosts}: synchronous, so nothing that is finished is lost")
     advice = "set synchronous_standby_names in Postgres, unless what has just finished may run again"
-    return Check(
-        "failover", "warn", f"{hosts}: asynchronous, so one that takes over may lack the last", advice
-    )
+    return Check("failover", "warn", f"{hosts}: asynchronous, so the last moments may be lost", advice)
 
 
 def _workers() -> Iterator[Check]:
