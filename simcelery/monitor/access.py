@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from urllib.parse import urlsplit
 
 from tornado.web import HTTPError, RequestHandler, authenticated
@@ -15,7 +16,8 @@ HEADERS = {
         "frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # With no referrer at all, a browser would send our own forms without their origin, too.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
@@ -37,6 +39,24 @@ def may_act(handler: RequestHandler) -> bool:
     """Whether who sees it may change it, too: only whoever has logged in, as in Flower's own API."""
     options = handler.application.options  # type: ignore[attr-defined]
     return bool(options.basic_auth or options.auth) and not options.read_only
+
+
+def check_may_act(handler: RequestHandler) -> None:
+    """Refuse an act where it may only be seen.
+
+    Raises:
+        HTTPError: it may.
+    """
+    if not may_act(handler):
+        raise HTTPError(403, "this monitor only shows: to act, start it with a login and not --read-only")
+
+
+def who(handler: RequestHandler) -> str:
+    """Whoever has logged in, for the record."""
+    if isinstance(handler.current_user, str):
+        return f"{handler.current_user}, in the monitor"
+    _, _, encoded = handler.request.headers.get("Authorization", "").partition(" ")
+    return f"{b64decode(encoded).decode().partition(':')[0]}, in the monitor"
 
 
 def check_origin(handler: RequestHandler) -> None:

@@ -11,7 +11,8 @@ from tornado.routing import URLSpec
 from simcelery.monitor import tables
 from simcelery.monitor.assets import Assets
 from simcelery.monitor.live import Live
-from simcelery.monitor.pages import acts, job, jobs, overview, sweeps
+from simcelery.monitor.many import Undertakings
+from simcelery.monitor.pages import acts, job, jobs, many, overview, sweeps
 from simcelery.monitor.pages.tables import Shown, Tables, TablesLive
 from simcelery.monitor.templating import Templates
 
@@ -27,6 +28,7 @@ def install() -> None:
 def _handlers() -> list[Any]:
     """Objects, not tuples: of these Flower would drop the arguments where it has a prefix."""
     shown, watched = {"live": Live(overview.look)}, {"watched": job.Watched()}
+    of_many = {"undertakings": Undertakings()}
     return [
         URLSpec(r"/board", overview.Overview, shown, name="board"),
         URLSpec(r"/board/live", overview.OverviewLive, shown, name="board_live"),
@@ -36,6 +38,9 @@ def _handlers() -> list[Any]:
         URLSpec(r"/board/jobs/([0-9]+)", job.Job, watched, name="board_job"),
         URLSpec(r"/board/jobs/([0-9]+)/live", job.JobLive, watched, name="board_job_live"),
         URLSpec(r"/board/jobs/([0-9]+)/(cancel|retry|release)", acts.Act, watched, name="board_act"),
+        URLSpec(r"/board/all/(cancel|retry|release)", many.Many, of_many, name="board_many"),
+        URLSpec(r"/board/acts/([0-9]+)", many.Watched, of_many, name="board_undertaking"),
+        URLSpec(r"/board/acts/([0-9]+)/live", many.WatchedLive, of_many, name="board_undertaking_live"),
         *_of_tables(Shown("workers", "Workers and clusters", tables.workers)),
         *_of_tables(Shown("rules", "Limits, shared queues and schedules", tables.rules)),
         URLSpec(r"/board/assets/(.*)", Assets, Assets.PLACE, name="board_assets"),

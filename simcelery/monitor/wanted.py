@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
+from simcelery.board.reads import Filter
 from simcelery.errors import UsageError
 from simcelery.quantities import LARGEST
 from simcelery.submission.manage import jobs
-
-if TYPE_CHECKING:
-    from simcelery.board.reads import Filter
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,10 @@ class Wanted:
             since=self.since or None,
             where=self.where or None,
         ).which
+
+    def narrows(self) -> bool:
+        """Whether it leaves any jobs out."""
+        return self.which() != Filter()
 
     def given(self) -> list[tuple[str, str]]:
         """What of it was asked for, by its names in an address."""

@@ -438,6 +438,114 @@ def test_a_job_is_cancelled_and_retried_with_other_parameters(board: Services, a
     assert act(acting, job.id, "retry").status == 400
 
 
+def many(where: Monitor, address: str, **body: str) -> monitors.Answer:
+    """What a browser sends from the page that asks for the number, after it has got it."""
+    page = where.get(address, login=LOGIN)
+    assert page.status == 200
+    cookie = page.headers["set-cookie"].partition(";")[0]
+    token, *_ = re.findall(r'name="_xsrf" value="([^"]+)"', page.text)
+    form = {"_xsrf": html.unescape(token), **body}
+    return where.post(address, form, login=LOGIN, Cookie=cookie, Sec_Fetch_Site="same-origin")
+
+
+def ended(where: Monitor, begun: monitors.Answer) -> str:
+    """What the page of an act on many jobs says at its end."""
+    assert begun.status == 303, begun.text
+    page = begun.headers["location"]
+    wait_until(lambda: "Under way" not in where.get(page, login=LOGIN).text)
+    return where.get(page, login=LOGIN).text
+
+
+def test_all_that_match_are_cancelled_and_retried_once_their_number_was_typed(
+    board: Services, acting: Monitor
+) -> None:
+    others = put.record(tags=["other"])
+    jobs = [put.record(tags=["grid"]) for _ in range(3)]
+    running = put.record(tags=["grid"])
+    put.must_claim(running.task_id, put.worker())
+    done = put.record(tags=["grid"])
+    put.finish(put.must_claim(done.task_id, put.worker()))
+    listed = acting.get("/board/jobs?tag=grid", login=LOGIN).text
+    cancel, retry, release = re.findall(r'href="(/board/all/[^"]+)"', listed)
+    asked = acting.get(cancel, login=LOGIN).text
+    assert "<strong>4 jobs</strong>: 3 pending, 1 running" in asked
+
+    jobs.append(put.record(tags=["grid"]))  # meanwhile
+    for typed in ("4", "", "all", "-5"):
+        refused = many(acting, cancel, number=typed)
+        assert refused.status == 409
+        assert "Nothing was done. There are 5 such jobs now" in refused.text
+    assert {put.state(job.id) for job in jobs} == {"pending"}
+    said = ended(acting, many(acting, cancel, number="5"))
+    assert "Done: 5 of 5 jobs looked at, 5 cancelled or asked to stop" in said
+    assert "By ada, in the monitor" in said
+    assert {put.state(job.id) for job in jobs} == {"cancelled"}
+    assert put.row(running.id).cancel_requested_at is not None
+    assert (put.state(done.id), put.state(others.id)) == ("succeeded", "pending")
+
+    assert "Done: 4 of 4 jobs looked at, 4 sent back" in ended(acting, many(acting, retry, number="4"))
+    assert {put.state(job.id) for job in jobs} == {"pending"}
+    assert "No matching job is held" in acting.get(release, login=LOGIN).text
+
+
+def test_a_gate_opens_for_all_that_match(board: Services, acting: Monitor) -> None:
+    [gate] = put.sql(
+        "INSERT INTO gates (workflow, submitted_by, closed_by, max_fails) "
+        "VALUES ('w', 'somebody', 'fuse', '0') RETURNING id"
+    )
+    for _ in range(1500):
+        put.record(tags=["held"])
+    put.sql("UPDATE jobs SET state = 'blocked', gate_id = :gate", gate=gate.id)
+    said = ended(acting, many(acting, "/board/all/release?tag=held", number="1,500"))
+    assert "1,500 released" in said
+    assert put.sql("SELECT DISTINCT state FROM jobs") == [("pending",)]
+    assert put.sql("SELECT closed_by FROM gates") == [(None,)]
+
+
+def test_what_stops_a_retry_of_many_is_said(board: Services, acting: Monitor) -> None:
+    parent = put.record(workflow="first")
+    child = put.record(workflow="second", parents=[parent.id])
+    put.finish(put.must_claim(parent.task_id, put.worker(), workflow="first"), put.ERROR)
+    put.settle()
+    address = "/board/all/retry?workflow=second"
+    assert f"retry {parent.id}, or add" in ended(acting, many(acting, address, number="1"))
+    assert put.state(child.id) == "upstream_failed"
+    ended(acting, many(acting, address, number="1", with_parents="1"))
+    assert (put.state(parent.id), put.state(child.id)) == ("pending", "blocked")
+
+
+def test_nobody_acts_on_the_whole_board_or_without_the_right_to(
+    board: Services, monitor: Monitor, acting: Monitor, locked: Monitor
+) -> None:
+    job = put.record(tags=["grid"])
+    for query in ("", "?", "?tag=,", "?tag=&workflow=", "?before=5", "?since=never"):
+        refused = acting.get(f"/board/all/cancel{query}", login=LOGIN)
+        assert refused.status == 400, query
+        assert "/board/all/" not in acting.get(f"/board/jobs{query}", login=LOGIN).text, query
+    address = "/board/all/cancel?tag=grid"
+    page = acting.get(address, login=LOGIN)
+    token, *_ = re.findall(r'name="_xsrf" value="([^"]+)"', page.text)
+    cookie = page.headers["set-cookie"].partition(";")[0]
+    form = {"_xsrf": html.unescape(token), "number": "1"}
+    for status, where, given, login, headers in (
+        (401, acting, form, None, {"Cookie": cookie}),
+        (403, acting, form, LOGIN, {}),
+        (403, acting, {"number": "1"}, LOGIN, {"Cookie": cookie}),
+        (403, acting, form, LOGIN, {"Cookie": cookie, "Origin": "http://evil.example"}),
+        (400, acting, form, LOGIN, {"Cookie": cookie, "path": "/board/all/cancel"}),
+        (403, monitor, form, None, {"Cookie": cookie}),
+        (403, locked, form, LOGIN, {"Cookie": cookie, "path": f"/watch{address}"}),
+    ):
+        path = headers.pop("path", address)
+        assert where.post(path, given, login=login, **headers).status == status, (given, login, headers)
+    assert put.state(job.id) == "pending"
+    for where, prefix, login in ((monitor, "", None), (locked, "/watch", LOGIN)):
+        assert where.get(f"{prefix}{address}", login=login).status == 403
+        assert "/board/all/" not in where.get(f"{prefix}/board/jobs?tag=grid", login=login).text
+    for number in ("4711", "9" * 30):
+        assert acting.get(f"/board/acts/{number}", login=LOGIN).status == 404
+
+
 def test_what_is_held_is_released(board: Services, acting: Monitor) -> None:
     [gate] = put.sql(
         "INSERT INTO gates (workflow, submitted_by, closed_by, max_fails) "

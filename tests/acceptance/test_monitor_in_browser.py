@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -140,3 +141,28 @@ def test_in_a_sweep_one_sees_where_jobs_failed_and_opens_them(browser: Tab, open
     browser.point_at(*browser.evaluate(PLACE.replace("NUMBER", "25")), click=True)
     browser.wait_for(f"location.pathname === '/board/jobs/{made[25]}'")
     browser.wait_for(LIVE)
+
+
+LOGIN = "ada:lovelace"
+
+
+@pytest.fixture(scope="module")
+def acting(place: Project) -> Monitor:
+    """One with a login, in which jobs can be cancelled."""
+    return monitors.start(place, SIMCELERY_FLOWER_AUTH=LOGIN)
+
+
+def test_all_that_match_are_cancelled_from_the_list_and_one_sees_how_far_that_is(
+    browser: Tab, acting: Monitor
+) -> None:
+    jobs = [put.record(tags=["grid"]) for _ in range(3)]
+    browser.send(Authorization=f"Basic {b64encode(LOGIN.encode()).decode()}")
+    browser.open(f"http://127.0.0.1:{acting.port}/board/jobs?tag=grid")
+    browser.wait_for("document.querySelector('.board-many a') !== null")
+    browser.evaluate("document.querySelector('.board-many a').click()")
+    browser.wait_for("document.querySelector('#board-number') !== null")
+    browser.evaluate("document.querySelector('#board-number').value = '3'")
+    browser.evaluate("document.querySelector('.board-confirm button').click()")
+    browser.wait_for("document.querySelector('#part-progress')?.textContent.includes('Done: 3 of 3')")
+    browser.wait_for(LIVE)
+    assert {put.state(job.id) for job in jobs} == {"cancelled"}

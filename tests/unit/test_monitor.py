@@ -22,6 +22,8 @@ RAW = {
     "overview.html": 5,
     "job.html": 7,  # also Tornado's own field of forms
     "tables.html": 1,
+    "many.html": 1,
+    "undertaking.html": 1,
 }
 
 

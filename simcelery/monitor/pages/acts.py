@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from base64 import b64decode
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
-
-from tornado.web import HTTPError
 
 from simcelery.board.reads import Filter
 from simcelery.errors import StateError, UsageError
@@ -34,20 +31,12 @@ class Act(Page):
         Raises:
             UsageError: it cannot be done.
         """
-        if not access.may_act(self):
-            raise HTTPError(403, "this monitor only shows: to act, start it with a login and not --read-only")
+        access.check_may_act(self)
         live = self._watched.of(number)
         given = {name: self.get_body_argument(name, "") for name in ("values", "with_parents")}
-        await do(partial(_ACTS[act], int(number), given, self._who()))
+        await do(partial(_ACTS[act], int(number), given, access.who(self)))
         live.forget()
         self.redirect(self.reverse_url("board_job", number), status=303)
-
-    def _who(self) -> str:
-        """Whoever has logged in."""
-        if isinstance(self.current_user, str):
-            return f"{self.current_user}, in the monitor"
-        _, _, encoded = self.request.headers.get("Authorization", "").partition(" ")
-        return f"{b64decode(encoded).decode().partition(':')[0]}, in the monitor"
 
 
 def _cancel(number: int, given: Mapping[str, str], who: str) -> None:

@@ -11,6 +11,7 @@ from simcelery.board.reads import pages, summaries
 from simcelery.board.states import State
 from simcelery.describe import error_groups, job
 from simcelery.errors import SimceleryError, UsageError
+from simcelery.monitor import access
 from simcelery.monitor.asking import ask
 from simcelery.monitor.page import Page, status_of
 from simcelery.monitor.wanted import Wanted, of_arguments
@@ -60,7 +61,13 @@ class Jobs(Filtered):
             wrong = str(error)
             self.set_status(status_of(error))
         self.render(
-            "board/jobs.html", wanted=wanted, found=found, wrong=wrong, states=list(State), in_words=job
+            "board/jobs.html",
+            wanted=wanted,
+            found=found,
+            wrong=wrong,
+            states=list(State),
+            in_words=job,
+            may_act=access.may_act(self),
         )
 
 

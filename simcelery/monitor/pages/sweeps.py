@@ -26,7 +26,7 @@ class Sweeps(Filtered):
         recent: list[Recent] = []
         try:
             wanted = self.wanted()
-            if wanted.given():
+            if wanted.narrows():
                 chosen = await ask(partial(sweeps.choose, which=wanted.which()))
                 offered = await do(partial(sweeps.offer, chosen.sample()))
                 axes = offered.axes(*(self.get_query_argument(name, "") for name in ("x", "y")))
