@@ -209,6 +209,11 @@ class Settings:
         kinds.or_none(kinds.matching(_ADDRESS, _MAIL)),
         "Sender of these mails; default: simcelery@ and the host",
     )
+    metrics_token: Secret | None = setting(
+        None,
+        kinds.or_none(kinds.secret(kinds.matching(r"[!-~]+", "be printable, without spaces"))),
+        "What Prometheus must send to the monitor's /metrics; default: it is only for this machine",
+    )
     stalled_after: float = setting(
         3600.0, kinds.duration, "A submission in which nothing has happened for this long counts as stalled"
     )

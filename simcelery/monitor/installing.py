@@ -6,22 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from flower import urls
+from prometheus_client import REGISTRY
 from tornado.routing import URLSpec
 
 from simcelery.monitor import tables
 from simcelery.monitor.assets import Assets
+from simcelery.monitor.gauges import Gauges
 from simcelery.monitor.live import Live
 from simcelery.monitor.many import Undertakings
+from simcelery.monitor.numbers import look
 from simcelery.monitor.pages import acts, job, jobs, many, overview, sweeps
+from simcelery.monitor.pages.metrics import Metrics
 from simcelery.monitor.pages.tables import Shown, Tables, TablesLive
 from simcelery.monitor.templating import Templates
+from simcelery.monitor.watch import Watch
 
 
 def install() -> None:
     """Add the board to Flower, before Flower is made; once, however often it is called."""
     if any(getattr(known, "name", None) == "board" for known in urls.handlers):
         return  # Flower may read its configuration file twice
-    urls.handlers[:0] = _handlers()  # the last of Flower's own takes every address
+    watch = Watch(look)
+    REGISTRY.register(Gauges(watch))
+    # The last of Flower's own takes every address.
+    urls.handlers[:0] = [*_handlers(), URLSpec(r"/metrics", Metrics, {"watch": watch}, name="metrics")]
     urls.settings["template_loader"] = Templates(Path(urls.settings["template_path"]))
 
 

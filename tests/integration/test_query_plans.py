@@ -29,7 +29,7 @@ from simcelery.board import (
     transitions,
     turns,
 )
-from simcelery.board.reads import estimates
+from simcelery.board.reads import estimates, measures
 from simcelery.board.reads.jobs import Filter
 from simcelery.board.reads.undelivered import undelivered
 from simcelery.board.transitions.claim import asked
@@ -255,6 +255,11 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         lambda c: estimates.unfinished(c, Filter(workflow="none")),
         ("jobs_kind",),
     ),
+    "how long the oldest has been waiting": (
+        measures.oldest_pending,
+        ("jobs_published", "jobs_unpublished", "attempts_pkey", "dependencies_pkey"),
+    ),
+    "how many workers are lost": (measures.lost_workers, ("jobs_running",)),
     "how much work autoscalers see": (
         lambda c: c.exec_driver_sql(body_of("simcelery_demand").replace("p_queue", "'cpu'")),
         ("jobs_published", "jobs_unpublished"),
