@@ -35,11 +35,17 @@ _OPTIONS = (
 
 
 class Tab:
-    """A tab. `errors` are those of its console: exceptions, and what its page's policy has refused."""
+    """A tab.
+
+    Attributes:
+        errors: those of its console: exceptions, and what its page's policy has refused.
+        asked: what its pages have asked in dialogs; the answer is yes.
+    """
 
     def __init__(self, socket: Any) -> None:
         self._socket, self._number, self._session = socket, 0, ""
         self.errors: list[str] = []
+        self.asked: list[str] = []
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
@@ -92,14 +98,18 @@ class Tab:
         self._ask("Network.enable")
         self._ask("Network.setExtraHTTPHeaders", headers=headers)
 
-    def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+    def _send(self, method: str, **parameters: Any) -> int:
         self._number += 1
         order = {"id": self._number, "method": method, "params": parameters}
         self._socket.send(json.dumps(order | ({"sessionId": self._session} if self._session else {})))
+        return self._number
+
+    def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        number = self._send(method, **parameters)
         deadline = time.monotonic() + within(30)
         while True:
             answer = json.loads(self._socket.recv(timeout=deadline - time.monotonic()))
-            if answer.get("id") == self._number:
+            if answer.get("id") == number:
                 assert "error" not in answer, answer
                 result: dict[str, Any] = answer["result"]
                 return result
@@ -107,7 +117,10 @@ class Tab:
 
     def _note(self, event: dict[str, Any]) -> None:
         about = event.get("params", {})
-        if event.get("method") == "Runtime.exceptionThrown":
+        if event.get("method") == "Page.javascriptDialogOpening":
+            self.asked.append(about["message"])
+            self._send("Page.handleJavaScriptDialog", accept=True)
+        elif event.get("method") == "Runtime.exceptionThrown":
             self.errors.append(json.dumps(about["exceptionDetails"]))
         elif event.get("method") == "Log.entryAdded" and about["entry"]["level"] == "error":
             self.errors.append(f"{about['entry']['text']} ({about['entry'].get('url')})")

@@ -43,9 +43,12 @@ class _Group:
         if len(self.nodes) == 1:
             error = f": {shorten(first.error)}" if first.error else ""
             return f"{one_line(first.workflow)} {first.id} {first.state or 'unreadable'}{error}"
+        return f"{len(self.nodes):,} × {one_line(first.workflow)} ({spaced(self.ids)}): {self.counts()}"
+
+    def counts(self) -> str:
+        """``19 succeeded, 1 failed``."""
         states = Counter(str(node.state or "unreadable") for node in self.nodes)
-        counts = ", ".join(f"{number:,} {state}" for state, number in states.most_common())
-        return f"{len(self.nodes):,} × {one_line(first.workflow)} ({spaced(self.ids)}): {counts}"
+        return ", ".join(f"{number:,} {state}" for state, number in states.most_common())
 
 
 def as_json(graph: Graph) -> dict[str, Any]:
@@ -65,36 +68,54 @@ def as_json(graph: Graph) -> dict[str, Any]:
     return {"nodes": nodes, "edges": edges, "after_any": after_any, "then": then, "more": graph.more}
 
 
-def tree(graph: Graph) -> Iterator[str]:
-    """Lines of text: each group of jobs below those that it waits for, drawn once."""
+@dataclass(frozen=True)
+class Branch:
+    """A group of jobs in a tree.
+
+    Attributes:
+        depth: how many groups stand above it.
+        indent: what stands before its line.
+        known: what is below it stands further up.
+    """
+
+    depth: int
+    indent: str
+    known: bool
+    group: _Group
+
+
+def branches(graph: Graph) -> Iterator[Branch]:
+    """Each group of jobs below those that it waits for, drawn once."""
     groups, children, roots = _grouped(graph)
     drawn: set[int] = set()
     for root in roots:
-        yield groups[root].line()
-        yield from _below(root, "", groups, children, drawn)
+        yield Branch(0, "", False, groups[root])
+        yield from _below(root, groups, children, drawn)
+
+
+def tree(graph: Graph) -> Iterator[str]:
+    """The same as lines of text."""
+    for one in branches(graph):
+        yield f"{one.indent}{one.group.line()}{' (see above)' if one.known else ''}"
     if graph.more:
         yield f"… and more: only {many(len(graph.nodes))} are shown"
 
 
 def _below(
-    parent: int,
-    indent: str,
-    groups: Sequence[_Group],
-    children: dict[int, list[int]],
-    drawn: set[int],
-) -> Iterator[str]:
+    parent: int, groups: Sequence[_Group], children: dict[int, list[int]], drawn: set[int]
+) -> Iterator[Branch]:
     # Not by recursion: a chain may be longer than Python's stack.
-    stack = [(child, indent, child == children[parent][-1]) for child in reversed(children[parent])]
+    stack = [(child, 1, "", child == children[parent][-1]) for child in reversed(children[parent])]
     while stack:
-        group, before, last = stack.pop()
+        group, depth, before, last = stack.pop()
         known = group in drawn and bool(children[group])
-        yield f"{before}{'└─ ' if last else '├─ '}{groups[group].line()}{' (see above)' if known else ''}"
+        yield Branch(depth, f"{before}{'└─ ' if last else '├─ '}", known, groups[group])
         if group in drawn:
             continue
         drawn.add(group)
         deeper = before + ("   " if last else "│  ")
         own = children[group]
-        stack += [(child, deeper, child == own[-1]) for child in reversed(own)]
+        stack += [(child, depth + 1, deeper, child == own[-1]) for child in reversed(own)]
 
 
 def _grouped(graph: Graph) -> tuple[list[_Group], dict[int, list[int]], list[int]]:

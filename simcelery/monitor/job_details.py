@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from simcelery.board import reads
-from simcelery.board.reads import artifacts, logs, workdirs
+from simcelery.board.reads import artifacts, expected, graph, logs, workdirs
 from simcelery.board.states import UNSUCCESSFUL
-from simcelery.describe import revision, saved, story
+from simcelery.describe import again, revision, saved, story
+from simcelery.describe import graph as drawing
 from simcelery.describe.attempt import error_of, folder_of, late, origins
 from simcelery.describe.explanation import Explanation, explanation
 from simcelery.describe.facts import facts_of
@@ -16,6 +17,7 @@ from simcelery.describe.needs import in_words
 from simcelery.describe.plain import plain
 from simcelery.describe.words import duration, size, span
 from simcelery.errors import JobNotFoundError
+from simcelery.monitor import timeline
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from simcelery.board.reads.artifacts import Artifact
     from simcelery.board.reads.jobs import JobRow
+    from simcelery.describe.graph import Branch
+    from simcelery.monitor.timeline import Among, Timeline
 
 _CHUNKS = 16  # of the log: 64 KiB
 _LINES = 200
@@ -48,6 +52,9 @@ class Details:
         values: its parameters, and its result if it has one, as JSON, by what they are.
         attempts: cells of a table; notes: more about some of them, in lines.
         traceback: where the last attempt failed.
+        among: where its time lies among those of jobs like it.
+        family: the jobs that it depends on, and those that depend on it, as a tree.
+        again: commands.
     """
 
     job: JobRow
@@ -63,6 +70,10 @@ class Details:
     steps: list[tuple[object, ...]]
     artifacts: list[Artifact]
     log: Log | None
+    times: Timeline
+    among: Among | None
+    family: list[Branch]
+    again: list[str]
 
     @property
     def can(self) -> str:
@@ -104,7 +115,16 @@ def read(connection: Connection, number: int) -> Details:
         steps=saved.step_rows(reads.steps(connection, number)),
         artifacts=artifacts.artifacts_of(connection, [number]).get(number, []),
         log=_log(connection, number),
+        times=timeline.of(row, ended),
+        among=timeline.among(row, expected.learned(connection, number)),
+        again=again.commands(row),
+        # The last question: it tells Postgres how to plan what follows.
+        family=_family(connection, number) if parents.ids or children else [],
     )
+
+
+def _family(connection: Connection, number: int) -> list[Branch]:
+    return list(drawing.branches(graph.graph(connection, [number], _MOST)))
 
 
 def _values(row: JobRow) -> dict[str, str]:

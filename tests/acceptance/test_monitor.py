@@ -292,6 +292,41 @@ def test_a_job_has_a_page_with_all_that_is_known_of_it(monitor: Monitor) -> None
     assert f"simcelery retry {parent.id}" in seen["now"]
 
 
+def test_a_job_is_shown_among_those_that_it_has_to_do_with(monitor: Monitor) -> None:
+    worker = put.worker()
+    parent = put.record(workflow="first", parameters={"x": 0.5}, tags=["grid"])
+    children = [put.record(workflow="each", parents=[parent.id]).id for _ in range(12)]
+    last = put.record(workflow="sum", parents=children, parameters={"of": SCRIPT})
+    claimed = put.must_claim(parent.task_id, worker, workflow="first")
+    put.finish(claimed, put.SUCCESS)
+    put.sql(
+        "INSERT INTO durations (workflow, tags, successes, median, p90) "
+        "VALUES ('first', '{grid}', 40, 100, 200), ('first', '{}', 90, 1, 2)"
+    )
+    put.sql(
+        "INSERT INTO artifacts (job_id, attempt, claim_id, name, path, host, size, sha256) "
+        "VALUES (:job, 1, :claim, :name, '/scratch/a', 'node', 3_000_000, 'ff')",
+        job=parent.id,
+        claim=claimed.claim_id,
+        name=SCRIPT,
+    )
+    page = monitor.get(f"/board/jobs/{parent.id}").text
+    assert "no longer than half of them. Of the last 40 successes of first with the same tags, half" in page
+    assert "half took up to 1m40s, and nine of ten up to 3m20s" in page
+    assert "simcelery submit first x=0.5 --queue default --priority 4 --tag grid" in page
+    assert re.search(r"&lt;script&gt;.*</td><td[^>]*>2.9 MiB</td>", page)
+    assert "attempt 1: succeeded after" in page
+    family = page.partition('id="part-family"')[2].partition("</section>")[0]
+    assert re.findall(r"</?(?:ul|li)>", family) == [*("<ul>", "<li>") * 3, *("</li>", "</ul>") * 3]
+    assert "12 × each: 12 pending;" in " ".join(family.split())
+    linked = [parent.id, *children[:10], last.id]
+    assert re.findall(r'href="/board/jobs/(\d+)"', family) == [str(number) for number in linked]
+    assert f'href="/board/jobs/{parent.id}" aria-current="page"' in family
+    page = monitor.get(f"/board/jobs/{last.id}").text
+    assert "&#x27;of=&lt;script&gt;" in page
+    assert "simcelery retry" not in page.partition("To run it again")[2]
+
+
 def test_there_is_no_page_of_a_job_that_there_is_not(monitor: Monitor) -> None:
     for number in ("999999", "9" * 30):
         missing = monitor.get(f"/board/jobs/{number}")

@@ -166,3 +166,22 @@ def test_all_that_match_are_cancelled_from_the_list_and_one_sees_how_far_that_is
     browser.wait_for("document.querySelector('#part-progress')?.textContent.includes('Done: 3 of 3')")
     browser.wait_for(LIVE)
     assert {put.state(job.id) for job in jobs} == {"cancelled"}
+
+
+def test_a_job_is_cancelled_and_retried_with_its_buttons(browser: Tab, acting: Monitor) -> None:
+    job = put.record()
+    browser.send(Authorization=f"Basic {b64encode(LOGIN.encode()).decode()}")
+    browser.open(f"http://127.0.0.1:{acting.port}/board/jobs/{job.id}")
+    browser.wait_for(LIVE)
+    browser.evaluate("document.querySelector('.board-act-cancel button').click()")
+    browser.wait_for("document.querySelector('#part-now .board-cancelled') !== null")
+    assert browser.asked.pop() == f"Cancel job {job.id}?"
+    browser.evaluate("document.querySelector('.board-act-retry button').click()")
+    browser.wait_for("document.querySelector('#part-now .board-pending') !== null")
+    put.finish(put.must_claim(job.task_id, put.worker()))
+    browser.wait_for("document.querySelector('#part-times rect.board-succeeded') !== null")
+    assert browser.evaluate(
+        "getComputedStyle(document.querySelector('rect.board-succeeded')).fill"
+        " === getComputedStyle(document.querySelector('#part-now .board-succeeded')).borderTopColor"
+    )
+    browser.wait_for("document.querySelectorAll('.board-events li').length === 3")

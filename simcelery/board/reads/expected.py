@@ -84,6 +84,28 @@ def known(connection: Reader, workflows: Iterable[str]) -> dict[str, Known]:
     return {row.workflow: Known(row.p90, row.successes) for row in rows}
 
 
+class Learned(NamedTuple):
+    """How long the last successes took, of a workflow; `tagged`: of those with the same tags."""
+
+    median: float
+    p90: float
+    successes: int
+    tagged: bool
+
+
+def learned(connection: Reader, job_id: int) -> Learned | None:
+    """How long jobs like this one took; None: too few have succeeded."""
+    rows = connection.exec_driver_sql(
+        "SELECT durations.median, durations.p90, durations.successes, durations.tags <> '{}' AS tagged "
+        "FROM jobs JOIN durations ON durations.workflow = jobs.workflow "
+        "AND (durations.tags = jobs.tags OR durations.tags = '{}') "
+        "WHERE jobs.id = %(id)s AND durations.p90 < 'Infinity' AND durations.median < 'Infinity' "
+        "ORDER BY tagged DESC LIMIT 1",
+        {"id": job_id},
+    )
+    return next((Learned(*row) for row in rows), None)
+
+
 class Lost(NamedTuple):
     """What attempts have cost that ended because their worker's allocation did.
 

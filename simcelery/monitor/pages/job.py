@@ -16,7 +16,7 @@ from simcelery.monitor.rendering import part
 from simcelery.monitor.stream import Stream
 from simcelery.quantities import LARGEST
 
-_PARTS = ("now", "facts", "attempts", "log")
+_PARTS = ("now", "times", "family", "facts", "attempts", "log")
 
 
 class Watched:
