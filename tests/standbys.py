@@ -46,7 +46,9 @@ class Pair:
         self.url = f"postgresql://{_NAME}@127.0.0.1:{self.ports[0]},127.0.0.1:{self.ports[1]}/{_NAME}"
         if self._account:  # Postgres does not run as root
             os.chown(folder, self._account.uid, self._account.gid)
-        self._tool("initdb", "-D", self._data(0), "-U", _NAME, "-A", "trust", "-N", "-E", "UTF8", "--no-locale")
+        self._tool(
+            "initdb", "-D", self._data(0), "-U", _NAME, "-A", "trust", "-N", "-E", "UTF8", "--no-locale"
+        )
         with (self._data(0) / "postgresql.conf").open("a") as file:
             file.write(_CONFIGURATION)
         self._start(0)
@@ -103,10 +105,12 @@ class Pair:
         """The standby takes over."""
         assert self.execute(1, "SELECT pg_promote()") == [(True,)]
 
-    def execute(self, which: int, statement: str, *values: object, database: str = _NAME) -> list[tuple[object, ...]]:
+    def execute(
+        self, which: int, statement: str, *values: object, database: str = _NAME
+    ) -> list[tuple[object, ...]]:
         """The rows of a statement on one of the two."""
-        place = {"host": "127.0.0.1", "port": self.ports[which], "user": _NAME, "dbname": database}
-        with psycopg.connect(**place, autocommit=True) as connection:
+        place = f"postgresql://{_NAME}@127.0.0.1:{self.ports[which]}/{database}"
+        with psycopg.connect(place, autocommit=True) as connection:
             found = connection.execute(statement.encode(), values)
             return found.fetchall() if found.description else []
 

@@ -162,8 +162,8 @@ def _cancel(ids: Sequence[int], handles: Sequence[Handle]) -> tuple[list[int], l
     return cancelled, asked, workers
 
 
-def cancel_unbegun(ids: Sequence[int]) -> list[int]:
-    """Cancel those that have not begun to run; the others are left alone.
+def cancel_unbegun(jobs: Sequence[Handle]) -> list[int]:
+    """Cancel those that have not begun to run; the others, and what is no longer there, are left alone.
 
     A worker that holds some of them in a slice runs or puts them back within a moment; this waits for it.
 
@@ -173,19 +173,21 @@ def cancel_unbegun(ids: Sequence[int]) -> list[int]:
     cancelled: list[int] = []
     pauses = growing(_FIRST_PAUSE, _LONGEST_PAUSE, time.monotonic() + _SLICE_ENDS)
     while True:
-        held: list[int] = []
-        for start in range(0, len(ids), _MANY):
-            gone, left = despite_bad_rows(partial(_cancel_unbegun, ids[start : start + _MANY]))
+        held: set[int] = set()
+        for start in range(0, len(jobs), _MANY):
+            gone, left = despite_bad_rows(partial(_cancel_unbegun, jobs[start : start + _MANY]))
             cancelled += gone
-            held += left
+            held.update(left)
         if not held or (pause := next(pauses, None)) is None:
             return cancelled
         time.sleep(pause)
-        ids = held
+        jobs = [job for job in jobs if job.id in held]
 
 
-def _cancel_unbegun(ids: Sequence[int]) -> tuple[list[int], list[int]]:
+def _cancel_unbegun(jobs: Sequence[Handle]) -> tuple[list[int], list[int]]:
     with engine.begin() as connection:
+        there = reads.ids_by_task_id(connection, [job.task_id for job in jobs])
+        ids = sorted(job.id for job in jobs if there.get(job.task_id) == job.id)
         cancelled, _ = transitions.cancel(connection, ids, running=False)
         # The rows are locked: nothing is put back between these two statements.
         running = reads.running(connection, ids)

@@ -320,7 +320,9 @@ class Executor(futures.Executor):
             )
 
     def _undone(self) -> list[JobFuture]:
-        return [call.future for call in self._recorder.waiting()] + self._watcher.undone()
+        """Each once: what was being recorded a moment ago may be watched by now."""
+        waiting = [call.future for call in self._recorder.waiting()]
+        return [one for one in dict.fromkeys([*waiting, *self._watcher.undone()]) if not one.done()]
 
     def _cancel(self, given: list[JobFuture]) -> None:
         """Cancel those that have not begun to run."""
@@ -334,7 +336,7 @@ class Executor(futures.Executor):
         for one in left:
             one.given_up = True
         try:
-            gone = set(actions.cancel_unbegun(sorted({one.job.id for one in left})))
+            gone = set(actions.cancel_unbegun(list({one.job: None for one in left})))
         except BaseException:
             gone = set()
             raise

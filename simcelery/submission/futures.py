@@ -8,11 +8,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from simcelery.board import engine, reads
 from simcelery.board.states import State
-from simcelery.errors import JobCancelledError, ServiceError
+from simcelery.errors import JobCancelledError, JobNotFoundError, ServiceError
 from simcelery.pauses import growing
 from simcelery.submission.handle import Job
 from simcelery.submission.presence import gone
@@ -123,7 +124,7 @@ class Watcher:
     def __init__(self, look_too: Callable[[list[int]], None] = lambda ids: None) -> None:
         self._changed = threading.Condition()
         self._look_too, self._looked_at = look_too, time.monotonic()
-        self._waiting: dict[int, list[JobFuture]] = {}
+        self._waiting: dict[Job, list[JobFuture]] = {}
         self._thread: threading.Thread | None = None
         self._closing = False
         self._fresh = False  # whether something was added since the last look
@@ -132,7 +133,7 @@ class Watcher:
         """Watch these, too; their jobs are recorded."""
         with self._changed:
             for future in futures:
-                self._waiting.setdefault(future.job.id, []).append(future)
+                self._waiting.setdefault(future.job, []).append(future)
             self._fresh = True
             if self._waiting and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="simcelery-futures", daemon=True)
@@ -146,7 +147,7 @@ class Watcher:
             return {
                 future
                 for future in given
-                if any(not (one.done() or one in given) for one in self._waiting.get(future.job.id, ()))
+                if any(not (one.done() or one in given) for one in self._waiting.get(future.job, ()))
             }
 
     def undone(self) -> list[JobFuture]:
@@ -201,71 +202,74 @@ class Watcher:
     def _look(self) -> int:
         """Ask once for all jobs; how many futures have ended."""
         with self._changed:
-            for number in [n for n, futures in self._waiting.items() if all(one.done() for one in futures)]:
-                del self._waiting[number]
-            ids = list(self._waiting)
+            for job in [job for job, futures in self._waiting.items() if all(one.done() for one in futures)]:
+                del self._waiting[job]
+            jobs = list(self._waiting)
         with engine.begin() as connection:
-            states = reads.states(connection, ids)
-            begun = self._begun(connection, [n for n in ids if states.get(n) is State.RUNNING])
-        by_state: defaultdict[State | None, list[int]] = defaultdict(list)
-        for number in ids:
-            by_state[states.get(number)].append(number)
-        for number in by_state[None]:
-            self._end(number, error=gone(number))
-        for number in begun:
-            for future in self._futures(number):
+            # A number may have been given to another job since, where a replica or a backup took over.
+            states = reads.states_by_task_id(connection, [job.id for job in jobs])
+            begun = self._begun(connection, [job for job in jobs if states.get(job.task_id) is State.RUNNING])
+        by_state: defaultdict[State | None, list[Job]] = defaultdict(list)
+        for job in jobs:
+            by_state[states.get(job.task_id)].append(job)
+        for job in by_state[None]:
+            self._end(job, error=gone(job.id))
+        for job in begun:
+            for future in self._futures(job):
                 future.runs()
-        for number in by_state[State.CANCELLED]:
-            self._end_cancelled(number)
+        for job in by_state[State.CANCELLED]:
+            self._end_cancelled(job)
         self._end_succeeded(by_state[State.SUCCEEDED])
-        for number in by_state[State.FAILED] + by_state[State.UPSTREAM_FAILED]:
-            self._end_failed(number)
+        for job in by_state[State.FAILED] + by_state[State.UPSTREAM_FAILED]:
+            self._end_failed(job)
         if time.monotonic() - self._looked_at > _LOOK_TOO_EVERY:
             self._looked_at = time.monotonic()
-            self._look_too(by_state[State.PENDING] + by_state[State.SCHEDULED])
+            self._look_too([job.id for job in by_state[State.PENDING] + by_state[State.SCHEDULED]])
         return sum(len(some) for state, some in by_state.items() if state is None or state.is_terminal)
 
-    def _begun(self, connection: Connection, running: list[int]) -> list[int]:
+    def _begun(self, connection: Connection, running: list[Job]) -> list[Job]:
         """Those of the running jobs that have begun and of which that is news."""
-        news = [n for n in running if not all(one.running() or one.done() for one in self._futures(n))]
-        return [n for n, begun in reads.running(connection, news).items() if begun] if news else []
+        news = [job for job in running if not all(one.running() or one.done() for one in self._futures(job))]
+        begun = reads.running(connection, [job.id for job in news]) if news else {}
+        return [job for job in news if begun.get(job.id)]
 
-    def _futures(self, number: int) -> list[JobFuture]:
+    def _futures(self, job: Job) -> list[JobFuture]:
         with self._changed:
-            return list(self._waiting.get(number, ()))
+            return list(self._waiting.get(job, ()))
 
-    def _take(self, number: int) -> list[JobFuture]:
+    def _take(self, job: Job) -> list[JobFuture]:
         with self._changed:
-            return self._waiting.pop(number, [])
+            return self._waiting.pop(job, [])
 
-    def _end(self, number: int, result: Any = None, error: BaseException | None = None) -> None:
-        for future in self._take(number):
+    def _end(self, job: Job, result: Any = None, error: BaseException | None = None) -> None:
+        for future in self._take(job):
             future.ends(result, error=error)
 
-    def _end_cancelled(self, number: int) -> None:
-        for future in self._take(number):
+    def _end_cancelled(self, job: Job) -> None:
+        for future in self._take(job):
             if future.given_up:
                 future.ends_cancelled()
             else:
-                future.ends(error=JobCancelledError(f"job {number} ({future.job.workflow}) was cancelled"))
+                future.ends(error=JobCancelledError(f"job {job.id} ({job.workflow}) was cancelled"))
 
-    def _end_succeeded(self, ids: list[int]) -> None:
-        for start in range(0, len(ids), _AT_ONCE):
-            some = ids[start : start + _AT_ONCE]
+    def _end_succeeded(self, jobs: list[Job]) -> None:
+        for start in range(0, len(jobs), _AT_ONCE):
+            some = jobs[start : start + _AT_ONCE]
             with engine.begin() as connection:
-                found = reads.results(connection, some)
-            for number in some:
-                if number in found:  # else it has been sent back to work since
-                    self._end(number, found[number][1])
+                found = reads.results(connection, [job.id for job in some])
+                there = reads.ids_by_task_id(connection, [job.task_id for job in some])
+            for job in some:
+                if job.task_id in there and job.id in found:  # else it is gone, or sent back to work, since
+                    self._end(job, found[job.id][1])
 
-    def _end_failed(self, number: int) -> None:
-        for future in self._futures(number)[:1]:
-            row = future.job.row()
+    def _end_failed(self, job: Job) -> None:
+        with suppress(JobNotFoundError):  # since just now; the next look tells
+            row = job.row()
             if row.state in (State.FAILED, State.UPSTREAM_FAILED):
-                self._end(number, error=future.job.failure(row))
+                self._end(job, error=job.failure(row))
 
     def _end_all(self, error: BaseException) -> None:
         with self._changed:
-            numbers = list(self._waiting)
-        for number in numbers:
-            self._end(number, error=error)
+            jobs = list(self._waiting)
+        for job in jobs:
+            self._end(job, error=error)

@@ -34,6 +34,7 @@ class Recorder(Generic[T]):
         self._at_once = at_once
         self._changed = threading.Condition()
         self._waiting: deque[T] = deque()
+        self._under_way: list[T] = []
         self._thread: threading.Thread | None = None
         self._closing = False
         self._writing = threading.Lock()
@@ -51,9 +52,9 @@ class Recorder(Generic[T]):
                 self._changed.notify_all()
 
     def waiting(self) -> list[T]:
-        """What is not recorded yet."""
+        """What is not recorded yet, or just being recorded."""
         with self._changed:
-            return list(self._waiting)
+            return [*self._under_way, *self._waiting]
 
     def take_back(self, is_wanted: Callable[[T], bool]) -> list[T]:
         """Those that are not recorded, and now never will be; waits for what is just being written.
@@ -87,6 +88,7 @@ class Recorder(Generic[T]):
         """In a child process: what waits is the parent's, and so is the thread."""
         self._changed, self._writing = threading.Condition(), threading.Lock()
         self._waiting.clear()
+        self._under_way = []
         self._thread = None
 
     def __len__(self) -> int:
@@ -97,6 +99,7 @@ class Recorder(Generic[T]):
         """Record the oldest; whether there were any. Held by `_writing`."""
         with self._changed:
             some = [self._waiting.popleft() for _ in range(min(self._at_once, len(self._waiting)))]
+            self._under_way = some
         if not some:
             return False
         try:
@@ -104,8 +107,10 @@ class Recorder(Generic[T]):
         except BaseException:
             with self._changed:
                 self._waiting.extendleft(reversed(some))
+                self._under_way = []
             raise
         with self._changed:
+            self._under_way = []
             self._changed.notify_all()
         return True
 

@@ -22,6 +22,7 @@ from simcelery.board.reads.jobs import (
     results,
     running,
     states,
+    states_by_task_id,
     workflows,
 )
 from simcelery.board.reads.logs import log
@@ -89,6 +90,7 @@ __all__ = [
     "stages",
     "started",
     "states",
+    "states_by_task_id",
     "steps",
     "unserved",
     "worker_of",

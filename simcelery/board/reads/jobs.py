@@ -238,6 +238,12 @@ def states(connection: Reader, job_ids: Iterable[int]) -> dict[int, State]:
     return {row.id: known for row in rows if (known := _known(row.state, 1))}
 
 
+def states_by_task_id(connection: Reader, job_ids: Iterable[int]) -> dict[uuid.UUID, State]:
+    """The same, by what is never given out again: who has a handle finds its job here, or none."""
+    rows = _among(connection, "SELECT jobs.task_id, jobs.state FROM jobs", job_ids)
+    return {row.task_id: known for row in rows if (known := _known(row.state, 1))}
+
+
 def running(connection: Reader, job_ids: Iterable[int]) -> dict[int, bool]:
     """Those of the jobs that run, and whether they have begun: of what a pool child holds, only one has."""
     rows = sql.execute(connection, "running_alone", ids=list(job_ids))
