@@ -18,6 +18,7 @@
     │   └── SubmissionInterruptedError a bulk submission stopped halfway; says what was recorded
     ├── ServiceError                   a service is unreachable (exit code 3)
     │   ├── BoardUnreachableError      Postgres
+    │   │   └── BoardChangedError      its schema was upgraded, or is being restored, under this process
     │   ├── BrokerUnreachableError     Redis
     │   │   ├── BrokerUntrustedError   the certificate of what answers as Redis is not valid
     │   │   └── BrokerRefusesError     Redis can be reached, but answers with an error
@@ -123,6 +124,10 @@ class ServiceError(SimceleryError):
 
 class BoardUnreachableError(ServiceError):
     """Postgres cannot be reached."""
+
+
+class BoardChangedError(BoardUnreachableError):
+    """The schema is no longer what this process has found: it was upgraded, or is being restored."""
 
 
 class BrokerUnreachableError(ServiceError):

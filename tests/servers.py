@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from psycopg.rows import dict_row
 
 from simcelery import services
 from simcelery.board import engine, migrate
+from simcelery.services import programs
 from simcelery.setting_kinds import Secret
 from simcelery.settings import Settings
 from tests.conftest import Project, empty, make_project
@@ -67,6 +69,13 @@ def kill_server(settings: Settings, name: str) -> None:
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def postgres_tool(name: str, *arguments: str) -> None:
+    """Run one of Postgres's own tools."""
+    words = [str(programs.postgres_bin(None) / name), *arguments]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def ask(settings: Settings, statement: str, *values: object) -> list[dict[str, Any]]:

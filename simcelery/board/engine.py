@@ -261,6 +261,18 @@ def _check_before(made: Engine) -> None:
             schema.check_schema(connection, url)
 
 
+def check_still_fits() -> None:
+    """Look at the schema again: what Postgres refuses may be right for another one.
+
+    Raises:
+        BoardChangedError: it is no longer what this code fits.
+        BoardUnreachableError: Postgres could not be reached.
+    """
+    made = engine()
+    with translated(made), made.begin() as connection:
+        schema.check_still(connection, url_of(made))
+
+
 # For the transaction that the message is.
 _ASYNCHRONOUS = "SET LOCAL synchronous_commit = off;"
 

@@ -10,6 +10,7 @@ import psycopg
 
 from simcelery import urls
 from simcelery.errors import (
+    BoardChangedError,
     BoardUnreachableError,
     RefusedByBoardError,
     SchemaError,
@@ -38,13 +39,10 @@ def meaning(cause: BaseException | None, url: str, *, broken: bool = False) -> S
     """
     if isinstance(cause, UnicodeEncodeError):
         return RefusedByBoardError("the board cannot store this: it holds bytes that are not UTF-8 text")
+    if isinstance(cause, _UNDEFINED) and url in found_to_fit:
+        return changed(url, _first_line(cause))
     if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return SchemaError(no_schema(url))
-    if isinstance(cause, psycopg.errors.UndefinedFunction):
-        return SchemaError(
-            f"the board at {address(url)} is not complete ({_first_line(cause)}): restore it with "
-            "its functions, or put them on the search_path of its role"
-        )
     if is_unreachable(cause, broken=broken):
         return BoardUnreachableError(unreachable(url, cause))
     if isinstance(cause, psycopg.DataError | psycopg.errors.CheckViolation):
@@ -53,6 +51,24 @@ def meaning(cause: BaseException | None, url: str, *, broken: bool = False) -> S
         # The driver itself, before it connects: of what the URL says behind its question mark.
         return SettingsError(f"database_url: {_first_line(cause)}")
     return None
+
+
+_UNDEFINED = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+)
+# The boards whose schema this process has found to fit, and when it looked last, by its monotonic clock.
+found_to_fit: dict[str, float] = {}
+
+
+def changed(url: str, what: str) -> BoardChangedError:
+    """The error that says that a schema which did fit does not any more."""
+    return BoardChangedError(
+        f"the board at {address(url)} is not what this process found before ({what}): it was upgraded, or is "
+        "being restored; if this lasts, start the simcelery that fits, or restore the board with its "
+        "functions, on the search_path of its role"
+    )
 
 
 # Classes of SQLSTATE that pass: connection, transaction state (a standby is read-only), deadlock, resources,

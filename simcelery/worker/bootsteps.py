@@ -9,7 +9,7 @@ from typing import Any
 from celery import bootsteps
 
 from simcelery import log_records, variables
-from simcelery.board import connecting
+from simcelery.board import connecting, schema
 from simcelery.broker.parking import parked
 from simcelery.cluster import controller
 from simcelery.errors import SimceleryError
@@ -99,6 +99,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         until = None if left is None else time.monotonic() + left
         refuse_cluster()
         worker.lease = Lease(worker.hostname, queues, worker.concurrency, until)
+        schema.look_no_more()
         try:
             worker.lease.take()
             declared.write(get_settings())

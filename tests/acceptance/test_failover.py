@@ -15,40 +15,13 @@ from simcelery.board import engine, migrate
 from simcelery.services import Services
 from simcelery.setting_kinds import Secret
 from simcelery.settings import Settings
+from tests.acceptance import saying
+from tests.acceptance.saying import every_outcome_is_its_own, finished, ran
 from tests.conftest import Project, make_project
 from tests.programs import BIN
 from tests.servers import all_succeeded, ask
 from tests.standbys import Pair, pair
 from tests.waiting import wait_until, within
-
-WORKFLOWS = '''
-import time
-from pathlib import Path
-from simcelery import current_job, workflow
-
-@workflow
-def says(text: str, folder: str, pause: float = 0.0) -> str:
-    """Leave a line in a file of its own, and print it, before and after a pause."""
-    with Path(folder, text).open("a") as file:
-        file.write("ran\\n")
-    print(text, flush=True)
-    time.sleep(pause)
-    print(text, flush=True)
-    return text
-'''
-# One after the other, as from a script that survives an outage: a key says which of them is which.
-SUBMIT = """
-import says, time
-from simcelery.errors import ServiceError
-for number in range({jobs}):
-    while True:
-        try:
-            says.says.submit(f"job-{{number}}", {folder!r}, 0.1, key=f"job-{{number}}")
-            break
-        except ServiceError as error:
-            time.sleep(0.1)
-    print(number, flush=True)
-"""
 
 
 @pytest.fixture
@@ -72,37 +45,9 @@ def project(settings: Settings, board: Services, tmp_path: Path) -> Iterator[Pro
     made = make_project(board, tmp_path)
     made.environment["SIMCELERY_DATABASE_URL"] = settings.board_url().replace("+psycopg", "")
     made.environment["SIMCELERY_HOME"] = str(tmp_path / "home")
-    made.environment["SIMCELERY_WORKFLOWS"] = "says"
-    (tmp_path / "says.py").write_text(WORKFLOWS)
-    (tmp_path / "ran").mkdir()
+    saying.add_to(made)
     yield made
     made.end()
-
-
-def ran(project: Project) -> Counter[str]:
-    """How often each job was executed."""
-    return Counter({one.name: len(one.read_text().split()) for one in (project.folder / "ran").iterdir()})
-
-
-def finished(settings: Settings) -> dict[int, object]:
-    """Those that have succeeded, and when."""
-    rows = ask(settings, "SELECT id, finished_at FROM jobs WHERE state = 'succeeded'")
-    return {row["id"]: row["finished_at"] for row in rows}
-
-
-def every_outcome_is_its_own(settings: Settings) -> None:
-    """What each job returned and printed is what it was given, and each succeeded once."""
-    found = ask(
-        settings,
-        "SELECT parameters ->> 'text' AS text, result #>> '{}' AS result, log.text AS log, ended.outcomes"
-        " FROM jobs, LATERAL (SELECT string_agg(text, '' ORDER BY attempt, seq) AS text FROM log_chunks"
-        "  WHERE job_id = jobs.id AND log_chunks.attempt = jobs.attempt) AS log,"
-        " LATERAL (SELECT array_agg(outcome) AS outcomes FROM attempts WHERE job_id = jobs.id) AS ended",
-    )
-    for row in found:
-        assert row["result"] == row["text"]
-        assert row["log"].split() == [row["text"]] * 2
-        assert row["outcomes"].count("succeeded") == 1
 
 
 def started(project: Project, code: str) -> subprocess.Popen[str]:
@@ -130,8 +75,7 @@ def test_a_synchronous_failover_under_load_loses_nothing_and_workers_go_on(
 ) -> None:
     servers_of_postgres.be_synchronous()
     workers = [project.worker("-c", "2") for _ in range(2)]
-    folder = str(project.folder / "ran")
-    submission = project.start_python(SUBMIT.format(jobs=150, folder=folder))
+    submission = project.start_python(saying.submits(project, 150))
     wait_until(lambda: len(finished(settings)) >= 30)
     before = finished(settings)
     servers_of_postgres.kill(0)
@@ -153,8 +97,7 @@ def test_while_the_only_synchronous_standby_is_away_outcomes_wait_and_none_is_lo
 ) -> None:
     servers_of_postgres.be_synchronous()
     worker = project.worker("-c", "2")
-    folder = str(project.folder / "ran")
-    submission = project.start_python(SUBMIT.format(jobs=20, folder=folder))
+    submission = project.start_python(saying.submits(project, 20))
     wait_until(lambda: len(finished(settings)) >= 5)
     with servers_of_postgres.frozen_standby():
         known = finished(settings)

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 from simcelery import Job
 from simcelery.board import engine
-from simcelery.services import programs
 from tests.acceptance.helpers import executions, submit
 from tests.board_helpers import attempts, sql, state
 from tests.conftest import Project
+from tests.servers import postgres_tool
 from tests.waiting import wait_until, within
 
 
-def postgres_tool(project: Project, name: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [str(programs.postgres_bin(None) / name), *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def restore(project: Project, url: str, dump: str) -> None:
+def restore(url: str, dump: str) -> None:
     """In one transaction; where it and the workers lock each other out, Postgres may give up either."""
     for attempt in range(5):
         try:
-            postgres_tool(
-                project, "pg_restore", "--clean", "--if-exists", "--single-transaction", "-d", url, dump
-            )
+            postgres_tool("pg_restore", "--clean", "--if-exists", "--single-transaction", "-d", url, dump)
         except AssertionError as error:
             if attempt == 4 or "deadlock" not in str(error):
                 raise
@@ -42,13 +32,13 @@ def test_a_worker_whose_id_another_one_has_ends_and_no_job_is_lost(project: Proj
     counts = [tmp_path / f"count{number}" for number in range(6)]
     jobs: list[Job] = [submit(project, f"trace.submit({str(count)!r}, pause=3.0)") for count in counts]
     sql("ALTER SEQUENCE workers_id_seq RESTART WITH 7000")
-    postgres_tool(project, "pg_dump", "-Fc", "-f", dump, url)
+    postgres_tool("pg_dump", "-Fc", "-f", dump, url)
 
     first = project.worker("-c", "2", SIMCELERY_RENEW_EVERY="20", SIMCELERY_LEASE="60")
     wait_until(lambda: sum(executions(count) for count in counts) == 2)
     before = sql("SELECT id, registration FROM workers")
     engine.dispose()
-    restore(project, url, dump)
+    restore(url, dump)
     assert sql("SELECT count(*) FROM workers") == [(0,)]
     second = project.worker("-c", "2")
     [(number, key)] = sql("SELECT id, registration FROM workers")

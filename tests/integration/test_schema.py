@@ -19,7 +19,7 @@ from simcelery.board import engine, migrate
 from simcelery.board.models import Base
 from simcelery.board.schema import REVISION
 from simcelery.board.states import Cause, Outcome, State
-from simcelery.errors import BoardUnreachableError, SchemaError, UsageError
+from simcelery.errors import BoardChangedError, BoardUnreachableError, SchemaError, UsageError
 from simcelery.services import Services
 from simcelery.setting_kinds import Secret
 from simcelery.settings import Settings, get_settings
@@ -130,7 +130,7 @@ def test_a_board_restored_without_its_functions_is_said_to_be_incomplete(empty_d
     with engine.begin(empty_database) as connection:
         connection.execute(text("ALTER FUNCTION claim_jobs RENAME TO elsewhere"))
     with (
-        pytest.raises(SchemaError, match=r"not complete \(function claim_jobs.*restore it with its") as error,
+        pytest.raises(BoardChangedError, match=r"\(function claim_jobs.*restore the board with its") as error,
         engine.begin(empty_database) as connection,
     ):
         connection.execute(text("SELECT claim_jobs(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"))

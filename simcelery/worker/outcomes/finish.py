@@ -19,7 +19,7 @@ from simcelery.board.states import Cause, Outcome
 from simcelery.board.transitions.finish import Guard
 from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.board.values import EndedAttempt, FinishedJob, Registration
-from simcelery.errors import SchemaError, ServiceError
+from simcelery.errors import BoardChangedError, SchemaError, ServiceError
 from simcelery.failpoints import failpoint
 from simcelery.log_records import about
 from simcelery.settings import get_settings
@@ -51,9 +51,20 @@ def finish(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> list
         The jobs whose attempts are now on the board, without those that had been given up before.
     """
 
+    upgraded = False
+
     def attempt() -> list[FinishedJob]:
-        with stopping.finishing():
-            return write_all(outcomes, publish)
+        nonlocal upgraded
+        try:
+            with stopping.finishing():
+                return write_all(outcomes, publish)
+        except BoardChangedError:
+            upgraded = True
+            raise
+
+    def leave() -> bool:
+        """To the next worker, whose version may be the one that fits."""
+        return all(spooled) and (slots.mine.order.ends or (upgraded and slots.mine.is_closed()))
 
     jobs = _names(outcomes)
     try:
@@ -66,7 +77,7 @@ def finish(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> list
         finished = wait_out(
             attempt,
             f"{jobs}: kept until the board is back",
-            give_up=lambda: all(spooled) and slots.mine.order.ends,
+            give_up=leave,
         )
     except ServiceError:
         log.warning("%s: it stays in the spool, for the next worker here to deliver", jobs)
@@ -165,6 +176,7 @@ def write(
     except (ServiceError, SchemaError):
         raise
     except Exception as error:
+        engine.check_still_fits()  # if not, it is kept for a worker that does
         log.exception("job %s: its outcome cannot be stored", job)
         finished = _write_less(guard, report, job, error)
     failpoint("after_finish")

@@ -13,7 +13,7 @@ from itertools import product
 
 from celery.worker import state as worker_state
 
-from simcelery.board import catalogue, connecting, engine, files, leases, transitions, workdirs
+from simcelery.board import catalogue, connecting, engine, files, leases, schema, transitions, workdirs
 from simcelery.board.reads.identity import identity as identity_of_board
 from simcelery.board.values import Lane, Registration
 from simcelery.broker.lanes import MOST_URGENT
@@ -28,6 +28,7 @@ from simcelery.worker.outcomes import spool
 from simcelery.worker.parent import alive, file_requests, not_preloaded, outbox, predecessors
 from simcelery.worker.parent.announced import entry
 from simcelery.worker.parent.quarantine import Quarantine
+from simcelery.worker.parent.shutdown import EX_FAILURE
 from simcelery.worker.parent.supervisor import Supervisor
 from simcelery.worker.slots.layout import Order
 from simcelery.worker.ticker import Ticker
@@ -144,6 +145,7 @@ class Lease:
                     succeeded=self._quarantine.successes(),
                     left=self.left(),
                 )
+                revision = connection.exec_driver_sql(schema.ASK).scalar()
                 accounts = leases.accounts(connection, self.me.worker_id, jobs)
                 wanted = files.asked_of(connection, self.me.worker_id, self.host) if known else []
                 ended = workdirs.due(connection, self.host, self.settings.workdirs, 1) if known else []
@@ -153,6 +155,8 @@ class Lease:
                 return
             alive.touch(self.settings.alive_file)
             self._supervisor.settle(running, accounts)
+            if revision != schema.REVISION:
+                self._finish_up(revision)
             for one in wanted:
                 outbox.add(("file", one.id), partial(file_requests.answer, one, self.nodename, self.settings))
             if ended:
@@ -165,6 +169,19 @@ class Lease:
         """Until it tries to renew again, if it could not."""
         return growing(self.settings.renew_every / 10, self.settings.renew_every)
 
+    def _finish_up(self, revision: str | None) -> None:
+        """The schema has moved: what runs may still end, but to begin anything is for the new version."""
+        if worker_state.should_stop in (None, False):
+            assert self._supervisor is not None
+            log.error(
+                "the board was upgraded or restored: it has schema %s, but this worker needs %s; it takes no "
+                "more jobs, and exits when those that run have ended; start the simcelery that fits",
+                revision,
+                schema.REVISION,
+            )
+            self._supervisor.close()
+            worker_state.should_stop = EX_FAILURE
+
     def _leave(self) -> None:
         log.error(
             "the board no longer knows this worker: it was given up, or the board was restored; "
@@ -173,7 +190,7 @@ class Lease:
         self._ticker.stop()
         assert self._supervisor is not None
         self._supervisor.shut_down(0.0, Order.GIVEN_UP)
-        worker_state.should_stop = 1
+        worker_state.should_stop = EX_FAILURE
 
     def give_up(self) -> None:
         """Note on the board that the worker has shut down; whatever it still held is released."""
