@@ -40,7 +40,7 @@ def count_unmet(connection: Connection, ids: Sequence[int], jobs: Sequence[NewJo
     none of them can finish, so none can miss the dependency that is about to be recorded.
 
     Raises:
-        JobNotFoundError: a parent is neither on the board nor among `ids`.
+        JobNotFoundError: a parent is neither on the board nor among `ids`, or another job has its id.
     """
     wanted = {parent for job in jobs for parent in job.waits_for}
     if not wanted:
@@ -48,12 +48,15 @@ def count_unmet(connection: Connection, ids: Sequence[int], jobs: Sequence[NewJo
     new = set(ids)
     states = {}
     if known := sorted(wanted - new):
-        rows = connection.execute(
-            select(Job.id, Job.state).where(among(Job.id, known)).order_by(Job.id).with_for_update(read=True)
-        )
+        locked = select(Job.id, Job.task_id, Job.state).where(among(Job.id, known)).order_by(Job.id)
+        rows = connection.execute(locked.with_for_update(read=True)).all()
         states = {row.id: row.state for row in rows}
         if missing := [parent for parent in known if parent not in states]:
             raise JobNotFoundError(f"there is no job {missing[0]} to wait for")
+        there = {row.id: row.task_id for row in rows}
+        for number, task_id in {one for job in jobs for one in job.known}:
+            if there.get(number, task_id) != task_id:
+                raise JobNotFoundError(f"job {number} is no longer on the board")
     succeeded = {number for number, state in states.items() if state == State.SUCCEEDED}
     ended = {number for number, state in states.items() if state in TERMINAL}
     return {

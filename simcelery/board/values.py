@@ -36,8 +36,9 @@ class NewJob:
     """A job to record. `parameters` are encoded; durations are seconds.
 
     `run_at` is a moment; `delay` counts from the board's now. `parents` are ids of jobs that must succeed
-    first, recorded before or earlier in the same call; `after_any` those that must only have ended. `version`
-    is the workflow's. With `dedupe` any job that has the same workflow, version and parameters is as good,
+    first, recorded before or earlier in the same call; `after_any` those that must only have ended; `known`
+    are those of both of which there was a handle, with its task id: the number may be another job's by now.
+    `version` is the workflow's. With `dedupe` any job that has the same workflow, version and parameters is as good,
     and the key is made from these.
 
     `renews` names a parameter that does not make a job another one: a job with the same key that is still
@@ -70,6 +71,7 @@ class NewJob:
     delay: float | None = None
     parents: frozenset[int] = frozenset()
     after_any: frozenset[int] = frozenset()
+    known: frozenset[tuple[int, uuid.UUID]] = frozenset()
     renews: str | None = None
     needs: Needs | None = None
     parameters_json: str | None = None  # the same as text, where somebody had to write it anyway

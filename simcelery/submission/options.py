@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -78,8 +79,8 @@ class Options:
             ParametersError: an option is malformed; one line says which.
         """
         object.__setattr__(self, "tags", words(self.tags))
-        object.__setattr__(self, "after", tuple(_parents("after", self.after)))
-        object.__setattr__(self, "after_any", tuple(_parents("after_any", self.after_any)))
+        for name in ("after", "after_any"):
+            object.__setattr__(self, name, tuple(_parents(name, getattr(self, name))))
         for name, given in (("queue", [self.queue]), ("key", [self.key]), ("tags", self.tags)):
             for word in given:
                 _check_word(name, word)
@@ -131,12 +132,18 @@ class Options:
     @property
     def parents(self) -> frozenset[int]:
         """The ids of the jobs that must succeed first."""
-        return frozenset(self.after)  # type: ignore[arg-type]
+        return frozenset(map(_number, self.after))  # type: ignore[arg-type]
 
     @property
     def ends(self) -> frozenset[int]:
         """The ids of the jobs that must end first."""
-        return frozenset(self.after_any)  # type: ignore[arg-type]
+        return frozenset(map(_number, self.after_any))  # type: ignore[arg-type]
+
+    @property
+    def known(self) -> frozenset[tuple[int, uuid.UUID]]:
+        """Those of both of which a handle was given, with their task ids."""
+        given = [*self.after, *self.after_any]  # type: ignore[misc]
+        return frozenset(pair for job in given if (pair := as_known(job)))
 
 
 def _check_moment(run_at: Any) -> None:
@@ -174,13 +181,22 @@ def _several(given: Any, otherwise: str) -> tuple[Any, ...]:
     return tuple(given or ())
 
 
-def _parents(name: str, after: Any) -> Iterator[int]:
+def as_known(job: Any) -> tuple[int, uuid.UUID] | None:
+    """The id of a job and its task id, where this is a handle of one."""
+    return (job.id, job.task_id) if hasattr(job, "task_id") else None
+
+
+def _number(job: JobRef | int) -> int:
+    return job.id if isinstance(job, JobRef) else job
+
+
+def _parents(name: str, after: Any) -> Iterator[JobRef | int]:
     jobs = (after,) if isinstance(after, JobRef | int) else after
     for job in _several(jobs, f"{name} must be jobs or their ids, not {short(after)}"):
-        number = job.id if isinstance(job, JobRef) else job
+        number = _number(job)
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**63:
             raise ParametersError(f"{name} must be jobs or their ids, not {short(job)}")
-        yield number
+        yield job
 
 
 def _events(given: Any) -> Iterator[str]:

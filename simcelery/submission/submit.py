@@ -17,14 +17,14 @@ from simcelery.needs import NAMES, Needs
 from simcelery.settings import get_settings
 from simcelery.submission import fitting, lineage, plain
 from simcelery.submission.handle import Job, Jobs
-from simcelery.submission.options import Options, seconds
+from simcelery.submission.options import Options, as_known, seconds
 from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.subscribing import Subscribing
 from simcelery.submission.sweep import Sweep
 from simcelery.submission.within import keyed
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition, idempotency_key
-from simcelery.workflows.encoding import check_size, job_refs
+from simcelery.workflows.encoding import JobRef, check_size, job_refs
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -76,19 +76,28 @@ def preparation(definition: Definition, options: Options) -> Callable[[Mapping[s
     like = assemble(definition.name, definition.version, definition.defaults(settings), {}, options)
 
     def prepared(given: Mapping[str, Any]) -> NewJob:
-        parents = like.parents
+        parents, known = like.parents, like.known
         encoded = plain.encoded(definition, given)
         if encoded is None:
             values = definition.parameters.validate(definition.parameters.bind((), given))
-            encoded = definition.parameters.encode(values, lambda ref: ref.id, limit)
+            handles: list[JobRef] = []
+
+            def number(job: JobRef) -> int:
+                handles.append(job)
+                return job.id
+
+            encoded = definition.parameters.encode(values, number, limit)
             if refers := job_refs(encoded):
                 fitting.check(definition, given)
                 parents |= refers
+                known |= {pair for job in handles if (pair := as_known(job))}
         text = engine.as_json(encoded)
         if 12 * len(text) > limit:  # which counts spaces, and up to 12 bytes for a character
             check_size(encoded, f"{definition.name}: parameter", limit)
         key = idempotency_key(definition.name, definition.version, encoded) if like.dedupe else options.key
-        return like.alike(parameters=encoded, parameters_json=text, idempotency_key=key, parents=parents)
+        return like.alike(
+            parameters=encoded, parameters_json=text, idempotency_key=key, parents=parents, known=known
+        )
 
     return prepared
 
@@ -136,6 +145,7 @@ def assemble(
         delay=seconds(options.delay, "delay"),
         parents=frozenset(job_refs(encoded)) | options.parents,
         after_any=options.ends,
+        known=options.known,
         submitted_by=lineage.submitter(),
         needs=None if needs == Needs() else needs,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import simcelery
-from simcelery import Job
+from simcelery import Job, workflow
 from simcelery.board import engine, reads
 from simcelery.errors import JobNotFoundError, StateError
 from simcelery.submission import actions
@@ -17,6 +17,12 @@ from tests.board_helpers import ERROR, finish, must_claim, record, row, sql, sta
 from tests.waiting import within
 
 pytestmark = pytest.mark.usefixtures("board")
+
+
+@workflow(name="gone.takes")
+def takes(values: int | list[int]) -> int:
+    return 0
+
 
 ASKED: dict[str, Callable[[Job], Any]] = {
     "state": lambda job: job.state,
@@ -28,6 +34,10 @@ ASKED: dict[str, Callable[[Job], Any]] = {
     "log": lambda job: job.log(),
     "attempts": lambda job: job.attempts(),
     "as_completed": lambda job: list(simcelery.as_completed([job], timeout=within(5))),
+    "a parameter": lambda job: takes.submit(job),
+    "a parameter of many": lambda job: takes.submit_many([{"values": [1, job]}]),
+    "after": lambda job: takes.submit(1, after=job),
+    "after_any": lambda job: takes.submit(1, after_any=[job]),
     "results": lambda job: Jobs([record_of(job)], "w").results(5),
 }
 

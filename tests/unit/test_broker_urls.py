@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 from kombu.connection import Connection
 
 from simcelery import urls
+from simcelery.broker import sentinels
 from simcelery.setting_kinds import Secret
 from simcelery.settings import Misfit, Settings
 
@@ -28,6 +31,18 @@ def test_kombu_is_told_all_of_it_with_each_url() -> None:
         assert (connection.userid, connection.password) == ("me", "p@;w")
         assert connection.ssl
         connection.maybe_switch_next()
+
+
+def test_with_any_parameter_of_tls_sentinels_and_master_are_verified() -> None:
+    url = "sentinel://s1?master_name=m&sentinel_username=me&sentinel_password=pw"
+    told = sentinels.options(urls.sentinels(url))
+    assert told["master_name"] == "m"
+    assert told["sentinel_kwargs"].items() >= {"username": "me", "password": "pw"}.items()
+    assert "ssl" not in told["sentinel_kwargs"]
+    known = urls.sentinels(f"{url}&ssl_cert_reqs=required")
+    assert sentinels.options(known)["sentinel_kwargs"]["ssl"] is True
+    for said in (sentinels.options(known)["sentinel_kwargs"], Connection(known.for_kombu()).ssl):
+        assert said["ssl_cert_reqs"] == ssl.CERT_REQUIRED
 
 
 @pytest.mark.parametrize(
