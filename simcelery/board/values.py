@@ -38,8 +38,8 @@ class NewJob:
     `run_at` is a moment; `delay` counts from the board's now. `parents` are ids of jobs that must succeed
     first, recorded before or earlier in the same call; `after_any` those that must only have ended; `known`
     are those of both of which there was a handle, with its task id: the number may be another job's by now.
-    `version` is the workflow's. With `dedupe` any job that has the same workflow, version and parameters is as good,
-    and the key is made from these.
+    `version` is the workflow's. With `dedupe` any job that has the same workflow, version and parameters is
+    as good, and the key is made from these.
 
     `renews` names a parameter that does not make a job another one: a job with the same key that is still
     waiting, or is retried, gets it from this one.

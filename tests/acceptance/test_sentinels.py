@@ -12,9 +12,11 @@ import redis
 
 from simcelery.services import Services, programs
 from simcelery.services.ports import choose_port
+from tests import monitors
 from tests.acceptance.helpers import executions
 from tests.board_helpers import sql
 from tests.conftest import Project, make_project
+from tests.monitors import Monitor
 from tests.sentinels import PASSWORD, SENTINELS_PASSWORD, Watched, client, watched
 from tests.waiting import wait_until, within
 
@@ -40,6 +42,11 @@ def all_ran_once(count: Path, jobs: int) -> None:
     assert sql("SELECT count(*) FROM attempts WHERE outcome <> 'succeeded'") == [(0,)]
 
 
+def heard_of(monitor: Monitor) -> int:
+    """How many workers Flower thinks alive, by their heartbeats."""
+    return sum(one["status"] for one in json.loads(monitor.get("/workers?json=1").text)["data"])
+
+
 @pytest.mark.timeout(240)
 def test_when_its_master_dies_under_load_all_go_on_with_the_one_that_takes_over(
     project: Project, servers_of_redis: Watched, tmp_path: Path
@@ -47,6 +54,7 @@ def test_when_its_master_dies_under_load_all_go_on_with_the_one_that_takes_over(
     project.environment["SIMCELERY_BROKER_URL"] = servers_of_redis.url
     count = tmp_path / "count"
     workers = [project.worker("-c", "2") for _ in range(2)]
+    monitor = monitors.start(project)
     first = servers_of_redis.master()
     submission = project.start_python(SUBMIT.format(jobs=200, path=str(count)))
     wait_until(lambda: executions(count) >= 40)
@@ -73,10 +81,14 @@ def test_when_its_master_dies_under_load_all_go_on_with_the_one_that_takes_over(
     assert len(json.loads(answers.stdout)) == 2, answers.stderr
     said = project.run("simcelery", "doctor", "-o", "json").stdout
     assert {one["verdict"] for one in json.loads(said)["checks"] if one["name"] == "redis"} == {"ok"}
+    # So does the monitor, which was there before.
+    wait_until(lambda: heard_of(monitor) == 2)
+    page = monitor.get("/broker").text
+    assert "sentinel://" in page
     assert [worker.poll() for worker in workers] == [None, None]
     for secret in (PASSWORD, SENTINELS_PASSWORD):
         assert secret not in project.logs()
-        assert secret not in said
+        assert secret not in said + page
 
 
 @pytest.fixture
