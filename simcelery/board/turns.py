@@ -6,10 +6,22 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Double, Select, Text, column, func, literal, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Double,
+    Select,
+    Text,
+    column,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from simcelery.board import clock
+from simcelery.board import clock, schema
 from simcelery.board.leases import is_live
 from simcelery.board.models import Recovery, Worker
 from simcelery.board.sql_helpers import seconds
@@ -50,6 +62,10 @@ def take_turns(connection: Connection, every: Mapping[str, float], by: str, coun
     return Taken(acts=frozenset(row.acts or ()), live=row.live, set_back=bool(row.set_back))
 
 
+# A worker of the version before takes no turn on a board that was upgraded under it, from that moment on.
+_FITS = literal_column(f"({schema.ASK})", Text) == schema.REVISION
+
+
 @lru_cache(maxsize=64)
 def _taking(every: tuple[tuple[str, float], ...], by: str, count_to: int) -> Select[*tuple[Any, ...]]:
     """The statement of `take_turns`. To put it together takes longer than to execute it."""
@@ -57,7 +73,7 @@ def _taking(every: tuple[tuple[str, float], ...], by: str, count_to: int) -> Sel
     ahead = clock.is_ahead(Recovery.next_at, acts.c.every)
     due = (
         update(Recovery)
-        .where(Recovery.name == acts.c.name, or_(Recovery.next_at <= func.now(), ahead))
+        .where(Recovery.name == acts.c.name, or_(Recovery.next_at <= func.now(), ahead), _FITS)
         .values(next_at=func.now() + seconds(acts.c.every), last_by=by)
         .returning(Recovery.name)
         .cte("due")

@@ -36,6 +36,15 @@ def test_of_many_workers_one_takes_each_turn() -> None:
         assert sum(pool.map(take, range(5))) == 1
 
 
+def test_whoever_needs_another_schema_takes_no_turn() -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        assert turns.take_turns(connection, {"stage": 60.0}, "w").acts == set()
+        connection.rollback()
+    with engine.begin() as connection:
+        assert turns.take_turns(connection, {"stage": 60.0}, "w").acts == {"stage"}
+
+
 @pytest.mark.slow
 def test_two_stagings_at_once_stage_each_job_once() -> None:
     recorded = [record(delay=0.05) for _ in range(50)]
