@@ -9,6 +9,7 @@
     │   ├── UnknownWorkflowError       no workflow has this name
     │   ├── ParametersError            parameters do not fit the workflow's signature
     │   ├── RefusedByBoardError        Postgres refuses a value
+    │   ├── NotPermittedError          Postgres does not let this login do that
     │   ├── EncodingError              a value cannot be stored on the board; names the path to it
     │   │   └── PayloadTooLargeError   a value is larger than max_payload
     │   ├── CanvasError                a Celery canvas that cannot be recorded as jobs
@@ -76,6 +77,10 @@ class ParametersError(UsageError):
 
 class RefusedByBoardError(UsageError):
     """Postgres refuses a value."""
+
+
+class NotPermittedError(UsageError):
+    """The login of `database_url` may not do this on the board: see ``simcelery db roles``."""
 
 
 class EncodingError(UsageError):

@@ -12,6 +12,7 @@ from simcelery import urls
 from simcelery.errors import (
     BoardChangedError,
     BoardUnreachableError,
+    NotPermittedError,
     RefusedByBoardError,
     SchemaError,
     SettingsError,
@@ -43,6 +44,8 @@ def meaning(cause: BaseException | None, url: str, *, broken: bool = False) -> S
         return changed(url, _first_line(cause))
     if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return SchemaError(no_schema(url))
+    if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+        return NotPermittedError(not_permitted(url, cause))
     if is_unreachable(cause, broken=broken):
         return BoardUnreachableError(unreachable(url, cause))
     if isinstance(cause, psycopg.DataError | psycopg.errors.CheckViolation):
@@ -88,6 +91,21 @@ def took_too_long(error: BaseException) -> bool:
     """Whether an error of ours says that a statement has reached its time limit."""
     cause = error.__cause__
     return getattr(getattr(cause, "orig", cause), "sqlstate", None) == "57014"
+
+
+def not_permitted(url: str, cause: BaseException) -> str:
+    """One line about a login that lacks a right."""
+    who = urls.postgres_place(url)["user"] or "this login"
+    return (
+        f"the board at {address(url)} does not let {who} do that ({_first_line(cause)}): log in as one who may "
+        "('simcelery db roles' makes roles)"
+    )
+
+
+def reason(error: BaseException) -> str:
+    """What Postgres itself said, in one line, of an error of ours."""
+    cause = error.__cause__
+    return _first_line(getattr(cause, "orig", cause))
 
 
 def unreachable(url: str, cause: BaseException | None) -> str:

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from simcelery.board import engine, schema, sql
+from simcelery.board import engine, roles, schema, sql
 from simcelery.board.schema import REVISION
 from simcelery.settings import Settings
 
@@ -39,12 +39,32 @@ def upgrade(settings: Settings | None = None, revision: str = "head") -> tuple[s
         with made.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            roles.act_as_owner(connection)
             before = schema.revision_of(connection)
             command.upgrade(config(connection), revision)
             sql.install(connection)
+            roles.renew(connection)
             after = schema.revision_of(connection)
         schema.forget()
     return before, after or REVISION
+
+
+def give_to_roles(settings: Settings | None = None, *, dry: bool = False) -> list[str]:
+    """Make the roles of `roles`, and give each what it may do on this board; return the statements for that.
+
+    Parameters:
+        dry: execute none of them.
+
+    Raises:
+        NotPermittedError: who is logged in may not do that.
+        SchemaError, BoardUnreachableError: as `engine.begin`.
+    """
+    with engine.begin(settings) as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        wanted = roles.statements(connection)
+        if not dry:
+            roles.carry_out(connection, wanted)
+    return wanted
 
 
 def current(settings: Settings | None = None) -> str | None:

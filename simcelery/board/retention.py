@@ -121,9 +121,8 @@ def _delete(connection: Connection, candidates: Sequence[int], older_than: float
     # Asked again now that nobody can add a dependent: one may have been recorded before the lock was taken.
     over = connection.scalars(select(Job.id).where(among(Job.id, candidates), ~_is_needed(older_than))).all()
     _forget_edges(connection, list(over))
-    return _deleted(
-        connection, connection.execute(delete(Job).where(among(Job.id, over))).rowcount, older_than
-    )
+    number = sql.execute(connection, "delete_jobs", ids=list(over)).scalar_one()
+    return _deleted(connection, number, older_than)
 
 
 # Seconds: so far back nothing has ended.

@@ -82,8 +82,17 @@ def _workers() -> Iterator[Check]:
     from simcelery.board import engine
 
     with engine.begin() as connection:
+        yield _login(connection)
         yield from list(of_workers(connection))
         yield from list(_clock_set_back(connection))
+
+
+def _login(connection: Connection) -> Check:
+    """What whoever asks may do on the board."""
+    from simcelery.board import roles
+
+    login, parts = roles.rights(connection)
+    return Check("login", "ok", f"{login} may {', '.join(part for part, may in parts.items() if may)}")
 
 
 def _clock_set_back(connection: Connection) -> Iterator[Check]:

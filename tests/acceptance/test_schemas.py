@@ -103,6 +103,7 @@ def test_what_commands_print_is_what_their_schemas_say(project: Project) -> None
     run("up", "up")
     run("db", "db", "check")
     run("db-upgrade", "db", "upgrade")
+    run("db-roles", "db", "roles", "--dry-run")
     listed = project.run("simcelery", "schema", "-o", "quiet").stdout.split()
     assert listed == schemas.names()
     assert json.loads(project.run("simcelery", "schema", "job").stdout) == schemas.read("job")

@@ -31,6 +31,7 @@ KEPT = {
     "cluster-plan": "script options refused starts_at",
     "cluster-report": "since until known_since clusters total by labels number_of_labels",
     "db": "current wanted",
+    "db-roles": "statements executed",
     "db-upgrade": "before after",
     "demo": "metals source plot",
     "doctor": "ok checks",

@@ -32,12 +32,17 @@ def execute(connection: Reader, name: str, /, **values: Any) -> Any:
     return connection.exec_driver_sql(statement(name), values)
 
 
+def function_names() -> list[str]:
+    """The functions of the schema."""
+    files = (resources.files(__package__) / "functions").iterdir()
+    return sorted(file.name.removesuffix(".sql") for file in files if file.name.endswith(".sql"))
+
+
 def install(connection: Connection, *names: str) -> None:
     """Create or replace functions of the schema: those with these names, or all."""
     folder = resources.files(__package__) / "functions"
     plain = connection.execution_options(no_parameters=True)  # a % in them is one
     # They are as they are now, also where an early migration installs them: what they use may come later.
     plain.exec_driver_sql("SET LOCAL check_function_bodies = off")
-    for file in folder.iterdir():
-        if file.name.endswith(".sql") and (not names or file.name.removesuffix(".sql") in names):
-            plain.exec_driver_sql(file.read_text(encoding="utf-8"))
+    for name in names or function_names():
+        plain.exec_driver_sql((folder / f"{name}.sql").read_text(encoding="utf-8"))

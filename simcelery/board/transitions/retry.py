@@ -37,11 +37,10 @@ from simcelery.board.values import FinishedJob, Registration, Revision
 from simcelery.errors import StateError
 from simcelery.failpoints import failpoint
 
-# What the end of a job wrote, and what was done to bring it there.
+# What the end of a job wrote, and what was done to bring it there. Only a success writes a result.
 _CLEARED = (
     "finished_at",
     "cancel_requested_at",
-    "result",
     "error_type",
     "error_message",
     "published_at",
@@ -61,7 +60,7 @@ def retry(
 ) -> list[FinishedJob]:
     """failed | cancelled | upstream_failed → pending | blocked, with their upstream_failed descendants.
 
-    Clears the cancel, the result, the error and both counters, and keeps the attempt number. A descendant
+    Clears the cancel, the error and both counters, and keeps the attempt number. A descendant
     with another parent that did not succeed keeps its state.
 
     Parameters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from simcelery.cli.options import Output, command, output_option
-from simcelery.cli.output import say, show_json
+from simcelery.cli.output import say, show_json, write
 from simcelery.errors import SchemaError
 
 
@@ -69,5 +69,46 @@ def check(output: Output) -> None:
         say(f"schema {found} is up to date")
 
 
-for verb in (upgrade, current, check):
+_PARTS = (
+    ("simcelery_read", "sees everything and changes nothing: list, logs, results, the monitor"),
+    ("simcelery_submit", "submits, cancels and retries as well"),
+    ("simcelery_work", "runs workers and clusters as well, and prunes"),
+    ("simcelery_admin", "owns the schema: db upgrade, share"),
+)
+
+
+@command("roles", "simcelery db roles", "simcelery db roles --dry-run > roles.sql")
+@click.option("--dry-run", is_flag=True, help="Print the SQL and execute none of it.")
+@output_option
+def roles(dry_run: bool, output: Output) -> None:
+    """Make four roles in Postgres, and give each what it may do here. Safe to repeat.
+
+    simcelery_read, _submit, _work and _admin have no passwords: logins are made in them. 'db upgrade' keeps
+    their rights. Whoever may not create roles hands what --dry-run prints to an administrator of Postgres.
+    """
+    from simcelery.board import faults, migrate
+    from simcelery.errors import NotPermittedError, UsageError
+
+    try:
+        statements = migrate.give_to_roles(dry=dry_run)
+    except NotPermittedError as error:
+        if dry_run:
+            raise
+        raise UsageError(
+            f"this login may not do all of that ({faults.reason(error)}), and nothing was done: give the SQL "
+            "that 'simcelery db roles --dry-run' prints to an administrator of Postgres"
+        ) from error
+    if output == "json":
+        show_json({"statements": statements, "executed": not dry_run})
+    elif dry_run:
+        write("\n".join(["BEGIN;", *(f"{statement};" for statement in statements), "COMMIT;", ""]))
+    elif output == "table":
+        for role, part in _PARTS:
+            say(f"{role:17}{part}")
+        say("Now make a login for each person, and one for the workers, in psql:")
+        say("  CREATE ROLE ada LOGIN IN ROLE simcelery_submit;")
+        say("  \\password ada")
+
+
+for verb in (upgrade, current, check, roles):
     db.add_command(verb)

@@ -1,0 +1,1 @@
+SELECT delete_jobs(CAST(%(ids)s AS bigint[]))
