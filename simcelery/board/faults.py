@@ -97,8 +97,8 @@ def not_permitted(url: str, cause: BaseException) -> str:
     """One line about a login that lacks a right."""
     who = urls.postgres_place(url)["user"] or "this login"
     return (
-        f"the board at {address(url)} does not let {who} do that ({_first_line(cause)}): log in as one who may "
-        "('simcelery db roles' makes roles)"
+        f"the board at {address(url)} does not let {who} do that ({_first_line(cause)}): log in as one who "
+        "may ('simcelery db roles' makes roles)"
     )
 
 
