@@ -45,8 +45,9 @@ docs: .venv/.docs ## Build the documentation as a site in site/; a broken link i
 	$(BIN)/python -m pages
 	$(BIN)/zensical build --strict --clean
 
-pictures: .venv/.docs ## Record the pictures of terminals in docs/pictures anew, with real commands
+pictures: .venv/.test ## Record the pictures of terminals and of the web monitor in docs/pictures anew, from real ones
 	$(BIN)/python -m pages pictures
+	MONITOR_PICTURES=$(CURDIR)/docs/pictures $(BIN)/python -m pytest -q tests/acceptance/test_monitor_in_browser.py -k everybody
 
 UPLOT := $(CURDIR)/simcelery/monitor/assets/uplot
 vendor: ## Fetch from npm what draws the charts of the web monitor, if its checksums are as they were

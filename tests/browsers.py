@@ -10,10 +10,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from websockets.sync.client import connect
 
 from tests.waiting import wait_until, within
@@ -71,6 +73,10 @@ class Tab:
         self._ask("Input.dispatchKeyEvent", type="keyDown", **about)
         self._ask("Input.dispatchKeyEvent", type="keyUp", **about)
 
+    def type(self, text: str) -> None:
+        """Type a text where the focus is."""
+        self._ask("Input.insertText", text=text)
+
     def point_at(self, x: float, y: float, *, click: bool = False) -> None:
         """Move the mouse there."""
         for kind in ("mouseMoved", *(("mousePressed", "mouseReleased") if click else ())):
@@ -89,9 +95,10 @@ class Tab:
         self._ask("Emulation.setEmulatedMedia", features=[theme])
 
     def picture(self, path: Path) -> None:
-        """Write what is seen to a PNG."""
+        """Write what is seen to a PNG, in as few colours as it needs to be small."""
         found = self._ask("Page.captureScreenshot", format="png")
-        path.write_bytes(base64.b64decode(found["data"]))
+        with Image.open(BytesIO(base64.b64decode(found["data"]))) as picture:
+            picture.convert("RGB").quantize(64).save(path, optimize=True)
 
     def send(self, **headers: str) -> None:
         """Send these headers with all that is asked for."""

@@ -33,7 +33,7 @@ LISTED = 200  # in the table beside them
 _RECENT, _SWEEPS = 2000, 20  # newest jobs, and kinds of them, that are offered where nothing was chosen
 _SAMPLE = 50  # jobs, of those that succeeded and of the others, whose fields are looked at
 _NAMES = 40  # on an axis of texts
-_LOGARITHMIC = 1000.0  # between the smallest and the largest of positive numbers
+_LOGARITHMIC = 100.0  # between the smallest and the largest of positive numbers
 _HEADS = ("parameters.arguments.", "parameters.", "result.")
 _STATE, _ELAPSED = Name(("state",), "state"), "elapsed"
 

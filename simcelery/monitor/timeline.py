@@ -120,7 +120,7 @@ def among(row: JobRow, learned: Learned | None, now: dt.datetime | None = None) 
     place = (
         "no longer than half of them"
         if took <= learned.median
-        else "longer than half of them, as nine of ten do"
+        else "longer than half of them, but not than nine of ten"
         if took <= learned.p90
         else "longer than nine of ten of them"
     )

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from simcelery.services import Services
 from tests import board_helpers as put
-from tests import monitors
+from tests import gallery, monitors
+from tests.axe import script, serious
 from tests.browsers import Tab, needs_chromium, tab
 from tests.conftest import Project, make_project
 from tests.monitors import Monitor
 
 pytestmark = needs_chromium
 
+PICTURES = "MONITOR_PICTURES"  # into which folder pictures of all pages are written
 SCRIPT = "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'>"
 LIVE = "document.querySelector('.refresh-status')?.textContent.trim() === 'Live'"
 
@@ -185,3 +189,64 @@ def test_a_job_is_cancelled_and_retried_with_its_buttons(browser: Tab, acting: M
         " === getComputedStyle(document.querySelector('#part-now .board-succeeded')).borderTopColor"
     )
     browser.wait_for("document.querySelectorAll('.board-events li').length === 3")
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What finds faults of pages."""
+    return script(tmp_path_factory.mktemp("axe"))
+
+
+LOOKS = {
+    "": (1280, 900, False),
+    "-dark": (1280, 900, True),
+    "-phone": (390, 844, False),
+    "-phone-dark": (390, 844, True),
+}
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_can_be_read_by_everybody(browser: Tab, acting: Monitor, axe: str, look: str) -> None:
+    ids = gallery.fill()
+    browser.send(Authorization=f"Basic {b64encode(LOGIN.encode()).decode()}")
+    browser.look_like(*LOOKS[look][:2], dark=LOOKS[look][2])
+    faults: list[str] = []
+    for name, (path, there) in gallery.PAGES.items():
+        browser.open(f"http://127.0.0.1:{acting.port}{path.format(**ids)}")
+        browser.wait_for(f"document.readyState === 'complete' && document.querySelector('{there}') !== null")
+        wide = browser.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        found = serious(browser, axe) + ([f"{wide} pixels too wide"] if wide > 0 else [])
+        faults += [f"{name}: {fault}" for fault in found]
+        if (folder := os.environ.get(PICTURES)) and name in gallery.PICTURED:
+            browser.picture(Path(folder) / f"monitor-{name}{look}.png")
+    browser.look_like(1280, 900)
+    browser.errors[:] = [
+        error for error in browser.errors if "status of 4" not in error
+    ]  # of pages that say so
+    assert not faults, "\n".join(faults)
+
+
+def test_a_job_is_found_with_the_keyboard_alone(browser: Tab, opened: Monitor) -> None:
+    job = put.record(workflow="mine")
+    put.record(workflow="other")
+    browser.open(f"http://127.0.0.1:{opened.port}/board/jobs")
+    browser.wait_for("document.querySelector('.board-texts') !== null")
+
+    def go_to(element: str) -> None:
+        for _ in range(60):
+            browser.press("Tab")
+            if browser.evaluate(f"document.activeElement.matches('{element}')"):
+                shown = "getComputedStyle(document.activeElement)"
+                assert browser.evaluate(f"{shown}.outlineStyle !== 'none' || {shown}.boxShadow !== 'none'")
+                return
+        raise AssertionError(f"Tab never came to {element}")
+
+    go_to("[name=workflow]")
+    browser.type("mine")
+    browser.press("Enter")
+    browser.wait_for("document.querySelectorAll('.board-texts tbody tr').length === 1")
+    go_to("td a")
+    browser.press("Enter")
+    browser.wait_for(f"location.pathname === '/board/jobs/{job.id}'")
+    browser.wait_for(LIVE)

@@ -89,7 +89,7 @@ def test_of_many_attempts_the_last_ones_are_drawn_whatever_the_clock_did() -> No
     ("took", "place"),
     [
         (10, "no longer than half of them"),
-        (15, "longer than half of them, as nine of ten do"),
+        (15, "longer than half of them, but not than nine of ten"),
         (90, "longer than nine"),
     ],
 )

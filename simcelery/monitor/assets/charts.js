@@ -16,12 +16,18 @@
         return Number((seconds / length).toPrecision(3)) + " " + unit;
     }
 
+    function brief(number) {
+        const text = number === null ? "" : String(Number(number.toPrecision(6)));
+        return text.length > 8 ? number.toExponential(1) : text;
+    }
+
     function axis(more) {
         const thin = {stroke: colour("--bs-border-color"), width: 1};
         return {stroke: colour("--flower-text-muted"), grid: thin, ticks: thin, font: "12px system-ui", ...more};
     }
 
     const WHOLE = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6].flatMap((ten) => [ten, 2 * ten, 5 * ten]);
+    const LASTING = [1e-3, 0.01, 0.1, 1, 5, 15, 60, 300, 900, 3600, 5 * 3600, 86400, 5 * 86400, 30 * 86400];
     const fromZero = {range: (_, least, most) => [0, 1.05 * (most || 1)]};
 
     // The scale and the axis of a parameter or a result; of texts, numbers of their names.
@@ -36,9 +42,10 @@
     }
 
     function axisOf({title, names, log}, more) {
-        const named = {incrs: WHOLE, values: (_, ticks) => ticks.map((tick) => (names[tick] ?? "").slice(0, 12))};
         return axis({label: title + (log ? " (logarithmic)" : ""), labelFont: "600 12px system-ui", size: 60,
-            ...(names ? named : {}), ...more});
+            ...(names ? {incrs: WHOLE} : {}),
+            values: (_, ticks) => ticks.map((tick) => names ? (names[tick] ?? "").slice(0, 12) : brief(tick)),
+            ...more});
     }
 
     // Jobs without a value on the second axis stand on the first one.
@@ -104,7 +111,7 @@
             axes: [
                 axis({values: "{HH}:{mm}"}),
                 axis({scale: "jobs", incrs: WHOLE}),
-                axis({scale: "seconds", side: 1, grid: {show: false}, size: 60,
+                axis({scale: "seconds", side: 1, grid: {show: false}, size: 70, incrs: LASTING,
                     values: (_, ticks) => ticks.map((tick) => tick ? inWords(tick) : "0")}),
             ],
             series: [
