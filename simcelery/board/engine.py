@@ -132,15 +132,6 @@ def limit(connection: Connection, longest: float) -> None:
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(longest * 1000)}")
 
 
-def only_look(connection: Connection, longest: float) -> None:
-    """Let a transaction change nothing, and its statements end after this many seconds.
-
-    Each then uses a single process of Postgres: who only looks leaves the other cores to the jobs.
-    """
-    connection.exec_driver_sql("SET TRANSACTION READ ONLY; SET LOCAL max_parallel_workers_per_gather = 0")
-    limit(connection, longest)
-
-
 def limit_rest(connection: Connection, longest: float) -> None:
     """Let Postgres end a transaction whose client says nothing for this many seconds between two statements.
 
@@ -151,7 +142,10 @@ def limit_rest(connection: Connection, longest: float) -> None:
 
 def as_of_now(connection: Connection) -> None:
     """Let all statements of a transaction, which has had none yet, see the board as it is at its first."""
-    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    connection.exec_driver_sql(_AS_OF_NOW)
+
+
+_AS_OF_NOW = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
 def dispose() -> None:
@@ -209,6 +203,25 @@ def begin(settings: Settings | None = None) -> Iterator[Connection]:
             if interrupted is None or isinstance(interrupted, exc.DBAPIError):
                 raise
             raise interrupted from None
+
+
+@contextmanager
+def look(longest: float) -> Iterator[Connection]:
+    """A transaction that changes nothing, and sees the board as it is at its first statement.
+
+    Each statement may take so many seconds, and uses a single process of Postgres: who only looks leaves the
+    other cores to the jobs.
+
+    Raises:
+        As `begin`.
+    """
+    made = engine()
+    with translated(made):
+        _check_before(made)  # that would be the first statement
+    with begin() as connection:
+        connection.exec_driver_sql(f"{_AS_OF_NOW}; SET LOCAL max_parallel_workers_per_gather = 0")
+        limit(connection, longest)
+        yield connection
 
 
 def one_round_trip(

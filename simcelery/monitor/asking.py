@@ -37,8 +37,7 @@ async def do(act: Callable[[], T]) -> T:
 
 def _answer(question: Callable[[Connection], T]) -> T:
     try:
-        with engine.begin() as connection:
-            engine.only_look(connection, LONGEST)
+        with engine.look(LONGEST) as connection:
             return question(connection)
     except BoardUnreachableError as error:
         if faults.took_too_long(error):

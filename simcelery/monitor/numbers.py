@@ -82,8 +82,7 @@ def look() -> Numbers:
     Raises:
         BoardUnreachableError, SchemaError: as `engine.begin`; also where an answer takes too long.
     """
-    with engine.begin() as connection:
-        engine.only_look(connection, _LONGEST)
+    with engine.look(_LONGEST) as connection:
         lanes = feed.lanes(connection, get_settings().publish_window)
         queues = _queues(connection, lanes)
         due = {turn["name"]: max(0.0, turn["due"]) for turn in reads.due_acts(connection)}

@@ -50,6 +50,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 @pytest.fixture
 def browser(window: Tab, board: Services) -> Iterator[Tab]:
     """It, before an empty board; at the end its page has done nothing that its policy forbids."""
+    window.errors.clear()
     yield window
     assert window.errors == []
     window.open("about:blank")
