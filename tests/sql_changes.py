@@ -642,17 +642,24 @@ CHANGES = (
     ),
     Change(
         _MAY_BEGIN,
-        "p_attempt > 0\n        OR NOT",
-        "NOT",
+        "OR p_attempt = 0 AND",
+        "OR",
         "a job that has begun is held",
         _BLOWN,
     ),
     Change(
         _MAY_BEGIN,
-        "\n        OR EXISTS (SELECT FROM canaries WHERE gate_id = p_gate AND job_id = p_job)",
+        " AND NOT EXISTS (SELECT FROM canaries WHERE gate_id = p_gate AND job_id = p_job)",
         "",
         "canaries wait for themselves",
         "gates::test_nothing_runs_before_the_canaries_and_all_does_after_the_last",
+    ),
+    Change(
+        _MAY_BEGIN,
+        "closed_by = 'hand'\n            OR ",
+        "",
+        "what has begun goes on though somebody holds it",
+        "by_hand::test_what_has_begun_is_held_too",
     ),
     Change(
         _MAY_BEGIN,

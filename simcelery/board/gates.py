@@ -27,6 +27,7 @@ class NewGate:
         canary: how many canaries must succeed before it opens; None: it is open.
         max_fails: it closes when more have failed;
         max_fails_percent: or when more than so many of a hundred that have ended.
+        held_by: who has closed it by hand, from the beginning.
     """
 
     workflow: str
@@ -35,6 +36,7 @@ class NewGate:
     canary: int | None = None
     max_fails: int | None = None
     max_fails_percent: float | None = None
+    held_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class Behind:
 
 
 def create(connection: Connection, gate: NewGate) -> int:
-    """Record a gate; with canaries it is closed. Returns its id."""
-    values = {**vars(gate), "tags": list(gate.tags), "closed_by": "canary" if gate.canary else None}
+    """Record a gate; with canaries, or held by somebody, it is closed. Returns its id."""
+    closed_by = "hand" if gate.held_by else "canary" if gate.canary else None
+    values = {**vars(gate), "tags": list(gate.tags), "closed_by": closed_by}
     percent = None if gate.max_fails_percent is None else LEAST_FAILED - 1
     values["fails_left"] = percent if gate.max_fails is None else gate.max_fails
     return connection.execute(insert(Gate).values(values).returning(Gate.id)).scalar_one()

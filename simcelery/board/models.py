@@ -476,13 +476,14 @@ class Gate(Base):
     max_fails = nullable(BigInteger)
     max_fails_percent = nullable(Double)
     closed_by = nullable(Text)  # NULL: it is open
+    held_by = nullable(Text)  # who has closed it by hand
     moving = required(Boolean, server_default=text("false"))  # some that it held may still be blocked
     changed_at = required(_TIME, server_default=_NOW)
     counts_from = required(_TIME, server_default=_NOW)  # the fuse counts what ended later
     fails_left = nullable(BigInteger)  # how many may certainly fail before the fuse blows: count_failures
 
     __table_args__ = (
-        CheckConstraint("closed_by IN ('canary', 'fuse')", name="closed_by_known"),
+        CheckConstraint("closed_by IN ('canary', 'fuse', 'hand')", name="closed_by_known"),
         Index("gates_active", "id", postgresql_where=text("closed_by IS NOT NULL OR moving")),
     )
 

@@ -57,7 +57,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Act": {
         "cancel": "Cancel jobs.",
         "retry": "Retry jobs that did not succeed.",
-        "release": "Release jobs that canaries or a fuse hold.",
+        "hold": "Hold waiting jobs: none begins until it is released.",
+        "release": "Release jobs that are held, by canaries, a fuse or hand.",
         "schedules": "Submit jobs again and again, by cron expressions.",
         "share": "Share a queue fairly between people, or between tags.",
         "limits": "Say how many jobs of a tag, a workflow or a queue may run at once.",

@@ -90,6 +90,24 @@ def parse(texts: Sequence[str], read_stdin: Callable[[], str] = _stdin) -> Selec
     return Selection(tuple(dict.fromkeys(numbers)), tuple(ranges), "last" in words, single)
 
 
+def tag_or_ids(words: Sequence[str], filters: Filters) -> tuple[Selection | None, Filters]:
+    """What is named: ids, or a tag, which is then among the filters.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        return parse(words), filters
+    except UsageError:
+        if tuple(words) == ("-",):
+            raise
+        if len(words) != 1:
+            raise UsageError(
+                f"{short(' '.join(words))}: give one tag, or job ids (42, 1-5,8, last, -); more tags with -t"
+            ) from None
+    return None, replace(filters, tags=(*filters.tags, words[0]))
+
+
 def _split(text: str) -> list[str]:
     return [word for word in re.split(r"[\s,]+", text) if word]
 

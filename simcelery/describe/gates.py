@@ -29,6 +29,8 @@ def loud(gate: ClosedGate) -> str:
 
 def why(gate: ClosedGate) -> str:
     """Why a gate is closed."""
+    if gate.closed_by == "hand":
+        return f"by hand ({gate.held_by})"
     if gate.closed_by == "fuse":
         return f"{gate.failed:,} of {gate.ended:,} failed{_of_a_kind(gate.kind)}"
     ended = [canary for canary in gate.canaries if canary.state in _HOW]
@@ -109,6 +111,8 @@ def advice(gate: ClosedGate) -> str:
     """What to do about it."""
     if gate.closed_by == "fuse":
         return f"mend the cause, then {command(gate)}; the failed ones run again with simcelery retry"
+    if gate.closed_by == "hand":
+        return f"to let them run: {command(gate)}"
     in_spite = f"to run them in spite of it: {command(gate)}"
     ended = [canary for canary in gate.canaries if canary.state in _HOW]
     if not ended:
@@ -120,7 +124,7 @@ def advice(gate: ClosedGate) -> str:
 
 def needs_somebody(gate: ClosedGate) -> bool:
     """Whether nothing will happen until somebody does something."""
-    return gate.closed_by == "fuse" or any(canary.state in _HOW for canary in gate.canaries)
+    return gate.closed_by in ("fuse", "hand") or any(canary.state in _HOW for canary in gate.canaries)
 
 
 def as_json(gate: ClosedGate) -> dict[str, Any]:

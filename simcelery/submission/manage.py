@@ -25,7 +25,7 @@ from simcelery.describe.words import compact
 from simcelery.errors import EncodingError, JobNotFoundError, StateError, UsageError
 from simcelery.quantities import LARGEST, parse_duration
 from simcelery.readable import short
-from simcelery.submission import artifacts, notebook, releasing, revising
+from simcelery.submission import artifacts, holding, notebook, releasing, revising
 from simcelery.submission.actions import cancel, retry
 from simcelery.submission.handle import Job, restore
 from simcelery.tables import doubts, frames
@@ -207,8 +207,12 @@ class JobQuery:
         revisions = revising.plan(ids, set) if set else None
         return len(retry(ids, with_parents=with_parents, revisions=revisions, from_scratch=from_scratch))
 
+    def hold(self) -> list[int]:
+        """Hold those that wait: none begins until it is released; their ids. What runs goes on."""
+        return holding.hold(self.which)
+
     def release(self) -> list[int]:
-        """Release those that are held by canaries or a fuse; their ids. See `release`."""
+        """Release those that are held, by canaries, a fuse or hand; their ids. See `release`."""
         return releasing.release(self.which)
 
     def to_pandas(self, fields: str | Sequence[str] | None = None) -> Any:
@@ -335,7 +339,7 @@ def release(
     dry_run: bool = False,
     **filters: Any,
 ) -> list[int]:
-    """Release jobs that are held, by canaries that did not succeed or by a fuse; their ids.
+    """Release jobs that are held, by canaries that did not succeed, by a fuse or by hand; their ids.
 
     ::
 

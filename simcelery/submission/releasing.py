@@ -1,4 +1,4 @@
-"""Release: open the gates of sweeps in spite of their canaries or fuses, or let single jobs out."""
+"""Release: open gates in spite of canaries, fuses or whoever has closed them, or let single jobs out."""
 
 from __future__ import annotations
 

@@ -90,6 +90,8 @@ DOES = [
     ),
     (SUBMITS, READS, ["release", "many"]),
     (SUBMITS, READS, ["submit", "sims.add", "a=1", "--tag", "later", "--run-at", "2099-01-01"]),
+    (SUBMITS, READS, ["hold", "later"]),
+    (SUBMITS, READS, ["release", "later"]),
     (SUBMITS, READS, ["cancel", "-t", "later", "-y"]),
     (SUBMITS, READS, ["retry", "-t", "later", "-y"]),
     (SUBMITS, READS, ["notify", "remove", "1"]),

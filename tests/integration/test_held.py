@@ -18,7 +18,8 @@ from simcelery.board.values import Recorded
 from simcelery.cli.root import run
 from simcelery.errors import ParametersError, UsageError
 from simcelery.maintenance.hold import tick
-from tests.board_helpers import ERROR, SUCCESS, cancel, finish, must_claim, new_job, row, sql, state
+from simcelery.submission import lineage
+from tests.board_helpers import ERROR, SUCCESS, cancel, finish, must_claim, new_job, record, row, sql, state
 from tests.board_helpers import worker as any_worker
 
 pytestmark = pytest.mark.usefixtures("board")
@@ -396,3 +397,25 @@ def test_errors_of_a_kind_are_told_by_what_they_have_in_common(capsys: pytest.Ca
         end(job, replace(ERROR, error_message=f"bad i {number}, of many"))
     tick()
     assert "3 of 3 failed (all with ValueError: bad i #, of many" in shown(capsys, "status", "-t", "t")
+
+
+def test_somebody_holds_jobs_and_lets_them_run(capsys: pytest.CaptureFixture[str]) -> None:
+    ids = [record(tags=["oxides"]).id for _ in range(3)]
+    assert json.loads(shown(capsys, "hold", "oxides", "--dry-run", "-o", "json")) == {"would_hold": ids}
+    assert state(ids[0]) == "pending"
+    assert shown(capsys, "hold", str(ids[0])) == f"held job {ids[0]}\n"
+    assert json.loads(shown(capsys, "hold", "oxides", "-o", "json")) == {"held": ids[1:]}
+    assert shown(capsys, "hold", "oxides") == "nothing to hold: no matching job waits\n"
+    whose = f"by hand ({lineage.submitter()})"
+    told = shown(capsys, "explain", str(ids[0]))
+    assert f"held: {whose}" in told
+    assert f"simcelery release {ids[0]}" in told
+    status = json.loads(shown(capsys, "status", "-t", "oxides", "-o", "json"))
+    assert [(one["by"], one["jobs"], one["text"]) for one in status["held"]] == [
+        ("hand", 2, f"held: {whose}"),
+        ("hand", 1, f"held: {whose}"),
+    ]
+    assert simcelery.jobs(tags=["oxides"]).release() == ids
+    assert [state(number) for number in ids] == ["pending"] * 3
+    assert simcelery.jobs(tags=["oxides"]).hold() == ids
+    assert "which jobs to hold?" in shown(capsys, "hold", code=2)

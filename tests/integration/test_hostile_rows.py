@@ -30,6 +30,7 @@ from tests.waiting import within
 READS: dict[str, list[list[str]]] = {
     "doctor": [["doctor"]],
     "db": [["db", "current"], ["db", "check"]],
+    "hold": [["hold", "-w", "w", "--dry-run"]],
     "release": [["release", "-w", "w", "--dry-run"]],
     "notify": [["notify"]],
     "limits": [["limits"]],

@@ -68,6 +68,7 @@ CALLS: dict[str, list[list[str]]] = {
         ["retry", "--error", f"no{HOSTILE}"],
         ["retry", "--error", f"/({HOSTILE}/"],
     ],
+    "hold": [["hold", NAME, "--dry-run"], ["hold", HOSTILE], ["hold", "{held}"]],
     "release": [["release", NAME, "--dry-run"], ["release", HOSTILE], ["release", "{held}"]],
     "notify": [
         ["notify"],

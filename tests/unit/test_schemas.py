@@ -43,6 +43,7 @@ KEPT = {
     "job": f"{_JOB} {_MORE}",
     "job-details": f"{_JOB} {_MORE} parents children attempts traceback revisions estimate",
     "limit": "name most used waiting",
+    "hold": "held",
     "limits-remove": "removed",
     "log-file": "id file size text",
     "logs": "id workflow state error attempts",

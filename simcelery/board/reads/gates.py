@@ -54,6 +54,7 @@ class ClosedGate:
         held: how many of the jobs that were asked about.
         first, last: the ids between which these lie.
         failed, ended: how many behind it, since it was released last.
+        held_by: who has closed it by hand.
     """
 
     id: int
@@ -67,6 +68,7 @@ class ClosedGate:
     ended: int = 0
     canaries: tuple[CanaryRow, ...] = ()
     kind: Kind | None = None
+    held_by: str | None = None
 
 
 def any_closed(connection: Reader) -> bool:
@@ -86,7 +88,7 @@ def closed_gates(connection: Reader, which: Filter, most: int = 100) -> list[Clo
     wanted = which.clause()
     rows = connection.exec_driver_sql(
         f"""
-        SELECT gates.id, gates.workflow, gates.tags, gates.closed_by, gates.counts_from,
+        SELECT gates.id, gates.workflow, gates.tags, gates.closed_by, gates.held_by, gates.counts_from,
           held.number AS held, held.first, held.last
         FROM gates JOIN (
           SELECT jobs.gate_id, count(*) AS number, min(jobs.id) AS first, max(jobs.id) AS last
@@ -114,6 +116,29 @@ def held_jobs(connection: Reader, which: Filter) -> list[tuple[int, int]]:
         wanted.values,
     )
     return [(row.id, row.gate_id) for row in rows]
+
+
+def waiting_jobs(connection: Reader, which: Filter) -> list[tuple[int, str, int | None]]:
+    """The jobs that pass the filter and wait, but are not held: each id, ascending, workflow, and gate."""
+    wanted = which.clause()
+    rows = connection.exec_driver_sql(
+        f"SELECT jobs.id, jobs.workflow, jobs.gate_id FROM jobs WHERE {wanted.text} AND {_WAITS} "
+        f"AND NOT {HELD} ORDER BY jobs.id",
+        wanted.values,
+    )
+    return [(row.id, row.workflow, row.gate_id) for row in rows]
+
+
+_WAITS = "jobs.state IN ('pending', 'scheduled', 'blocked')"
+
+
+def number_waiting(connection: Reader, gate_id: int, most: int) -> int:
+    """How many jobs wait behind an open gate, counted no further than `most`."""
+    some = f"SELECT FROM jobs WHERE jobs.gate_id = %(gate_id)s AND {_WAITS} LIMIT %(most)s"
+    waiting = connection.exec_driver_sql(
+        f"SELECT count(*) FROM ({some}) AS waiting", {"gate_id": gate_id, "most": most}
+    )
+    return int(waiting.scalar())
 
 
 def count_held(connection: Reader, which: Filter) -> int:
@@ -158,6 +183,7 @@ def _gate(connection: Reader, row: Any) -> ClosedGate:
         ended=failed + succeeded,
         canaries=_canaries(connection, row.id) if row.closed_by == "canary" else (),
         kind=_kind(connection, fresh) if failed else None,
+        held_by=row.held_by,
     )
 
 

@@ -21,11 +21,13 @@ from simcelery.board.transitions.continuing import finish
 from simcelery.board.transitions.finish import by_child, by_claim, finish_at_once, note_late
 from simcelery.board.transitions.gates import (
     LetGo,
+    close_gates,
     gates_due,
     hold,
     let_go,
     let_go_at_once,
     open_gate,
+    put_behind,
     release_gates,
     release_jobs,
 )
@@ -51,6 +53,7 @@ __all__ = [
     "by_claim",
     "cancel",
     "claim",
+    "close_gates",
     "finish",
     "finish_at_once",
     "forgotten",
@@ -65,6 +68,7 @@ __all__ = [
     "open_gate",
     "perhaps_recorded",
     "put_back",
+    "put_behind",
     "record",
     "record_alone",
     "release",

@@ -10,13 +10,14 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from sqlalchemy import Connection, case, exists, func, select, update
+from sqlalchemy import Connection, case, delete, exists, func, select, update
 
 from simcelery.board import sql
 from simcelery.board.models import Canary, Gate, Job, Throttled
 from simcelery.board.sql_helpers import among, by_index, locked
-from simcelery.board.states import State
+from simcelery.board.states import WAITING, State
 from simcelery.board.to_publish import job_to_publish
+from simcelery.board.transitions import continuing
 from simcelery.board.transitions.settle import ready
 from simcelery.board.values import JobToPublish
 from simcelery.failpoints import failpoint
@@ -62,7 +63,7 @@ def release_gates(connection: Connection, gate_ids: Iterable[int]) -> list[int]:
     opened = connection.scalars(
         update(Gate)
         .where(among(Gate.id, ids), Gate.closed_by.is_not(None))
-        .values(closed_by=None, moving=True, changed_at=func.now(), counts_from=func.now())
+        .values(closed_by=None, held_by=None, moving=True, changed_at=func.now(), counts_from=func.now())
         .returning(Gate.id)
     )
     return sorted(opened)
@@ -78,6 +79,43 @@ def release_jobs(connection: Connection, job_ids: Collection[int]) -> list[int]:
         .returning(Job.id)
     )
     return sorted(freed)
+
+
+def close_gates(connection: Connection, gate_ids: Iterable[int], by: str) -> list[int]:
+    """Close gates by hand; the ids of those that were open. What waits behind them is moved by `hold`."""
+    ids = sorted(gate_ids)
+    for gate_id in ids:
+        _lock(connection, gate_id, opening=True)
+    closed = connection.scalars(
+        update(Gate)
+        .where(among(Gate.id, ids), Gate.closed_by.is_(None))
+        .values(closed_by="hand", held_by=by, moving=False, changed_at=func.now())
+        .returning(Gate.id)
+    )
+    return sorted(closed)
+
+
+def put_behind(connection: Connection, gate_id: int, job_ids: Collection[int]) -> list[int]:
+    """blocked | scheduled | pending → blocked behind this gate, and behind no other; the ids of these.
+
+    So it is with the jobs in which they go on. Nothing is moved if the gate has been opened meanwhile.
+    """
+    if _lock(connection, gate_id) is None:
+        return []
+    held: list[int] = []
+    wanted = list(job_ids)
+    while wanted:
+        found = connection.execute(
+            update(Job)
+            .where(Job.id.in_(locked(select(Job.id).where(among(Job.id, wanted)))), Job.state.in_(WAITING))
+            .values(gate_id=gate_id, state=State.BLOCKED, published_at=None, publish_count=0)
+            .returning(Job.id, Job.attempt)
+        ).all()
+        held += [row.id for row in found]
+        begun = [row.id for row in found if row.attempt > 0]
+        wanted = continuing.of(connection, begun) if begun else []
+    connection.execute(delete(Throttled).where(among(Throttled.job_id, held)))
+    return sorted(held)
 
 
 def hold(connection: Connection, gate_id: int, limit: int) -> int:

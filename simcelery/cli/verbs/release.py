@@ -1,20 +1,16 @@
-"""``release``: let run what canaries or a fuse hold."""
+"""``release``: let run what canaries, a fuse or somebody hold."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
-from simcelery.cli import selectors
 from simcelery.cli.asking import show_dry
 from simcelery.cli.completions import job_ids
 from simcelery.cli.options import Filters, Output, command, filter_options, output_option
 from simcelery.cli.output import say, show_ids, show_json
-from simcelery.cli.selectors import Selection, which
+from simcelery.cli.selectors import tag_or_ids, which
 from simcelery.describe.words import named
 from simcelery.errors import UsageError
-from simcelery.readable import short
 
 
 @command(
@@ -30,7 +26,7 @@ from simcelery.readable import short
 @click.option("-y", "--yes", is_flag=True, hidden=True)  # where scripts give it to every verb
 @output_option
 def release(words: tuple[str, ...], filters: Filters, dry_run: bool, yes: bool, output: Output) -> int:
-    """Release held jobs: those behind canaries that did not succeed, or behind a fuse that has blown.
+    """Release held jobs: by canaries that did not succeed, by a fuse that has blown, or by hand.
 
     TAG is a tag of the sweep. IDS are job ids and ranges (42, 1-5,8), last for the newest job, or - to read
     ids from stdin.
@@ -40,7 +36,7 @@ def release(words: tuple[str, ...], filters: Filters, dry_run: bool, yes: bool, 
     """
     from simcelery.submission import releasing
 
-    selection, filters = _named(words, filters)
+    selection, filters = tag_or_ids(words, filters)
     if selection is None and not filters.given:
         raise UsageError("which jobs to release? Give a tag, ids (42, 1-5,8, last, -) or a filter such as -w")
     wanted = which(selection, filters)
@@ -57,17 +53,3 @@ def release(words: tuple[str, ...], filters: Filters, dry_run: bool, yes: bool, 
     else:
         say("nothing to release: no matching job is held")
     return 0
-
-
-def _named(words: tuple[str, ...], filters: Filters) -> tuple[Selection | None, Filters]:
-    """What is named: ids, or a tag."""
-    try:
-        return selectors.parse(words), filters
-    except UsageError:
-        if words == ("-",):
-            raise
-        if len(words) != 1:
-            raise UsageError(
-                f"{short(' '.join(words))}: give one tag, or job ids (42, 1-5,8, last, -); more tags with -t"
-            ) from None
-    return None, replace(filters, tags=(*filters.tags, words[0]))

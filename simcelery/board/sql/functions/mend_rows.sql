@@ -146,7 +146,7 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-        UPDATE gates SET closed_by = 'fuse' WHERE closed_by NOT IN ('canary', 'fuse')
+        UPDATE gates SET closed_by = 'fuse' WHERE closed_by NOT IN ('canary', 'fuse', 'hand')
         RETURNING format('gate %s: put right: what has closed it', id);
     RETURN QUERY
         UPDATE jobs SET state = 'pending', gate_id = NULL
