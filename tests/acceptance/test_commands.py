@@ -29,7 +29,7 @@ def project(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
     brokers = {name: made.environment["SIMCELERY_BROKER_URL"] for name in SECRETS if "BROKER" in name}
     # A setting's variable may be written in any case.
     secrets = {"PGPASSWORD": "secret", "simcelery_mail_via": "smtp://me:secret@127.0.0.1:1"}
-    secrets["SIMCELERY_RELAY_TOKEN"] = "secret"  # without its URL it is not used
+    secrets |= dict.fromkeys(("SIMCELERY_RELAY_TOKEN", "SIMCELERY_METRICS_TOKEN"), "secret")
     made.worker("-c", "1", **brokers, **secrets, MINE="kept", PYTHONIOENCODING="latin-1", LC_ALL="C")
     yield made
     made.end()
