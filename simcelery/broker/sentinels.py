@@ -47,11 +47,8 @@ class Transport(transport.SentinelTransport):  # type: ignore[misc]
 def options(known: urls.Sentinels) -> dict[str, Any]:
     """kombu's transport options for them."""
     tls = {"ssl": True, **parse_url(known.for_kombu())["ssl"]} if known.tls else {}
-    patience = {
-        "socket_timeout": 5,
-        "socket_connect_timeout": 5,
-    }  # with one that is silent
-    return {"master_name": known.master, "sentinel_kwargs": {**patience, **known.login, **tls}}
+    longest = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), 5)  # for one that is silent
+    return {"master_name": known.master, "sentinel_kwargs": {**longest, **known.login, **tls}}
 
 
 def hosts(connection: Connection) -> list[str]:

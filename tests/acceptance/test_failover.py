@@ -112,7 +112,7 @@ def test_while_the_only_synchronous_standby_is_away_outcomes_wait_and_none_is_lo
         known = finished(settings)
         ours = "SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
         wait_until(lambda: ask(settings, ours)[0]["n"] >= 2)
-        assert finished(settings).keys() - known.keys() <= set(range(max(known), max(known) + 3))
+        assert len(finished(settings).keys() - known.keys()) <= 2  # what it had confirmed before
     assert submission.wait(within(90)) == 0
     wait_until(lambda: all_succeeded(settings, 20), 60)
     assert ran(project) == Counter({f"job-{number}": 1 for number in range(20)})
