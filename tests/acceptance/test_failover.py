@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections import Counter
@@ -64,6 +65,13 @@ def started(project: Project, code: str) -> subprocess.Popen[str]:
     return process
 
 
+def said_by_doctor(project: Project) -> str:
+    """Whether nothing is lost in a failover."""
+    checks = json.loads(project.run("simcelery", "doctor", "-o", "json").stdout)["checks"]
+    [verdict] = [one["verdict"] for one in checks if one["name"] == "failover"]
+    return str(verdict)
+
+
 def nothing_odd(project: Project) -> None:
     """No worker met an error that it does not know."""
     for odd in ("Traceback", "a new pool child replaces it"):
@@ -88,6 +96,9 @@ def test_a_synchronous_failover_under_load_loses_nothing_and_workers_go_on(
     wait_until(lambda: len(finished(settings)) >= 30 and ran(project)["waited"])
     before = finished(settings)
     servers_of_postgres.kill(0)
+    # For longer than a lease, so that all of them have lapsed when the standby takes over.
+    tried = "the lease could not be renewed"
+    wait_until(lambda: min(log.count(tried) for log in project.log_of_each().values()) > 10)
     servers_of_postgres.promote()
     assert (submission.wait(within(90)), waits.wait(within(90))) == (0, 0)
     wait_until(lambda: all_succeeded(settings, 151), 60)
@@ -97,6 +108,7 @@ def test_a_synchronous_failover_under_load_loses_nothing_and_workers_go_on(
     every_outcome_is_its_own(settings)
     assert [worker.poll() for worker in workers] == [None, None]
     assert len(ask(settings, "SELECT id FROM workers WHERE ended_at IS NULL")) == 2
+    assert not ask(settings, "SELECT job_id FROM attempts WHERE outcome <> 'succeeded'")
     nothing_odd(project)
 
 
@@ -104,7 +116,9 @@ def test_a_synchronous_failover_under_load_loses_nothing_and_workers_go_on(
 def test_while_the_only_synchronous_standby_is_away_outcomes_wait_and_none_is_lost(
     project: Project, settings: Settings, servers_of_postgres: Pair
 ) -> None:
+    assert said_by_doctor(project) == "warn"
     servers_of_postgres.be_synchronous()
+    assert said_by_doctor(project) == "ok"
     worker = project.worker("-c", "2")
     submission = project.start_python(saying.submits(project, 20))
     wait_until(lambda: len(finished(settings)) >= 5)

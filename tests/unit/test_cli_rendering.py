@@ -202,6 +202,7 @@ def test_ids_as_a_selector() -> None:
     [
         ("postgresql+psycopg://me:p%40ss@host:5432/db", "postgresql://me:***@host:5432/db"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("postgresql://me:p,a:1@a:1,b:2/db", "postgresql://me:***@a:1,b:2/db"),
         ("redis://:secret@host:6379/0", "redis://:***@host:6379/0"),
         ("postgresql://host/db?user=me&password=secret&x=1", "postgresql://host/db?user=me&password=***&x=1"),
     ],
