@@ -24,7 +24,7 @@ demo: .venv/.demo ## Compute the equations of state of seven metals on two real 
 	$(BIN)/simcelery demo $(ARGS)
 
 test: .venv/.test ## Run all tests, against real servers that they start (ARGS='tests/races -x')
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/.test ## Lint, format, types and layers; changes nothing
 	$(BIN)/ruff check .
