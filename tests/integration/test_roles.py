@@ -11,6 +11,8 @@ from sqlalchemy import Connection, text
 
 from simcelery.board import engine, migrate, roles, sql
 from simcelery.board.roles import TABLES
+from simcelery.board.states import State
+from simcelery.monitor import numbers
 from simcelery.services import Services
 from tests.logins import Board, board_with_roles
 
@@ -103,6 +105,13 @@ def test_who_reads_sees_every_table_and_writes_none(board: Board, table: str) ->
         rights = "DELETE, TRUNCATE, REFERENCES, TRIGGER"
         [allowed] = connection.execute("SELECT has_table_privilege(%s, %s)", [table, rights]).fetchone()
         assert not allowed
+
+
+def test_who_reads_can_tell_autoscalers_and_prometheus(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    with board.connect(READS) as connection:
+        assert connection.execute("SELECT simcelery_demand('q')").fetchone() == (1,)
+    monkeypatch.setattr(engine, "get_settings", lambda: board.settings(READS))
+    assert numbers.look().queues["q"].jobs == {State.PENDING: 1}
 
 
 # What only the owner of the board may do.

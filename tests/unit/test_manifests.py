@@ -19,6 +19,7 @@ from simcelery.settings import FIELDS
 REPOSITORY = Path(__file__).parents[2]
 DOCKER = REPOSITORY / "docker"
 COMPOSE = (REPOSITORY / "docker-compose.yml").read_text()
+PAGE = (REPOSITORY / "docs" / "deployment.md").read_text()
 OBJECTS = {
     f"{path.stem}: {one['kind']}": one
     for path in sorted((DOCKER / "kubernetes").glob("*.yaml"))
@@ -105,6 +106,9 @@ def test_keda_asks_the_board_and_its_workers_leave() -> None:
     assert {"--drain", "--max-idle"} <= set(command)
     authentication = OBJECTS["keda: TriggerAuthentication"]
     assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
+    [secret] = authentication["spec"]["secretTargetRef"]
+    assert secret["parameter"] == "connection"
+    assert f"secret generic {secret['name']} --from-literal={secret['key']}=" in PAGE
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
