@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,17 +52,22 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("redis")
+    with started(tmp_path_factory.mktemp("redis"), valkey_program(), "--save", "") as made:
+        yield made
+
+
+@contextmanager
+def started(folder: Path, program: str, *more: str) -> Iterator[Server]:
     users = folder / "users.acl"
     users.write_text(
         USERS.read_text().replace("PASSWORD", PASSWORD) + f"user root on >{PASSWORD} ~* &* +@all\n"
     )
     with socket.create_server(("127.0.0.1", 0)) as free:
         made = Server(free.getsockname()[1])
-    options = ["--bind", "127.0.0.1", "--port", str(made.port), "--dir", str(folder), "--save", ""]
+    options = ["--bind", "127.0.0.1", "--port", str(made.port), "--dir", str(folder), *more]
     options += ["--enable-debug-command", "local", "--enable-module-command", "local"]  # the users decide
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([valkey_program(), *options, "--aclfile", users], stdout=log, stderr=log)
+        process = subprocess.Popen([program, *options, "--aclfile", users], stdout=log, stderr=log)
     try:
         wait_until(lambda: process.poll() is not None or _answers(made))
         yield made
@@ -108,6 +115,20 @@ def test_each_has_what_it_needs(server: Server, site: Project) -> None:
     assert monitor.get("/broker").status == 200
     site.stop()
     assert server.refused() == []
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="Valkey reads its file as nobody")
+def test_what_was_written_together_is_there_after_a_restart(tmp_path: Path) -> None:
+    persistent = (tmp_path, "redis-server", "--appendonly", "yes")
+    with started(*persistent) as before, before.connect(WORKER) as worker, worker.pipeline() as together:
+        together.lpush("queue", "a").lpush("queue", "b").execute()
+    with started(*persistent) as after, after.connect(WORKER) as worker:
+        assert worker.llen("queue") == 2
+        with pytest.raises(redis.AuthenticationError):
+            redis.Redis(port=after.port).ping()
+        for password in ("", PASSWORD):
+            with pytest.raises(redis.AuthenticationError):
+                redis.Redis(port=after.port, username="default", password=password).ping()
 
 
 NOBODYS = [
