@@ -19,6 +19,7 @@ ORDER = (
     "dependents",
     "board",
     "commands",
+    "monitor",
     "memory",
     "recovery",
     "walltime",

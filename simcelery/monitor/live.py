@@ -1,4 +1,7 @@
-"""What everybody who looks sees: read once for all of them, and only while somebody looks."""
+"""What everybody who looks sees: read once for all of them, and only while somebody looks.
+
+All that is watched at the same time shares the time that Postgres spends on it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,29 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from simcelery.monitor.asking import taken
+
 T = TypeVar("T")
 
 EVERY = 2.0  # seconds from one look to the next
-# Of its time, Postgres spends at most one part in so many on them: a large board is looked at less often.
-_SHARE = 12
+# Of its time, Postgres spends at most one part in so many on one kind of look, so a large board is looked at
+# less often; and one in so many on all together, so each of many jobs that are watched is, too.
+_SHARE, _SHARE_OF_ALL = 12, 4
 _RECENT = 15.0
+
+
+class Budget:
+    """Of all looks together; `until`: when the next one may be."""
+
+    def __init__(self) -> None:
+        self.until = 0.0
+
+    def spend(self, seconds: float) -> None:
+        """A look has just taken so long."""
+        self.until = max(self.until, time.monotonic() - seconds) + _SHARE_OF_ALL * seconds
+
+
+BUDGET = Budget()
 
 
 class Live(Generic[T]):
@@ -53,12 +73,15 @@ class Live(Generic[T]):
 
     async def _again(self) -> T:
         began = time.monotonic()
+        taken.set(0.0)
         try:
             return await self._look()
         finally:
-            ended = time.monotonic()
+            seconds, ended = taken.get(), time.monotonic()
+            BUDGET.spend(seconds)
             self._seen = ended
-            self._due = began + max(EVERY, _SHARE * (ended - began))
+            own = ended + (_SHARE - 1) * seconds
+            self._due = max(began + EVERY, own, min(BUDGET.until, ended + _RECENT))
             self._newest, self._under_way = self._under_way, None
 
     def forget(self) -> None:

@@ -117,13 +117,13 @@ class Points:
     """Jobs with their place; in the order of `x`.
 
     Attributes:
-        rows: id, state, and both values as text.
+        rows: id, state, and both values.
         without: how many have no value on the first axis, and so no place.
     """
 
     x: Axis
     y: Axis
-    rows: list[tuple[int, State, str, str]]
+    rows: list[tuple[int, State, Any, Any]]
     without: int = 0
 
     def chart(self) -> dict[str, Any]:
@@ -144,8 +144,9 @@ class Points:
         }
 
     def listed(self) -> list[tuple[int, State, str, str]]:
-        """Some of them, those that did not succeed first."""
-        return sorted(self.rows, key=lambda row: row[1] is State.SUCCEEDED)[:LISTED]
+        """Some of them, those that did not succeed first, with their values as text."""
+        some = sorted(self.rows, key=lambda row: row[1] is State.SUCCEEDED)[:LISTED]
+        return [(number, state, _text(x), _text(y)) for number, state, x, y in some]
 
 
 def recent(connection: Connection) -> list[Recent]:
@@ -199,8 +200,7 @@ def place(connection: Connection, chosen: Chosen, offered: Offered, x: str, y: s
     along = _axis(titles.get(y, y), [other for _, _, other in found])
     order = sorted((value, at) for at, value in enumerate(across.values) if value is not None)
     rows = [
-        (number, chosen.states[number], _text(one), _text(other))
-        for number, one, other in (found[at] for _, at in order)
+        (number, chosen.states[number], one, other) for number, one, other in (found[at] for _, at in order)
     ]
     return Points(
         replace(across, values=[value for value, _ in order]),

@@ -268,6 +268,50 @@ def test_what_is_wrong_with_a_filter_is_said_beside_it(monitor: Monitor, query: 
     assert 'name="where"' in page.text
 
 
+# Nobody would write them; each is refused in a line, or finds nothing.
+HOSTILE = (
+    "workflow=%00",
+    "tag=a%00b",
+    "queue=%ff%fe",
+    "workflow=%ed%a0%80",
+    "where=name+%3D+'%00'",
+    "where=" + "(" * 400,
+    "where=" + "a+%3D+1+and+" * 1500 + "a+%3D+1",
+    "where=a+%3D+1e999999999",
+    "where=" + quote("x = 1 or id in (select 1)"),
+    "where=" + quote("`" + "a" * 3000 + "` = 1"),
+    "since=999999999999999999999999h",
+    "since=-1h",
+    "since=nan",
+    "state=failed&state=%00",
+    "before=9223372036854775808",
+    "workflow=w&x=%00",
+    "workflow=w&x=" + "a." * 2000 + "a",
+    "workflow=w&x=a%ff",
+    "workflow=w&y=" + quote("submitted_at,state"),
+    "workflow=w&x=submitted_at&y=tags",
+    "workflow[]=w&__proto__=1&x[a]=1",
+    "&&&==&%",
+    "tag=" + quote(",".join(map(str, range(3000)))),
+    "tag=" + quote("' OR 1=1; DROP TABLE jobs; --"),
+)
+
+
+@pytest.mark.parametrize("page", ["jobs", "errors", "sweeps", "all/cancel"])
+def test_hostile_addresses_are_answered_in_a_line(board: Services, acting: Monitor, page: str) -> None:
+    put.record(parameters={"a": 1})
+    for query in HOSTILE:
+        answer = acting.get(f"/board/{page}?{query}", login=LOGIN)
+        assert answer.status in (200, 400), (query, answer.text)
+        if answer.status == 400:
+            [said] = re.findall(
+                r'<div class="alert alert-danger" role="alert">(.*?)</div>', answer.text, re.DOTALL
+            )
+            assert said.strip(), query
+            assert "Traceback" not in said
+    assert put.sql("SELECT count(*) FROM jobs WHERE state = 'pending'") == [(1,)]
+
+
 def test_a_job_has_a_page_with_all_that_is_known_of_it(monitor: Monitor) -> None:
     parent = put.record(parameters={"x": {"$float": "nan"}})
     child = put.record(parents=[parent.id])
@@ -521,6 +565,12 @@ def test_all_that_match_are_cancelled_and_retried_once_their_number_was_typed(
     assert "Done: 4 of 4 jobs looked at, 4 sent back" in ended(acting, many(acting, retry, number="4"))
     assert {put.state(job.id) for job in jobs} == {"pending"}
     assert "No matching job is held" in acting.get(release, login=LOGIN).text
+
+    put.record(workflow=SCRIPT, tags=[SCRIPT])
+    hostile = f"/board/all/cancel?workflow={quote(SCRIPT)}&tag={quote(SCRIPT)}&queue=&where="
+    for answer in (acting.get(hostile, login=LOGIN), many(acting, hostile, number=SCRIPT)):
+        assert "<script>window" not in answer.text
+        assert "<img src=x" not in answer.text
 
 
 def test_a_gate_opens_for_all_that_match(board: Services, acting: Monitor) -> None:

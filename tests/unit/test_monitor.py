@@ -12,7 +12,8 @@ import pytest
 
 from simcelery.board.states import State
 from simcelery.monitor import live, sweeps, templating
-from simcelery.monitor.live import Live
+from simcelery.monitor.asking import taken
+from simcelery.monitor.live import Budget, Live
 from simcelery.monitor.templating import OURS, Templates
 
 ASSETS = OURS.parent / "assets"
@@ -85,7 +86,6 @@ def test_nobody_who_looks_costs_nothing_and_the_next_one_sees_what_is_now(
         assert await watched.newest() == 2
 
     monkeypatch.setattr(live, "EVERY", -1.0)
-    monkeypatch.setattr(live, "_SHARE", -1e9)
     asyncio.run(watch())
 
 
@@ -110,21 +110,39 @@ def test_a_look_that_fails_fails_for_all_until_the_next(monkeypatch: pytest.Monk
     asyncio.run(watch())
 
 
-def test_a_slow_board_is_looked_at_less_often() -> None:
+@pytest.fixture
+def budget(monkeypatch: pytest.MonkeyPatch) -> Budget:
+    """Of all looks, which has not been spent at all."""
+    made = Budget()
+    monkeypatch.setattr(live, "BUDGET", made)
+    return made
+
+
+def test_a_slow_board_is_looked_at_less_often_whatever_is_watched(budget: Budget) -> None:
     async def watch() -> None:
         async def look() -> None:
-            await asyncio.sleep(0.1)
+            taken.set(taken.get() + seconds)  # as `ask` does
 
-        watched = Live(look)
-        began = asyncio.get_running_loop().time()
+        seconds = 1.0
+        large = Live(look)
+        await large.newest()
+        assert 10 < large.pause() <= 12
+        seconds = 0.1
+        many = [Live(look) for _ in range(20)]
+        for watched in many:
+            await watched.newest()
+        assert 4 < many[5].pause() < many[19].pause() <= 15
+
+    asyncio.run(watch())
+
+
+def test_waiting_for_a_thread_costs_nothing(budget: Budget) -> None:
+    async def watch() -> None:
+        watched = Live(lambda: asyncio.sleep(0.05))
         await watched.newest()
-        took = asyncio.get_running_loop().time() - began
-        assert watched.pause() > 0.1 * live._SHARE - took
+        assert watched.pause() <= live.EVERY
 
-    monkey = pytest.MonkeyPatch()
-    with monkey.context() as patched:
-        patched.setattr(live, "EVERY", 0.0)
-        asyncio.run(watch())
+    asyncio.run(watch())
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(OURS)))
