@@ -215,7 +215,8 @@ def test_in_front_until_ctrl_c(here: Project) -> None:
 
 
 def test_what_leaves_without_a_job_is_not_replaced_again_and_again(here: Project) -> None:
-    cluster(here, "start", "1", "--on", "local", "--name", "idle", "--", "-c", "1", "--max-idle", "1")
+    idle = f"{within(1):g}"  # enough for a message to arrive, also where there is much to do
+    cluster(here, "start", "1", "--on", "local", "--name", "idle", "--", "-c", "1", "--max-idle", idle)
     note = "its last two workers left without a job"
     wait_until(lambda: note in (listed(here, "idle")["note"] or ""), 120)
     told = listed(here, "idle")
