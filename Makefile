@@ -15,7 +15,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install $(shell test -t 2 || echo --quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak mutants docs pictures vendor clean
+.PHONY: help demo test check bench soak mutants fuzz sbom docs pictures vendor clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,11 +26,13 @@ demo: .venv/.demo ## Compute the equations of state of seven metals on two real 
 test: .venv/.test ## Run all tests, against real servers that they start (ARGS='tests/races -x')
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: .venv/.test ## Lint, format, types and layers; changes nothing
+check: .venv/.test ## Lint, format, types, layers and known holes; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive simcelery
+	$(BIN)/python -m tests.audit
 
 bench: .venv/.bench ## Measure everything beside plain Celery, in 20 minutes (ARGS='--quick')
 	$(BIN)/python benchmarks/_all.py $(ARGS)
@@ -40,6 +42,13 @@ soak: .venv/.test ## Break things at random for half an hour, then audit every j
 
 mutants: .venv/.mutants ## Break lines on purpose and name those that no test notices, 20 minutes at a time (ARGS=sql)
 	$(BIN)/python -m tests.mutants $(ARGS)
+
+sbom: .venv/.sbom ## List what an installation consists of, as CycloneDX, in sbom.json
+	rm -rf build/sbom
+	$(BIN)/python -m venv build/sbom
+	build/sbom/bin/python -m pip install --quiet .
+	build/sbom/bin/python -m pip uninstall --quiet --yes pip setuptools
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json build/sbom/bin/python
 
 docs: .venv/.docs ## Build the documentation as a site in site/; a broken link is an error
 	$(BIN)/python -m pages
@@ -57,7 +66,7 @@ vendor: ## Fetch from npm what draws the charts of the web monitor, if its check
 
 clean: ## Remove .venv, caches and builds; servers and their data in the home folder stay
 	rm -rf .venv build dist mutants site .cache *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -f simcelery-demo.png
+	rm -f simcelery-demo.png sbom.json
 	find simcelery tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Installed once, and again when pyproject.toml changes.
@@ -74,6 +83,11 @@ clean: ## Remove .venv, caches and builds; servers and their data in the home fo
 .venv/.docs: pyproject.toml | .venv/bin/python
 	@echo "installing simcelery[docs] into .venv: once, a minute or two"
 	@$(PIP) --editable '.[docs]'
+	@touch $@
+
+.venv/.sbom: pyproject.toml | .venv/bin/python
+	@echo "installing simcelery[sbom] into .venv: once, a minute or two"
+	@$(PIP) --editable '.[sbom]'
 	@touch $@
 
 .venv/.mutants: pyproject.toml | .venv/bin/python

@@ -19,6 +19,7 @@
     │   └── SubmissionInterruptedError a bulk submission stopped halfway; says what was recorded
     ├── ServiceError                   a service is unreachable (exit code 3)
     │   ├── BoardUnreachableError      Postgres
+    │   │   ├── BoardUntrustedError    the certificate of what answers as Postgres is not valid
     │   │   └── BoardChangedError      its schema was upgraded, or is being restored, under this process
     │   ├── BrokerUnreachableError     Redis
     │   │   ├── BrokerUntrustedError   the certificate of what answers as Redis is not valid
@@ -129,6 +130,10 @@ class ServiceError(SimceleryError):
 
 class BoardUnreachableError(ServiceError):
     """Postgres cannot be reached."""
+
+
+class BoardUntrustedError(BoardUnreachableError):
+    """The certificate of what answers as Postgres is not valid."""
 
 
 class BoardChangedError(BoardUnreachableError):

@@ -54,11 +54,15 @@ class Authority(Certificate):
 
 
 @contextmanager
-def proxy(certificate: Certificate, port: int) -> Iterator[int]:
-    """Its port; what it hears goes on in plain to a server of this machine at `port`."""
+def proxy(certificate: Certificate, port: int, *, asked: bool = False) -> Iterator[int]:
+    """Its port; what it hears goes on in plain to a server of this machine at `port`.
+
+    Parameters:
+        asked: the server there is a Postgres; see `forwarded`.
+    """
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        forwarded(listener, port, server_side(certificate)),
+        forwarded(listener, port, server_side(certificate), asked=asked),
     ):
         yield listener.getsockname()[1]
 

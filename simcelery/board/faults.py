@@ -12,6 +12,7 @@ from simcelery import urls
 from simcelery.errors import (
     BoardChangedError,
     BoardUnreachableError,
+    BoardUntrustedError,
     NotPermittedError,
     RefusedByBoardError,
     SchemaError,
@@ -47,7 +48,7 @@ def meaning(cause: BaseException | None, url: str, *, broken: bool = False) -> S
     if isinstance(cause, psycopg.errors.InsufficientPrivilege):
         return NotPermittedError(not_permitted(url, cause))
     if is_unreachable(cause, broken=broken):
-        return BoardUnreachableError(unreachable(url, cause))
+        return unreachable(url, cause)
     if isinstance(cause, psycopg.DataError | psycopg.errors.CheckViolation):
         return RefusedByBoardError(f"the board cannot store this: {_first_line(cause)}")
     if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None:
@@ -108,15 +109,41 @@ def reason(error: BaseException) -> str:
     return _first_line(getattr(cause, "orig", cause))
 
 
-def unreachable(url: str, cause: BaseException | None) -> str:
-    """One line about a board that does not answer."""
+def unreachable(url: str, cause: BaseException | None) -> BoardUnreachableError:
+    """The error that says that a board does not answer, or is not to be trusted."""
     if trouble := tunnel.trouble():
-        return f"the board at {address(url)} cannot be reached through {trouble}"
+        return BoardUnreachableError(f"the board at {address(url)} cannot be reached through {trouble}")
+    if distrust := _distrust(str(cause)):
+        return BoardUntrustedError(f"the board at {address(url)} cannot be trusted: {distrust}")
     reason = re.sub(r"^.*(FATAL|failed): *", "", _first_line(cause))
-    return (
+    return BoardUnreachableError(
         f"the board at {address(url)} cannot be reached: {reason}; start it (simcelery up) or correct "
         "SIMCELERY_DATABASE_URL"
     )
+
+
+# What libpq says of a certificate; of one that is not valid it does not say why.
+_DISTRUST = {
+    r"root certificate file .* does not exist": (
+        "there is no file of its CA: name one in database_url, with sslrootcert=/path/ca.pem, or let those of the "
+        "system decide, with sslrootcert=system"
+    ),
+    r"certificate verify failed": (
+        "its certificate has expired, or is not signed by the CA in sslrootcert: give the server a valid one, "
+        "or name the file of its CA"
+    ),
+    r"server certificate for .* does not match .*": (
+        "its certificate is for another name ({}): use the name on the certificate in database_url"
+    ),
+}
+
+
+def _distrust(said: str) -> str:
+    """Why the server's certificate was refused, and what to do, in words; empty if it was not."""
+    for pattern, words in _DISTRUST.items():
+        if found := re.search(pattern, said):
+            return words.format(found[0])
+    return ""
 
 
 def _first_line(cause: BaseException | None) -> str:

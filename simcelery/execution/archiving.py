@@ -48,7 +48,7 @@ def unpack(folder: str | Path) -> bool:
     aside = folder.with_name(f".{folder.name}.unpacking-{os.getpid()}")
     try:
         with tarfile.open(archive) as opened:
-            opened.extractall(aside, filter="tar")
+            opened.extractall(aside, filter="tar")  # nosec B202
         with suppress(FileExistsError):  # somebody else was faster
             os.rename(aside / folder.name, folder)
     except (tarfile.TarError, EOFError) as error:

@@ -215,7 +215,7 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except Exception:  # user code may have closed or replaced it
+        except Exception:  # user code may have closed or replaced it  # nosec B112
             continue
 
 

@@ -10,7 +10,7 @@ import copyreg
 import importlib
 import itertools
 import os
-import pickle
+import pickle  # nosec B403
 import reprlib
 from collections.abc import Callable
 from contextlib import suppress

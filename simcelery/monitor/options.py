@@ -13,6 +13,7 @@ import tornado.options
 from simcelery.errors import UsageError
 
 ADDRESS, PORT, AUTH = (f"SIMCELERY_FLOWER_{name}" for name in ("ADDRESS", "PORT", "AUTH"))
+_EVERYWHERE = "0.0.0.0"  # nosec B104
 
 
 def flower_options() -> dict[str, Any]:
@@ -60,7 +61,7 @@ def check(address: str, logins: Sequence[str], *, otherwise_closed: bool = False
             raise UsageError(f"{AUTH} must be user:password, without accents")
     if not (logins or otherwise_closed or is_loopback(address)):
         raise UsageError(
-            f"the address {address or '0.0.0.0'} is open to the network: "
+            f"the address {address or _EVERYWHERE} is open to the network: "
             f"set {AUTH}=user:password, or leave it at 127.0.0.1"
         )
 

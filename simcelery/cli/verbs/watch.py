@@ -109,7 +109,7 @@ def watch(
 def _run(command_line: str, progress: Progress) -> int:
     """Run what is to be run at the end; the exit code is 1 if it fails."""
     numbers = json.dumps(facts(progress))
-    done = subprocess.run(command_line, shell=True, input=numbers, text=True)  # as the user would type it
+    done = subprocess.run(command_line, shell=True, input=numbers, text=True)  # as the user would type it  # nosec B602
     if done.returncode:
         note(f"simcelery: the command of --exec ended with {done.returncode}")
     return int(bool(done.returncode))

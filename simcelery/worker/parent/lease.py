@@ -17,7 +17,7 @@ from simcelery.board import catalogue, connecting, engine, files, leases, schema
 from simcelery.board.reads.identity import identity as identity_of_board
 from simcelery.board.values import Lane, Registration
 from simcelery.broker.lanes import MOST_URGENT
-from simcelery.errors import ServiceError
+from simcelery.errors import BoardUntrustedError, ServiceError
 from simcelery.execution import allocation, identity, resources
 from simcelery.maintenance import workdirs as sweeping
 from simcelery.pauses import growing
@@ -82,6 +82,7 @@ class Lease:
 
         Raises:
             SchemaError: the schema does not fit this code.
+            BoardUntrustedError: the certificate of Postgres is not valid.
         """
         for pause in growing(_FIRST_PAUSE, _LONGEST_PAUSE):
             try:
@@ -90,6 +91,8 @@ class Lease:
                 spool.deliver(self.settings)
                 predecessors.take_over(self.me.worker_id, self.settings.kill_grace)
                 return
+            except BoardUntrustedError:
+                raise
             except ServiceError as error:
                 log.warning("the worker is waiting: %s", error)
                 time.sleep(pause)

