@@ -43,6 +43,9 @@ soak: .venv/.test ## Break things at random for half an hour, then audit every j
 mutants: .venv/.mutants ## Break lines on purpose and name those that no test notices, 20 minutes at a time (ARGS=sql)
 	$(BIN)/python -m tests.mutants $(ARGS)
 
+fuzz: .venv/.test ## Feed what comes from outside with anything, 5 minutes for each test (ARGS='--minutes 1')
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 sbom: .venv/.sbom ## List what an installation consists of, as CycloneDX, in sbom.json
 	rm -rf build/sbom
 	$(BIN)/python -m venv build/sbom

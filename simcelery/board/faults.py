@@ -125,12 +125,12 @@ def unreachable(url: str, cause: BaseException | None) -> BoardUnreachableError:
 # What libpq says of a certificate; of one that is not valid it does not say why.
 _DISTRUST = {
     r"root certificate file .* does not exist": (
-        "there is no file of its CA: name one in database_url, with sslrootcert=/path/ca.pem, or let those of the "
-        "system decide, with sslrootcert=system"
+        "there is no file of its CA: name one in database_url, with sslrootcert=/path/ca.pem, or let those "
+        "of the system decide, with sslrootcert=system"
     ),
     r"certificate verify failed": (
-        "its certificate has expired, or is not signed by the CA in sslrootcert: give the server a valid one, "
-        "or name the file of its CA"
+        "its certificate has expired, or is not signed by the CA in sslrootcert: give the server a valid "
+        "one, or name the file of its CA"
     ),
     r"server certificate for .* does not match .*": (
         "its certificate is for another name ({}): use the name on the certificate in database_url"
