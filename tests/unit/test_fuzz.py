@@ -56,9 +56,9 @@ def in_one_line(error: Exception) -> None:
 # --- messages ----------------------------------------------------------------------------------------------
 
 KEYS = st.sampled_from(
-    "headers body properties content-type content-encoding task id method arguments destination reply_to ticket "  # noqa: SIM905
-    "exchange routing_key eta expires retries lang delivery_info delivery_tag priority correlation_id "
-    "body_encoding kwargsrepr argsrepr".split()
+    "headers body properties content-type content-encoding task id method arguments destination reply_to "  # noqa: SIM905
+    "ticket exchange routing_key eta expires retries lang delivery_info delivery_tag priority "
+    "correlation_id body_encoding kwargsrepr argsrepr".split()
 )
 NAMES = st.sampled_from(["celery.ping", "w", "command", "celery.map", "", "\x00"]) | st.text(max_size=10)
 IDS = st.uuids().map(str) | st.text(max_size=40)
@@ -167,8 +167,10 @@ def test_a_parameter_that_was_typed(text: str) -> None:
 
 SELECTED = st.text("0123456789-, ;last+.:~#\n", max_size=30) | st.text(max_size=30)
 PIECES = st.sampled_from(
-    "a b.c `k-points`.0 s[0] x in not and or is null ( ) = != < >= 1 -1e400 nan inf 'it''s' \" ' , true state "  # noqa: SIM905
-    "elapsed submitted_at '1h' '2026-11-29' 0x1 1_000 -- ; %s %(a)s :a \\ \0 é tags result.0 `".split(" ")
+    "a b.c `k-points`.0 s[0] x in not and or is null ( ) = != < >= 1 -1e400 nan inf 'it''s' \" ' , true "  # noqa: SIM905
+    "state elapsed submitted_at '1h' '2026-11-29' 0x1 1_000 -- ; %s %(a)s :a \\ \0 é tags result.0 `".split(
+        " "
+    )
 )
 CONDITIONS = st.lists(PIECES, max_size=14).map(" ".join) | st.text(max_size=60)
 
