@@ -17,6 +17,7 @@ from tests.axe import script, serious
 from tests.browsers import Tab, needs_chromium, tab
 from tests.conftest import Project, make_project
 from tests.monitors import Monitor
+from tests.waiting import wait_until, within
 
 pytestmark = needs_chromium
 
@@ -251,3 +252,79 @@ def test_a_job_is_found_with_the_keyboard_alone(browser: Tab, opened: Monitor) -
     browser.press("Enter")
     browser.wait_for(f"location.pathname === '/board/jobs/{job.id}'")
     browser.wait_for(LIVE)
+
+
+RELAXING = """
+import time
+from simcelery import workflow
+
+@workflow
+def relax(steps: int) -> float:
+    print(f"relaxing in {steps} steps")
+    if steps > 100:
+        raise ValueError("no convergence")
+    if steps < 0:
+        time.sleep(600)
+    return 1 / steps
+"""
+
+
+@pytest.mark.timeout(400)
+def test_a_day_before_the_monitor_with_real_workers(browser: Tab, project: Project) -> None:
+    (project.folder / "relaxing.py").write_text(RELAXING)
+    (project.folder / "simcelery.toml").write_text('workflows = ["relaxing"]\n')
+    monitor = monitors.start(project, SIMCELERY_FLOWER_AUTH=LOGIN)
+    project.worker("-c", "2")
+
+    def submit(steps: str, tag: str) -> None:
+        done = project.run("simcelery", "submit", "relaxing.relax", "--grid", f"steps={steps}", "-t", tag)
+        assert done.returncode == 0, done.stderr
+
+    def click(element: str) -> None:
+        browser.wait_for(f"document.querySelector('{element}') !== null")
+        browser.evaluate(f"document.querySelector('{element}').click()")
+
+    browser.send(Authorization=f"Basic {b64encode(LOGIN.encode()).decode()}")
+    browser.open(f"http://127.0.0.1:{monitor.port}/board")
+    browser.wait_for(LIVE)
+    browser.evaluate("window.same = true")
+    submit("10,20,500", "day")
+    for state, number in (("succeeded", 2), ("failed", 1)):
+        shown = f"document.querySelector('.board-{state} .metric-value')?.textContent"
+        browser.wait_for(f"{shown} === '{number}'", 60)
+    assert browser.evaluate("window.same"), "the page was not loaded again"
+
+    click("a.board-failed")
+    click(".board-texts td a")
+    browser.wait_for(f"{LIVE} && document.querySelector('.board-act-retry') !== null")
+    page = browser.evaluate("document.querySelector('.board-page').textContent")
+    assert "Traceback of the last attempt" in page
+    assert "ValueError: no convergence" in page
+    browser.wait_for("document.querySelector('.board-log')?.textContent.includes('relaxing in 500 steps')")
+    [failed] = browser.evaluate("location.pathname.match(/[0-9]+$/)")
+    browser.evaluate("document.querySelector('#board-values').value = '{\"steps\": 50}'")
+    click(".board-act-retry button")
+    browser.wait_for("document.querySelector('#part-now .board-succeeded') !== null", 60)
+
+    submit("-1", "long")
+    browser.open(f"http://127.0.0.1:{monitor.port}/board/jobs?tag=long")
+    click(".board-texts td a")
+    browser.wait_for("document.querySelector('#part-now .board-running') !== null", 60)
+    click(".board-act-cancel button")
+    browser.wait_for("document.querySelector('#part-now .board-cancelled') !== null", 60)
+
+    submit("-1,-2,-3,-4", "many")
+    browser.open(f"http://127.0.0.1:{monitor.port}/board/all/cancel?tag=many")
+    browser.wait_for("document.querySelector('#board-number') !== null")
+    browser.evaluate("document.querySelector('#board-number').value = '4'")
+    click(".board-confirm button")
+    browser.wait_for("document.querySelector('#part-progress')?.textContent.includes('Done: 4 of 4')", 60)
+    wait_until(lambda: put.sql("SELECT count(*) FROM jobs WHERE state = 'cancelled'") == [(5,)])
+
+    browser.open("about:blank")  # nobody looks while it is away
+    project.processes[0].terminate()
+    project.processes[0].wait(within(20))
+    again = monitors.start(project, SIMCELERY_FLOWER_AUTH=LOGIN)
+    browser.open(f"http://127.0.0.1:{again.port}/board/jobs/{failed}")
+    browser.wait_for("document.querySelector('#part-attempts')?.textContent.includes('no convergence')")
+    browser.wait_for("document.querySelector('#part-attempts')?.textContent.includes('steps 500 → 50')")
