@@ -12,20 +12,24 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
 import psycopg
 import pytest
+import yaml
 
 from simcelery.quantities import parse_duration
 from simcelery.services import Services
+from simcelery.services.programs import valkey_program
 from simcelery.settings import FIELDS
 from tests.conftest import BIN, Project, make_project
 from tests.waiting import wait_until, within
@@ -116,22 +120,95 @@ def test_the_image_does_not_run_as_root_and_keeps_its_files_in_the_volume() -> N
     assert f"home:{home[1]}" in flow(service("worker"), "volumes")
 
 
+# As somebody's .env.
+FILLED_IN = {
+    "POSTGRES_PASSWORD": "of-postgres",
+    "REDIS_PASSWORD": "of-redis",
+    "SIMCELERY_FLOWER_AUTH": LOGIN,
+    "CELERY_WORKER_CONCURRENCY": "2",
+}
+
+
+def environment(name: str) -> dict[str, str]:
+    """What docker-compose.yml puts into the environment of a service."""
+
+    def value(match: re.Match[str]) -> str:
+        return FILLED_IN.get(match[1]) or (match[2].lstrip(":-") if "-" in match[2][:2] else "")
+
+    given = yaml.safe_load(COMPOSE)["services"][name]["environment"]
+    return {key: re.sub(r"\$\{(\w+)([^}]*)\}", value, str(text)) for key, text in given.items()}
+
+
 @pytest.fixture(scope="module")
-def deployed(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project with a database and a Redis of its own, both empty, and the environment of a container."""
+def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Redis, by the command of its service, with the users that it has there."""
+    folder = tmp_path_factory.mktemp("redis")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    shell, option, script = flow(service("redis"), "command")
+    program = shutil.which("redis-server") or valkey_program()
+    for there, here in {
+        "$$": "$",
+        " /users.acl": f" {REPOSITORY / 'docker' / 'redis' / 'users.acl'}",
+        "/tmp/users.acl": str(folder / "users.acl"),
+        "docker-entrypoint.sh redis-server": f"{program} --port {port} --bind 127.0.0.1 --dir {folder}",
+    }.items():
+        assert there in script
+        script = script.replace(there, here)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [shell, option, script], env={**os.environ, **environment("redis")}, stdout=log, stderr=log
+        )
+    try:
+        wait_until(lambda: process.poll() is not None or is_open(port))
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    servers: Services, redis_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployed]:
+    """A project with a database and a Redis of its own, both empty."""
     name = "deployment"
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    made = make_project(servers, tmp_path_factory.mktemp("deployed"))
-    made.environment |= {
-        "SIMCELERY_DATABASE_URL": urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name}")),
-        "SIMCELERY_BROKER_URL": urlunsplit(urlsplit(servers.broker_url)._replace(path="/1")),
-        "SIMCELERY_FLOWER_PORT": "0",
-        "CELERY_WORKER_CONCURRENCY": "2",
-        "SIMCELERY_ALIVE_FILE": str(made.folder / "alive"),
+    made = Deployed(**vars(make_project(servers, tmp_path_factory.mktemp("deployed"))))
+    database = urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name}"))
+    made.places = {
+        "postgresql://simcelery:of-postgres@postgres:5432/simcelery": database,
+        "@redis:6379/": f"@127.0.0.1:{redis_port}/",
+        "/tmp": str(made.folder),
+        "0.0.0.0": "127.0.0.1",
     }
+    made.environment |= made.given("worker") | {"SIMCELERY_FLOWER_PORT": "0"}
     yield made
     made.stop()
+
+
+@dataclass
+class Deployed(Project):
+    """A project in which the services run as processes.
+
+    Attributes:
+        places: what is elsewhere here than in the containers.
+    """
+
+    places: dict[str, str] = field(default_factory=dict)
+
+    def given(self, name: str) -> dict[str, str]:
+        """The environment of a service, here."""
+        found = environment(name)
+        for there, here in self.places.items():
+            found = {key: value.replace(there, here) for key, value in found.items()}
+        return found
 
 
 def command(name: str, key: str = "command") -> list[str]:
@@ -147,13 +224,13 @@ def command(name: str, key: str = "command") -> list[str]:
     return [program, *(conf if word.startswith("--conf=") else word for word in words[1:])]
 
 
-def start(project: Project, name: str, **extra: str) -> subprocess.Popen[bytes]:
+def start(project: Deployed, name: str, **extra: str) -> subprocess.Popen[bytes]:
     """The service as a process; what it writes goes to a file of its own name."""
     with (project.folder / f"{name}{len(project.processes)}.log").open("wb") as log:
         process = subprocess.Popen(
             command(name),
             cwd=project.folder,
-            env={**project.environment, **extra},
+            env={**project.environment, **project.given(name), **extra},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -162,7 +239,7 @@ def start(project: Project, name: str, **extra: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def is_healthy(project: Project) -> bool:
+def is_healthy(project: Deployed) -> bool:
     """What the check of the worker's container says."""
     [place] = re.findall(r"^ *SIMCELERY_ALIVE_FILE: (\S+)$", service("worker"), re.MULTILINE)
     check = command("worker", "test")
@@ -193,13 +270,13 @@ def status(port: int, path: str, login: str | None = None) -> int:
         return error.code
 
 
-def test_the_main_path(deployed: Project) -> None:
+def test_the_main_path(deployed: Deployed) -> None:
     """migrate, worker and flower, as `docker compose up` starts them; a job; and `docker compose stop`."""
-    migrated = deployed.run(*command("migrate"))
+    migrated = deployed.run(*command("migrate"), **deployed.given("migrate"))
     assert migrated.returncode == 0, migrated.stderr
 
     worker = start(deployed, "worker")
-    flower = start(deployed, "flower", SIMCELERY_FLOWER_AUTH=LOGIN)
+    flower = start(deployed, "flower")
     documented = re.search(r"docker compose exec worker (.*)$", PAGE, re.MULTILINE)
     assert documented
     done = deployed.run(*documented[1].split())
@@ -230,6 +307,14 @@ def test_the_main_path(deployed: Project) -> None:
     assert not is_healthy(deployed)
 
 
+@pytest.mark.skipif(shutil.which("redis-cli") is None, reason="there is no redis-cli")
+def test_redis_is_healthy_if_it_answers_to_its_password(redis_port: int) -> None:
+    words = [word.replace("redis-cli", f"redis-cli -p {redis_port}") for word in command("redis", "test")]
+    for password, healthy in ((environment("redis")["REDISCLI_AUTH"], True), ("another", False)):
+        checked = subprocess.run(words, env={**os.environ, "REDISCLI_AUTH": password}, capture_output=True)
+        assert (checked.returncode == 0) is healthy
+
+
 def test_it_is_a_compose_file() -> None:
     checker = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
     done = subprocess.run([*checker, "docker-compose.yml"], cwd=REPOSITORY, capture_output=True, text=True)
@@ -244,7 +329,7 @@ mount -t tmpfs tmpfs "$TMPDIR" && mount -o remount,bind,ro / && exec "$@"
 
 
 @pytest.mark.skipif(os.getuid() != 0 or shutil.which("unshare") is None, reason="needs a mount namespace")
-def test_a_worker_writes_only_into_its_home_and_tmp(deployed: Project) -> None:
+def test_a_worker_writes_only_into_its_home_and_tmp(deployed: Deployed) -> None:
     common = re.search(r"^x-simcelery:(.*?)^services:", COMPOSE, re.MULTILINE | re.DOTALL)
     assert common
     assert "\n  read_only: true\n  tmpfs: [/tmp]\n" in common[1]
@@ -271,7 +356,7 @@ def test_a_worker_writes_only_into_its_home_and_tmp(deployed: Project) -> None:
     assert worker.wait(within(20)) == 0
 
 
-def test_a_worker_that_keda_starts_does_what_there_is_and_leaves(deployed: Project) -> None:
+def test_a_worker_that_keda_starts_does_what_there_is_and_leaves(deployed: Deployed) -> None:
     text = (REPOSITORY / "docker" / "kubernetes" / "keda.yaml").read_text()
     words = flow(text, "command")
     assert deployed.run(*command("migrate")).returncode == 0
@@ -283,8 +368,8 @@ def test_a_worker_that_keda_starts_does_what_there_is_and_leaves(deployed: Proje
     assert not re.search("pending|running", listed.stdout), listed.stdout
 
 
-def test_flower_without_a_password_stays_on_the_loopback(deployed: Project) -> None:
-    flower = start(deployed, "flower")
+def test_flower_without_a_password_stays_on_the_loopback(deployed: Deployed) -> None:
+    flower = start(deployed, "flower", SIMCELERY_FLOWER_AUTH="")
     wait_until(lambda: listening(flower), 20)
     [(address, port)] = listening(flower)
     assert address == "127.0.0.1"
@@ -295,7 +380,7 @@ def test_flower_without_a_password_stays_on_the_loopback(deployed: Project) -> N
 
 
 @pytest.mark.parametrize("how", ["variable", "option"])
-def test_flower_on_the_network_without_a_password_is_refused(deployed: Project, how: str) -> None:
+def test_flower_on_the_network_without_a_password_is_refused(deployed: Deployed, how: str) -> None:
     words = command("flower")
     if how == "option":
         refused = deployed.run(*words, "--address=0.0.0.0")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from tornado.httpclient import AsyncHTTPClient
+from tornado.web import Application
 
 from simcelery.board.states import State
 from simcelery.errors import BoardUnreachableError
 from simcelery.monitor import numbers, watch
 from simcelery.monitor.gauges import Gauges
 from simcelery.monitor.numbers import Numbers, OfQueue
+from simcelery.monitor.pages.metrics import Metrics
 from simcelery.monitor.watch import Watch
 from tests.waiting import wait_until, within
 
@@ -169,3 +174,31 @@ def test_queues_are_few_and_none_is_forgotten() -> None:
     rest = found[numbers.OTHERS]
     assert rest == OfQueue(Counter({State.PENDING: 55, State.SUCCEEDED: 9945}), 10, 55, 55, 10, 55)
     assert sum(one.jobs.total() for one in found.values()) == 1000 * len(many)
+
+
+@pytest.mark.parametrize(
+    ("listens", "status"),
+    [
+        ({"address": "127.0.0.1"}, 200),
+        ({"address": "::1"}, 200),
+        ({"address": "0.0.0.0", "unix_socket": "/run/monitor"}, 200),
+        ({"address": "0.0.0.0"}, 403),
+        ({"address": ""}, 403),
+        ({"address": "192.0.2.1"}, 403),
+    ],
+)
+def test_where_others_can_connect_a_token_is_needed(listens: dict[str, str], status: int) -> None:
+    """As the options say where it listens; here it is reached by another way."""
+    watched = Watch(seen)
+    application = Application([(r"/metrics", Metrics, {"watch": watched})])
+    options = SimpleNamespace(**{"unix_socket": "", "basic_auth": [], "auth": ""} | listens)
+    vars(application).update(options=options, purge_offline_worker_metrics=lambda: None)
+
+    async def ask() -> int:
+        server = application.listen(0, "127.0.0.1")
+        [place] = [one.getsockname()[1] for one in server._sockets.values()]
+        answer = await AsyncHTTPClient().fetch(f"http://127.0.0.1:{place}/metrics", raise_error=False)
+        server.stop()
+        return answer.code
+
+    assert asyncio.run(ask()) == status
