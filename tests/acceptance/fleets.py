@@ -79,7 +79,7 @@ def is_waited_out(
         if client_says is not None:
             assert "will be published later" in told
             assert "answers with an error: " in told
-            assert client_says in told
+            assert client_says in told, told
             assert len(told.strip().splitlines()) == 1
         assert "cannot be reached" not in told
         wait_until(lambda: state_of(fleet.settings, slow) == "succeeded", 60)  # the board knows at once

@@ -40,7 +40,7 @@ def test_a_job_whose_processes_use_too_much_together_is_ended_and_says_what_to_d
 
 
 def test_a_submission_may_ask_for_more_and_the_peak_is_that_of_all_processes(sims: Project) -> None:
-    job = submit(sims, "uses_memory.submit(90, 3, memory='1G')")
+    job = submit(sims, f"uses_memory.submit(90, 3, seconds={within(3.0)}, memory='1G')")
     assert job.result(timeout=within(30)) == 3
     [ended] = attempts(job.id)
     assert 3 * 90 * MIB < ended["peak_memory"] < 1024 * MIB
