@@ -140,7 +140,9 @@ def stored(name: Name) -> ColumnElement[Any]:
         UsageError: it goes on after a column that has no fields.
     """
     column = _column(name)
-    return column.sql if column and column.kind != "value" else _value(name)
+    if column and column.kind != "value":
+        return column.sql
+    return _in_its_place(name, column, lambda *place: plain_values.read(place, _field_of(*place)))
 
 
 def _column(name: Name) -> Column | None:

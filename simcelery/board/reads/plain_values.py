@@ -1,4 +1,4 @@
-"""Conditions on values that are stored as they are, decided by Postgres's own operators on JSON.
+"""Values that are stored as they are: read and compared by Postgres's own operators on JSON.
 
 Nearly all values are: numbers, texts, true and false. The functions in `sql/functions` know every other form,
 too, and take twenty times as long; a condition on a million jobs would take them half a minute. So they are
@@ -30,6 +30,19 @@ _INDEX = re.compile("[0-9]{1,9}")
 
 # Where a value lies: in a column, at the end of a path.
 Place = tuple[ColumnElement[Any], Sequence[str]]
+
+
+def read(place: Place, exact: ColumnElement[Any]) -> ColumnElement[Any]:
+    """What lies there.
+
+    Parameters:
+        exact: the same, as the functions tell it.
+    """
+    source, path = place
+    if not _is_of_fields(path):
+        return exact
+    plain = _kind(source, path).in_(["number", "string", "boolean"])
+    return case((plain, source.op("#>", return_type=JSONB())(_array(path))), else_=exact)
 
 
 def compares(place: Place, sign: str, value: Literal, exact: ColumnElement[bool]) -> ColumnElement[bool]:
