@@ -12,6 +12,8 @@ from sqlalchemy import Connection, text
 from simcelery.board import engine, migrate, roles, sql
 from simcelery.board.roles import TABLES
 from simcelery.board.states import State
+from simcelery.board.unreadable import mending
+from simcelery.errors import RefusedByBoardError
 from simcelery.monitor import numbers
 from simcelery.services import Services
 from tests.logins import Board, board_with_roles
@@ -272,3 +274,16 @@ def test_a_board_of_the_same_server_is_not_given_by_an_upgrade(board: Board, ser
         _is_refused(other, READS, "TABLE jobs")
         engine.dispose()
         server.execute("DROP DATABASE other WITH (FORCE)")
+
+
+def test_who_may_not_mend_rows_is_told_what_they_were_in_the_way_of(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def act() -> None:
+        raise RefusedByBoardError("the board cannot store this")
+
+    monkeypatch.setattr(mending, "_not_before", float("-inf"))
+    monkeypatch.setattr(engine, "get_settings", lambda: board.settings(SUBMITS))
+    with pytest.raises(RefusedByBoardError):
+        mending.despite_bad_rows(act)
+    engine.dispose()

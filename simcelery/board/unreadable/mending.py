@@ -14,7 +14,7 @@ from typing import TypeVar
 from sqlalchemy import text
 
 from simcelery.board import engine
-from simcelery.errors import RefusedByBoardError
+from simcelery.errors import NotPermittedError, RefusedByBoardError
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,13 @@ def despite_bad_rows(act: Callable[[], T]) -> T:
     global _not_before
     try:
         return act()
-    except RefusedByBoardError:
+    except RefusedByBoardError as refused:
         if time.monotonic() < _not_before:
             raise
-        mended = mend()
+        try:
+            mended = mend()
+        except NotPermittedError:  # a worker does it
+            raise refused from None
     if mended:
         more = f"; and {len(mended) - _NAMED:,} more" if len(mended) > _NAMED else ""
         log.warning("rows on the board could not be read: %s%s", "; ".join(mended[:_NAMED]), more)
