@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simcelery.board import reads
 from simcelery.board.reads import artifacts, expected, graph, logs, workdirs
-from simcelery.board.states import UNSUCCESSFUL
+from simcelery.board.states import UNSUCCESSFUL, State
 from simcelery.describe import again, revision, saved, story
 from simcelery.describe import graph as drawing
 from simcelery.describe.attempt import error_of, folder_of, late, origins
@@ -77,12 +77,14 @@ class Details:
 
     @property
     def can(self) -> str:
-        """What can be done with it: ``retry``, ``release`` (and cancelled) or ``cancel``; or ``nothing``."""
+        """``retry``, ``cancel``, ``hold`` or ``release`` (and cancelled), or ``nothing``, can be done with it."""
         if self.job.state in UNSUCCESSFUL:
             return "retry"
         if self.job.state.is_terminal:
             return "nothing"
-        return "release" if self.job.held else "cancel"
+        if self.job.held:
+            return "release"
+        return "cancel" if self.job.state is State.RUNNING else "hold"
 
 
 def read(connection: Connection, number: int) -> Details:

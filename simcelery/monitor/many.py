@@ -16,7 +16,7 @@ from simcelery.board.states import ACTIVE, UNSUCCESSFUL, State
 from simcelery.errors import SimceleryError, UsageError
 from simcelery.monitor.asking import do
 from simcelery.monitor.wanted import Wanted
-from simcelery.submission import actions, releasing
+from simcelery.submission import actions, holding, releasing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -43,6 +43,9 @@ def counts(connection: Connection, which: Filter, act: str) -> dict[State, int]:
     if act == "release":
         held = gates.count_held(connection, which)
         return {State.BLOCKED: held} if held else {}
+    if act == "hold":
+        waiting = len(gates.waiting_jobs(connection, which))
+        return {State.PENDING: waiting} if waiting else {}
     wanted = _meant(which, act)
     return reads.counts(connection, wanted) if wanted else {}
 
@@ -51,6 +54,8 @@ def ids(connection: Connection, which: Filter, act: str) -> list[int]:
     """Of the jobs that it would be done to; ascending, so that parents come first."""
     if act == "release":
         return [number for number, _ in gates.held_jobs(connection, which)]
+    if act == "hold":
+        return [number for number, _, _ in gates.waiting_jobs(connection, which)]
     wanted = _meant(which, act)
     return reads.ids(connection, wanted) if wanted else []
 
@@ -99,8 +104,8 @@ class Undertaking:
             log.info("%s: %s done to %d jobs %s", self.who, self.act, self.changed, self.trouble)
 
     def _parts(self) -> Iterator[Sequence[int]]:
-        # Of a gate all at once: it opens only if none of its jobs is left out.
-        most = len(self.ids) if self.act == "release" else _AT_ONCE
+        # Of a gate all at once: it opens or closes only if none of its jobs is left out.
+        most = len(self.ids) if self.act in ("hold", "release") else _AT_ONCE
         return (self.ids[start : start + most] for start in range(0, len(self.ids), most))
 
 
@@ -139,12 +144,17 @@ def _retry(one: Undertaking, some: Sequence[int]) -> int:
     return len(actions.retry(some, with_parents=one.with_parents, by=one.who))
 
 
+def _hold(one: Undertaking, some: Sequence[int]) -> int:
+    return len(holding.hold(Filter(ids=some), by=one.who))
+
+
 def _release(one: Undertaking, some: Sequence[int]) -> int:
     return len(releasing.release(Filter(ids=some)))
 
 
 _ACTS: Mapping[str, Callable[[Undertaking, Sequence[int]], int]] = {
     "cancel": _cancel,
+    "hold": _hold,
     "retry": _retry,
     "release": _release,
 }

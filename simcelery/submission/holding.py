@@ -23,13 +23,16 @@ def waiting(which: Filter, limit: int | None = None) -> list[int]:
         return [number for number, _, _ in gates.waiting_jobs(connection, which)][:limit]
 
 
-def hold(which: Filter, limit: int | None = None) -> list[int]:
+def hold(which: Filter, limit: int | None = None, by: str | None = None) -> list[int]:
     """Hold the jobs that pass the filter and wait; their ids. What is held already is left alone.
 
     Where all that waits of a sweep with canaries or a fuse is named, its gate is closed, also for what is
     recorded behind it later. Where only some are named, these leave it: no fuse counts them any more.
+
+    Parameters:
+        by: who does it; default: whoever runs this process.
     """
-    by = lineage.submitter()
+    by = by or lineage.submitter()
     whole: dict[int, list[int]] = defaultdict(list)
     single: dict[str, list[int]] = defaultdict(list)
     with engine.begin() as connection:

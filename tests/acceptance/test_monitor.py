@@ -545,7 +545,7 @@ def test_all_that_match_are_cancelled_and_retried_once_their_number_was_typed(
     done = put.record(tags=["grid"])
     put.finish(put.must_claim(done.task_id, put.worker()))
     listed = acting.get("/board/jobs?tag=grid", login=LOGIN).text
-    cancel, retry, release = re.findall(r'href="(/board/all/[^"]+)"', listed)
+    cancel, _, release, retry = re.findall(r'href="(/board/all/[^"]+)"', listed)
     asked = acting.get(cancel, login=LOGIN).text
     assert "<strong>4 jobs</strong>: 3 pending, 1 running" in asked
 
@@ -643,6 +643,20 @@ def test_what_is_held_is_released(board: Services, acting: Monitor) -> None:
     assert put.state(job.id) == "pending"
     refused = act(acting, job.id, "release")
     assert (refused.status, "is not held" in refused.text) == (400, True)
+
+
+def test_what_waits_is_held_alone_or_with_all_that_match(board: Services, acting: Monitor) -> None:
+    job, *others = [put.record(tags=["grid"]) for _ in range(3)]
+    assert "board-can-hold" in acting.get(f"/board/jobs/{job.id}", login=LOGIN).text
+    assert act(acting, job.id, "hold").status == 303
+    assert put.sql("SELECT held_by FROM gates") == [("ada, in the monitor",)]
+    assert "board-can-release" in acting.get(f"/board/jobs/{job.id}", login=LOGIN).text
+    refused = act(acting, job.id, "hold")
+    assert (refused.status, "is held already" in refused.text) == (400, True)
+    assert "2 held" in ended(acting, many(acting, "/board/all/hold?tag=grid", number="2"))
+    assert {put.state(one.id) for one in (job, *others)} == {"blocked"}
+    assert "3 released" in ended(acting, many(acting, "/board/all/release?tag=grid", number="3"))
+    assert {put.state(one.id) for one in (job, *others)} == {"pending"}
 
 
 def test_nobody_else_acts(board: Services, monitor: Monitor, acting: Monitor, locked: Monitor) -> None:

@@ -1,4 +1,4 @@
-"""What can be done with one job: cancel it, retry it, perhaps with other parameters, and release it."""
+"""What can be done with one job: cancel, hold and release it, and retry it, perhaps with other parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simcelery.monitor import access
 from simcelery.monitor.asking import do
 from simcelery.monitor.page import Page
 from simcelery.monitor.pages.job import Watched
-from simcelery.submission import actions, releasing, revising
+from simcelery.submission import actions, holding, releasing, revising
 
 
 class Act(Page):
@@ -61,6 +61,11 @@ def _values(text: str) -> dict[str, Any]:
     return found
 
 
+def _hold(number: int, given: Mapping[str, str], who: str) -> None:
+    if not holding.hold(Filter(ids=[number]), by=who):
+        raise StateError(f"job {number} does not wait, or is held already")
+
+
 def _release(number: int, given: Mapping[str, str], who: str) -> None:
     if not releasing.release(Filter(ids=[number])):
         raise StateError(f"job {number} is not held")
@@ -69,5 +74,6 @@ def _release(number: int, given: Mapping[str, str], who: str) -> None:
 _ACTS: Mapping[str, Callable[[int, Mapping[str, str], str], None]] = {
     "cancel": _cancel,
     "retry": _retry,
+    "hold": _hold,
     "release": _release,
 }
