@@ -77,7 +77,7 @@ class Details:
 
     @property
     def can(self) -> str:
-        """``retry``, ``cancel``, ``hold`` or ``release`` (and cancelled), or ``nothing``, can be done with it."""
+        """``retry``, ``cancel``, ``hold`` or ``release`` (and cancelled), or ``nothing``: what may be done."""
         if self.job.state in UNSUCCESSFUL:
             return "retry"
         if self.job.state.is_terminal:

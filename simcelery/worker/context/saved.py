@@ -131,7 +131,8 @@ class Saved:
     def _tell_why_again(self, step: Step) -> None:
         """Say what differs, if an earlier attempt made a step of this name with something else."""
         known = self._known()
-        unused = [one for key, one in known.items() if one.name == step.name and key not in self._used]
+        with self._lock:  # other threads add theirs
+            unused = [one for key, one in known.items() if one.name == step.name and key not in self._used]
         same = other_calls(step.key, len(known) + 1) if unused else ()
         unused = [one for one in unused if one.key not in same]
         if unused:
