@@ -77,7 +77,7 @@ class Details:
 
     @property
     def can(self) -> str:
-        """``retry``, ``cancel``, ``hold`` or ``release`` (and cancelled), or ``nothing``: what may be done."""
+        """What may be done: ``retry``, ``cancel``, ``hold``, ``release`` (and cancelled), or ``nothing``."""
         if self.job.state in UNSUCCESSFUL:
             return "retry"
         if self.job.state.is_terminal:
