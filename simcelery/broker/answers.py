@@ -12,6 +12,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterCrossSlotError,
     ClusterDownError,
+    MasterDownError,
     ResponseError,
 )
 
@@ -26,6 +27,7 @@ def in_words(error: BaseException) -> str:
     """What Redis answered, on one line, with its error code."""
     code = getattr(error, "status_code", None)
     text = " ".join(str(error).split())
-    if isinstance(error, _OF_CLUSTER):
+    # To redis-py a replica that has lost its master is a kind of a cluster that is down; here it is none.
+    if isinstance(error, _OF_CLUSTER) and not isinstance(error, MasterDownError):
         return f"it is a node of a cluster: {NO_CLUSTER}"
     return (f"{code} {text}" if code and not text.startswith(code) else text)[:_LONGEST]

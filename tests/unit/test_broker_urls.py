@@ -6,9 +6,10 @@ import ssl
 
 import pytest
 from kombu.connection import Connection
+from redis.exceptions import ClusterDownError, MasterDownError, MovedError
 
 from simcelery import urls
-from simcelery.broker import sentinels
+from simcelery.broker import answers, sentinels
 from simcelery.setting_kinds import Secret
 from simcelery.settings import Misfit, Settings
 
@@ -98,3 +99,15 @@ def test_behind_a_relay_there_is_one_host_of_each(values: dict[str, Secret], nam
     with pytest.raises(Misfit, match="where relay_url is set") as refused:
         Settings(**values, relay_url="https://relay.example.org")
     assert refused.value.name == name
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (MovedError("3999 127.0.0.1:6381"), "it is a node of a cluster"),
+        (ClusterDownError("CLUSTERDOWN Hash slot not served"), "it is a node of a cluster"),
+        (MasterDownError("MASTERDOWN Link with MASTER is down"), "MASTERDOWN Link with MASTER is down"),
+    ],
+)
+def test_a_replica_without_its_master_is_no_cluster(answer: Exception, said: str) -> None:
+    assert answers.in_words(answer).startswith(said)
