@@ -28,7 +28,7 @@ from simcelery.execution.processes import (
     members_of_worker,
     reap_adopted,
 )
-from tests.waiting import within
+from tests.waiting import wait_until, within
 
 Start = Callable[..., subprocess.Popen[str]]
 
