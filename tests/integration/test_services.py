@@ -250,7 +250,7 @@ def test_killed_servers_come_back_with_their_data(settings: Settings, names: tup
 
 def test_a_killed_postgres_waits_for_the_end_of_its_busy_children(settings: Settings) -> None:
     urls, log = services.up(settings), server(settings, "postgres").log
-    loop = """DO $$ DECLARE until timestamptz := clock_timestamp() + '1.5 s';
+    loop = f"""DO $$ DECLARE until timestamptz := clock_timestamp() + '{within(1.5)} s';
         BEGIN WHILE clock_timestamp() < until LOOP END LOOP; END $$"""
     active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %'"
     with closing(psycopg.connect(urls.database_url, autocommit=True)) as connection:

@@ -287,7 +287,7 @@ def test_a_stopped_process_that_ignores_sigterm_is_killed(start: Start) -> None:
 
 
 def test_what_respawns_itself_is_ended(start: Start) -> None:
-    """Ignores SIGTERM and moves on to a new process, in a session of its own, every 50 ms; leaves others.
+    """Ignores SIGTERM and moves on to a new process, in a session of its own, every 100 ms; leaves others.
 
     On a machine that is busy with other work it hops less often: what hops faster than the table of
     processes can be read there is told as left.
@@ -296,7 +296,7 @@ def test_what_respawns_itself_is_ended(start: Start) -> None:
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 for _ in range(200):
-    time.sleep({within(0.05)})
+    time.sleep({within(0.1)})
     if os.fork():
         if os.fork(): os._exit(0)
         time.sleep(0.3); os._exit(0)
