@@ -191,4 +191,6 @@ def test_its_log_does_not_grow_for_ever(cluster: ClusterRow, monkeypatch: pytest
 
 
 def processes() -> list[psutil.Process]:
-    return [one for one in psutil.process_iter(["cmdline"]) if "simcelery.cluster" in one.info["cmdline"]]
+    return [
+        one for one in psutil.process_iter(["cmdline"]) if "simcelery.cluster" in (one.info["cmdline"] or ())
+    ]
