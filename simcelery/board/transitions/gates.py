@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, select, update
 
 from simcelery.board import sql
 from simcelery.board.models import Canary, Gate, Job, Throttled
@@ -57,16 +57,8 @@ def release_gates(connection: Connection, gate_ids: Iterable[int]) -> list[int]:
     From now on the fuse counts anew: where it has blown, `fails_left` is negative, so the next failure is
     counted at once.
     """
-    ids = sorted(gate_ids)
-    for gate_id in ids:
-        _lock(connection, gate_id, opening=True)
-    opened = connection.scalars(
-        update(Gate)
-        .where(among(Gate.id, ids), Gate.closed_by.is_not(None))
-        .values(closed_by=None, held_by=None, moving=True, changed_at=func.now(), counts_from=func.now())
-        .returning(Gate.id)
-    )
-    return sorted(opened)
+    opened = {"closed_by": None, "held_by": None, "moving": True, "counts_from": func.now()}
+    return _turn(connection, gate_ids, Gate.closed_by.is_not(None), opened)
 
 
 def release_jobs(connection: Connection, job_ids: Collection[int]) -> list[int]:
@@ -83,16 +75,24 @@ def release_jobs(connection: Connection, job_ids: Collection[int]) -> list[int]:
 
 def close_gates(connection: Connection, gate_ids: Iterable[int], by: str) -> list[int]:
     """Close gates by hand; the ids of those that were open. What waits behind them is moved by `hold`."""
+    closed = {"closed_by": "hand", "held_by": by, "moving": False}
+    return _turn(connection, gate_ids, Gate.closed_by.is_(None), closed)
+
+
+def _turn(
+    connection: Connection, gate_ids: Iterable[int], when: ColumnElement[bool], values: dict[str, Any]
+) -> list[int]:
+    """Open or close the gates of which this is true; their ids."""
     ids = sorted(gate_ids)
     for gate_id in ids:
         _lock(connection, gate_id, opening=True)
-    closed = connection.scalars(
+    turned = connection.scalars(
         update(Gate)
-        .where(among(Gate.id, ids), Gate.closed_by.is_(None))
-        .values(closed_by="hand", held_by=by, moving=False, changed_at=func.now())
+        .where(among(Gate.id, ids), when)
+        .values(**values, changed_at=func.now())
         .returning(Gate.id)
     )
-    return sorted(closed)
+    return sorted(turned)
 
 
 def put_behind(connection: Connection, gate_id: int, job_ids: Collection[int]) -> list[int]:
