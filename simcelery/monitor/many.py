@@ -7,7 +7,7 @@ from asyncio import Lock, Task
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simcelery.board import reads
 from simcelery.board.reads import gates
@@ -20,6 +20,8 @@ from simcelery.submission import actions, holding, releasing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from simcelery.board.sql import Reader
 
 log = logging.getLogger(__name__)
 
@@ -40,24 +42,32 @@ def chosen(wanted: Wanted) -> Filter:
 
 def counts(connection: Connection, which: Filter, act: str) -> dict[State, int]:
     """How many of the jobs it would be done to, by state."""
-    if act == "release":
-        held = gates.count_held(connection, which)
-        return {State.BLOCKED: held} if held else {}
-    if act == "hold":
-        waiting = len(gates.waiting_jobs(connection, which))
-        return {State.PENDING: waiting} if waiting else {}
+    if act in _OF_GATES:
+        number = _OF_GATES[act].number(connection, which)
+        return {State.BLOCKED: number} if number else {}
     wanted = _meant(which, act)
     return reads.counts(connection, wanted) if wanted else {}
 
 
 def ids(connection: Connection, which: Filter, act: str) -> list[int]:
     """Of the jobs that it would be done to; ascending, so that parents come first."""
-    if act == "release":
-        return [number for number, _ in gates.held_jobs(connection, which)]
-    if act == "hold":
-        return [number for number, _, _ in gates.waiting_jobs(connection, which)]
+    if act in _OF_GATES:
+        return [number for number, *_ in _OF_GATES[act].jobs(connection, which)]
     wanted = _meant(which, act)
     return reads.ids(connection, wanted) if wanted else []
+
+
+class _OfGates(NamedTuple):
+    """An act that gates decide on: how many jobs it would be done to, and which."""
+
+    number: Callable[[Reader, Filter], int]
+    jobs: Callable[[Reader, Filter], Sequence[tuple[Any, ...]]]
+
+
+_OF_GATES = {
+    "hold": _OfGates(gates.count_waiting, gates.waiting_jobs),
+    "release": _OfGates(gates.count_held, gates.held_jobs),
+}
 
 
 def _meant(which: Filter, act: str) -> Filter | None:
@@ -105,7 +115,7 @@ class Undertaking:
 
     def _parts(self) -> Iterator[Sequence[int]]:
         # Of a gate all at once: it opens or closes only if none of its jobs is left out.
-        most = len(self.ids) if self.act in ("hold", "release") else _AT_ONCE
+        most = len(self.ids) if self.act in _OF_GATES else _AT_ONCE
         return (self.ids[start : start + most] for start in range(0, len(self.ids), most))
 
 

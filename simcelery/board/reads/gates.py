@@ -129,6 +129,13 @@ def waiting_jobs(connection: Reader, which: Filter) -> list[tuple[int, str, int 
     return [(row.id, row.workflow, row.gate_id) for row in rows]
 
 
+def count_waiting(connection: Reader, which: Filter) -> int:
+    """How many these are."""
+    wanted = which.clause()
+    waiting = f"SELECT count(*) FROM jobs WHERE {wanted.text} AND {_WAITS} AND NOT {HELD}"
+    return int(connection.exec_driver_sql(waiting, wanted.values).scalar())
+
+
 _WAITS = "jobs.state IN ('pending', 'scheduled', 'blocked')"
 
 
