@@ -83,6 +83,7 @@ def setting(default: Any, kind: Kind, description: str) -> Any:
 
 
 _MODE, _OPEN = r"0?[0-7]?7[0-7]{2}", "give the owner full access, such as '700' or '2750'"
+_TOKEN = kinds.matching(r"[!-~]+", "be printable, without spaces")
 _ADDRESS, _MAIL = r"([^\s@<>]+@[^\s@<>]+)?", "be a mail address, such as simcelery@example.org"
 
 
@@ -111,7 +112,7 @@ class Settings:
     )
     relay_token: Secret | None = setting(
         None,
-        kinds.or_none(kinds.secret(kinds.matching(r"[!-~]+", "be printable, without spaces"))),
+        kinds.or_none(kinds.secret(_TOKEN)),
         "What 'simcelery relay token NAME' has printed",
     )
     relay_ca: Path | None = setting(
@@ -211,7 +212,7 @@ class Settings:
     )
     metrics_token: Secret | None = setting(
         None,
-        kinds.or_none(kinds.secret(kinds.matching(r"[!-~]+", "be printable, without spaces"))),
+        kinds.or_none(kinds.secret(_TOKEN)),
         "What Prometheus must send to the monitor's /metrics; default: it is only for this machine",
     )
     stalled_after: float = setting(
