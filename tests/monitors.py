@@ -18,6 +18,8 @@ from tests import programs
 from tests.conftest import Project
 from tests.waiting import wait_until, within
 
+# What runs in a browser where it is not escaped.
+SCRIPT = "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'>"
 CONF = Path(__file__).parents[1] / "flower.conf"
 STARTED_BY_CELERY = ("celery", "-A", "simcelery", "flower", f"--conf={CONF}")
 

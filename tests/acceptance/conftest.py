@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
+from simcelery.services import Services
 from simcelery.settings import Settings
 from tests import redis_errors
 from tests.acceptance.fleets import Fleet
-from tests.conftest import Project
+from tests.conftest import Project, make_project
 from tests.servers import own_project, own_servers
 
 
@@ -21,6 +22,14 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Servers that the tests of a module may kill; the next test finds them up again."""
     with own_servers(tmp_path_factory.mktemp("mortal")) as settings:
         yield settings
+
+
+@pytest.fixture(scope="module")
+def place(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project in which monitors are started."""
+    made = make_project(servers, tmp_path_factory.mktemp("monitor"))
+    yield made
+    made.stop()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -15,20 +14,11 @@ import pytest
 from simcelery.services import Services
 from tests import board_helpers as put
 from tests import hostile_rows, monitors
-from tests.conftest import Project, empty, make_project
-from tests.monitors import Monitor
+from tests.conftest import Project, empty
+from tests.monitors import SCRIPT, Monitor
 from tests.waiting import wait_until
 
 LOGIN = "ada:love,lace"
-SCRIPT = "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'>"
-
-
-@pytest.fixture(scope="module")
-def place(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project in which monitors are started."""
-    made = make_project(servers, tmp_path_factory.mktemp("monitor"))
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -15,23 +15,14 @@ from tests import board_helpers as put
 from tests import gallery, monitors
 from tests.axe import script, serious
 from tests.browsers import Tab, needs_chromium, tab
-from tests.conftest import Project, make_project
-from tests.monitors import Monitor
+from tests.conftest import Project
+from tests.monitors import SCRIPT, Monitor
 from tests.waiting import wait_until, within
 
 pytestmark = needs_chromium
 
 PICTURES = "MONITOR_PICTURES"  # into which folder pictures of all pages are written
-SCRIPT = "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'>"
 LIVE = "document.querySelector('.refresh-status')?.textContent.trim() === 'Live'"
-
-
-@pytest.fixture(scope="module")
-def place(servers: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project in which monitors are started."""
-    made = make_project(servers, tmp_path_factory.mktemp("monitor"))
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")
