@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
+import redis
 
+from simcelery import services
+from tests import hostile
 from tests.acceptance.helpers import submit
 from tests.conftest import Project
 from tests.waiting import wait_until, within
+
+LANE = "default:sims.add\x06\x164"
 
 # Lets the worker's consumer ask Redis for nothing, once or for ever; and has it notice quickly.
 DEAF = """
@@ -69,5 +75,25 @@ def test_a_busy_worker_is_left_alone_while_messages_wait(quick: Project) -> None
     worker = quick.worker("-c", "1")
     jobs = [submit(quick, f"trace.submit({str(quick.folder / str(i))!r}, pause=4.0)") for i in range(2)]
     wait_until(lambda: jobs[1].state == "succeeded", 30)
+    assert "reconnecting to Redis" not in quick.logs()
+    assert worker.poll() is None
+
+
+@pytest.mark.parametrize("task", ["no.such.task", "sims.add"])
+def test_a_worker_that_only_drops_messages_is_not_deaf(
+    quick: Project, board: services.Services, task: str
+) -> None:
+    """They name no workflow, or no job that waits; they come as fast as it takes them."""
+    worker = quick.worker("-c", "1")
+    assert submit(quick, "add.submit(1)").result(timeout=within(30)) == 2
+    raw = json.dumps(hostile.message(task))
+    with redis.Redis.from_url(board.broker_url) as client:
+        until = time.monotonic() + 6  # it would reconnect after 1.5 s, and exit after 4.5 s
+        while time.monotonic() < until:
+            if client.llen(LANE) < 100:
+                client.lpush(LANE, *[raw] * 200)
+            time.sleep(0.01)
+        client.delete(LANE)
+    assert submit(quick, "add.submit(1)").result(timeout=within(30)) == 2
     assert "reconnecting to Redis" not in quick.logs()
     assert worker.poll() is None

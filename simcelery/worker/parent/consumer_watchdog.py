@@ -13,6 +13,7 @@ from celery.worker import state
 from simcelery import broker
 from simcelery.board import engine, reads
 from simcelery.broker.parking import parked
+from simcelery.broker.transport import Channel
 from simcelery.errors import BrokerUnreachableError, ServiceError
 from simcelery.worker.parent.lease import Lease
 from simcelery.worker.parent.shutdown import Shutdown
@@ -45,7 +46,7 @@ class ConsumerWatchdog:
         self._shutdown = shutdown
         self._lease = lease
         self._reconnect = reconnect
-        self._claims = 0
+        self._seen = (0, 0)
         self._silent_looks = self._tries = 0
         self._failed_at: float | None = None
 
@@ -64,8 +65,9 @@ class ConsumerWatchdog:
             self._do_something()
 
     def _is_silent(self) -> bool:
-        claims = self._slots.claims
-        progress, self._claims = claims != self._claims, claims
+        # One that takes messages only to drop them is not deaf.
+        seen = (self._slots.claims, Channel.taken)
+        progress, self._seen = seen != self._seen, seen
         if progress:
             self._tries = 0
         busy = any(True for _ in self._slots.busy()) or bool(state.reserved_requests) or parked.any
