@@ -130,7 +130,7 @@ def test_through_tls_with_a_pgbouncer_in_between(board: Services, tmp_path: Path
         assert [one["verdict"] for one in checks if one["name"] == "encryption"] == ["ok", "ok"]
         refused = made.node.run("simcelery", "status", SIMCELERY_DATABASE_URL=f"{verified}{stranger}")
         assert refused.returncode == 3
-        assert "certificate verify failed" in refused.stderr
+        assert "cannot be trusted: its certificate has expired, or is not signed" in refused.stderr
         assert made.network.tried_elsewhere() == 0
         assert worker.poll() is None
 

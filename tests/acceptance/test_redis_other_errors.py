@@ -23,4 +23,5 @@ def test_an_answer_that_this_redis_cannot_be_made_to_give_is_waited_out(
     fleet: Fleet, tmp_path: Path, answer: str
 ) -> None:
     # A worker that hears of it in the middle of its heartbeat waits without a line.
-    is_waited_out(fleet, tmp_path, None, answer, lambda: fleet.proxy.answering(BY_PROXY[answer]))
+    said = "it is a node of a cluster" if answer == "CLUSTERDOWN" else answer
+    is_waited_out(fleet, tmp_path, None, said, lambda: fleet.proxy.answering(BY_PROXY[answer]))
