@@ -152,13 +152,13 @@ def finish(claimed: Claim, report: EndedAttempt = SUCCESS) -> FinishedJob | None
 def cancel(*ids: int) -> tuple[list[int], list[int]]:
     """Cancel by hand: the ids cancelled at once, and those that were asked to stop."""
     with engine.begin() as connection:
-        return transitions.cancel(connection, ids)
+        return transitions.cancel(connection, ids, by="test")
 
 
 def retry(*ids: int, **options: bool) -> list[int]:
     """Retry by hand: the ids of those that run again."""
     with engine.begin() as connection:
-        return [job.id for job in transitions.retry(connection, ids, **options)]
+        return [job.id for job in transitions.retry(connection, ids, by="test", **options)]
 
 
 def settle() -> None:

@@ -446,6 +446,17 @@ class Revision(Base):
     revised_at = required(_TIME, server_default=_NOW)
 
 
+class Intervention(Base):
+    """What somebody did to a job by hand: ``cancel``, ``retry``, ``hold`` or ``release``."""
+
+    __tablename__ = "interventions"
+
+    job_id = required(BigInteger, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    at = required(_TIME, server_default=_NOW, primary_key=True)
+    kind = required(Text, primary_key=True)
+    by = required(Text)
+
+
 class Dependency(Base):
     """An edge: `job_id` waits for `parent_id`; of no `kind`, for its success."""
 

@@ -77,7 +77,8 @@ class Archived:
 
     These are its columns, and for ``needs_id`` what that stands for, ``needs``; its ``parents``, of which it
     waited only for the end of ``after_any``, and went on in ``goes_on_in``; ``attempts``, ``escalations``,
-    ``revisions``, ``artifacts``, ``steps``, ``corrections``, ``restarts``, ``checkpoint`` and ``log``.
+    ``revisions``, ``interventions``, ``artifacts``, ``steps``, ``corrections``, ``restarts``,
+    ``checkpoint`` and ``log``.
     """
 
     id: int

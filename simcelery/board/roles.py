@@ -60,6 +60,7 @@ TABLES = {
     "gates": May(submit="INSERT, UPDATE", work="DELETE"),
     "grants": May(work=_ALL),
     "horizon": May(work="INSERT, UPDATE"),
+    "interventions": May(submit="INSERT"),
     "jobs": May(submit=f"INSERT ({_RECORDED}), UPDATE ({_MOVED})", work="UPDATE"),
     "limits": May(work=_ALL),
     "log_chunks": May(work=_ALL),

@@ -117,7 +117,7 @@ def read(connection: Connection, number: int) -> Details:
         steps=saved.step_rows(reads.steps(connection, number)),
         artifacts=artifacts.artifacts_of(connection, [number]).get(number, []),
         log=_log(connection, number),
-        times=timeline.of(row, ended),
+        times=timeline.of(row, ended, reads.interventions(connection, number)),
         among=timeline.among(row, expected.learned(connection, number)),
         again=again.commands(row),
         # The last question: it tells Postgres how to plan what follows.

@@ -147,7 +147,7 @@ class Undertakings:
 
 
 def _cancel(one: Undertaking, some: Sequence[int]) -> int:
-    return sum(map(len, actions.cancel(some)))
+    return sum(map(len, actions.cancel(some, by=one.who)))
 
 
 def _retry(one: Undertaking, some: Sequence[int]) -> int:
@@ -159,7 +159,7 @@ def _hold(one: Undertaking, some: Sequence[int]) -> int:
 
 
 def _release(one: Undertaking, some: Sequence[int]) -> int:
-    return len(releasing.release(Filter(ids=some)))
+    return len(releasing.release(Filter(ids=some), by=one.who))
 
 
 _ACTS: Mapping[str, Callable[[Undertaking, Sequence[int]], int]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from simcelery.board.states import State
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST = 20  # attempts, the last ones
 _WIDTH = 100.0  # per cent
+_UNKNOWN = dt.datetime.max.replace(tzinfo=dt.UTC)  # when: after all that is known
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,13 @@ class Timeline:
     events: list[Event]
 
 
-def of(row: JobRow, ended: Sequence[Mapping[str, Any]], now: dt.datetime | None = None) -> Timeline:
-    """Those of a job with these ended attempts."""
+def of(
+    row: JobRow,
+    ended: Sequence[Mapping[str, Any]],
+    by_hand: Sequence[Mapping[str, Any]] = (),
+    now: dt.datetime | None = None,
+) -> Timeline:
+    """Those of a job with these ended attempts, to which people did this."""
     until = row.finished_at or now or dt.datetime.now(dt.UTC)
     shown = ended[-_MOST:]
     begin = row.submitted_at if len(shown) == len(ended) else shown[0]["started_at"]
@@ -59,7 +66,8 @@ def of(row: JobRow, ended: Sequence[Mapping[str, Any]], now: dt.datetime | None 
         Part(kind, _percent(start - begin, until - begin), _percent(end - start, until - begin), text)
         for kind, start, end, text in _pieces(row, shown, begin, until)
     ]
-    return Timeline(parts, list(_events(row, shown)))
+    told = [*_by_hand(by_hand), *_events(row, shown)]
+    return Timeline(parts, [event for _, event in sorted(told, key=itemgetter(0))])
 
 
 def _percent(part: dt.timedelta, whole: dt.timedelta) -> float:
@@ -83,22 +91,29 @@ def _pieces(
         yield "waiting", last, until, f"waited {span(last, until)}"
 
 
-def _events(row: JobRow, ended: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
-    yield Event(moment(row.submitted_at), f"submitted by {row.submitted_by}")
+def _by_hand(interventions: Sequence[Mapping[str, Any]]) -> Iterator[tuple[dt.datetime, Event]]:
+    for one in interventions:
+        kind = "cancelled" if one["kind"] == "cancel" else ""
+        yield one["at"], Event(moment(one["at"]), f"{one['kind']} by {one['by']}", kind)
+
+
+def _events(row: JobRow, ended: Sequence[Mapping[str, Any]]) -> Iterator[tuple[dt.datetime, Event]]:
+    def event(at: dt.datetime | None, text: str, kind: str = "") -> tuple[dt.datetime, Event]:
+        return at or _UNKNOWN, Event(moment(at), text, kind)
+
+    yield event(row.submitted_at, f"submitted by {row.submitted_by}")
     for one in ended:
         where = f" on {one['host']}" if one["host"] else ""
-        yield Event(moment(one["started_at"]), f"attempt {one['attempt']} began{where}", "running")
+        yield event(one["started_at"], f"attempt {one['attempt']} began{where}", "running")
         error, took = error_of(one), span(one["started_at"], one["finished_at"])
         told = f"attempt {one['attempt']}: {one['outcome']} after {took}" + (f", {error}" if error else "")
-        yield Event(moment(one["finished_at"]), told, str(one["outcome"]))
+        yield event(one["finished_at"], told, str(one["outcome"]))
     if row.state is State.RUNNING:
-        yield Event(moment(row.started_at), f"attempt {row.attempt} began on {row.worker}", "running")
-    if row.cancel_requested_at is not None:
-        yield Event(moment(row.cancel_requested_at), "a cancel was asked for", "cancelled")
+        yield event(row.started_at, f"attempt {row.attempt} began on {row.worker}", "running")
     if row.state is State.SCHEDULED:
-        yield Event(moment(row.run_at), "is due")
+        yield event(row.run_at, "is due")
     if row.finished_at is not None and (not ended or ended[-1]["finished_at"] < row.finished_at):
-        yield Event(moment(row.finished_at), str(row.state).replace("_", " "), str(row.state))
+        yield event(row.finished_at, str(row.state).replace("_", " "), str(row.state))
 
 
 @dataclass(frozen=True)

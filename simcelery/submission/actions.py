@@ -130,22 +130,25 @@ def _check_retryable(ids: Sequence[int], states: dict[int, State]) -> None:
             )
 
 
-def cancel(ids: Sequence[int], *, handles: Sequence[Handle] = ()) -> tuple[list[int], list[int]]:
+def cancel(
+    ids: Sequence[int], *, handles: Sequence[Handle] = (), by: str | None = None
+) -> tuple[list[int], list[int]]:
     """Cancel jobs, a few thousand in a transaction; those that have ended are left alone.
 
     The workers that run some of them are told at once, where Redis can be reached; they end all processes
     of a job before it is cancelled.
 
     Parameters:
-        handles: as for `retry`.
+        handles, by: as for `retry`.
 
     Returns:
         The ids cancelled at once, and those that run and are asked to stop.
     """
     at_once: list[int] = []
     requested: list[int] = []
+    by = by or lineage.submitter()
     for start in range(0, len(ids), _MANY):
-        cancel_some = partial(_cancel, ids[start : start + _MANY], handles)
+        cancel_some = partial(_cancel, ids[start : start + _MANY], handles, by)
         cancelled, asked, workers = despite_bad_rows(cancel_some)
         at_once += cancelled
         requested += asked
@@ -154,9 +157,9 @@ def cancel(ids: Sequence[int], *, handles: Sequence[Handle] = ()) -> tuple[list[
     return at_once, requested
 
 
-def _cancel(ids: Sequence[int], handles: Sequence[Handle]) -> tuple[list[int], list[int], list[str]]:
+def _cancel(ids: Sequence[int], handles: Sequence[Handle], by: str) -> tuple[list[int], list[int], list[str]]:
     with engine.begin() as connection:
-        cancelled, asked = transitions.cancel(connection, ids)
+        cancelled, asked = transitions.cancel(connection, ids, by=by)
         workers = reads.nodenames(connection, asked)
         check_there(connection, handles)
     return cancelled, asked, workers
@@ -188,7 +191,7 @@ def _cancel_unbegun(jobs: Sequence[Handle]) -> tuple[list[int], list[int]]:
     with engine.begin() as connection:
         there = reads.ids_by_task_id(connection, [job.task_id for job in jobs])
         ids = sorted(job.id for job in jobs if there.get(job.task_id) == job.id)
-        cancelled, _ = transitions.cancel(connection, ids, running=False)
+        cancelled, _ = transitions.cancel(connection, ids, by=lineage.submitter(), running=False)
         # The rows are locked: nothing is put back between these two statements.
         running = reads.running(connection, ids)
     return cancelled, [number for number, begun in running.items() if not begun]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import partial
 
-from simcelery.board import engine, transitions
+from simcelery.board import engine, interventions, transitions
 from simcelery.board import gates as recorded
 from simcelery.board.batches import batches
 from simcelery.board.gates import NewGate
@@ -46,6 +46,8 @@ def hold(which: Filter, limit: int | None = None, by: str | None = None) -> list
         for number, workflow, gate in chosen:
             if gate not in whole:
                 single[workflow].append(number)
+        # First, since nobody may wait for a job who has locked a gate.
+        interventions.note(connection, "hold", [number for ids in whole.values() for number in ids], by)
         transitions.close_gates(connection, whole, by)
     for gate in whole:
         for _ in batches(partial(_move, gate), _LONGEST):
@@ -65,8 +67,8 @@ def _put_behind_new(workflow: str, ids: list[int], by: str) -> list[int]:
     """Put jobs behind a gate of their own; those that have not begun or ended meanwhile."""
     with engine.begin() as connection:
         gate = recorded.create(connection, NewGate(workflow, (), by, held_by=by))
-        held = transitions.put_behind(connection, gate, ids[:_MANY])
+        held = transitions.put_behind(connection, gate, ids[:_MANY], by)
     for start in range(_MANY, len(ids), _MANY):
         with engine.begin() as connection:
-            held += transitions.put_behind(connection, gate, ids[start : start + _MANY])
+            held += transitions.put_behind(connection, gate, ids[start : start + _MANY], by)
     return held

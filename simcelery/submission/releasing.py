@@ -8,12 +8,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from simcelery import broker
-from simcelery.board import engine, transitions
+from simcelery.board import engine, interventions, transitions
 from simcelery.board.batches import batches
 from simcelery.board.reads import gates
 from simcelery.board.reads.jobs import Filter
 from simcelery.board.transitions import LetGo
 from simcelery.failpoints import failpoint
+from simcelery.submission import lineage
 from simcelery.submission.publishing import publish
 
 if TYPE_CHECKING:
@@ -28,12 +29,16 @@ def held(which: Filter, limit: int | None = None) -> list[int]:
         return [number for number, _ in gates.held_jobs(connection, which)][:limit]
 
 
-def release(which: Filter, limit: int | None = None) -> list[int]:
+def release(which: Filter, limit: int | None = None, by: str | None = None) -> list[int]:
     """Release the jobs that pass the filter and are held; their ids.
 
     A gate all of whose jobs are named opens, also for what is recorded behind it later, and its fuse counts
     anew. Where only some are named, these run, and no fuse counts them; the others stay held.
+
+    Parameters:
+        by: who does it; default: whoever runs this process.
     """
+    by = by or lineage.submitter()
     with engine.begin() as connection:
         chosen = gates.held_jobs(connection, which)[:limit]
         by_gate: dict[int, list[int]] = {}
@@ -43,10 +48,15 @@ def release(which: Filter, limit: int | None = None) -> list[int]:
     failpoint("before_gate_opens")
     single = [number for number, gate in chosen if gate not in whole]
     with engine.begin() as connection:
+        # First, since nobody may wait for a job who has locked a gate.
+        interventions.note(connection, "release", [number for number, gate in chosen if gate in whole], by)
         transitions.release_gates(connection, whole)
-        freed = transitions.release_jobs(connection, single) if single else []
         failpoint("before_gate_commit")
     failpoint("after_gate_opened")
+    freed = []
+    if single:  # in a transaction of their own, as they would be locked out of order
+        with engine.begin() as connection:
+            freed = transitions.release_jobs(connection, single, by)
     for gate in whole:
         for _ in batches(partial(_let_go, gate), _LONGEST, more=attrgetter("moved")):
             pass

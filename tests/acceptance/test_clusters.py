@@ -70,7 +70,7 @@ def test_as_many_workers_as_are_wanted_whatever_dies(here: Project) -> None:
     wait_until(lambda: state(job) == "succeeded", 30)
     killed, pid = running("mine")[0]
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: len(running("mine")) == 2 and killed not in dict(running("mine")), 90)
+    wait_until(lambda: len(names := dict(running("mine"))) == 2 and killed not in names, 90)
     cluster(here, "scale", "mine", "1")
     wait_until(lambda: sql("SELECT count(*) FROM allocations WHERE state <> 'ended'") == [(1,)], 60)
     shown = listed(here, "mine")

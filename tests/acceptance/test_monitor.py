@@ -502,6 +502,9 @@ def test_a_job_is_cancelled_and_retried_with_other_parameters(board: Services, a
         assert said in html.unescape(refused.text)
     assert put.state(job.id) == "cancelled"
     assert act(acting, job.id, "retry", values='{"x": 2}').status == 303
+    shown = html.unescape(acting.get(f"/board/jobs/{job.id}", login=LOGIN).text)
+    assert "cancel by ada, in the monitor" in shown
+    assert "retry by ada, in the monitor" in shown
     assert (put.state(job.id), put.row(job.id).parameters) == ("pending", {"x": 2})
     assert put.sql("SELECT revised_by FROM revisions") == [("ada, in the monitor",)]
     assert act(acting, job.id, "retry").status == 400

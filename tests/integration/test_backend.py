@@ -43,7 +43,7 @@ def test_async_result_raises_what_ended_the_job() -> None:
     failed, cancelled = record(), record()
     finish(must_claim(failed.task_id, worker()), ERROR)
     with engine.begin() as connection:
-        transitions.cancel(connection, [cancelled.id])
+        transitions.cancel(connection, [cancelled.id], by="test")
     assert (result_of(failed.task_id).state, result_of(cancelled.task_id).state) == ("FAILURE", "REVOKED")
     with pytest.raises(JobFailedError, match=f"job {failed.id} .* failed: ValueError: boom"):
         result_of(failed.task_id).get(timeout=1)

@@ -309,7 +309,7 @@ def test_watch_says_so_once_and_again_when_it_changes(capsys: pytest.CaptureFixt
     draw(progress, "")
     assert "held:" not in capsys.readouterr().out
     with engine.begin() as connection:
-        assert transitions.cancel(connection, [jobs[3].id])
+        assert transitions.cancel(connection, [jobs[3].id], by="test")
     progress.poll()
     draw(progress, "")
     assert line in capsys.readouterr().out

@@ -128,6 +128,7 @@ AROUND_JOBS = [
     "UPDATE attempts SET environment_id = (SELECT max(id) FROM environments)",
     "INSERT INTO revisions (job_id, revision, parameters, last_attempt, revised_by) "
     "VALUES (:failed, 1, to_jsonb(CAST(:details AS json)), 1, 'me')",
+    "INSERT INTO interventions (job_id, kind, by) VALUES (:failed, 'retry', 'me')",
     "INSERT INTO limits (name, most, set_by) VALUES ('tag:x', 1, 'me')",
     "INSERT INTO clusters (name, launcher, profile, wanted, state, note, started_by) "
     "VALUES ('c', 'slurm', to_jsonb(CAST(:details AS json)), 1, 'paused', 'x', 'me')",
@@ -197,7 +198,7 @@ def poison(board: Services) -> None:
             "WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'ARRAY') "
             "AND table_name IN ('jobs', 'attempts', 'workers', 'workflows', 'gates', 'subscriptions', "
             "'notifications', 'revisions', 'environments', 'limits', 'shares', 'schedules', 'artifacts', "
-            "'restarts', 'escalations', 'clusters', 'allocations')"
+            "'restarts', 'escalations', 'clusters', 'allocations', 'interventions')"
         ).fetchall()
         poisoned = set()
         for table, column, kind in columns:
@@ -221,7 +222,12 @@ def poison(board: Services) -> None:
     assert {("workers", "nodename"), ("workers", "note"), ("workflows", "description")} < poisoned
     assert {("gates", "tags"), ("subscriptions", "address"), ("notifications", "error")} < poisoned
     assert {("revisions", "revised_by"), ("limits", "name"), ("shares", "queue")} < poisoned
-    assert {("schedules", "cron"), ("artifacts", "name"), ("restarts", "files")} < poisoned
+    assert {
+        ("schedules", "cron"),
+        ("artifacts", "name"),
+        ("restarts", "files"),
+        ("interventions", "by"),
+    } < poisoned
     assert {("clusters", "note"), ("allocations", "reason"), ("allocations", "tail")} < poisoned
 
 

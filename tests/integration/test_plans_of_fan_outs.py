@@ -211,17 +211,17 @@ ACTS: dict[str, tuple[Callable[[Connection], object], str, int]] = {
     "claim a slice": (claim, "SELECT", 5000),
     "record a child": (record, "SELECT", 50),
     "retry a parent of 3,000": (
-        lambda c: transitions.retry(c, [FAILED]),
+        lambda c: transitions.retry(c, [FAILED], by="test"),
         a_third("upstream_failed"),
         100_000,
     ),
     "retry a child": (
-        lambda c: transitions.retry(c, [FAILED + 1], with_parents=True),
+        lambda c: transitions.retry(c, [FAILED + 1], with_parents=True, by="test"),
         a_third("upstream_failed"),
         100_000,
     ),
     "retry jobs without children": (
-        lambda c: transitions.retry(c, range(OLD, OLD + 1000)),
+        lambda c: transitions.retry(c, range(OLD, OLD + 1000), by="test"),
         "UPDATE jobs SET state = 'failed' WHERE id >= 300000 AND state = 'succeeded'",
         20_000,
     ),

@@ -133,6 +133,8 @@ OF_ADMINS = [
     "CREATE RULE mine AS ON INSERT TO jobs DO INSTEAD NOTHING",
     "UPDATE alembic_version SET version_num = '9999'",
     "DELETE FROM attempts",
+    "DELETE FROM interventions",
+    "UPDATE interventions SET by = 'eve'",
     "DELETE FROM revisions",
     "UPDATE revisions SET parameters = '{}'",
     "INSERT INTO shares (queue, by) VALUES ('q', 'tag')",

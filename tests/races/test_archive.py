@@ -120,7 +120,7 @@ def test_a_job_that_ran_again_after_it_was_archived_stays() -> None:
     first, second = finished(2)
     with engine.begin() as connection:
         held = retention.archived(connection, [first, second])
-        transitions.retry(connection, [first])
+        transitions.retry(connection, [first], by="test")
     assert state(first) == "pending"
     task_id = sql("SELECT task_id FROM jobs WHERE id = :id", id=first)[0][0]
     finish(must_claim(task_id, worker()), ERROR)

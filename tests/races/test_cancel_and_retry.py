@@ -46,7 +46,7 @@ def test_a_cancel_of_what_has_not_begun_leaves_what_runs_alone() -> None:
     waiting, running, me = record(), record(), worker()
     must_claim(running.task_id, me)
     with engine.begin() as connection:
-        found = transitions.cancel(connection, [waiting.id, running.id], running=False)
+        found = transitions.cancel(connection, [waiting.id, running.id], running=False, by="test")
     assert found == ([waiting.id], [])
     assert (state(waiting.id), state(running.id)) == ("cancelled", "running")
     assert row(running.id).cancel_requested_at is None

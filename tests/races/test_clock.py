@@ -110,7 +110,7 @@ def test_children_hear_of_a_failure_also_where_an_earlier_one_lies_ahead() -> No
     with engine.begin() as connection:
         from simcelery.board import transitions
 
-        transitions.retry(connection, [parent.id])
+        transitions.retry(connection, [parent.id], by="test")
     child = record(parents=[parent.id])
     sql("UPDATE workers SET lease_expires_at = now() + interval '1 h'")
     finish(must_claim(parent.task_id, mine), ERROR)

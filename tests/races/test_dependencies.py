@@ -166,7 +166,7 @@ def test_settle_and_retry_at_once_leave_no_child_behind() -> None:
         def retry(start: threading.Barrier = start, parent: int = parent.id) -> None:
             start.wait()
             with engine.begin() as connection:
-                transitions.retry(connection, [parent])
+                transitions.retry(connection, [parent], by="test")
 
         with ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(settle), pool.submit(retry)]:
@@ -457,7 +457,7 @@ def test_what_failed_again_after_a_retry_is_settled_again() -> None:
         finish(must_claim(parent.task_id, me), ERROR)
         assert [step.failed for step in settled() if step.failed] == [[child.id]]
         with engine.begin() as connection:
-            transitions.retry(connection, [parent.id])
+            transitions.retry(connection, [parent.id], by="test")
         assert state(child.id) == "blocked"
 
 

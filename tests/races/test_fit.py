@@ -190,7 +190,7 @@ def test_what_people_retry_is_judged_anew() -> None:
     cut_short(job, 720, left=720)
     assert state(job.id) == "failed"
     with engine.begin() as connection:
-        transitions.retry(connection, [job.id])
+        transitions.retry(connection, [job.id], by="test")
     must_claim(job.task_id, old(50))
 
 

@@ -296,7 +296,7 @@ def test_a_canary_is_not_pruned_while_jobs_wait_for_it() -> None:
     end(jobs[1], me, ERROR)
     with engine.begin() as connection:
         assert retention.delete_finished(connection, 0.0, 10) == 0
-        transitions.retry(connection, [jobs[1].id])
+        transitions.retry(connection, [jobs[1].id], by="test")
     end(jobs[1], me)
     assert tick() == (0, 1)
     with engine.begin() as connection:
@@ -466,7 +466,7 @@ def test_a_job_that_is_released_by_itself_waits_for_its_parents_and_one_behind_n
     free = record(parents=[parent.id])
     with engine.begin() as connection:
         wanted = [later.id, child.id, free.id, parent.id]
-        assert transitions.release_jobs(connection, wanted) == [child.id, later.id]
+        assert transitions.release_jobs(connection, wanted, by="test") == [child.id, later.id]
     assert states([child, later, free]) == ["blocked", "scheduled", "blocked"]
     end(parent, me)
     assert states([child, free]) == ["pending", "pending"]
@@ -480,7 +480,7 @@ def test_a_job_that_is_released_by_itself_leaves_the_others_held() -> None:
     end(jobs[0], me, ERROR)
     tick()
     with engine.begin() as connection:
-        assert transitions.release_jobs(connection, [jobs[0].id, jobs[1].id]) == [jobs[1].id]
+        assert transitions.release_jobs(connection, [jobs[0].id, jobs[1].id], by="test") == [jobs[1].id]
     assert tick() == (0, 0)
     assert states(jobs) == ["failed", "pending", "blocked", "blocked"]
     end(jobs[1], me, ERROR)

@@ -135,7 +135,7 @@ def test_a_retry_makes_it_undone_and_done_again_is_told_again(receiver: Receiver
     assert tell() == (2, 2)
     for how in (ERROR, None):
         with engine.begin() as connection:
-            transitions.retry(connection, [second])
+            transitions.retry(connection, [second], by="test")
         assert tell() == (0, 0)
         end(second, me, how)
         tell()
@@ -148,7 +148,7 @@ def test_a_retry_before_the_first_completion_was_noticed_is_no_second_one(receiv
     [job] = submitted(receiver.url)
     end(job, me, ERROR)
     with engine.begin() as connection:
-        transitions.retry(connection, [job])
+        transitions.retry(connection, [job], by="test")
     assert tell() == (0, 0)
     end(job, me)
     assert tell() == (1, 1)
@@ -659,7 +659,7 @@ def test_what_a_canary_holds_is_told_with_the_reason_and_again_after_a_release(r
     assert (told["event"], told["gate"]) == ("held", sql("SELECT id FROM gates")[0][0])
     assert f"held: canary {canary} failed: ValueError: boom" in told["text"]
     with engine.begin() as connection:
-        transitions.retry(connection, [canary])
+        transitions.retry(connection, [canary], by="test")
     tell()
     assert listed()[0]["held_at"] is None
     [(task_id,)] = sql("SELECT task_id FROM jobs WHERE id = :id", id=canary)

@@ -224,7 +224,7 @@ def test_a_retry_and_a_prune_at_once_leave_the_job_whole_or_gone() -> None:
         def retries(job: Recorded = job, start: threading.Barrier = start) -> int:
             start.wait()
             with engine.begin() as connection:
-                return len(transitions.retry(connection, [job.id]))
+                return len(transitions.retry(connection, [job.id], by="test"))
 
         def prunes(start: threading.Barrier = start) -> int:
             start.wait()

@@ -351,7 +351,7 @@ def test_a_job_without_losses_left_fails() -> None:
 def test_a_cancel_wins_over_the_rescue() -> None:
     claimed, me = running()
     with engine.begin() as connection:
-        transitions.cancel(connection, [claimed.job_id])
+        transitions.cancel(connection, [claimed.job_id], by="test")
     lapse(me)
     [rescued] = rescue()
     assert (rescued.state, rescued.again, state(claimed.job_id)) == ("cancelled", None, "cancelled")

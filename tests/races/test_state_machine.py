@@ -243,7 +243,7 @@ class Board(RuleBasedStateMachine):
         job = self.job(index)
         was = self.before[job]
         with engine.begin() as connection:
-            at_once, requested = transitions.cancel(connection, [job])
+            at_once, requested = transitions.cancel(connection, [job], by="test")
         assert (job in at_once) == (was in ("blocked", "scheduled", "pending"))
         assert (job in requested) == (was == "running")
         assert {job} >= {*at_once, *requested} or job in self.gone_on
@@ -270,6 +270,7 @@ class Board(RuleBasedStateMachine):
                     with_parents=with_parents,
                     revisions=revisions,
                     from_scratch=from_scratch,
+                    by="test",
                 )
                 revived = [one.id for one in back]
         except StateError as error:

@@ -41,7 +41,7 @@ KEPT = {
     "explain-many": "jobs states reasons",
     "export": "crate jobs attempts logs files size",
     "job": f"{_JOB} {_MORE}",
-    "job-details": f"{_JOB} {_MORE} parents children attempts traceback revisions estimate",
+    "job-details": f"{_JOB} {_MORE} parents children attempts traceback revisions interventions estimate",
     "limit": "name most used waiting",
     "hold": "held",
     "limits-remove": "removed",

@@ -71,9 +71,19 @@ def test_what_has_not_ended_goes_on_until_now() -> None:
 
 def test_a_cancel_while_it_waits_is_its_end() -> None:
     job = row(State.CANCELLED, finished_at=at(10), cancel_requested_at=at(10))
-    found = timeline.of(job, [])
+    found = timeline.of(job, [], [{"at": at(10), "kind": "cancel", "by": "eve"}])
     assert parts(found) == [("waiting", 0, 100)]
-    assert [event.text for event in found.events][1:] == ["a cancel was asked for", "cancelled"]
+    assert [event.text for event in found.events][1:] == ["cancel by eve", "cancelled"]
+
+
+def test_what_people_did_stands_where_it_was_done() -> None:
+    job = row(State.SUCCEEDED, attempt=2, started_at=at(60), finished_at=at(100))
+    attempts = [ended(1, 10, 20), ended(2, 60, 100, "succeeded")]
+    found = timeline.of(job, attempts, [{"at": at(50), "kind": "retry", "by": "eve"}])
+    assert [event.text for event in found.events][2:4] == [
+        "attempt 1: failed after 10s, ValueError: boom",
+        "retry by eve",
+    ]
 
 
 def test_of_many_attempts_the_last_ones_are_drawn_whatever_the_clock_did() -> None:

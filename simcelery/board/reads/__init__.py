@@ -29,7 +29,7 @@ from simcelery.board.reads.logs import log
 from simcelery.board.reads.needs import escalations, granted, kept, large, needs
 from simcelery.board.reads.neighbours import dependents_of, parents_of
 from simcelery.board.reads.revisions import revisable, revisions, stages
-from simcelery.board.reads.saved import checkpoint, corrections, restarts, steps
+from simcelery.board.reads.saved import checkpoint, corrections, interventions, restarts, steps
 from simcelery.board.reads.workers import (
     anything_left,
     anything_pending,
@@ -65,6 +65,7 @@ __all__ = [
     "granted",
     "ids",
     "ids_by_task_id",
+    "interventions",
     "job",
     "job_by_task_id",
     "jobs",

@@ -19,6 +19,10 @@ SELECT id, finished_at, CAST(to_jsonb(jobs) || jsonb_build_object(
         SELECT coalesce(jsonb_agg(to_jsonb(revisions) - 'job_id' ORDER BY revision), '[]')
         FROM revisions WHERE job_id = jobs.id
     ),
+    'interventions', (
+        SELECT coalesce(jsonb_agg(to_jsonb(interventions) - 'job_id' ORDER BY at, kind), '[]')
+        FROM interventions WHERE job_id = jobs.id
+    ),
     'escalations', (
         SELECT coalesce(jsonb_agg(to_jsonb(escalations) - 'job_id' ORDER BY attempt), '[]')
         FROM escalations WHERE job_id = jobs.id

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, delete, func, select, update
 
+from simcelery.board import interventions
 from simcelery.board.clock import not_ahead
 from simcelery.board.models import Job, Throttled
 from simcelery.board.sql_helpers import among, locked
@@ -15,13 +16,14 @@ from simcelery.board.transitions import continuing
 
 
 def cancel(
-    connection: Connection, ids: Iterable[int], *, running: bool = True
+    connection: Connection, ids: Iterable[int], *, by: str, running: bool = True
 ) -> tuple[list[int], list[int]]:
     """blocked | scheduled | pending → cancelled; for a running job, the request is noted.
 
     So it is with the jobs in which these go on.
 
     Parameters:
+        by: who wants it.
         running: whether jobs that run are meant, too.
 
     Returns:
@@ -35,6 +37,7 @@ def cancel(
         # Asked for once the rows are held: a job that ends just now may have gone on meanwhile.
         begun = [row.id for row in found if row.state == State.CANCELLED and row.attempt > 0]
         wanted = continuing.of(connection, begun) if begun else []
+    interventions.note(connection, "cancel", [row.id for row in rows], by)
     at_once = sorted(row.id for row in rows if row.state == State.CANCELLED)
     connection.execute(delete(Throttled).where(among(Throttled.job_id, at_once)))
     requested = sorted(row.id for row in rows if row.state == State.RUNNING)

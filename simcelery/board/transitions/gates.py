@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, select, update
 
-from simcelery.board import sql
+from simcelery.board import interventions, sql
 from simcelery.board.models import Canary, Gate, Job, Throttled
 from simcelery.board.sql_helpers import among, by_index, locked
 from simcelery.board.states import WAITING, State
@@ -61,7 +61,7 @@ def release_gates(connection: Connection, gate_ids: Iterable[int]) -> list[int]:
     return _turn(connection, gate_ids, Gate.closed_by.is_not(None), opened)
 
 
-def release_jobs(connection: Connection, job_ids: Collection[int]) -> list[int]:
+def release_jobs(connection: Connection, job_ids: Collection[int], by: str) -> list[int]:
     """Take single jobs out from behind their gates: they run, and no fuse counts them. The ids of these."""
     behind = select(Job.id).where(among(Job.id, job_ids), Job.gate_id.is_not(None))
     freed = connection.scalars(
@@ -70,7 +70,9 @@ def release_jobs(connection: Connection, job_ids: Collection[int]) -> list[int]:
         .values(gate_id=None, state=case((Job.unmet > 0, State.BLOCKED), else_=ready()))
         .returning(Job.id)
     )
-    return sorted(freed)
+    released = sorted(freed)
+    interventions.note(connection, "release", released, by)
+    return released
 
 
 def close_gates(connection: Connection, gate_ids: Iterable[int], by: str) -> list[int]:
@@ -95,7 +97,7 @@ def _turn(
     return sorted(turned)
 
 
-def put_behind(connection: Connection, gate_id: int, job_ids: Collection[int]) -> list[int]:
+def put_behind(connection: Connection, gate_id: int, job_ids: Collection[int], by: str) -> list[int]:
     """blocked | scheduled | pending → blocked behind this gate, and behind no other; the ids of these.
 
     So it is with the jobs in which they go on. Nothing is moved if the gate has been opened meanwhile.
@@ -115,6 +117,7 @@ def put_behind(connection: Connection, gate_id: int, job_ids: Collection[int]) -
         begun = [row.id for row in found if row.attempt > 0]
         wanted = continuing.of(connection, begun) if begun else []
     connection.execute(delete(Throttled).where(among(Throttled.job_id, held)))
+    interventions.note(connection, "hold", held, by)
     return sorted(held)
 
 

@@ -293,7 +293,8 @@ def _holders(
     revived: set[int] = set()
     unsuccessful = [job.id for job in found if job.state in UNSUCCESSFUL]
     if unsuccessful and on_failed == "retry":
-        revived = {job.id for job in transitions.retry(connection, unsuccessful, with_parents=True)}
+        back = transitions.retry(connection, unsuccessful, with_parents=True, by=rows[0].job.submitted_by)
+        revived = {job.id for job in back}
     _renew(connection, {job.id: wanted[key] for key, job in holders.items()})
     return {
         key: Recorded(job.id, job.task_id, "retried" if job.id in revived else "existing")

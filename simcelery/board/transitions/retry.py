@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from simcelery.board import fingerprints, sql, subscriptions
+from simcelery.board import fingerprints, interventions, sql, subscriptions
 from simcelery.board.batches import ROWS
 from simcelery.board.dependencies import number_unmet, up
 from simcelery.board.leases import is_worker
@@ -55,7 +55,7 @@ def retry(
     *,
     with_parents: bool = False,
     revisions: Sequence[Revision] = (),
-    by: str = "",
+    by: str,
     from_scratch: bool = False,
 ) -> list[FinishedJob]:
     """failed | cancelled | upstream_failed → pending | blocked, with their upstream_failed descendants.
@@ -91,6 +91,7 @@ def retry(
             f"retry {culprit}, or add --with-parents"
         )
     back = _send_back(connection, wanted, Job.state.in_(UNSUCCESSFUL), {"failures": 0, "losses": 0})
+    interventions.note(connection, "retry", [job.id for job in back], by)
     if from_scratch:
         begin_anew(connection, wanted.intersection(job.id for job in back), by)
     return back

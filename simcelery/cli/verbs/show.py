@@ -29,7 +29,7 @@ from simcelery.describe.job import as_json, text_of
 from simcelery.describe.needs import as_json as needs_as_json
 from simcelery.describe.needs import escalation_in_words, in_words
 from simcelery.describe.plain import plain
-from simcelery.describe.words import duration, one_line, size, span
+from simcelery.describe.words import duration, moment, one_line, size, span
 from simcelery.readable import json_text
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         left = artifacts.artifacts_of(connection, [number]).get(number, [])
         became = workdirs.became(connection, number)
         restarts = reads.restarts(connection, number)
+        interventions = reads.interventions(connection, number)
         printed = logs.of_attempts(connection, [number]).get(number, [])
         assert row is not None, "resolve has found it"
         unfinished = not row.state.is_terminal
@@ -94,7 +95,8 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
             "escalations": escalations,
             "restarts": restarts,
         }
-        more |= {"traceback": traceback, "revisions": changed, "estimate": usual_as_json(times)}
+        more |= {"traceback": traceback, "revisions": changed, "interventions": interventions}
+        more |= {"estimate": usual_as_json(times)}
         _show_record(as_json(row, **more), names, output)
     else:
         usual = ("usually", times and usually(times))
@@ -102,6 +104,7 @@ def show(selection: Selection, fields: str | None, output: LinesOutput) -> None:
         _show(row, attempts, facts, revisions, restarts)
         for one in escalations:
             say(f"  {escalation_in_words(one)}", 4)
+        _show_interventions(interventions)
         _show_saved(steps, checkpoint)
         _show_corrections(corrections)
         _show_artifacts(left)
@@ -170,6 +173,17 @@ def _show_traceback(attempt: dict[str, Any]) -> None:
         heading(f"traceback of attempt {attempt['attempt']}")
         for line in attempt["traceback"].rstrip().splitlines():
             say(f"  {line}")
+
+
+def _show_interventions(interventions: Sequence[dict[str, Any]]) -> None:
+    """Show who has cancelled, retried, held or released the job."""
+    if interventions:
+        say()
+        heading("by hand")
+        show_table(
+            [Column("what"), Column("by", middle=True), Column("at")],
+            [(one["kind"], one["by"], moment(one["at"])) for one in interventions],
+        )
 
 
 def _show_saved(steps: Sequence[dict[str, Any]], checkpoint: dict[str, Any] | None) -> None:

@@ -40,7 +40,7 @@ class Act(Page):
 
 
 def _cancel(number: int, given: Mapping[str, str], who: str) -> None:
-    if actions.cancel([number]) == ([], []):
+    if actions.cancel([number], by=who) == ([], []):
         raise StateError(f"job {number} has ended already")
 
 
@@ -67,7 +67,7 @@ def _hold(number: int, given: Mapping[str, str], who: str) -> None:
 
 
 def _release(number: int, given: Mapping[str, str], who: str) -> None:
-    if not releasing.release(Filter(ids=[number])):
+    if not releasing.release(Filter(ids=[number]), by=who):
         raise StateError(f"job {number} is not held")
 
 

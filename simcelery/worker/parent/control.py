@@ -9,7 +9,7 @@ from typing import Any
 from celery.app.control import Control
 
 from simcelery.board import engine, reads
-from simcelery.submission import actions
+from simcelery.submission import actions, lineage
 
 
 class BoardControl(Control):  # type: ignore[misc]
@@ -40,5 +40,5 @@ def cancel(task_ids: Iterable[str]) -> set[str]:
                 continue
             if row is not None:
                 jobs[text] = row.id
-    actions.cancel(list(jobs.values()))
+    actions.cancel(list(jobs.values()), by=f"{lineage.submitter()}, a revoke")
     return set(jobs)
