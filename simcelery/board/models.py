@@ -456,6 +456,8 @@ class Intervention(Base):
     kind = required(Text, primary_key=True)
     by = required(Text)
 
+    __table_args__ = (CheckConstraint("kind IN ('cancel', 'retry', 'hold', 'release')", name="kind_known"),)
+
 
 class Dependency(Base):
     """An edge: `job_id` waits for `parent_id`; of no `kind`, for its success."""
