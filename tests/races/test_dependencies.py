@@ -121,9 +121,7 @@ def test_what_falls_has_told_its_dependents_only_if_it_has_none() -> None:
 
 
 def test_a_walk_of_recovery_goes_down_to_the_last_descendant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "simcelery.maintenance.settle.LONGEST_ACT", 60.0
-    )  # on a busy machine it would end before
+    monkeypatch.setattr("simcelery.maintenance.settle.LONGEST_ACT", 60.0)  # else a busy machine cuts it
     family = [record()]
     for _ in range(3):
         family.append(record(parents=[family[-1].id]))

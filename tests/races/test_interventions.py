@@ -9,7 +9,7 @@ import pytest
 from simcelery.board import engine, reads, retention, transitions
 from simcelery.board import gates as recorded
 from simcelery.board.gates import Behind, NewGate
-from simcelery.board.reads import Filter
+from simcelery.board.reads import Filter, gates
 from simcelery.board.values import Recorded
 from simcelery.submission import actions, holding, lineage, releasing
 from tests.board_helpers import ERROR, claim, finish, must_claim, new_job, record, row, sql, state, worker
@@ -108,7 +108,7 @@ def test_a_job_that_is_pruned_meanwhile_stops_nothing(
     chosen = Filter(ids=[job.id for job in jobs])
     if act is releasing.release:
         holding.hold(chosen)
-    number_of = holding.gates.number_waiting if act is holding.hold else holding.gates.number_held
+    number_of = gates.number_waiting if act is holding.hold else holding.gates.number_held
     gone: list[int] = []
 
     def prune(*arguments: int) -> int:
@@ -117,7 +117,7 @@ def test_a_job_that_is_pruned_meanwhile_stops_nothing(
             sql("DELETE FROM jobs WHERE id = :id", id=jobs[1].id)
         return number_of(*arguments)
 
-    monkeypatch.setattr(holding.gates, number_of.__name__, prune)
+    monkeypatch.setattr(gates, number_of.__name__, prune)
     act(chosen, by="ada")
     assert row(jobs[0].id).held is (act is holding.hold)
     assert ("hold" if act is holding.hold else "release", "ada") in told(jobs[0])
