@@ -108,7 +108,7 @@ def test_a_job_that_is_pruned_meanwhile_stops_nothing(
     chosen = Filter(ids=[job.id for job in jobs])
     if act is releasing.release:
         holding.hold(chosen)
-    number_of = gates.number_waiting if act is holding.hold else holding.gates.number_held
+    number_of = gates.number_waiting if act is holding.hold else gates.number_held
     gone: list[int] = []
 
     def prune(*arguments: int) -> int:
