@@ -179,7 +179,9 @@ def test_a_result_is_kept_until_postgres_is_back(own: tuple[Settings, Project], 
     settings, project = own
     count = tmp_path / "count"
     project.worker("-c", "1")
-    assert project.python(f"import sims; sims.trace.submit({str(count)!r}, pause=2.0)").returncode == 0
+    pause = within(2.0)  # longer than it takes to kill Postgres
+    code = f"import sims; sims.trace.submit({str(count)!r}, pause={pause})"
+    assert project.python(code).returncode == 0
     wait_until(lambda: executions(count) == 1)
     kill_server(settings, "postgres")
     wait_until(lambda: "kept until the board is back" in project.logs(), 30)

@@ -102,6 +102,8 @@ def test_whoever_waits_for_a_job_waits_out_an_outage_of_postgres(
                 project.environment,
                 output,
             )
+    # A submission waits for nobody; from its commit on, the Executor does.
+    wait_until(lambda: ask(settings, "SELECT count(*) AS n FROM jobs") == [{"n": 2}], 60)
     looks: dict[str, set[str]] = {}
 
     def all_have_looked() -> bool:
