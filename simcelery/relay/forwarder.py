@@ -116,12 +116,21 @@ def main() -> None:
     for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
     told = json.loads(sys.stdin.buffer.readline())
-    # When its input ends, nobody is left to say anything to.
-    threading.Thread(target=lambda: os._exit(len(sys.stdin.buffer.read())), daemon=True).start()
+    threading.Thread(target=_end_with_input, daemon=True).start()
     try:
         asyncio.run(serve(told))
     except OSError as error:  # those of TLS are, too
         print(f"relay_ca: {told['ca']} cannot be used: {error.strerror or error}", flush=True)
+
+
+def _end_with_input() -> None:
+    """When the input ends, nobody is left to say anything to.
+
+    Read without Python's buffer: its lock would be held for ever, and the interpreter cannot end without it.
+    """
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
 
 
 if __name__ == "__main__":

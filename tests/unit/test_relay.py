@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import select
 import socket
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -116,6 +118,23 @@ def test_it_leads_to_the_servers_of_the_settings() -> None:
 def test_a_url_that_is_not_a_relays_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"must|contains"):
         check_relay(url)
+
+
+def test_a_forwarder_that_cannot_begin_says_one_line_and_nothing_when_it_ends() -> None:
+    told = {"ca": "/nosuch", "sockets": {}, "url": "https://localhost", "token": "x", "said": 2}
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "simcelery.relay.forwarder"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(json.dumps(told).encode() + b"\n")
+        process.stdin.flush()  # and it stays open, as that of a client that is slow to end
+        assert process.stdout.read().startswith(b"relay_ca: /nosuch cannot be used: No such file")
+        assert (process.wait(within(10)), process.stderr.read()) == (0, b"")
 
 
 def test_only_this_users_processes_may_connect_to_the_forwarder() -> None:
