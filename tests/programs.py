@@ -22,7 +22,12 @@ from typing import IO, Any, TypeAlias
 BIN = Path(sys.executable).parent
 PROGRAMS = ("simcelery", "celery")
 # What is read when something runs, and not when it is imported.
-READ_LATER = ("SIMCELERY_", "PYTEST_", "PATH", "TERM", "COLUMNS", "LINES", "BROKEN_NODE", "STARTED", "DEAF")
+READ_LATER = (
+    *("SIMCELERY_", "PYTEST_", "PATH", "TERM", "COLUMNS", "LINES"),
+    *("BROKEN_NODE", "STARTED", "DEAF", "FAKE_SCHEDULER"),
+)
+# A test may have set something for itself when it starts the first program.
+_AT_FIRST = dict(os.environ)
 
 installed_only = False  # set for each test
 
@@ -76,7 +81,7 @@ class _Server:
     """One program's process that forks. It ends with this process, whose end closes its socket."""
 
     def __init__(self, program: str) -> None:
-        self.environment = _without_settings(dict(os.environ))
+        self.environment = _without_settings(_AT_FIRST)
         self._orders, theirs = socket.socketpair()
         with theirs:
             subprocess.Popen(

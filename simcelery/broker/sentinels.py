@@ -11,7 +11,7 @@ import redis
 from kombu.connection import Connection
 from kombu.transport import redis as transport
 from kombu.utils.url import parse_url, url_to_parts
-from redis.sentinel import SentinelManagedConnection
+from redis.sentinel import MasterNotFoundError, SentinelManagedConnection
 
 from simcelery import urls
 
@@ -25,6 +25,28 @@ class Managed(SentinelManagedConnection):
         """As in the base class; the port is noted, since no setting tells it."""
         _ports.add(int(address[1]))
         super().connect_to(address)  # type: ignore[no-untyped-call]
+
+    def connect(self) -> None:
+        """As in the base class, which says of sentinels that do not answer what they are in memory.
+
+        Raises:
+            MasterNotFoundError: one line says why no sentinel tells where the master is.
+        """
+        try:
+            super().connect()  # type: ignore[no-untyped-call]
+        except MasterNotFoundError:
+            watching = self.connection_pool.sentinel_manager.sentinels
+            trouble = next(filter(None, map(_trouble, watching)), None)
+            known = f"they know no master {self.connection_pool.service_name!r} that is alive"
+            raise MasterNotFoundError(str(trouble or known)) from trouble
+
+
+def _trouble(sentinel: redis.Redis) -> Exception | None:
+    try:
+        sentinel.ping()
+    except redis.RedisError as error:
+        return error
+    return None
 
 
 class ManagedTLS(Managed, redis.SSLConnection):
@@ -46,7 +68,8 @@ class Transport(transport.SentinelTransport):  # type: ignore[misc]
 
 def options(known: urls.Sentinels) -> dict[str, Any]:
     """kombu's transport options for them."""
-    tls = {"ssl": True, **parse_url(known.for_kombu())["ssl"]} if known.tls else {}
+    first, _, _ = known.for_kombu().partition(";")  # of TLS, each URL says the same
+    tls = {"ssl": True, **parse_url(first)["ssl"]} if known.tls else {}
     longest = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), 5)  # for one that is silent
     return {"master_name": known.master, "sentinel_kwargs": {**longest, **known.login, **tls}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,12 @@ import redis
 from simcelery.services import Services, programs
 from simcelery.services.ports import choose_port
 from tests import monitors
-from tests.acceptance.helpers import executions
+from tests.acceptance.helpers import executions, submit
 from tests.board_helpers import sql
 from tests.conftest import Project, make_project
 from tests.monitors import Monitor
-from tests.sentinels import PASSWORD, SENTINELS_PASSWORD, Watched, client, watched
+from tests.sentinels import PASSWORD, SENTINELS_PASSWORD, WITH_TLS, Watched, watched
+from tests.tls import Authority
 from tests.waiting import wait_until, within
 
 # One after the other, as from a script: each is recorded, then published.
@@ -60,12 +62,12 @@ def test_when_its_master_dies_under_load_all_go_on_with_the_one_that_takes_over(
     wait_until(lambda: executions(count) >= 40)
     servers_of_redis.kill(first)
     assert submission.wait(within(90)) == 0
-    wait_until(lambda: servers_of_redis.master() != first, 30)
+    wait_until(lambda: servers_of_redis.has_moved(first), 30)
     all_ran_once(count, 200)
 
     # What was master, and has messages of then, is a replica when it comes back.
     servers_of_redis.start(first)
-    wait_until(lambda: client(first).info("replication")["role"] == "slave", 60)
+    wait_until(lambda: servers_of_redis.client(first).info("replication")["role"] == "slave", 60)
     done = project.python(SUBMIT.format(jobs=20, path=str(count)))
     assert (done.returncode, done.stderr) == (0, "")
     all_ran_once(count, 220)
@@ -89,6 +91,33 @@ def test_when_its_master_dies_under_load_all_go_on_with_the_one_that_takes_over(
     for secret in (PASSWORD, SENTINELS_PASSWORD):
         assert secret not in project.logs()
         assert secret not in said + page
+
+
+@pytest.mark.skipif(not shutil.which(WITH_TLS), reason="the wheel's Valkey speaks no TLS")
+@pytest.mark.skipif(not shutil.which("openssl"), reason="the program openssl makes the certificates")
+def test_with_tls_to_master_and_sentinels_it_is_the_same_and_no_stranger_is_trusted(
+    project: Project, tmp_path: Path
+) -> None:
+    stranger = Authority.make(tmp_path, "stranger").certificate
+    with watched(tmp_path, Authority.make(tmp_path, "ca")) as servers:
+        project.environment["SIMCELERY_BROKER_URL"] = servers.url
+        worker = project.worker("-c", "1")
+        assert submit(project, "add.submit(1)").result(timeout=within(30)) == 2
+        first = servers.master()
+        servers.kill(first)
+        wait_until(lambda: servers.has_moved(first), 30)
+        assert submit(project, "add.submit(2)").result(timeout=within(60)) == 3
+        said = project.run("simcelery", "doctor", "-o", "json").stdout
+        checks = {(one["name"], one["verdict"]) for one in json.loads(said)["checks"]}
+        assert {("redis", "ok"), ("encryption", "ok")} < checks
+
+        wrong = servers.url.replace(str(tmp_path / "ca.pem"), str(stranger))
+        assert wrong != servers.url
+        done = project.run("simcelery", "submit", "sims.add", "a=3", SIMCELERY_BROKER_URL=wrong)
+        assert done.returncode == 0
+        assert "will be published later" in done.stderr
+        assert "its certificate is not signed by a CA known here" in done.stderr
+        assert worker.poll() is None
 
 
 @pytest.fixture

@@ -45,10 +45,10 @@ def test_a_worker_that_must_end_while_postgres_hangs_leaves_its_outcome_in_the_s
     settings, project = own
     count = tmp_path / "count"
     worker = project.worker("-c", "1", SIMCELERY_SHUTDOWN_GRACE="1")
-    submit_traces(project, [count], pause=3.0)
+    submit_traces(project, [count], pause=within(3.0))
     wait_until(lambda: executions(count) == 1)
     freeze(settings, frozen)
-    time.sleep(4)  # the workflow has ended, and its child waits for an answer
+    time.sleep(within(3.0) + 1)  # the workflow has ended, and its child waits for an answer
     worker.terminate()
     wait_until(lambda: list(settings.spool.glob("*.json")), 15)
     for process in frozen:
