@@ -25,6 +25,7 @@ PROGRAMS = ("simcelery", "celery")
 READ_LATER = (
     *("SIMCELERY_", "PYTEST_", "PATH", "TERM", "COLUMNS", "LINES"),
     *("BROKEN_NODE", "STARTED", "DEAF", "FAKE_SCHEDULER"),
+    "KMP_",  # set by what a test imports
 )
 # A test may have set something for itself when it starts the first program.
 _AT_FIRST = dict(os.environ)

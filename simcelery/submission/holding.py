@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from functools import partial
 
 from simcelery.board import engine, interventions, transitions
@@ -27,12 +28,32 @@ def hold(which: Filter, limit: int | None = None, by: str | None = None) -> list
     """Hold the jobs that pass the filter and wait; their ids. What is held already is left alone.
 
     Where all that waits of a sweep with canaries or a fuse is named, its gate is closed, also for what is
-    recorded behind it later. Where only some are named, these leave it: no fuse counts them any more.
+    recorded behind it later. Where only some are named, these leave it: no fuse counts them any more. So do
+    canaries whose gate is closed until they have succeeded; it still waits for them.
 
     Parameters:
         by: who does it; default: whoever runs this process.
     """
     by = by or lineage.submitter()
+    while True:
+        with suppress(_GateClosedError):
+            whole, single = _close(which, limit, by)
+            break
+    for gate in whole:
+        for _ in batches(partial(_move, gate), _LONGEST):
+            pass
+    held = [number for ids in whole.values() for number in ids]
+    for workflow, ids in single.items():
+        held += _put_behind_new(workflow, ids, by)
+    return sorted(held)
+
+
+class _GateClosedError(Exception):
+    """A gate has just been closed by its fuse, or by somebody else: what it holds must be looked at again."""
+
+
+def _close(which: Filter, limit: int | None, by: str) -> tuple[dict[int, list[int]], dict[str, list[int]]]:
+    """Close the gates all of whose waiting jobs are named; these jobs by gate, the others by workflow."""
     whole: dict[int, list[int]] = defaultdict(list)
     single: dict[str, list[int]] = defaultdict(list)
     with engine.begin() as connection:
@@ -48,14 +69,9 @@ def hold(which: Filter, limit: int | None = None, by: str | None = None) -> list
                 single[workflow].append(number)
         # First, since nobody may wait for a job who has locked a gate.
         interventions.note(connection, "hold", [number for ids in whole.values() for number in ids], by)
-        transitions.close_gates(connection, whole, by)
-    for gate in whole:
-        for _ in batches(partial(_move, gate), _LONGEST):
-            pass
-    held = [number for ids in whole.values() for number in ids]
-    for workflow, ids in single.items():
-        held += _put_behind_new(workflow, ids, by)
-    return sorted(held)
+        if transitions.close_gates(connection, whole, by) != sorted(whole):
+            raise _GateClosedError
+    return whole, single
 
 
 def _move(gate: int, rows: int) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from simcelery.board import engine, gates, limits, reads, transitions
+from simcelery.board import engine, gates, interventions, limits, reads, transitions
 from simcelery.board.gates import Behind, NewGate
 from simcelery.board.reads import Filter
 from simcelery.board.values import Recorded
@@ -162,6 +163,51 @@ def test_canaries_are_held_with_their_sweep_and_what_they_hold_is_left_to_them()
     assert [claim(job.task_id, me) for job in proven] == [None] * 3
     assert len(release(*proven)) == 3
     assert states(proven) == ["pending"] * 3
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_canary_alone_is_held_and_its_sweep_still_waits_for_it(others: int) -> None:
+    me = worker()
+    jobs = sweep(1 + others, canaries=[0])
+    for job in jobs[1:]:
+        cancel(job.id)
+    assert hold(jobs[0]) == [jobs[0].id]
+    assert (states(jobs[:1]), held(jobs[0])) == (["blocked"], True)
+    assert claim(jobs[0].task_id, me) is None
+    assert sql("SELECT closed_by FROM gates ORDER BY id") == [("canary",), ("hand",)]
+    assert release(jobs[0]) == [jobs[0].id]
+    finish(must_claim(jobs[0].task_id, me), SUCCESS)
+    tick()
+    assert sql("SELECT closed_by FROM gates ORDER BY id") == [(None,), (None,)]
+
+
+def test_what_has_begun_is_held_though_the_fuse_of_its_sweep_would_let_it_go_on() -> None:
+    me = worker()
+    jobs = sweep(3, max_fails=0)
+    finish(must_claim(jobs[0].task_id, me), AGAIN)
+    finish(must_claim(jobs[1].task_id, me), replace(ERROR, retry_in=None))
+    assert sql("SELECT closed_by FROM gates") == [("fuse",)]
+    assert hold(*jobs) == [jobs[0].id], "the last one is held by the fuse"
+    sql("UPDATE jobs SET run_at = now() WHERE state = 'scheduled'")
+    assert (state(jobs[0].id), claim(jobs[0].task_id, me)) == ("blocked", None)
+
+
+def test_a_gate_that_closes_meanwhile_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = sweep(3, canaries=[0])
+    release(*jobs)
+    note = interventions.note
+
+    def close_first(*arguments: Any) -> None:
+        if sql("SELECT count(*) FROM gates WHERE closed_by IS NULL") == [(1,)]:
+            sql("UPDATE gates SET closed_by = 'fuse'")
+        note(*arguments)
+
+    monkeypatch.setattr(interventions, "note", close_first)
+    assert hold(*jobs) == [jobs[0].id], "the others are held by the fuse; of a canary that knows nothing"
+    assert held(jobs[0])
+    with engine.begin() as connection:
+        told = [reads.interventions(connection, job.id) for job in jobs]
+    assert [[one["kind"] for one in each if one["kind"] == "hold"] for each in told] == [["hold"], [], []]
 
 
 def test_what_waits_for_a_limit_can_be_held() -> None:

@@ -20,11 +20,13 @@ from sqlalchemy import Connection, text
 
 from simcelery.board import engine, gates, leases, limits, reads, retention, transitions
 from simcelery.board.gates import Behind, NewGate
-from simcelery.board.states import TERMINAL
+from simcelery.board.reads import Filter
+from simcelery.board.states import TERMINAL, WAITING
 from simcelery.board.values import Claim, Revision
 from simcelery.errors import StateError
 from simcelery.maintenance import hold
 from simcelery.maintenance.effects import BY_HAND
+from simcelery.submission import holding
 from simcelery.worker.outcomes import gone_on
 from tests.board_helpers import (
     AGAIN,
@@ -346,6 +348,22 @@ class Board(RuleBasedStateMachine):
             AND NOT EXISTS (SELECT FROM throttled t WHERE t.job_id = j.id AND t.woken_at IS NULL)"""
         )
 
+    @rule(index=index)
+    def hold_by_hand(self, index: int) -> None:
+        """Somebody holds a job, or, where it is all that waits behind its gate, that gate."""
+        job = self.job(index)
+        held = holding.hold(Filter(ids=[job]), by="test")
+        self.gates = [None, *(number for (number,) in sql("SELECT id FROM gates ORDER BY id"))]
+        kept = {
+            number
+            for (number,) in sql(
+                "SELECT j.id FROM jobs j JOIN gates g ON g.id = j.gate_id "
+                "WHERE j.state = 'blocked' AND g.closed_by IS NOT NULL"
+            )
+        }
+        assert kept.issuperset(held)
+        assert job in kept or self.before[job] not in WAITING
+
     @rule()
     def release(self) -> None:
         """The gates are opened in spite of everything."""
@@ -451,11 +469,11 @@ def used() -> int:
     return int(sql("SELECT count(*) FROM jobs WHERE state = 'running' AND 'limited' = ANY (tags)")[0][0])
 
 
-# What waits at a closed gate: it has not begun, and is no canary.
+# What waits at a closed gate: it has not begun, and is no canary. Of what somebody holds all waits.
 HELD_BACK = """
     SELECT j.id FROM jobs j JOIN gates g ON g.id = j.gate_id
-    WHERE g.closed_by IS NOT NULL AND j.attempt = 0
-    AND NOT EXISTS (SELECT FROM canaries c WHERE c.gate_id = g.id AND c.job_id = j.id)"""
+    WHERE g.closed_by IS NOT NULL AND (g.closed_by = 'hand' OR j.attempt = 0
+        AND NOT EXISTS (SELECT FROM canaries c WHERE c.gate_id = g.id AND c.job_id = j.id))"""
 
 # How many jobs one has to wait for. It may not have been told yet of one that ended and need not succeed.
 TO_WAIT_FOR = """

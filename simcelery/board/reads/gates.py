@@ -119,24 +119,30 @@ def held_jobs(connection: Reader, which: Filter) -> list[tuple[int, int]]:
 
 
 def waiting_jobs(connection: Reader, which: Filter) -> list[tuple[int, str, int | None]]:
-    """The jobs that pass the filter and wait, but are not held: each id, ascending, workflow, and gate."""
+    """The jobs that pass the filter and wait, and that no gate keeps from beginning.
+
+    Each with its id, ascending, its workflow, and the open gate that it is behind. A gate that is closed lets
+    its canaries begin, and what has begun before.
+    """
     wanted = which.clause()
     rows = connection.exec_driver_sql(
-        f"SELECT jobs.id, jobs.workflow, jobs.gate_id FROM jobs WHERE {wanted.text} AND {_WAITS} "
-        f"AND NOT {HELD} ORDER BY jobs.id",
+        f"SELECT jobs.id, jobs.workflow, CASE WHEN {_CLOSED_BY} IS NULL THEN jobs.gate_id END AS gate "
+        f"FROM jobs WHERE {wanted.text} AND {_MAY_BEGIN} ORDER BY jobs.id",
         wanted.values,
     )
-    return [(row.id, row.workflow, row.gate_id) for row in rows]
+    return [(row.id, row.workflow, row.gate) for row in rows]
 
 
 def count_waiting(connection: Reader, which: Filter) -> int:
     """How many these are."""
     wanted = which.clause()
-    waiting = f"SELECT count(*) FROM jobs WHERE {wanted.text} AND {_WAITS} AND NOT {HELD}"
+    waiting = f"SELECT count(*) FROM jobs WHERE {wanted.text} AND {_MAY_BEGIN}"
     return int(connection.exec_driver_sql(waiting, wanted.values).scalar())
 
 
 _WAITS = "jobs.state IN ('pending', 'scheduled', 'blocked')"
+_CLOSED_BY = "(SELECT closed_by FROM gates WHERE gates.id = jobs.gate_id)"
+_MAY_BEGIN = f"({_WAITS} AND ({_CLOSED_BY} IS NULL OR may_begin(jobs.gate_id, jobs.id, jobs.attempt)))"
 
 
 def number_waiting(connection: Reader, gate_id: int, most: int) -> int:
