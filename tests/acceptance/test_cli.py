@@ -486,7 +486,7 @@ def test_waiting_and_watching_outlive_a_restart_of_the_servers(cli: Cli) -> None
     assert watching.stderr is not None
     assert watching.stdout.readline().endswith("0/1 finished: 1 pending\n")
     trace = cli.project.folder / "trace.txt"
-    given = (f"path={trace}", f"pause={within(4)}")
+    given = (f"path={trace}", f"pause={within(8)}")
     number = cli("submit", "sims.trace", *given, "-o", "quiet").stdout.strip()
     process = cli.start("wait", number)
     wait_until(lambda: psutil.Process(process.pid).net_connections("tcp"))  # it has asked the board
