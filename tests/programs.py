@@ -24,7 +24,7 @@ PROGRAMS = ("simcelery", "celery")
 # What is read when something runs, and not when it is imported.
 READ_LATER = (
     *("SIMCELERY_", "PYTEST_", "PATH", "TERM", "COLUMNS", "LINES"),
-    *("BROKEN_NODE", "STARTED", "DEAF", "FAKE_SCHEDULER"),
+    *("BROKEN_NODE", "STARTED", "DEAF", "FAKE_SCHEDULER", "SLURM_"),
     "KMP_",  # set by what a test imports
 )
 # A test may have set something for itself when it starts the first program.
