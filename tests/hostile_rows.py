@@ -403,6 +403,15 @@ LATER: dict[str, dict[str, str]] = {
             "2147483647, '{}', 2147483647, 'x', 'infinity'",
         ),
     },
+    "interventions": {
+        f"an intervention of {values}"[:60]: _of_a_job("interventions", "at, kind, by", values)
+        for values in (
+            "'infinity', '', ''",
+            "'-infinity', 'sun', 'x'",
+            "'4000-01-01 BC', 'cancel', 'x'",
+            "'200000-01-01', 'retry', 'x'",
+        )
+    },
     "environments": {
         "an environment that is a list": "INSERT INTO environments (hash, details) VALUES ('list', '[1]'); "
         "UPDATE attempts SET environment_id = (SELECT max(id) FROM environments)",
