@@ -236,9 +236,11 @@ def test_a_dry_run_says_what_the_run_then_does_and_changes_nothing(
         "upstream_failed",
         "pending",
     ]
+    # The schedule's is so new that it counts as being sent just now, however long this test takes.
+    sql("UPDATE jobs SET submitted_at = now() + interval '1 h' WHERE published_at IS NULL")
     assert run(["recover", "-o", "json"]) == 0
     again = json.loads(capsys.readouterr().out)["acts"]
-    assert not any(count for counts in again.values() for count in counts.values())
+    assert {name: counts for name, counts in again.items() if any(counts.values())} == {}
 
 
 def test_a_dry_run_leaves_a_row_that_is_in_the_way_as_it_is(board: Services) -> None:
