@@ -244,8 +244,9 @@ def _cells(where: str, reader: Any) -> Iterator[list[str]]:
         try:
             row = next(reader, None)
         except csv.Error as error:
+            said = str(error).replace("\t", r"\t")
             raise UsageError(
-                f"{where} line {began}: not a valid table ({error}); write a cell that holds quotes "
+                f"{where} line {began}: not a valid table ({said}); write a cell that holds quotes "
                 'as "a ""quoted"" word"'
             ) from None
         if row is None:

@@ -84,6 +84,12 @@ def test_a_broken_table_loses_no_row_silently(target: Here, tmp_path: Path, what
         rows(target, write(tmp_path, "t.csv", raw))
 
 
+def test_a_tab_in_what_is_said_of_a_table_can_be_seen(target: Here, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"line 1: not a valid table \('\\t' expected after") as caught:
+        rows(target, write(tmp_path, "t.tsv", b'"",x'))
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize(
     ("name", "raw"),
     [
