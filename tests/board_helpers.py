@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 from sqlalchemy import text
 
-from simcelery.board import engine, leases, reads, transitions
+from simcelery.board import engine, gates, leases, reads, transitions
+from simcelery.board.gates import Behind, NewGate
 from simcelery.board.reads.identity import identity
 from simcelery.board.reads.jobs import JobRow
 from simcelery.board.states import Cause, Outcome
@@ -59,6 +60,18 @@ def record(**changes: Any) -> Recorded:
     """Record one job."""
     with engine.begin() as connection:
         return transitions.record(connection, [new_job(**changes)])[0]
+
+
+def sweep(count: int, canaries: Sequence[int] = (), **asked: Any) -> list[Recorded]:
+    """So many jobs behind a gate."""
+    with engine.begin() as connection:
+        number = gates.create(connection, NewGate("w", ("t",), "test", canary=len(canaries) or None, **asked))
+        place = Behind(number, bool(canaries), frozenset(canaries))
+        found = transitions.record(
+            connection, [new_job(tags=["t"], max_attempts=9) for _ in range(count)], behind=place
+        )
+        gates.add_canaries(connection, number, [found[one].id for one in canaries])
+    return found
 
 
 @contextmanager

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from simcelery.board import engine, gates, interventions, limits, reads, transitions
-from simcelery.board.gates import Behind, NewGate
 from simcelery.board.reads import Filter
 from simcelery.board.values import Recorded
 from simcelery.maintenance.hold import tick
@@ -30,6 +28,7 @@ from tests.board_helpers import (
     sql,
     state,
     states,
+    sweep,
     uncommitted_claim,
     worker,
 )
@@ -44,18 +43,6 @@ def hold(*jobs: Recorded) -> list[int]:
 
 def release(*jobs: Recorded) -> list[int]:
     return releasing.release(Filter(ids=[job.id for job in jobs]))
-
-
-def sweep(count: int, canaries: Sequence[int] = (), **asked: object) -> list[Recorded]:
-    """So many jobs behind a gate."""
-    with engine.begin() as connection:
-        number = gates.create(connection, NewGate("w", ("t",), "test", canary=len(canaries) or None, **asked))
-        place = Behind(number, bool(canaries), frozenset(canaries))
-        found = transitions.record(
-            connection, [new_job(tags=["t"], max_attempts=9) for _ in range(count)], behind=place
-        )
-        gates.add_canaries(connection, number, [found[one].id for one in canaries])
-    return found
 
 
 def held(job: Recorded) -> bool:

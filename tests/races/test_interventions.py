@@ -7,12 +7,22 @@ from collections.abc import Callable
 import pytest
 
 from simcelery.board import engine, reads, retention, transitions
-from simcelery.board import gates as recorded
-from simcelery.board.gates import Behind, NewGate
 from simcelery.board.reads import Filter, gates
 from simcelery.board.values import Recorded
 from simcelery.submission import actions, holding, lineage, releasing
-from tests.board_helpers import ERROR, claim, finish, must_claim, new_job, record, row, sql, state, worker
+from tests.board_helpers import (
+    ERROR,
+    claim,
+    finish,
+    must_claim,
+    new_job,
+    record,
+    row,
+    sql,
+    state,
+    sweep,
+    worker,
+)
 
 pytestmark = pytest.mark.usefixtures("board")
 
@@ -21,14 +31,6 @@ def told(job: Recorded) -> list[tuple[str, str]]:
     """What was done to a job, and by whom, oldest first."""
     with engine.begin() as connection:
         return [(one["kind"], one["by"]) for one in reads.interventions(connection, job.id)]
-
-
-def sweep(count: int) -> list[Recorded]:
-    """So many jobs behind one gate."""
-    with engine.begin() as connection:
-        gate = recorded.create(connection, NewGate("w", ("t",), "test", max_fails=5))
-        jobs = [new_job(tags=["t"]) for _ in range(count)]
-        return transitions.record(connection, jobs, behind=Behind(gate, False, frozenset()))
 
 
 def test_each_has_its_line_with_the_name_of_whoever_did_it() -> None:
@@ -48,7 +50,7 @@ def test_each_has_its_line_with_the_name_of_whoever_did_it() -> None:
 
 @pytest.mark.parametrize("number", [1, 3], ids=["some of a sweep", "a whole sweep"])
 def test_who_holds_and_releases_jobs_stands_with_each_of_them(number: int) -> None:
-    jobs = sweep(3)
+    jobs = sweep(3, max_fails=5)
     chosen = Filter(ids=[job.id for job in jobs[:number]])
     assert len(holding.hold(chosen, by="ada")) == number
     assert len(releasing.release(chosen, by="eve")) == number
@@ -104,7 +106,7 @@ def test_the_names_go_with_the_job_into_the_archive_and_away() -> None:
 def test_a_job_that_is_pruned_meanwhile_stops_nothing(
     act: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = sweep(3)
+    jobs = sweep(3, max_fails=5)
     chosen = Filter(ids=[job.id for job in jobs])
     if act is releasing.release:
         holding.hold(chosen)
