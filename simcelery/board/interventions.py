@@ -11,10 +11,13 @@ from sqlalchemy.dialects.postgresql import insert
 from simcelery.board.models import Intervention, Job
 from simcelery.board.sql_helpers import among
 
-Kind = Literal["cancel", "retry", "hold", "release"]
 
-
-def note(connection: Connection, kind: Kind, job_ids: Collection[int], by: str) -> None:
+def note(
+    connection: Connection,
+    kind: Literal["cancel", "retry", "hold", "release"],
+    job_ids: Collection[int],
+    by: str,
+) -> None:
     """Write down who does it, in the transaction in which it is done; jobs that are gone are left out."""
     if not job_ids:
         return

@@ -46,10 +46,11 @@ def release(which: Filter, limit: int | None = None, by: str | None = None) -> l
             by_gate.setdefault(gate, []).append(number)
         whole = [gate for gate, ids in by_gate.items() if _is_all(connection, gate, ids)]
     failpoint("before_gate_opens")
+    opened = [number for gate in whole for number in by_gate[gate]]
     single = [number for number, gate in chosen if gate not in whole]
     with engine.begin() as connection:
         # First, since nobody may wait for a job who has locked a gate.
-        interventions.note(connection, "release", [number for number, gate in chosen if gate in whole], by)
+        interventions.note(connection, "release", opened, by)
         transitions.release_gates(connection, whole)
         failpoint("before_gate_commit")
     failpoint("after_gate_opened")
@@ -61,7 +62,7 @@ def release(which: Filter, limit: int | None = None, by: str | None = None) -> l
         for _ in batches(partial(_let_go, gate), _LONGEST, more=attrgetter("moved")):
             pass
     publish(freed)
-    return sorted([*freed, *(number for gate in whole for number in by_gate[gate])])
+    return sorted([*freed, *opened])
 
 
 def _is_all(connection: Connection, gate: int, ids: Sequence[int]) -> bool:

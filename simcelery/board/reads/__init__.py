@@ -1,5 +1,6 @@
 """Queries for people, handles and other packages; nothing here writes."""
 
+from simcelery.board.reads.interventions import interventions
 from simcelery.board.reads.jobs import (
     Filter,
     any_between,
@@ -29,7 +30,7 @@ from simcelery.board.reads.logs import log
 from simcelery.board.reads.needs import escalations, granted, kept, large, needs
 from simcelery.board.reads.neighbours import dependents_of, parents_of
 from simcelery.board.reads.revisions import revisable, revisions, stages
-from simcelery.board.reads.saved import checkpoint, corrections, interventions, restarts, steps
+from simcelery.board.reads.saved import checkpoint, corrections, restarts, steps
 from simcelery.board.reads.workers import (
     anything_left,
     anything_pending,

@@ -1,4 +1,4 @@
-"""What jobs have saved to go on from, what went on from it, and what was done by hand, for people."""
+"""What jobs have saved to go on from, what went on from it, and what was corrected, for people."""
 
 from __future__ import annotations
 
@@ -24,15 +24,6 @@ def restarts(connection: Reader, job_id: int) -> list[dict[str, Any]]:
     rows = connection.exec_driver_sql(
         "SELECT attempt, continues, files FROM restarts "
         "WHERE job_id = %(job_id)s ORDER BY attempt, continues",
-        {"job_id": job_id},
-    )
-    return [row._asdict() for row in rows]
-
-
-def interventions(connection: Reader, job_id: int) -> list[dict[str, Any]]:
-    """What people have done to a job, oldest first: at, kind, by."""
-    rows = connection.exec_driver_sql(
-        "SELECT at, kind, by FROM interventions WHERE job_id = %(job_id)s ORDER BY at, kind",
         {"job_id": job_id},
     )
     return [row._asdict() for row in rows]
