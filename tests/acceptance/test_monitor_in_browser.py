@@ -181,7 +181,13 @@ def test_a_job_is_cancelled_and_retried_with_its_buttons(browser: Tab, acting: M
         "getComputedStyle(document.querySelector('rect.board-succeeded')).fill"
         " === getComputedStyle(document.querySelector('#part-now .board-succeeded')).borderTopColor"
     )
-    browser.wait_for("document.querySelectorAll('.board-events li').length === 3")
+    events = "[...document.querySelectorAll('.board-events li')].map(one => one.lastChild.data.trim())"
+    browser.wait_for(f"{events}.length === 5")
+    assert browser.evaluate(events)[1:4] == [
+        "cancel by ada, in the monitor",
+        "retry by ada, in the monitor",
+        "attempt 1 began on test",
+    ]
 
 
 @pytest.fixture(scope="module")
