@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,21 +18,28 @@ from simcelery.storing import store
 from simcelery.storing.names import checked
 from simcelery.storing.store import StoreError
 from simcelery.submission import files
+from simcelery.submission.presence import Handle, check_there
 
 
-def of(job_id: int) -> list[Artifact]:
-    """The files that a job has left, by name."""
+def of(job_id: int, handles: Sequence[Handle] = ()) -> list[Artifact]:
+    """The files that a job has left, by name.
+
+    Raises:
+        JobNotFoundError: one of `handles` is not on the board under its id.
+    """
     with engine.begin() as connection:
+        check_there(connection, handles)
         return artifacts_of(connection, [job_id]).get(job_id, [])
 
 
-def named(job_id: int, name: str) -> Artifact:
+def named(job_id: int, name: str, handles: Sequence[Handle] = ()) -> Artifact:
     """One of them.
 
     Raises:
         UsageError: there is none of this name.
+        JobNotFoundError: as for `of`.
     """
-    found = of(job_id)
+    found = of(job_id, handles)
     for one in found:
         if one.name == name:
             return one

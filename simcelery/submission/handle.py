@@ -136,8 +136,12 @@ class Job(JobRef):
         return restore(row.workflow, row.result)
 
     def artifacts(self) -> list[Artifact]:
-        """The files that the job has registered, by name; none before it has succeeded."""
-        return artifacts.of(self.id)
+        """The files that the job has registered, by name; none before it has succeeded.
+
+        Raises:
+            JobNotFoundError: it is no longer on the board.
+        """
+        return artifacts.of(self.id, [self])
 
     def artifact(self, name: str, folder: str | Path = ".") -> Path:
         """The path of one of them on this machine. If it is not here, it is brought into the folder.
@@ -149,10 +153,11 @@ class Job(JobRef):
             folder: where it goes if it is not here, under its name.
 
         Raises:
+            JobNotFoundError: the job is no longer on the board.
             UsageError: there is none of this name, it is gone, or it is not what was registered.
             ServiceError: it is stored nowhere, and no worker on its host answers.
         """
-        return artifacts.path_of(artifacts.named(self.id, name), Path(folder))
+        return artifacts.path_of(artifacts.named(self.id, name, [self]), Path(folder))
 
     def failure(self, row: JobRow) -> JobError:
         """The error to raise for a job that did not succeed."""

@@ -355,16 +355,21 @@ def release(
 
     Raises:
         UsageError: nothing says which jobs are meant, or something is malformed.
+        JobNotFoundError: a handle's job is no longer on the board.
     """
     if isinstance(what, str):
         filters["tags"] = [what, *filters.get("tags", ())]
     elif what is not None:
         some = (what,) if isinstance(what, JobRef | int) else what
-        filters["ids"] = [job.id if isinstance(job, JobRef) else job for job in some]
+        filters["ids"] = [_number(job) for job in some]
     if not filters:
         raise UsageError("which jobs to release? Give a tag, jobs, or a filter such as workflow")
     which = jobs(**filters).which
     return releasing.held(which) if dry_run else releasing.release(which)
+
+
+def _number(job: JobRef | int) -> int:
+    return job.row().id if isinstance(job, Job) else job.id if isinstance(job, JobRef) else job
 
 
 def _ids(given: Iterable[int] | None) -> tuple[int, ...] | None:

@@ -13,10 +13,12 @@ from simcelery.describe.revision import differing
 from simcelery.errors import StateError, UsageError
 from simcelery.readable import short
 from simcelery.settings import get_settings
+from simcelery.submission.options import as_known
+from simcelery.submission.presence import check_there
 from simcelery.workflows import registry
 from simcelery.workflows.declared import encode_declared
 from simcelery.workflows.definition import idempotency_key, is_digest
-from simcelery.workflows.encoding import check_size, job_refs
+from simcelery.workflows.encoding import JobRef, check_size, job_refs
 
 _AT_ONCE = 1000  # jobs read at a time
 
@@ -31,19 +33,23 @@ def plan(ids: Sequence[int], values: Values | Callable[[str], Values]) -> list[R
 
     Raises:
         UsageError: a job's workflow has no such parameter, or a value does not fit; one line says which job.
+        JobNotFoundError: a job that is among the values is no longer on the board.
     """
     if not (callable(values) or isinstance(values, Mapping)):
         raise UsageError(f"set takes new values by the names of parameters, not {short(values)}")
     of_workflow = values if callable(values) else lambda _: values
     encoded: dict[str, Values] = {}
+    takes: list[Any] = []
     found = []
     for row in _unsuccessful(ids):
         try:
             if row.workflow not in encoded:
-                encoded[row.workflow] = _encoded(row.workflow, of_workflow(row.workflow))
+                encoded[row.workflow] = _encoded(row.workflow, of_workflow(row.workflow), takes)
             found.append(_revision(row, encoded[row.workflow]))
         except UsageError as error:
             raise type(error)(f"job {row.id}: {error}; nothing was retried") from None
+    with engine.begin() as connection:
+        check_there(connection, takes)
     return found
 
 
@@ -54,20 +60,26 @@ def _unsuccessful(ids: Sequence[int]) -> Iterator[Any]:
         yield from (row for row in rows if row.state in UNSUCCESSFUL)
 
 
-def _encoded(workflow: str, values: Values) -> Values:
-    """What the board stores for these values, validated as a submission would."""
+def _encoded(workflow: str, values: Values, takes: list[Any]) -> Values:
+    """What the board stores for these values, validated as a submission would; the handles among them."""
+
+    def number(job: JobRef) -> int:
+        if as_known(job):
+            takes.append(job)
+        return job.id
+
     definition = registry.find(workflow)
     if definition is None:
         registry.load(get_settings())
         definition = registry.find(workflow)
     if definition is not None:
-        return definition.parameters.encode_some(values, lambda ref: ref.id, get_settings().max_payload)
+        return definition.parameters.encode_some(values, number, get_settings().max_payload)
     with engine.begin() as connection:
         entry = next((one for one in catalogue.read(connection) if one.name == workflow), None)
     if entry is None:
         registry.get(workflow)  # says why it is not here
         raise AssertionError("it was not found")
-    return encode_declared(entry.name, entry.parameters, values)
+    return encode_declared(entry.name, entry.parameters, values, number)
 
 
 def _revision(row: Any, encoded: Values) -> Revision:

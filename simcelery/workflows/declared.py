@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from simcelery.errors import ParametersError
 from simcelery.readable import short
-from simcelery.workflows.encoding import encode
+from simcelery.workflows.encoding import JobRef, encode
 from simcelery.workflows.misplaced import unknown_parameter
 from simcelery.workflows.paths import Finder
 
 
-def encode_declared(name: str, schema: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def encode_declared(
+    name: str,
+    schema: Mapping[str, Any],
+    given: Mapping[str, Any],
+    job: Callable[[JobRef], int] = lambda ref: ref.id,
+) -> dict[str, Any]:
     """What the board stores for these values; paths of what exists here become absolute.
 
     Names are checked here, values by the worker that runs the job.
@@ -20,6 +25,7 @@ def encode_declared(name: str, schema: Mapping[str, Any], given: Mapping[str, An
     Parameters:
         name: the workflow's, for messages.
         schema: that of all its parameters.
+        job: gives the id of a job whose result is taken.
 
     Raises:
         ParametersError, EncodingError: there is no such parameter, or a value cannot be stored.
@@ -31,7 +37,7 @@ def encode_declared(name: str, schema: Mapping[str, Any], given: Mapping[str, An
     # Numbers are stored as a client with the code stores them, so that `dedupe` agrees.
     encoded = {
         parameter: encode(
-            _as_declared(properties[parameter], value, f"{name}: parameter {parameter!r}"), parameter
+            _as_declared(properties[parameter], value, f"{name}: parameter {parameter!r}"), parameter, job
         )
         for parameter, value in given.items()
     }

@@ -31,6 +31,15 @@ ASKED: dict[str, Callable[[Job], Any]] = {
     "result": lambda job: job.result(5),
     "cancel": lambda job: job.cancel(),
     "retry": lambda job: job.retry(),
+    "retry with other parameters": lambda job: job.retry(set={"values": 2}),
+    "another's new parameter": lambda job: failed().retry(set={"values": job}),
+    "release": simcelery.release,
+    "artifacts": lambda job: job.artifacts(),
+    "artifact": lambda job: job.artifact("some.txt"),
+    "corrections": lambda job: job.corrections(),
+    "steps": lambda job: job.steps(),
+    "explain": lambda job: job.explain(),
+    "parameters": lambda job: job.parameters,
     "log": lambda job: job.log(),
     "attempts": lambda job: job.attempts(),
     "as_completed": lambda job: list(simcelery.as_completed([job], timeout=within(5))),
@@ -49,8 +58,8 @@ def record_of(job: Job) -> Any:
 
 
 def failed() -> Job:
-    job = record()
-    finish(must_claim(job.task_id, worker()), ERROR)
+    job = record(workflow="gone.takes", parameters={"values": 1})
+    finish(must_claim(job.task_id, worker(), workflow="gone.takes"), ERROR)
     return simcelery.get_job(job.id)
 
 
