@@ -128,7 +128,8 @@ class Points:
 
     def chart(self) -> dict[str, Any]:
         """They, for the script that draws them: a line of values for each state."""
-        states = [state for state in State if any(row[1] is state for row in self.rows)]
+        there = {row[1] for row in self.rows}
+        states = [state for state in State if state in there]
         lines = [
             [y if row[1] is state else None for row, y in zip(self.rows, self.y.values, strict=True)]
             for state in states

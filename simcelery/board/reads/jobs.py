@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simcelery.board import sql
+from simcelery.board.reads import pages
 from simcelery.board.reads.filters import Filter as Filter
 from simcelery.board.reads.order import ORDER, ordered
 from simcelery.board.reads.origins import of_workflow
@@ -129,23 +130,19 @@ def job_by_task_id(connection: Reader, task_id: uuid.UUID) -> JobRow | None:
 
 def jobs(connection: Reader, which: Filter, *, limit: int | None = None, newest: bool = True) -> list[JobRow]:
     """The jobs that pass the filter, newest first unless told otherwise."""
-    wanted, order = which.clause(), "DESC" if newest else "ASC"
-    values = {**wanted.values, "limit": limit}
+    order = "DESC" if newest else "ASC"
     end = f"ORDER BY jobs.id {order} LIMIT %(limit)s"
-    running = list(which.states) == [State.RUNNING]
-    if not (which.tags or running) or limit is None or not newest:
-        return _jobs(connection.exec_driver_sql(f"{_JOBS} WHERE {wanted.text} {end}", values))
-    # Where these lie, Postgres cannot know: it may read back through all that are newer. So first a look at
-    # the newest jobs alone, and then, by an order that no index has, at all that have the tag, or run.
-    recent = f"jobs.id > (SELECT max(id) - {_RECENT} FROM jobs)"
-    found = connection.exec_driver_sql(f"{_JOBS} WHERE {wanted.text} AND {recent} {end}", values).all()
-    if len(found) < limit:
-        chosen = f"SELECT jobs.id FROM jobs WHERE {wanted.text} ORDER BY jobs.id + 0 DESC LIMIT %(limit)s"
-        found = connection.exec_driver_sql(f"{_JOBS} WHERE jobs.id IN ({chosen}) {end}", values).all()
-    return _jobs(found)
 
+    def read(page: Filter) -> list[Any]:
+        wanted = page.clause()
+        chosen = wanted.text
+        if limit is not None and pages.scattered(page):
+            first = f"ORDER BY jobs.id + 0 {order} LIMIT %(limit)s"
+            chosen = f"jobs.id IN (SELECT jobs.id FROM jobs WHERE {wanted.text} {first})"
+        values = {**wanted.values, "limit": limit}
+        return list(connection.exec_driver_sql(f"{_JOBS} WHERE {chosen} {end}", values))
 
-_RECENT = 50_000
+    return _jobs(pages.nearest(connection, which, read, limit=limit, newest=newest))
 
 
 def ids(connection: Reader, which: Filter) -> list[int]:

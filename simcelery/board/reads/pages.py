@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 from simcelery.board import asking
 from simcelery.board.reads.filters import Clause, Filter
 from simcelery.board.sql import Reader
+from simcelery.board.states import State
 
 T = TypeVar("T")
 AT_ONCE = 1000
@@ -43,14 +44,58 @@ class Page(Filter):
 
 def ids(connection: Reader, page: Page, *, limit: int | None, newest: bool = True) -> list[int]:
     """The ids of a page, newest first unless told otherwise."""
-    # Not by the primary key where tags are wanted: Postgres might read all jobs that have others.
-    order = f"jobs.id {'+ 0' if page.tags else ''} {'DESC' if newest else 'ASC'}"
-    wanted = page.clause()
-    rows = connection.exec_driver_sql(
-        f"SELECT jobs.id FROM jobs WHERE {wanted.text} ORDER BY {order} LIMIT %(limit)s",
-        {**wanted.values, "limit": limit},
-    )
-    return [row.id for row in rows]
+
+    order = f"jobs.id {'+ 0' if scattered(page) else ''} {'DESC' if newest else 'ASC'}"
+
+    def read(page: Filter) -> list[int]:
+        wanted = page.clause()
+        rows = connection.exec_driver_sql(
+            f"SELECT jobs.id FROM jobs WHERE {wanted.text} ORDER BY {order} LIMIT %(limit)s",
+            {**wanted.values, "limit": limit},
+        )
+        return [row.id for row in rows]
+
+    return nearest(connection, page, read, limit=limit, newest=newest)
+
+
+def nearest(
+    connection: Reader,
+    which: Filter,
+    read: Callable[[Filter], list[T]],
+    *,
+    limit: int | None,
+    newest: bool = True,
+) -> list[T]:
+    """What `read` gives for the first `limit` jobs of a filter, in whose order it lists them.
+
+    To find the newest of a tag, Postgres would read all jobs that have it. Here it reads those among the
+    newest ids, which two indexes tell it, and among ever more of them until there are enough.
+    """
+    if limit is None or which.ids is not None or not scattered(which):
+        return read(which)
+    page = which if isinstance(which, Page) else Page.of(which)
+    ends = "SELECT min(id) - 1 AS low, max(id) + 1 AS high FROM jobs"
+    [(low, high)] = connection.exec_driver_sql(ends).all()
+    low, high = page.after or low or 0, page.before or high or 0
+    width = _RECENT
+    while width < (high - low) / 2:
+        near = replace(page, after=high - width - 1) if newest else replace(page, before=low + width + 1)
+        found = read(near)
+        if len(found) >= limit:
+            return found
+        width = int(width * (min(max(1.5 * limit / len(found), 2), 10) if found else 10))
+    return read(which)
+
+
+def scattered(which: Filter) -> bool:
+    """Whether no index has these jobs in the order of their ids; where they lie, Postgres does not know.
+
+    By the primary key it may read back through all that are newer: they are to be ordered by ``id + 0``.
+    """
+    return bool(which.tags) or list(which.states) == [State.RUNNING]
+
+
+_RECENT = 50_000  # ids, those that are looked at first
 
 
 def walk(

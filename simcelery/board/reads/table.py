@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from simcelery.board.models import Job
+from simcelery.board.reads import pages
 from simcelery.board.reads.fields import stored
 from simcelery.board.reads.jobs import Filter
 from simcelery.conditions.values import Name
@@ -22,8 +23,11 @@ def fields(
         UsageError: a name is none of a field.
     """
     columns = [stored(name).label(f"field_{at}") for at, name in enumerate(names)]
-    # As in `pages.ids`.
-    number = Job.id + 0 if which.tags else Job.id
+    number = Job.id + 0 if pages.scattered(which) else Job.id
     order = number.desc() if newest else number.asc()
-    statement = select(Job.id, *columns).where(*which.conditions()).order_by(order).limit(limit)
-    return [tuple(row) for row in connection.execute(statement)]
+
+    def read(page: Filter) -> list[tuple[Any, ...]]:
+        statement = select(Job.id, *columns).where(*page.conditions()).order_by(order).limit(limit)
+        return [tuple(row) for row in connection.execute(statement)]
+
+    return pages.nearest(connection, which, read, limit=limit, newest=newest)
