@@ -920,4 +920,25 @@ CHANGES = (
         "a message is used up for a job that had none",
         "shares::test_no_message_is_used_up_for_nothing_and_none_travels_with_others",
     ),
+    Change(
+        "take_turns",
+        "(next_at <= now() OR ahead)",
+        "next_at <= now()",
+        "after Postgres's clock was set back, recovery rests until it is as late again",
+        "clock::test_a_turn_further_ahead_than_its_interval_is_due",
+    ),
+    Change(
+        "take_turns",
+        "(%(corrects)s OR NOT set_back)",
+        "true",
+        "if a worker dies while it sets the times right, nobody else does",
+        "clock::test_whoever_dies_while_it_sets_times_right_leaves_all_of_it_to_the_next",
+    ),
+    Change(
+        "take_turns",
+        "(SELECT version_num FROM alembic_version) = %(revision)s",
+        "true",
+        "a worker of the version before takes part in recovery on a board that was upgraded under it",
+        "turns::test_whoever_needs_another_schema_takes_no_turn",
+    ),
 )

@@ -20,13 +20,9 @@ from simcelery.board.states import State
 MARGIN = 5.0
 
 
-def is_ahead(moment: SQLColumnExpression[Any], by: float | ColumnElement[float] = 0.0) -> ColumnElement[bool]:
-    """Whether a moment that Postgres wrote is later than it can be.
-
-    Parameters:
-        by: how many seconds after it was written it may lie.
-    """
-    return moment > func.now() + seconds(by + MARGIN)
+def is_ahead(moment: SQLColumnExpression[Any]) -> ColumnElement[bool]:
+    """Whether a moment that Postgres wrote is later than it can be."""
+    return moment > func.now() + seconds(MARGIN)
 
 
 def not_ahead(moment: SQLColumnExpression[Any]) -> ColumnElement[Any]:

@@ -78,10 +78,10 @@ class Rounds:
         free = [act for act in acts.ACTS if act.name not in self._under_way]
         every = {act.name: act.every * self._settings.tick_every for act in free}
         try:
-            with engine.begin() as connection:
-                if not self._known:
+            if not self._known:
+                with engine.begin() as connection:
                     turns.add(connection, [act.name for act in acts.ACTS])
-                taken = turns.take_turns(connection, every, self._by, self._countable())
+            taken = turns.take_turns(every, self._by, self._countable())
         except ServiceError as error:
             self._say_once("recovery", error)
             return []

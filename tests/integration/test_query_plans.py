@@ -172,7 +172,10 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         ("jobs_task_id_key",),
     ),
     # What recovery and leases ask again and again.
-    "turns": (lambda c: turns.take_turns(c, {"stage": 1.0}, "me", 40), ("workers_live",)),
+    "turns": (
+        lambda c: sql.execute(c, "take_turns", **turns.asked({"stage": 1.0}, "me", 40)),
+        ("workers_live",),
+    ),
     "renew": (lambda c: leases.renew(c, ME, 20.0, succeeded=["w"]), ("using workers_",)),
     "accounts": (lambda c: leases.accounts(c, MINE, [LAST]), ("jobs_running", "jobs_pkey")),
     "lanes": (lambda c: feed.lanes(c, 2000), ("jobs_unpublished", "jobs_published")),

@@ -37,8 +37,7 @@ LANE = Lane("default", "w", 4)
 
 
 def take(**every: float) -> turns.Taken:
-    with engine.begin() as connection:
-        return turns.take_turns(connection, every or {"rescue": 1.0}, "me")
+    return turns.take_turns(every or {"rescue": 1.0}, "me")
 
 
 def set_back() -> None:
@@ -64,6 +63,21 @@ def test_a_turn_further_ahead_than_its_interval_is_due(until: str) -> None:
     taken = take(rescue=1.0, prune=60.0)
     assert (taken.acts, taken.set_back) == ({"rescue", "prune"}, True)
     assert take(rescue=1.0, prune=60.0) == turns.Taken(frozenset(), 0, False)
+
+
+def test_whoever_dies_while_it_sets_times_right_leaves_all_of_it_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take(rescue=1.0, prune=60.0)
+    sql("UPDATE recovery SET next_at = next_at + interval '3 h' WHERE name = 'rescue'")
+
+    def die(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(clock, "set_right", die)
+        take(rescue=1.0, prune=60.0)
+    assert take(rescue=1.0, prune=60.0) == turns.Taken(frozenset({"rescue"}), 0, True)
 
 
 @pytest.mark.slow

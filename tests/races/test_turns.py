@@ -13,6 +13,7 @@ import pytest
 
 from simcelery import settings
 from simcelery.board import engine, transitions, turns
+from simcelery.board import sql as statement
 from simcelery.errors import BoardUnreachableError
 from simcelery.maintenance import acts, loop, prune, rescue, settle, stage
 from simcelery.maintenance.act import Act
@@ -29,8 +30,7 @@ def test_of_many_workers_one_takes_each_turn() -> None:
 
     def take(number: int) -> bool:
         start.wait()
-        with engine.begin() as connection:
-            return turns.take_turns(connection, {"stage": 60.0}, f"w{number}").acts == {"stage"}
+        return turns.take_turns({"stage": 60.0}, f"w{number}").acts == {"stage"}
 
     with ThreadPoolExecutor(5) as pool:
         assert sum(pool.map(take, range(5))) == 1
@@ -39,10 +39,10 @@ def test_of_many_workers_one_takes_each_turn() -> None:
 def test_whoever_needs_another_schema_takes_no_turn() -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-        assert turns.take_turns(connection, {"stage": 60.0}, "w").acts == set()
+        asked = turns.asked({"stage": 60.0}, "w", 0)
+        assert statement.execute(connection, "take_turns", **asked).one().acts is None
         connection.rollback()
-    with engine.begin() as connection:
-        assert turns.take_turns(connection, {"stage": 60.0}, "w").acts == {"stage"}
+    assert turns.take_turns({"stage": 60.0}, "w").acts == {"stage"}
 
 
 @pytest.mark.slow
