@@ -132,14 +132,6 @@ def limit(connection: Connection, longest: float) -> None:
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(longest * 1000)}")
 
 
-def limit_rest(connection: Connection, longest: float) -> None:
-    """Let Postgres end a transaction whose client says nothing for this many seconds between two statements.
-
-    Otherwise the locks of a client that has vanished stay for as long as any transaction may rest.
-    """
-    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {int(longest * 1000)}")
-
-
 def as_of_now(connection: Connection) -> None:
     """Let all statements of a transaction, which has had none yet, see the board as it is at its first."""
     connection.exec_driver_sql(_AS_OF_NOW)

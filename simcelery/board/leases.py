@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
     ColumnElement,
-    CompoundSelect,
     Connection,
-    Text,
-    Update,
     and_,
-    case,
     exists,
     func,
     insert,
-    literal,
     literal_column,
-    or_,
     select,
     union,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from simcelery.board import environments
+from simcelery.board import engine, environments, sql
 from simcelery.board.models import Allocation, Job, Worker
 from simcelery.board.reads.rules import LIVE
 from simcelery.board.sql_helpers import among, seconds
@@ -124,47 +117,88 @@ def renew(
     *,
     every: float | None = None,
     succeeded: Iterable[str] = (),
-    left: float | None = None,
 ) -> bool:
-    """Extend a worker's lease, even an expired one.
+    """`renew_and_ask` in an open transaction, without the questions. False: it no longer has a lease."""
+    values = _renewal(me, lease, every, succeeded)
+    return bool(sql.execute(connection, "renew", **values).mappings().first()["known"])
 
-    False: the board no longer knows the worker, or considers it dead, or has given its id to another one.
+
+def renew_and_ask(
+    me: Registration,
+    lease: float,
+    *,
+    every: float | None = None,
+    succeeded: Iterable[str] = (),
+    left: float | None = None,
+    job_ids: Iterable[int] = (),
+) -> Renewed:
+    """Extend a worker's lease, even an expired one, and ask what it has to know.
+
+    It is a transaction of its own, in one round trip, since every worker renews every few seconds. What no
+    second statement follows cannot hold up the next renewal either, if the network vanishes meanwhile.
 
     Parameters:
         lease: seconds.
         every: seconds between renewals; None: well below half a lease.
         succeeded: the workflows with which this worker has succeeded since it last renewed.
         left: as in `register`; told again each time, since Postgres's clock may be set meanwhile.
+        job_ids: the jobs that it asks about, besides those that run in it according to the board.
+
+    Raises:
+        BoardUnreachableError: Postgres cannot be reached.
     """
-    # Most renewals are the same as the one before.
-    renewed = connection.execute(_renewal(me, lease, every, tuple(succeeded), left))
-    return renewed.rowcount == 1
+    rows = engine.one_round_trip(sql.statement("renew"), _renewal(me, lease, every, succeeded, left, job_ids))
+    told: dict[str, Any] = {}
+    accounts = []
+    for row in rows:
+        told = {name: row.pop(name) for name in _TOLD}
+        if row["claim_id"] and row["pid"] and (known := bad_rows.state(row["state"])):
+            accounts.append(Account(**{**row, "state": known}))
+    return Renewed(accounts=accounts, **told)
 
 
-@lru_cache(maxsize=16)
+_TOLD = ("known", "revision", "files_asked", "workdirs_due")
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """What the board has said at a renewal.
+
+    Attributes:
+        known: False: it no longer knows the worker, or considers it dead, or has given its id to another one.
+        revision: that of its schema.
+        accounts: the jobs that run in this worker according to the board, and those that it asked about, by
+            id. A job that was never claimed is left out.
+        files_asked, workdirs_due: whether somebody waits for a file, or a workdir for its removal, be it here
+            or elsewhere.
+    """
+
+    known: bool
+    revision: str | None
+    accounts: list[Account]
+    files_asked: bool
+    workdirs_due: bool
+
+
 def _renewal(
-    me: Registration, lease: float, every: float | None, succeeded: tuple[str, ...], left: float | None
-) -> Update:
-    # Whoever was cut off for half a lease may see others as lost that were cut off with it. Where
-    # renewals are rarer than that, a gap is a renewal that was missed.
-    gap = max(lease / 2, 1.5 * (every or 0.0))
-    interrupted = or_(
-        func.now() - Worker.renewed_at > seconds(gap),
-        Worker.lease_expires_at <= func.now(),
-    )
-    return (
-        update(Worker)
-        .where(is_worker(me), Worker.ended_at.is_(None))
-        .values(
-            renewed_at=func.now(),
-            lease_expires_at=func.now() + seconds(lease),
-            ends_at=_in(left),
-            steady_since=case((interrupted, func.now()), else_=func.least(Worker.steady_since, func.now())),
-            succeeded=case(
-                (func.jsonb_typeof(Worker.succeeded) == "object", Worker.succeeded), else_=literal({}, JSONB)
-            ).op("||")(_now_for(succeeded)),
-        )
-    )
+    me: Registration,
+    lease: float,
+    every: float | None,
+    succeeded: Iterable[str],
+    left: float | None = None,
+    job_ids: Iterable[int] = (),
+) -> dict[str, Any]:
+    return {
+        "worker_id": me.worker_id,
+        "key": me.key,
+        "lease": lease,
+        # Whoever was cut off for half a lease may see others as lost that were cut off with it. Where
+        # renewals are rarer than that, a gap is a renewal that was missed.
+        "gap": max(lease / 2, 1.5 * (every or 0.0)),
+        "succeeded": sorted(set(succeeded)),
+        "left": None if left is None else min(left, _CENTURY),
+        "job_ids": list(job_ids),
+    }
 
 
 def _in(left: float | None) -> ColumnElement[Any] | None:
@@ -175,47 +209,9 @@ def _in(left: float | None) -> ColumnElement[Any] | None:
 _CENTURY = 100 * 365.25 * 86_400
 
 
-def _now_for(names: Iterable[str]) -> ColumnElement[Any]:
-    """A JSON object that maps each name to now, by Postgres's clock."""
-    name = func.unnest(literal(list(names), ARRAY(Text))).column_valued("name")
-    found = func.coalesce(func.jsonb_object_agg(name, func.now()), literal({}, JSONB))
-    return select(found).scalar_subquery()
-
-
 def end(connection: Connection, me: Registration) -> None:
     """Note that a worker has shut down."""
     connection.execute(update(Worker).where(is_worker(me), Worker.ended_at.is_(None)).values(**_ENDED))
-
-
-def accounts(connection: Connection, worker_id: int, job_ids: Iterable[int]) -> list[Account]:
-    """The jobs that run in this worker according to the board, and those that it asks about, by id.
-
-    A job that was never claimed is left out.
-    """
-    rows = connection.execute(_accounts(worker_id, tuple(job_ids)))
-    return [
-        Account(**{**row._mapping, "state": known})
-        for row in rows
-        if row.claim_id and row.pid and (known := bad_rows.state(row.state))
-    ]
-
-
-@lru_cache(maxsize=16)  # as above
-def _accounts(worker_id: int, job_ids: tuple[int, ...]) -> CompoundSelect[*tuple[Any, ...]]:
-    columns = (
-        Job.id,
-        Job.task_id,
-        Job.claim_id,
-        Job.attempt,
-        Job.state,
-        Job.pid,
-        Job.worker_id,
-        Job.cancel_requested_at.is_not(None).label("cancel_requested"),
-    )
-    # Two questions, each answered by an index: one with OR would depend on the planner's mood.
-    mine = select(*columns).where(Job.state == State.RUNNING, Job.worker_id == worker_id)
-    asked = select(*columns).where(among(Job.id, job_ids), Job.claim_id.is_not(None))
-    return union(mine, asked).order_by("id")
 
 
 _ENDED = {"ended_at": func.now(), "lease_expires_at": func.least(Worker.lease_expires_at, func.now())}

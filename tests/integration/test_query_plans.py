@@ -176,8 +176,10 @@ ASKED: dict[str, tuple[Callable[[Connection], object], tuple[str, ...]]] = {
         lambda c: sql.execute(c, "take_turns", **turns.asked({"stage": 1.0}, "me", 40)),
         ("workers_live",),
     ),
-    "renew": (lambda c: leases.renew(c, ME, 20.0, succeeded=["w"]), ("using workers_",)),
-    "accounts": (lambda c: leases.accounts(c, MINE, [LAST]), ("jobs_running", "jobs_pkey")),
+    "renew": (
+        lambda c: sql.execute(c, "renew", **leases._renewal(ME, 20.0, None, ["w"], job_ids=[LAST])),
+        ("using workers_", "jobs_running", "jobs_pkey"),
+    ),
     "lanes": (lambda c: feed.lanes(c, 2000), ("jobs_unpublished", "jobs_published")),
     "unpublished": (lambda c: feed.unpublished(c, LANE, 100), ("jobs_unpublished",)),
     "overdue": (lambda c: feed.overdue(c, LANE, 100), ("jobs_published",)),

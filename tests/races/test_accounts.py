@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simcelery.board import engine, leases, quarantine
+from simcelery.board.sql import statement
 from simcelery.board.values import Account
 from tests.board_helpers import cancel, finish, lapse, must_claim, record, registration, sql, worker
 
@@ -12,8 +13,7 @@ pytestmark = pytest.mark.usefixtures("board")
 
 
 def accounts(worker_id: int, *job_ids: int) -> list[Account]:
-    with engine.begin() as connection:
-        return leases.accounts(connection, worker_id, job_ids)
+    return leases.renew_and_ask(registration(worker_id), 600.0, job_ids=job_ids).accounts
 
 
 def renew(worker_id: int, *succeeded: str) -> bool:
@@ -61,14 +61,12 @@ def test_accounts_read_indexes_only_on_a_full_board() -> None:
         FROM generate_series(1, 20000) n""")
     sql("ANALYZE jobs")
     with engine.begin() as connection:
-        statement = leases._accounts(me, (1, 2, 3)).compile(connection.engine)
-        plan = "\n".join(
-            line
-            for (line,) in connection.exec_driver_sql(f"EXPLAIN {statement}", statement.params)  # type: ignore[arg-type]
-        )
+        values = leases._renewal(registration(me), 600.0, None, (), job_ids=(1, 2, 3))
+        asked = connection.exec_driver_sql(f"EXPLAIN {statement('renew')}", values)
+        plan = "\n".join(line for (line,) in asked)
     assert "jobs_running" in plan
     assert "jobs_pkey" in plan
-    assert "Seq Scan" not in plan
+    assert "Seq Scan on jobs" not in plan
 
 
 def test_a_renewal_adds_to_the_successes_that_are_known() -> None:

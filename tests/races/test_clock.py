@@ -74,9 +74,10 @@ def test_whoever_dies_while_it_sets_times_right_leaves_all_of_it_to_the_next(
     def die(_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(clock, "set_right", die)
-        take(rescue=1.0, prune=60.0)
+        with pytest.raises(KeyboardInterrupt):
+            take(rescue=1.0, prune=60.0)
     assert take(rescue=1.0, prune=60.0) == turns.Taken(frozenset({"rescue"}), 0, True)
 
 

@@ -13,7 +13,7 @@ from itertools import product
 
 from celery.worker import state as worker_state
 
-from simcelery.board import catalogue, connecting, engine, files, leases, schema, transitions, workdirs
+from simcelery.board import catalogue, engine, files, leases, schema, transitions, workdirs
 from simcelery.board.reads.identity import identity as identity_of_board
 from simcelery.board.values import Lane, Registration
 from simcelery.broker.lanes import MOST_URGENT
@@ -137,36 +137,44 @@ class Lease:
         running = self._supervisor.attempts()
         jobs = [attempt.job_id for attempt in running.values() if attempt.job_id]
         try:
-            with engine.begin(self.settings) as connection:
-                # If it vanishes now, with the network, its next renewal must not wait for this one.
-                engine.limit_rest(connection, connecting.silence(self.settings.lease))
-                known = leases.renew(
-                    connection,
-                    self.me,
-                    self.settings.lease,
-                    every=self.settings.renew_every,
-                    succeeded=self._quarantine.successes(),
-                    left=self.left(),
-                )
-                revision = connection.exec_driver_sql(schema.ASK).scalar()
-                accounts = leases.accounts(connection, self.me.worker_id, jobs)
-                wanted = files.asked_of(connection, self.me.worker_id, self.host) if known else []
-                ended = workdirs.due(connection, self.host, self.settings.workdirs, 1) if known else []
+            told = leases.renew_and_ask(
+                self.me,
+                self.settings.lease,
+                every=self.settings.renew_every,
+                succeeded=self._quarantine.successes(),
+                left=self.left(),
+                job_ids=jobs,
+            )
             self._pauses = self._new_pauses()
-            if not known:
+            if not told.known:
                 self._leave()
                 return
             alive.touch(self.settings.alive_file)
-            self._supervisor.settle(running, accounts)
-            if revision != schema.REVISION:
-                self._finish_up(revision)
-            for one in wanted:
-                outbox.add(("file", one.id), partial(file_requests.answer, one, self.nodename, self.settings))
-            if ended:
-                sweeping.start(self.settings)
+            self._supervisor.settle(running, told.accounts)
+            if told.revision != schema.REVISION:
+                self._finish_up(told.revision)
+            if told.files_asked:
+                self._answer()
+            if told.workdirs_due:
+                self._sweep()
         except ServiceError as error:
             log.warning("the lease could not be renewed: %s", error)
             self._ticker.again_in(next(self._pauses))
+
+    def _answer(self) -> None:
+        """Have the files read that this worker is asked for."""
+        assert self.me is not None
+        with engine.begin(self.settings) as connection:
+            wanted = files.asked_of(connection, self.me.worker_id, self.host)
+        for one in wanted:
+            outbox.add(("file", one.id), partial(file_requests.answer, one, self.nodename, self.settings))
+
+    def _sweep(self) -> None:
+        """Begin with the workdirs that a worker here may deal with."""
+        with engine.begin(self.settings) as connection:
+            due = workdirs.due(connection, self.host, self.settings.workdirs, 1)
+        if due:
+            sweeping.start(self.settings)
 
     def _new_pauses(self) -> Iterator[float]:
         """Until it tries to renew again, if it could not."""
