@@ -49,8 +49,8 @@ def _handlers() -> list[Any]:
         URLSpec(r"/board/all/(cancel|hold|retry|release)", many.Many, of_many, name="board_many"),
         URLSpec(r"/board/acts/([0-9]+)", many.Watched, of_many, name="board_undertaking"),
         URLSpec(r"/board/acts/([0-9]+)/live", many.WatchedLive, of_many, name="board_undertaking_live"),
-        *_of_tables(Shown("workers", "Workers and clusters", tables.workers)),
-        *_of_tables(Shown("rules", "Limits, shared queues and schedules", tables.rules)),
+        *_of_tables(Shown("workers", "Workers and clusters", tables.OF_WORKERS, tables.workers)),
+        *_of_tables(Shown("rules", "Limits, shared queues and schedules", tables.OF_RULES, tables.rules)),
         URLSpec(r"/board/assets/(.*)", Assets, Assets.PLACE, name="board_assets"),
     ]
 

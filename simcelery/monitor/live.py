@@ -6,11 +6,15 @@ All that is watched at the same time shares the time that Postgres spends on it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from simcelery.errors import JobNotFoundError, SimceleryError
 from simcelery.monitor.asking import taken
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -57,6 +61,8 @@ class Live(Generic[T]):
         if self._newest is None or time.monotonic() >= self._due:
             if self._under_way is None:
                 self._under_way = asyncio.create_task(self._again())
+                # If nobody has waited for it, nobody has to hear of its error.
+                self._under_way.add_done_callback(lambda task: task.cancelled() or task.exception())
             # Whoever leaves must not take the others' answer along.
             return await asyncio.shield(self._under_way)
         return self._newest.result()
@@ -67,8 +73,9 @@ class Live(Generic[T]):
         Raises:
             As `newest`.
         """
-        if self._newest is not None and time.monotonic() < self._seen + _RECENT:
-            return self._newest.result()
+        seen = self._newest
+        if seen is not None and seen.exception() is None and time.monotonic() < self._seen + _RECENT:
+            return seen.result()
         return await self.newest()
 
     async def _again(self) -> T:
@@ -76,6 +83,12 @@ class Live(Generic[T]):
         taken.set(0.0)
         try:
             return await self._look()
+        except JobNotFoundError:
+            raise
+        except SimceleryError as error:
+            if self._newest is None or self._newest.exception() is None:  # not every time
+                log.warning("the board cannot be seen: %s", error)
+            raise
         finally:
             seconds, ended = taken.get(), time.monotonic()
             BUDGET.spend(seconds)

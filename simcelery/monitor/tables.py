@@ -68,6 +68,10 @@ def _word(text: str) -> Word:
     return Word(text, _TONES.get(text, ""))
 
 
+OF_WORKERS = ("workers", "clusters", "allocations")
+OF_RULES = ("limits", "shares", "schedules")
+
+
 def workers(connection: Connection) -> dict[str, Table]:
     """Workers, and the clusters that start them with their allocations."""
     found = reads.workers(connection, gone_within=_DAY)

@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
 
+from simcelery.monitor import live, tables
 from simcelery.services import Services
 from tests import board_helpers as put
 from tests import hostile_rows, monitors
@@ -134,6 +136,26 @@ def test_a_board_that_is_away_is_said_and_comes_back(place: Project) -> None:
     assert "cannot be reached" in page.text
     assert "secret" not in page.text
     assert "cannot be reached" in next(away.parts("/board/live"))["notices"]
+    for path, names in (("workers", tables.OF_WORKERS), ("rules", tables.OF_RULES)):
+        there = away.get(f"/board/{path}").text
+        assert "cannot be reached" in there
+        assert re.findall(r'<section id="part-(\w+)">', there) == ["away", *names], (
+            "a place for what comes later"
+        )
+
+
+def test_a_board_that_comes_back_is_seen_at_once_and_was_told_of(place: Project, servers: Services) -> None:
+    empty(servers)
+    monitor = monitors.start(place)
+    [log] = [place.folder / f"monitor{len(place.processes) - 1}.log"]
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE shares RENAME TO elsewhere")
+        try:
+            assert monitor.get("/board/rules").status == 503
+        finally:
+            connection.execute("ALTER TABLE elsewhere RENAME TO shares")
+    wait_until(lambda: monitor.get("/board/rules").status == 200, live.EVERY + 1)
+    assert log.read_text().count("the board cannot be seen: ") == 1
 
 
 def test_nothing_that_anybody_wrote_becomes_markup(monitor: Monitor, servers: Services) -> None:

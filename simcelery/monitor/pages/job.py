@@ -23,9 +23,9 @@ class Watched:
     """The jobs that somebody looks at: one look for all who look at the same."""
 
     def __init__(self) -> None:
-        self._lives: WeakValueDictionary[int, Live[Details | SimceleryError]] = WeakValueDictionary()
+        self._lives: WeakValueDictionary[int, Live[Details]] = WeakValueDictionary()
 
-    def of(self, number: str) -> Live[Details | SimceleryError]:
+    def of(self, number: str) -> Live[Details]:
         """What is seen of a job, as long as somebody keeps it.
 
         Raises:
@@ -36,15 +36,8 @@ class Watched:
             raise JobNotFoundError(f"there is no job {number[:20]}")
         live = self._lives.get(found)
         if live is None:
-            live = self._lives[found] = Live(partial(_look, found))
+            live = self._lives[found] = Live(partial(ask, partial(job_details.read, number=found)))
         return live
-
-
-async def _look(number: int) -> Details | SimceleryError:
-    try:
-        return await ask(lambda connection: job_details.read(connection, number))
-    except SimceleryError as error:
-        return error
 
 
 class Job(Page):
@@ -59,8 +52,6 @@ class Job(Page):
     async def get(self, number: str) -> None:
         """The page."""
         seen = await self._watched.of(number).recent()
-        if isinstance(seen, SimceleryError):
-            raise seen
         found = parts(self.application, seen)
         self.render("board/job.html", seen=seen, parts=found, may_act=access.may_act(self))
 
@@ -79,7 +70,10 @@ class JobLive(Stream):
 
     async def look(self) -> dict[str, str]:
         """The newest of all parts."""
-        return parts(self.application, await self._live.newest())
+        try:
+            return parts(self.application, await self._live.newest())
+        except SimceleryError as error:  # all but that stays as it was
+            return {"now": part(self.application, "away", said=str(error))}
 
     def pause(self) -> float:
         """Until there may be something new."""
@@ -87,8 +81,6 @@ class JobLive(Stream):
 
 
 @lru_cache(maxsize=16)
-def parts(application: Any, seen: Details | SimceleryError) -> dict[str, str]:
-    """The parts of the page, by name. Of a board that does not answer only that: the others stay."""
-    if isinstance(seen, SimceleryError):
-        return {"now": part(application, "away", said=str(seen))}
+def parts(application: Any, seen: Details) -> dict[str, str]:
+    """The parts of the page, by name."""
     return {name: part(application, f"job/{name}", seen=seen) for name in _PARTS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -22,10 +23,15 @@ _PATIENCE = 0.2  # seconds that the page waits for what is seen
 _PARTS = ("notices", "states", "hour", "queues", "workflows")
 
 
-async def look() -> Seen | SimceleryError:
-    """How the board stands, or why nobody knows."""
+async def look() -> Seen:
+    """How the board stands."""
+    return await ask(overview.read)
+
+
+async def _seen(look: Awaitable[Seen]) -> Seen | SimceleryError:
+    """It, or why nobody knows."""
     try:
-        return await ask(overview.read)
+        return await look
     except SimceleryError as error:
         return error
 
@@ -35,7 +41,7 @@ class Overview(Page):
 
     place = "overview"
 
-    def initialize(self, live: Live[Seen | SimceleryError]) -> None:
+    def initialize(self, live: Live[Seen]) -> None:
         """From the list of addresses."""
         self._live = live
 
@@ -43,7 +49,7 @@ class Overview(Page):
         """The page; of a board of millions, or a slow one, what is seen comes with its first news."""
         found = dict.fromkeys(_PARTS, "")
         with suppress(TimeoutError):
-            seen = await asyncio.wait_for(self._live.recent(), _PATIENCE)
+            seen = await asyncio.wait_for(_seen(self._live.recent()), _PATIENCE)
             found |= parts(self.application, seen)
             if isinstance(seen, SimceleryError):
                 self.set_status(503)
@@ -53,13 +59,13 @@ class Overview(Page):
 class OverviewLive(Stream):
     """What has changed of it since."""
 
-    def initialize(self, live: Live[Seen | SimceleryError]) -> None:
+    def initialize(self, live: Live[Seen]) -> None:
         """From the list of addresses."""
         self._live = live
 
     async def look(self) -> dict[str, str]:
         """The newest of all parts."""
-        return parts(self.application, await self._live.newest())
+        return parts(self.application, await _seen(self._live.newest()))
 
     def pause(self) -> float:
         """Until there may be something new."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +26,22 @@ class Seen:
 
 
 class Shown:
-    """A page of tables: its name, which is that of its address, and what is seen."""
+    """A page of tables: its name, which is that of its address, those of the tables, and what is seen."""
 
-    def __init__(self, name: str, title: str, read: Callable[[Connection], dict[str, Table]]) -> None:
-        self.name, self.title = name, title
+    def __init__(
+        self, name: str, title: str, names: Sequence[str], read: Callable[[Connection], dict[str, Table]]
+    ) -> None:
+        self.name, self.title, self.names = name, title, names
         self.live = Live(lambda: _look(read))
 
 
 async def _look(read: Callable[[Connection], dict[str, Table]]) -> Seen:
+    return Seen(await ask(read))
+
+
+async def _seen(look: Awaitable[Seen]) -> Seen:
     try:
-        return Seen(await ask(read))
+        return await look
     except SimceleryError as error:
         return Seen({}, str(error))
 
@@ -49,10 +55,11 @@ class Tables(Page):
 
     async def get(self) -> None:
         """All tables."""
-        seen = await self._shown.live.recent()
+        seen = await _seen(self._shown.live.recent())
         if seen.away:
             self.set_status(503)
-        found = parts(self.application, seen)
+        # Also of those that are not seen yet: their news need a place.
+        found = dict.fromkeys(("away", *self._shown.names), "") | parts(self.application, seen)
         self.render("board/tables.html", title=self._shown.title, name=self._shown.name, parts=found)
 
 
@@ -65,7 +72,7 @@ class TablesLive(Stream):
 
     async def look(self) -> dict[str, str]:
         """The newest of all."""
-        return parts(self.application, await self._shown.live.newest())
+        return parts(self.application, await _seen(self._shown.live.newest()))
 
     def pause(self) -> float:
         """Until there may be something new."""
