@@ -61,12 +61,10 @@ class Player:
     def renew(self, worker: int) -> None:
         """As `worker.lease` does."""
         held = [self.running[worker].job_id] if worker in self.running else []
-        with engine.begin() as connection:
-            alive = leases.renew(
-                connection, self.registrations[worker], get_settings().lease, succeeded=["bench.single"]
-            )
-            assert alive
-            leases.accounts(connection, worker, held)
+        told = leases.renew_and_ask(
+            self.registrations[worker], get_settings().lease, succeeded=["bench.single"], job_ids=held
+        )
+        assert told.known
 
     def tick(self, worker: int) -> None:
         """As `worker`'s recovery thread does."""
