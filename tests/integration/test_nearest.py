@@ -73,7 +73,8 @@ def test_the_newest_that_run_are_found(tagged: Connection) -> None:
 def test_a_tag_of_all_jobs_is_not_read_as_a_whole(newest: bool, tagged: Connection) -> None:
     asked: list[Filter] = []
 
-    def read(page: Filter) -> list[int]:
+    def read(page: Filter, scattered: bool) -> list[int]:
+        assert not scattered
         asked.append(page)
         return reads.ids(tagged, page)[:20]
 

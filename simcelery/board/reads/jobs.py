@@ -133,10 +133,10 @@ def jobs(connection: Reader, which: Filter, *, limit: int | None = None, newest:
     order = "DESC" if newest else "ASC"
     end = f"ORDER BY jobs.id {order} LIMIT %(limit)s"
 
-    def read(page: Filter) -> list[Any]:
+    def read(page: Filter, scattered: bool) -> list[Any]:
         wanted = page.clause()
         chosen = wanted.text
-        if limit is not None and pages.scattered(page):
+        if limit is not None and scattered:
             first = f"ORDER BY jobs.id + 0 {order} LIMIT %(limit)s"
             chosen = f"jobs.id IN (SELECT jobs.id FROM jobs WHERE {wanted.text} {first})"
         values = {**wanted.values, "limit": limit}

@@ -45,12 +45,12 @@ class Page(Filter):
 def ids(connection: Reader, page: Page, *, limit: int | None, newest: bool = True) -> list[int]:
     """The ids of a page, newest first unless told otherwise."""
 
-    order = f"jobs.id {'+ 0' if scattered(page) else ''} {'DESC' if newest else 'ASC'}"
+    order = "DESC" if newest else "ASC"
 
-    def read(page: Filter) -> list[int]:
-        wanted = page.clause()
+    def read(page: Filter, scattered: bool) -> list[int]:
+        wanted, number = page.clause(), "jobs.id + 0" if scattered else "jobs.id"
         rows = connection.exec_driver_sql(
-            f"SELECT jobs.id FROM jobs WHERE {wanted.text} ORDER BY {order} LIMIT %(limit)s",
+            f"SELECT jobs.id FROM jobs WHERE {wanted.text} ORDER BY {number} {order} LIMIT %(limit)s",
             {**wanted.values, "limit": limit},
         )
         return [row.id for row in rows]
@@ -61,18 +61,24 @@ def ids(connection: Reader, page: Page, *, limit: int | None, newest: bool = Tru
 def nearest(
     connection: Reader,
     which: Filter,
-    read: Callable[[Filter], list[T]],
+    read: Callable[[Filter, bool], list[T]],
     *,
     limit: int | None,
     newest: bool = True,
 ) -> list[T]:
     """What `read` gives for the first `limit` jobs of a filter, in whose order it lists them.
 
-    To find the newest of a tag, Postgres would read all jobs that have it. Here it reads those among the
-    newest ids, which two indexes tell it, and among ever more of them until there are enough.
+    No index has the jobs of a tag, or those that run, in the order of their ids. To find the newest of a tag,
+    Postgres would read all jobs that have it, or all that are newer. Here it reads those among the newest
+    ids, and among ever more of them until there are enough.
+
+    Parameters:
+        read: takes a filter, and whether it is to order by ``id + 0``, so that Postgres does not look for
+            the jobs in the order of the primary key.
     """
-    if limit is None or which.ids is not None or not scattered(which):
-        return read(which)
+    scattered = bool(which.tags) or list(which.states) == [State.RUNNING]
+    if limit is None or which.ids is not None or not scattered:
+        return read(which, scattered)
     page = which if isinstance(which, Page) else Page.of(which)
     ends = "SELECT min(id) - 1 AS low, max(id) + 1 AS high FROM jobs"
     [(low, high)] = connection.exec_driver_sql(ends).all()
@@ -80,19 +86,11 @@ def nearest(
     width = _RECENT
     while width < (high - low) / 2:
         near = replace(page, after=high - width - 1) if newest else replace(page, before=low + width + 1)
-        found = read(near)
+        found = read(near, width > _RECENT)
         if len(found) >= limit:
             return found
         width = int(width * (min(max(1.5 * limit / len(found), 2), 10) if found else 10))
-    return read(which)
-
-
-def scattered(which: Filter) -> bool:
-    """Whether no index has these jobs in the order of their ids; where they lie, Postgres does not know.
-
-    By the primary key it may read back through all that are newer: they are to be ordered by ``id + 0``.
-    """
-    return bool(which.tags) or list(which.states) == [State.RUNNING]
+    return read(which, True)
 
 
 _RECENT = 50_000  # ids, those that are looked at first

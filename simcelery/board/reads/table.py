@@ -23,10 +23,10 @@ def fields(
         UsageError: a name is none of a field.
     """
     columns = [stored(name).label(f"field_{at}") for at, name in enumerate(names)]
-    number = Job.id + 0 if pages.scattered(which) else Job.id
-    order = number.desc() if newest else number.asc()
 
-    def read(page: Filter) -> list[tuple[Any, ...]]:
+    def read(page: Filter, scattered: bool) -> list[tuple[Any, ...]]:
+        number = Job.id + 0 if scattered else Job.id
+        order = number.desc() if newest else number.asc()
         statement = select(Job.id, *columns).where(*page.conditions()).order_by(order).limit(limit)
         return [tuple(row) for row in connection.execute(statement)]
 
