@@ -19,6 +19,8 @@ _ADMIT = "functions/admit_jobs"
 _ESCALATED = "functions/escalated"
 _FITTING = "functions/fitting_needs"
 _GRANT = "functions/grant_needs"
+_RENEW = "functions/renew_lease"
+_TURNS = "functions/take_due_turns"
 _BLOWN = "gates::test_one_failure_too_many_holds_what_has_not_begun_and_lets_go_on_what_has"
 _RULE = "finish::test_the_rule_is_the_same_for_every_attempt"
 
@@ -921,24 +923,66 @@ CHANGES = (
         "shares::test_no_message_is_used_up_for_nothing_and_none_travels_with_others",
     ),
     Change(
-        "take_turns",
+        _TURNS,
         "(next_at <= now() OR ahead)",
         "next_at <= now()",
         "after Postgres's clock was set back, recovery rests until it is as late again",
         "clock::test_a_turn_further_ahead_than_its_interval_is_due",
     ),
     Change(
-        "take_turns",
-        "(%(corrects)s OR NOT set_back)",
+        _TURNS,
+        "(p_corrects OR NOT set_back)",
         "true",
         "if a worker dies while it sets the times right, nobody else does",
         "clock::test_whoever_dies_while_it_sets_times_right_leaves_all_of_it_to_the_next",
     ),
     Change(
-        "take_turns",
-        "(SELECT version_num FROM alembic_version) = %(revision)s",
+        _TURNS,
+        "(SELECT version_num FROM alembic_version) = p_revision",
         "true",
         "a worker of the version before takes part in recovery on a board that was upgraded under it",
         "turns::test_whoever_needs_another_schema_takes_no_turn",
+    ),
+    Change(
+        _RENEW,
+        "id = p_worker_id AND registration = p_key AND ended_at IS NULL",
+        "id = p_worker_id AND registration = p_key",
+        "a worker whose jobs were given to others goes on claiming",
+        "rescue::test_a_buried_worker_that_lives_cannot_renew_or_claim_but_may_finish",
+    ),
+    Change(
+        _RENEW,
+        "id = p_worker_id AND registration = p_key AND",
+        "id = p_worker_id AND",
+        "on a restored board two workers hold one lease",
+        "registrations::test_only_the_one_that_is_on_the_board_renews",
+    ),
+    Change(
+        _RENEW,
+        " OR lease_expires_at <= now()",
+        "",
+        "who was cut off itself judges those that were cut off with it",
+        "rescue::test_a_gap_ends_what_was_steady",
+    ),
+    Change(
+        _RENEW,
+        "now() - renewed_at > make_interval(secs => p_gap)",
+        "false",
+        "who was cut off itself judges those that were cut off with it",
+        "rescue::test_a_gap_ends_what_was_steady",
+    ),
+    Change(
+        _RENEW,
+        "cancel_requested_at IS NOT NULL AS cancel_requested",
+        "false AS cancel_requested",
+        "while Redis is away, a cancel is not heard of",
+        "accounts::test_accounts_hold_what_runs_here_and_what_was_asked_for_each_once",
+    ),
+    Change(
+        _RENEW,
+        "WHERE id = ANY (p_job_ids)",
+        "WHERE false",
+        "a worker does not hear that a job that it runs was given to another",
+        "accounts::test_accounts_hold_what_runs_here_and_what_was_asked_for_each_once",
     ),
 )

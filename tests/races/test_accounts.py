@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from simcelery.board import engine, leases, quarantine
-from simcelery.board.sql import statement
 from simcelery.board.values import Account
 from tests.board_helpers import cancel, finish, lapse, must_claim, record, registration, sql, worker
 
@@ -49,24 +48,6 @@ def test_accounts_hold_what_runs_here_and_what_was_asked_for_each_once() -> None
         (ended.job_id, "succeeded", me, False),
         (theirs.job_id, "running", other, False),
     ]
-
-
-def test_accounts_read_indexes_only_on_a_full_board() -> None:
-    me = worker()
-    sql("""
-        INSERT INTO jobs (task_id, workflow, parameters, state, queue, priority, max_attempts, max_losses,
-            submitted_by, worker_id, pid, claim_id, started_at, finished_at)
-        SELECT gen_random_uuid(), 'w', '{}', CASE WHEN n % 50 = 0 THEN 'running' ELSE 'succeeded' END, 'q', 4,
-            1, 5, 'test', n % 100, 1, gen_random_uuid(), now(), CASE WHEN n % 50 = 0 THEN NULL ELSE now() END
-        FROM generate_series(1, 20000) n""")
-    sql("ANALYZE jobs")
-    with engine.begin() as connection:
-        values = leases._renewal(registration(me), 600.0, None, (), job_ids=(1, 2, 3))
-        asked = connection.exec_driver_sql(f"EXPLAIN {statement('renew')}", values)
-        plan = "\n".join(line for (line,) in asked)
-    assert "jobs_running" in plan
-    assert "jobs_pkey" in plan
-    assert "Seq Scan on jobs" not in plan
 
 
 def test_a_renewal_adds_to_the_successes_that_are_known() -> None:
