@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from itertools import product
@@ -17,7 +18,7 @@ from simcelery.board import catalogue, engine, files, leases, schema, transition
 from simcelery.board.reads.identity import identity as identity_of_board
 from simcelery.board.values import Lane, Registration
 from simcelery.broker.lanes import MOST_URGENT
-from simcelery.errors import BoardUntrustedError, ServiceError
+from simcelery.errors import BoardChangedError, BoardUntrustedError, ServiceError
 from simcelery.execution import allocation, identity, resources
 from simcelery.maintenance import workdirs as sweeping
 from simcelery.pauses import growing
@@ -158,8 +159,18 @@ class Lease:
             if told.workdirs_due:
                 self._sweep()
         except ServiceError as error:
+            if isinstance(error, BoardChangedError) and (revision := self._other_revision()):
+                self._finish_up(revision)
+                return
             log.warning("the lease could not be renewed: %s", error)
             self._ticker.again_in(next(self._pauses))
+
+    def _other_revision(self) -> str | None:
+        """That of a board restored from before the upgrade, which lacks functions; None: it may come back."""
+        with suppress(ServiceError), engine.begin(self.settings) as connection:
+            revision = schema.revision_of(connection)
+            return revision if revision != schema.REVISION else None
+        return None
 
     def _answer(self) -> None:
         """Have the files read that this worker is asked for."""
