@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from simcelery import settings
+from tests import slurm
 from tests.acceptance.helpers import submit
 from tests.board_helpers import sql
 from tests.conftest import Project
@@ -87,7 +87,7 @@ def test_the_script_of_a_profile_starts_workers_that_run_jobs_until_they_are_tol
     assert url.get_secret_value() in secrets.read_text()
 
 
-no_slurm = shutil.which("sbatch") is None or subprocess.run(["sinfo"], capture_output=True).returncode != 0
+no_slurm = not slurm.answers()
 
 
 @pytest.mark.skipif(no_slurm, reason="no Slurm runs here")

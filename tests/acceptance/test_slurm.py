@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import slurm
 from tests.acceptance.helpers import submit, submit_command, wait_for_command
 from tests.board_helpers import attempts, row
 from tests.conftest import BIN, Project
 from tests.processes import command_alive, sleeper
 from tests.waiting import wait_until
 
-if shutil.which("sbatch") is None or subprocess.run(["sinfo"], capture_output=True).returncode != 0:
+if not slurm.answers():
     pytest.skip("no Slurm runs here", allow_module_level=True)
 
 Allocate = Callable[..., str]

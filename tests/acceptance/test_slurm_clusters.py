@@ -16,13 +16,14 @@ from typing import Any
 import psutil
 import pytest
 
+from tests import slurm
 from tests.acceptance.helpers import controllers
 from tests.acceptance.test_clusters import cluster, listed
 from tests.board_helpers import attempts, row, sql, state
 from tests.conftest import Project
 from tests.waiting import wait_until, within
 
-if shutil.which("sbatch") is None or subprocess.run(["sinfo"], capture_output=True).returncode != 0:
+if not slurm.answers():
     pytest.skip("no Slurm runs here", allow_module_level=True)
 
 pytestmark = pytest.mark.timeout(600)

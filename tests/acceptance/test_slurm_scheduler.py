@@ -16,9 +16,10 @@ from simcelery.schedulers.asking import Refused, Unknown
 from simcelery.schedulers.request import Request
 from simcelery.schedulers.seen import Cause, End, Seen, State
 from simcelery.schedulers.slurm import Slurm
+from tests import slurm
 from tests.waiting import wait_until
 
-if shutil.which("sinfo") is None or subprocess.run(["sinfo"], capture_output=True).returncode != 0:
+if not slurm.answers():
     pytest.skip("no Slurm runs here", allow_module_level=True)
 
 SLURM = Slurm()
