@@ -81,6 +81,19 @@ def _no_environment() -> None:
             del os.environ[name]
 
 
+@pytest.fixture(autouse=True)
+def _leaves_no_environment() -> Iterator[None]:
+    """What a test, or a library that it loads, sets there is gone afterwards.
+
+    Later tests would run with it, and start programs as a whole, since forks have it not.
+    """
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update({name: value for name, value in before.items() if not name.startswith("PYTEST_")})
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:
     """Whoever runs the tests in the background of a shell has them ignore Ctrl-C, and all that they start."""
