@@ -19,6 +19,7 @@ from simcelery.errors import JobNotFoundError, ParametersError, SimceleryError, 
 from simcelery.services import Services
 from simcelery.submission import actions, revising
 from simcelery.worker.context import CurrentJob
+from simcelery.workflows.encoding import JobRef
 from tests.board_helpers import (
     ERROR,
     LOST,
@@ -323,8 +324,11 @@ def test_no_job_waits_for_itself() -> None:
 
 
 def test_a_job_to_wait_for_that_is_not_there() -> None:
-    job = failed()
+    job, by_number = failed(), JobRef()
+    by_number.id = 999
     with pytest.raises(JobNotFoundError, match="there is no job 999 to wait for"):
+        job.retry(set={"start": by_number})
+    with pytest.raises(JobNotFoundError, match="job 999 is no longer on the board"):
         job.retry(set={"start": Job(999, uuid.uuid4(), "relaxation")})
     assert state(job.id) == "failed"
 
