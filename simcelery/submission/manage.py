@@ -28,6 +28,7 @@ from simcelery.readable import short
 from simcelery.submission import artifacts, holding, notebook, releasing, revising
 from simcelery.submission.actions import cancel, retry
 from simcelery.submission.handle import Job, restore
+from simcelery.submission.presence import check_there
 from simcelery.tables import doubts, frames
 from simcelery.tables.gathering import Gathered
 from simcelery.tables.reading import of_fields, of_job
@@ -360,16 +361,15 @@ def release(
     if isinstance(what, str):
         filters["tags"] = [what, *filters.get("tags", ())]
     elif what is not None:
-        some = (what,) if isinstance(what, JobRef | int) else what
-        filters["ids"] = [_number(job) for job in some]
+        some = [what] if isinstance(what, JobRef | int) else list(what)
+        if handles := [job for job in some if isinstance(job, Job)]:
+            with engine.begin() as connection:
+                check_there(connection, handles)
+        filters["ids"] = [job.id if isinstance(job, JobRef) else job for job in some]
     if not filters:
         raise UsageError("which jobs to release? Give a tag, jobs, or a filter such as workflow")
     which = jobs(**filters).which
     return releasing.held(which) if dry_run else releasing.release(which)
-
-
-def _number(job: JobRef | int) -> int:
-    return job.row().id if isinstance(job, Job) else job.id if isinstance(job, JobRef) else job
 
 
 def _ids(given: Iterable[int] | None) -> tuple[int, ...] | None:

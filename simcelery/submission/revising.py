@@ -48,8 +48,9 @@ def plan(ids: Sequence[int], values: Values | Callable[[str], Values]) -> list[R
             found.append(_revision(row, encoded[row.workflow]))
         except UsageError as error:
             raise type(error)(f"job {row.id}: {error}; nothing was retried") from None
-    with engine.begin() as connection:
-        check_there(connection, takes)
+    if takes:
+        with engine.begin() as connection:
+            check_there(connection, takes)
     return found
 
 
