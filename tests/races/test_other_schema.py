@@ -9,8 +9,9 @@ from typing import Any, cast
 import pytest
 from celery.worker import state as worker_state
 
-from simcelery.board import engine, schema
+from simcelery.board import engine, files, leases, schema
 from simcelery.board import sql as statements
+from simcelery.errors import BoardUnreachableError
 from simcelery.worker.parent.lease import Lease
 from simcelery.worker.parent.shutdown import EX_FAILURE
 from tests.board_helpers import registration, sql, worker
@@ -42,6 +43,19 @@ def lease(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lease]:
         sql("UPDATE alembic_version SET version_num = :revision", revision=schema.REVISION)
         with engine.begin() as connection:
             statements.install(connection, "renew_lease")
+
+
+def test_a_renewal_is_not_said_to_have_failed_when_what_comes_after_it_has(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lease: Lease
+) -> None:
+    def gone(*_: Any) -> Any:
+        raise BoardUnreachableError("the board is gone")
+
+    monkeypatch.setattr(files, "asked_of", gone)
+    lease._serve(leases.Renewed(True, schema.REVISION, [], files_asked=True, workdirs_due=False))
+    assert caplog.messages == [
+        "what others wait for is looked for again at the next renewal: the board is gone"
+    ]
 
 
 def test_it_ends_where_the_schema_is_another_one(lease: Lease, caplog: pytest.LogCaptureFixture) -> None:

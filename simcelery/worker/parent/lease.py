@@ -154,10 +154,7 @@ class Lease:
             self._supervisor.settle(running, told.accounts)
             if told.revision != schema.REVISION:
                 self._finish_up(told.revision)
-            if told.files_asked:
-                self._answer()
-            if told.workdirs_due:
-                self._sweep()
+            self._serve(told)
         except ServiceError as error:
             if isinstance(error, BoardChangedError) and (revision := self._other_revision()):
                 self._finish_up(revision)
@@ -171,6 +168,16 @@ class Lease:
             revision = schema.revision_of(connection)
             return revision if revision != schema.REVISION else None
         return None
+
+    def _serve(self, told: leases.Renewed) -> None:
+        """Begin with what others wait for, if that is for this worker."""
+        try:
+            if told.files_asked:
+                self._answer()
+            if told.workdirs_due:
+                self._sweep()
+        except ServiceError as error:  # the lease is renewed all the same
+            log.warning("what others wait for is looked for again at the next renewal: %s", error)
 
     def _answer(self) -> None:
         """Have the files read that this worker is asked for."""
