@@ -15,7 +15,7 @@ TESTS = {
     f"{_TRANSITIONS}.continuing": ("continuing",),
     f"{_TRANSITIONS}.copying": ("record", "dedupe"),
     f"{_TRANSITIONS}.finish": ("finish", "claim_and_finish", "slices", "rescue", "registrations", "clock"),
-    f"{_TRANSITIONS}.gates": ("gates", "limits"),
+    f"{_TRANSITIONS}.gates": ("gates", "by_hand", "limits"),
     f"{_TRANSITIONS}.record": ("record", "dedupe", "dependencies", "gates", "prune", "renews"),
     f"{_TRANSITIONS}.release": ("claim_and_finish", "slices", "locks", "registrations", "cancel_and_retry"),
     f"{_TRANSITIONS}.rescue": ("rescue", "clock"),
