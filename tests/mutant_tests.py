@@ -11,7 +11,15 @@ _TRANSITIONS = "simcelery.board.transitions"
 TESTS = {
     f"{_TRANSITIONS}.admit": ("limits",),
     f"{_TRANSITIONS}.cancel": ("cancel_and_retry", "clock", "dependencies", "locks", "continuing"),
-    f"{_TRANSITIONS}.claim": ("claim_and_finish", "slices", "registrations", "locks", "room", "host_limits"),
+    f"{_TRANSITIONS}.claim": (
+        "claim_and_finish",
+        "slices",
+        "registrations",
+        "locks",
+        "room",
+        "host_limits",
+        "fit",
+    ),
     f"{_TRANSITIONS}.continuing": ("continuing",),
     f"{_TRANSITIONS}.copying": ("record", "dedupe"),
     f"{_TRANSITIONS}.finish": ("finish", "claim_and_finish", "slices", "rescue", "registrations", "clock"),

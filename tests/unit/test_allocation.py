@@ -36,6 +36,15 @@ def test_each_schedulers_number_is_known(monkeypatch: pytest.MonkeyPatch, name: 
     assert allocation.scheduler_job_id() == value
 
 
+def test_the_name_that_a_cluster_gave_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(allocation.NAME, raising=False)
+    assert allocation.name() is None
+    monkeypatch.setenv(allocation.NAME, "sim-1")
+    assert allocation.name() == "sim-1"
+    monkeypatch.setenv(allocation.NAME, "")
+    assert allocation.name() is None
+
+
 def test_an_empty_number_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "")
     monkeypatch.setenv("PBS_JOBID", "42.head")

@@ -73,7 +73,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return nullcontext(CONNECTION)
 
     def anything_left(connection: object, queues: list[str], workflows: list[str], worker_id: int) -> bool:
-        assert (connection, queues, workflows) == (CONNECTION, ["default"], ["w"])
+        assert (connection, queues, workflows, worker_id) == (CONNECTION, ["default"], ["w"], 1)
         board["asked"] += 1
         if board["anything"] is None:
             raise BoardUnreachableError("away")
