@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from simcelery.board import engine, transitions
+from simcelery.board.transitions.settle import Place, Settled
 from simcelery.board.values import Claim, Recorded
 from simcelery.errors import JobNotFoundError
 from simcelery.maintenance.settle import tick as walk
@@ -220,6 +221,18 @@ def settled() -> list[transitions.Settled]:
         with engine.begin() as connection:
             steps.append(transitions.settle(connection, 10, steps[-1].place if steps else None))
     return steps
+
+
+def test_each_step_of_a_walk_goes_on_where_the_one_before_came_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Place | None] = []
+
+    def step(connection: Connection, limit: int, place: Place | None) -> Settled:
+        asked.append(place)
+        return Settled([], [], len(asked) < 3, Place(parent=len(asked)), [])
+
+    monkeypatch.setattr(transitions, "settle", step)
+    assert walk() == 0
+    assert asked == [None, Place(parent=1), Place(parent=2)]
 
 
 def test_a_finish_unblocks_the_first_children_and_settle_the_others() -> None:

@@ -191,6 +191,28 @@ def test_jobs_are_let_go_until_none_is_left_that_could_be() -> None:
     assert step(10) == (1, [False, True])
 
 
+def test_what_waits_for_a_limit_is_left_to_it_and_what_has_been_woken_is_not() -> None:
+    number = gate(canary=1)
+    first, woken, waits = behind(number, 3)
+    elsewhere = record()
+    for job, woken_at in ((woken, "now()"), (waits, "NULL"), (elsewhere, "NULL")):
+        sql(
+            "INSERT INTO throttled (job_id, limit_name, queue, workflow, priority, woken_at) "
+            f"VALUES ({job.id}, 'workflow:w', 'default', 'w', 4, {woken_at})"
+        )
+
+    def step() -> tuple[int, bool]:
+        with engine.begin() as connection:
+            moved = transitions.let_go(connection, number, 1).moved
+        return moved, sql("SELECT moving FROM gates")[0][0]
+
+    with engine.begin() as connection:
+        transitions.release_gates(connection, [number])
+    assert step() == (1, True)
+    assert step() == (1, False)
+    assert states([first, woken, waits]) == ["pending", "pending", "blocked"]
+
+
 def test_more_than_one_step_is_let_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance_of_gates, "LONGEST_ACT", within(30))
     me = worker()

@@ -407,6 +407,15 @@ def test_a_buried_workers_jobs_too_are_rescued_in_bounded_steps() -> None:
     assert [[job.id for job in step] for step in steps] == [held[:2], held[2:4], held[4:], []]
 
 
+def test_what_is_rescued_at_once_is_told_why() -> None:
+    claimed, me = running()
+    with engine.begin() as connection:
+        leases.bury(connection, [me])
+        transitions.rescue_now(connection, [me], 10, "the allocation has ended", Cause.WALLTIME)
+    [ended] = attempts(claimed.job_id)
+    assert (ended["cause"], ended["error_message"]) == ("walltime", "the allocation has ended")
+
+
 def test_a_buried_worker_that_lives_cannot_renew_or_claim_but_may_finish() -> None:
     claimed, me = running()
     bury(me)
