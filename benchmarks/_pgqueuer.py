@@ -1,4 +1,4 @@
-"""pgqueuer with the same jobs: ``python _pgqueuer.py fill 100000``, then ``drain 100``; its times as JSON."""
+"""pgqueuer with the same jobs: ``python _pgqueuer.py fill 100000``, ``drain 100``, ``loop 900``."""
 
 from __future__ import annotations
 
@@ -34,6 +34,24 @@ async def fill(count: int) -> float:
     return took
 
 
+async def loop(count: int) -> float:
+    """Seconds for a loop that enqueues one job after another."""
+    import asyncpg
+    from pgqueuer.db import AsyncpgDriver
+    from pgqueuer.queries import Queries
+
+    connection = await asyncpg.connect(os.environ["PEER_DATABASE_URL"])
+    queries = Queries(AsyncpgDriver(connection))
+    if not await queries.schema_is_installed():
+        await queries.install()
+    began = time.perf_counter()
+    for n in range(count):
+        await queries.enqueue("noop", json.dumps({"n": n}).encode())
+    took = time.perf_counter() - began
+    await connection.close()
+    return took
+
+
 async def drain(batch: int) -> None:
     """One worker, until nothing is left."""
     import asyncpg
@@ -56,10 +74,10 @@ def main() -> None:
     import uvloop
 
     verb, number = sys.argv[1], int(sys.argv[2])
-    if verb == "fill":
-        print(json.dumps(uvloop.run(fill(number))))
-    else:
+    if verb == "drain":
         uvloop.run(drain(number))
+    else:
+        print(json.dumps(uvloop.run({"fill": fill, "loop": loop}[verb](number))))
 
 
 if __name__ == "__main__":

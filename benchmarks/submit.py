@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from statistics import median
 
 import _pgqueuer
@@ -28,10 +29,37 @@ def bulk(on: Bench, jobs: int) -> dict[str, float]:
     }
     assert on.sql("SELECT count(*) FROM jobs WHERE state = 'pending'") == [(jobs,)]
     if not _pgqueuer.MISSING:
-        script = str(HERE / "_pgqueuer.py")
-        took = on.run(sys.executable, script, "fill", str(jobs), PEER_DATABASE_URL=on.peer_database_url)
-        rates["pgqueuer, bulk"] = jobs / json.loads(took)
+        rates["pgqueuer, bulk"] = jobs / _pgqueuers(on, "fill", jobs)
     return rates
+
+
+def loop(on: Bench, jobs: int) -> dict[str, float]:
+    """Jobs per second of a loop of single submissions."""
+    from _plain import noop as plain
+    from _sims import noop
+
+    on.empty()
+
+    def rate(submit: Callable[[int], object]) -> float:
+        submit(0)
+        return jobs / seconds_of(lambda: [submit(n) for n in range(jobs)])
+
+    rates = {
+        "simcelery": rate(lambda n: noop.submit(n=n)),
+        "delay": rate(noop.delay),
+        "plain Celery, a loop": rate(lambda n: plain.apply_async((n,))),
+    }
+    assert on.sql("SELECT count(*) FROM jobs WHERE state = 'pending'") == [(2 * (jobs + 1),)]
+    if not _pgqueuer.MISSING:
+        rates["pgqueuer, a loop"] = jobs / _pgqueuers(on, "loop", jobs)
+    return rates
+
+
+def _pgqueuers(on: Bench, verb: str, jobs: int) -> float:
+    """Seconds that pgqueuer takes."""
+    script = str(HERE / "_pgqueuer.py")
+    took = on.run(sys.executable, script, verb, str(jobs), PEER_DATABASE_URL=on.peer_database_url)
+    return float(json.loads(took))
 
 
 def one_by_one(on: Bench, jobs: int) -> dict[str, float]:
@@ -58,10 +86,11 @@ def one_by_one(on: Bench, jobs: int) -> dict[str, float]:
 
 
 def measure(given: argparse.Namespace) -> list[Figure]:
-    """Both rows."""
+    """All rows."""
     with bench() as on:
         os.environ["PLAIN_BROKER_URL"] = on.peer_broker_url
         many = medians([bulk(on, given.jobs) for _ in range(given.repeat)])
+        looped = medians([loop(on, given.loop) for _ in range(given.repeat)])
         one = medians([one_by_one(on, given.single) for _ in range(given.repeat)])
     return [
         Figure(
@@ -72,6 +101,18 @@ def measure(given: argparse.Namespace) -> list[Figure]:
             peers=many,
             ratios={"plain Celery, a loop": 30, "pgqueuer, bulk": 1},
             note=_pgqueuer.MISSING or "validated, recorded and published",
+        ),
+        *(
+            Figure(
+                work,
+                looped.pop(name),
+                "jobs/s",
+                target=1400,
+                peers={peer: rate for peer, rate in looped.items() if peer.endswith("a loop")},
+                ratios={"pgqueuer, a loop": 0.6},
+                note="from one process, each durable when the call returns",
+            )
+            for name, work in (("simcelery", "a loop of single submits"), ("delay", "a loop of .delay()"))
         ),
         Figure(
             "single submit, p50",
@@ -90,5 +131,9 @@ if __name__ == "__main__":
         "submit",
         __doc__ or "",
         measure,
-        {"jobs": (100_000, 1000, "jobs of the bulk"), "single": (300, 10, "single jobs")},
+        {
+            "jobs": (100_000, 1000, "jobs of the bulk"),
+            "loop": (900, 20, "jobs of a loop: the window takes them all"),
+            "single": (300, 10, "single jobs"),
+        },
     )

@@ -18,6 +18,7 @@ from simcelery.errors import (
     SchemaError,
     SettingsError,
     SimceleryError,
+    StateError,
 )
 from simcelery.relay import tunnel
 
@@ -49,6 +50,8 @@ def meaning(cause: BaseException | None, url: str, *, broken: bool = False) -> S
         return NotPermittedError(not_permitted(url, cause))
     if is_unreachable(cause, broken=broken):
         return unreachable(url, cause)
+    if isinstance(cause, psycopg.errors.UniqueViolation) and cause.diag.constraint_name == _TASK_ID:
+        return StateError("a job on the board has this task_id already: leave it out, or give a new UUID")
     if isinstance(cause, psycopg.DataError | psycopg.errors.CheckViolation):
         return RefusedByBoardError(f"the board cannot store this: {_first_line(cause)}")
     if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None:
@@ -57,6 +60,7 @@ def meaning(cause: BaseException | None, url: str, *, broken: bool = False) -> S
     return None
 
 
+_TASK_ID = "jobs_task_id_key"
 _UNDEFINED = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,

@@ -22,7 +22,7 @@ ROLES = (READ, SUBMIT, WORK, ADMIN)
 _RECORDED = (
     "id, task_id, workflow, parameters, version, state, queue, priority, tags, idempotency_key, parent_id, "
     "max_attempts, max_losses, time_limit, soft_time_limit, run_at, unmet, submitted_by, gate_id, needs_id, "
-    "keep, time_request"
+    "keep, time_request, published_at, publish_count"
 )
 _MOVED = (
     "state, parameters, idempotency_key, failures, losses, run_at, published_at, publish_count, unmet, "

@@ -98,12 +98,14 @@ class Recorded(NamedTuple):
         how: ``new``; ``existing``: a live or succeeded job holds the key, or is the same; ``retried``: such a
             one had failed and was sent back to work.
         state: of a new job: pending, scheduled or blocked.
+        published: whether a new job is on the board as published: its message has to be sent next.
     """
 
     id: int
     task_id: uuid.UUID
     how: Literal["new", "existing", "retried"]
     state: State = State.PENDING
+    published: bool = False
 
 
 # --- retry: a job that is to run with other parameters ---------------------------------------------

@@ -21,8 +21,8 @@ from kombu.exceptions import KombuError, OperationalError
 
 from simcelery import urls
 from simcelery.board import engine, feed
-from simcelery.board.values import JobToPublish, Lane
-from simcelery.broker import encryption, lists, messages, sentinels, stale
+from simcelery.board.values import JobToPublish, Lane, NewJob
+from simcelery.broker import encryption, lists, messages, room, sentinels, stale
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority
 from simcelery.errors import BrokerRefusesError, BrokerUnreachableError, BrokerUntrustedError, SimceleryError
@@ -131,6 +131,14 @@ def _producer() -> Iterator[Any]:
         yield producer
 
 
+def _client(channel: Any) -> Any:
+    """A client for this channel, made once: to make one takes longer than to send a message."""
+    made = getattr(channel, "client_of_lanes", None)
+    if made is None or made.connection_pool is not channel.pool:  # it has a new one after an error
+        made = channel.client_of_lanes = channel._create_client()
+    return made
+
+
 def _key(channel: Any, of: Lane) -> str:
     """The list in Redis that holds the messages of a lane."""
     return str(channel._q_for_pri(lane(of.queue, of.workflow), redis_priority(of.priority)))
@@ -144,7 +152,7 @@ def lengths(lanes: Sequence[Lane]) -> list[int | None]:
     """
     with _producer() as producer:
         channel = producer.channel
-        with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+        with _client(channel).pipeline(transaction=False) as pipe:
             keys = [_key(channel, one) for one in lanes]
             for key in keys:
                 pipe.llen(key)
@@ -160,8 +168,8 @@ def anything_in(lanes: Sequence[Lane]) -> bool:
     with _producer() as producer:
         channel = producer.channel
         keys = [_key(channel, one) for one in lanes]
-        with channel.conn_or_acquire() as client, suppress(*ANSWERS):  # one may be out of bounds
-            if not client.exists(*keys):  # an empty list does not exist
+        with suppress(*ANSWERS):  # one may be out of bounds
+            if not _client(channel).exists(*keys):  # an empty list does not exist
                 return False
     return any(lengths(lanes))
 
@@ -185,7 +193,7 @@ def send(jobs: Iterable[JobToPublish], *, first: bool = False) -> list[JobToPubl
         channel = producer.channel
         while some := list(islice(left, _AT_ONCE)):
             by_lane = _by_lane(some)
-            with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            with _client(channel).pipeline(transaction=False) as pipe:
                 keys = [_key(channel, one) for one in by_lane]
                 for key, theirs in zip(keys, by_lane.values(), strict=True):
                     push = pipe.rpush if first else pipe.lpush
@@ -193,8 +201,10 @@ def send(jobs: Iterable[JobToPublish], *, first: bool = False) -> list[JobToPubl
                     pipe.expire(key, _FORGOTTEN_AFTER)
                 each = [key for key in keys for _ in ("lpush", "expire")]
                 pushed = lists.usable(each, pipe.execute(raise_on_error=False))[::2]
-            for theirs, length in zip(by_lane.values(), pushed, strict=True):
-                sent += theirs if length is not None else []
+            for (one, theirs), length in zip(by_lane.items(), pushed, strict=True):
+                if length is not None:
+                    room.note(one, length)
+                    sent += theirs
     return sent
 
 
@@ -240,8 +250,14 @@ def publish_or_leave(jobs: Iterable[JobToPublish], what: str) -> None:
         jobs: read inside this function, so that a caller who asks the board for them need not handle errors.
         what: the jobs, as the warning begins, such as ``job 42 is recorded and``.
     """
-    try:
+    with _or_later(what):
         publish(jobs)
+
+
+@contextmanager
+def _or_later(what: str) -> Iterator[None]:
+    try:
+        yield
     except SimceleryError as error:
         log.warning("%s will be published later: %s", what, error)
     except Exception:
@@ -268,6 +284,32 @@ def send_and_mark(jobs: Sequence[JobToPublish]) -> int:
     return len(sent)
 
 
+def has_room(job: NewJob) -> bool:
+    """Whether this job may be recorded as published, and then be passed to `send_or_leave`."""
+    return room.is_in(Lane(job.queue, job.workflow, job.priority))
+
+
+def send_or_leave(job: JobToPublish, what: str) -> None:
+    """Send the message of a job that was recorded as published, since there was room for it.
+
+    If that fails, the board is told that it was not; a process that dies before it could tell leaves what
+    looks like a lost message, and recovery sends it again.
+
+    Parameters:
+        what: as in `publish_or_leave`.
+    """
+    sent = []
+    with _or_later(what):
+        failpoint("before_send")
+        sent = send([job])
+    if sent:
+        return
+    room.forget(job.lane)
+    failpoint("before_unmark")
+    with suppress(SimceleryError), engine.begin() as connection:
+        feed.forget_message(connection, job.task_id)
+
+
 def drop_stale(of: Lane) -> None:
     """Drop the messages of a queue and workflow that are at least this urgent, if no such job is pending.
 
@@ -282,8 +324,7 @@ def drop_stale(of: Lane) -> None:
     lanes = [of._replace(priority=priority) for priority in range(of.priority, MOST_URGENT + 1)]
     with _producer() as producer:
         keys = [_key(producer.channel, one) for one in lanes]
-        with producer.channel.conn_or_acquire() as client:
-            stale.drop(client, keys, needed)
+        stale.drop(_client(producer.channel), keys, needed)
 
 
 def tell_workers(nodenames: Iterable[str]) -> None:

@@ -22,10 +22,11 @@ from celery.result import AsyncResult, GroupResult
 from simcelery import broker
 from simcelery.board import transitions
 from simcelery.board.task_ids import new_task_id
+from simcelery.board.values import NewJob, Recorded
 from simcelery.errors import CanvasError
 from simcelery.submission.options import Options
 from simcelery.submission.publishing import publish_recorded
-from simcelery.submission.submit import prepare, recording
+from simcelery.submission.submit import prepare, record, recording
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition
 from simcelery.workflows.encoding import JobRef
@@ -172,6 +173,17 @@ class Plan:
 
     def record(self) -> None:
         """Validate everything, then record all of it in one transaction and publish."""
+        publish_recorded(*(self._record_one() if len(self.nodes) == 1 else self._record_all()))
+
+    def _record_one(self) -> tuple[list[NewJob], list[Recorded]]:
+        """What is just one job is recorded as any other."""
+        [node] = self.nodes
+        new = [replace(prepare(node.definition, node.given, node.options), task_id=node.task_id)]
+        recorded = record(new, "retry")
+        node.ref.id = recorded[0].id
+        return new, recorded
+
+    def _record_all(self) -> tuple[list[NewJob], list[Recorded]]:
         with recording(len(self.nodes)) as connection:
             ids = transitions.allocate_ids(connection, len(self.nodes))
             for node, number in zip(self.nodes, ids, strict=True):
@@ -181,8 +193,7 @@ class Plan:
                 job = prepare(node.definition, node.given, node.options)
                 parents = job.parents | {ref.id for ref in node.after}
                 new.append(replace(job, id=node.ref.id, task_id=node.task_id, parents=parents))
-            recorded = transitions.record(connection, new)
-        publish_recorded(new, recorded)
+            return new, transitions.record(connection, new)
 
 
 def apply_async(

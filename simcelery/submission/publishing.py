@@ -23,14 +23,21 @@ def publish_recorded(new: Sequence[NewJob], recorded: Sequence[Recorded]) -> Non
     lanes: Counter[Lane] = Counter()
     for job, done in zip(new, recorded, strict=True):
         lane = Lane(job.queue, job.workflow, job.priority)
+        if done.published:
+            broker.send_or_leave(_to_publish(job, done), _are_recorded([done.id]))
+            continue
         # No lane takes more than a window.
         if done.how == "new" and done.state is State.PENDING and lanes[lane] < window:
             lanes[lane] += 1
-            pending.append(JobToPublish(done.id, done.task_id, job.workflow, job.queue, job.priority))
+            pending.append(_to_publish(job, done))
     if pending:
         broker.publish_or_leave(pending, _are_recorded([job.id for job in pending]))
     publish([job.id for job in recorded if job.how == "retried"])
     sources.note((job.workflow for job in new), lineage.submitter())
+
+
+def _to_publish(job: NewJob, done: Recorded) -> JobToPublish:
+    return JobToPublish(done.id, done.task_id, job.workflow, job.queue, job.priority)
 
 
 def publish(ids: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from simcelery import escalation
+from simcelery import broker, escalation
 from simcelery.board import engine, fingerprints, transitions
 from simcelery.board.transitions.record import OnFailed
 from simcelery.board.values import NewJob, Recorded
@@ -226,7 +226,7 @@ def recording(count: int) -> Iterator[Connection]:
 def _record_alone(new: NewJob) -> Recorded:
     failpoint("before_record_commit")
     try:
-        return transitions.record_alone(new)
+        return transitions.record_alone(new, published=broker.has_room(new))
     except BoardUnreachableError as error:
         if not transitions.perhaps_recorded(error):
             raise

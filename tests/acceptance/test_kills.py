@@ -44,6 +44,23 @@ def test_a_client_killed_after_the_record_leaves_a_job_that_runs_once(
     assert executions(count) == 1
 
 
+@pytest.mark.parametrize(
+    "lines", ["after_record=kill@2", "before_send=kill@2", "before_send=raise@2,before_unmark=kill"]
+)
+def test_a_client_killed_in_a_loop_leaves_jobs_that_run_once(
+    project: Project, tmp_path: Path, lines: str
+) -> None:
+    """The second one is recorded as published, so that its message looks lost, and is sent again."""
+    counts = [tmp_path / "first", tmp_path / "second"]
+    code = f"import sims; [sims.trace.submit(path) for path in {[*map(str, counts)]}]"
+    assert project.python(code, SIMCELERY_FAILPOINTS=lines).returncode == -signal.SIGKILL
+    first, second = sorted(simcelery.jobs(), key=lambda job: job.id)
+    assert second.row().published_at == second.row().submitted_at
+    project.worker()
+    assert [job.result(timeout=within(40)) for job in (first, second)] == ["ran", "ran"]
+    assert [executions(count) for count in counts] == [1, 1]
+
+
 def test_a_client_killed_before_the_commit_leaves_nothing(project: Project, tmp_path: Path) -> None:
     killed = submit_trace(project, tmp_path / "count", SIMCELERY_FAILPOINTS="before_record_commit=kill")
     assert killed == -signal.SIGKILL

@@ -83,17 +83,21 @@ def record(
     ]
 
 
-def record_alone(job: NewJob) -> Recorded:
+def record_alone(job: NewJob, *, published: bool = False) -> Recorded:
     """Record a job for which `may_be_alone`: a transaction of its own, in one round trip.
+
+    Parameters:
+        published: whether its message is sent next, so that nobody need say so later.
 
     Raises:
         BoardUnreachableError: Postgres cannot be reached; see `perhaps_recorded`.
     """
     values = _values(_Row(job, 0, 0, State.PENDING, None)) | {
-        "parameters": job.parameters_json or engine.as_json(job.parameters)
+        "parameters": job.parameters_json or engine.as_json(job.parameters),
+        "published": published,
     }
     [row] = engine.one_round_trip(sql.statement("record_alone"), values)
-    return Recorded(row["id"], job.task_id, "new")
+    return Recorded(row["id"], job.task_id, "new", published=published)
 
 
 def may_be_alone(job: NewJob) -> bool:
