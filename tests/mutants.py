@@ -21,6 +21,7 @@ from collections import Counter
 from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 
@@ -43,7 +44,7 @@ UNNOTICED = ("survived", "no tests")
 
 def main() -> int:
     """Run, and name the survivors; 1: one is not explained or was not tried; 2: nothing of that name."""
-    config = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
+    config = settings()
     named = config["only_mutate"] + config["pytest_add_cli_args_test_selection"]
     if missing := [path for path in named if not list(Path().glob(path))]:
         print(f"tool.mutmut in pyproject.toml names what is not there: {', '.join(missing)}")
@@ -64,6 +65,12 @@ def main() -> int:
             print(f"{left:,} were not tried: the next run goes on from there")
             wrong += left
     return 1 if wrong else 0
+
+
+def settings(path: Path = Path("pyproject.toml")) -> dict[str, Any]:
+    """What is changed, and who has to notice."""
+    found: dict[str, Any] = tomllib.loads(path.read_text())["tool"]["mutmut"]
+    return found
 
 
 def statements() -> int:
@@ -94,7 +101,13 @@ def lines(patterns: list[str], until: float) -> None:
 
 
 def forget_if_outdated() -> None:
-    """Begin anew if a statement or another file that is no module has changed: mutmut does not see these."""
+    """Begin anew if a statement or another file that is no module has changed: mutmut does not see these.
+
+    If other tests are to notice, mutmut itself forgets what it knows, with what mypy has noticed.
+    """
+    asked = Path("mutants/pyproject.toml")
+    if asked.exists() and settings(asked) != settings():
+        shutil.rmtree("mutants", ignore_errors=True)
     for path in Path("simcelery").rglob("*"):
         copy = "mutants" / path
         if path.is_dir() or path.suffix in (".py", ".pyc"):
