@@ -455,9 +455,9 @@ CHANGES = (
     ),
     Change(
         _CLAIM,
-        "AND time_limit IS NULL AND",
-        "AND",
-        "a time limit falls on a slice",
+        "AND needs_id IS NULL\n                    AND NOT",
+        "AND NOT",
+        "one that needs something of the node travels in a slice",
         "slices::test_what_does_not_travel_in_a_slice",
     ),
     Change(

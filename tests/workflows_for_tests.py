@@ -459,7 +459,15 @@ def complains(text: str) -> None:
 
 
 @workflow
-def brief(path: str, number: int, pause: float = 0.0, deadly: bool = False, once: str = "") -> int:
+def brief(
+    path: str,
+    number: int,
+    pause: float = 0.0,
+    deadly: bool = False,
+    once: str = "",
+    fails: bool = False,
+    stubborn: bool = False,
+) -> int:
     """A short job, but for its pause: notes that it ran, prints its number, and may kill its process."""
     with Path(path).open("a") as file:
         file.write(f"{number}\n")
@@ -469,7 +477,13 @@ def brief(path: str, number: int, pause: float = 0.0, deadly: bool = False, once
     if once and not Path(once).exists():
         Path(once).touch()
         raise Retry(delay=0.1)
-    time.sleep(pause)
+    if fails:
+        raise ValueError(f"no {number}")
+    until = time.monotonic() + pause
+    while stubborn and time.monotonic() < until:
+        with suppress(BaseException):
+            time.sleep(pause)
+    time.sleep(max(0.0, until - time.monotonic()))
     assert current_job().id is not None
     return number
 

@@ -206,10 +206,7 @@ class Job(Base):
             "queue",
             text("priority DESC"),
             "id",
-            postgresql_where=text(
-                "state = 'pending' AND losses = 0 AND time_limit IS NULL AND soft_time_limit IS NULL "
-                "AND needs_id IS NULL"
-            ),
+            postgresql_where=text("state = 'pending' AND losses = 0 AND needs_id IS NULL"),
         ),
         # What the board believes to be in Redis.
         Index(

@@ -69,7 +69,7 @@ def test_a_fuse_holds_the_rest_of_short_jobs_as_well(project: Project) -> None:
     assert 11 <= states()["failed"] <= 13, "one too many, and what ran then"
 
 
-@pytest.mark.parametrize("line", ["before_finish_commit", "after_finish"])
+@pytest.mark.parametrize("line", ["before_finish", "after_finish"])
 def test_a_pool_child_killed_as_the_fuse_blows_changes_nothing(
     project: Project, tmp_path: Path, line: str
 ) -> None:

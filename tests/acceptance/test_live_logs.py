@@ -90,9 +90,7 @@ def test_of_a_job_killed_in_mid_line_the_log_ends_where_it_ended(project: Projec
         assert [one["outcome"] for one in attempts(job.id)] == ["lost", "succeeded"]
 
 
-@pytest.mark.parametrize(
-    "line", ["before_log_sent", "after_log_sent", "before_finish", "before_finish_commit"]
-)
+@pytest.mark.parametrize("line", ["before_log_sent", "after_log_sent", "before_finish"])
 def test_whoever_is_killed_between_sending_and_finish_each_byte_is_there_once(
     project: Project, tmp_path: Path, line: str
 ) -> None:

@@ -131,7 +131,7 @@ def test_more_is_decided_once_for_each_end_whoever_is_killed_meanwhile(
     """kill -9 of the worker while the decision is not committed, and just after it is."""
     once = tmp_path / "once"
     once.mkdir()
-    lines = ("before_finish_commit", "after_finish")
+    lines = ("before_finish", "after_finish")
     killing = {
         "SIMCELERY_FAILPOINTS": ",".join(f"{line}=kill-parent" for line in lines),
         "SIMCELERY_FAILPOINTS_ONCE": str(once),

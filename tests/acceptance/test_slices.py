@@ -50,10 +50,11 @@ def settled(number: int) -> bool:
     return count("state = 'succeeded'") == number
 
 
+@pytest.mark.parametrize("options", [{}, {"time_limit": 600}], ids=["plain", "with a time limit"])
 def test_a_backlog_of_short_jobs_is_run_in_slices_each_with_its_own_row_attempt_and_log(
-    project: Project, tmp_path: Path
+    project: Project, tmp_path: Path, options: dict[str, object]
 ) -> None:
-    submit(project, tmp_path / "ran", 2000)
+    submit(project, tmp_path / "ran", 2000, **options)
     project.worker("-c", "2", **NARROW)
     wait_until(lambda: settled(2000), 60)
     assert runs(tmp_path / "ran") == Counter(range(2000))
@@ -135,6 +136,44 @@ def test_a_long_job_in_a_slice_holds_up_neither_what_is_ready_nor_what_waits(
     long.cancel()
     wait_until(lambda: count("state = 'cancelled'") == 1)
     assert settled(300)
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_the_time_limit_of_a_job_in_a_slice_ends_that_job_alone(
+    project: Project, tmp_path: Path, stubborn: bool
+) -> None:
+    """Also one that does not let itself be interrupted: its process is killed, and it alone failed."""
+    path = tmp_path / "ran"
+    lines = [f"{{'path': {str(path)!r}, 'number': {n}}}" for n in range(300)]
+    lines[150] = f"{{'path': {str(path)!r}, 'number': 150, 'pause': 60, 'stubborn': {stubborn}}}"
+    done = project.python(
+        f"import sims; sims.brief.submit_many([{', '.join(lines)}], time_limit=2)", **NARROW
+    )
+    assert done.returncode == 0, done.stderr
+    project.worker("-c", "1", SIMCELERY_KILL_GRACE="1", **NARROW)
+    wait_until(lambda: settled(299) and count("state = 'failed'") == 1, 60)
+    [failed] = simcelery.jobs(state="failed")
+    assert failed.row().parameters["number"] == 150
+    assert sql("SELECT cause, error_type FROM attempts WHERE outcome = 'failed'") == [
+        ("time_limit", "TimeLimitError")
+    ]
+    assert count("losses > 0 OR attempt <> 1") == 0
+    assert runs(path) == Counter(range(300))
+
+
+def test_failures_are_written_with_the_other_jobs_of_their_slice(project: Project, tmp_path: Path) -> None:
+    path = str(tmp_path / "ran")
+    code = f"""
+        import sims
+        sims.brief.submit_many({{'path': {path!r}, 'number': n, 'fails': n % 2 == 1}} for n in range(1000))
+    """
+    assert project.python(code, **NARROW).returncode == 0
+    project.worker("-c", "1", SIMCELERY_QUARANTINE_AFTER="0", **NARROW)
+    wait_until(lambda: settled(500) and count("state = 'failed'") == 500, 60)
+    assert runs(tmp_path / "ran") == Counter(range(1000))
+    assert transactions() < 250
+    wrong = "error_message IS DISTINCT FROM 'no ' || (parameters->>'number') OR attempt <> 1"
+    assert count(f"state = 'failed' AND ({wrong})") == 0
 
 
 def test_a_job_of_a_slice_may_be_tried_again(project: Project, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from simcelery.board import engine, transitions
 from simcelery.board.values import Claim, ClaimRequest, Recorded
 from simcelery.needs import Needs
 from tests.board_helpers import (
+    AGAIN,
+    ERROR,
     SUCCESS,
     attempts,
     cancel,
@@ -71,7 +73,6 @@ def test_where_not_all_fit_into_a_slice_the_most_urgent_do() -> None:
 def test_what_does_not_travel_in_a_slice() -> None:
     me = worker()
     message, lost, parent = record(), record(), record()
-    record(time_limit=60.0)
     record(needs=Needs(memory=2**30))
     for _ in range(11):
         record(parents=[parent.id])
@@ -84,6 +85,35 @@ def test_who_a_few_others_wait_for_travels_in_a_slice() -> None:
     for _ in range(10):
         record(parents=[parent.id])
     assert [one.job_id for one in claim_slice(message.task_id, me)] == [message.id, parent.id]
+
+
+@pytest.mark.parametrize("limit", ["time_limit", "soft_time_limit"])
+def test_who_has_a_time_limit_travels_in_a_slice(limit: str) -> None:
+    me, message, limited = worker(), record(), record()
+    sql(f"UPDATE jobs SET {limit} = 60 WHERE id = {limited.id}")
+    found = {one.job_id: getattr(one, limit) for one in claim_slice(message.task_id, me)}
+    assert found == {message.id: None, limited.id: 60.0}
+
+
+def test_failures_are_finished_together_each_with_its_own_attempt_and_back_off() -> None:
+    me = worker()
+    message, *others = [record(max_attempts=2) for _ in range(4)]
+    claims = claim_slice(message.task_id, me)
+    ends = [AGAIN, ERROR, replace(AGAIN, retry_in=60.0), replace(ERROR, error_message="another")]
+    finished = transitions.finish_at_once([end.of(one) for end, one in zip(ends, claims, strict=True)])
+    assert [job.state for job in finished] == ["scheduled", "failed", "scheduled", "failed"]
+    assert sql("SELECT count(DISTINCT xmin::text) FROM attempts") == [(1,)]
+    found = sql(
+        "SELECT j.state, j.failures, a.error_message, extract(epoch FROM j.run_at - a.finished_at)::int / 10"
+        " FROM jobs j JOIN attempts a ON a.job_id = j.id ORDER BY j.id"
+    )
+    assert [tuple(one) for one in found] == [
+        ("scheduled", 1, "boom", 0),
+        ("failed", 1, "boom", None),
+        ("scheduled", 1, "boom", 6),
+        ("failed", 1, "another", None),
+    ]
+    assert [job.id for job in finished] == [message.id, *(one.id for one in others)]
 
 
 def wake(me: int, least: int = 0) -> int | None:
@@ -107,11 +137,9 @@ def test_a_message_whose_job_is_gone_still_brings_others() -> None:
     assert [one.job_id for one in claim_slice(uuid.uuid4(), me)] == [first.id, second.id]
 
 
-@pytest.mark.parametrize("kind", ["plain", "time limit", "soft time limit", "losses", "a child"])
+@pytest.mark.parametrize("kind", ["plain", "losses", "a child"])
 def test_it_also_brings_one_that_never_travels_in_a_slice(kind: str) -> None:
-    me, lost = worker(), record(time_limit=60.0 if kind == "time limit" else None)
-    if kind == "soft time limit":
-        sql("UPDATE jobs SET soft_time_limit = 60")
+    me, lost = worker(), record()
     if kind == "losses":
         sql("UPDATE jobs SET losses = 1")
     if kind == "a child":

@@ -23,6 +23,7 @@ from simcelery.worker.outcomes import finish
 from simcelery.worker.slots.child import Slot
 from simcelery.worker.slots.parent import Slots
 from simcelery.workflows.definition import Definition
+from tests.board_helpers import new_job
 
 
 def simulate() -> None:
@@ -45,15 +46,21 @@ class Board:
         self._reach()
         self.back.append([one.job_id for one in claims])
 
-    def write(self, outcomes: Sequence[EndedAttempt], publish: object = None) -> None:
+    def write(self, outcomes: Sequence[EndedAttempt], publish: object = None) -> list[object]:
         self._reach()
         self.written.append([one.job_id for one in outcomes])
+        return [finished(one) for one in outcomes]
 
     def _reach(self) -> None:
         if self.away:
             self.missed += 1
             assert self.missed < 4  # else somebody tries for ever
             raise BoardUnreachableError("away")
+
+
+def finished(one: EndedAttempt) -> object:
+    """What the board says when it has been written."""
+    return SimpleNamespace(id=one.job_id)
 
 
 @pytest.fixture
@@ -230,6 +237,7 @@ class Played:
     now: float = 1000.0
     told: list[tuple[uuid.UUID, int]] = field(default_factory=list)
     finished: list[EndedAttempt] = field(default_factory=list)
+    written: list[list[int | None]] = field(default_factory=list)
     asked: list[object] = field(default_factory=list)
     watched: list[Slice] = field(default_factory=list)
     unblocks: dict[int, list[JobToPublish]] = field(default_factory=dict)
@@ -250,12 +258,13 @@ class Played:
             raise end
         return EndedAttempt(outcome=end)
 
-    def finish(self, ended: Sequence[EndedAttempt], publish: Any = None) -> list[str]:
+    def finish(self, ended: Sequence[EndedAttempt], publish: Any = None) -> list[object]:
         self.finished += ended
+        self.written.append([one.job_id for one in ended])
         for one in ended:
             if one.job_id in self.unblocks:
                 publish(SimpleNamespace(unblocked=self.unblocks[one.job_id]))
-        return [f"finished {one.job_id}" for one in ended]
+        return [finished(one) for one in ended]
 
     def publish(self, jobs: Sequence[JobToPublish], what: str) -> None:
         self.published += [job.id for job in jobs]
@@ -280,8 +289,8 @@ def played(board: Board, monkeypatch: pytest.MonkeyPatch) -> Played:
 
 
 def test_each_attempt_has_its_own_times_and_the_message_learns_of_its_own_job(played: Played) -> None:
-    assert played.run(of=0) == (played.claims[0], played.finished[0], None)
-    assert [one.job_id for one in played.finished] == [1, 2]
+    assert played.run(of=0) == (played.claims[0], played.finished[0], finished(played.finished[0]))
+    assert played.written == [[1, 2]]
     assert [round(one.waited, 3) for one in played.finished] == [0.0, 0.1]
     assert [one.ended for one in played.finished] == [1000.1, 1000.2]
     assert pace._measured[DEFINITION.name].mean == pytest.approx(0.1)
@@ -314,11 +323,37 @@ def test_without_a_claim_nothing_runs(played: Played) -> None:
     assert (played.told, list(played.slots.busy())) == ([], [])
 
 
-def test_what_did_not_succeed_is_written_at_once_and_what_the_board_says_is_told(played: Played) -> None:
+def test_what_failed_is_written_with_the_others_and_the_message_learns_what_the_board_says(
+    played: Played,
+) -> None:
     played.ends = {1: Outcome.FAILED}
-    told = played.run(of=0)
-    assert told == (played.claims[0], played.finished[0], "finished 1")
+    assert played.run(of=0) == (played.claims[0], played.finished[0], finished(played.finished[0]))
     assert [one.outcome for one in played.finished] == [Outcome.FAILED, Outcome.SUCCEEDED]
+    assert played.written == [[1, 2]]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.RELEASED, Outcome.CANCELLED])
+def test_what_ended_otherwise_is_written_at_once(played: Played, outcome: Outcome) -> None:
+    played.ends = {1: outcome}
+    assert played.run(of=0) == (played.claims[0], played.finished[0], finished(played.finished[0]))
+    assert played.written == [[1], [2]]
+
+
+def test_a_failure_that_a_fuse_counts_is_written_at_once_after_what_succeeded_before(
+    board: Board, played: Played
+) -> None:
+    played.claims = [replace(claim(number), gate_id=7) for number in (1, 2, 3)]
+    played.ends = {2: Outcome.FAILED}
+    played.run(of=0)
+    assert (board.written, played.written, board.back) == ([[1]], [[2]], [[3]])
+
+
+def test_what_goes_on_in_another_job_is_written_at_once(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "run", lambda *given: replace(played.attempt(*given), then=new_job()))
+    played.run(of=0)
+    assert played.written == [[1], [2]]
 
 
 def test_of_an_attempt_that_the_board_gave_to_another_nothing_is_told(

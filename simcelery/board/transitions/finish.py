@@ -75,7 +75,7 @@ def finish_at_once(ended: Sequence[EndedAttempt]) -> list[FinishedJob]:
     Left out are those whose job no longer belongs to the attempt: `finish` handles them.
 
     Parameters:
-        ended: successes, or one attempt that ended otherwise.
+        ended: attempts with the same outcome.
     """
     now = time.monotonic()
     given = [{**_given(one, now), "id": one.job_id, "claim_id": one.claim_id.hex} for one in ended]

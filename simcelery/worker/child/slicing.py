@@ -39,8 +39,8 @@ def run(
     """Claim, run and finish.
 
     Returns:
-        The message's own job, how its attempt ended, and what the finish says about a job that did not
-        succeed (nothing if that is not on the board). None if other jobs ran, or none.
+        The message's own job, how its attempt ended, and what the finish says of it (nothing if that is not
+        on the board). None if other jobs ran, or none.
 
     Parameters:
         lane: the lane of the message.
@@ -56,14 +56,14 @@ def run(
         claiming.leave_to_others(task_id, lane, first=error.crowded)
         slots.mine.idle()
         raise
-    own = None
+    own: tuple[Claim, EndedAttempt, Slice] | None = None
     until = time.monotonic() + pace.SLICE
     while claims:
         held = Slice(claims)
         flusher.watch(held)
         for claim in held:
             try:
-                ended, finished = _attempt(definition, claim, held)
+                ended = _attempt(definition, claim, held)
             except Unusable as error:
                 _withdraw(claim, held, str(error))
                 break
@@ -71,13 +71,16 @@ def run(
                 _set_aside(claim, str(error))
                 continue
             if claim.claim_id == claim_id:
-                own = claim, ended, finished
+                own = claim, ended, held
         unblocked = held.close()
         if slots.mine.crowded or any(claim.granted for claim in claims):
             slots.mine.freed()
         claims = _go_on(definition, lane, unblocked, until)
     slots.mine.idle()
-    return own
+    if own is None:
+        return None
+    claim, ended, held = own
+    return claim, ended, held.finished(claim)
 
 
 def _go_on(definition: Definition, lane: Lane, unblocked: list[JobToPublish], until: float) -> list[Claim]:
@@ -110,7 +113,7 @@ def _more(definition: Definition) -> int:
     return 0 if counted or not definition.slices else pace.fill(definition.name) - 1
 
 
-def _attempt(definition: Definition, claim: Claim, held: Slice) -> tuple[EndedAttempt, FinishedJob | None]:
+def _attempt(definition: Definition, claim: Claim, held: Slice) -> EndedAttempt:
     if not slots.mine.tells_of(claim.claim_id):
         slots.mine.claiming(claim.task_id, claim.claim_id)
     begun = time.monotonic()
@@ -118,12 +121,17 @@ def _attempt(definition: Definition, claim: Claim, held: Slice) -> tuple[EndedAt
     now = time.monotonic()
     pace.note(definition.name, now - begun)
     ended = report.of(claim, waited=begun - held.begun, ended=now)
-    if ended.outcome is Outcome.SUCCEEDED and ended.then is None:
+    if _may_wait(claim, ended):
         held.keep(ended)
-        return ended, None
-    if claim.gate_id is not None:  # its fuse counts what succeeded before, and may hold what would come next
-        held.flush()
-    return ended, next(iter(finish.finish([ended])), None)  # its back-off begins now
+    else:
+        held.write(ended, and_others=claim.gate_id is not None)
+    return ended
+
+
+def _may_wait(claim: Claim, ended: EndedAttempt) -> bool:
+    """Whether how it ended may be written with others, since nobody acts on it before they are over."""
+    failed = ended.outcome is Outcome.FAILED and claim.gate_id is None  # else a fuse counts it
+    return ended.then is None and (failed or ended.outcome is Outcome.SUCCEEDED)
 
 
 def _withdraw(claim: Claim, held: Slice, reason: str) -> None:
@@ -159,6 +167,7 @@ class Slice:
         self._waiting = deque(claims)
         self._any_begun = False
         self._outcomes: list[EndedAttempt] = []
+        self._finished: list[FinishedJob] = []
         self._taking = threading.Lock()
         self._writing = threading.Lock()
 
@@ -185,9 +194,24 @@ class Slice:
         return time.monotonic() - self.begun > pace.SLICE
 
     def keep(self, outcome: EndedAttempt) -> None:
-        """Keep the outcome of a job that succeeded, to be written with others."""
+        """Keep an outcome, to be written with others."""
         with self._taking:
             self._outcomes.append(outcome)
+
+    def write(self, outcome: EndedAttempt, *, and_others: bool) -> None:
+        """Write an outcome at once.
+
+        Parameters:
+            and_others: first those that are kept, and what has not started is put back: its fuse counts what
+                succeeded before, and may hold what would come next.
+        """
+        if and_others:
+            self.flush()
+        self._finished += finish.finish([outcome])
+
+    def finished(self, claim: Claim) -> FinishedJob | None:
+        """What its finish said of this job; None: it is not on the board, or came too late."""
+        return next((job for job in self._finished if job.id == claim.job_id), None)
 
     def flush(self) -> None:
         """Write what is ready, while the child's own thread runs a long job."""
@@ -198,7 +222,7 @@ class Slice:
                     transitions.put_back(unbegun)
                     unbegun = []
                 if outcomes:
-                    finish.write_all(outcomes)
+                    self._finished += finish.write_all(outcomes)
                     outcomes = []
             except ServiceError as error:
                 log.warning("the outcomes of a slice are waiting for the board: %s", error)
@@ -217,7 +241,7 @@ class Slice:
         with self._writing:
             outcomes, unbegun = self._take()
             if outcomes:
-                finish.finish(outcomes, publish=lambda job: unblocked.extend(job.unblocked))
+                self._finished += finish.finish(outcomes, publish=lambda job: unblocked.extend(job.unblocked))
             if unbegun:
                 _put_back(unbegun)
         return unblocked

@@ -107,7 +107,7 @@ def _spool(outcome: EndedAttempt) -> bool:
 
 
 def write_all(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> list[FinishedJob]:
-    """Finish attempts: successes together, all others, and jobs that go on in another one, one by one.
+    """Finish attempts: successes together, failures together, all others, and jobs that go on, one by one.
 
     Returns:
         The finished jobs, without those whose attempt had been given up before.
@@ -115,9 +115,10 @@ def write_all(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> l
     Raises:
         ServiceError: the board is unreachable; some may be written, and writing them again does no harm.
     """
-    succeeded = [one for one in outcomes if one.job_id and one.outcome is Outcome.SUCCEEDED]
-    together = [one for one in succeeded if one.then is None]
-    finished = _succeed(together, publish) if together else []
+    finished: list[FinishedJob] = []
+    for outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
+        alike = [one for one in outcomes if one.job_id and one.outcome is outcome and one.then is None]
+        finished += _together(alike, publish) if alike else []
     done = {job.id for job in finished}
     for one in outcomes:
         if one.job_id not in done:
@@ -139,8 +140,8 @@ def _report(outcome: EndedAttempt) -> EndedAttempt:
     return replace(outcome, ago=outcome.seconds_ago(time.monotonic()), ended=None)
 
 
-def _succeed(outcomes: Sequence[EndedAttempt], publish: Publish) -> list[FinishedJob]:
-    """Finish these successes in one round trip; return the jobs that were finished."""
+def _together(outcomes: Sequence[EndedAttempt], publish: Publish) -> list[FinishedJob]:
+    """Finish attempts with the same outcome in one round trip; return the jobs that were finished."""
     try:
         finished = transitions.finish_at_once(outcomes)
     except (ServiceError, SchemaError):

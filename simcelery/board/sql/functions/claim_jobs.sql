@@ -5,9 +5,9 @@
 -- least as urgent as the message (next_job), so that no lost message starves behind messages that slices have made
 -- stale. It may be one that never travels with others.
 --
--- A job with losses, with a time limit or with needs never travels with others; the condition is that of the
--- index jobs_slice. Nor does one that many others wait for: whoever finishes it has more to do. Of the others only as
--- many are taken as their parameters fit together into a child's memory.
+-- A job with losses or with needs never travels with others; the condition is that of the index jobs_slice. Nor
+-- does one that many others wait for: whoever finishes it has more to do. Of the others only as many are taken as
+-- their parameters fit together into a child's memory.
 --
 -- What a job needs of its node must be free on this worker (fitting_needs); boards on which no job ever needed
 -- anything are not asked. When a job first did not fit is noted (pass_over), so that others do not overtake it for ever.
@@ -122,7 +122,7 @@ BEGIN
             WITH chosen AS MATERIALIZED (
                 SELECT id, pg_column_size(parameters) AS size FROM jobs
                 WHERE workflow = p_workflow AND queue = p_queue AND state = 'pending' AND losses = 0
-                    AND time_limit IS NULL AND soft_time_limit IS NULL AND needs_id IS NULL
+                    AND needs_id IS NULL
                     AND NOT EXISTS (SELECT FROM dependencies WHERE parent_id = jobs.id OFFSET 10)
                     AND (NOT v_choose OR limits_of(workflow, queue, tags) = '{}')
                 ORDER BY priority DESC, id
