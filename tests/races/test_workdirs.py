@@ -89,6 +89,16 @@ def test_while_a_job_may_run_again_no_folder_of_its_is_touched() -> None:
     )  # also that of which nobody knew whether it is there
 
 
+def test_all_that_is_due_is_done_and_counted_though_not_all_of_it_is_seen_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    me, all_due = worker(), workdirs._due
+    folders = [ran(record(keep="none"), SUCCESS, me) for _ in range(3)]
+    monkeypatch.setattr(workdirs, "_due", lambda host: all_due(host)[:1])
+    assert workdirs.sweep(HOST) == 3
+    assert not any(folder.exists() for folder in folders)
+
+
 def test_what_a_dependent_needs_stays_until_it_has_ended() -> None:
     me = worker()
     parent = record(keep="failed")
