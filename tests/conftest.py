@@ -23,15 +23,19 @@ from simcelery.board.models import Base, Recovery
 from simcelery.maintenance.acts import ACTS
 from simcelery.services import Services
 from simcelery.testing import real_workers
-from tests import kept_servers, mutant_tests, programs
+from tests import chosen_postgres, kept_servers, mutant_tests, programs
 from tests.programs import BIN, Process
 from tests.waiting import wait_until, within
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the package once: a fresh clone is not compiled, and some environments forbid it."""
+    """Compile the package once: a fresh clone is not compiled, and some environments forbid it.
+
+    And choose the Postgres of the servers.
+    """
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(simcelery.__file__).parent, quiet=1)
+    chosen_postgres.choose()
     mutant_tests.choose(config.args, os.environ.get("MUTANT_UNDER_TEST", ""))
 
 

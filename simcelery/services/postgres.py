@@ -49,6 +49,8 @@ checkpoint_timeout = 15min
 log_checkpoints = off
 """
 
+_LOCALE = ("-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+
 _DETACHED = 'exec 3>>"$3" && { "$1" -D "$2" </dev/null >&3 2>&1 3>&- & } && echo $!'
 
 
@@ -161,8 +163,7 @@ class Postgres:
             # Synced to disk, unlike a test server's data: this will hold somebody's jobs.
             initdb = postgres_bin(self.place.account) / "initdb"
             users = ("-U", "simcelery", "-A", "scram-sha-256", f"--pwfile={password}")
-            locale = ("-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-            result = run_tool((initdb, "-D", unfinished, *users, *locale), self.place.account)
+            result = run_tool((initdb, "-D", unfinished, *users, *_LOCALE), self.place.account)
         finally:
             password.unlink(missing_ok=True)
         if result.returncode != 0:
