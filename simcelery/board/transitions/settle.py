@@ -241,7 +241,7 @@ def _tell(connection: Connection, ids: Iterable[int]) -> _Told:
     Who waits for the end of a parent may see one that is just being retried: that retry counts it again.
     """
     ids = list(ids)
-    blocked = select(Job.id).where(among(Job.id, ids), waits_for_parents())
+    blocked = select(Job.id).where(among(Job.id, ids), _is_still_blocked(), Job.unmet > 0)
     dependents = frozenset(connection.scalars(blocked) if ids else ())
     if not dependents:
         return _Told([], [], [], dependents)
@@ -280,11 +280,9 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
     ended = or_(now.c.fallen, now.c.over)
     last = Job.__table__.alias().c
     without_dependents = first_dependent(Job.id).is_(None)
-    # With `|| ''` it is not looked up in an index, which may seem to hold few: the ids are.
-    still_blocked = Job.state.concat("") == State.BLOCKED
     return (
         update(Job)
-        .where(Job.id == now.c.job_id, still_blocked)
+        .where(Job.id == now.c.job_id, _is_still_blocked())
         .values(
             unmet=case((now.c.over, 0), else_=now.c.unmet),
             state=state,
@@ -299,6 +297,11 @@ def _recount(ids: Sequence[int], culprits: Sequence[int]) -> Any:
         )
         .returning(*TO_PUBLISH, Job.state)
     )
+
+
+def _is_still_blocked() -> ColumnElement[bool]:
+    """Asked of jobs whose ids are known: with `|| ''` no index is read that may seem to hold few."""
+    return Job.state.concat("") == State.BLOCKED
 
 
 def _why_fallen(culprit: ColumnElement[int]) -> Any:
