@@ -581,7 +581,7 @@ CHANGES = (
     ),
     Change(
         "set_aside",
-        "least(30, extract(epoch FROM now() - submitted_at) / 4)",
+        "least(30, seconds_between(submitted_at, now()) / 4)",
         "0",
         "jobs that a worker cannot run keep it busy",
         "slices::test_what_others_have_to_run_comes_again_later_without_an_attempt",

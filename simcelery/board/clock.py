@@ -6,7 +6,6 @@ times that are still to come. Nothing waits for them, except a time that the use
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, SQLColumnExpression, and_, case, func, select, update
@@ -49,13 +48,14 @@ def set_right(connection: Connection) -> None:
 def _workers(connection: Connection) -> None:
     ahead = select(Worker.id).where(Worker.ended_at.is_(None), is_ahead(Worker.renewed_at))
     held = ahead.order_by(Worker.id).with_for_update(skip_locked=True).cte("held")
-    lease = Worker.lease_expires_at - Worker.renewed_at
+    expires_at = Worker.lease_expires_at
+    moved = func.now() + (expires_at - Worker.renewed_at)
     connection.execute(
         update(Worker)
         .where(Worker.id.in_(held.select()), func.isfinite(Worker.renewed_at))
         .values(
             renewed_at=func.now(),
-            lease_expires_at=func.now() + lease,
+            lease_expires_at=case((func.isfinite(expires_at), moved), else_=expires_at),
             steady_since=func.least(Worker.steady_since, func.now()),
         )
     )
@@ -75,7 +75,7 @@ def _backoffs(connection: Connection) -> None:
     connection.execute(update(Job).where(Job.id == waiting.c.id).values(run_at=func.now() + waiting.c.pause))
 
 
-def ahead(connection: Connection) -> dict[str, dt.timedelta]:
-    """The times that lie ahead of Postgres's clock, and how far: the latest of each kind."""
+def ahead(connection: Connection) -> dict[str, float]:
+    """The times that lie ahead of Postgres's clock, and how many seconds: the latest of each kind."""
     row = sql.execute(connection, "ahead_of_clock", margin=MARGIN).one()
     return {name: value for name, value in row._mapping.items() if value is not None}

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true
 from simcelery.board import sql
 from simcelery.board.leases import is_live
 from simcelery.board.models import Allocation, Attempt, Cluster, Job, Need, Worker
-from simcelery.board.sql_helpers import among, seconds
+from simcelery.board.sql_helpers import among, seconds, seconds_between
 
 # Workers that left without a job, twice in a row: what waits is not for them. It is believed again after so
 # many seconds, or when there are newer jobs.
@@ -56,7 +56,7 @@ def room_of(connection: Connection, cluster: str) -> Room | None:
     columns = (Worker.queues, Worker.workflows, Worker.concurrency, Worker.cores, Worker.memory, Worker.gpus)
     earlier = Worker.__table__.alias()
     first = select(func.min(earlier.c.started_at)).where(earlier.c.allocation == Allocation.name)
-    startup = func.extract("epoch", first.scalar_subquery() - Allocation.ran_from)
+    startup = seconds_between(Allocation.ran_from, first.scalar_subquery())
     newest = (
         select(*columns, is_live().label("lives"), startup.label("startup"))
         .join(Allocation, Allocation.name == Worker.allocation)

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Select,
     and_,
     case,
-    extract,
     func,
     insert,
     literal,
@@ -30,7 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from simcelery.board.leases import is_live
 from simcelery.board.models import Notification, Subscription, Worker
-from simcelery.board.sql_helpers import seconds
+from simcelery.board.sql_helpers import seconds, seconds_between
 
 # Seconds: whoever has taken one has sent it by then, or is dead.
 HELD = 20.0
@@ -113,7 +112,7 @@ def mark_sent(connection: Connection, notification_id: uuid.UUID) -> None:
 def mark_refused(connection: Connection, notification_id: uuid.UUID, error: str) -> None:
     """Its receiver did not take it: it is tried again after a growing pause, and given up after a day."""
     doubled = func.power(2.0, func.least(Notification.tries - 1, 20))
-    age = extract("epoch", func.now() - Notification.created_at)
+    age = seconds_between(Notification.created_at, func.now())
     pause = func.least(literal(FIRST_PAUSE) * doubled, func.greatest(SHORT, age / 8), LONGEST_PAUSE)
     gives_up = Notification.created_at < func.now() - seconds(GIVE_UP_AFTER)
     connection.execute(

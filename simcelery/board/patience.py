@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import ColumnElement, and_, extract, func
+from sqlalchemy import ColumnElement, and_, func
 
 from simcelery.board.models import Job, Worker
-from simcelery.board.sql_helpers import seconds
+from simcelery.board.sql_helpers import seconds, seconds_between
 
 SHARE = 0.05  # of the time that the job had been running when the lease ended
 MOST = 900.0  # seconds
@@ -25,8 +25,8 @@ def is_over(grace: float) -> ColumnElement[bool]:
         grace: seconds that every worker has to renew after a start of Postgres: one lease.
     """
     # Not below zero, where the clock was set back in between.
-    had_run = func.greatest(extract("epoch", Worker.lease_expires_at - Job.started_at), 0)
-    overdue = extract("epoch", func.now() - Worker.lease_expires_at)
+    had_run = func.greatest(seconds_between(Job.started_at, Worker.lease_expires_at), 0)
+    overdue = seconds_between(Worker.lease_expires_at, func.now())
     return and_(
         Worker.lease_expires_at < func.now(),
         overdue > func.least(had_run * SHARE, MOST),

@@ -8,7 +8,7 @@ from simcelery.board.faults import address, changed, found_to_fit, no_schema
 from simcelery.board.sql import Reader
 from simcelery.errors import SchemaError
 
-REVISION = "0061"
+REVISION = "0062"
 ASK = "SELECT version_num FROM alembic_version"
 # Seconds: somebody may upgrade the board under a process that lives long.
 _AGAIN = 5.0

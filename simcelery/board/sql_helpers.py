@@ -12,6 +12,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    Double,
     Select,
     SQLColumnExpression,
     any_,
@@ -68,6 +69,11 @@ _DIALECT = cast(Any, PGDialect_psycopg)()
 def seconds(number: float | ColumnElement[float]) -> ColumnElement[dt.timedelta]:
     """An interval of so many seconds."""
     return func.make_interval(0, 0, 0, 0, 0, 0, number)
+
+
+def seconds_between(start: ColumnElement[Any], end: ColumnElement[Any]) -> ColumnElement[float]:
+    """How many seconds after one moment another is; the moments may be infinite."""
+    return func.seconds_between(start, end, type_=Double)
 
 
 def locked(ids: Select[Any], *, skip: bool = False) -> Select[Any]:

@@ -101,7 +101,7 @@ def _clock_set_back(connection: Connection) -> Iterator[Check]:
 
     ahead = clock.ahead(connection)
     if ahead:
-        far = duration(max(ahead.values()).total_seconds())
+        far = duration(max(ahead.values()))
         found = f"{', '.join(sorted(ahead))} up to {far} in the future: Postgres's clock was set back"
         advice = "check Postgres's clock (NTP); recovery still works, but the times of these jobs are wrong"
         yield Check("clock", "warn", found, advice)

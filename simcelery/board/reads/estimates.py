@@ -53,8 +53,8 @@ def unfinished(connection: Reader, which: Filter) -> list[Unfinished]:
     wanted = replace(which, states=sorted(open_states)).clause()
     held = f"({HELD}) IS NOT TRUE" if any_closed(connection) else "true"
     rows = connection.exec_driver_sql(
-        "SELECT jobs.workflow, jobs.queue, jobs.state, count(*) AS number, coalesce(extract(epoch FROM "
-        "max(jobs.run_at) FILTER (WHERE jobs.state = 'scheduled') - now())::double precision, 0.0) AS due "
+        "SELECT jobs.workflow, jobs.queue, jobs.state, count(*) AS number, coalesce(seconds_between(now(), "
+        "max(jobs.run_at) FILTER (WHERE jobs.state = 'scheduled')), 0.0) AS due "
         f"FROM jobs WHERE {wanted.text} AND {held} GROUP BY jobs.workflow, jobs.queue, jobs.state "
         "ORDER BY jobs.workflow, jobs.queue, jobs.state",
         wanted.values,

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
-    Double,
     Text,
     and_,
     case,
@@ -36,7 +35,7 @@ from simcelery.board.gates import is_held
 from simcelery.board.models import Artifact, Attempt, Correction, Job, Revision, Worker
 from simcelery.board.reads import plain_values, source_of
 from simcelery.board.reads.filters import Clause
-from simcelery.board.sql_helpers import clause
+from simcelery.board.sql_helpers import clause, seconds_between
 from simcelery.board.states import Outcome, State
 from simcelery.conditions import values
 from simcelery.conditions.values import All, Comparison, Condition, In, IsNull, Name, Not, Operand
@@ -113,7 +112,7 @@ _KINDS: tuple[tuple[Kind, bool, str], ...] = (
     ("time", True, "started_at finished_at run_at published_at cancel_requested_at"),
     ("value", True, "parameters result progress"),
 )
-_elapsed = func.coalesce(Job.finished_at, func.now()) - Job.started_at
+_elapsed = seconds_between(Job.started_at, func.coalesce(Job.finished_at, func.now()))
 COLUMNS: dict[str, Column] = {
     **{
         name: Column(getattr(Job, name), kind, null) for kind, null, names in _KINDS for name in names.split()
@@ -125,7 +124,7 @@ COLUMNS: dict[str, Column] = {
     "error": Column(
         func.rtrim(Job.error_type + ": " + func.coalesce(Job.error_message, ""), ": ", type_=Text), "text"
     ),
-    "elapsed": Column(cast(func.extract("epoch", _elapsed), Double), "seconds"),
+    "elapsed": Column(_elapsed, "seconds"),
     "held": Column(is_held(), "boolean", nullable=False),
     "corrections": Column(_corrections(), "integer", nullable=False),
     "source": Column(source_of.of_job(), "text"),

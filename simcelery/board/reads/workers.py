@@ -116,8 +116,7 @@ def why_unserved(
 def due_acts(connection: Reader) -> list[dict[str, Any]]:
     """The acts of recovery: ``name``, ``last_by``, and for how many seconds the turn has been ``due``."""
     rows = connection.exec_driver_sql(
-        "SELECT name, last_by, extract(epoch FROM now() - next_at)::double precision AS due "
-        "FROM recovery ORDER BY name"
+        "SELECT name, last_by, seconds_between(next_at, now()) AS due FROM recovery ORDER BY name"
     )
     return [row._asdict() for row in rows]
 

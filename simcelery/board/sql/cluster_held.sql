@@ -26,12 +26,12 @@ held AS (
                     AND attempts.finished_at > served.ended_at - interval '1 min' THEN served.cause
                 ELSE coalesce(attempts.cause, attempts.outcome)
             END AS cause,
-            date_part(
-                'epoch', least(attempts.finished_at, served.stop) - greatest(attempts.started_at, served.known)
+            seconds_between(
+                greatest(attempts.started_at, served.known), least(attempts.finished_at, served.stop)
             ) AS seconds,
             /* cores */ AS cores,
-            CASE WHEN attempts.cpu_seconds BETWEEN 0 AND 1e12 THEN attempts.cpu_seconds END / nullif(greatest(date_part(
-                'epoch', least(attempts.finished_at, now()) - greatest(attempts.started_at, '2000-01-01')
+            CASE WHEN attempts.cpu_seconds BETWEEN 0 AND 1e12 THEN attempts.cpu_seconds END / nullif(greatest(seconds_between(
+                greatest(attempts.started_at, '2000-01-01'), least(attempts.finished_at, now())
             ), 0), 0) AS load, -- CPU time in a second
             /* label */ AS labels
         FROM attempts
@@ -46,7 +46,7 @@ held AS (
     UNION ALL
     SELECT * FROM (
         SELECT DISTINCT ON (jobs.worker_id, jobs.pid) served.span, 'running', NULL,
-            greatest(date_part('epoch', served.stop - greatest(jobs.started_at, served.known)), 0), /* cores */,
+            greatest(seconds_between(greatest(jobs.started_at, served.known), served.stop), 0), /* cores */,
             NULL::float8, /* label */
         FROM served
         JOIN jobs ON jobs.worker_id = served.worker_id AND jobs.state = 'running'

@@ -3,7 +3,7 @@
 -- latest. Those that saved their work were not in vain; how much of it they saved, nobody knows.
 SELECT count(*) AS attempts, count(*) FILTER (WHERE saved_its_work(attempts.job_id, attempts.attempt)) AS saved,
     coalesce(sum(
-        greatest(extract(epoch FROM least(attempts.finished_at, workers.lease_expires_at) - attempts.started_at), 0)
+        greatest(seconds_between(attempts.started_at, least(attempts.finished_at, workers.lease_expires_at)), 0)
         * /* cores */
     ), 0)::double precision AS seconds
 FROM attempts JOIN jobs ON jobs.id = attempts.job_id LEFT JOIN needs ON needs.id = jobs.needs_id

@@ -1,7 +1,7 @@
 -- Of each queue with pending jobs: for how many seconds the one that has waited longest has been waiting, as far as that is
 -- known: since it was submitted or due, its last attempt or last parent ended, or its gate was opened. Of each lane the first
 -- ones are looked at, in the order in which they are claimed, and of each of them some parents.
-SELECT lane.queue, greatest(0, max(extract(epoch FROM now() - waits.since)))::double precision AS seconds
+SELECT lane.queue, greatest(0, max(seconds_between(waits.since, now()))) AS seconds
 FROM (
     SELECT queue, workflow, priority FROM pending_lanes() CROSS JOIN generate_series(0, 9) AS priority
 ) AS lane

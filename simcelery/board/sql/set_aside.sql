@@ -4,7 +4,7 @@ UPDATE jobs SET
     state = CASE WHEN cancel_requested_at IS NULL THEN 'scheduled' ELSE 'cancelled' END,
     finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN now() END,
     run_at = now() + make_interval(
-        secs => greatest(1, least(30, extract(epoch FROM now() - submitted_at) / 4))::float8
+        secs => greatest(1, least(30, seconds_between(submitted_at, now()) / 4))
     ),
     attempt = attempt - 1, published_at = NULL, publish_count = 0,
     error_type = %(error_type)s,

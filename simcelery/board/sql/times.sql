@@ -11,7 +11,7 @@ SELECT workflow,
     FILTER (WHERE state IN ('succeeded', 'failed')) AS running
 FROM (
   SELECT workflow, state, attempt,
-    CASE WHEN started_at < due THEN 0 ELSE extract(epoch FROM started_at - due) END::double precision AS waited,
+    CASE WHEN started_at < due THEN 0 ELSE seconds_between(due, started_at) END AS waited,
     took AS ran
   FROM (/* recent */) AS recent
 ) AS lasted

@@ -2,7 +2,7 @@
 -- few of each interval, of those with a single attempt. A time is 0 if Postgres's clock was set back in between.
 SELECT (
   SELECT percentile_cont(0.5) WITHIN GROUP (
-      ORDER BY CASE WHEN started_at < due THEN 0 ELSE extract(epoch FROM started_at - due) END::double precision
+      ORDER BY CASE WHEN started_at < due THEN 0 ELSE seconds_between(due, started_at) END
     ) FILTER (WHERE state IN ('succeeded', 'failed') AND attempt = 1)
   FROM (
     SELECT jobs.state, jobs.attempt, jobs.started_at, greatest(jobs.submitted_at, jobs.run_at) AS due

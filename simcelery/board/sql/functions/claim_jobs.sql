@@ -51,7 +51,7 @@ DECLARE
     v_found boolean;
     v_granted bigint := 0;
 BEGIN
-    SELECT EXISTS (SELECT FROM limits), EXISTS (SELECT FROM shares WHERE queue = p_queue), extract(epoch FROM ends_at - now()),
+    SELECT EXISTS (SELECT FROM limits), EXISTS (SELECT FROM shares WHERE queue = p_queue), seconds_between(now(), ends_at),
             is_fresh(workers)
         INTO v_limited, v_choose, v_left, v_fresh FROM workers
         WHERE id = p_worker_id AND registration = p_registration

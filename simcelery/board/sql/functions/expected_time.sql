@@ -37,7 +37,7 @@ BEGIN
         v_job.attempt > 0
         AND EXISTS (SELECT FROM escalations WHERE job_id = p_job_id AND attempt = v_job.attempt AND cause = 'walltime')
     ) THEN
-        SELECT max(extract(epoch FROM least(attempts.finished_at, workers.lease_expires_at) - attempts.started_at)), count(*)
+        SELECT max(seconds_between(attempts.started_at, least(attempts.finished_at, workers.lease_expires_at))), count(*)
             INTO v_own, v_cuts
             FROM attempts LEFT JOIN workers ON workers.id = attempts.worker_id
             WHERE job_id = p_job_id AND cause = 'walltime' AND NOT saved_its_work(job_id, attempt);

@@ -183,7 +183,7 @@ BEGIN
             RETURNING jobs.id, task_id, workflow, queue, priority, state, attempt, last_parent
         )
         SELECT id, task_id, workflow, queue, priority, state, attempt,
-            extract(epoch FROM done.ended_at - started_at)::float8, NULL::bigint
+            seconds_between(started_at, done.ended_at), NULL::bigint
         FROM done
         UNION ALL
         SELECT id, task_id, workflow, queue, priority, state, attempt, 0, last_parent

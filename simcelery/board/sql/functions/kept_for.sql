@@ -26,7 +26,7 @@ BEGIN
             AND coalesce(its.cores, 0) <= workers.cores AND coalesce(its.memory, 0) <= workers.memory
             AND coalesce(its.gpus, 0) <= cardinality(workers.gpus)
             AND (gate_id IS NULL OR may_begin(gate_id, jobs.id, attempt))
-            AND fits_in_time(extract(epoch FROM workers.ends_at - now()), is_fresh(workers), jobs.id)
+            AND fits_in_time(seconds_between(now(), workers.ends_at), is_fresh(workers), jobs.id)
         ORDER BY since, jobs.id LIMIT 1;
 END
 $$

@@ -5,6 +5,6 @@ INSERT INTO passed_over (job_id)
     WHERE task_id = p_task_id AND state || '' = 'pending' AND needs_id <> ALL (p_fitting)
         AND coalesce(needs.cores, 0) <= workers.cores AND coalesce(needs.memory, 0) <= workers.memory
         AND coalesce(needs.gpus, 0) <= cardinality(workers.gpus)
-        AND fits_in_time(extract(epoch FROM workers.ends_at - now()), is_fresh(workers), jobs.id)
+        AND fits_in_time(seconds_between(now(), workers.ends_at), is_fresh(workers), jobs.id)
     ON CONFLICT DO NOTHING
 $$

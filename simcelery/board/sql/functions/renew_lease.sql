@@ -26,7 +26,7 @@ BEGIN
                 lease_expires_at = now() + make_interval(secs => p_lease),
                 ends_at = now() + make_interval(secs => p_left),
                 steady_since = CASE
-                    WHEN now() - renewed_at > make_interval(secs => p_gap) OR lease_expires_at <= now() THEN now()
+                    WHEN renewed_at < now() - make_interval(secs => p_gap) OR lease_expires_at <= now() THEN now()
                     ELSE least(steady_since, now())
                 END,
                 succeeded = CASE WHEN jsonb_typeof(succeeded) = 'object' THEN succeeded ELSE '{}' END || (
