@@ -966,7 +966,7 @@ CHANGES = (
     ),
     Change(
         _RENEW,
-        "now() - renewed_at > make_interval(secs => p_gap)",
+        "renewed_at < now() - make_interval(secs => p_gap)",
         "false",
         "who was cut off itself judges those that were cut off with it",
         "rescue::test_a_gap_ends_what_was_steady",

@@ -57,7 +57,9 @@ def test_who_owns_the_board_and_may_create_roles_needs_no_administrator(servers:
             with made.connect(READS) as connection:
                 connection.execute("TABLE jobs")
             migrate.upgrade(theirs)
-            assert migrate.give_to_roles(theirs, dry=True)[0].startswith("GRANT USAGE")
+            # On Postgres 14 `public` is a superuser's, who alone can close it.
+            left = migrate.give_to_roles(theirs, dry=True)
+            assert left[left[0].startswith("REVOKE CREATE")].startswith("GRANT USAGE")
         finally:
             engine.dispose()
             server.execute("DROP DATABASE owned WITH (FORCE)")

@@ -36,7 +36,12 @@ from simcelery.services import account, embedded, place, programs
 from simcelery.services.process import alive, wait_until
 from simcelery.services.state import this_machine
 from simcelery.settings import Settings
+from tests import chosen_postgres
 from tests.waiting import within
+
+pytestmark = pytest.mark.skipif(
+    chosen_postgres.BIN in os.environ, reason="about the embedded Postgres itself"
+)
 
 ROOT = os.geteuid() == 0
 REPOSITORY = Path(simcelery.__file__).parent.parent
