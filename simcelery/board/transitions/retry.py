@@ -111,10 +111,10 @@ def _with_parents(connection: Connection, ids: set[int], wanted: bool) -> set[in
 def hand_back(
     connection: Connection, task_ids: Iterable[uuid.UUID], me: Registration, limit: int = ROWS
 ) -> list[FinishedJob]:
-    """failed | scheduled → pending for jobs that failed last on a worker in quarantine.
+    """failed | scheduled → pending | blocked for jobs that failed last on a worker in quarantine.
 
     The failure is not counted, but the attempt is. Descendants that became upstream_failed are retried as
-    well.
+    well. One waits again for the end of a job that has been handed back, too.
 
     Parameters:
         limit: at most this many jobs, those that failed last.
