@@ -1,77 +1,100 @@
-"""What docker-compose.yml does to a new Postgres: who logs in owns the board, and not the server."""
+"""What docker-compose.yml does to a new Postgres: each logs in as one, and nobody manages the server."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 from simcelery.board import engine, migrate
-from simcelery.services import programs
 from simcelery.setting_kinds import Secret
 from simcelery.settings import Settings
-from tests.servers import own_servers
+from tests import composed
 
-SCRIPT = Path(__file__).parents[2] / "docker" / "postgres" / "simcelery.sql"
+PASSWORDS = {
+    "POSTGRES_PASSWORD": "of-'the'-board",
+    "POSTGRES_WORKER_PASSWORD": "of-workers",
+    "POSTGRES_CLIENT_PASSWORD": "of-clients",
+    "POSTGRES_MONITOR_PASSWORD": "of-monitors",
+}
+LOGINS = dict(zip(("simcelery", "worker", "client", "monitor"), PASSWORDS.values(), strict=True))
+MAY = {"worker": "simcelery_work", "client": "simcelery_submit", "monitor": "simcelery_submit"}
 
 
 @pytest.fixture(scope="module")
-def new(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a server is that had a superuser postgres, as in the image, before the script has run."""
-    with own_servers(tmp_path_factory.mktemp("compose")) as settings:
-        assert settings.database_url is not None
-        ours = settings.database_url.get_secret_value()
+def new(tmp_path_factory: pytest.TempPathFactory) -> Iterator[composed.Postgres]:
+    """With a board that was given to the roles, as the service migrate does it."""
+    with composed.postgres(tmp_path_factory.mktemp("compose")) as made:
+        made.run_script(PASSWORDS)
+        migrate.upgrade(settings_of(made))
+        migrate.give_to_roles(settings_of(made))
+        yield made
         engine.dispose()
-        with psycopg.connect(ours, autocommit=True) as connection:
-            connection.execute("CREATE ROLE postgres SUPERUSER LOGIN PASSWORD 'of-the-image'")
-        where = f"{urlsplit(ours).hostname}:{urlsplit(ours).port}"
-        image = f"postgresql://postgres:of-the-image@{where}/postgres"
-        with psycopg.connect(image, autocommit=True) as connection:
-            connection.execute("ALTER DATABASE simcelery RENAME TO before")
-            connection.execute("ALTER ROLE simcelery RENAME TO before")
-        psql = [str(programs.postgres_bin(None) / "psql"), "-v", "ON_ERROR_STOP=1", "-X", "-d", image]
-        environment = {**os.environ, "POSTGRES_PASSWORD": "of-'the'-board"}
-        subprocess.run([*psql, "-f", str(SCRIPT)], env=environment, check=True)
-        yield where
 
 
-def login(where: str, user: str, password: str) -> str:
-    return f"postgresql://{user}:{password}@{where}/{'simcelery' if user == 'simcelery' else 'postgres'}"
+def settings_of(server: composed.Postgres) -> Settings:
+    """Those of whoever manages the board."""
+    return replace(Settings(), database_url=Secret(server.url("simcelery", LOGINS["simcelery"])))
 
 
-def test_the_board_is_made_and_the_server_is_not_managed(new: str, settings_of_board: Settings) -> None:
-    migrate.upgrade(settings_of_board)
-    with engine.begin(settings_of_board) as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar() == 0
+def connect(server: composed.Postgres, user: str) -> psycopg.Connection:
+    return psycopg.connect(server.url(user, LOGINS[user]), autocommit=True)
+
+
+@pytest.mark.parametrize("user", LOGINS)
+def test_nobody_manages_the_server(new: composed.Postgres, user: str) -> None:
+    with connect(new, user) as connection:
         asked = "SELECT rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
-        assert connection.exec_driver_sql(asked).scalar() is False
-    url = login(new, "simcelery", "of-'the'-board")
-    for refused in (
-        "COPY jobs FROM PROGRAM 'true'",
-        "SELECT pg_read_file('/etc/passwd')",
-        "CREATE DATABASE d",
-    ):
-        with (
-            psycopg.connect(url, autocommit=True) as connection_,
-            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        assert connection.execute(asked).fetchone() == (False,)
+        assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
+        for refused in (
+            "COPY jobs FROM PROGRAM 'true'",
+            "SELECT pg_read_file('/etc/passwd')",
+            "CREATE DATABASE d",
         ):
-            connection_.execute(refused.encode())
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(refused.encode())
 
 
-@pytest.fixture
-def settings_of_board(new: str) -> Iterator[Settings]:
-    """Those of whoever has the password."""
-    yield replace(Settings(), database_url=Secret(login(new, "simcelery", "of-'the'-board")))
-    engine.dispose()
+@pytest.mark.parametrize("user", MAY)
+def test_each_is_in_the_role_of_its_part_and_in_no_other(new: composed.Postgres, user: str) -> None:
+    with connect(new, user) as connection:
+        rows = connection.execute(
+            "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = %s::regrole", [user]
+        )
+        assert rows.fetchall() == [(MAY[user],)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DROP TABLE jobs")
 
 
-@pytest.mark.parametrize("password", ["of-the-image", "of-'the'-board", ""])
-def test_nobody_logs_in_as_the_superuser(new: str, password: str) -> None:
+@pytest.mark.parametrize("password", [composed.OF_THE_IMAGE, *PASSWORDS.values(), ""])
+def test_nobody_logs_in_as_the_superuser(new: composed.Postgres, password: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="password"):
-        psycopg.connect(login(new, "postgres", password))
+        psycopg.connect(new.url("postgres", password))
+
+
+@pytest.mark.parametrize("other", [one for one in LOGINS if one != "worker"])
+def test_the_password_of_one_is_not_that_of_another(new: composed.Postgres, other: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(new.url(other, LOGINS["worker"]))
+
+
+def test_run_again_it_sets_the_passwords_and_makes_what_an_older_volume_lacks(tmp_path: Path) -> None:
+    with composed.postgres(tmp_path) as older, psycopg.connect(older.superuser_url, autocommit=True) as root:
+        root.execute("CREATE ROLE simcelery LOGIN PASSWORD 'as-it-was'")
+        root.execute("CREATE DATABASE simcelery OWNER simcelery")
+        before = replace(Settings(), database_url=Secret(older.url("simcelery", "as-it-was")))
+        migrate.upgrade(before)
+        for _ in range(2):
+            older.run_script(PASSWORDS)
+            migrate.upgrade(settings_of(older))
+            migrate.give_to_roles(settings_of(older))
+        for user in MAY:
+            with connect(older, user) as connection:
+                assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(older.url("simcelery", "as-it-was"))
+        engine.dispose()

@@ -20,10 +20,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import psutil
-import psycopg
 import pytest
 import yaml
 
@@ -31,6 +29,7 @@ from simcelery.quantities import parse_duration
 from simcelery.services import Services
 from simcelery.services.programs import valkey_program
 from simcelery.settings import FIELDS
+from tests import composed
 from tests.conftest import BIN, Project, make_project
 from tests.waiting import wait_until, within
 
@@ -75,10 +74,13 @@ def test_nothing_is_open_to_the_network_unless_asked() -> None:
 
 
 def test_secrets_have_no_default() -> None:
-    secrets = [(name, rest) for name, rest in VARIABLES if re.search("PASSWORD|AUTH", name)]
-    assert {name for name, _ in secrets} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "SIMCELERY_FLOWER_AUTH"}
-    for name, rest in secrets:
-        assert rest.startswith(f":?set {name}"), "unset or empty is an error that says what to do"
+    secrets = {name for name, _ in VARIABLES if re.search("PASSWORD|AUTH", name)}
+    assert secrets == {name for name in FILLED_IN if name != "CELERY_WORKER_CONCURRENCY"}
+    for name in secrets:
+        asked = [rest for other, rest in VARIABLES if other == name and rest != "-"]
+        assert [rest.startswith(f":?set {name}") for rest in asked] == [True], (
+            "unset or empty is one line that says what to do"
+        )
         assert re.search(rf"^{name}=$", EXAMPLE, re.MULTILINE), (
             "the example has no password to forget to change"
         )
@@ -122,11 +124,31 @@ def test_the_image_does_not_run_as_root_and_keeps_its_files_in_the_volume() -> N
 
 # As somebody's .env.
 FILLED_IN = {
-    "POSTGRES_PASSWORD": "of-postgres",
-    "REDIS_PASSWORD": "of-redis",
+    "POSTGRES_PASSWORD": "of-who-manages",
+    "POSTGRES_WORKER_PASSWORD": "of-works",
+    "POSTGRES_CLIENT_PASSWORD": "of-submits",
+    "POSTGRES_MONITOR_PASSWORD": "of-looks",
+    "REDIS_WORKER_PASSWORD": "worker-of-redis",
+    "REDIS_CLIENT_PASSWORD": "client-of-redis",
+    "REDIS_MONITOR_PASSWORD": "monitor-of-redis",
     "SIMCELERY_FLOWER_AUTH": LOGIN,
     "CELERY_WORKER_CONCURRENCY": "2",
 }
+
+
+def test_each_service_has_the_passwords_of_its_part_and_no_others() -> None:
+    servers = {
+        "postgres": {name for name in FILLED_IN if name.startswith("POSTGRES")},
+        "redis": {name for name in FILLED_IN if name.startswith("REDIS")},
+    }
+    others = {
+        "migrate": {"POSTGRES_PASSWORD"},
+        "worker": {"POSTGRES_WORKER_PASSWORD", "REDIS_WORKER_PASSWORD"},
+        "flower": {"POSTGRES_MONITOR_PASSWORD", "REDIS_MONITOR_PASSWORD", "SIMCELERY_FLOWER_AUTH"},
+    }
+    services = yaml.safe_load(COMPOSE)["services"]
+    found = {name: set(re.findall(r"\$\{(\w*(?:PASSWORD|AUTH))\b", str(services[name]))) for name in services}
+    assert found == servers | others
 
 
 def environment(name: str) -> dict[str, str]:
@@ -176,21 +198,19 @@ def is_open(port: int) -> bool:
 def deployed(
     servers: Services, redis_port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
-    """A project with a database and a Redis of its own, both empty."""
-    name = "deployment"
-    with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+    """A project with a Postgres and a Redis of its own, both new."""
     made = Deployed(**vars(make_project(servers, tmp_path_factory.mktemp("deployed"))))
-    database = urlunsplit(urlsplit(servers.database_url)._replace(path=f"/{name}"))
-    made.places = {
-        "postgresql://simcelery:of-postgres@postgres:5432/simcelery": database,
-        "@redis:6379/": f"@127.0.0.1:{redis_port}/",
-        "/tmp": str(made.folder),
-        "0.0.0.0": "127.0.0.1",
-    }
-    made.environment |= made.given("worker") | {"SIMCELERY_FLOWER_PORT": "0"}
-    yield made
-    made.stop()
+    with composed.postgres(tmp_path_factory.mktemp("postgres")) as postgres:
+        postgres.run_script(environment("postgres"))
+        made.places = {
+            "@postgres:5432/": f"@{postgres.where}/",
+            "@redis:6379/": f"@127.0.0.1:{redis_port}/",
+            "/tmp": str(made.folder),
+            "0.0.0.0": "127.0.0.1",
+        }
+        made.environment |= made.given("worker") | {"SIMCELERY_FLOWER_PORT": "0"}
+        yield made
+        made.stop()
 
 
 @dataclass
@@ -347,7 +367,7 @@ def test_a_worker_writes_only_into_its_home_and_tmp(deployed: Deployed) -> None:
             stderr=subprocess.STDOUT,
         )
     deployed.processes.append(worker)
-    assert deployed.run(*command("migrate")).returncode == 0
+    assert deployed.run(*command("migrate"), **deployed.given("migrate")).returncode == 0
     refused = deployed.run("simcelery", "submit", "--wait", "--", "touch", "/etc/simcelery")
     assert "Read-only file system" in refused.stdout + refused.stderr
     done = deployed.run("simcelery", "submit", "emt.energy", "structure=Cu", "--wait")
@@ -359,7 +379,7 @@ def test_a_worker_writes_only_into_its_home_and_tmp(deployed: Deployed) -> None:
 def test_a_worker_that_keda_starts_does_what_there_is_and_leaves(deployed: Deployed) -> None:
     text = (REPOSITORY / "docker" / "kubernetes" / "keda.yaml").read_text()
     words = flow(text, "command")
-    assert deployed.run(*command("migrate")).returncode == 0
+    assert deployed.run(*command("migrate"), **deployed.given("migrate")).returncode == 0
     for _ in range(3):
         assert deployed.run("simcelery", "submit", "--", "true").returncode == 0
     done = deployed.run(*words, timeout=within(60))

@@ -21,8 +21,8 @@ from tests.conftest import Project, empty, make_project
 from tests.waiting import wait_until
 
 USERS = Path(__file__).parents[2] / "docker" / "redis" / "users.acl"
-PASSWORD = "of-a-test"
 WORKER, CLIENT, MONITOR = "worker", "client", "monitor"
+PASSWORDS = {user: f"{user}-of-a-test" for user in (WORKER, CLIENT, MONITOR, "root")}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Server:
     port: int
 
     def url(self, user: str) -> str:
-        return f"redis://{user}:{PASSWORD}@127.0.0.1:{self.port}/0"
+        return f"redis://{user}:{PASSWORDS[user]}@127.0.0.1:{self.port}/0"
 
     def connect(self, user: str) -> redis.Redis:
         return redis.Redis.from_url(self.url(user), decode_responses=True)
@@ -58,10 +58,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @contextmanager
 def started(folder: Path, program: str, *more: str) -> Iterator[Server]:
+    text = USERS.read_text() + "user root on >ROOT_PASSWORD ~* &* +@all\n"
+    for user, password in PASSWORDS.items():
+        text = text.replace(f"{user.upper()}_PASSWORD", password)
     users = folder / "users.acl"
-    users.write_text(
-        USERS.read_text().replace("PASSWORD", PASSWORD) + f"user root on >{PASSWORD} ~* &* +@all\n"
-    )
+    users.write_text(text)
     with socket.create_server(("127.0.0.1", 0)) as free:
         made = Server(free.getsockname()[1])
     options = ["--bind", "127.0.0.1", "--port", str(made.port), "--dir", str(folder), *more]
@@ -126,7 +127,7 @@ def test_what_was_written_together_is_there_after_a_restart(tmp_path: Path) -> N
         assert worker.llen("queue") == 2
         with pytest.raises(redis.AuthenticationError):
             redis.Redis(port=after.port).ping()
-        for password in ("", PASSWORD):
+        for password in ("", *PASSWORDS.values()):
             with pytest.raises(redis.AuthenticationError):
                 redis.Redis(port=after.port, username="default", password=password).ping()
 
@@ -189,6 +190,17 @@ def test_nor_do_its_scripts(server: Server) -> None:
         script = connection.script_load("return redis.call('LPUSH', 'default:w', '1')")
         with pytest.raises(redis.ResponseError, match=r"(?i)permission|ACL"):
             connection.evalsha(script, 0)
+
+
+@pytest.mark.parametrize("user", [WORKER, CLIENT, MONITOR])
+def test_the_password_of_one_is_not_that_of_another(server: Server, user: str) -> None:
+    for other, password in PASSWORDS.items():
+        if other != user:
+            with (
+                redis.Redis(port=server.port, username=user, password=password) as connection,
+                pytest.raises(redis.AuthenticationError),
+            ):
+                connection.ping()
 
 
 def test_without_a_password_nothing_is_answered(server: Server) -> None:
