@@ -22,7 +22,7 @@ from kombu.exceptions import KombuError, OperationalError
 from simcelery import urls
 from simcelery.board import engine, feed
 from simcelery.board.values import JobToPublish, Lane, NewJob
-from simcelery.broker import encryption, lists, messages, room, sentinels, stale
+from simcelery.broker import clusters, encryption, lists, messages, room, sentinels, stale
 from simcelery.broker.answers import ANSWERS, in_words
 from simcelery.broker.lanes import MOST_URGENT, lane, redis_priority
 from simcelery.errors import BrokerRefusesError, BrokerUnreachableError, BrokerUntrustedError, SimceleryError
@@ -135,7 +135,9 @@ def _client(channel: Any) -> Any:
     """A client for this channel, made once: to make one takes longer than to send a message."""
     made = getattr(channel, "client_of_lanes", None)
     if made is None or made.connection_pool is not channel.pool:  # it has a new one after an error
-        made = channel.client_of_lanes = channel._create_client()
+        made = channel._create_client()
+        clusters.refuse(made)
+        channel.client_of_lanes = made
     return made
 
 
@@ -185,6 +187,7 @@ def send(jobs: Iterable[JobToPublish], *, first: bool = False) -> list[JobToPubl
 
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
+        BrokerRefusesError: it is a node of a cluster.
     """
     celery = app()
     left = iter(jobs)

@@ -120,9 +120,9 @@ def test_with_tls_to_master_and_sentinels_it_is_the_same_and_no_stranger_is_trus
         assert worker.poll() is None
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[int]:
-    """The port of a node of a cluster: it has one of the slots, and no other node is there."""
+@pytest.fixture(params=["0 0", "0 16383"], ids=["one slot", "all slots"])
+def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
+    """The port of the only node of a cluster: it has these slots. With all of them, it takes messages."""
     port = choose_port()
     words = f"--port {port} --bind 127.0.0.1 --dir {tmp_path} --cluster-enabled yes".split()
     with (tmp_path / "cluster.log").open("wb") as log:
@@ -130,7 +130,9 @@ def cluster(tmp_path: Path) -> Iterator[int]:
     try:
         with redis.Redis(port=port) as server:
             wait_until(lambda: "Ready to accept" in (tmp_path / "cluster.log").read_text())
-            server.execute_command("CLUSTER", "ADDSLOTS", "0")
+            server.execute_command("CLUSTER", "ADDSLOTSRANGE", *request.param.split())
+            if request.param != "0 0":
+                wait_until(lambda: "cluster_state:ok" in str(server.execute_command("CLUSTER", "INFO")))
         yield port
     finally:
         process.kill()
@@ -151,8 +153,12 @@ def test_of_a_cluster_everybody_says_in_one_line_that_it_is_none_to_use(
     assert doctor.returncode != 0
     assert "it is a node of a cluster" in doctor.stdout
     done = project.run("simcelery", "submit", "sims.add", "a=1")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert "will be published later" in done.stderr
     assert "it is a node of a cluster: simcelery does not work with one" in done.stderr
+    assert sql("SELECT state, published_at FROM jobs") == [("pending", None)]
+    with redis.Redis(port=cluster) as server:
+        assert server.dbsize() == 0
 
     for scheme in ("redis+cluster", "valkey+cluster"):
         project.environment["SIMCELERY_BROKER_URL"] = f"{scheme}://127.0.0.1:{cluster}/0"
@@ -160,3 +166,16 @@ def test_of_a_cluster_everybody_says_in_one_line_that_it_is_none_to_use(
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert "is that of a cluster: simcelery does not work with one" in done.stderr
     assert sql("SELECT count(*) FROM jobs") == [(1,)]
+
+
+@pytest.mark.parametrize("cluster", ["0 16383"], indirect=True)
+def test_who_may_not_ask_whether_it_is_a_cluster_submits_all_the_same(
+    board: Services, cluster: int, tmp_path: Path
+) -> None:
+    with redis.Redis(port=cluster) as server:
+        server.execute_command("ACL SETUSER client on >of-a-test ~* &* +@all -info")
+    project = make_project(board, tmp_path)
+    project.environment["SIMCELERY_BROKER_URL"] = f"redis://client:of-a-test@127.0.0.1:{cluster}/0"
+    done = project.run("simcelery", "submit", "sims.add", "a=1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sql("SELECT state, published_at IS NOT NULL FROM jobs") == [("pending", True)]
