@@ -200,6 +200,16 @@ def states(jobs: Iterable[Recorded]) -> list[str]:
     return [state(job.id) for job in jobs]
 
 
+def log(job_id: int, text: str, seq: int = 0) -> None:
+    """Something that its first attempt has printed."""
+    sql(
+        "INSERT INTO log_chunks (job_id, attempt, seq, text) VALUES (:job, 1, :seq, :text)",
+        job=job_id,
+        seq=seq,
+        text=text,
+    )
+
+
 def attempts(job_id: int) -> list[dict[str, Any]]:
     """A job's ended attempts."""
     with engine.begin() as connection:

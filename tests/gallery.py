@@ -46,7 +46,9 @@ def fill() -> dict[str, int]:
         )
         claimed = put.must_claim(job.task_id, workers[number % 3], workflow="emt.relax")
         if number < 8:
-            _log(job.id, "step  energy    fmax\n" + "".join(f"{n:4}  -7.{n:03}  0.2{n}\n" for n in range(40)))
+            put.log(
+                job.id, "step  energy    fmax\n" + "".join(f"{n:4}  -7.{n:03}  0.2{n}\n" for n in range(40))
+            )
             error = replace(
                 put.ERROR,
                 error_type="ConvergenceError",
@@ -67,12 +69,6 @@ def fill() -> dict[str, int]:
     _spread()
     _rules()
     return {"FAILED": failed, "FAMILY": fit.id}
-
-
-def _log(job: int, text: str) -> None:
-    put.sql(
-        "INSERT INTO log_chunks (job_id, attempt, seq, text) VALUES (:job, 1, 1, :text)", job=job, text=text
-    )
 
 
 def _spread() -> None:

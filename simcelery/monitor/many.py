@@ -84,12 +84,14 @@ class Undertaking:
         done: how many of the jobs were looked at.
         with_parents: of a retry, whether parents that did not succeed go back, too.
         changed: how many jobs it was done to; of a retry also parents and descendants.
+        query: the filters that chose them, as the end of an address.
         trouble: why it ended before its end.
     """
 
     act: str
     who: str
     ids: Sequence[int]
+    query: str = ""
     with_parents: bool = False
     done: int = 0
     changed: int = 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HOUR = 3600.0
 _MINUTES = 60
+_SOME = 10.0  # seconds: what a shorter time would be extrapolated to says nothing
 _NEWEST = 5000  # finished jobs whose times are read
 MOST = 50  # rows of a table
 
@@ -168,7 +169,7 @@ def _last_hour(connection: Connection) -> LastHour:
     waited = summaries.waited(connection, HOUR, _MINUTES) if finished else [None] * _MINUTES
     return LastHour(
         finished=finished,
-        rate=rate(finished / period.seconds) if period and period.seconds > 0 else "",
+        rate=rate(finished / period.seconds) if period and period.seconds >= _SOME else "",
         minutes=[
             Minute(one.start, one.finished, seconds) for one, seconds in zip(intervals, waited, strict=True)
         ],

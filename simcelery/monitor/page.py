@@ -19,6 +19,11 @@ class Page(BaseHandler):  # type: ignore[misc]
 
     place = ""
 
+    @property
+    def back(self) -> tuple[str, str]:
+        """Where an error leads back to: an address, and what is there."""
+        return self.reverse_url("board"), "the board"
+
     def set_default_headers(self) -> None:
         """Ours only: Flower may let other sites read its own."""
         for name, value in access.HEADERS.items():
@@ -51,7 +56,7 @@ class Page(BaseHandler):  # type: ignore[misc]
             said = error.log_message
         else:
             said = self._reason or "something went wrong"
-        self.render("board/problem.html", said=said, status=self.get_status())
+        self.render("board/problem.html", said=said, back=self.back)
 
     def log_exception(self, *error: Any) -> None:
         """Ours are one line."""

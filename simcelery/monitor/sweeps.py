@@ -151,11 +151,13 @@ class Points:
 
 
 def recent(connection: Connection) -> list[Recent]:
-    """What there was lately, the newest first."""
+    """What there was lately, the newest first; no single jobs, of which there is nothing to draw."""
     names = [Name((name,), name) for name in ("workflow", "tags")]
     rows = table.fields(connection, Filter(), names, limit=_RECENT, newest=True)
     counted = Counter((workflow, tuple(sorted(bad_rows.words(tags)))) for _, workflow, tags in rows)
-    return [Recent(workflow, tags, number) for (workflow, tags), number in counted.items()][:_SWEEPS]
+    return [Recent(workflow, tags, number) for (workflow, tags), number in counted.items() if number > 1][
+        :_SWEEPS
+    ]
 
 
 def choose(connection: Connection, which: Filter) -> Chosen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST = 20  # attempts, the last ones
 _WIDTH = 100.0  # per cent
+LEAST = 0.3  # per cent of the line, which an attempt takes however short it was
 _UNKNOWN = dt.datetime.max.replace(tzinfo=dt.UTC)  # when: after all that is known
 
 
@@ -51,6 +52,12 @@ class Timeline:
     parts: list[Part]
     events: list[Event]
 
+    def drawn(self) -> list[Part]:
+        """The parts in the order in which they are drawn: attempts on top, and none too narrow to be seen."""
+        waiting = [one for one in self.parts if one.kind == "waiting"]
+        attempts = [_visible(one) for one in self.parts if one.kind != "waiting"]
+        return waiting + attempts
+
 
 def of(
     row: JobRow,
@@ -68,6 +75,11 @@ def of(
     ]
     told = [*_by_hand(by_hand), *_events(row, shown)]
     return Timeline(parts, [event for _, event in sorted(told, key=itemgetter(0))])
+
+
+def _visible(one: Part) -> Part:
+    width = max(one.width, LEAST)
+    return replace(one, start=min(one.start, _WIDTH - width), width=width)
 
 
 def _percent(part: dt.timedelta, whole: dt.timedelta) -> float:

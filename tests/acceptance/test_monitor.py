@@ -569,10 +569,12 @@ def test_all_that_match_are_cancelled_and_retried_once_their_number_was_typed(
         refused = many(acting, cancel, number=typed)
         assert refused.status == 409
         assert "Nothing was done. There are 5 such jobs now" in refused.text
+        assert "<strong>5 jobs</strong>: 4 pending, 1 running" in refused.text
     assert {put.state(job.id) for job in jobs} == {"pending"}
     said = ended(acting, many(acting, cancel, number="5"))
     assert "Done: 5 of 5 jobs looked at, 5 cancelled or asked to stop" in said
     assert "By ada, in the monitor" in said
+    assert 'href="/board/jobs?tag=grid"' in said
     assert {put.state(job.id) for job in jobs} == {"cancelled"}
     assert put.row(running.id).cancel_requested_at is not None
     assert (put.state(done.id), put.state(others.id)) == ("succeeded", "pending")
@@ -658,6 +660,7 @@ def test_what_is_held_is_released(board: Services, acting: Monitor) -> None:
     assert put.state(job.id) == "pending"
     refused = act(acting, job.id, "release")
     assert (refused.status, "is not held" in refused.text) == (400, True)
+    assert f'href="/board/jobs/{job.id}">Back to job {job.id}</a>' in refused.text
 
 
 def test_what_waits_is_held_alone_or_with_all_that_match(board: Services, acting: Monitor) -> None:

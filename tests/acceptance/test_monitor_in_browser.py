@@ -172,7 +172,7 @@ def test_a_job_is_cancelled_and_retried_with_its_buttons(browser: Tab, acting: M
     browser.wait_for(LIVE)
     browser.evaluate("document.querySelector('.board-act-cancel button').click()")
     browser.wait_for("document.querySelector('#part-now .board-cancelled') !== null")
-    assert browser.asked.pop() == f"Cancel job {job.id}?"
+    assert browser.asked.pop() == f"Job {job.id} will be cancelled. Go on?"
     browser.evaluate("document.querySelector('.board-act-retry button').click()")
     browser.wait_for("document.querySelector('#part-now .board-pending') !== null")
     put.finish(put.must_claim(job.task_id, put.worker()))
@@ -188,6 +188,42 @@ def test_a_job_is_cancelled_and_retried_with_its_buttons(browser: Tab, acting: M
         "retry by ada, in the monitor",
         "attempt 1 began on test",
     ]
+
+
+def test_a_log_is_shown_to_its_end_and_who_reads_elsewhere_is_left_there(
+    browser: Tab, opened: Monitor
+) -> None:
+    job, worker = put.record(), put.worker()
+    put.must_claim(job.task_id, worker)
+    put.log(job.id, "".join(f"line {number}\n" for number in range(100)))
+    browser.open(f"http://127.0.0.1:{opened.port}/board/jobs/{job.id}")
+    browser.wait_for(LIVE)
+    log = "document.querySelector('.board-log')"
+    at_its_end = f"{log}.scrollTop + {log}.clientHeight >= {log}.scrollHeight - 2"
+    assert browser.evaluate(f"{log}.scrollTop > 100 && {at_its_end}")
+    put.log(job.id, "more\n" * 30, seq=1)
+    browser.wait_for(f"{log}.textContent.includes('more') && {at_its_end}")
+    browser.evaluate(f"{log}.scrollTop = 70")
+    put.log(job.id, "the last line\n", seq=2)
+    browser.wait_for(f"{log}.textContent.includes('the last line')")
+    assert browser.evaluate(f"{log}.scrollTop") == 70
+
+
+def test_on_a_phone_one_sees_where_one_is_and_a_table_stays_where_it_was_moved_to(
+    browser: Tab, opened: Monitor
+) -> None:
+    browser.look_like(320, 640)
+    put.worker(nodename="a-worker-with-a-long-name@node01", host="node01")
+    browser.open(f"http://127.0.0.1:{opened.port}/board/workers")
+    browser.wait_for(LIVE)
+    here = "document.querySelector('.board-places [aria-current]').getBoundingClientRect()"
+    assert browser.evaluate(f"{here}.left >= 0 && {here}.right <= innerWidth")
+    table = "document.querySelector('#part-workers .table-responsive')"
+    browser.evaluate(f"{table}.scrollLeft = 50")
+    put.worker(nodename="b@node02", host="node02")
+    browser.wait_for(f"{table}.textContent.includes('b@node02')")
+    assert browser.evaluate(f"{table}.scrollLeft") == 50
+    browser.look_like(1280, 900)
 
 
 @pytest.fixture(scope="module")

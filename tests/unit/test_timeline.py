@@ -57,6 +57,18 @@ def test_a_job_waits_between_its_attempts() -> None:
     ]
 
 
+def test_a_short_attempt_of_a_job_that_waited_long_can_be_seen() -> None:
+    job = row(State.SUCCEEDED, attempt=2, started_at=at(9999), finished_at=at(10000))
+    found = timeline.of(job, [ended(1, 5000, 5000.001), ended(2, 9999.999, 10000, "succeeded")])
+    drawn = [(one.kind, one.start, one.width) for one in found.drawn() if one.width]
+    assert drawn == [
+        ("waiting", 0, 50),
+        ("waiting", 50, 50),
+        ("failed", 50, timeline.LEAST),
+        ("succeeded", 100 - timeline.LEAST, timeline.LEAST),
+    ]
+
+
 def test_what_has_not_ended_goes_on_until_now() -> None:
     job = row(State.RUNNING, attempt=1, started_at=at(25))
     found = timeline.of(job, [], now=at(100))

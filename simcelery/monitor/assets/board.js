@@ -4,7 +4,10 @@
     "use strict";
 
     const {drawCharts} = window.board;
+    const LOG = ".board-log", MOVED = "pre, .table-responsive", END = 1e9;
     drawCharts(document);
+    document.querySelector(".board-places [aria-current]")?.scrollIntoView({block: "nearest", inline: "nearest"});
+    document.querySelectorAll(LOG).forEach((log) => { log.scrollTop = END; });
 
     document.addEventListener("submit", (event) => {
         const question = event.target.dataset.confirm;
@@ -32,13 +35,25 @@
         return selection && !selection.isCollapsed && selection.containsNode(part, true);
     }
 
-    // The focus stays where it was, on a link to the same place, and what was unfolded stays open.
+    // How far something was moved. A log that is shown to its end goes on to be.
+    function place(element) {
+        const {scrollLeft, scrollTop, clientHeight, scrollHeight} = element;
+        const follows = element.matches(LOG) && scrollTop + clientHeight >= scrollHeight - 2;
+        return [scrollLeft, follows ? END : scrollTop];
+    }
+
+    // The focus stays where it was, on a link to the same place; what was unfolded stays open, and what was moved
+    // stays there.
     function replace(part, html) {
         const focused = part.contains(document.activeElement) && document.activeElement.getAttribute("href");
         const open = [...part.querySelectorAll("details")].map((details) => details.open);
+        const places = [...part.querySelectorAll(MOVED)].map(place);
         part.innerHTML = html;
         part.querySelectorAll("details").forEach((details, at) => { details.open = Boolean(open[at]); });
         drawCharts(part);
+        part.querySelectorAll(MOVED).forEach((element, at) => {
+            [element.scrollLeft, element.scrollTop] = places[at] || [0, element.matches(LOG) ? END : 0];
+        });
         if (focused) {
             const again = [...part.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused);
             if (again) {

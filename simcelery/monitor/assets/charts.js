@@ -16,6 +16,8 @@
         return Number((seconds / length).toPrecision(3)) + " " + unit;
     }
 
+    const clock = uPlot.fmtDate("{HH}:{mm}");
+
     function brief(number) {
         const text = number === null ? "" : String(Number(number.toPrecision(6)));
         return text.length > 8 ? number.toExponential(1) : text;
@@ -30,14 +32,15 @@
     const LASTING = [1e-3, 0.01, 0.1, 1, 5, 15, 60, 300, 900, 3600, 5 * 3600, 86400, 5 * 86400, 30 * 86400];
     const fromZero = {range: (_, least, most) => [0, 1.05 * (most || 1)]};
 
-    // The scale and the axis of a parameter or a result; of texts, numbers of their names.
-    function scaleOf({names, log}) {
+    // The scale and the axis of a parameter or a result; of texts, numbers of their names. `marks`: with room for them.
+    function scaleOf({names, log}, marks) {
         return {time: false, distr: log ? 3 : 1, range: (_, least, most) => {
             if (names) {
                 return [-0.5, names.length - 0.5];
             }
+            const below = marks ? 3 : 1; // where the marks are
             const margin = 0.03 * (most - least) || Math.abs(least) / 10 || 1;
-            return log ? [least / 1.2, most * 1.2] : [least - margin, most + margin];
+            return log ? [least / 1.2 ** below, most * 1.2] : [least - below * margin, most + margin];
         }};
     }
 
@@ -54,10 +57,14 @@
         return [chart.valToPos(chart.data[0][at], "x"), y === null ? chart.over.clientHeight : chart.valToPos(y, "y")];
     }
 
+    function isMark([, ...values], at) {
+        return values.every((some) => some[at] === null);
+    }
+
     function drawMarks(chart, {state, states}) {
         const {ctx, bbox} = chart;
         chart.data[0].forEach((x, at) => {
-            if (chart.data.slice(1).every((values) => values[at] === null)) {
+            if (isMark(chart.data, at)) {
                 ctx.fillStyle = colour("--board-" + states[state[at]])();
                 ctx.fillRect(chart.valToPos(x, "x", true) - 1.5, bbox.top + bbox.height - 14, 3, 14);
             }
@@ -97,7 +104,7 @@
             height: 420,
             legend: {live: false},
             cursor: {x: false, y: false, points: {show: false}, drag: {x: true, y: true}},
-            scales: {x: scaleOf(told.x), y: scaleOf(told.y)},
+            scales: {x: scaleOf(told.x), y: scaleOf(told.y, told.lines[0].some((_, at) => isMark(told.lines, at)))},
             axes: [axisOf(told.x, {}), axisOf(told.y, {size: 80})],
             series: [{label: ""}, ...told.states.map((state) => ({
                 label: state.replace("_", " "), stroke: colour("--board-" + state), paths: () => null,
@@ -115,11 +122,12 @@
                     values: (_, ticks) => ticks.map((tick) => tick ? inWords(tick) : "0")}),
             ],
             series: [
-                {value: "{HH}:{mm}", label: "From"},
-                {label: "finished", scale: "jobs", fill: colour("--flower-success"), points: {show: false},
+                {label: "from", value: (_, seconds) => seconds === null ? "" : clock(new Date(1000 * seconds))},
+                {label: "finished", scale: "jobs", value: (_, jobs) => jobs ?? "",
+                    fill: colour("--flower-success"), points: {show: false},
                     paths: uPlot.paths.bars({size: [0.8, 100]})},
                 {label: "waited", scale: "seconds", stroke: colour("--flower-warning"), width: 2, spanGaps: true,
-                    value: (_, seconds) => seconds === null ? "–" : inWords(seconds)},
+                    value: (_, seconds, series, at) => at === null ? "" : seconds === null ? "–" : inWords(seconds)},
             ],
         }),
     };

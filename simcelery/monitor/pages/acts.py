@@ -25,6 +25,12 @@ class Act(Page):
         """From the list of addresses."""
         self._watched = watched
 
+    @property
+    def back(self) -> tuple[str, str]:
+        """The job."""
+        number = self.path_args[0]
+        return self.reverse_url("board_job", number), f"job {number}"
+
     async def post(self, number: str, act: str) -> None:
         """Do it.
 

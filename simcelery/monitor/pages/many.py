@@ -8,6 +8,7 @@ from typing import Any
 
 from tornado.web import HTTPError
 
+from simcelery.board.states import State
 from simcelery.monitor import access, many
 from simcelery.monitor.asking import ask
 from simcelery.monitor.many import Undertaking, Undertakings
@@ -32,8 +33,7 @@ class Many(Filtered):
         """How many jobs it would be done to."""
         access.check_may_act(self)
         which = many.chosen(self.wanted())
-        counts = await ask(partial(many.counts, which=which, act=act))
-        self._show(act, sum(counts.values()), {str(state): number for state, number in counts.items()})
+        self._show(act, await ask(partial(many.counts, which=which, act=act)))
 
     async def post(self, act: str) -> None:
         """Begin, if there are as many as whoever asks for it believes; otherwise say how many there are."""
@@ -43,14 +43,16 @@ class Many(Filtered):
         typed = self.get_body_argument("number", "").replace(",", "").strip()
         if not ids or typed != str(len(ids)):
             self.set_status(409)
-            self._show(act, len(ids), {}, typed)
+            self._show(act, await ask(partial(many.counts, which=which, act=act)), typed)
             return
-        begun = Undertaking(act, access.who(self), ids, bool(self.get_body_argument("with_parents", "")))
+        with_parents = bool(self.get_body_argument("with_parents", ""))
+        begun = Undertaking(act, access.who(self), ids, self.wanted().query(), with_parents)
         number = self._undertakings.add(begun)
         self._undertakings.keep(asyncio.create_task(begun.carry_out(self._undertakings.turns)))
         self.redirect(self.reverse_url("board_undertaking", number), status=303)
 
-    def _show(self, act: str, number: int, counts: dict[str, int], typed: str | None = None) -> None:
+    def _show(self, act: str, counts: dict[State, int], typed: str | None = None) -> None:
+        number = sum(counts.values())
         self.render(
             "board/many.html", wanted=self.wanted(), act=act, number=number, counts=counts, typed=typed
         )
