@@ -132,11 +132,6 @@ def limit(connection: Connection, longest: float) -> None:
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(longest * 1000)}")
 
 
-def as_of_now(connection: Connection) -> None:
-    """Let all statements of a transaction, which has had none yet, see the board as it is at its first."""
-    connection.exec_driver_sql(_AS_OF_NOW)
-
-
 _AS_OF_NOW = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
@@ -171,8 +166,11 @@ def _idle(made: Engine) -> int:
 
 
 @contextmanager
-def begin(settings: Settings | None = None) -> Iterator[Connection]:
+def begin(settings: Settings | None = None, *, opening: str = "") -> Iterator[Connection]:
     """A transaction on the board: committed at the end of the block, rolled back by an exception.
+
+    Parameters:
+        opening: what has to come before any query, also before the one that looks at the schema.
 
     Raises:
         BoardUnreachableError: Postgres could not be reached or went away; a commit is uncertain.
@@ -183,6 +181,8 @@ def begin(settings: Settings | None = None) -> Iterator[Connection]:
     with translated(made):
         try:
             with made.begin() as connection:
+                if opening:
+                    connection.exec_driver_sql(opening)
                 schema.check_schema(connection, url_of(made))
                 try:
                     yield connection
@@ -198,6 +198,17 @@ def begin(settings: Settings | None = None) -> Iterator[Connection]:
 
 
 @contextmanager
+def as_of_now() -> Iterator[Connection]:
+    """A transaction that changes nothing, whose statements all see the board as it is at the first of them.
+
+    Raises:
+        As `begin`.
+    """
+    with begin(opening=_AS_OF_NOW) as connection:
+        yield connection
+
+
+@contextmanager
 def look(longest: float) -> Iterator[Connection]:
     """A transaction that changes nothing, and sees the board as it is at its first statement.
 
@@ -207,11 +218,7 @@ def look(longest: float) -> Iterator[Connection]:
     Raises:
         As `begin`.
     """
-    made = engine()
-    with translated(made):
-        _check_before(made)  # that would be the first statement
-    with begin() as connection:
-        connection.exec_driver_sql(f"{_AS_OF_NOW}; SET LOCAL max_parallel_workers_per_gather = 0")
+    with begin(opening=f"{_AS_OF_NOW}; SET LOCAL max_parallel_workers_per_gather = 0") as connection:
         limit(connection, longest)
         yield connection
 

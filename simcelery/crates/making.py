@@ -136,7 +136,13 @@ def _count(which: Filter, limit: int | None) -> int:
 def _read(which: Filter, limit: int | None) -> Iterator[Record]:
     page = which if isinstance(which, pages.Page) else pages.Page.of(which)
     for some in pages.walk(
-        page, records, lambda one: one.job.id, limit=limit, newest=False, at_once=_AT_ONCE, begin=engine.begin
+        page,
+        records,
+        lambda one: one.job.id,
+        limit=limit,
+        newest=False,
+        at_once=_AT_ONCE,
+        begin=engine.as_of_now,
     ):
         yield from some
 

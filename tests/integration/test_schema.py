@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 
 import psycopg
 import pytest
@@ -15,7 +17,7 @@ from alembic.script import ScriptDirectory
 from celery.backends.database.models import Task, TaskSet
 from sqlalchemy import Connection, event, text
 
-from simcelery.board import engine, migrate
+from simcelery.board import engine, migrate, schema
 from simcelery.board.models import Base
 from simcelery.board.schema import REVISION
 from simcelery.board.states import Cause, Outcome, State
@@ -103,6 +105,20 @@ def test_the_schema_is_looked_at_in_the_first_transaction_alone() -> None:
     assert [statement for statement in asked if "SET " not in statement] == [
         "SELECT version_num FROM alembic_version"
     ]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("transaction", [engine.as_of_now, partial(engine.look, 5)], ids=["all", "look"])
+def test_who_only_looks_does_so_although_the_schema_has_to_be_looked_at_again(
+    transaction: Callable[[], AbstractContextManager[Connection]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may become due between any two transactions, and is a query."""
+    monkeypatch.setattr(schema, "_AGAIN", 0.0)
+    for _ in range(2):
+        with transaction() as connection:
+            assert connection.scalar(text("SHOW transaction_read_only")) == "on"
+            assert connection.scalar(text("SELECT count(*) FROM jobs")) is not None
+            assert connection.scalar(text("SHOW transaction_isolation")) == "repeatable read"
     engine.dispose()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from simcelery.board import dependencies, engine
+from simcelery.board import dependencies
 from simcelery.board.reads import logs
 from simcelery.board.reads.artifacts import Artifact, artifacts_of
 from simcelery.board.reads.jobs import Filter, JobRow, attempts_of, jobs
@@ -33,8 +33,7 @@ class Record:
 
 
 def records(connection: Connection, which: Filter, *, limit: int | None, newest: bool) -> list[Record]:
-    """The jobs that pass the filter; the first question of a transaction."""
-    engine.as_of_now(connection)
+    """The jobs that pass the filter, in a transaction of `engine.as_of_now`."""
     found = jobs(connection, which, limit=limit, newest=newest)
     ids = [job.id for job in found]
     parents = dependencies.parents_of_each(connection, ids)
