@@ -95,10 +95,10 @@ class Tab:
         self._ask("Emulation.setEmulatedMedia", features=[theme])
 
     def picture(self, path: Path) -> None:
-        """Write what is seen to a PNG, in as few colours as it needs to be small."""
+        """Write what is seen to a PNG, in so few colours that it is small, and red is still red."""
         found = self._ask("Page.captureScreenshot", format="png")
         with Image.open(BytesIO(base64.b64decode(found["data"]))) as picture:
-            picture.convert("RGB").quantize(64).save(path, optimize=True)
+            picture.convert("RGB").quantize(256).save(path, optimize=True)
 
     def send(self, **headers: str) -> None:
         """Send these headers with all that is asked for."""
