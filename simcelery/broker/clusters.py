@@ -22,5 +22,5 @@ def refuse(client: Any) -> None:
         if client.info("cluster").get("cluster_enabled"):
             place = urls.broker_place(get_settings().redis_url())
             raise BrokerRefusesError(
-                f"the broker at {place} is of no use: it is a node of a cluster: {urls.NO_CLUSTER}"
+                f"the broker at {place} cannot be used: it is a node of a cluster: {urls.NO_CLUSTER}"
             )

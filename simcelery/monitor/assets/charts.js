@@ -32,7 +32,8 @@
     const LASTING = [1e-3, 0.01, 0.1, 1, 5, 15, 60, 300, 900, 3600, 5 * 3600, 86400, 5 * 86400, 30 * 86400];
     const fromZero = {range: (_, least, most) => [0, 1.05 * (most || 1)]};
 
-    // The scale and the axis of a parameter or a result; of texts, numbers of their names. `marks`: with room for them.
+    // The scale and the axis of a parameter or a result; of texts, numbers of their names; below with
+    // room for marks, if there are any.
     function scaleOf({names, log}, marks) {
         return {time: false, distr: log ? 3 : 1, range: (_, least, most) => {
             if (names) {
