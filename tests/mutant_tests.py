@@ -6,6 +6,9 @@ is not what they are for, and to run them all for each change takes minutes.
 
 from __future__ import annotations
 
+import gc
+from functools import _lru_cache_wrapper
+
 _TRANSITIONS = "simcelery.board.transitions"
 # By the module; a module that is not named is everybody's.
 TESTS = {
@@ -26,7 +29,7 @@ TESTS = {
     f"{_TRANSITIONS}.gates": ("gates", "by_hand", "limits"),
     f"{_TRANSITIONS}.record": ("record", "dedupe", "dependencies", "gates", "prune", "renews"),
     f"{_TRANSITIONS}.release": ("claim_and_finish", "slices", "locks", "registrations", "cancel_and_retry"),
-    f"{_TRANSITIONS}.rescue": ("rescue", "clock"),
+    f"{_TRANSITIONS}.rescue": ("rescue", "clock", "locks"),
     f"{_TRANSITIONS}.retry": (
         "cancel_and_retry",
         "quarantine",
@@ -35,6 +38,7 @@ TESTS = {
         "dependencies",
         "continuing",
         "after_any",
+        "locks",
     ),
     f"{_TRANSITIONS}.revise": ("revise",),
     f"{_TRANSITIONS}.settle": (
@@ -44,13 +48,23 @@ TESTS = {
         "turns",
         "after_any",
         "continuing",
+        "locks",
     ),
     f"{_TRANSITIONS}.stage": ("turns", "claim_and_finish"),
 }
 
 
 def choose(tests: list[str], mutant: str) -> None:
-    """Leave of these tests only those that have to notice this change."""
+    """Leave of these tests only those that have to notice this change.
+
+    mutmut makes it in a copy of a process that has run the tests before: what that remembers of transitions
+    was made by the unchanged code, and is forgotten.
+    """
+    if not mutant:
+        return
+    for one in gc.get_objects():
+        if isinstance(one, _lru_cache_wrapper) and str(one.__module__).startswith(_TRANSITIONS):
+            one.cache_clear()
     if files := TESTS.get(mutant.rpartition(".")[0]):
         tests[:] = [test for test in tests if test.partition("::")[0] in _paths(files)] or tests
 

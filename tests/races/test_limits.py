@@ -13,7 +13,7 @@ from simcelery.board import engine, gates, leases, limits, transitions
 from simcelery.board.gates import Behind, NewGate
 from simcelery.board.limits import LimitRow
 from simcelery.board.transitions import release
-from simcelery.board.values import Claim, ClaimRequest, Recorded
+from simcelery.board.values import Claim, ClaimRequest, JobToPublish, Recorded
 from simcelery.maintenance import hold, rescue
 from simcelery.maintenance.admit import tick
 from simcelery.maintenance.effects import BY_HAND
@@ -415,6 +415,19 @@ def test_what_a_limit_has_let_go_and_a_gate_then_holds_is_not_forgotten() -> Non
         hold.tick(BY_HAND)
         finish(must_claim(job.task_id, me), SUCCESS)
         tick()
+
+
+def test_it_is_admitted_until_a_step_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes few, so that others are not kept waiting: that it took less than it may says nothing."""
+    steps = [[job_to_publish(1)], [job_to_publish(2), job_to_publish(3)], [], [job_to_publish(4)]]
+    left = iter(steps)
+    monkeypatch.setattr(transitions, "admit", lambda connection, rows: next(left))
+    assert tick(BY_HAND) == 3
+    assert list(left) == steps[3:]
+
+
+def job_to_publish(number: int) -> JobToPublish:
+    return JobToPublish(number, uuid.uuid4(), "w", "default", 4)
 
 
 def test_what_a_gate_holds_takes_no_place_of_a_limit() -> None:
