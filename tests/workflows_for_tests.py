@@ -467,6 +467,7 @@ def brief(
     once: str = "",
     fails: bool = False,
     stubborn: bool = False,
+    hogs: bool = False,
 ) -> int:
     """A short job, but for its pause: notes that it ran, prints its number, and may kill its process."""
     with Path(path).open("a") as file:
@@ -479,6 +480,8 @@ def brief(
         raise Retry(delay=0.1)
     if fails:
         raise ValueError(f"no {number}")
+    if hogs:
+        sum(range(10**12))  # and no other thread of its process runs meanwhile
     until = time.monotonic() + pause
     while stubborn and time.monotonic() < until:
         with suppress(BaseException):

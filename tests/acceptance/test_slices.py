@@ -161,6 +161,25 @@ def test_the_time_limit_of_a_job_in_a_slice_ends_that_job_alone(
     assert runs(path) == Counter(range(300))
 
 
+def test_what_a_killed_process_held_beside_the_job_that_was_too_long_has_lost_nothing(
+    project: Project, tmp_path: Path
+) -> None:
+    """A job that leaves no time to other threads: its slice could not be put back before the kill."""
+    path = tmp_path / "ran"
+    lines = [f"{{'path': {str(path)!r}, 'number': {n}}}" for n in range(300)]
+    lines[150] = f"{{'path': {str(path)!r}, 'number': 150, 'hogs': True}}"
+    done = project.python(
+        f"import sims; sims.brief.submit_many([{', '.join(lines)}], time_limit=2)", **NARROW
+    )
+    assert done.returncode == 0, done.stderr
+    project.worker("-c", "1", SIMCELERY_KILL_GRACE="1", **NARROW)
+    wait_until(lambda: settled(299) and count("state = 'failed'") == 1, 60)
+    assert sql("SELECT cause FROM attempts WHERE outcome = 'failed'") == [("time_limit",)]
+    assert count("state = 'failed' AND parameters->>'number' = '150'") == 1
+    assert count("losses > 0") == 0
+    assert max(runs(path).values()) <= 2
+
+
 def test_failures_are_written_with_the_other_jobs_of_their_slice(project: Project, tmp_path: Path) -> None:
     path = str(tmp_path / "ran")
     code = f"""

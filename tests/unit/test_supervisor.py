@@ -244,6 +244,7 @@ def test_one_that_does_not_follow_in_time_is_killed_and_that_is_written(worker: 
     assert child.killed()
     assert (job, report.outcome, report.cause) == (running.task_id, Outcome.FAILED, Cause.TIME_LIMIT)
     assert (report.retry_in, report.seed) == (2.0, 3)
+    assert worker.released == [(child.pid, running.claim_id)]  # what travelled with it, whoever notices when
     assert list(worker.slots.busy()) == []
     # The pool notices the death that we brought about: it is no loss.
     worker.supervisor.child_died(str(running.task_id), child.pid, "SIGKILL")

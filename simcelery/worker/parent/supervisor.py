@@ -150,7 +150,8 @@ class Supervisor:
     def _watch(self, running: Running) -> Watched:
         """The one that watches over this attempt, which is now as its slot says."""
         if (known := self._watched.get(running.claim_id)) is None:
-            known = Watched(running, self._slots, self._settings, self._memory, self._write_end)
+            ways = self._write_end, self._release_siblings
+            known = Watched(running, self._slots, self._settings, self._memory, *ways)
             self._watched[running.claim_id] = known
         known.running = running
         return known
@@ -168,7 +169,7 @@ class Supervisor:
             log.warning("pool child %s was reported dead, but is alive", death.pid)
             return
         if death.running is not None:
-            self._release_siblings(death.pid, death.running.claim_id)
+            self._release_siblings(death.running)
         killed = [one for one in self._watched.values() if one.kill_unseen and one.running.pid == death.pid]
         if killed:  # we did it, and have said why
             for one in killed:
@@ -180,14 +181,14 @@ class Supervisor:
             report = self._lost(death.message)
             outbox.add(uuid.uuid4(), lambda: finish.write(guard, report, death.task_id, None))
 
-    def _release_siblings(self, pid: int, running: uuid.UUID) -> None:
+    def _release_siblings(self, running: Running) -> None:
         """Of a slice, only the job that was running has lost anything by the death of its child."""
 
         def release() -> None:
-            finish.release_siblings(self._me, pid, running)
-            self._slots.bury(pid)
+            finish.release_siblings(self._me, running.pid, running.claim_id)
+            self._slots.bury(running.pid)
 
-        outbox.add(("siblings", running), release)
+        outbox.add(("siblings", running.claim_id), release)
 
     def _lost(self, message: str, running: Running | None = None) -> EndedAttempt:
         before, self._oom_kills = self._oom_kills, memory.oom_kills()

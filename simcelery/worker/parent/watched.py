@@ -54,6 +54,7 @@ class Watched:
     Parameters:
         memory: how much its processes use.
         write: takes the attempt and its report, when all its processes have ended.
+        release: takes the attempt when its child has been killed here, which may have held others beside it.
 
     Attributes:
         running: what its slot said last.
@@ -68,6 +69,7 @@ class Watched:
         settings: Settings,
         memory: MemoryWatch,
         write: Callable[[Running, EndedAttempt], object],
+        release: Callable[[Running], object],
     ) -> None:
         self.running = running
         self.child_is_dead = self.kill_unseen = False
@@ -75,6 +77,7 @@ class Watched:
         self._settings = settings
         self._memory = memory
         self._write = write
+        self._release = release
         self._warned_until: float | None = None
         self._hurried = False
         self._stop: _Stop | None = None
@@ -194,7 +197,10 @@ class Watched:
         if not self.child_is_dead:
             self.kill_unseen = True
             send(child, signal.SIGKILL)
-        self._close(stop, end(lambda: [*found, *self._processes()], 0.0))
+        ended = end(lambda: [*found, *self._processes()], 0.0)
+        if self.kill_unseen:
+            self._release(self.running)
+        self._close(stop, ended)
 
     def _close(self, stop: _Stop, ended: EndedProcesses | None) -> None:
         running, report = self.running, stop.report
