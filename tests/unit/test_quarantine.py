@@ -35,6 +35,7 @@ class Board:
     may_spare: bool = True
     failed_elsewhere: bool = False
     away: bool = False
+    not_written: set[uuid.UUID] = field(default_factory=set)
     handed_back: list[set[uuid.UUID]] = field(default_factory=list)
     published: list[set[uuid.UUID]] = field(default_factory=list)
     asked: int = 0
@@ -57,7 +58,9 @@ class Board:
     def hand_back(self, on: object, failed: frozenset[uuid.UUID], me: Registration) -> list[Any]:
         assert (on, me) == (CONNECTION, ME)
         self.handed_back.append(set(failed))
-        return [SimpleNamespace(again=again) for again in (*sorted(failed), None)]
+        back = sorted(failed - self.not_written)
+        dependent = SimpleNamespace(task_id=uuid.uuid4(), again=None)
+        return [*(SimpleNamespace(task_id=one, again=one) for one in back), dependent]
 
     def publish(self, jobs: Iterable[uuid.UUID], what: str) -> None:
         assert what == "what was handed back"
@@ -215,6 +218,18 @@ def test_what_fails_after_the_judgement_is_handed_back_too_and_once(worker: Play
     worker.look(after=1.0)
     assert worker.board.handed_back == [failed, failed | late]
     assert worker.board.published == worker.board.handed_back  # what is pending again is sent again
+
+
+def test_what_the_board_learns_only_after_the_judgement_is_handed_back_then(worker: Played) -> None:
+    """A child writes the failures of a slice together: the judgement may come before that."""
+    failed = worker.fails(0, 1, times=2)
+    worker.board.not_written = set(sorted(failed)[:3])
+    worker.look()
+    worker.board.not_written = set()
+    worker.look(after=0.5)
+    worker.look(after=0.5)
+    assert worker.board.handed_back == [failed, failed]
+    assert worker.board.published[-1] == failed
 
 
 def test_a_quarantine_ends_when_the_jobs_fail_elsewhere_too(worker: Played) -> None:

@@ -56,7 +56,8 @@ class Quarantine:
         self._told = 0.0
         self._since: float | None = None  # in quarantine
         self._asked_at = 0.0
-        self._handed_back: frozenset[uuid.UUID] = frozenset()
+        self._failed: frozenset[uuid.UUID] = frozenset()  # here, when this was last looked at in quarantine
+        self._handed_back: set[uuid.UUID] = set()
 
     def successes(self) -> list[str]:
         """The workflows with which this worker has succeeded since the last call, as far as is known."""
@@ -74,7 +75,7 @@ class Quarantine:
             if self._since is None:
                 self._judge(histories, failed)
             else:
-                if failed - self._handed_back:
+                if failed - self._handed_back:  # a child may write its failures only after the judgement
                     self._hand_back(failed)
                 self._review(self._since)
         except ServiceError as error:
@@ -90,6 +91,7 @@ class Quarantine:
             return
         if all(one.failures for one in histories) and self._fails_alone(histories, len(failed)):
             self._since = self._asked_at = now
+            self._handed_back.clear()
             self._hand_back(failed)
         else:
             self._slots.acquit(now + ACQUITTED_FOR)
@@ -112,7 +114,7 @@ class Quarantine:
             return
         self._asked_at = now
         with engine.begin(self._settings) as connection:
-            wrong = reads.failed_elsewhere(connection, self._handed_back, self._me.worker_id)
+            wrong = reads.failed_elsewhere(connection, self._failed, self._me.worker_id)
         if not wrong and now - since < LONGEST:
             return
         log.warning("the quarantine ends: %s", "the jobs fail elsewhere, too" if wrong else "trying again")
@@ -123,5 +125,6 @@ class Quarantine:
     def _hand_back(self, failed: frozenset[uuid.UUID]) -> None:
         with engine.begin(self._settings) as connection:
             handed_back = transitions.hand_back(connection, failed, self._me)
-        self._handed_back = failed
+        self._failed = failed
+        self._handed_back.update(job.task_id for job in handed_back)
         broker.publish_or_leave((job.again for job in handed_back if job.again), "what was handed back")
