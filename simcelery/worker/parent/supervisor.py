@@ -150,8 +150,9 @@ class Supervisor:
     def _watch(self, running: Running) -> Watched:
         """The one that watches over this attempt, which is now as its slot says."""
         if (known := self._watched.get(running.claim_id)) is None:
-            ways = self._write_end, self._release_siblings
-            known = Watched(running, self._slots, self._settings, self._memory, *ways)
+            known = Watched(
+                running, self._slots, self._settings, self._memory, self._write_end, self._release_siblings
+            )
             self._watched[running.claim_id] = known
         known.running = running
         return known
