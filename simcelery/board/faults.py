@@ -51,7 +51,7 @@ def meaning(cause: BaseException | None, url: str, *, broken: bool = False) -> S
     if is_unreachable(cause, broken=broken):
         return unreachable(url, cause)
     if isinstance(cause, psycopg.errors.UniqueViolation) and cause.diag.constraint_name == _TASK_ID:
-        return StateError("a job on the board has this task_id already: leave it out, or give a new UUID")
+        return StateError("another job has this task_id already: leave it out, or give each job its own")
     if isinstance(cause, psycopg.DataError | psycopg.errors.CheckViolation):
         return RefusedByBoardError(f"the board cannot store this: {_first_line(cause)}")
     if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate is None:
