@@ -126,6 +126,19 @@ def test_what_a_long_job_would_hold_up_is_written_and_goes_back(board: Board, he
     assert (board.written, board.back) == ([[1], [2]], [[3, 4]])
 
 
+def test_what_the_board_says_of_each_is_known_however_it_was_written(board: Board, held: Slice) -> None:
+    claims = list(held)
+    for one in claims[:2]:
+        held.keep(outcome(one))
+        held.flush()
+    held.write(outcome(claims[2]), and_others=False)
+    held.keep(outcome(claims[3]))
+    held.close()
+    assert board.written == [[1], [2], [3], [4]]
+    assert [held.finished(one) for one in claims] == [finished(outcome(one)) for one in claims]
+    assert held.finished(claim(5)) is None
+
+
 def test_a_flush_without_anything_to_write_asks_nothing_of_the_board(board: Board) -> None:
     alone = Slice([claim(1)])
     next(alone)
