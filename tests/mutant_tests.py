@@ -6,7 +6,7 @@ is not what they are for, and to run them all for each change takes minutes.
 
 from __future__ import annotations
 
-import gc
+import sys
 from functools import _lru_cache_wrapper
 
 _TRANSITIONS = "simcelery.board.transitions"
@@ -62,9 +62,10 @@ def choose(tests: list[str], mutant: str) -> None:
     """
     if not mutant:
         return
-    for one in gc.get_objects():
-        if isinstance(one, _lru_cache_wrapper) and str(one.__module__).startswith(_TRANSITIONS):
-            one.cache_clear()
+    for name in [name for name in sys.modules if name.startswith(_TRANSITIONS)]:
+        for value in vars(sys.modules[name]).values():
+            if isinstance(value, _lru_cache_wrapper):
+                value.cache_clear()
     if files := TESTS.get(mutant.rpartition(".")[0]):
         tests[:] = [test for test in tests if test.partition("::")[0] in _paths(files)] or tests
 

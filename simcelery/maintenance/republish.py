@@ -25,7 +25,7 @@ def tick(effects: Effects = USUAL) -> tuple[int, int]:
     """
     window = get_settings().publish_window
     with effects.begin() as connection:
-        lanes = feed.lanes(connection, window)
+        lanes = feed.lanes(connection, window)  # which believes no lane to hold more than that
     if not lanes:
         return 0, 0
     fed = resent = 0
@@ -34,7 +34,7 @@ def tick(effects: Effects = USUAL) -> tuple[int, int]:
         if length is None:
             continue
         at_most = feed.RESEND_AFTER_AT_MOST if length else feed.RESEND_AFTER_IF_EMPTY
-        lost = _lost(effects, lane, min(believed - length, window - length), at_most)
+        lost = _lost(effects, lane, believed - length, at_most)
         effects.send(lost)
         fresh = _fresh(effects, lane, unpublished, window - length - len(lost))
         effects.send(fresh)
