@@ -51,8 +51,13 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Before the fixtures: whether this test wants the programs that a user starts."""
+    """Before the fixtures: whether this test wants the programs that a user starts.
+
+    And, where changes are tried, that no test lives on what an earlier one has left in this process.
+    """
     programs.installed_only = item.get_closest_marker("installed_programs") is not None
+    if "MUTANT_UNDER_TEST" in os.environ:
+        mutant_tests.forget()
 
 
 @pytest.hookimpl(wrapper=True)

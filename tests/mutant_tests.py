@@ -55,19 +55,17 @@ TESTS = {
 
 
 def choose(tests: list[str], mutant: str) -> None:
-    """Leave of these tests only those that have to notice this change.
+    """Leave of these tests only those that have to notice this change."""
+    if files := TESTS.get(mutant.rpartition(".")[0]):
+        tests[:] = [test for test in tests if test.partition("::")[0] in _paths(files)] or tests
 
-    mutmut makes it in a copy of a process that has run the tests before: what that remembers of transitions
-    was made by the unchanged code, and is forgotten.
-    """
-    if not mutant:
-        return
+
+def forget() -> None:
+    """What transitions remember from test to test: it hides who needs a function, or meets its change."""
     for name in [name for name in sys.modules if name.startswith(_TRANSITIONS)]:
         for value in vars(sys.modules[name]).values():
             if isinstance(value, _lru_cache_wrapper):
                 value.cache_clear()
-    if files := TESTS.get(mutant.rpartition(".")[0]):
-        tests[:] = [test for test in tests if test.partition("::")[0] in _paths(files)] or tests
 
 
 def _paths(files: tuple[str, ...]) -> set[str]:
