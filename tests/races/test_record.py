@@ -76,6 +76,16 @@ def test_no_character_ends_a_cell_or_a_line(text: str) -> None:
     assert list(row(record_all(*many)[-1].id).tags) == [f"a{text}b"]
 
 
+def test_what_is_recorded_as_published_says_so() -> None:
+    for published in (False, True):
+        recorded = transitions.record_alone(new_job(), published=published)
+        assert recorded.published is published
+        [(at, count)] = sql(
+            "SELECT published_at = submitted_at, publish_count FROM jobs ORDER BY id DESC LIMIT 1"
+        )
+        assert (bool(at), count) == (published, int(published))
+
+
 def test_parameters_that_were_written_as_text_are_not_written_again() -> None:
     job = new_job(parameters={"x": 1}, parameters_json='{"x": 2}')
     assert row(transitions.record_alone(job).id).parameters == {"x": 2}
