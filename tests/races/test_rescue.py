@@ -164,6 +164,17 @@ def test_a_thousand_jobs_are_rescued_in_bounded_steps() -> None:
     assert [len(rescue(limit=2)) for _ in range(4)] == [2, 2, 1, 0]
 
 
+def test_those_that_were_recorded_first_are_rescued_first() -> None:
+    me, jobs = worker(), [record() for _ in range(4)]
+    for job in reversed(jobs):  # their rows come in this order
+        must_claim(job.task_id, me)
+    lapse(me)
+    assert [[job.id for job in rescue(limit=2)] for _ in range(2)] == [
+        [job.id for job in jobs[:2]],
+        [job.id for job in jobs[2:]],
+    ]
+
+
 def test_a_job_that_somebody_else_is_moving_is_left_to_them() -> None:
     first, me = running()
     second = must_claim(record().task_id, me)
