@@ -400,6 +400,28 @@ def test_who_is_found_by_chance_takes_its_result_too() -> None:
     assert (state(job.id), row(job.id).result) == ("succeeded", 4)
 
 
+def test_nobody_is_found_by_chance_who_goes_on_in_a_job_that_is_not_over() -> None:
+    job = record()
+    following = go_on(job)
+    settle()
+    assert (state(job.id), row(job.id).finished_at) == ("blocked", None)
+    end(following)
+    settle()
+    assert state(job.id) == "succeeded"
+
+
+def test_who_is_found_by_chance_waits_for_nothing_else() -> None:
+    parent = record()
+    end(parent.id, ERROR)
+    job = record(after_any=frozenset({parent.id}))
+    following = go_on(job)
+    retry(parent.id)
+    end(following)
+    sql("UPDATE jobs SET settled_at = NULL WHERE id = :id", id=following)
+    settle()
+    assert [state(number) for number in (parent.id, job.id)] == ["pending", "succeeded"]
+
+
 def ids(found: Iterable[Any]) -> list[int]:
     return [one.id for one in found]
 
