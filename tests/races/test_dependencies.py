@@ -198,6 +198,21 @@ def test_settle_walks_all_descendants_in_bounded_steps() -> None:
     assert row(grandchild.id).attempt == 0
 
 
+def test_parents_that_are_left_for_later_keep_no_other_from_being_told() -> None:
+    """However many wait for them: what is asked about the others is not cut off by theirs."""
+    me = worker()
+    *many, few = parents = [record() for _ in range(3)]
+    for parent in many:
+        for _ in range(11):
+            record(parents=[parent.id])
+    child = record(parents=[few.id])
+    for parent in parents:
+        finish(must_claim(parent.task_id, me), ERROR)
+    with engine.begin() as connection:
+        left = Place(left=frozenset(parent.id for parent in many))
+        assert transitions.settle(connection, 10, left).failed == [child.id]
+
+
 def test_settle_repairs_a_job_that_was_left_blocked() -> None:
     me = worker()
     parent = record()

@@ -150,27 +150,23 @@ def _dependents_of(
         The parents that have no others, each with its own; the dependents; and the place in those of a parent
         that has too many, if they are its own.
     """
-    if not parents:
+    each: dict[int, list[int]] = {parent: [] for parent in parents if parent not in place.left}
+    if not each:
         return {}, [], None
-    each: dict[int, list[int]] = {parent: [] for parent in parents}
-    # Enough for those that are told now, and for the one with which there would be too many.
-    most = 2 * limit + 2
-    asked = {"parents": list(parents), "each": limit + 1, "most": most}
-    edges = sql.execute(connection, "dependents_of_each", **asked).all()
-    for edge in edges:
+    # Enough for those that are told now, and for the one with which there would be too many: of whoever comes
+    # after that, nothing is asked.
+    asked = {"parents": list(each), "each": limit + 1, "most": 2 * limit + 2}
+    for edge in sql.execute(connection, "dependents_of_each", **asked):
         each[edge.id].append(edge.job_id)
-    cut_at = edges[-1].id if len(edges) == most else None
     listed: dict[int, list[int]] = {}
     dependents: list[int] = []
     for parent, found in each.items():
-        if parent in place.left:
-            continue
         if len(found) > limit and not dependents:
             here = place if place.parent == parent else Place(parent, left=place.left)
             asked = {"parent": parent, "after": here.after, "most": limit}
             dependents = list(sql.execute(connection, "blocked_dependents", **asked).scalars())
             return listed, dependents, here._replace(after=max(dependents, default=here.after))
-        if parent == cut_at or len(dependents) + len(found) > limit:
+        if len(dependents) + len(found) > limit:
             break
         listed[parent] = found
         dependents += found
