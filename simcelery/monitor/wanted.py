@@ -56,7 +56,7 @@ class Wanted:
             (name, str(each))
             for name, value in vars(self).items()
             for each in (value if isinstance(value, tuple) else (value,))
-            if each
+            if each not in ("", None)
         ]
 
     def query(self, **changes: Any) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 import pytest
 import tomli_w
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from simcelery import urls
@@ -248,6 +248,7 @@ QUERIES = st.dictionaries(
 
 
 @given(QUERIES)
+@example({"before": ["0"]})
 @fuzz
 def test_the_address_of_a_page_of_the_board(arguments: dict[str, list[str]]) -> None:
     """It means some jobs, or nothing; and as written again it means the same."""
