@@ -86,6 +86,11 @@ class NewJob:
         """Characters of its parameters, where they have been written as text."""
         return len(self.parameters_json or "")
 
+    @property
+    def lane(self) -> Lane:
+        """Where its message goes."""
+        return Lane(self.queue, self.workflow, self.priority)
+
     def alike(self, **different: Any) -> Self:
         """A new job, like this one but for what is given."""
         return _like(self, task_id=new_task_id(), **different)

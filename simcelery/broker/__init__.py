@@ -289,7 +289,7 @@ def send_and_mark(jobs: Sequence[JobToPublish]) -> int:
 
 def has_room(job: NewJob) -> bool:
     """Whether this job may be recorded as published, and then be passed to `send_or_leave`."""
-    return room.is_in(Lane(job.queue, job.workflow, job.priority))
+    return room.is_in(job.lane)
 
 
 def send_or_leave(job: JobToPublish, what: str) -> None:

@@ -22,10 +22,10 @@ def publish_recorded(new: Sequence[NewJob], recorded: Sequence[Recorded]) -> Non
     pending: list[JobToPublish] = []
     lanes: Counter[Lane] = Counter()
     for job, done in zip(new, recorded, strict=True):
-        lane = Lane(job.queue, job.workflow, job.priority)
         if done.published:
             broker.send_or_leave(_to_publish(job, done), _are_recorded([done.id]))
             continue
+        lane = job.lane
         # No lane takes more than a window.
         if done.how == "new" and done.state is State.PENDING and lanes[lane] < window:
             lanes[lane] += 1
