@@ -138,20 +138,23 @@ def test_a_long_job_in_a_slice_holds_up_neither_what_is_ready_nor_what_waits(
     assert settled(300)
 
 
+def run_beside_one_that_is_too_long(project: Project, path: Path, **how: object) -> None:
+    """Run 300 jobs with a time limit, of which the one in the middle exceeds it."""
+    jobs: list[dict[str, object]] = [{"path": str(path), "number": n} for n in range(300)]
+    jobs[150] |= how
+    done = project.python(f"import sims; sims.brief.submit_many({jobs}, time_limit=2)", **NARROW)
+    assert done.returncode == 0, done.stderr
+    project.worker("-c", "1", SIMCELERY_KILL_GRACE="1", **NARROW)
+    wait_until(lambda: settled(299) and count("state = 'failed'") == 1, 60)
+
+
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_the_time_limit_of_a_job_in_a_slice_ends_that_job_alone(
     project: Project, tmp_path: Path, stubborn: bool
 ) -> None:
     """Also one that does not let itself be interrupted: its process is killed, and it alone failed."""
     path = tmp_path / "ran"
-    lines = [f"{{'path': {str(path)!r}, 'number': {n}}}" for n in range(300)]
-    lines[150] = f"{{'path': {str(path)!r}, 'number': 150, 'pause': 60, 'stubborn': {stubborn}}}"
-    done = project.python(
-        f"import sims; sims.brief.submit_many([{', '.join(lines)}], time_limit=2)", **NARROW
-    )
-    assert done.returncode == 0, done.stderr
-    project.worker("-c", "1", SIMCELERY_KILL_GRACE="1", **NARROW)
-    wait_until(lambda: settled(299) and count("state = 'failed'") == 1, 60)
+    run_beside_one_that_is_too_long(project, path, pause=60, stubborn=stubborn)
     [failed] = simcelery.jobs(state="failed")
     assert failed.row().parameters["number"] == 150
     assert sql("SELECT cause, error_type FROM attempts WHERE outcome = 'failed'") == [
@@ -166,14 +169,7 @@ def test_what_a_killed_process_held_beside_the_job_that_was_too_long_has_lost_no
 ) -> None:
     """A job that leaves no time to other threads: its slice could not be put back before the kill."""
     path = tmp_path / "ran"
-    lines = [f"{{'path': {str(path)!r}, 'number': {n}}}" for n in range(300)]
-    lines[150] = f"{{'path': {str(path)!r}, 'number': 150, 'hogs': True}}"
-    done = project.python(
-        f"import sims; sims.brief.submit_many([{', '.join(lines)}], time_limit=2)", **NARROW
-    )
-    assert done.returncode == 0, done.stderr
-    project.worker("-c", "1", SIMCELERY_KILL_GRACE="1", **NARROW)
-    wait_until(lambda: settled(299) and count("state = 'failed'") == 1, 60)
+    run_beside_one_that_is_too_long(project, path, hogs=True)
     assert sql("SELECT cause FROM attempts WHERE outcome = 'failed'") == [("time_limit",)]
     assert count("state = 'failed' AND parameters->>'number' = '150'") == 1
     assert count("losses > 0") == 0
