@@ -228,17 +228,28 @@ def one_round_trip(
 ) -> list[dict[str, Any]]:
     """Execute a statement as one transaction, in one round trip: for what every single job needs.
 
-    It goes to Postgres in one message, with the values written into it by the driver. No time limit is set
+    Parameters, return value, errors:
+        As `in_one_message`.
+    """
+    return in_one_message((statement, values), durable=durable)[0]
+
+
+def in_one_message(
+    *statements: tuple[str, Mapping[str, Any]], durable: bool = True
+) -> list[list[dict[str, Any]]]:
+    """Execute statements as one transaction, in one round trip.
+
+    They go to Postgres in one message, with the values written into it by the driver. No time limit is set
     on the server, where one set in the same message would have no effect: this process gives up after
     `LONGEST_SILENCE`.
 
     Parameters:
-        statement: one that returns rows, with ``%(name)s`` for values.
+        statements: each returns rows, and has ``%(name)s`` for its values.
         durable: whether the commit waits for the disk. If not, it may be lost in a crash of Postgres, but
             never in part.
 
     Returns:
-        Its rows, each as a dictionary of its columns.
+        The rows of each, as dictionaries of their columns.
 
     Raises:
         As `begin`; whether it was committed is then not known.
@@ -250,19 +261,21 @@ def one_round_trip(
         try:
             driver: Any = borrowed.driver_connection
             driver.autocommit = True  # the message is its own transaction
-            answer = ClientCursor(driver, row_factory=dict_row).execute(
-                statement if durable else _ASYNCHRONOUS + statement, values
-            )
-            if not durable:
-                answer.nextset()
-            rows: list[dict[str, Any]] = answer.fetchall()
+            cursor = ClientCursor(driver, row_factory=dict_row)
+            message: Any = ";\n".join(cursor.mogrify(*one) for one in statements)
+            cursor.execute(message if durable else _ASYNCHRONOUS + message)
+            answers: list[list[dict[str, Any]]] = []
+            for _ in statements:
+                if answers or not durable:
+                    cursor.nextset()
+                answers.append(cursor.fetchall())
             driver.autocommit = False
         except BaseException:
             borrowed.invalidate()  # what it was in the middle of, nobody knows
             raise
         finally:
             borrowed.close()
-    return rows
+    return answers
 
 
 def _check_before(made: Engine) -> None:

@@ -189,7 +189,7 @@ class ClaimRequest:
     """What a pool child asks for.
 
     Attributes:
-        task_id: the job that the message names.
+        task_id: the job that the message names; None: there is no message, and any of them will do.
         claim_id: what its claim is to write: the child's own choice, noted before.
         worker: who asks.
         queue: where others of the same workflow are taken from.
@@ -198,7 +198,7 @@ class ClaimRequest:
         durable: whether the claim must outlive a crash of Postgres.
     """
 
-    task_id: uuid.UUID
+    task_id: uuid.UUID | None
     workflow: str
     claim_id: uuid.UUID
     worker: Registration

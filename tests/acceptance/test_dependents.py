@@ -27,7 +27,7 @@ SELECT child.id FROM dependencies AS edge
 JOIN jobs AS child ON child.id = edge.job_id JOIN jobs AS parent ON parent.id = edge.parent_id
 WHERE child.started_at < parent.finished_at
 """
-LINES = {"before_following": 3, "after_finish": 5, "before_finish": 7, "after_run": 40}
+LINES = {"after_following": 3, "after_finish": 5, "before_finish": 7, "after_run": 40}
 
 
 @pytest.mark.parametrize("action", ["kill", "kill-parent"])

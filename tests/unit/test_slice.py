@@ -13,11 +13,13 @@ import pytest
 from simcelery import broker
 from simcelery.board import transitions
 from simcelery.board.states import Outcome
-from simcelery.board.values import Claim, EndedAttempt, JobToPublish, Lane
+from simcelery.board.values import Claim, ClaimRequest, EndedAttempt, JobToPublish, Lane, Registration
 from simcelery.errors import BoardUnreachableError
 from simcelery.execution.places import Unusable
+from simcelery.worker import belonging
 from simcelery.worker import slots as module_of_slots
 from simcelery.worker.child import attempt, calling, claiming, flusher, leaving, pace, slicing
+from simcelery.worker.child.following import Following
 from simcelery.worker.child.slicing import Slice
 from simcelery.worker.outcomes import finish
 from simcelery.worker.slots.child import Slot
@@ -31,6 +33,7 @@ def simulate() -> None:
 
 
 DEFINITION, LANE = Definition(simulate), Lane("default", "w", 4)
+ME = Registration(1, uuid.uuid4())
 
 
 @dataclass
@@ -46,7 +49,9 @@ class Board:
         self._reach()
         self.back.append([one.job_id for one in claims])
 
-    def write(self, outcomes: Sequence[EndedAttempt], publish: object = None) -> list[object]:
+    def write(
+        self, outcomes: Sequence[EndedAttempt], publish: object = None, last: Any = None
+    ) -> list[object]:
         self._reach()
         self.written.append([one.job_id for one in outcomes])
         return [finished(one) for one in outcomes]
@@ -255,11 +260,19 @@ class Played:
     watched: list[Slice] = field(default_factory=list)
     unblocks: dict[int, list[JobToPublish]] = field(default_factory=dict)
     published: list[int] = field(default_factory=list)
-    following: dict[uuid.UUID, list[Claim]] = field(default_factory=dict)
+    following: list[Claim] = field(default_factory=list)
+    requests: list[ClaimRequest] = field(default_factory=list)
 
     def claim(self, task_id: uuid.UUID, *asked: object) -> list[Claim]:
         self.asked = [task_id, *asked]
-        return self.following.pop(task_id, []) if self.finished else self.claims
+        return self.claims
+
+    def finish_and_claim(
+        self, ended: Sequence[EndedAttempt], request: ClaimRequest
+    ) -> tuple[list[object], list[Claim]]:
+        self.requests.append(request)
+        taken, self.following = self.following[:1], self.following[1:]
+        return [finished(one) for one in ended], taken
 
     def attempt(self, definition: Definition, claim: Claim) -> EndedAttempt:
         assert definition is DEFINITION
@@ -271,8 +284,10 @@ class Played:
             raise end
         return EndedAttempt(outcome=end)
 
-    def finish(self, ended: Sequence[EndedAttempt], publish: Any = None) -> list[object]:
+    def finish(self, ended: Sequence[EndedAttempt], publish: Any = None, last: Any = None) -> list[object]:
         self.finished += ended
+        if last:
+            last(ended)
         self.written.append([one.job_id for one in ended])
         for one in ended:
             if one.job_id in self.unblocks:
@@ -296,6 +311,8 @@ def played(board: Board, monkeypatch: pytest.MonkeyPatch) -> Played:
     monkeypatch.setattr(flusher, "watch", made.watched.append)  # its thread goes by a clock of its own
     monkeypatch.setattr(attempt, "run", made.attempt)
     monkeypatch.setattr(finish, "finish", made.finish)
+    monkeypatch.setattr(transitions, "finish_and_claim", made.finish_and_claim)
+    monkeypatch.setattr(belonging, "me", lambda: ME)
     monkeypatch.setattr(broker, "publish_or_leave", made.publish)
     monkeypatch.setattr(slicing, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
@@ -432,48 +449,145 @@ def short() -> None:
     pace._measured[DEFINITION.name] = pace._Measured(0.001)
 
 
-def test_a_child_goes_on_with_a_job_that_its_own_have_unblocked(played: Played) -> None:
+def test_a_child_goes_on_with_what_is_claimed_together_with_its_finish(played: Played) -> None:
     short()
-    played.claims = [claim(1)]
-    third, fourth, elsewhere = claim(3), claim(4), claim(5)
-    played.unblocks = {1: [waiting(elsewhere, priority=9), waiting(third), waiting(fourth)]}
-    played.following = {third.task_id: [third]}
+    played.claims, played.following = [claim(1)], [claim(3)]
     own = played.run(of=0)
     assert own is not None
     assert own[0] is played.claims[0]  # the message is told of its own job
     assert [one.job_id for one in played.finished] == [1, 3]
-    assert played.published == [5, 4]
+    asked = played.requests[0]
+    assert (asked.task_id, asked.workflow, asked.queue, asked.least, asked.worker) == (
+        None,
+        "w",
+        "default",
+        4,
+        ME,
+    )
+    assert asked.more == 7  # four times as many as have been measured, with it
     assert list(played.slots.busy()) == []
+
+
+def test_of_what_it_has_unblocked_it_publishes_what_it_does_not_go_on_with(played: Played) -> None:
+    short()
+    third, fourth, elsewhere = claim(3), claim(4), claim(5)
+    played.claims, played.following = [claim(1)], [third]
+    played.unblocks = {1: [waiting(elsewhere, priority=9), waiting(third), waiting(fourth)]}
+    played.run(of=0)
+    assert [one.job_id for one in played.finished] == [1, 3]
+    assert played.published == [5, 4]
 
 
 def test_it_goes_on_for_a_quarter_of_a_second(played: Played) -> None:
     short()
-    played.claims, chain = [claim(1)], [claim(number) for number in range(2, 9)]
-    played.unblocks = {one.job_id - 1: [waiting(one)] for one in chain}
-    played.following = {one.task_id: [one] for one in chain}
+    played.claims, played.following = [claim(1)], [claim(number) for number in range(2, 9)]
     played.run(of=0)
     assert [one.job_id for one in played.finished] == [1, 2, 3]  # each takes a tenth
-    assert played.published == [4]
+    assert len(played.requests) == 2
 
 
 @pytest.mark.parametrize(
-    "why", ["somebody was quicker", "jobs are long", "the worker closes", "the child leaves"]
+    "why",
+    ["jobs are long", "jobs are counted", "the worker closes", "the child leaves", "its node seems to eat"],
 )
-def test_what_it_does_not_go_on_with_is_published(
+def test_it_does_not_go_on_when_it_should_not(
     played: Played, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     short()
-    played.claims, third = [claim(1)], claim(3)
+    played.claims, played.following, third = [claim(1)], [claim(2)], claim(3)
     played.unblocks = {1: [waiting(third)]}
-    played.following = {third.task_id: [] if why == "somebody was quicker" else [third]}
-    if why == "jobs are long":
-        pace._measured[DEFINITION.name].mean = 0.1
-    elif why == "the child leaves":
-        monkeypatch.setattr(leaving, "is_due", lambda: bool(played.finished))
-    elif why == "the worker closes":
-        monkeypatch.setattr(module_of_slots.mine, "is_closed", lambda: bool(played.finished))
+    match why:
+        case "jobs are long":
+            pace._measured[DEFINITION.name].mean = 0.1
+        case "jobs are counted":
+            played.slots = child_of(monkeypatch, Slots(5))
+        case "the child leaves":
+            monkeypatch.setattr(leaving, "is_due", lambda: bool(played.told))
+        case "the worker closes":
+            monkeypatch.setattr(module_of_slots.mine, "is_closed", lambda: bool(played.told))
+        case _:
+            monkeypatch.setattr(claiming, "is_suspicious", lambda: bool(played.told))
     played.run(of=0)
     assert ([one.job_id for one in played.finished], played.published) == ([1], [3])
+    assert played.requests == []
+
+
+def test_it_does_not_go_on_while_it_puts_others_back(played: Played, board: Board) -> None:
+    """The next claim would take the same ones."""
+    short()
+    played.ends = {2: Unusable("the disk is full")}
+    played.following = [claim(3)]
+    played.run(of=0)
+    assert ([one.job_id for one in played.finished], board.back) == ([1], [[2]])
+    assert played.requests == []
+
+
+def test_what_is_claimed_while_the_worker_closes_goes_back(
+    played: Played, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short()
+    played.claims, played.following = [claim(1)], [claim(2)]
+    monkeypatch.setattr(module_of_slots.mine, "is_closed", lambda: bool(played.requests))
+    played.run(of=0)
+    assert ([one.job_id for one in played.finished], board.back) == ([1], [[2]])
+
+
+# --- a claim together with a finish ----------------------------------------------------------------
+
+
+@pytest.fixture
+def following(played: Played, monkeypatch: pytest.MonkeyPatch) -> Following:
+    """Its finishes are written like any other of the fake board."""
+    monkeypatch.setattr(transitions, "finish_at_once", lambda ended: [("alone", one.job_id) for one in ended])
+    return Following(claiming.request(None, uuid.uuid4(), LANE, 3))
+
+
+def test_only_the_first_finish_claims(played: Played, following: Following) -> None:
+    played.following = [claim(2), claim(3)]
+    assert following.finish([outcome(claim(1))]) == [SimpleNamespace(id=1)]
+    assert following.finish([outcome(claim(1))]) == [("alone", 1)]
+    assert [one.job_id for one in following.claims()] == [2]
+
+
+def test_what_cannot_be_claimed_keeps_nothing_from_being_finished(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transitions, "finish_and_claim", raises(ValueError("a row that nobody can read")))
+    assert following.finish([outcome(claim(1))]) == [("alone", 1)]
+    assert following.claims() == []
+
+
+def test_a_claim_whose_answer_was_lost_is_asked_for_once(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    held_before = claim(2)
+    monkeypatch.setattr(transitions, "finish_and_claim", raises(BoardUnreachableError("away")))
+    monkeypatch.setattr(transitions, "forgotten", lambda request: asked.append(request) or [held_before])
+    with pytest.raises(BoardUnreachableError):
+        following.finish([outcome(claim(1))])
+    assert following.finish([outcome(claim(1))]) == [("alone", 1)]
+    assert [following.claims(), following.claims()] == [[held_before], [held_before]]
+    assert len(asked) == 1
+
+
+def test_a_claim_whose_answer_was_lost_is_left_to_recovery_where_the_worker_ends_first(
+    following: Following, played: Played, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(transitions, "finish_and_claim", raises(BoardUnreachableError("away")))
+    monkeypatch.setattr(transitions, "forgotten", raises(BoardUnreachableError("away")))
+    with pytest.raises(BoardUnreachableError):
+        following.finish([outcome(claim(1))])
+    played.slots.close()
+    assert following.claims() == []
+    assert "what was claimed last, if anything, is left to recovery" in caplog.text
+
+
+def raises(error: Exception) -> Any:
+    def fails(*given: object) -> None:
+        raise error
+
+    return fails
 
 
 def test_a_call_of_other_files_is_left_to_other_workers_and_the_rest_runs(

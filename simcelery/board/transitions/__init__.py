@@ -19,6 +19,7 @@ from simcelery.board.transitions.claim import (
 )
 from simcelery.board.transitions.continuing import finish
 from simcelery.board.transitions.finish import by_child, by_claim, finish_at_once, note_late
+from simcelery.board.transitions.finish_and_claim import finish_and_claim
 from simcelery.board.transitions.gates import (
     LetGo,
     close_gates,
@@ -55,6 +56,7 @@ __all__ = [
     "claim",
     "close_gates",
     "finish",
+    "finish_and_claim",
     "finish_at_once",
     "forgotten",
     "gates_due",

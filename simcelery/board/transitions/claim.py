@@ -21,9 +21,12 @@ def claim(request: ClaimRequest) -> list[Claim]:
         BoardUnreachableError: whether anything was claimed is not known: see `forgotten`.
     """
     failpoint("before_claim")
-    return _in_order(
-        engine.one_round_trip(sql.statement("claim"), asked(request), durable=request.durable), request
-    )
+    return in_order(engine.one_round_trip(*claiming(request), durable=request.durable), request)
+
+
+def claiming(request: ClaimRequest) -> tuple[str, dict[str, Any]]:
+    """The statement that claims, and its parameters."""
+    return sql.statement("claim"), asked(request)
 
 
 def holds_lease(request: ClaimRequest) -> bool:
@@ -41,7 +44,7 @@ def waits_for_room(request: ClaimRequest) -> Literal["host", "time", "needs"] | 
 
 def forgotten(request: ClaimRequest) -> list[Claim]:
     """What this process has claimed without knowing it, because the answer to an earlier call was lost."""
-    return _in_order(engine.one_round_trip(sql.statement("forgotten_claims"), asked(request)), request)
+    return in_order(engine.one_round_trip(sql.statement("forgotten_claims"), asked(request)), request)
 
 
 def put_back(claims: Sequence[Claim]) -> None:
@@ -77,6 +80,7 @@ def asked(request: ClaimRequest) -> dict[str, Any]:
     }
 
 
-def _in_order(rows: list[dict[str, Any]], request: ClaimRequest) -> list[Claim]:
+def in_order(rows: list[dict[str, Any]], request: ClaimRequest) -> list[Claim]:
+    """Claims from rows: the job that was asked for first, then the others, most urgent first."""
     claims = [from_row(Claim, row) for row in rows]
     return sorted(claims, key=lambda one: (one.task_id != request.task_id, -one.priority, one.job_id))

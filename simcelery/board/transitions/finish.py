@@ -45,8 +45,8 @@ def finish(connection: Connection, guard: Guard, ended: EndedAttempt) -> Finishe
     row = connection.execute(select(Job.id, Job.claim_id).where(guard)).one_or_none()
     if row is None:
         return None
-    finished = finish_all(connection, [(row.id, row.claim_id)], ended)
-    return finished[0] if finished else None
+    jobs = finish_all(connection, [(row.id, row.claim_id)], ended)
+    return jobs[0] if jobs else None
 
 
 def finish_all(
@@ -66,7 +66,7 @@ def finish_all(
     alike = _given(ended, time.monotonic()) | ({"then_id": then_id} if then_id else {})
     given = [{**alike, "id": number, "claim_id": claim and claim.hex} for number, claim in attempts]
     rows = sql.execute(connection, "finish", ended=engine.as_json(given))
-    return _finished(rows.mappings().all())
+    return finished(rows.mappings().all())
 
 
 def finish_at_once(ended: Sequence[EndedAttempt]) -> list[FinishedJob]:
@@ -77,11 +77,16 @@ def finish_at_once(ended: Sequence[EndedAttempt]) -> list[FinishedJob]:
     Parameters:
         ended: attempts with the same outcome.
     """
+    asked = finishing(ended)
+    failpoint("before_finish")
+    return finished(engine.one_round_trip(*asked))
+
+
+def finishing(ended: Sequence[EndedAttempt]) -> tuple[str, dict[str, Any]]:
+    """The statement that finishes these attempts, which have the same outcome, and its parameters."""
     now = time.monotonic()
     given = [{**_given(one, now), "id": one.job_id, "claim_id": one.claim_id.hex} for one in ended]
-    written = engine.as_json(given)
-    failpoint("before_finish")
-    return _finished(engine.one_round_trip(sql.statement("finish"), {"ended": written}))
+    return sql.statement("finish"), {"ended": engine.as_json(given)}
 
 
 # What the function reads of an attempt. The less is written the better: it is a good part of its work.
@@ -108,7 +113,7 @@ def _given(ended: EndedAttempt, now: float) -> dict[str, Any]:
     return told | log_of(ended) | {"waited": ended.waited, "ago": max(ended.seconds_ago(now), 0.0)}
 
 
-def _finished(rows: Sequence[Mapping[Any, Any]]) -> list[FinishedJob]:
+def finished(rows: Sequence[Mapping[Any, Any]]) -> list[FinishedJob]:
     """From rows of `finish_attempts`: the finished jobs, each with those that it was the last to unblock."""
     unblocked: dict[int, list[JobToPublish]] = {}
     gone_on: dict[int, list[int]] = {}

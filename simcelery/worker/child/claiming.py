@@ -48,17 +48,7 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
         give_back(task_id)
         return []
     freed = slots.mine.memory.freed()
-    wanted = ClaimRequest(
-        task_id,
-        lane.workflow,
-        claim_id,
-        belonging.me(),
-        os.getpid(),
-        lane.queue,
-        lane.priority,
-        more,
-        durable=not pace.is_short(lane.workflow),
-    )
+    wanted = request(task_id, claim_id, lane, more)
     claimed: list[Claim] = []
     try:
         claimed = wait_out(_Claim(wanted), f"job {task_id} waits", give_up=slots.mine.is_closed)
@@ -76,6 +66,26 @@ def claim(task_id: uuid.UUID, claim_id: uuid.UUID, lane: Lane, more: int) -> lis
             raise NoRoom(freed, crowded=lacks == "host")
         _drop_stale(lane)
     return claimed
+
+
+def request(task_id: uuid.UUID | None, claim_id: uuid.UUID, lane: Lane, more: int) -> ClaimRequest:
+    """What this child asks for.
+
+    Parameters:
+        task_id: the job that the message names; None: whichever comes first in the lane.
+        more: how many others of its workflow and queue.
+    """
+    return ClaimRequest(
+        task_id,
+        lane.workflow,
+        claim_id,
+        belonging.me(),
+        os.getpid(),
+        lane.queue,
+        lane.priority,
+        more,
+        durable=not pace.is_short(lane.workflow),
+    )
 
 
 def _lacks(wanted: ClaimRequest) -> str | None:

@@ -2,8 +2,8 @@
 
 A message is a wake-up call. If the jobs of its workflow have been short, the child claims as many of them
 as fill a quarter of a second, runs one after the other, and finishes them together: with one round trip
-and one wait for the disk instead of one each. If time is left then, it goes on with a job that they have
-unblocked: so the jobs of a chain need no message each.
+and one wait for the disk instead of one each. If time is left then, what comes next in the lane is claimed
+together with that finish, and needs no message.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 
 from simcelery import broker
 from simcelery.board import transitions
@@ -22,9 +21,9 @@ from simcelery.board.states import Outcome
 from simcelery.board.values import Claim, EndedAttempt, FinishedJob, JobToPublish, Lane
 from simcelery.errors import ServiceError
 from simcelery.execution.places import Unusable
-from simcelery.failpoints import failpoint
 from simcelery.worker import slots
 from simcelery.worker.child import attempt, calling, claiming, flusher, leaving, pace
+from simcelery.worker.child.following import Following
 from simcelery.worker.outcomes import finish
 from simcelery.worker.slots.room import NoRoom
 from simcelery.worker.waiting import wait_out
@@ -72,10 +71,12 @@ def run(
                 continue
             if claim.claim_id == claim_id:
                 own = claim, ended, held
-        unblocked = held.close()
+        following = _following(definition, lane) if time.monotonic() < until else None
+        unblocked = held.close(following)
         if slots.mine.crowded or any(claim.granted for claim in claims):
             slots.mine.freed()
-        claims = _go_on(definition, lane, unblocked, until)
+        claims = following.claims() if following else []
+        _publish(unblocked, claims)
     slots.mine.idle()
     if own is None:
         return None
@@ -83,25 +84,20 @@ def run(
     return claim, ended, held.finished(claim)
 
 
-def _go_on(definition: Definition, lane: Lane, unblocked: list[JobToPublish], until: float) -> list[Claim]:
-    """Publish jobs that have been unblocked, and claim one of this lane with others, if there is time."""
-    in_time = definition.slices and pace.is_short(definition.name) and time.monotonic() < until
-    goes_on = in_time and not (slots.mine.counts_jobs or slots.mine.is_closed() or leaving.is_due())
-    following = next((job for job in unblocked if job.lane == lane), None) if goes_on else None
-    others = [job for job in unblocked if job is not following]
-    if others:
+def _following(definition: Definition, lane: Lane) -> Following | None:
+    """What claims the next jobs of this lane, if this child may go on without a message."""
+    if not pace.is_short(definition.name) or claiming.is_suspicious() or slots.mine.counts_jobs:
+        return None
+    if slots.mine.is_closed() or leaving.is_due():
+        return None
+    return Following(claiming.request(None, uuid.uuid4(), lane, _more(definition)))
+
+
+def _publish(unblocked: Sequence[JobToPublish], claims: Sequence[Claim]) -> None:
+    """Publish jobs that have been unblocked, but for those that this child goes on with."""
+    mine = {claim.job_id for claim in claims}
+    if others := [job for job in unblocked if job.id not in mine]:
         broker.publish_or_leave(others, _ARE_UNBLOCKED)
-    if following is None:
-        return []
-    failpoint("before_following")
-    claim_id = uuid.uuid4()
-    slots.mine.claiming(following.task_id, claim_id)
-    claims: list[Claim] = []
-    with suppress(NoRoom):
-        claims = claiming.claim(following.task_id, claim_id, lane, _more(definition))
-    if not claims:
-        broker.publish_or_leave([following], _ARE_UNBLOCKED)
-    return claims
 
 
 _ARE_UNBLOCKED = "jobs that waited for others which have succeeded"
@@ -231,8 +227,11 @@ class Slice:
                     self._outcomes += outcomes
                     self._waiting.extend(unbegun)
 
-    def close(self) -> list[JobToPublish]:
+    def close(self, following: Following | None = None) -> list[JobToPublish]:
         """Write the rest, however long Postgres is unreachable.
+
+        Parameters:
+            following: what to claim together with that, unless some of the jobs go back.
 
         Returns:
             The jobs that these have unblocked. They are not published yet.
@@ -241,7 +240,10 @@ class Slice:
         with self._writing:
             outcomes, unbegun = self._take()
             if outcomes:
-                self._finished += finish.finish(outcomes, publish=lambda job: unblocked.extend(job.unblocked))
+                last = following.finish if following and not unbegun else None
+                self._finished += finish.finish(
+                    outcomes, publish=lambda job: unblocked.extend(job.unblocked), last=last
+                )
             if unbegun:
                 _put_back(unbegun)
         return unblocked

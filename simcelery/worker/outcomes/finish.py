@@ -37,15 +37,19 @@ def publish(job: FinishedJob) -> None:
 
 
 Publish = Callable[[FinishedJob], object]
+Write = Callable[[Sequence[EndedAttempt]], list[FinishedJob]]
 
 
-def finish(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> list[FinishedJob]:
+def finish(
+    outcomes: Sequence[EndedAttempt], publish: Publish = publish, last: Write | None = None
+) -> list[FinishedJob]:
     """Record outcomes in the pool child that ran them: wait as long as it takes, with a copy in the spool.
 
     If the worker must exit first, the copy remains.
 
     Parameters:
         publish: what is done about the jobs that each of them has unblocked.
+        last: what finishes the last of those that ended alike; None: as the others.
 
     Returns:
         The jobs whose attempts are now on the board, without those that had been given up before.
@@ -57,7 +61,7 @@ def finish(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> list
         nonlocal upgraded
         try:
             with stopping.finishing():
-                return write_all(outcomes, publish)
+                return write_all(outcomes, publish, last)
         except BoardChangedError:
             upgraded = True
             raise
@@ -106,8 +110,13 @@ def _spool(outcome: EndedAttempt) -> bool:
     return True
 
 
-def write_all(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> list[FinishedJob]:
+def write_all(
+    outcomes: Sequence[EndedAttempt], publish: Publish = publish, last: Write | None = None
+) -> list[FinishedJob]:
     """Finish attempts: successes together, failures together, all others, and jobs that go on, one by one.
+
+    Parameters:
+        As `finish`.
 
     Returns:
         The finished jobs, without those whose attempt had been given up before.
@@ -116,9 +125,14 @@ def write_all(outcomes: Sequence[EndedAttempt], publish: Publish = publish) -> l
         ServiceError: the board is unreachable; some may be written, and writing them again does no harm.
     """
     finished: list[FinishedJob] = []
-    for outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
-        alike = [one for one in outcomes if one.job_id and one.outcome is outcome and one.then is None]
-        finished += _together(alike, publish) if alike else []
+    groups = [
+        [one for one in outcomes if one.job_id and one.outcome is outcome and one.then is None]
+        for outcome in (Outcome.SUCCEEDED, Outcome.FAILED)
+    ]
+    groups = [alike for alike in groups if alike]
+    for alike in groups:
+        at_once = last if last and alike is groups[-1] else transitions.finish_at_once
+        finished += _together(alike, publish, at_once)
     done = {job.id for job in finished}
     for one in outcomes:
         if one.job_id not in done:
@@ -140,10 +154,10 @@ def _report(outcome: EndedAttempt) -> EndedAttempt:
     return replace(outcome, ago=outcome.seconds_ago(time.monotonic()), ended=None)
 
 
-def _together(outcomes: Sequence[EndedAttempt], publish: Publish) -> list[FinishedJob]:
+def _together(outcomes: Sequence[EndedAttempt], publish: Publish, at_once: Write) -> list[FinishedJob]:
     """Finish attempts with the same outcome in one round trip; return the jobs that were finished."""
     try:
-        finished = transitions.finish_at_once(outcomes)
+        finished = at_once(outcomes)
     except (ServiceError, SchemaError):
         raise
     except Exception:
