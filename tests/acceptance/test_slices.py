@@ -75,6 +75,74 @@ def test_a_workflow_may_opt_out(project: Project, tmp_path: Path) -> None:
     assert transactions() == 200
 
 
+def test_while_work_is_there_a_child_needs_few_messages_and_leaves_none(
+    project: Project, tmp_path: Path
+) -> None:
+    """Also where each job is claimed by itself. Those whose jobs have run by then are dropped together."""
+    submit(project, tmp_path / "ran", 300, "lone")
+    project.worker("-c", "1", **NARROW)
+    wait_until(lambda: settled(300), 60)
+    assert runs(tmp_path / "ran") == Counter(range(300))
+    found = simcelery.app.control.inspect(timeout=within(10), limit=1).stats()
+    [messages] = [stats["total"]["sims.lone"] for stats in found.values()]
+    assert messages < 100
+    broker = redis.Redis.from_url(project.environment["SIMCELERY_BROKER_URL"])
+    wait_until(lambda: not broker.exists(lane("sims.lone")))
+
+
+def test_what_is_more_urgent_waits_for_no_longer_than_a_slice(project: Project, tmp_path: Path) -> None:
+    """A child that goes on without a message looks after a quarter of a second at all lanes again."""
+    submit(project, tmp_path / "ran", 600, "lone")
+    project.worker("-c", "1", **NARROW)
+    wait_until(lambda: count("state = 'succeeded'") > 50)
+    words = f"{str(tmp_path / 'urgent')!r}, 1, priority=9"
+    assert project.python(f"import sims; sims.brief.submit({words})", **NARROW).returncode == 0
+    [urgent] = simcelery.jobs(workflow="sims.brief")
+    urgent.wait(timeout=within(10))
+    [(meanwhile,)] = sql(
+        "SELECT count(*) FROM jobs AS other JOIN jobs AS urgent ON urgent.id = :id"
+        " WHERE other.id <> urgent.id AND other.started_at BETWEEN urgent.submitted_at AND urgent.started_at",
+        id=urgent.id,
+    )
+    assert meanwhile < 50  # each takes 20 ms; with both commands' own time it may be more than a slice
+
+
+@pytest.mark.parametrize(
+    ("line", "action"),
+    [
+        ("before_claim", "kill"),
+        ("before_finish", "kill"),
+        ("after_finish", "kill"),
+        ("after_following", "kill"),
+        ("after_following", "kill-parent"),
+    ],
+)
+def test_a_process_killed_while_it_goes_on_costs_no_job(
+    project: Project, tmp_path: Path, line: str, action: str
+) -> None:
+    once = tmp_path / "once"
+    once.mkdir()
+    submit(project, tmp_path / "ran", 200, "lone")
+    worker = project.worker(
+        "-c",
+        "1",
+        SIMCELERY_FAILPOINTS=f"{line}={action}@{9 if line == 'before_claim' else 30}",
+        SIMCELERY_FAILPOINTS_ONCE=str(once),
+        **NARROW,
+    )
+    wait_until((once / line).exists)
+    if action == "kill-parent":
+        assert worker.wait(within(20)) == -signal.SIGKILL
+        project.worker("-c", "1", **NARROW)
+    wait_until(lambda: settled(200), 60)
+    ran = runs(tmp_path / "ran")
+    assert set(ran) == set(range(200))
+    assert sum(ran.values()) - 200 in ((0, 1) if action == "kill-parent" else (line == "before_finish",))
+    assert sql("SELECT count(*) FROM attempts WHERE outcome = 'succeeded'") == [(200,)]
+    if action == "kill":  # what was claimed for after it had not begun
+        assert count("losses > 0") == (1 if line == "before_finish" else 0)
+
+
 @pytest.mark.parametrize("action", ["kill", "kill-parent"])
 @pytest.mark.parametrize("line", LINES)
 def test_a_process_killed_at_any_line_inside_a_slice_costs_no_job(
