@@ -373,6 +373,10 @@ class EndedAttempt:
             ended=ended,
         )
 
+    def but(self, **different: Any) -> Self:
+        """The same, but for what is given."""
+        return _like(self, **different)
+
     def seconds_ago(self, now: float) -> float:
         """How long ago it ended; `now` by the monotonic clock."""
         return self.ago + (0.0 if self.ended is None else now - self.ended)

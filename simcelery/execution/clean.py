@@ -35,8 +35,8 @@ _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _ALARMS = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
 _SIGNALS = [n for n in range(1, 32) if n not in (signal.SIGKILL, signal.SIGSTOP)]
 _LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
-# Without the detour through an enumeration, which costs more than the question.
-_getsignal: Callable[[int], Any] = getattr(_signal, "getsignal", signal.getsignal)
+# Python's handler of a signal, without the detour through an enumeration, which costs more than the question.
+handler_of: Callable[[int], Any] = getattr(_signal, "getsignal", signal.getsignal)
 _sigmask: Callable[[int, Iterable[int]], set[int]] = _signal.pthread_sigmask
 _THREADS_END = 0.2  # seconds that threads get which are about to end
 # What the kernel keeps of a process, by the number of the question and by its name.
@@ -109,14 +109,14 @@ class _Signals:
     name = "signal handlers"
 
     def __init__(self) -> None:
-        self._clean = list(map(_getsignal, _SIGNALS))
+        self._clean = list(map(handler_of, _SIGNALS))
 
     def changed(self) -> bool:
-        return list(map(_getsignal, _SIGNALS)) != self._clean
+        return list(map(handler_of, _SIGNALS)) != self._clean
 
     def put_back(self) -> None:
         for number, handler in zip(_SIGNALS, self._clean, strict=True):
-            if handler is not None and _getsignal(number) is not handler:
+            if handler is not None and handler_of(number) is not handler:
                 signal.signal(number, handler)
 
 

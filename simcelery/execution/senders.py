@@ -35,6 +35,7 @@ _CODE = {
     "ad0d001229512d8b2b1100b92c1500b9201900b9e0030aaab000005800021fd61f2003d5"
     "00000000000000000000000000000000",
 }
+_INSTRUCTIONS = _CODE.get(platform.machine()) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Watch:
 
         Takes about a microsecond where nothing is to be done.
         """
-        if sys.platform != "linux" or platform.machine() not in _CODE:
+        if _INSTRUCTIONS is None:
             return
         now = self._now
         _libc().sigaction(self._number, None, ctypes.byref(now))
@@ -125,7 +126,8 @@ class Watch:
     def _write(self, following: int) -> bool:
         """Write the instructions, which jump on to `following`."""
         words = (ctypes.c_uint64 * 2)(ctypes.addressof(self._notes), following)
-        code = bytes.fromhex(_CODE[platform.machine()])
+        assert _INSTRUCTIONS is not None
+        code = bytes.fromhex(_INSTRUCTIONS)
         try:
             page = mmap.mmap(-1, mmap.PAGESIZE)
         except OSError:

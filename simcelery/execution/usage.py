@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+import time
 from dataclasses import dataclass
 
 
@@ -23,16 +24,19 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._start, _ = _now()
+        self._own, self._children = time.process_time(), _of_children(_ended())
 
     def read(self) -> Usage:
         """The usage since then."""
         unit = 1 if sys.platform == "darwin" else 1024
-        cpu, peak = _now()
-        return Usage(cpu - self._start, peak * unit)
+        ended, peak = _ended(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        cpu = time.process_time() - self._own + _of_children(ended) - self._children
+        return Usage(cpu, max(peak, ended.ru_maxrss) * unit)
 
 
-def _now() -> tuple[float, int]:
-    own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
-    return cpu, max(own.ru_maxrss, ended.ru_maxrss)
+def _ended() -> resource.struct_rusage:
+    return resource.getrusage(resource.RUSAGE_CHILDREN)
+
+
+def _of_children(ended: resource.struct_rusage) -> float:
+    return ended.ru_utime + ended.ru_stime

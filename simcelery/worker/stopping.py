@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from simcelery.errors import ServiceError
-from simcelery.execution import processes
+from simcelery.execution import clean, processes
 from simcelery.execution.senders import Watch
 from simcelery.worker import slots
 from simcelery.worker.slots.layout import Order, Phase
@@ -44,7 +44,7 @@ def listen() -> None:
     global _former, _listener
     if not slots.mine.in_pool_child:
         return
-    handler = signal.getsignal(signal.SIGTERM)
+    handler = clean.handler_of(signal.SIGTERM)
     if handler is not _told_to_end:
         _former, _listener = handler, os.getpid()
         signal.signal(signal.SIGTERM, _told_to_end)

@@ -398,17 +398,21 @@ def contains_job(value: Any, _depth: int = 0) -> bool:
     Raises:
         EncodingError: it is nested too deeply to be stored, or contains itself.
     """
+    if value is None or isinstance(value, _SINGLE):
+        return False
     if isinstance(value, JobRef):
         return True
-    if value is None or isinstance(value, str | bytes | int | float):
-        return False
     if _depth > _MAX_DEPTH:
         raise _too_deep("value")
     if isinstance(value, Mapping):
         return any(contains_job(item, _depth + 1) for item in value.values())
-    if isinstance(value, Sequence | set | frozenset):
+    if isinstance(value, _MANY):
         return any(contains_job(item, _depth + 1) for item in value)
     return False
+
+
+# Every single job asks: a union would be put together at each question.
+_SINGLE, _MANY = (str, bytes, int, float), (Sequence, set, frozenset)
 
 
 def check_size(encoded: Any, path: str, limit: int) -> None:

@@ -94,6 +94,11 @@ class Parameters:
         return {name: ask(annotation) for name, (annotation, _) in self._fields.items()}
 
     @cached_property
+    def _places(self) -> list[str]:
+        """The names of those that may be given by their positions."""
+        return [p.name for p in self.signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+    @cached_property
     def _with_absolute_paths(self) -> Finder:
         return Finder(self.json_schema())
 
@@ -174,7 +179,7 @@ class Parameters:
         Raises:
             ParametersError: too many, too few or unknown parameters.
         """
-        places = [p.name for p in self.signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        places = self._places
         if len(args) > len(places):
             by_name = "" if len(places) == len(self._fields) else " without their names"
             takes = f"{len(places)} parameter{'' if len(places) == 1 else 's'}{by_name}"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from simcelery.board.states import Outcome
+from simcelery.board.values import EndedAttempt
 from simcelery.worker.child import pace
 
 
@@ -70,3 +73,32 @@ def test_each_workflow_has_a_pace_of_its_own() -> None:
     measured(10.0, workflow="slow")
     assert (pace.is_short("w"), pace.is_short("slow")) == (True, False)
     assert pace.fill("slow") == 1
+
+
+@pytest.mark.parametrize(("size", "jobs"), [(0, 1000), (5000, 838), (1 << 20, 4), (3 << 20, 1), (9 << 20, 1)])
+def test_a_slice_is_no_larger_than_its_outcomes_fit_into_memory(size: int, jobs: int) -> None:
+    for _ in range(1000):
+        pace.note("w", 0.0001, size)
+    assert pace.fill("w") == jobs
+
+
+def test_a_large_outcome_counts_at_once_and_small_ones_only_by_and_by() -> None:
+    measured(*[0.0001] * 1000)
+    pace.note("w", 0.0001, 1 << 20)
+    assert pace.fill("w") == 4
+    measured(0.0001)
+    assert pace.fill("w") == 5
+
+
+@pytest.mark.parametrize(
+    ("ended", "size"),
+    [
+        ({}, 0),
+        ({"result": 10**300}, 0),
+        ({"result": True, "log": "printed"}, 7),
+        ({"result": "text"}, 4),
+        ({"result": {"energies": [1.5, None]}, "log": {1: "ab", 3: "c"}}, 26),
+    ],
+)
+def test_an_outcome_is_as_large_as_what_was_returned_and_printed(ended: dict[str, Any], size: int) -> None:
+    assert pace.size_of(EndedAttempt(outcome=Outcome.SUCCEEDED, **ended)) == size

@@ -120,6 +120,15 @@ def test_after_its_quarter_of_a_second_no_other_job_begins(board: Board, held: S
     assert (board.written, board.back) == ([[1]], [[2, 3, 4]])
 
 
+def test_after_many_bytes_no_other_job_begins(board: Board, held: Slice) -> None:
+    half = pace.MOST_BYTES // 2
+    for size in (half, half, 1):
+        held.keep(outcome(next(held)), size)
+    assert list(held) == []
+    held.close()
+    assert (board.written, board.back) == ([[1, 2, 3]], [[4]])
+
+
 def test_what_a_long_job_would_hold_up_is_written_and_goes_back(board: Board, held: Slice) -> None:
     held.keep(outcome(next(held)))
     long = next(held)
@@ -345,6 +354,18 @@ def test_the_parent_is_told_when_what_others_may_wait_for_is_free(
     played.claims[1] = replace(played.claims[1], granted=granted)
     played.run(of=0)
     assert played.slots.memory.freed() == (1 if crowded or granted else 0)
+
+
+def test_what_a_job_returned_and_printed_counts(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = "x" * (pace.MOST_BYTES // 2)
+
+    def attempts(definition: Definition, claim: Claim) -> EndedAttempt:
+        return replace(played.attempt(definition, claim), result=[large], log={1: large, 2: "y"})
+
+    monkeypatch.setattr(attempt, "run", attempts)
+    played.run(of=0)
+    assert played.written == [[1]]  # the other one goes back
+    assert pace._measured[DEFINITION.name].size == len(f'["{large}"]') + len(large) + 1
 
 
 def test_without_a_claim_nothing_runs(played: Played) -> None:

@@ -62,7 +62,7 @@ def run(definition: Definition, claim: Claim) -> EndedAttempt:
     usage = meter.read()
     _, together = slots.mine.measured
     peak = max(usage.peak_memory, together)
-    return replace(report, cpu_seconds=usage.cpu_seconds, peak_memory=peak)
+    return report.but(cpu_seconds=usage.cpu_seconds, peak_memory=peak)
 
 
 class _Attempt:
@@ -112,8 +112,7 @@ class _Attempt:
         kept = self._clean_up_for_certain(succeeded=raised is None)
         if raised is not None:
             slots.mine.finishing(succeeded=False, failed=report.outcome is Outcome.FAILED)
-        return replace(
-            report,
+        return report.but(
             log=self._printed.chunks,
             log_kept=self._printed.kept,
             progress=self._job.reported,

@@ -115,10 +115,11 @@ def _attempt(definition: Definition, claim: Claim, held: Slice) -> EndedAttempt:
     begun = time.monotonic()
     report = attempt.run(definition, claim)
     now = time.monotonic()
-    pace.note(definition.name, now - begun)
+    size = pace.size_of(report)
+    pace.note(definition.name, now - begun, size)
     ended = report.of(claim, waited=begun - held.begun, ended=now)
     if _may_wait(claim, ended):
-        held.keep(ended)
+        held.keep(ended, size)
     else:
         held.write(ended, and_others=claim.gate_id is not None)
     return ended
@@ -162,6 +163,7 @@ class Slice:
         self.begun = time.monotonic()
         self._waiting = deque(claims)
         self._any_begun = False
+        self._bytes = 0  # of outcomes
         self._outcomes: list[EndedAttempt] = []
         self._finished: list[FinishedJob] = []
         self._taking = threading.Lock()
@@ -171,7 +173,7 @@ class Slice:
         return self
 
     def __next__(self) -> Claim:
-        """The next job; none if time is up, worker or child is exiting, or the node seems to be at fault."""
+        """The next job; none if it is over, worker or child is exiting, or the node seems to be at fault."""
         with self._taking:
             eats = self._any_begun and claiming.is_suspicious()
             if not self._waiting or self.is_over or slots.mine.is_closed() or eats or leaving.is_due():
@@ -186,13 +188,14 @@ class Slice:
 
     @property
     def is_over(self) -> bool:
-        """Whether the quarter of a second has passed."""
-        return time.monotonic() - self.begun > pace.SLICE
+        """Whether the quarter of a second has passed, or its outcomes fill the memory that they may."""
+        return time.monotonic() - self.begun > pace.SLICE or self._bytes > pace.MOST_BYTES
 
-    def keep(self, outcome: EndedAttempt) -> None:
-        """Keep an outcome, to be written with others."""
+    def keep(self, outcome: EndedAttempt, size: int = 0) -> None:
+        """Keep an outcome of so many bytes, to be written with others."""
         with self._taking:
             self._outcomes.append(outcome)
+            self._bytes += size
 
     def write(self, outcome: EndedAttempt, *, and_others: bool) -> None:
         """Write an outcome at once.
