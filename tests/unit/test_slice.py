@@ -560,7 +560,7 @@ def test_what_is_claimed_while_the_worker_closes_goes_back(
 def following(played: Played, monkeypatch: pytest.MonkeyPatch) -> Following:
     """Its finishes are written like any other of the fake board."""
     monkeypatch.setattr(transitions, "finish_at_once", lambda ended: [("alone", one.job_id) for one in ended])
-    return Following(claiming.request(None, uuid.uuid4(), LANE, 3))
+    return Following(claiming.request(None, uuid.uuid4(), LANE, 3), played.claims)
 
 
 def test_only_the_first_finish_claims(played: Played, following: Following) -> None:
@@ -579,16 +579,17 @@ def test_what_cannot_be_claimed_keeps_nothing_from_being_finished(
 
 
 def test_a_claim_whose_answer_was_lost_is_asked_for_once(
-    following: Following, monkeypatch: pytest.MonkeyPatch
+    played: Played, following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    held_before = claim(2)
+    lost = claim(2)
     monkeypatch.setattr(transitions, "finish_and_claim", raises(BoardUnreachableError("away")))
-    monkeypatch.setattr(transitions, "forgotten", lambda request: asked.append(request) or [held_before])
+    on_the_board = [played.claims[0], lost]  # the first could only be spooled
+    monkeypatch.setattr(transitions, "forgotten", lambda request: asked.append(request) or on_the_board)
     with pytest.raises(BoardUnreachableError):
         following.finish([outcome(claim(1))])
     assert following.finish([outcome(claim(1))]) == [("alone", 1)]
-    assert [following.claims(), following.claims()] == [[held_before], [held_before]]
+    assert [following.claims(), following.claims()] == [[lost], [lost]]
     assert len(asked) == 1
 
 

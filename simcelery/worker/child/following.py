@@ -19,10 +19,14 @@ class Following:
     """A claim that is made with a finish: one round trip, and one wait for the disk, for both.
 
     It is tried once. If anything goes wrong, the finish is made again by itself.
+
+    Parameters:
+        before: what this child has held; if that could not be finished, it is not to be run again.
     """
 
-    def __init__(self, request: ClaimRequest) -> None:
+    def __init__(self, request: ClaimRequest, before: Sequence[Claim]) -> None:
         self._request = request
+        self._before = {claim.claim_id for claim in before}
         self._tried = self._in_doubt = False
         self._claims: list[Claim] = []
 
@@ -51,11 +55,12 @@ class Following:
         if self._in_doubt:  # the answer may be all that was lost
             self._in_doubt = False
             try:
-                self._claims = wait_out(
+                found = wait_out(
                     lambda: transitions.forgotten(self._request),
                     "what was claimed last is asked for",
                     give_up=slots.mine.is_closed,
                 )
+                self._claims = [claim for claim in found if claim.claim_id not in self._before]
             except ServiceError:
                 log.warning("what was claimed last, if anything, is left to recovery")
         return self._claims

@@ -71,7 +71,7 @@ def run(
                 continue
             if claim.claim_id == claim_id:
                 own = claim, ended, held
-        following = _following(definition, lane) if time.monotonic() < until else None
+        following = _following(definition, lane, claims) if time.monotonic() < until else None
         unblocked = held.close(following)
         if slots.mine.crowded or any(claim.granted for claim in claims):
             slots.mine.freed()
@@ -84,13 +84,13 @@ def run(
     return claim, ended, held.finished(claim)
 
 
-def _following(definition: Definition, lane: Lane) -> Following | None:
+def _following(definition: Definition, lane: Lane, before: Sequence[Claim]) -> Following | None:
     """What claims the next jobs of this lane, if this child may go on without a message."""
     if not pace.is_short(definition.name) or claiming.is_suspicious() or slots.mine.counts_jobs:
         return None
     if slots.mine.is_closed() or leaving.is_due():
         return None
-    return Following(claiming.request(None, uuid.uuid4(), lane, _more(definition)))
+    return Following(claiming.request(None, uuid.uuid4(), lane, _more(definition)), before)
 
 
 def _publish(unblocked: Sequence[JobToPublish], claims: Sequence[Claim]) -> None:
