@@ -1,12 +1,12 @@
 """Ask the board without SQLAlchemy, whose import takes longer than all else that a short command does.
 
 A process that works with the board uses `engine`, and there everything is possible; this is for commands that
-look and end. Statements are those of the same functions (`sql.Reader`), connections are made in the same way.
+look and end, and for the handles of clients that submit. Statements are those of the same functions
+(`sql.Reader`), connections are made in the same way.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import namedtuple_row
 
-from simcelery.board import connecting, faults, schema
+from simcelery.board import connecting, faults, lending, schema
 from simcelery.settings import get_settings
 
 # A transaction's first message; its last answer is the revision of the schema.
@@ -54,37 +54,10 @@ def begin() -> Iterator[Asking]:
         SchemaError: the schema is missing, older or newer than this code.
     """
     url = get_settings().board_url()
-    with faults.translated(url):
-        driver, revision = _begun(url)
-        try:
-            schema.check_revision(revision, url)
-            yield Asking(driver)
-            driver.execute("COMMIT")
-        except BaseException:
-            driver.close()  # what it was in the middle of, nobody knows
-            raise
-        _idle[os.getpid(), url] = driver
-
-
-def close() -> None:
-    """Close this process's idle connection."""
-    for key in [key for key in _idle if key[0] == os.getpid()]:
-        _idle.pop(key).close()
-
-
-# Between two transactions: a command may ask several times.
-_idle: dict[tuple[int, str], psycopg.Connection[Any]] = {}
-
-
-def _begun(url: str) -> tuple[psycopg.Connection[Any], str | None]:
-    """A connection in a transaction, and the revision of the schema."""
-    if kept := _idle.pop((os.getpid(), url), None):
-        try:
-            return kept, _begin(kept)
-        except psycopg.OperationalError:  # since then Postgres was restarted
-            kept.close()
-    made = connecting.connect(url, prepared_statements=False, autocommit=True)
-    return made, _begin(made)
+    with faults.translated(url), lending.lent(url) as driver:
+        schema.check_revision(_begin(driver), url)
+        yield Asking(driver)
+        driver.execute("COMMIT")
 
 
 def _begin(driver: psycopg.Connection[Any]) -> str | None:

@@ -16,11 +16,10 @@ from typing import Any
 
 import redis
 from celery import Celery
-from celery.app.control import Control
 from kombu.exceptions import KombuError, OperationalError
 
 from simcelery import urls
-from simcelery.board import engine, feed
+from simcelery.board import submitting
 from simcelery.board.values import JobToPublish, Lane, NewJob
 from simcelery.broker import clusters, encryption, lists, messages, room, sentinels, stale
 from simcelery.broker.answers import ANSWERS, in_words
@@ -283,7 +282,7 @@ def send_and_mark(jobs: Sequence[JobToPublish]) -> int:
     sent = send(jobs)
     failpoint("after_send")
     if sent:
-        feed.mark_published([job.id for job in sent])
+        submitting.mark_published([job.id for job in sent])
     return len(sent)
 
 
@@ -307,6 +306,8 @@ def send_or_leave(job: JobToPublish, what: str) -> None:
         sent = send([job])
     if sent:
         return
+    from simcelery.board import engine, feed  # SQLAlchemy loads when it is first needed
+
     room.forget(job.lane)
     failpoint("before_unmark")
     with suppress(SimceleryError), engine.begin() as connection:
@@ -319,6 +320,8 @@ def drop_stale(of: Lane) -> None:
     Raises:
         BrokerUnreachableError, BoardUnreachableError: they may still be there, which only costs time.
     """
+
+    from simcelery.board import engine, feed  # as above
 
     def needed() -> bool:
         with engine.begin() as connection:
@@ -336,6 +339,8 @@ def tell_workers(nodenames: Iterable[str]) -> None:
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
     """
+    from celery.app.control import Control  # who submits tells nobody
+
     wanted = sorted(set(nodenames))
     if wanted:
         with _producer() as producer:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, NamedTuple
 
-import psycopg
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
@@ -17,12 +16,13 @@ from simcelery.board.gates import Behind
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among
 from simcelery.board.states import UNSUCCESSFUL, WAITING, State
+from simcelery.board.submitting import SHARED, is_timed, shared
 from simcelery.board.transitions import copying
 from simcelery.board.values import (
     NewJob,
     Recorded,
 )
-from simcelery.errors import BoardUnreachableError, StateError
+from simcelery.errors import StateError
 from simcelery.needs import Needs
 
 OnFailed = Literal["retry", "keep", "error"]
@@ -64,7 +64,7 @@ def record(
     fresh_ids = iter(allocate_ids(connection, len(unnumbered)) if unnumbered else [])
     ids = [job.id if job.id is not None else next(fresh_ids) for job in jobs]
     unmet = dependencies.count_unmet(connection, ids, jobs)
-    now = connection.scalar(select(func.clock_timestamp())) if any(_timed(job) for job in jobs) else None
+    now = connection.scalar(select(func.clock_timestamp())) if any(is_timed(job) for job in jobs) else None
     needed = _needed(connection, jobs)
     rows = [
         _row(job, number, unmet.get(number, 0), now, behind, place, needed.get(job.needs))
@@ -81,34 +81,6 @@ def record(
         else holders[row.job.idempotency_key or ""]
         for row in rows
     ]
-
-
-def record_alone(job: NewJob, *, published: bool = False) -> Recorded:
-    """Record a job for which `may_be_alone`: a transaction of its own, in one round trip.
-
-    Parameters:
-        published: whether its message is sent next, so that nobody need say so later.
-
-    Raises:
-        BoardUnreachableError: Postgres cannot be reached; see `perhaps_recorded`.
-    """
-    values = _values(_Row(job, 0, 0, State.PENDING, None)) | {
-        "parameters": job.parameters_json or engine.as_json(job.parameters),
-        "published": published,
-    }
-    [row] = engine.one_round_trip(sql.statement("record_alone"), values)
-    return Recorded(row["id"], job.task_id, "new", published=published)
-
-
-def may_be_alone(job: NewJob) -> bool:
-    """Whether `record_alone` can record it: it depends on nothing, and has no key, time or needs."""
-    plain = job.idempotency_key is None and not job.waits_for and job.needs is None
-    return job.id is None and plain and not _timed(job)
-
-
-def perhaps_recorded(error: BoardUnreachableError) -> bool:
-    """Whether `record_alone` lost the board after sending the job, so that nobody knows."""
-    return isinstance(error.__cause__, psycopg.Error)  # while connecting it is SQLAlchemy's
 
 
 class _Row(NamedTuple):
@@ -155,10 +127,6 @@ def _needed(connection: Connection, jobs: Iterable[NewJob]) -> dict[Needs | None
     }
 
 
-def _timed(job: NewJob) -> bool:
-    return job.run_at is not None or job.delay is not None
-
-
 def _row(
     job: NewJob,
     number: int,
@@ -181,28 +149,11 @@ def _row(
 
 
 _OWN = ("id", "task_id", "parameters", "idempotency_key", "state", "run_at", "unmet", "gate_id", "needs_id")
-# What the jobs of a bulk have in common.
-_SHARED = (
-    "workflow",
-    "version",
-    "queue",
-    "priority",
-    "tags",
-    "parent_id",
-    "max_attempts",
-    "max_losses",
-    "time_limit",
-    "soft_time_limit",
-    "time_request",
-    "keep",
-    "submitted_by",
-)
-_COLUMNS = ", ".join((*_OWN, *_SHARED))
+_COLUMNS = ", ".join((*_OWN, *SHARED))
 
 
 def _values(row: _Row) -> dict[str, Any]:
     job = row.job
-    shared = {name: getattr(job, name) for name in _SHARED} | {"tags": list(job.tags)}
     return {
         "id": row.id,
         "task_id": job.task_id,
@@ -213,7 +164,7 @@ def _values(row: _Row) -> dict[str, Any]:
         "unmet": row.unmet,
         "gate_id": row.gate_id,
         "needs_id": row.needs_id,
-        **shared,
+        **shared(job),
     }
 
 
@@ -239,12 +190,12 @@ def _copy(connection: Connection, table: str, rows: list[_Row]) -> set[int]:
 
 def _lines(rows: list[_Row]) -> Iterator[str]:
     """Rows as COPY reads them; values shared by neighbours are encoded once."""
-    shared: tuple[Any, ...] | None = None
+    before: tuple[Any, ...] | None = None
     end = ""
     for job, number, unmet, state, run_at, gate_id, needs_id in rows:
         these = _shared(job)
-        if these != shared:
-            shared, end = these, "\t".join(map(copying.cell, these)) + "\n"
+        if these != before:
+            before, end = these, "\t".join(map(copying.cell, these)) + "\n"
         text_of = job.parameters_json or engine.as_json(job.parameters)
         yield (
             f"{number}\t{job.task_id.hex}\t{copying.escaped(text_of)}\t{copying.cell(job.idempotency_key)}"
@@ -253,7 +204,7 @@ def _lines(rows: list[_Row]) -> Iterator[str]:
         )
 
 
-_shared = operator.attrgetter(*_SHARED)
+_shared = operator.attrgetter(*SHARED)
 
 
 def _copy_keyed(connection: Connection, rows: list[_Row]) -> set[int]:
