@@ -123,11 +123,14 @@ def _reachable() -> Iterator[None]:
 
 
 @contextmanager
-def _producer() -> Iterator[Any]:
-    """A producer that gives up at once instead of retrying: the board is patient, callers are not."""
-    with _reachable(), app().producer_pool.acquire(block=True, timeout=30) as producer:
-        producer.connection.ensure_connection(max_retries=1, interval_start=0, timeout=6)
-        yield producer
+def _connection() -> Iterator[Any]:
+    """A connection that gives up at once instead of retrying: the board is patient, callers are not.
+
+    Not a producer: to prepare one for a message takes as long as to send it, and nothing here needs one.
+    """
+    with _reachable(), app().pool.acquire(block=True, timeout=30) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=6)
+        yield connection
 
 
 def _client(channel: Any) -> Any:
@@ -151,8 +154,8 @@ def lengths(lanes: Sequence[Lane]) -> list[int | None]:
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
     """
-    with _producer() as producer:
-        channel = producer.channel
+    with _connection() as connection:
+        channel = connection.default_channel
         with _client(channel).pipeline(transaction=False) as pipe:
             keys = [_key(channel, one) for one in lanes]
             for key in keys:
@@ -166,8 +169,8 @@ def anything_in(lanes: Sequence[Lane]) -> bool:
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
     """
-    with _producer() as producer:
-        channel = producer.channel
+    with _connection() as connection:
+        channel = connection.default_channel
         keys = [_key(channel, one) for one in lanes]
         with suppress(*ANSWERS):  # one may be out of bounds
             if not _client(channel).exists(*keys):  # an empty list does not exist
@@ -191,8 +194,8 @@ def send(jobs: Iterable[JobToPublish], *, first: bool = False) -> list[JobToPubl
     celery = app()
     left = iter(jobs)
     sent: list[JobToPublish] = []
-    with _producer() as producer:
-        channel = producer.channel
+    with _connection() as connection:
+        channel = connection.default_channel
         while some := list(islice(left, _AT_ONCE)):
             by_lane = _by_lane(some)
             with _client(channel).pipeline(transaction=False) as pipe:
@@ -328,9 +331,9 @@ def drop_stale(of: Lane) -> None:
             return feed.anything_pending(connection, of)
 
     lanes = [of._replace(priority=priority) for priority in range(of.priority, MOST_URGENT + 1)]
-    with _producer() as producer:
-        keys = [_key(producer.channel, one) for one in lanes]
-        stale.drop(_client(producer.channel), keys, needed)
+    with _connection() as connection:
+        channel = connection.default_channel
+        stale.drop(_client(channel), [_key(channel, one) for one in lanes], needed)
 
 
 def tell_workers(nodenames: Iterable[str]) -> None:
@@ -343,10 +346,10 @@ def tell_workers(nodenames: Iterable[str]) -> None:
 
     wanted = sorted(set(nodenames))
     if wanted:
-        with _producer() as producer:
+        with _connection() as connection:
             # Not `app().control`: that is kept from its first use on, which may come before the composition
             # root has said what it is.
-            Control(app()).broadcast(NEWS, destination=wanted, connection=producer.connection)
+            Control(app()).broadcast(NEWS, destination=wanted, connection=connection)
 
 
 def ping() -> dict[str, Any]:
@@ -355,8 +358,8 @@ def ping() -> dict[str, Any]:
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
     """
-    with _producer() as producer:
-        client = producer.channel.client
+    with _connection() as connection:
+        client = connection.default_channel.client
         info = client.info()
         return {
             "version": info.get("valkey_version") or info.get("redis_version"),
@@ -365,5 +368,5 @@ def ping() -> dict[str, Any]:
             "aof": bool(info.get("aof_enabled")),
             "memory": info.get("used_memory"),
             "cluster": bool(info.get("cluster_enabled")),
-            "gap": encryption.gap(producer.connection),
+            "gap": encryption.gap(connection),
         }
