@@ -103,7 +103,8 @@ def test_what_people_type_most_needs_neither_sqlalchemy_nor_pydantic(servers: Se
     "code",
     [
         "noop.submit(n=1)",
-        "repr(noop.submit(n=1).state)",
+        "noop.submit(n=1).state",
+        "noop.delay(1)",
     ],
 )
 def test_who_submits_loads_no_sqlalchemy(servers: Services, tmp_path: Path, code: str) -> None:
