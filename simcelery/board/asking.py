@@ -19,6 +19,7 @@ from simcelery.settings import get_settings
 
 # A transaction's first message; its last answer is the revision of the schema.
 _BEGIN = f"BEGIN READ ONLY; {connecting.SETTINGS}; {schema.ASK}"
+_TO_WRITE = _BEGIN.replace(" READ ONLY", "")
 
 
 class Rows(list[Any]):
@@ -34,14 +35,14 @@ class Rows(list[Any]):
 
 
 class Asking:
-    """A transaction that only reads; what it returns has methods of SQLAlchemy's results."""
+    """A transaction, most often one that only reads; what it returns has methods of SQLAlchemy's results."""
 
     def __init__(self, driver: psycopg.Connection[Any]) -> None:
-        self._driver = driver
+        self.driver = driver
 
     def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Rows:
         """The rows of a statement, whose parameters are written as ``%(name)s``."""
-        cursor = self._driver.cursor(row_factory=namedtuple_row)
+        cursor = self.driver.cursor(row_factory=namedtuple_row)
         return Rows(cursor.execute(statement, parameters or {}).fetchall())
 
 
@@ -53,15 +54,32 @@ def begin() -> Iterator[Asking]:
         BoardUnreachableError: Postgres could not be reached or went away.
         SchemaError: the schema is missing, older or newer than this code.
     """
+    with _transaction(_BEGIN) as begun:
+        yield begun
+
+
+@contextmanager
+def to_write() -> Iterator[Asking]:
+    """A transaction that writes: committed at the end of the block.
+
+    Raises:
+        As `begin`; of a commit that is uncertain, too.
+    """
+    with _transaction(_TO_WRITE) as begun:
+        yield begun
+
+
+@contextmanager
+def _transaction(opening: str) -> Iterator[Asking]:
     url = get_settings().board_url()
     with faults.translated(url), lending.lent(url) as driver:
-        schema.check_revision(_begin(driver), url)
+        schema.check_revision(_opened(driver, opening), url)
         yield Asking(driver)
         driver.execute("COMMIT")
 
 
-def _begin(driver: psycopg.Connection[Any]) -> str | None:
-    answer = driver.execute(_BEGIN)
+def _opened(driver: psycopg.Connection[Any], opening: str) -> str | None:
+    answer = driver.execute(opening.encode())
     while answer.nextset():
         pass
     row = answer.fetchone()

@@ -1,39 +1,23 @@
-"""What a client tells the board that submits a job: each in one round trip, and without SQLAlchemy."""
+"""What a client tells the board that submits jobs, without SQLAlchemy: jobs of which nobody need be asked.
+
+Most are; the others are for `transitions.record`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from simcelery.board import round_trips, sql
+from simcelery.board import copying, round_trips, sql
+from simcelery.board.asking import Asking
 from simcelery.board.json_text import as_json
+from simcelery.board.rows import COLUMNS, Row, lines, shared
+from simcelery.board.sql import Reader
+from simcelery.board.states import State
 from simcelery.board.values import NewJob, Recorded
-
-# What the jobs of a bulk have in common.
-SHARED = (
-    "workflow",
-    "version",
-    "queue",
-    "priority",
-    "tags",
-    "parent_id",
-    "max_attempts",
-    "max_losses",
-    "time_limit",
-    "soft_time_limit",
-    "time_request",
-    "keep",
-    "submitted_by",
-)
-
-
-def shared(job: NewJob) -> dict[str, Any]:
-    """The values of these columns, by their names."""
-    return {name: getattr(job, name) for name in SHARED} | {"tags": list(job.tags)}
 
 
 def may_be_alone(job: NewJob) -> bool:
-    """Whether `record_alone` can record it: it depends on nothing, and has no key, time or needs."""
+    """Whether it can be recorded here: it depends on nothing, and has no key, time or needs."""
     plain = job.idempotency_key is None and not job.waits_for and job.needs is None
     return job.id is None and plain and not is_timed(job)
 
@@ -59,6 +43,21 @@ def record_alone(job: NewJob, *, published: bool = False) -> Recorded:
     }
     [row] = round_trips.one_round_trip(sql.statement("record_alone"), values)
     return Recorded(row["id"], job.task_id, "new", published=published)
+
+
+def record_plain(connection: Asking, jobs: Sequence[NewJob]) -> list[Recorded]:
+    """Record many jobs, for each of which `may_be_alone`, in the caller's transaction."""
+    rows = [
+        Row(job, number, 0, State.PENDING, None)
+        for job, number in zip(jobs, numbered(connection, len(jobs)), strict=True)
+    ]
+    copying.copy(connection.driver, f"jobs ({COLUMNS})", lines(rows))
+    return [Recorded(row.id, row.job.task_id, "new") for row in rows]
+
+
+def numbered(connection: Reader, count: int) -> list[int]:
+    """Ids for so many jobs to record, in ascending order."""
+    return sorted(sql.execute(connection, "allocate_ids", count=count).scalar() or [])
 
 
 def mark_published(ids: Sequence[int]) -> None:

@@ -105,11 +105,16 @@ def test_what_people_type_most_needs_neither_sqlalchemy_nor_pydantic(servers: Se
         "noop.submit(n=1)",
         "noop.submit(n=1).state",
         "noop.delay(1)",
+        "noop.submit_many([{'n': 1}])",
     ],
 )
-def test_who_submits_loads_no_sqlalchemy(servers: Services, tmp_path: Path, code: str) -> None:
+def test_who_submits_plain_values_loads_neither_sqlalchemy_nor_pydantic(
+    servers: Services, tmp_path: Path, code: str
+) -> None:
     modules = client(servers, tmp_path, code)
-    assert not {"sqlalchemy", "alembic", "rich", "numpy", "psutil"} & packages(modules)
+    assert not {"sqlalchemy", "pydantic", "pydantic_core", "alembic", "rich", "numpy", "psutil"} & packages(
+        modules
+    )
     own = {name.split(".")[1] for name in modules if name.startswith("simcelery.")}
     assert not {"worker", "celery", "cli", "maintenance", "describe"} & own
     with engine.begin() as connection:
