@@ -129,7 +129,13 @@ class ServiceError(SimceleryError):
 
 
 class BoardUnreachableError(ServiceError):
-    """Postgres cannot be reached."""
+    """Postgres cannot be reached.
+
+    Attributes:
+        perhaps_done: whether it was lost after the whole of a transaction was sent, so that nobody knows.
+    """
+
+    perhaps_done = False
 
 
 class BoardUntrustedError(BoardUnreachableError):

@@ -283,7 +283,7 @@ class Settings:
 
     def _embedded(self, name: str) -> str:
         try:
-            url = str(json.loads(self.services_file.read_text())[name])
+            url = str(_read_services(self.services_file)[name])
         except (OSError, ValueError, KeyError, TypeError):
             # A process that has used the servers before waits for them; their URLs survive a restart.
             if known := _met.get((self.home, name)):
@@ -296,8 +296,19 @@ class Settings:
         return url
 
 
+def _read_services(file: Path) -> Any:
+    """What the file says, read again when it is another one: a loop of submissions asks for each job."""
+    now = os.stat(file)
+    this = (now.st_ino, now.st_mtime_ns, now.st_size)
+    known = _services.get(file)
+    if known is None or known[0] != this:
+        known = _services[file] = this, json.loads(file.read_text())
+    return known[1]
+
+
 FIELDS: dict[str, Field[Any]] = {one.name: one for one in fields(Settings)}
 _met: dict[tuple[Path, str], str] = {}
+_services: dict[Path, tuple[tuple[int, int, int], Any]] = {}
 
 
 def is_secret(name: str) -> bool:

@@ -12,6 +12,9 @@ from functools import _lru_cache_wrapper
 _TRANSITIONS = "simcelery.board.transitions"
 # By the module; a module that is not named is everybody's.
 TESTS = {
+    "simcelery.board.copying": ("record", "dedupe"),
+    "simcelery.board.rows": ("record", "dedupe"),
+    "simcelery.board.submitting": ("record", "republish", "locks", "clock"),
     f"{_TRANSITIONS}.admit": ("limits",),
     f"{_TRANSITIONS}.cancel": ("cancel_and_retry", "clock", "dependencies", "locks", "continuing"),
     f"{_TRANSITIONS}.claim": (
@@ -24,7 +27,6 @@ TESTS = {
         "fit",
     ),
     f"{_TRANSITIONS}.continuing": ("continuing",),
-    f"{_TRANSITIONS}.copying": ("record", "dedupe"),
     f"{_TRANSITIONS}.finish": ("finish", "claim_and_finish", "slices", "rescue", "registrations", "clock"),
     f"{_TRANSITIONS}.gates": ("gates", "by_hand", "limits"),
     f"{_TRANSITIONS}.record": ("record", "dedupe", "dependencies", "gates", "prune", "renews"),

@@ -1,12 +1,12 @@
 """Ask the board without SQLAlchemy, whose import takes longer than all else that a short command does.
 
 A process that works with the board uses `engine`, and there everything is possible; this is for commands that
-look and end. Statements are those of the same functions (`sql.Reader`), connections are made in the same way.
+look and end, and for the handles of clients that submit. Statements are those of the same functions
+(`sql.Reader`), connections are made in the same way.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,11 +14,12 @@ from typing import Any
 import psycopg
 from psycopg.rows import namedtuple_row
 
-from simcelery.board import connecting, faults, schema
+from simcelery.board import connecting, faults, lending, schema
 from simcelery.settings import get_settings
 
 # A transaction's first message; its last answer is the revision of the schema.
 _BEGIN = f"BEGIN READ ONLY; {connecting.SETTINGS}; {schema.ASK}"
+_TO_WRITE = _BEGIN.replace(" READ ONLY", "")
 
 
 class Rows(list[Any]):
@@ -34,14 +35,14 @@ class Rows(list[Any]):
 
 
 class Asking:
-    """A transaction that only reads; what it returns has methods of SQLAlchemy's results."""
+    """A transaction, most often one that only reads; what it returns has methods of SQLAlchemy's results."""
 
     def __init__(self, driver: psycopg.Connection[Any]) -> None:
-        self._driver = driver
+        self.driver = driver
 
     def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Rows:
         """The rows of a statement, whose parameters are written as ``%(name)s``."""
-        cursor = self._driver.cursor(row_factory=namedtuple_row)
+        cursor = self.driver.cursor(row_factory=namedtuple_row)
         return Rows(cursor.execute(statement, parameters or {}).fetchall())
 
 
@@ -53,42 +54,32 @@ def begin() -> Iterator[Asking]:
         BoardUnreachableError: Postgres could not be reached or went away.
         SchemaError: the schema is missing, older or newer than this code.
     """
+    with _transaction(_BEGIN) as begun:
+        yield begun
+
+
+@contextmanager
+def to_write() -> Iterator[Asking]:
+    """A transaction that writes: committed at the end of the block.
+
+    Raises:
+        As `begin`; of a commit that is uncertain, too.
+    """
+    with _transaction(_TO_WRITE) as begun:
+        yield begun
+
+
+@contextmanager
+def _transaction(opening: str) -> Iterator[Asking]:
     url = get_settings().board_url()
-    with faults.translated(url):
-        driver, revision = _begun(url)
-        try:
-            schema.check_revision(revision, url)
-            yield Asking(driver)
-            driver.execute("COMMIT")
-        except BaseException:
-            driver.close()  # what it was in the middle of, nobody knows
-            raise
-        _idle[os.getpid(), url] = driver
+    with faults.translated(url), lending.lent(url) as driver:
+        schema.check_revision(_opened(driver, opening), url)
+        yield Asking(driver)
+        driver.execute("COMMIT")
 
 
-def close() -> None:
-    """Close this process's idle connection."""
-    for key in [key for key in _idle if key[0] == os.getpid()]:
-        _idle.pop(key).close()
-
-
-# Between two transactions: a command may ask several times.
-_idle: dict[tuple[int, str], psycopg.Connection[Any]] = {}
-
-
-def _begun(url: str) -> tuple[psycopg.Connection[Any], str | None]:
-    """A connection in a transaction, and the revision of the schema."""
-    if kept := _idle.pop((os.getpid(), url), None):
-        try:
-            return kept, _begin(kept)
-        except psycopg.OperationalError:  # since then Postgres was restarted
-            kept.close()
-    made = connecting.connect(url, prepared_statements=False, autocommit=True)
-    return made, _begin(made)
-
-
-def _begin(driver: psycopg.Connection[Any]) -> str | None:
-    answer = driver.execute(_BEGIN)
+def _opened(driver: psycopg.Connection[Any], opening: str) -> str | None:
+    answer = driver.execute(opening.encode())
     while answer.nextset():
         pass
     row = answer.fetchone()

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg import ClientCursor
-from psycopg.rows import dict_row
-from pydantic_core import to_json
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.pool import QueuePool
 
-from simcelery.board import asking, connecting, faults, schema
+from simcelery.board import connecting, faults, lending, round_trips, schema
 from simcelery.board.connecting import LONGEST_SILENCE as LONGEST_SILENCE
 from simcelery.board.connecting import STATEMENT_TIMEOUT as STATEMENT_TIMEOUT
-from simcelery.errors import BoardUnreachableError
+from simcelery.board.json_text import as_json as as_json
 from simcelery.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
-
-# A connection that has rested for so long (seconds) is tried before it is used again.
-_REST = 1.0
 
 
 def engine(settings: Settings | None = None) -> Engine:
@@ -40,8 +34,8 @@ def engine(settings: Settings | None = None) -> Engine:
     settings = settings or get_settings()
     key = (os.getpid(), settings.board_url(), settings.prepared_statements)
     if key not in _engines:
-        asking.close()  # from now on all is asked here
         _engines[key] = _create(*key[1:])
+        lending.hand_over(key[1], partial(_lent, _engines[key]))
     return _engines[key]
 
 
@@ -49,20 +43,12 @@ _engines: dict[tuple[int, str, bool], Engine] = {}
 _used_at = 0.0  # when a connection of this process was last given back
 
 
-def as_json(encoded: Any) -> str:
-    """Encoded values as the text of a JSON column, in about an eighth of the standard library's time."""
-    try:
-        return to_json(encoded).decode()
-    except ValueError:  # it goes 255 levels deep; dictionaries with odd keys take three for one of Python's
-        return json.dumps(encoded, allow_nan=False, separators=(",", ":"))
-
-
 def _create(url: str, prepared_statements: bool) -> Engine:
     made = create_engine(
         "postgresql+psycopg://",  # its kind only: `connect` takes the URL, which may have several hosts
         pool_size=1,
-        max_overflow=9,
-        pool_timeout=30,
+        max_overflow=lending.AT_ONCE - 1,
+        pool_timeout=lending.LONGEST_WAIT,
         json_serializer=as_json,
         # It takes a LATERAL join for a cartesian product, and would warn whoever runs a command.
         enable_from_linting=False,
@@ -101,9 +87,7 @@ def translated(made: Engine) -> Iterator[None]:
                 raise found from error
             raise
         except exc.TimeoutError as error:
-            raise BoardUnreachableError(
-                f"all connections of this process to the board at {faults.address(url)} are in use"
-            ) from error
+            raise faults.all_in_use(url) from error
 
 
 def _note_use(driver: Any, record: Any) -> None:
@@ -113,7 +97,7 @@ def _note_use(driver: Any, record: Any) -> None:
 
 def _ping_if_rested(driver: psycopg.Connection[Any], record: Any, proxy: Any) -> None:
     """An idle process must survive a restart of Postgres; a busy one should not pay for a ping each time."""
-    if time.monotonic() - record.info.get("used_at", math.inf) < _REST:
+    if time.monotonic() - record.info.get("used_at", math.inf) < lending.REST:
         return
     try:
         driver.autocommit = True
@@ -140,6 +124,7 @@ def dispose() -> None:
     while _engines:
         (pid, _, _), made = _engines.popitem()
         made.dispose(close=pid == os.getpid())  # a parent's connections are not ours to close
+    lending.take_back()
     schema.forget()
 
 
@@ -226,56 +211,33 @@ def look(longest: float) -> Iterator[Connection]:
 def one_round_trip(
     statement: str, values: Mapping[str, Any], *, durable: bool = True
 ) -> list[dict[str, Any]]:
-    """Execute a statement as one transaction, in one round trip: for what every single job needs.
-
-    Parameters, return value, errors:
-        As `in_one_message`.
-    """
+    """As `round_trips.one_round_trip`, over a connection of the engine."""
     return in_one_message((statement, values), durable=durable)[0]
 
 
 def in_one_message(
     *statements: tuple[str, Mapping[str, Any]], durable: bool = True
 ) -> list[list[dict[str, Any]]]:
-    """Execute statements as one transaction, in one round trip.
+    """As `round_trips.in_one_message`, over a connection of the engine."""
+    engine()
+    return round_trips.in_one_message(*statements, durable=durable)
 
-    They go to Postgres in one message, with the values written into it by the driver. No time limit is set
-    on the server, where one set in the same message would have no effect: this process gives up after
-    `LONGEST_SILENCE`.
 
-    Parameters:
-        statements: each returns rows, and has ``%(name)s`` for its values.
-        durable: whether the commit waits for the disk. If not, it may be lost in a crash of Postgres, but
-            never in part.
-
-    Returns:
-        The rows of each, as dictionaries of their columns.
-
-    Raises:
-        As `begin`; whether it was committed is then not known.
-    """
-    made = engine()
+@contextmanager
+def _lent(made: Engine) -> Iterator[psycopg.Connection[Any]]:
+    """A connection for `lending`."""
     with translated(made):
-        _check_before(made)
         borrowed = made.raw_connection()
         try:
             driver: Any = borrowed.driver_connection
-            driver.autocommit = True  # the message is its own transaction
-            cursor = ClientCursor(driver, row_factory=dict_row)
-            message: Any = ";\n".join(cursor.mogrify(*one) for one in statements)
-            cursor.execute(message if durable else _ASYNCHRONOUS + message)
-            answers: list[list[dict[str, Any]]] = []
-            for _ in statements:
-                if answers or not durable:
-                    cursor.nextset()
-                answers.append(cursor.fetchall())
+            driver.autocommit = True
+            yield driver
             driver.autocommit = False
         except BaseException:
             borrowed.invalidate()  # what it was in the middle of, nobody knows
             raise
         finally:
             borrowed.close()
-    return answers
 
 
 def _check_before(made: Engine) -> None:
@@ -296,10 +258,6 @@ def check_still_fits() -> None:
     made = engine()
     with translated(made), made.begin() as connection:
         schema.check_still(connection, url_of(made))
-
-
-# For the transaction that the message is.
-_ASYNCHRONOUS = "SET LOCAL synchronous_commit = off;"
 
 
 def session() -> Session:

@@ -126,6 +126,11 @@ def unreachable(url: str, cause: BaseException | None) -> BoardUnreachableError:
     )
 
 
+def all_in_use(url: str) -> BoardUnreachableError:
+    """The error that says that this process has too many threads that use a board."""
+    return BoardUnreachableError(f"all connections of this process to the board at {address(url)} are in use")
+
+
 # What libpq says of a certificate; of one that is not valid it does not say why.
 _DISTRUST = {
     r"root certificate file .* does not exist": (

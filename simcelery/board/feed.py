@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select, update
 
-from simcelery.board import engine, sql
+from simcelery.board import sql
 from simcelery.board.clock import is_ahead
 from simcelery.board.models import Job
 from simcelery.board.sql_helpers import among, seconds
@@ -93,18 +93,6 @@ def unsent(connection: Connection, ids: Iterable[int], limit: int) -> list[JobTo
         .limit(limit)
     )
     return [job_to_publish(row._mapping) for row in rows]
-
-
-def mark_published(ids: Sequence[int]) -> None:
-    """Note that messages for these jobs were sent. A job that is being claimed meanwhile needs no note.
-
-    A transaction of its own, in one round trip, since every single job needs it. If a crash of Postgres
-    loses the mark, a second, harmless message is sent, so it does not wait for the disk.
-
-    Raises:
-        BoardUnreachableError: Postgres cannot be reached; the mark may not have been made.
-    """
-    engine.one_round_trip(sql.statement("mark_published"), {"ids": list(ids)}, durable=False)
 
 
 def forget_message(connection: Connection, task_id: uuid.UUID) -> None:

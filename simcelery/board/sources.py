@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, select, update
 
 from simcelery.board.leases import is_worker
 from simcelery.board.models import SubmittedSource, Worker
@@ -46,17 +45,6 @@ class Differing:
     how: Literal["changed", "older", "other"]
     submitted_by: str
     workers: tuple[str, ...]
-
-
-def note(connection: Connection, workflow: str, source: str, submitted_by: str) -> None:
-    """Note that the workflow is submitted with this source. Writes nothing if it was the same last time."""
-    if submitted(connection, [workflow]).get(workflow, Submitted("")).source == source:
-        return
-    values = {"source": source, "submitted_by": submitted_by, "since": func.now()}
-    statement = insert(SubmittedSource).values(workflow=workflow, **values)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=[SubmittedSource.workflow], set_=values)
-    )
 
 
 def note_changed(connection: Connection, me: Registration, files: Sequence[str]) -> None:

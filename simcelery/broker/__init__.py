@@ -16,11 +16,10 @@ from typing import Any
 
 import redis
 from celery import Celery
-from celery.app.control import Control
 from kombu.exceptions import KombuError, OperationalError
 
 from simcelery import urls
-from simcelery.board import engine, feed
+from simcelery.board import submitting
 from simcelery.board.values import JobToPublish, Lane, NewJob
 from simcelery.broker import clusters, encryption, lists, messages, room, sentinels, stale
 from simcelery.broker.answers import ANSWERS, in_words
@@ -124,11 +123,14 @@ def _reachable() -> Iterator[None]:
 
 
 @contextmanager
-def _producer() -> Iterator[Any]:
-    """A producer that gives up at once instead of retrying: the board is patient, callers are not."""
-    with _reachable(), app().producer_pool.acquire(block=True, timeout=30) as producer:
-        producer.connection.ensure_connection(max_retries=1, interval_start=0, timeout=6)
-        yield producer
+def _connection() -> Iterator[Any]:
+    """A connection that gives up at once instead of retrying: the board is patient, callers are not.
+
+    Not a producer: to prepare one for a message takes as long as to send it, and nothing here needs one.
+    """
+    with _reachable(), app().pool.acquire(block=True, timeout=30) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=6)
+        yield connection
 
 
 def _client(channel: Any) -> Any:
@@ -152,8 +154,8 @@ def lengths(lanes: Sequence[Lane]) -> list[int | None]:
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
     """
-    with _producer() as producer:
-        channel = producer.channel
+    with _connection() as connection:
+        channel = connection.default_channel
         with _client(channel).pipeline(transaction=False) as pipe:
             keys = [_key(channel, one) for one in lanes]
             for key in keys:
@@ -167,8 +169,8 @@ def anything_in(lanes: Sequence[Lane]) -> bool:
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
     """
-    with _producer() as producer:
-        channel = producer.channel
+    with _connection() as connection:
+        channel = connection.default_channel
         keys = [_key(channel, one) for one in lanes]
         with suppress(*ANSWERS):  # one may be out of bounds
             if not _client(channel).exists(*keys):  # an empty list does not exist
@@ -192,8 +194,8 @@ def send(jobs: Iterable[JobToPublish], *, first: bool = False) -> list[JobToPubl
     celery = app()
     left = iter(jobs)
     sent: list[JobToPublish] = []
-    with _producer() as producer:
-        channel = producer.channel
+    with _connection() as connection:
+        channel = connection.default_channel
         while some := list(islice(left, _AT_ONCE)):
             by_lane = _by_lane(some)
             with _client(channel).pipeline(transaction=False) as pipe:
@@ -283,7 +285,7 @@ def send_and_mark(jobs: Sequence[JobToPublish]) -> int:
     sent = send(jobs)
     failpoint("after_send")
     if sent:
-        feed.mark_published([job.id for job in sent])
+        submitting.mark_published([job.id for job in sent])
     return len(sent)
 
 
@@ -307,6 +309,8 @@ def send_or_leave(job: JobToPublish, what: str) -> None:
         sent = send([job])
     if sent:
         return
+    from simcelery.board import engine, feed  # SQLAlchemy loads when it is first needed
+
     room.forget(job.lane)
     failpoint("before_unmark")
     with suppress(SimceleryError), engine.begin() as connection:
@@ -320,14 +324,16 @@ def drop_stale(of: Lane) -> None:
         BrokerUnreachableError, BoardUnreachableError: they may still be there, which only costs time.
     """
 
+    from simcelery.board import engine, feed  # as above
+
     def needed() -> bool:
         with engine.begin() as connection:
             return feed.anything_pending(connection, of)
 
     lanes = [of._replace(priority=priority) for priority in range(of.priority, MOST_URGENT + 1)]
-    with _producer() as producer:
-        keys = [_key(producer.channel, one) for one in lanes]
-        stale.drop(_client(producer.channel), keys, needed)
+    with _connection() as connection:
+        channel = connection.default_channel
+        stale.drop(_client(channel), [_key(channel, one) for one in lanes], needed)
 
 
 def tell_workers(nodenames: Iterable[str]) -> None:
@@ -336,12 +342,14 @@ def tell_workers(nodenames: Iterable[str]) -> None:
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
     """
+    from celery.app.control import Control  # who submits tells nobody
+
     wanted = sorted(set(nodenames))
     if wanted:
-        with _producer() as producer:
+        with _connection() as connection:
             # Not `app().control`: that is kept from its first use on, which may come before the composition
             # root has said what it is.
-            Control(app()).broadcast(NEWS, destination=wanted, connection=producer.connection)
+            Control(app()).broadcast(NEWS, destination=wanted, connection=connection)
 
 
 def ping() -> dict[str, Any]:
@@ -350,8 +358,8 @@ def ping() -> dict[str, Any]:
     Raises:
         BrokerUnreachableError: Redis cannot be reached.
     """
-    with _producer() as producer:
-        client = producer.channel.client
+    with _connection() as connection:
+        client = connection.default_channel.client
         info = client.info()
         return {
             "version": info.get("valkey_version") or info.get("redis_version"),
@@ -360,5 +368,5 @@ def ping() -> dict[str, Any]:
             "aof": bool(info.get("aof_enabled")),
             "memory": info.get("used_memory"),
             "cluster": bool(info.get("cluster_enabled")),
-            "gap": encryption.gap(producer.connection),
+            "gap": encryption.gap(connection),
         }

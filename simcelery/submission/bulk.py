@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simcelery.board.values import NewJob
 from simcelery.errors import ParametersError, SubmissionInterruptedError
@@ -15,9 +15,11 @@ from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.records import Records
 from simcelery.submission.submit import preparation, record
 from simcelery.submission.subscribing import Subscribing
-from simcelery.submission.sweep import Sweep
 from simcelery.submission.within import keyed
 from simcelery.workflows.definition import Definition
+
+if TYPE_CHECKING:
+    from simcelery.submission.sweep import Sweep
 
 # Up to so many jobs, or characters of parameters, are recorded in one transaction: all or none of them.
 CHUNK, CHUNK_SIZE = 10_000, 16_000_000
@@ -58,7 +60,7 @@ def submit_all(
     done = Records()
     subscribing = Subscribing(options)
     workflow = ""
-    sweep = Sweep(options) if options.stops_itself else None
+    sweep = _sweep(options) if options.stops_itself else None
 
     def write(chunk: list[NewJob]) -> None:
         nonlocal workflow
@@ -86,6 +88,12 @@ def submit_all(
             ids,
         ) from error
     return Jobs(done, workflow)
+
+
+def _sweep(options: Options) -> Sweep:
+    from simcelery.submission.sweep import Sweep  # SQLAlchemy loads when it is first needed
+
+    return Sweep(options)
 
 
 def chunks(new: Iterable[NewJob]) -> Iterator[list[NewJob]]:

@@ -20,11 +20,11 @@ from celery.canvas import Signature, group, maybe_signature
 from celery.result import AsyncResult, GroupResult
 
 from simcelery import broker
-from simcelery.board import transitions
 from simcelery.board.task_ids import new_task_id
 from simcelery.board.values import NewJob, Recorded
 from simcelery.errors import CanvasError
-from simcelery.submission.options import Options
+from simcelery.submission import tasks
+from simcelery.submission.options import NONE, Options
 from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.submit import prepare, record, recording
 from simcelery.workflows import registry
@@ -78,8 +78,31 @@ _WITHOUT_MEANING = frozenset(
 _MIXED = "a chain or chord cannot mix workflows with plain Celery tasks; make them all workflows"
 
 
+_NOT_YET = object()
+
+
 class JobResult(AsyncResult):  # type: ignore[misc]
     """The `AsyncResult` of a job: Celery's own does not tell what kind of task it belongs to."""
+
+    _backend: Any = _NOT_YET
+
+    def __init__(self, id: str, backend: Any = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(id, backend or _NOT_YET, *args, **kwargs)
+
+    def __del__(self) -> None:
+        if self._backend is not _NOT_YET:
+            super().__del__()
+
+    @property
+    def backend(self) -> Any:
+        """That of the app. It is made when somebody asks for the outcome: it loads all of a worker."""
+        if self._backend is _NOT_YET:
+            self._backend = tasks.app().backend
+        return self._backend
+
+    @backend.setter
+    def backend(self, backend: Any) -> None:
+        self._backend = backend
 
 
 class Planned(JobRef):
@@ -184,6 +207,8 @@ class Plan:
         return new, recorded
 
     def _record_all(self) -> tuple[list[NewJob], list[Recorded]]:
+        from simcelery.board import transitions  # SQLAlchemy loads when it is first needed
+
         with recording(len(self.nodes)) as connection:
             ids = transitions.allocate_ids(connection, len(self.nodes))
             for node, number in zip(self.nodes, ids, strict=True):
@@ -238,6 +263,8 @@ def job_options(options: Mapping[str, Any]) -> Options:
     Raises:
         CanvasError: one asks for what cannot be recorded.
     """
+    if not options:
+        return NONE
     for name, instead in _REFUSED.items():
         if options.get(name):
             raise CanvasError(f"a workflow cannot be submitted with {name}: {instead}")

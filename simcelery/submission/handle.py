@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from simcelery.board import engine, reads
-from simcelery.board.reads.artifacts import Artifact
+from simcelery.board import asking, reads
 from simcelery.board.reads.jobs import Filter, JobRow
+from simcelery.board.sql import Reader
 from simcelery.board.states import State
 from simcelery.board.values import Recorded
-from simcelery.describe import story
-from simcelery.describe.explanation import Explanation, explanation
 from simcelery.errors import (
     JobCancelledError,
     JobError,
@@ -26,7 +24,6 @@ from simcelery.errors import (
 )
 from simcelery.pauses import growing
 from simcelery.readable import short
-from simcelery.submission import actions, artifacts, following, notebook, revising
 from simcelery.submission.outages import Outages
 from simcelery.submission.presence import check_numbers, check_there, gone
 from simcelery.submission.records import Records
@@ -34,7 +31,8 @@ from simcelery.workflows import registry
 from simcelery.workflows.encoding import JobRef, decode
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from simcelery.board.reads.artifacts import Artifact
+    from simcelery.describe.explanation import Explanation
 
 T = TypeVar("T")
 
@@ -60,9 +58,13 @@ class Job(JobRef):
         self.how = how
 
     def __repr__(self) -> str:
+        from simcelery.submission import notebook  # what only some do with a handle takes long to import
+
         return f"<Job {self.id} {notebook.brief(self.workflow)}>"
 
     def _repr_html_(self) -> str:
+        from simcelery.submission import notebook  # as above
+
         row = notebook.look(lambda connection: reads.job_by_task_id(connection, self.task_id))
         if row is None:
             return notebook.facts(f"job {self.id}", [("workflow", self.workflow), ("state", notebook.SILENT)])
@@ -80,7 +82,7 @@ class Job(JobRef):
         Raises:
             JobNotFoundError: it is no longer on the board.
         """
-        with engine.begin() as connection:
+        with asking.begin() as connection:
             found = reads.job_by_task_id(connection, self.task_id)
         check_numbers([self], {found.task_id: found.id} if found else {})
         assert found is not None
@@ -141,6 +143,8 @@ class Job(JobRef):
         Raises:
             JobNotFoundError: it is no longer on the board.
         """
+        from simcelery.submission import artifacts  # as above
+
         return artifacts.of(self.id, [self])
 
     def artifact(self, name: str, folder: str | Path = ".") -> Path:
@@ -157,6 +161,8 @@ class Job(JobRef):
             UsageError: there is none of this name, it is gone, or it is not what was registered.
             ServiceError: it is stored nowhere, and no worker on its host answers.
         """
+        from simcelery.submission import artifacts  # as above
+
         return artifacts.path_of(artifacts.named(self.id, name, [self]), Path(folder))
 
     def failure(self, row: JobRow) -> JobError:
@@ -180,6 +186,9 @@ class Job(JobRef):
         Raises:
             JobNotFoundError: it is no longer on the board.
         """
+        from simcelery.describe import story  # as above
+        from simcelery.describe.explanation import explanation
+
         found = story.read(self.id)
         check_numbers([self], {found.job.task_id: found.job.id})
         return explanation(found)
@@ -193,6 +202,8 @@ class Job(JobRef):
         Raises:
             JobNotFoundError: it is no longer on the board.
         """
+        from simcelery.submission import actions  # as above
+
         at_once, requested = actions.cancel([self.id], handles=[self])
         return bool(at_once or requested)
 
@@ -218,6 +229,8 @@ class Job(JobRef):
             ParametersError, EncodingError: the new values; nothing was changed.
             JobNotFoundError: it, or a job to wait for, is no longer on the board.
         """
+        from simcelery.submission import actions, revising  # as above
+
         revisions = revising.plan([self.id], set) if set else None
         actions.retry(
             [self.id],
@@ -243,6 +256,8 @@ class Job(JobRef):
             JobNotFoundError: it is no longer on the board.
         """
         if follow:
+            from simcelery.submission import following  # as above
+
             return (text for heard in following.follow(self) for _, text in heard.printed)
         return self._read(reads.log)
 
@@ -273,9 +288,9 @@ class Job(JobRef):
             one["parameters"] = {name: decode(value) for name, value in one["parameters"].items()}
         return found
 
-    def _read(self, of: Callable[[Connection, int], T]) -> T:
+    def _read(self, of: Callable[[Reader, int], T]) -> T:
         """What the board says of it under its id, if it is still there."""
-        with engine.begin() as connection:
+        with asking.begin() as connection:
             check_there(connection, [self])
             return of(connection, self.id)
 
@@ -305,10 +320,14 @@ class Jobs(Sequence[Job]):
         return Job(found.id, found.task_id, self.workflow, found.how)
 
     def __repr__(self) -> str:
+        from simcelery.submission import notebook  # as above
+
         span = f" {self.records[0].id} to {self.records[-1].id}" if self.records else ""
         return f"<{len(self)} jobs of {notebook.brief(self.workflow)}{span}>"
 
     def _repr_html_(self) -> str:
+        from simcelery.submission import notebook  # as above
+
         first = self[: notebook.ROWS]
         every = self if len(self) <= _MANY else first
 
@@ -350,7 +369,7 @@ class Jobs(Sequence[Job]):
         self.wait(timeout)
         found: dict[int, tuple[str, Any]] = {}
         ids = self.ids
-        with engine.begin() as connection:
+        with asking.begin() as connection:
             for start in range(0, len(ids), _MANY):
                 found.update(reads.results(connection, ids[start : start + _MANY]))
                 check_there(connection, self[start : start + _MANY])
@@ -416,7 +435,7 @@ def _jobs(count: int) -> str:
 
 def _finished(ids: list[int], handle: Callable[[int], Job]) -> list[int]:
     finished: list[int] = []
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         for start in range(0, len(ids), _MANY):
             part = ids[start : start + _MANY]
             found = reads.states(connection, part)
@@ -436,7 +455,7 @@ def get_job(job_id: int) -> Job:
     """
     if not isinstance(job_id, int) or not 0 < job_id < 2**63:
         raise JobNotFoundError(f"{short(job_id)} is not a job id: ids are whole numbers from 1 on")
-    with engine.begin() as connection:
+    with asking.begin() as connection:
         found = reads.job(connection, job_id)
     if found is None:
         raise JobNotFoundError(f"there is no job {job_id}")

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from simcelery import needs
@@ -117,7 +118,7 @@ class Options:
         """How many of a hundred that have ended may have failed."""
         return float(self.max_fails[:-1]) if isinstance(self.max_fails, str) else None
 
-    @property
+    @cached_property
     def needs(self) -> Needs:
         """What is asked for of the node.
 
@@ -293,6 +294,11 @@ def split(definition: Definition, given: Mapping[str, Any]) -> tuple[dict[str, A
     Raises:
         ParametersError: an option is malformed.
     """
-    names = set(definition.parameters.names)
+    names = definition.parameters.names
     chosen = {name: value for name, value in given.items() if name in NAMES and name not in names}
+    if not chosen:
+        return dict(given), NONE
     return {name: value for name, value in given.items() if name not in chosen}, Options(**chosen)
+
+
+NONE = Options()  # of most submissions: made, and checked, once

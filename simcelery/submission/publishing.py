@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from simcelery import broker
-from simcelery.board import engine, feed
 from simcelery.board.states import State
 from simcelery.board.values import JobToPublish, Lane, NewJob, Recorded
 from simcelery.broker.lanes import MOST_URGENT
@@ -47,6 +46,8 @@ def publish(ids: Sequence[int]) -> None:
 
 
 def _unsent(ids: Sequence[int]) -> Iterator[JobToPublish]:
+    from simcelery.board import engine, feed  # SQLAlchemy loads when it is first needed
+
     most = get_settings().publish_window * (MOST_URGENT + 1)
     with engine.begin() as connection:
         pending = feed.unsent(connection, ids, limit=most)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from simcelery.board import engine, sources
+from simcelery.board import submitting
 from simcelery.errors import ServiceError
 from simcelery.settings import get_settings
 from simcelery.submission import lineage
@@ -26,8 +26,7 @@ def note(workflows: Iterable[str], submitter: str) -> None:
         if this in _noted:
             continue
         try:
-            with engine.begin() as connection:
-                sources.note(connection, workflow, definition.source, submitter)
+            submitting.note_source(workflow, definition.source, submitter)
         except ServiceError:
             return  # what counts is recorded; the next process says it
         _noted.add(this)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from simcelery import broker, escalation
-from simcelery.board import engine, fingerprints, transitions
-from simcelery.board.transitions.record import OnFailed
+from simcelery.board import asking, submitting
+from simcelery.board.json_text import as_json, plain_as_json
 from simcelery.board.values import NewJob, Recorded
 from simcelery.errors import BoardUnreachableError, ParametersError
 from simcelery.failpoints import failpoint
@@ -20,7 +20,6 @@ from simcelery.submission.handle import Job, Jobs
 from simcelery.submission.options import Options, as_known, seconds
 from simcelery.submission.publishing import publish_recorded
 from simcelery.submission.subscribing import Subscribing
-from simcelery.submission.sweep import Sweep
 from simcelery.submission.within import keyed
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition, idempotency_key
@@ -28,6 +27,11 @@ from simcelery.workflows.encoding import JobRef, check_size, job_refs
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from simcelery.board.transitions.record import OnFailed
+    from simcelery.submission.sweep import Sweep
+
+T = TypeVar("T")
 
 
 def submit(definition: Definition, given: Mapping[str, Any], options: Options | None = None) -> Job:
@@ -77,8 +81,9 @@ def preparation(definition: Definition, options: Options) -> Callable[[Mapping[s
 
     def prepared(given: Mapping[str, Any]) -> NewJob:
         parents, known = like.parents, like.known
-        encoded = plain.encoded(definition, given)
-        if encoded is None:
+        if (encoded := plain.encoded(definition, given)) is not None:
+            text = plain_as_json(encoded)
+        else:
             values = definition.parameters.validate(definition.parameters.bind((), given))
             handles: list[JobRef] = []
 
@@ -91,7 +96,7 @@ def preparation(definition: Definition, options: Options) -> Callable[[Mapping[s
                 fitting.check(definition, given)
                 parents |= refers
                 known |= {pair for job in handles if (pair := as_known(job))}
-        text = engine.as_json(encoded)
+            text = as_json(encoded)
         if 12 * len(text) > limit:  # which counts spaces, and up to 12 bytes for a character
             check_size(encoded, f"{definition.name}: parameter", limit)
         key = idempotency_key(definition.name, definition.version, encoded) if like.dedupe else options.key
@@ -190,8 +195,10 @@ def _record(
     *,
     more: bool,
 ) -> list[Recorded]:
-    if len(new) == 1 and not subscribing and sweep is None and transitions.may_be_alone(new[0]):
-        return [_record_alone(new[0])]
+    if not subscribing and sweep is None and all(map(submitting.may_be_alone, new)):
+        return [_record_alone(new[0])] if len(new) == 1 else _record_plain(new)
+    from simcelery.board import fingerprints, transitions  # SQLAlchemy loads when it is first needed
+
     if any(job.dedupe for job in new):
         fingerprints.catch_up()
     with recording(len(new)) as connection:
@@ -211,9 +218,22 @@ def recording(count: int) -> Iterator[Connection]:
     Raises:
         BoardUnreachableError: none is recorded, or that is not known; the message says which.
     """
+    from simcelery.board import engine  # as above
+
+    with _committed(count, engine.begin()) as connection:
+        yield connection
+
+
+def _record_plain(new: Sequence[NewJob]) -> list[Recorded]:
+    with _committed(len(new), asking.to_write()) as connection:
+        return submitting.record_plain(connection, new)
+
+
+@contextmanager
+def _committed(count: int, transaction: AbstractContextManager[T]) -> Iterator[T]:
     committing = False
     try:
-        with engine.begin() as connection:
+        with transaction as connection:
             yield connection
             failpoint("before_record_commit")
             committing = True
@@ -226,9 +246,9 @@ def recording(count: int) -> Iterator[Connection]:
 def _record_alone(new: NewJob) -> Recorded:
     failpoint("before_record_commit")
     try:
-        return transitions.record_alone(new, published=broker.has_room(new))
+        return submitting.record_alone(new, published=broker.has_room(new))
     except BoardUnreachableError as error:
-        if not transitions.perhaps_recorded(error):
+        if not error.perhaps_done:
             raise
         raise _not_known(1, error) from error
 

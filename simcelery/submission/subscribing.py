@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from simcelery.board import engine, subscriptions
-from simcelery.board.subscriptions import NewSubscription
 from simcelery.board.values import NewJob, Recorded
 from simcelery.settings import get_settings
 from simcelery.submission import lineage
@@ -14,6 +12,8 @@ from simcelery.submission.options import Options
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from simcelery.board.subscriptions import NewSubscription
 
 
 class Subscribing:
@@ -40,6 +40,8 @@ class Subscribing:
         Parameters:
             more: whether more jobs may follow; then `close` ends it.
         """
+        from simcelery.board import subscriptions  # SQLAlchemy loads when it is first needed
+
         self.open = more
         jobs = [job.id for job in recorded]
         for number in self.ids:
@@ -53,11 +55,15 @@ class Subscribing:
         ]
 
     def _new(self, address: str, job: NewJob) -> NewSubscription:
+        from simcelery.board.subscriptions import NewSubscription  # as above
+
         events = tuple(self._options.notify_on)
         return NewSubscription(address, events, job.workflow, tuple(job.tags), lineage.submitter())
 
     def close(self) -> None:
         """No more jobs follow."""
+        from simcelery.board import engine, subscriptions  # as above
+
         with engine.begin() as connection:
             for number in self.ids:
                 subscriptions.close(connection, number)

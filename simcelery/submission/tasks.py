@@ -19,14 +19,21 @@ def are_in(app: Callable[[], Celery]) -> None:
     _app = app
 
 
+def app() -> Celery:
+    """The app that has the tasks of all workflows, with its backend.
+
+    Raises:
+        CanvasError: nobody has said which one it is.
+    """
+    if _app is None:
+        raise CanvasError("there is no Celery app with tasks of workflows: import simcelery.workflow first")
+    return _app()
+
+
 def of(workflow: str) -> Any:
     """The task of a workflow.
 
     Raises:
-        CanvasError: nobody has said which app has it.
+        CanvasError: as `app`.
     """
-    if _app is None:
-        raise CanvasError(
-            f"there is no Celery app with a task for {workflow}: import simcelery.workflow first"
-        )
-    return _app().tasks[workflow]
+    return app().tasks[workflow]

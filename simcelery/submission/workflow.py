@@ -81,11 +81,17 @@ class Workflow(Definition):
 
     def delay(self, *args: Any, **kwargs: Any) -> AsyncResult:
         """Celery's ``delay``; the job is recorded first."""
-        return self.task.delay(*args, **kwargs)
+        return self.apply_async(args, kwargs)
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> AsyncResult:
         """Celery's ``apply_async``; the job is recorded first."""
-        return self.task.apply_async(args, kwargs, **options)
+        from simcelery import broker
+        from simcelery.submission import canvas  # as above
+
+        if broker.app().conf.task_always_eager:
+            return self.task.apply_async(args, kwargs, **options)
+        # As the task does, which would load all that a worker is made of.
+        return canvas.apply_async(self, args, kwargs, **{"task_id": None, **options})
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """Celery's signature, for ``group``, ``chain`` and ``chord``."""

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import WithJsonSchema
-
 
 class Kind(enum.Enum):
     """What a part of an annotation is, by example."""
@@ -122,6 +120,8 @@ def type_name(annotation: Any) -> str:
 
 def _described(metadata: Iterable[Any]) -> str | None:
     """What a type says of itself where its JSON schema is written by hand."""
+    from pydantic import WithJsonSchema  # takes long to import, and simple annotations need it not
+
     for each in metadata:
         schema = each.json_schema if isinstance(each, WithJsonSchema) else None
         if schema and (said := schema.get("description") or schema.get("title")):

@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import Field as Field
+from pydantic import ValidationError as ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic.warnings import ArbitraryTypeWarning
 

@@ -10,25 +10,29 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, Field, ValidationError
-from pydantic.fields import FieldInfo
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from simcelery.errors import DefinitionError, EncodingError, ParametersError
 from simcelery.misfits import Details
 from simcelery.readable import short
-from simcelery.workflows import models
 from simcelery.workflows.annotations import one_line, type_name
 from simcelery.workflows.encoding import JobRef, check_size, contains_job, decode, encode
+from simcelery.workflows.late import Late
 from simcelery.workflows.misplaced import certain, missing_parameters, one_misfit, unknown_parameter
-from simcelery.workflows.models import checked, checked_value
 from simcelery.workflows.paths import Finder
 from simcelery.workflows.reading import Misread, is_word, misread, strict
 from simcelery.workflows.restoring import restorable
 from simcelery.workflows.sameness import difference
 from simcelery.workflows.simple import is_simple
 from simcelery.workflows.storable import is_open, is_plain_data, unstorable
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+    from simcelery.workflows import models
+else:
+    # A third of what a client loads. Simple parameters need none of it: see `simple` and `submission.plain`.
+    models = Late("simcelery.workflows.models")
 
 T = TypeVar("T")
 
@@ -125,7 +129,7 @@ class Parameters:
             )
         annotation = self._storable(hints[parameter.name], f"parameter {parameter.name!r}", "take plain data")
         default = ... if parameter.default is parameter.empty else parameter.default
-        if isinstance(default, FieldInfo):
+        if _is_pydantic_field(default):
             raise DefinitionError(
                 f"workflow {self.name}: parameter {parameter.name!r} has a pydantic Field as its default; "
                 f"write {parameter.name}: Annotated[…, Field(…)] = default"
@@ -151,7 +155,7 @@ class Parameters:
 
     def _build_model(self, without: frozenset[str]) -> type[BaseModel]:
         fields: dict[str, Any] = {
-            _field_name(name): (annotation, Field(default, alias=name))
+            _field_name(name): (annotation, models.Field(default, alias=name))
             for name, (annotation, default) in self._fields.items()
             if name not in without
         }
@@ -211,14 +215,14 @@ class Parameters:
         model = self._model(deferred)
         values = {name: value for name, value in given.items() if name not in deferred}
         try:
-            valid = checked(model, values)
-        except ValidationError as error:
+            valid = models.checked(model, values)
+        except models.ValidationError as error:
             # numpy's integers and arrays are not what pydantic takes for int and list[float].
             bad = {str(one["loc"][0]) for one in error.errors(include_url=False)}
             plain = {name: _without_numpy(value) if name in bad else value for name, value in values.items()}
             try:
-                valid = checked(model, plain)
-            except ValidationError as other:
+                valid = models.checked(model, plain)
+            except models.ValidationError as other:
                 deeper = len(other.errors()[0]["loc"]) > len(error.errors()[0]["loc"])
                 found, within = (other, plain) if deeper else (error, values)
                 raise ParametersError(f"{self.name}: {self._first_error(found, within)}") from None
@@ -287,8 +291,8 @@ class Parameters:
         """
         if self._plain[name]:
             try:
-                checked(self._model(frozenset(self._fields) - {name}), {name: value})
-            except ValidationError as error:
+                models.checked(self._model(frozenset(self._fields) - {name}), {name: value})
+            except models.ValidationError as error:
                 return [*error.errors(include_url=False)]
         return []
 
@@ -300,8 +304,8 @@ class Parameters:
         if not unsettled:
             return {}
         try:
-            read = checked(self._model(deferred), {name: decode(encoded[name]) for name in known})
-        except ValidationError as error:
+            read = models.checked(self._model(deferred), {name: decode(encoded[name]) for name in known})
+        except models.ValidationError as error:
             name = next(name for name in known if error.errors()[0]["loc"][0] in (name, _field_name(name)))
             return {name: f"{name} cannot be read back: {self._first_error(error, values)}"}
         except Exception as error:  # a validator or from_dict() of the user's own
@@ -346,7 +350,7 @@ class Parameters:
             return None
         declared, fits = value, True
         try:
-            declared = checked_value(self._result_model, value)
+            declared = models.checked_value(self._result_model, value)
         except Exception:
             fits = False  # it is given as it is
         open = not fits or is_open(self._returns)
@@ -377,7 +381,7 @@ class Parameters:
         if value is None:
             return value
         try:
-            return checked_value(self._result_model, value)
+            return models.checked_value(self._result_model, value)
         except Exception:  # pydantic's, or of a from_dict() that has changed
             return value
 
@@ -405,8 +409,8 @@ class Parameters:
             meanings.append(float(text))
         for value in meanings:
             try:
-                valid = getattr(checked(model, {name: value}), _field_name(name))
-            except ValidationError as error:
+                valid = getattr(models.checked(model, {name: value}), _field_name(name))
+            except models.ValidationError as error:
                 problems.append(self._first_error(error, {name: value}))
             except Exception as error:  # a validator or from_dict() of the user's own
                 problems.append(f"parameter {name!r} cannot be read: {one_line(error)}")
@@ -459,7 +463,9 @@ class Parameters:
         found = {name: self._stored_default(name, self._simple_default) for name in simple}
         others = [name for name in self._complex if name not in required]
         with contextlib.suppress(Exception):  # one does not fit: the others do
-            together = checked(self._model(frozenset(self._fields) - set(others)), {}) if others else None
+            together = (
+                models.checked(self._model(frozenset(self._fields) - set(others)), {}) if others else None
+            )
             return found | {name: _stored(getattr(together, _field_name(name)), name) for name in others}
         return found | {name: self._stored_default(name, self._complex_default) for name in others}
 
@@ -471,10 +477,10 @@ class Parameters:
 
     def _simple_default(self, name: str) -> Any:
         annotation, default = self._fields[name]
-        return checked_value(models.of_simple_value(annotation), default)
+        return models.checked_value(models.of_simple_value(annotation), default)
 
     def _complex_default(self, name: str) -> Any:
-        return getattr(checked(self._model(frozenset(self._fields) - {name}), {}), _field_name(name))
+        return getattr(models.checked(self._model(frozenset(self._fields) - {name}), {}), _field_name(name))
 
     def describe(self) -> list[tuple[str, str, str]]:
         """Name, type and default (or "") of each parameter, for people."""
@@ -543,6 +549,11 @@ def _is_settled(annotation: Any) -> bool:
 
 def _is_list(annotation: Any) -> bool:
     return annotation is list or typing.get_origin(annotation) is list
+
+
+def _is_pydantic_field(default: Any) -> bool:
+    fields = sys.modules.get("pydantic.fields")  # whoever has made one has loaded it
+    return fields is not None and isinstance(default, fields.FieldInfo)
 
 
 def _unknown_to_pydantic(annotation: Any) -> bool:

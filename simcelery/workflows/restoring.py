@@ -8,8 +8,6 @@ import typing
 from collections.abc import Callable
 from typing import Annotated, Any, get_args
 
-from pydantic import BeforeValidator, WrapValidator
-
 from simcelery.readable import short
 from simcelery.workflows.annotations import Kind, Part, is_numpy_scalar, one_line, part
 from simcelery.workflows.atoms import is_atoms, rebuilt
@@ -24,6 +22,8 @@ def restorable(annotation: Any) -> Any:
         return list[restorable(here.inner[0])] if here.inner else list  # type: ignore[misc]
     match here.kind:
         case Kind.ARRAY:
+            from pydantic import BeforeValidator  # takes long to import, and simple annotations need it not
+
             return Annotated[here.target, BeforeValidator(_array_builder(here.inner))]
         case Kind.ANNOTATED:
             return Annotated[(restorable(here.inner[0]), *here.metadata)]
@@ -42,6 +42,8 @@ def _with_restorable_parts(here: Part) -> Any:
 
 
 def _restorable_class(cls: type) -> Any:
+    from pydantic import BeforeValidator, WrapValidator  # as above
+
     if hasattr(cls, "model_fields"):
         return cls
     if is_numpy_scalar(cls):

@@ -8,9 +8,6 @@ import typing
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import TypeAdapter
-from pydantic.errors import PydanticSchemaGenerationError
-
 from simcelery.workflows.annotations import Kind, Part, is_numpy_scalar, walk
 from simcelery.workflows.encoding import build_method, dict_method
 
@@ -67,6 +64,9 @@ def _is_storable(cls: type) -> bool:
         return cls.__name__ not in NOT_ONE_DTYPE
     if cls.__module__ == "numbers" or getattr(cls, "_is_protocol", False) or dataclasses.is_dataclass(cls):
         return True
+    from pydantic import TypeAdapter  # takes long to import, and simple annotations need it not
+    from pydantic.errors import PydanticSchemaGenerationError
+
     try:
         TypeAdapter(cls)
     except PydanticSchemaGenerationError:

@@ -28,9 +28,8 @@ from tests.waiting import wait_until
 def alone(board: Services) -> Iterator[None]:
     """No connection is left by another test, nor to another."""
     engine.dispose()
-    asking.close()
     yield
-    asking.close()
+    engine.dispose()
 
 
 @pytest.fixture

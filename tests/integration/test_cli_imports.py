@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,23 @@ def simcelery(servers: Services, *arguments: str) -> set[str]:
     return loaded(code, *urls, *arguments)
 
 
+SIMS = """
+from simcelery import workflow
+
+@workflow
+def noop(n: int) -> int:
+    return n
+"""
+
+
+def client(servers: Services, folder: Path, code: str) -> set[str]:
+    """What a script loads that submits to servers that are there."""
+    (folder / "sims.py").write_text(SIMS)
+    urls = {"database_url": servers.database_url, "broker_url": servers.broker_url}
+    start = f"from simcelery.settings import override; override({urls}); sys.path.insert(0, sys.argv[1])"
+    return loaded(f"{start}; from sims import noop; {code}", str(folder))
+
+
 def test_import_of_the_package() -> None:
     modules = loaded("import simcelery")
     assert packages(modules) == {"simcelery"}
@@ -78,6 +96,29 @@ def test_what_people_type_most_needs_neither_sqlalchemy_nor_pydantic(servers: Se
         connection.exec_driver_sql(A_JOB)
     modules = simcelery(servers, *verb.split())
     assert packages(modules) <= CLICK | DRIVER
+
+
+@pytest.mark.usefixtures("board")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "noop.submit(n=1)",
+        "noop.submit(n=1).state",
+        "noop.delay(1)",
+        "noop.submit_many([{'n': 1}])",
+    ],
+)
+def test_who_submits_plain_values_loads_neither_sqlalchemy_nor_pydantic(
+    servers: Services, tmp_path: Path, code: str
+) -> None:
+    modules = client(servers, tmp_path, code)
+    assert not {"sqlalchemy", "pydantic", "pydantic_core", "alembic", "rich", "numpy", "psutil"} & packages(
+        modules
+    )
+    own = {name.split(".")[1] for name in modules if name.startswith("simcelery.")}
+    assert not {"worker", "celery", "cli", "maintenance", "describe"} & own
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar() == 1
 
 
 @pytest.mark.usefixtures("board")

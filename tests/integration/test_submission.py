@@ -17,7 +17,7 @@ from kombu import pools
 
 import simcelery
 from simcelery import broker, settings
-from simcelery.board import engine, feed
+from simcelery.board import engine, submitting
 from simcelery.board.states import State
 from simcelery.errors import (
     EncodingError,
@@ -381,5 +381,5 @@ def test_marking_skips_jobs_that_are_no_longer_pending(messages: redis.Redis) ->
     job = w.submit()
     finish(must_claim(job.task_id, me), SUCCESS)
     before = row(job.id).published_at
-    feed.mark_published([job.id])
+    submitting.mark_published([job.id])
     assert row(job.id).published_at == before

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from simcelery.board import engine, feed, gates, interventions, limits, reads, transitions
+from simcelery.board import engine, gates, interventions, limits, reads, submitting, transitions
 from simcelery.board.reads import Filter
 from simcelery.board.values import Recorded
 from simcelery.maintenance.hold import tick
@@ -75,7 +75,7 @@ def test_what_is_held_does_not_begin_and_waits_as_before_when_it_is_released() -
 
 def test_what_is_held_was_never_sent_and_what_is_closed_again_lets_nothing_go() -> None:
     job = record()
-    feed.mark_published([job.id])
+    submitting.mark_published([job.id])
     hold(job)
     assert sql("SELECT published_at, publish_count FROM jobs") == [(None, 0)]
     [(gate,)] = sql("SELECT id FROM gates")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from simcelery import settings
-from simcelery.board import clock, engine, feed, leases, transitions, turns
+from simcelery.board import clock, engine, feed, leases, submitting, transitions, turns
 from simcelery.board.values import Claim, Lane
 from simcelery.maintenance import loop
 from tests.board_helpers import (
@@ -94,7 +94,7 @@ def test_the_job_of_a_dead_worker_is_rescued_a_lease_after_the_clock_was_set_bac
 
 def test_what_was_sent_is_sent_again_and_what_was_recorded_is_sent() -> None:
     sent, fresh = record(), record()
-    feed.mark_published([sent.id])
+    submitting.mark_published([sent.id])
     set_back()
     take()
     with engine.begin() as connection:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import psycopg
 import pytest
 
-from simcelery.board import engine, feed, leases, transitions
+from simcelery.board import engine, leases, submitting, transitions
 from simcelery.board.sql import statement
 from simcelery.board.transitions.claim import asked
 from simcelery.board.values import Claim, ClaimRequest, Recorded, Revision
@@ -174,7 +174,7 @@ def test_the_note_that_a_message_was_sent_passes_over_a_job_that_is_being_claime
     claimed, waits = record().id, record().id
     with psycopg.connect(board.database_url) as holder, ThreadPoolExecutor(1) as pool:
         holder.execute(f"SELECT FROM jobs WHERE id = {claimed} FOR UPDATE")
-        done = pool.submit(feed.mark_published, [claimed, waits])
+        done = pool.submit(submitting.mark_published, [claimed, waits])
         try:
             wait_until(lambda: done.done() or is_waited_for(holder), every=0.01)
             assert done.done(), "it waits for whoever claims"

@@ -10,9 +10,8 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from simcelery.board import engine, transitions
+from simcelery.board import asking, copying, engine, submitting, transitions
 from simcelery.board.states import State
-from simcelery.board.transitions import copying
 from simcelery.board.values import NewJob, Recorded
 from simcelery.errors import StateError
 from simcelery.needs import Needs
@@ -61,6 +60,11 @@ def test_a_row_is_the_same_whichever_way_it_came() -> None:
     assert filled(record_all(new_job(**ALL, parent_id=parent.id))) == alone
     many = [new_job(**ALL, parent_id=parent.id) for _ in range(COPIED)]
     assert filled(record_all(*many)) == alone
+    plain = [new_job(**ALL, parent_id=parent.id) for _ in range(2)]
+    with asking.to_write() as connection:
+        recorded = submitting.record_plain(connection, plain)
+    assert filled(recorded) == alone
+    assert [row(one.id).task_id for one in recorded] == [job.task_id for job in plain]
 
 
 def test_what_jobs_need_is_recorded_of_one_and_of_many() -> None:

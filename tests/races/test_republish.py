@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from simcelery import settings
-from simcelery.board import engine, feed, transitions
+from simcelery.board import engine, submitting, transitions
 from simcelery.board.states import Cause, Outcome
 from simcelery.board.values import EndedAttempt
 from simcelery.maintenance import republish
@@ -182,7 +182,7 @@ def test_a_job_whose_lane_holds_some_messages_is_left_alone_for_10_minutes_at_mo
 def test_every_sending_of_a_message_is_counted(board: Services) -> None:
     job = record()
     for times in (1, 2, 3):
-        feed.mark_published([job.id])
+        submitting.mark_published([job.id])
         assert sql("SELECT publish_count, published_at IS NOT NULL FROM jobs") == [(times, True)]
 
 

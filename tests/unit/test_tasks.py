@@ -53,4 +53,4 @@ except CanvasError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=within(60))
-    assert done.stdout == "there is no Celery app with a task for own: import simcelery.workflow first\n"
+    assert done.stdout == "there is no Celery app with tasks of workflows: import simcelery.workflow first\n"

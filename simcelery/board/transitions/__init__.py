@@ -7,6 +7,7 @@ take the result of a newer one. Two that meet there at the wrong moment do wait 
 within a second, and it is done again, or said to have changed nothing.)
 """
 
+from simcelery.board.submitting import may_be_alone, record_alone
 from simcelery.board.transitions.admit import admit
 from simcelery.board.transitions.cancel import cancel
 from simcelery.board.transitions.claim import (
@@ -32,13 +33,7 @@ from simcelery.board.transitions.gates import (
     release_gates,
     release_jobs,
 )
-from simcelery.board.transitions.record import (
-    allocate_ids,
-    may_be_alone,
-    perhaps_recorded,
-    record,
-    record_alone,
-)
+from simcelery.board.transitions.record import allocate_ids, record
 from simcelery.board.transitions.release import release, release_child
 from simcelery.board.transitions.rescue import rescue, rescue_now
 from simcelery.board.transitions.retry import hand_back, retry
@@ -68,7 +63,6 @@ __all__ = [
     "may_be_alone",
     "note_late",
     "open_gate",
-    "perhaps_recorded",
     "put_back",
     "put_behind",
     "record",

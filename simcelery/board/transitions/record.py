@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import psycopg
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from simcelery.board import dependencies, engine, fingerprints, sql, transitions
+from simcelery.board import copying, dependencies, engine, fingerprints, sql, transitions
 from simcelery.board.gates import Behind
 from simcelery.board.models import Job
+from simcelery.board.rows import COLUMNS, Row, lines, shared
 from simcelery.board.sql_helpers import among
 from simcelery.board.states import UNSUCCESSFUL, WAITING, State
-from simcelery.board.transitions import copying
+from simcelery.board.submitting import is_timed, numbered
 from simcelery.board.values import (
     NewJob,
     Recorded,
 )
-from simcelery.errors import BoardUnreachableError, StateError
+from simcelery.errors import StateError
 from simcelery.needs import Needs
 
 OnFailed = Literal["retry", "keep", "error"]
@@ -34,8 +33,7 @@ _TRIES = 3
 
 def allocate_ids(connection: Connection, count: int) -> list[int]:
     """Ids for jobs to record, in ascending order."""
-    found = sql.execute(connection, "allocate_ids", count=count).scalar()
-    return sorted(found or [])
+    return numbered(connection, count)
 
 
 def record(
@@ -64,7 +62,7 @@ def record(
     fresh_ids = iter(allocate_ids(connection, len(unnumbered)) if unnumbered else [])
     ids = [job.id if job.id is not None else next(fresh_ids) for job in jobs]
     unmet = dependencies.count_unmet(connection, ids, jobs)
-    now = connection.scalar(select(func.clock_timestamp())) if any(_timed(job) for job in jobs) else None
+    now = connection.scalar(select(func.clock_timestamp())) if any(is_timed(job) for job in jobs) else None
     needed = _needed(connection, jobs)
     rows = [
         _row(job, number, unmet.get(number, 0), now, behind, place, needed.get(job.needs))
@@ -83,48 +81,8 @@ def record(
     ]
 
 
-def record_alone(job: NewJob, *, published: bool = False) -> Recorded:
-    """Record a job for which `may_be_alone`: a transaction of its own, in one round trip.
-
-    Parameters:
-        published: whether its message is sent next, so that nobody need say so later.
-
-    Raises:
-        BoardUnreachableError: Postgres cannot be reached; see `perhaps_recorded`.
-    """
-    values = _values(_Row(job, 0, 0, State.PENDING, None)) | {
-        "parameters": job.parameters_json or engine.as_json(job.parameters),
-        "published": published,
-    }
-    [row] = engine.one_round_trip(sql.statement("record_alone"), values)
-    return Recorded(row["id"], job.task_id, "new", published=published)
-
-
-def may_be_alone(job: NewJob) -> bool:
-    """Whether `record_alone` can record it: it depends on nothing, and has no key, time or needs."""
-    plain = job.idempotency_key is None and not job.waits_for and job.needs is None
-    return job.id is None and plain and not _timed(job)
-
-
-def perhaps_recorded(error: BoardUnreachableError) -> bool:
-    """Whether `record_alone` lost the board after sending the job, so that nobody knows."""
-    return isinstance(error.__cause__, psycopg.Error)  # while connecting it is SQLAlchemy's
-
-
-class _Row(NamedTuple):
-    """A job to record, with what only the board knows about it."""
-
-    job: NewJob
-    id: int
-    unmet: int
-    state: State
-    run_at: dt.datetime | None
-    gate_id: int | None = None
-    needs_id: int | None = None
-
-
 def _insert_or_find(
-    connection: Connection, rows: list[_Row], on_failed: OnFailed
+    connection: Connection, rows: list[Row], on_failed: OnFailed
 ) -> tuple[set[int], dict[str, Recorded]]:
     """The ids that were inserted, and the jobs that hold the other rows' keys."""
     taken: set[int] = set()
@@ -155,10 +113,6 @@ def _needed(connection: Connection, jobs: Iterable[NewJob]) -> dict[Needs | None
     }
 
 
-def _timed(job: NewJob) -> bool:
-    return job.run_at is not None or job.delay is not None
-
-
 def _row(
     job: NewJob,
     number: int,
@@ -167,7 +121,7 @@ def _row(
     behind: Behind | None = None,
     place: int = 0,
     needs_id: int | None = None,
-) -> _Row:
+) -> Row:
     run_at = job.run_at
     if job.delay is not None and now is not None:
         run_at = now + dt.timedelta(seconds=job.delay)
@@ -177,32 +131,11 @@ def _row(
         state = State.SCHEDULED
     else:
         state = State.PENDING
-    return _Row(job, number, unmet, state, run_at, behind.gate_id if behind else None, needs_id)
+    return Row(job, number, unmet, state, run_at, behind.gate_id if behind else None, needs_id)
 
 
-_OWN = ("id", "task_id", "parameters", "idempotency_key", "state", "run_at", "unmet", "gate_id", "needs_id")
-# What the jobs of a bulk have in common.
-_SHARED = (
-    "workflow",
-    "version",
-    "queue",
-    "priority",
-    "tags",
-    "parent_id",
-    "max_attempts",
-    "max_losses",
-    "time_limit",
-    "soft_time_limit",
-    "time_request",
-    "keep",
-    "submitted_by",
-)
-_COLUMNS = ", ".join((*_OWN, *_SHARED))
-
-
-def _values(row: _Row) -> dict[str, Any]:
+def _values(row: Row) -> dict[str, Any]:
     job = row.job
-    shared = {name: getattr(job, name) for name in _SHARED} | {"tags": list(job.tags)}
     return {
         "id": row.id,
         "task_id": job.task_id,
@@ -213,11 +146,11 @@ def _values(row: _Row) -> dict[str, Any]:
         "unmet": row.unmet,
         "gate_id": row.gate_id,
         "needs_id": row.needs_id,
-        **shared,
+        **shared(job),
     }
 
 
-def _insert(connection: Connection, rows: list[_Row]) -> set[int]:
+def _insert(connection: Connection, rows: list[Row]) -> set[int]:
     """Insert the rows whose key is free; return the ids that were inserted."""
     keyed = any(row.job.idempotency_key is not None for row in rows)
     if len(rows) >= _COPY_FROM:
@@ -232,31 +165,14 @@ def _insert(connection: Connection, rows: list[_Row]) -> set[int]:
     return set(connection.scalars(statement, [_values(row) for row in ordered]))
 
 
-def _copy(connection: Connection, table: str, rows: list[_Row]) -> set[int]:
-    copying.copy(connection, f"{table} ({_COLUMNS})", _lines(rows))
+def _copy(connection: Connection, table: str, rows: list[Row]) -> set[int]:
+    driver = connection.connection.driver_connection  # SQLAlchemy has no COPY
+    assert driver is not None
+    copying.copy(driver, f"{table} ({COLUMNS})", lines(rows))
     return {row.id for row in rows}
 
 
-def _lines(rows: list[_Row]) -> Iterator[str]:
-    """Rows as COPY reads them; values shared by neighbours are encoded once."""
-    shared: tuple[Any, ...] | None = None
-    end = ""
-    for job, number, unmet, state, run_at, gate_id, needs_id in rows:
-        these = _shared(job)
-        if these != shared:
-            shared, end = these, "\t".join(map(copying.cell, these)) + "\n"
-        text_of = job.parameters_json or engine.as_json(job.parameters)
-        yield (
-            f"{number}\t{job.task_id.hex}\t{copying.escaped(text_of)}\t{copying.cell(job.idempotency_key)}"
-            f"\t{state}\t{copying.cell(run_at)}\t{unmet}\t{copying.cell(gate_id)}"
-            f"\t{copying.cell(needs_id)}\t{end}"
-        )
-
-
-_shared = operator.attrgetter(*_SHARED)
-
-
-def _copy_keyed(connection: Connection, rows: list[_Row]) -> set[int]:
+def _copy_keyed(connection: Connection, rows: list[Row]) -> set[int]:
     """COPY into a temporary table, then insert the rows whose key is free."""
     connection.execute(
         text(
@@ -266,7 +182,7 @@ def _copy_keyed(connection: Connection, rows: list[_Row]) -> set[int]:
     _copy(connection, "new_jobs", rows)
     inserted = connection.scalars(
         text(
-            f"INSERT INTO jobs ({_COLUMNS}) SELECT {_COLUMNS} FROM new_jobs "
+            f"INSERT INTO jobs ({COLUMNS}) SELECT {COLUMNS} FROM new_jobs "
             "ORDER BY idempotency_key, id ON CONFLICT DO NOTHING RETURNING id"
         )
     )
@@ -276,7 +192,7 @@ def _copy_keyed(connection: Connection, rows: list[_Row]) -> set[int]:
 
 
 def _holders(
-    connection: Connection, rows: list[_Row], same: Mapping[str, int], on_failed: OnFailed
+    connection: Connection, rows: list[Row], same: Mapping[str, int], on_failed: OnFailed
 ) -> dict[str, Recorded]:
     """The jobs that hold the keys of these rows, or are the `same`."""
     wanted = {row.job.idempotency_key or "": row.job for row in rows}

@@ -1,26 +1,24 @@
-"""COPY: write rows to the board by the thousand. SQLAlchemy does not support it, so psycopg does it."""
+"""COPY: write rows to the board by the thousand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection
+import psycopg
 
 _AT_ONCE = 1_000_000  # characters: a write costs more than a line
 
 
-def copy(connection: Connection, into: str, lines: Iterable[str]) -> None:
+def copy(driver: psycopg.Connection[Any], into: str, lines: Iterable[str]) -> None:
     """COPY lines of cells, separated by tabs, into a table.
 
     Parameters:
         into: the table and its columns.
     """
-    driver = connection.connection.driver_connection
-    assert driver is not None
     block: list[str] = []
     size = 0
-    with driver.cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN") as sink:
+    with driver.cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN".encode()) as sink:
         for line in lines:
             block.append(line)
             size += len(line)
