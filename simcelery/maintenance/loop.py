@@ -49,6 +49,11 @@ class Rounds:
         self._waiting: set[str] = set()
         self._next = 0.0
 
+    @property
+    def until_next(self) -> float:
+        """Seconds until it may ask again; 0 or less: now."""
+        return self._next - time.monotonic()
+
     def round(self) -> None:
         """Take every turn that is due. If a service is unreachable, a later round finds the work.
 
