@@ -157,7 +157,7 @@ def renew_and_ask(
     return Renewed(accounts=accounts, **told)
 
 
-_TOLD = ("known", "revision", "files_asked", "workdirs_due")
+_TOLD = ("known", "revision", "files_asked", "workdirs_due", "turns_due")
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,7 @@ class Renewed:
             id. A job that was never claimed is left out.
         files_asked, workdirs_due: whether somebody waits for a file, or a workdir for its removal, be it here
             or elsewhere.
+        turns_due: whether it is somebody's turn at recovery.
     """
 
     known: bool
@@ -178,6 +179,7 @@ class Renewed:
     accounts: list[Account]
     files_asked: bool
     workdirs_due: bool
+    turns_due: bool
 
 
 def _renewal(

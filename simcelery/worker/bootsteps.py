@@ -199,8 +199,13 @@ class RecoveryStep(_TickerStep):
             rounds.round()
             self.ticker.not_before(rounds.until_next)
 
+        def hurry() -> None:
+            rounds.hurry()
+            self.ticker.wake()
+
         # A little more often than a turn is due, so that nobody's turn waits for another worker.
         self.ticker = Ticker("recovery", take_turns, settings.tick_every / 2)
+        worker.lease.turns_due = hurry
 
 
 class ChangesStep(_TickerStep):
