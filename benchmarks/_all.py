@@ -21,6 +21,7 @@ ORDER = (
     "commands",
     "monitor",
     "memory",
+    "idle",
     "recovery",
     "walltime",
     "fleet",

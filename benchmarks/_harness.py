@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import redis
 
@@ -174,6 +175,19 @@ def wait_for(condition: Callable[[], object], timeout: float, every: float = 0.0
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {timeout:g} s")
         time.sleep(every)
+
+
+def cpu_of(process: psutil.Process) -> float:
+    """Seconds of CPU that a process and its children have used so far, those that have ended included."""
+    return _used(process) + sum(map(_used, process.children(recursive=True)))
+
+
+def _used(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 def seconds_of(action: Callable[[], object]) -> float:

@@ -135,7 +135,8 @@ def renew_and_ask(
     """Extend a worker's lease, even an expired one, and ask what it has to know.
 
     It is a transaction of its own, in one round trip, since every worker renews every few seconds. What no
-    second statement follows cannot hold up the next renewal either, if the network vanishes meanwhile.
+    second statement follows cannot hold up the next renewal either, if the network vanishes meanwhile. It also
+    does not wait for the disk: where a crash of Postgres undoes a renewal, the one before it still holds.
 
     Parameters:
         lease: seconds.
@@ -147,7 +148,8 @@ def renew_and_ask(
     Raises:
         BoardUnreachableError: Postgres cannot be reached.
     """
-    rows = engine.one_round_trip(sql.statement("renew"), _renewal(me, lease, every, succeeded, left, job_ids))
+    values = _renewal(me, lease, every, succeeded, left, job_ids)
+    rows = engine.one_round_trip(sql.statement("renew"), values, durable=False)
     told: dict[str, Any] = {}
     accounts = []
     for row in rows:
@@ -157,7 +159,7 @@ def renew_and_ask(
     return Renewed(accounts=accounts, **told)
 
 
-_TOLD = ("known", "revision", "files_asked", "workdirs_due")
+_TOLD = ("known", "revision", "files_asked", "workdirs_due", "turns_due")
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ class Renewed:
             id. A job that was never claimed is left out.
         files_asked, workdirs_due: whether somebody waits for a file, or a workdir for its removal, be it here
             or elsewhere.
+        turns_due: whether it is somebody's turn at recovery.
     """
 
     known: bool
@@ -178,6 +181,7 @@ class Renewed:
     accounts: list[Account]
     files_asked: bool
     workdirs_due: bool
+    turns_due: bool
 
 
 def _renewal(

@@ -79,7 +79,8 @@ def configuration() -> dict[str, Any]:
             "socket_timeout": 15,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
-            "health_check_interval": 10,
+            # How long Redis may be silent beyond its answer to a question for messages.
+            "health_check_interval": 6,
             **(sentinels.options(watched) if watched else {}),
         },
         "broker_connection_retry_on_startup": True,
@@ -137,6 +138,7 @@ def _client(channel: Any) -> Any:
     """A client for this channel, made once: to make one takes longer than to send a message."""
     made = getattr(channel, "client_of_lanes", None)
     if made is None or made.connection_pool is not channel.pool:  # it has a new one after an error
+        channel.async_pool.disconnect(inuse_connections=False)  # left by a ping: only consumers use it
         made = channel._create_client()
         clusters.refuse(made)
         channel.client_of_lanes = made

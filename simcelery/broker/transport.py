@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
 from queue import Empty
 from typing import Any, ClassVar
@@ -30,6 +32,8 @@ from simcelery.settings import get_settings
 log = logging.getLogger(__name__)
 sparing = Sparing(log)
 
+# Seconds until a question for messages is asked again. It costs Redis as much as it names lists.
+LONGEST_WAIT = 5
 _pauses = partial(growing, 0.5, 10.0, factor=2)  # until Redis is asked again
 _WHILE_PARKED = 0.1  # seconds until a parked lane is asked for again, once it may be
 _SPOILT_FOR = 10.0  # seconds that a key which holds no list is left out
@@ -49,6 +53,8 @@ class Channel(relayed.Channel):
         settings = get_settings()
         # A message of a plain task carries its arguments; in JSON and base64 they grow.
         self._plain = Plain(frozenset(settings.plain_tasks), 3 * settings.max_payload)
+        self._name = uuid.uuid4().hex
+        self._bell = ""
         self._pauses = _pauses()
         self._not_before = self._not_listening_before = 0.0
         self._said: str | None = None
@@ -74,6 +80,21 @@ class Channel(relayed.Channel):
 
     # --- messages ---
 
+    def close(self) -> None:
+        """Take nothing more. kombu reads the answer that is under way, so that no message is lost."""
+        if self._in_poll:
+            self._ring()
+        super().close()
+
+    def _ring(self) -> None:
+        """Have Redis answer at once: with what is pushed to a list that only this channel asks for."""
+        with (
+            suppress(*ANSWERS, *self.connection_errors),
+            self.conn_or_acquire() as client,
+            client.pipeline(transaction=False) as pipe,
+        ):
+            pipe.lpush(self._bell, "").expire(self._bell, 2 * LONGEST_WAIT).execute()
+
     def _brpop_start(self, timeout: float | None = None) -> None:
         now = time.monotonic()
         if now < self._not_before:
@@ -84,6 +105,9 @@ class Channel(relayed.Channel):
         each = [self._written_keys(queue) for queue in queues]
         keys = [one for of_rank in zip(*each, strict=True) for one in of_rank if one not in self._spoilt]
         if keys:
+            # Beside a lane: who may take its messages may take this.
+            self._bell = f"{queues[0]}{self.sep}{self._name}"
+            keys.append(asking.written(self.global_keyprefix + self._bell))
             self._in_poll = self.client.connection
             self._brpop_sent_at = now
             longest = _WHILE_PARKED if parked.any else self.brpop_timeout
@@ -111,9 +135,11 @@ class Channel(relayed.Channel):
             self._flush_brpop_reauth()
         if not popped:
             raise Empty
-        Channel.taken += 1
         key, raw = popped
         queue, _, rank = bytes_to_str(key).partition(self.sep)
+        if rank == self._name:
+            raise Empty
+        Channel.taken += 1
         self._queue_cycle.rotate(queue)
         try:
             message = incoming.task(raw, queue, int(rank or 0), self._plain)
@@ -213,6 +239,7 @@ class Transport(relayed.Transport):
     """kombu's transport, with this `Channel`."""
 
     Channel = Channel
+    brpop_timeout = LONGEST_WAIT
 
 
 class SentinelChannel(Channel, sentinels.Channel):
@@ -226,6 +253,7 @@ class SentinelTransport(sentinels.Transport):
     """kombu's transport for sentinels, with this `SentinelChannel`."""
 
     Channel = SentinelChannel
+    brpop_timeout = LONGEST_WAIT
 
 
 class WorkerConnection(Connection):

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 # So many workers may ask at every call: each act is then done well within its interval.
 _ENOUGH = 4
+# In a fleet so large that each would ask as rarely as it renews its lease, renewals tell when to ask. But
+# a clock of Postgres that was set back makes no turn due: for that some ask anyway, now and then.
+_ANYWAY = 300.0
 
 
 class Rounds:
@@ -47,6 +50,15 @@ class Rounds:
         self._known = False
         self._under_way: set[str] = set()
         self._waiting: set[str] = set()
+        self._next = 0.0
+
+    @property
+    def until_next(self) -> float:
+        """Seconds until it may ask again; 0 or less: now."""
+        return self._next - time.monotonic()
+
+    def hurry(self) -> None:
+        """Ask at the next round: a turn is due."""
         self._next = 0.0
 
     def round(self) -> None:
@@ -95,14 +107,14 @@ class Rounds:
         return [act.name for act in free if act.name in taken.acts]
 
     def _pause(self, live: int) -> float:
-        """Seconds until this worker asks again: never longer than between two renewals of its lease.
+        """Seconds until this worker asks again, unless a renewal of its lease has told that a turn is due.
 
         So the last live worker of a fleet soon does all the acts alone.
         """
         if live <= _ENOUGH:
             return 0.0
         shared = live / _ENOUGH * self._settings.tick_every / 2
-        return min(shared, self._settings.renew_every) * random.uniform(0.5, 1.0)
+        return (shared if shared < self._settings.renew_every else _ANYWAY) * random.uniform(0.5, 1.0)
 
     def _countable(self) -> int:
         """The number of live workers beyond which more make no difference."""

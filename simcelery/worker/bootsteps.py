@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from celery import bootsteps
@@ -39,6 +40,7 @@ from simcelery.worker.parent.limits import Limits, Watch
 from simcelery.worker.parent.node import Node
 from simcelery.worker.parent.outbox import Outbox
 from simcelery.worker.parent.quarantine import Quarantine
+from simcelery.worker.parent.quiet import is_quiet
 from simcelery.worker.parent.refusals import is_prefork, refuse, refuse_cluster, refuse_unsafe
 from simcelery.worker.parent.shutdown import Shutdown
 from simcelery.worker.parent.startup import LONGEST, named
@@ -50,6 +52,9 @@ from simcelery.worker.task import forget_plain_tasks
 from simcelery.worker.ticker import Ticker
 
 log = logging.getLogger(__name__)
+
+# Seconds between two events by which Flower, which waits twice as long, knows that a worker is there.
+_HEARTBEAT = 5.0
 
 
 class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -68,6 +73,7 @@ class LeaseStep(bootsteps.StartStopStep):  # type: ignore[misc]
         log_records.of_worker(worker.hostname, lambda: slots.mine.about())
         # Workers learn nothing from each other: what they need to know is on the board.
         worker.options["without_gossip"] = worker.options["without_mingle"] = True
+        worker.options["heartbeat_interval"] = worker.options.get("heartbeat_interval") or _HEARTBEAT
         refuse_unsafe(worker, unsafe_pool)
         if is_prefork(worker):
             # They load what only workers need.
@@ -129,7 +135,7 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
         worker.supervisor = worker.app.supervisor = Supervisor(
             worker.slots, settings, worker.lease.me, is_prefork(worker)
         )
-        worker.outbox = Outbox(settings, worker.supervisor.outputs.send)
+        worker.outbox = Outbox(settings, worker.supervisor.outputs.send, partial(is_quiet, worker.slots))
         worker.shutdown = Shutdown(worker.hostname, worker.supervisor, settings.shutdown_grace)
 
     def start(self, worker: Any) -> None:
@@ -141,10 +147,16 @@ class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]
         settings, me = get_settings(), worker.lease.me
         withdrawn = Withdrawal(worker.slots, settings, me, lambda: worker.consumer)
         judge = Quarantine(worker.slots, settings, me, withdrawn)
-        Ticker("quarantine", judge.look, quarantine.EVERY).start()
-        Ticker("output", worker.supervisor.outputs.bound, output.EVERY).start()
+        quiet = partial(is_quiet, worker.slots)
+        Ticker("quarantine", judge.look, quarantine.EVERY, quiet).start()
+        Ticker("output", worker.supervisor.outputs.bound, output.EVERY, quiet).start()
         Ticker("clusters", lambda: controller.replace(settings), controller.REPLACE_EVERY).start()
-        Ticker("node", Node(worker.slots, settings, withdrawn).look, node.EVERY).start()
+        Ticker(
+            "node",
+            Node(worker.slots, settings, withdrawn).look,
+            node.EVERY,
+            lambda: quiet() and not worker.slots.unusable,
+        ).start()
         Ticker(
             "reaper",
             lambda: setup.replace_dead_reaper(_children(worker)),
@@ -181,12 +193,19 @@ class RecoveryStep(_TickerStep):
     def create(self, worker: Any) -> None:
         """Create the ticker."""
         settings = get_settings()
-        self.ticker = Ticker(
-            "recovery",
-            loop.Rounds(settings, worker.hostname, worker.lease.me.worker_id, Background).round,
-            # A little more often than a turn is due, so that nobody's turn waits for another worker.
-            settings.tick_every / 2,
-        )
+        rounds = loop.Rounds(settings, worker.hostname, worker.lease.me.worker_id, Background)
+
+        def take_turns() -> None:
+            rounds.round()
+            self.ticker.not_before(rounds.until_next)
+
+        def hurry() -> None:
+            rounds.hurry()
+            self.ticker.wake()
+
+        # A little more often than a turn is due, so that nobody's turn waits for another worker.
+        self.ticker = Ticker("recovery", take_turns, settings.tick_every / 2)
+        worker.lease.turns_due = hurry
 
 
 class ChangesStep(_TickerStep):
@@ -235,7 +254,8 @@ class LimitsStep(_TickerStep):
     def create(self, worker: Any) -> None:
         """Create the ticker."""
         watch = Watch(self._limits, worker.slots, worker.shutdown, get_settings(), worker.lease)
-        self.ticker = Ticker("limits", watch.look, limits.EVERY)
+        unlimited = self._limits == Limits()
+        self.ticker = Ticker("limits", watch.look, limits.EVERY, lambda: unlimited and is_quiet(worker.slots))
 
 
 def worker_ended(sender: Any = None, **_: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from simcelery import settings
-from simcelery.board import engine, schedules
+from simcelery.board import engine, leases, schedules
 from simcelery.board.schedules import NewSchedule
 from simcelery.cli.root import run
 from simcelery.errors import RefusedByBoardError
@@ -28,6 +28,7 @@ from tests.board_helpers import (
     must_claim,
     new_job,
     record,
+    registration,
     row,
     sql,
     state,
@@ -162,6 +163,26 @@ def test_in_a_large_fleet_each_worker_asks_rarely(
         sql("UPDATE recovery SET next_at = now() - interval '1 s', last_by = NULL")
         turns.round()
         assert sql("SELECT DISTINCT last_by FROM recovery") == [("me" if asked else None,)]
+
+
+def test_a_renewal_tells_whether_a_turn_is_due_and_then_even_a_worker_of_a_large_fleet_asks(
+    messages: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = registration(worker())
+    turns = Rounds(settings.get_settings(), "me")
+    monkeypatch.setattr(turns, "_countable", lambda: 1)
+    monkeypatch.setattr(turns, "_pause", lambda live: 300.0)
+    turns.round()
+    sql("UPDATE recovery SET next_at = now() + interval '1 s', last_by = NULL")
+    assert not leases.renew_and_ask(me, 60.0).turns_due
+    sql("UPDATE recovery SET next_at = now() WHERE name = 'stage'")
+    assert leases.renew_and_ask(me, 60.0).turns_due
+    turns.round()
+    assert sql("SELECT name FROM recovery WHERE last_by = 'me'") == []
+    turns.hurry()
+    turns.round()
+    assert sql("SELECT name FROM recovery WHERE last_by = 'me'") == [("stage",)]
+    assert turns.until_next > 290
 
 
 def test_a_worker_that_was_cut_off_judges_nobody_in_its_turn(messages: redis.Redis) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import psycopg
 import pytest
 
 from simcelery.board import engine, leases, quarantine
@@ -84,3 +87,20 @@ def test_others_succeeded_looks_at_live_workers_out_of_quarantine_that_are_not_m
     assert not others("a")
     renew(other, "b")
     assert others("b")
+
+
+def test_a_renewal_does_not_wait_for_the_disk_and_what_comes_after_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[str] = []
+    execute = psycopg.ClientCursor.execute
+
+    def spy(cursor: Any, words: Any, *rest: Any) -> Any:
+        sent.append(words)
+        return execute(cursor, words, *rest)
+
+    me = registration(worker())
+    monkeypatch.setattr(psycopg.ClientCursor, "execute", spy)
+    assert leases.renew_and_ask(me, 60.0).known
+    assert ["synchronous_commit = off" in words for words in sent] == [True]
+    assert sql("SHOW synchronous_commit") == [("on",)]

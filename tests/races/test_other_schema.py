@@ -52,7 +52,9 @@ def test_a_renewal_is_not_said_to_have_failed_when_what_comes_after_it_has(
         raise BoardUnreachableError("the board is gone")
 
     monkeypatch.setattr(files, "asked_of", gone)
-    lease._serve(leases.Renewed(True, schema.REVISION, [], files_asked=True, workdirs_due=False))
+    lease._serve(
+        leases.Renewed(True, schema.REVISION, [], files_asked=True, workdirs_due=False, turns_due=False)
+    )
     assert caplog.messages == [
         "what others wait for is looked for again at the next renewal: the board is gone"
     ]

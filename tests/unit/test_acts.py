@@ -54,7 +54,9 @@ def test_names_and_counts_are_each_used_once() -> None:
         (4, 0.0, 0.0),
         (8, 1.0, 2.0),  # two calls in so many seconds, each by one of four
         (20, 2.5, 5.0),
-        (10_000, 5.0, 10.0),  # the last that lives asks again when it renews its lease
+        (39, 4.875, 9.75),
+        (40, 150.0, 300.0),  # whoever renews its lease is told when a turn is due, also the last that lives
+        (10_000, 150.0, 300.0),
     ],
 )
 def test_all_workers_of_a_fleet_ask_together_as_often_as_four(live: int, least: float, most: float) -> None:

@@ -36,8 +36,13 @@ def started() -> Iterator[Callable[..., Ticker]]:
     """Starts tickers, and stops them with the test."""
     made: list[Ticker] = []
 
-    def start(action: Callable[[], object], every: float, name: str = "test") -> Ticker:
-        made.append(Ticker(name, action, every))
+    def start(
+        action: Callable[[], object],
+        every: float,
+        name: str = "test",
+        quiet: Callable[[], bool] | None = None,
+    ) -> Ticker:
+        made.append(Ticker(name, action, every, quiet))
         made[-1].start()
         return made[-1]
 
@@ -54,7 +59,7 @@ def test_it_acts_again_as_soon_as_its_action_says(started: Callable[..., Ticker]
     turns.also = lambda: turns.count < 3 and ticker.again_in(0.001)
     ticker.wake()
     turns.wait(3)
-    wait_until(lambda: ticker._sooner is None)  # from now on it waits as long as ever
+    wait_until(lambda: ticker._once is None)  # from now on it waits as long as ever
 
 
 def test_it_takes_turns_until_it_is_stopped(started: Callable[..., Ticker]) -> None:
@@ -204,3 +209,82 @@ def test_what_waits_for_others_is_held_first_and_lease_and_supervisor_last(
     monkeypatch.setattr(module, "_tickers", tickers)
     module._hold()
     assert held == ["recovery", "outbox", "supervisor", "lease"]
+
+
+# --- dozing ----------------------------------------------------------------------------------------
+
+
+def test_one_that_finds_nothing_dozes_until_it_is_roused(
+    started: Callable[..., Ticker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DOZE", NEVER)
+    turns, other, busy = Rounds(), Rounds(), [True]
+    ticker = started(turns, 0.001, quiet=lambda: not busy)
+    turns.wait(5)
+    busy.clear()
+    wait_until(lambda: ticker._dozes and ticker._was_quiet, 10, 0.001)
+    dozes_at = turns.count
+    started(other, 0.001)
+    other.wait(20)
+    assert turns.count == dozes_at
+    busy.append(True)
+    module.rouse()
+    turns.wait(dozes_at + 5)
+
+
+def test_it_takes_a_turn_between_two_looks_that_find_nothing(started: Callable[..., Ticker]) -> None:
+    """What ended between its last turn and its look is still dealt with at its usual pace."""
+    turns = Rounds()
+    found: list[int] = []
+
+    def quiet() -> bool:
+        found.append(turns.count)
+        return True
+
+    ticker = started(turns, 0.001, quiet=quiet)
+    wait_until(lambda: len(found) == 2, 10, 0.001)
+    assert found == [0, 1]
+    assert ticker._dozes
+
+
+def test_what_begins_while_it_looks_rouses_it(
+    started: Callable[..., Ticker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DOZE", NEVER)
+    turns = Rounds()
+
+    def quiet() -> bool:  # and at once no longer
+        if turns.count < 5:
+            module.rouse()
+        return True
+
+    started(turns, 0.001, quiet=quiet)
+    turns.wait(5)
+
+
+def test_it_also_looks_now_and_then_while_it_dozes(
+    started: Callable[..., Ticker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DOZE", 0.002)
+    turns = Rounds()
+    started(turns, 0.001, quiet=lambda: True)
+    turns.wait(5)
+
+
+def test_it_can_leave_a_longer_pause_once(started: Callable[..., Ticker]) -> None:
+    turns, other = Rounds(), Rounds()
+    ready = threading.Event()
+
+    def turn() -> None:
+        assert ready.wait(within(10))
+        ticker.not_before(NEVER if turns.count == 3 else 0.0)
+
+    turns.also = turn
+    ticker = started(turns, 0.001)
+    ready.set()
+    turns.wait(3)
+    started(other, 0.001)
+    other.wait(20)
+    assert turns.count == 3
+    ticker.wake()
+    turns.wait(6)

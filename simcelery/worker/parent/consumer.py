@@ -29,6 +29,13 @@ class BoardConsumer(Consumer):  # type: ignore[misc]
         """The connection on which it consumes."""
         return self.ensure_connected(worker_connection(self.app, heartbeat))
 
+    def connection_for_write(self, *args: Any, **options: Any) -> Any:
+        """The connection on which it sends events."""
+        connected = super().connection_for_write(*args, **options)
+        # Left by a ping: only consumers use it.
+        connected.default_channel.async_pool.disconnect(inuse_connections=False)
+        return connected
+
     def loop_args(self) -> Any:
         """Called before each start of the event loop: at first, and after each reconnection to Redis."""
         _forget_closed_watches(self.pool)

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -48,6 +48,9 @@ class Lease:
         queues: the queues that it consumes.
         concurrency: how many jobs it runs at once.
         until: when its jobs must have ended, by the monotonic clock; None: nothing ends it.
+
+    Attributes:
+        turns_due: called when a renewal has told that a turn at recovery is due.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Lease:
         self.me: Registration | None = None
         self._supervisor: Supervisor | None = None
         self._quarantine: Quarantine | None = None
+        self.turns_due: Callable[[], object] = lambda: None
         self._ticker = Ticker("lease", self.renew, self.settings.renew_every)
         self._pauses = self._new_pauses()
 
@@ -171,6 +175,8 @@ class Lease:
 
     def _serve(self, told: leases.Renewed) -> None:
         """Begin with what others wait for, if that is for this worker."""
+        if told.turns_due:
+            self.turns_due()
         try:
             if told.files_asked:
                 self._answer()

@@ -15,7 +15,7 @@ from simcelery.broker.sparing import Sparing
 from simcelery.errors import ServiceError
 from simcelery.settings import Settings
 from simcelery.worker.outcomes import endings, spool
-from simcelery.worker.ticker import Ticker
+from simcelery.worker.ticker import Ticker, rouse
 from simcelery.worker.waiting import waiting_for_schema
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ def add(key: Hashable, action: Callable[[], object]) -> bool:
         False: too much is waiting already, and it will not be done.
     """
     if _waiting.add(key, action):
+        rouse()
         return True
     _sparing.warning("full", f"{MOST:,} writes to the board are waiting: further ones are left to recovery")
     return False
@@ -90,15 +91,21 @@ class Outbox:
 
     Parameters:
         send: tells it; raises `ServiceError` if it cannot.
+        quiet: whether no attempt runs here.
     """
 
-    def __init__(self, settings: Settings, send: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        send: Callable[[], object] = lambda: None,
+        quiet: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._settings = settings
         self._send = send
         self._spool_at = 0.0
         self._waiting = False
         self._doing = threading.Lock()
-        self._ticker = Ticker("outbox", self.round, EVERY)
+        self._ticker = Ticker("outbox", self.round, EVERY, lambda: is_empty() and quiet())
 
     def start(self) -> None:
         """Start the thread."""

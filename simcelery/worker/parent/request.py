@@ -11,6 +11,7 @@ from celery.worker.request import Request
 from simcelery.broker.parking import parked
 from simcelery.worker.outcomes.failure import printable
 from simcelery.worker.slots.room import NoRoom
+from simcelery.worker.ticker import rouse
 
 _NUMBER = re.compile(r" Job: \d+\.$")  # billiard's own, which would be taken for a job's id
 
@@ -23,6 +24,7 @@ class JobRequest(Request):  # type: ignore[misc]
     def on_accepted(self, pid: int, time_accepted: float) -> Any:
         """The child `pid` has taken the message."""
         self._child_pid = pid
+        rouse()
         return super().on_accepted(pid, time_accepted)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:

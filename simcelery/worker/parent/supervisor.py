@@ -25,11 +25,12 @@ from simcelery.worker.parent import outbox
 from simcelery.worker.parent.accounts import Accounts, order_for
 from simcelery.worker.parent.memory_watch import MemoryWatch
 from simcelery.worker.parent.output import Outputs
+from simcelery.worker.parent.quiet import is_quiet
 from simcelery.worker.parent.watched import Watched, WindDown, send
 from simcelery.worker.slots.layout import Order, Phase
 from simcelery.worker.slots.parent import Slots
 from simcelery.worker.slots.reading import Running
-from simcelery.worker.ticker import Ticker
+from simcelery.worker.ticker import Ticker, rouse
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Supervisor:
         self._accounts = Accounts(me.worker_id)
         self._oom_kills = memory.oom_kills()
         self._memory = MemoryWatch(slots)
-        self._ticker = Ticker("supervisor", self.look, EVERY)
+        self._ticker = Ticker("supervisor", self.look, EVERY, self._is_quiet)
 
     # --- what it is told ---
 
@@ -113,6 +114,7 @@ class Supervisor:
         """The pool lost a child that had a message. Called from the event loop, which must not wait."""
         with suppress(ValueError):  # no job of ours
             self._deaths.append(_Death(uuid.UUID(task_id), pid, message, self.attempt_of(pid)))
+            rouse()
 
     def attempt_of(self, pid: int) -> Running | None:
         """What a pool child runs, or ran when it died."""
@@ -128,6 +130,9 @@ class Supervisor:
             self._answers.append((before, rows))
 
     # --- the watch ---
+
+    def _is_quiet(self) -> bool:
+        return not (self._watched or self._deaths or self._answers) and is_quiet(self._slots)
 
     def look(self) -> None:
         """Check all attempts once."""
