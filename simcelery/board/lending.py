@@ -76,7 +76,7 @@ def is_of_use(driver: Driver, since: float) -> bool:
     """Whether a connection that has rested since then still leads to Postgres.
 
     An idle process must survive a restart of Postgres; a busy one should not pay for a question each time,
-    and only looks whether something has arrived: that can be but a farewell.
+    and only looks whether something has arrived, which can only be a farewell.
     """
     if time.monotonic() - since < REST:
         arrived = select.poll()
