@@ -31,6 +31,7 @@ from simcelery.worker.outcomes import endings
 from simcelery.worker.parent import inherited, log, not_preloaded
 from simcelery.worker.parent.refusals import refuse
 from simcelery.worker.task import WorkflowTask
+from simcelery.workflows import models as models  # all jobs need it: imported before the pool forks
 from simcelery.workflows import registry
 from simcelery.workflows.definition import Definition
 

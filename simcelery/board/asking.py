@@ -1,7 +1,7 @@
 """Ask the board without SQLAlchemy, whose import takes longer than all else that a short command does.
 
 A process that works with the board uses `engine`, and there everything is possible; this is for commands that
-look and end, and for the handles of clients that submit. Statements are those of the same functions
+look and end, and for clients that submit plain jobs and wait for them. Statements are of the same functions
 (`sql.Reader`), connections are made in the same way.
 """
 
@@ -18,8 +18,8 @@ from simcelery.board import connecting, faults, lending, schema
 from simcelery.settings import get_settings
 
 # A transaction's first message; its last answer is the revision of the schema.
-_BEGIN = f"BEGIN READ ONLY; {connecting.SETTINGS}; {schema.ASK}"
-_TO_WRITE = _BEGIN.replace(" READ ONLY", "")
+_THEN = f"{connecting.SETTINGS}; {schema.ASK}"
+_TO_READ, _TO_WRITE = f"BEGIN READ ONLY; {_THEN}", f"BEGIN; {_THEN}"
 
 
 class Rows(list[Any]):
@@ -54,7 +54,7 @@ def begin() -> Iterator[Asking]:
         BoardUnreachableError: Postgres could not be reached or went away.
         SchemaError: the schema is missing, older or newer than this code.
     """
-    with _transaction(_BEGIN) as begun:
+    with _transaction(_TO_READ) as begun:
         yield begun
 
 

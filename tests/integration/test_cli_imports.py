@@ -140,3 +140,12 @@ def test_workflows_are_loaded_without_what_only_their_jobs_want(servers: Service
     modules = simcelery(servers, "workflows", "emt.relax")
     assert "simcelery.demo.workflows" in modules
     assert not {"numpy", "ase"} & packages(modules)
+
+
+def test_a_worker_has_what_all_its_jobs_need_before_its_pool_forks() -> None:
+    modules = loaded("import simcelery; simcelery.app")
+    assert {
+        "simcelery.workflows.models",
+        "simcelery.board.engine",
+        "sqlalchemy.dialects.postgresql",
+    } <= modules
