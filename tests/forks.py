@@ -6,6 +6,7 @@ and where to answer with its pid and, when it has ended, with its exit code.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -124,13 +125,36 @@ def main_module(order: dict[str, Any]) -> CodeType:
     return compile(Path(script).read_text(), script, "exec")
 
 
+def end(status: object) -> None:
+    """End as Python does, but leave what was there before the fork: to take it apart takes 60 ms of CPU time.
+
+    That is more than most programs need for all else. Returns where Python has something to say at the end.
+    """
+    if not isinstance(status, int | None):
+        return
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    vars(sys.modules["__main__"]).clear()
+    gc.collect()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # nobody reads it, or it is closed
+        return
+    os._exit((status or 0) & 0xFF)
+
+
 if __name__ == "__main__":
     load(sys.argv[1])
     gc.collect()
-    if sys.argv[1:] != [
-        "celery"
-    ]:  # a worker freezes its own, and how many they are tells its children something
+    # A worker freezes its own, and how many they are tells its children something.
+    if sys.argv[1:] != ["celery"]:
         gc.freeze()  # whoever ends looks through all that is left for garbage
-    # Not in a function: what the program leaves ends as it does at the end of an interpreter of its own.
+    # Not in a function: what the program leaves is its own, and nothing else holds it.
     if (order := serve(socket.socket(fileno=os.dup(0)))) is not None:
-        exec(main_module(order), vars(sys.modules["__main__"]))
+        try:
+            exec(main_module(order), vars(sys.modules["__main__"]))
+        except SystemExit as leaving:
+            end(leaving.code)
+            raise
+        end(0)
