@@ -22,14 +22,20 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+import pydantic
+
 from simcelery import failpoints
 from simcelery.settings import get_settings
 from tests.programs import BIN
 
 WORKFLOWS = {one.value for one in metadata.entry_points(group="simcelery.workflows")}
+_CLIENT = (
+    *("celery.app.events", "encodings.idna", "pydantic.dataclasses"),
+    *("simcelery.celery", "simcelery.submission.*", "simcelery.worker.*"),
+)
 IMPORTED = {
-    "python": ("simcelery.celery", "simcelery.submission.*"),
-    "simcelery": ("simcelery.celery", "simcelery.cli.*", "simcelery.submission.*", "simcelery.describe.*"),
+    "python": _CLIENT,
+    "simcelery": (*_CLIENT, "simcelery.cli.*", "simcelery.describe.*"),
     "celery": (
         "celery.bin.celery",
         "celery.apps.worker",
@@ -37,6 +43,7 @@ IMPORTED = {
         "celery.concurrency.prefork",
         "celery.worker.*",
         "celery.events.state",
+        "pydantic.dataclasses",
         "kombu.transport.redis",
         "billiard.heap",
         "billiard.pool",
@@ -60,6 +67,7 @@ def load(program: str) -> None:
             for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
                 if found.name not in WORKFLOWS:
                     importlib.import_module(found.name)
+    pydantic.create_model("First")  # it looks for plug-ins of all that is installed
     assert not get_settings.cache_info().currsize, "settings are read in the folder that a program starts in"
     assert "numpy" not in sys.modules, "NumPy reads the environment when it is imported"
     assert threading.active_count() == 1, "a fork has one thread"
