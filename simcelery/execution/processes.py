@@ -17,6 +17,7 @@ MARK = "SIMCELERY_ATTEMPT"
 # The variable that every program of one command of an attempt inherits.
 COMMAND_MARK = "SIMCELERY_COMMAND"
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 
 
@@ -37,6 +38,11 @@ def is_subreaper() -> bool:
 
     answer = ctypes.c_int(0)
     return _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer)) == 0 and answer.value == 1
+
+
+def end_with_parent(number: int) -> None:
+    """From now on this process gets the signal `number` when its parent ends, where the system has that."""
+    _prctl(_PR_SET_PDEATHSIG, number)
 
 
 def be_called(name: str) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -128,7 +129,7 @@ def test_as_many_as_there_is_work_for(here: Project) -> None:
     assert listed(here, "work")["wanted"] == 2
     (here.folder / "go").touch()
     wait_until(lambda: {state(job) for job in jobs} == {"succeeded"}, 90)
-    wait_until(lambda: (listed(here, "work")["wanted"], listed(here, "work")["live"]) == (0, 0), 90)
+    wait_until(lambda: itemgetter("wanted", "live")(listed(here, "work")) == (0, 0), 90, every=0.5)
     shown = listed(here, "work")
     assert {one["cause"] for one in shown["allocations"]} == {"finished"}
     assert shown["failed"] == 0
@@ -143,7 +144,7 @@ def test_what_is_of_no_use_three_times_is_paused_and_everybody_says_so(here: Pro
         sql("UPDATE clusters SET next_at = now() WHERE state = 'active'")
         return listed(here, "bad")["state"] == "paused"
 
-    wait_until(is_paused, 60)
+    wait_until(is_paused, 60, every=0.5)
     for words in (("status",), ("doctor",), ("explain", str(job)), ("cluster",), ("cluster", "list", "bad")):
         done = here.run("simcelery", *words)
         assert (
@@ -218,7 +219,7 @@ def test_what_leaves_without_a_job_is_not_replaced_again_and_again(here: Project
     idle = f"{within(1):g}"  # enough for a message to arrive, also where there is much to do
     cluster(here, "start", "1", "--on", "local", "--name", "idle", "--", "-c", "1", "--max-idle", idle)
     note = "its last two workers left without a job"
-    wait_until(lambda: note in (listed(here, "idle")["note"] or ""), 120)
+    wait_until(lambda: note in (listed(here, "idle")["note"] or ""), 120, every=0.5)
     told = listed(here, "idle")
     assert (told["running"], told["state"]) == (0, "active")
     known = len(told["allocations"])
@@ -238,7 +239,7 @@ def test_rows_that_nobody_understands_stop_no_controller(here: Project, board: S
                 f"VALUES ('bad{number}', 'slurm', '{profile}', 1, 'x', NULL)".encode()
             )
         cluster(here, "start", "1", "--on", "local", "--name", "good", "--setup", "exec sleep 600")
-        wait_until(lambda: listed(here, "good")["running"] == 1, 60)
+        wait_until(lambda: listed(here, "good")["running"] == 1, 60, every=0.5)
         assert len(controllers(here)) == 1
         connection.execute(b"DELETE FROM clusters WHERE name LIKE 'bad%'")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -97,6 +98,27 @@ def test_its_processes_have_short_names_of_one_word(project: Project) -> None:
     assert "celery" in named
     assert not any(" " in name for name in named)
     assert any("celeryd" in " ".join(one.cmdline()) for one in every)
+
+
+def test_its_children_end_with_it_and_load_nothing_to_say_so(project: Project) -> None:
+    """Where cffi is installed, billiard's own call has each of them load a parser of C."""
+    assert find_spec("cffi") is not None
+    with (project.folder / "sims.py").open("a") as sims:
+        sims.write(
+            """
+
+@workflow
+def end() -> list:
+    import ctypes
+
+    number = ctypes.c_int()
+    ctypes.CDLL(None).prctl(2, ctypes.byref(number), 0, 0, 0)
+    return [number.value, "pycparser" in sys.modules]
+"""
+        )
+    project.worker("-c", "1")
+    done = project.python("import sims; print(sims.end.submit().result(timeout=60))")
+    assert done.stdout == "[9, False]\n", done.stderr
 
 
 @pytest.mark.parametrize("option", ["--time-limit", "--soft-time-limit"])

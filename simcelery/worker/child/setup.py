@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 reaper: Reaper | None = None  # set by the worker before its pool forks
 _frozen = False
-_imported = 0  # how many objects were left out before the workflows were imported
+_first: list[None] | None = None  # the first object that was not left out before the workflows were imported
 # What each child does before its first job, and what it is called.
 beginning: list[tuple[str, Callable[[], object]]] = []
 
@@ -50,10 +50,10 @@ def freeze_imported() -> None:
     Nothing of it becomes garbage, and to look through it while they are imported, or at `freeze`, takes a
     tenth of a second. Called in the worker's parent process.
     """
-    global _imported
+    global _first
     if gc.get_freeze_count() == 0:
         gc.freeze()
-        _imported = gc.get_freeze_count()
+        _first = []
 
 
 def freeze() -> None:
@@ -62,8 +62,8 @@ def freeze() -> None:
     That takes a tenth of a second, for every child that is started. Called in the worker's parent process.
     """
     global _frozen
-    # Some of that has gone since. If there is more, a module of workflows did so, and for the children too.
-    if gc.get_freeze_count() <= _imported:
+    # Else a module of workflows did so, and for the children too. To count what is left out takes longer.
+    if any(one is _first for one in gc.get_objects()):
         gc.collect()
         gc.freeze()
         _frozen = True

@@ -5,7 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from celery import platforms
 from celery.concurrency.asynpool import AsynPool
+
+from simcelery.execution import processes
+
+# With cffi installed, billiard's own has each child load a parser of C first: most of what it did to begin.
+platforms._set_pdeathsig = processes.end_with_parent
 
 _LONGEST_END = 1.0  # seconds from the last descriptor that a child closes to its death
 
