@@ -135,8 +135,8 @@ def renew_and_ask(
     """Extend a worker's lease, even an expired one, and ask what it has to know.
 
     It is a transaction of its own, in one round trip, since every worker renews every few seconds. What no
-    second statement follows cannot hold up the next renewal either, if the network vanishes meanwhile. It also
-    does not wait for the disk: where a crash of Postgres undoes a renewal, the one before it still holds.
+    second statement follows cannot hold up the next renewal either, if the network vanishes meanwhile. It
+    does not wait for the disk, since where a crash undoes a renewal the one before it still holds.
 
     Parameters:
         lease: seconds.
