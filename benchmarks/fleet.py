@@ -50,7 +50,7 @@ SELECT 'w' || n || '@node' || n, 'node' || n, n + 1, queues, concurrency, versio
 FROM workers, generate_series(1, :more) AS n
 """
 LEASE = 600.0  # seconds: nobody is lost for want of players
-STOCK = 100  # Postgres' own max_connections
+STOCK = 100  # Postgres's own max_connections
 
 
 def every(workers: int) -> float:
@@ -354,7 +354,7 @@ def prices(workers: int, due: dict[str, float], costs: dict[str, float]) -> list
     needed = sum(due[act] * costs[act] / 1000 for act in due)
     rows = [
         Figure(
-            f"Postgres' CPU for a {act}, {fleet}",
+            f"Postgres's CPU for a {act}, {fleet}",
             costs[act],
             "ms",
             higher=False,
@@ -362,7 +362,7 @@ def prices(workers: int, due: dict[str, float], costs: dict[str, float]) -> list
         )
         for act in due
     ]
-    return [Figure(f"Postgres' CPU for all that is due, {fleet}", needed, "cores", higher=False), *rows]
+    return [Figure(f"Postgres's CPU for all that is due, {fleet}", needed, "cores", higher=False), *rows]
 
 
 def figures(workers: int, seconds: int, load: Load, took: dict[str, list[float]]) -> list[Figure]:
@@ -378,7 +378,7 @@ def figures(workers: int, seconds: int, load: Load, took: dict[str, list[float]]
         if workers < LARGE:
             note += f": all would take {cores / share:.2f} cores"
     shown = [
-        Figure(f"Postgres' CPU, {fleet}", cores, "cores", higher=False, note=note),
+        Figure(f"Postgres's CPU, {fleet}", cores, "cores", higher=False, note=note),
         Figure(f"PgBouncer's CPU, {fleet}", load.bouncer / seconds, "cores", higher=False),
         Figure(
             f"connections to Postgres, {fleet}",

@@ -8,6 +8,7 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,9 @@ class Ticker(threading.Thread):
         if self._quiet is None:
             return False
         self._dozes = True  # before it looks: what begins after its look rouses it
-        was_quiet, self._was_quiet = self._was_quiet, self._quiet()
+        was_quiet, self._was_quiet = self._was_quiet, False
+        with suppress(Exception):  # a slot that is just being written cannot be read: then it is not
+            self._was_quiet = self._quiet()
         self._dozes = was_quiet and self._was_quiet
         return self._dozes
 

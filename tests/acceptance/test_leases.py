@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ import psycopg
 import pytest
 
 from tests.acceptance.helpers import LINES, executions, submit, submit_command, wait_for_command
-from tests.board_helpers import attempts, row
+from tests.board_helpers import attempts, row, sql
 from tests.conftest import Project
 from tests.processes import command_alive, command_of, sleeper
 from tests.waiting import wait_until, within
@@ -257,3 +258,21 @@ def test_a_reaper_that_was_killed_is_replaced(project: Project) -> None:
     wait_until(lambda: "starting another one" in project.logs())
     worker.kill()
     wait_until(lambda: command_alive(f"sleep {seconds}") == 0, 15)
+
+
+def test_the_last_of_a_large_fleet_does_the_acts_of_recovery_when_its_renewals_tell(
+    project: Project,
+) -> None:
+    """It saw a thousand workers, and so asks for no turn of its own accord for minutes."""
+    sql(
+        """INSERT INTO workers (nodename, host, pid, queues, concurrency, version, lease_expires_at)
+        SELECT 'w', 'h', 1, '{other}', 1, '0', now() + interval '1 h' FROM generate_series(1, 1000)"""
+    )
+    project.worker("-c", "1")
+    taken = "SELECT count(*) FROM recovery WHERE last_by IS NOT NULL AND next_at > now()"
+    wait_until(lambda: sql(taken) != [(0,)], 20)
+    sql("UPDATE workers SET lease_expires_at = now(), ended_at = now() WHERE nodename = 'w'")
+    soon = datetime.now(UTC) + timedelta(seconds=3)
+    run_at = f"__import__('datetime').datetime.fromisoformat('{soon.isoformat()}')"
+    job = submit(project, f"add.submit(1, run_at={run_at})")
+    assert job.result(timeout=within(15)) == 2

@@ -288,3 +288,14 @@ def test_it_can_leave_a_longer_pause_once(started: Callable[..., Ticker]) -> Non
     assert turns.count == 3
     ticker.wake()
     turns.wait(6)
+
+
+def test_one_that_cannot_tell_whether_it_is_quiet_goes_on(started: Callable[..., Ticker]) -> None:
+    """A slot may be read while its child writes it."""
+    turns = Rounds()
+
+    def torn() -> bool:
+        raise ValueError("badly formed hexadecimal UUID string")
+
+    started(turns, 0.001, quiet=torn)
+    turns.wait(5)
