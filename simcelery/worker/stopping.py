@@ -110,7 +110,27 @@ def _unlisten() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-os.register_at_fork(after_in_child=_unlisten)
+_held = threading.local()  # by the thread that forks
+
+
+def _hold() -> None:
+    """Keep signals waiting while a process is forked: Python forgets in it what came before it could look."""
+    if clean.handler_of(signal.SIGTERM) is _told_to_end:
+        _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+
+
+def _let_go() -> None:
+    mask, _held.mask = getattr(_held, "mask", None), None
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _begin() -> None:
+    _unlisten()
+    _let_go()
+
+
+os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_begin)
 
 
 @contextmanager

@@ -124,14 +124,15 @@ def test_a_finish_is_durable_where_a_claim_was_not(single_lane: Project) -> None
 
 
 def test_a_worker_finishes_durably_what_it_claims_in_haste(single_lane: Project) -> None:
-    single_lane.worker()
-    jobs = client(single_lane, "sims.add.submit_many({'a': n} for n in range(100))")
-    assert [job.result(timeout=within(60)) for job in jobs] == [n + 1 for n in range(100)]
+    single_lane.worker("-c", "1")
+    for _ in range(2):  # only the second time they are known to be short when the first message comes
+        jobs = client(single_lane, "sims.add.submit_many({'a': n} for n in range(50))")
+        assert [job.result(timeout=within(60)) for job in jobs] == [n + 1 for n in range(50)]
     seen = [tuple(each) for each in sql(SEEN)]
     assert len({server for *_, server in seen}) == 1
     # A slice that takes too long puts back what it has not begun, which is claimed again.
     claimed = [durable for _, new, durable, _ in seen if new == "running"]
     finished = [durable for _, new, durable, _ in seen if new == "succeeded"]
     assert len(claimed) >= len(finished) == 100
-    assert "off" in claimed
+    assert set(claimed) == {"on", "off"}  # with a finish, or by itself
     assert set(finished) == {"on"}

@@ -6,14 +6,20 @@ import random
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from simcelery.board import engine, transitions
+from simcelery.board.unreadable import mending
 from simcelery.board.values import Claim, ClaimRequest, Recorded
 from simcelery.needs import Needs
+from simcelery.services import Services
+from simcelery.worker.child import slicing
+from simcelery.worker.child.slicing import Slice
+from tests import hostile_rows
 from tests.board_helpers import (
     AGAIN,
     ERROR,
@@ -294,6 +300,21 @@ def test_what_was_not_begun_goes_back_without_an_attempt() -> None:
     again = must_claim(first.task_id, me)
     transitions.put_back([first])  # too late: it has another claim
     assert state(again.job_id) == "running"
+
+
+@pytest.mark.parametrize("back", [slicing._put_back, lambda claims: Slice(claims).flush()])
+def test_what_a_bad_row_keeps_from_going_back_is_put_right_first(
+    board: Services, back: Callable[[list[Claim]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was claimed while the board had no CHECKs; now it refuses every change, for all of them."""
+    monkeypatch.setattr(mending, "_not_before", 0.0)
+    me, message, bad = worker(), record(), record()
+    with hostile_rows.without_checks(board.database_url):
+        sql("UPDATE jobs SET max_attempts = -1 WHERE id = :id", id=bad.id)
+        claims = claim_slice(message.task_id, me)
+    back(claims)
+    assert [state(message.id), state(bad.id)] == ["pending", "pending"]
+    assert sql("SELECT max_attempts FROM jobs WHERE id = :id", id=bad.id) == [(1,)]
 
 
 def test_what_others_have_to_run_comes_again_later_without_an_attempt() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -33,3 +35,23 @@ def test_a_forked_process_keeps_a_handler_of_its_own(handled: None) -> None:
     if child == 0:
         os._exit(0 if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_signal_that_comes_while_a_process_is_forked_is_not_lost() -> None:
+    """Python forgets in a new process what had arrived before it could look."""
+    said = subprocess.run([sys.executable, "-c", WHILE_FORKING], capture_output=True, text=True, check=True)
+    assert said.stdout == "[True] 0 set()\n"
+
+
+WHILE_FORKING = """
+import os, signal
+held = []
+def now(): return signal.pthread_sigmask(signal.SIG_BLOCK, ())
+os.register_at_fork(before=lambda: held.append(signal.SIGTERM in now()))  # the last to be called
+from simcelery.worker import stopping
+signal.signal(signal.SIGTERM, stopping._told_to_end)
+child = os.fork()
+if child == 0:
+    os._exit(len(now()))
+print(held, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), now())
+"""

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from simcelery import broker
 from simcelery.board import transitions
 from simcelery.board.states import Outcome
+from simcelery.board.unreadable.mending import despite_bad_rows
 from simcelery.board.values import Claim, EndedAttempt, FinishedJob, JobToPublish, Lane
-from simcelery.errors import ServiceError
+from simcelery.errors import RefusedByBoardError, ServiceError
 from simcelery.execution.places import Unusable
 from simcelery.worker import slots
 from simcelery.worker.child import attempt, calling, claiming, flusher, leaving, pace
@@ -144,12 +145,12 @@ def _set_aside(claim: Claim, why: str) -> None:
     slots.mine.return_job()
     try:
         wait_out(
-            lambda: transitions.set_aside(claim, why),
+            lambda: despite_bad_rows(lambda: transitions.set_aside(claim, why)),
             f"job {claim.job_id} waits to be left to other workers",
             give_up=slots.mine.is_closed,
         )
-    except ServiceError:
-        log.warning("job %s had not started and is left to recovery", claim.job_id)
+    except (ServiceError, RefusedByBoardError) as error:
+        log.warning("job %s had not started and is left to recovery: %s", claim.job_id, error)
 
 
 class Slice:
@@ -218,12 +219,12 @@ class Slice:
             outcomes, unbegun = self._take()
             try:
                 if unbegun:
-                    transitions.put_back(unbegun)
+                    _have_back(unbegun)
                     unbegun = []
                 if outcomes:
                     self._finished += finish.write_all(outcomes)
                     outcomes = []
-            except ServiceError as error:
+            except (ServiceError, RefusedByBoardError) as error:
                 log.warning("the outcomes of a slice are waiting for the board: %s", error)
             finally:
                 with self._taking:
@@ -262,9 +263,13 @@ class Slice:
 def _put_back(claims: Sequence[Claim]) -> None:
     try:
         wait_out(
-            lambda: transitions.put_back(claims),
+            lambda: _have_back(claims),
             "jobs that had not started wait",
             give_up=slots.mine.is_closed,
         )
-    except ServiceError:
-        log.warning("%s jobs that had not started are left to recovery", len(claims))
+    except (ServiceError, RefusedByBoardError) as error:
+        log.warning("%s jobs that had not started are left to recovery: %s", len(claims), error)
+
+
+def _have_back(claims: Sequence[Claim]) -> None:
+    despite_bad_rows(lambda: transitions.put_back(claims))
