@@ -23,8 +23,8 @@ from tests.waiting import wait_until
 ROUNDS = 50
 
 
-@simcelery.workflow(name="brief")
-def brief(n: int = 0) -> int:
+@simcelery.workflow(name="hanging")
+def hanging(n: int = 0) -> int:
     return n
 
 
@@ -37,8 +37,8 @@ def messages(board: Services) -> redis.Redis:
 @pytest.fixture
 def message(messages: redis.Redis) -> bytes:
     """One that is valid."""
-    brief.submit()
-    taken = messages.rpop(lane("brief"))
+    hanging.submit()
+    taken = messages.rpop(lane("hanging"))
     assert isinstance(taken, bytes)
     return taken
 
@@ -46,7 +46,7 @@ def message(messages: redis.Redis) -> bytes:
 def asking(taken: list[Any]) -> Connection:
     """A worker's connection on which the question for messages has been sent."""
     connection = worker_connection(broker.app())
-    queue = Queue("default:brief", durable=False)
+    queue = Queue("default:hanging", durable=False)
     consumer = Consumer(connection, [queue], on_message=taken.append, no_ack=True, auto_declare=False)
     consumer.consume()
     channel = connection.default_channel
@@ -74,11 +74,11 @@ def test_what_redis_has_answered_just_then_is_not_lost(messages: redis.Redis, me
     for _ in range(ROUNDS):
         taken: list[Any] = []
         connection = asking(taken)
-        sender = threading.Timer(random.uniform(0, 0.01), messages.lpush, [lane("brief"), message])
+        sender = threading.Timer(random.uniform(0, 0.01), messages.lpush, [lane("hanging"), message])
         sender.start()
         connection.close()
         sender.join()
-        assert len(taken) + messages.llen(lane("brief")) == 1
+        assert len(taken) + messages.llen(lane("hanging")) == 1
         came += len(taken)
-        messages.delete(lane("brief"))
+        messages.delete(lane("hanging"))
     assert 0 < came < ROUNDS  # both were seen
