@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -124,6 +125,13 @@ def test_a_job_that_is_retried_keeps_its_folders_until_it_has_ended_again() -> N
     assert workdirs.sweep(HOST) == 1
     assert not first.exists()
     assert not second.exists()
+
+
+def test_a_folder_that_somebody_has_removed_on_its_own_host_is_done_with() -> None:
+    shutil.rmtree(ran(record(keep="none"), SUCCESS, worker()))
+    assert workdirs.sweep("another") == 0  # it may have a file system of its own
+    assert workdirs.sweep(HOST) == 1
+    assert sql("SELECT done FROM workdirs") == [("removed",)]
 
 
 def test_folders_of_another_home_or_host_are_left_to_others(tmp_path: Path) -> None:
