@@ -28,6 +28,7 @@ TESTS = {
     ),
     f"{_TRANSITIONS}.continuing": ("continuing",),
     f"{_TRANSITIONS}.finish": ("finish", "claim_and_finish", "slices", "rescue", "registrations", "clock"),
+    f"{_TRANSITIONS}.finish_and_claim": ("finish_and_claim",),
     f"{_TRANSITIONS}.gates": ("gates", "by_hand", "limits"),
     f"{_TRANSITIONS}.record": ("record", "dedupe", "dependencies", "gates", "prune", "renews"),
     f"{_TRANSITIONS}.release": ("claim_and_finish", "slices", "locks", "registrations", "cancel_and_retry"),

@@ -125,6 +125,15 @@ def test_a_retry_locks_what_waits_for_an_end_before_a_later_job(board: Services)
     assert_locks_in_order(board, "jobs", report.id, [second.id, more.id], act)
 
 
+def test_a_retry_locks_what_it_revives_before_a_later_job(board: Services) -> None:
+    first = record()
+    waits = record(parents=[first.id])
+    second = record()
+    act = retried(first, second)
+    assert state(waits.id) == "upstream_failed"
+    assert_locks_in_order(board, "jobs", waits.id, [second.id], act)
+
+
 def test_a_retry_locks_the_other_parents_of_what_it_revives_before_that(board: Services) -> None:
     first, other = record(), record()
     both = record(parents=[first.id, other.id])

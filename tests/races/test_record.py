@@ -15,7 +15,19 @@ from simcelery.board.states import State
 from simcelery.board.values import NewJob, Recorded
 from simcelery.errors import StateError
 from simcelery.needs import Needs
-from tests.board_helpers import ERROR, finish, must_claim, new_job, record, row, settle, sql, state, worker
+from tests.board_helpers import (
+    ERROR,
+    finish,
+    must_claim,
+    new_job,
+    record,
+    row,
+    settle,
+    sql,
+    state,
+    sweep,
+    worker,
+)
 from tests.waiting import wait_until, within
 
 pytestmark = pytest.mark.usefixtures("board")
@@ -265,3 +277,19 @@ def test_keys_are_taken_in_their_order_whatever_the_order_of_the_jobs(many: int)
             *["new"] * (many - 2),
             "existing",
         ]
+
+
+@pytest.mark.parametrize("count", [2, COPIED])
+def test_all_jobs_of_a_sweep_are_behind_its_gate(count: int) -> None:
+    made = sweep(count)
+    assert sql("SELECT count(*) FROM jobs JOIN gates ON gates.id = gate_id") == [(len(made),)]
+
+
+def test_the_source_of_a_workflow_is_noted_when_it_changes() -> None:
+    def note(source: str, who: str) -> list[tuple[str, str, str]]:
+        submitting.note_source("w", source, who)
+        return [tuple(one) for one in sql("SELECT workflow, source, submitted_by FROM submitted_sources")]
+
+    assert note("a", "me@here") == [("w", "a", "me@here")]
+    assert note("a", "you@there") == [("w", "a", "me@here")]
+    assert note("b", "you@there") == [("w", "b", "you@there")]

@@ -186,6 +186,29 @@ def child(worker: Worker) -> Child:
     return worker.children[0]
 
 
+def test_it_rests_only_while_nothing_runs_and_nothing_is_to_be_told(worker: Worker, child: Child) -> None:
+    looks = worker.supervisor
+    is_quiet = looks._ticker._quiet
+    assert is_quiet is not None
+    assert is_quiet()
+    claimed = child.claims()
+    assert not is_quiet()
+    child.leaves()
+    assert is_quiet()
+    looks.child_died(str(claimed.task_id), child.pid, "it was killed")
+    assert not is_quiet()
+    looks._deaths.clear()
+    looks._answers.append(({}, []))
+    assert not is_quiet()
+    looks._answers.clear()
+    child.runs()
+    looks.look()
+    child.leaves()
+    assert not is_quiet()  # it has not seen yet that this has ended
+    looks.look()
+    assert is_quiet()
+
+
 def account(running: Running, **changes: object) -> Account:
     """The job as the board sees it, while all is well."""
     values = {

@@ -232,8 +232,11 @@ def test_one_that_finds_nothing_dozes_until_it_is_roused(
     turns.wait(dozes_at + 5)
 
 
-def test_it_takes_a_turn_between_two_looks_that_find_nothing(started: Callable[..., Ticker]) -> None:
+def test_it_takes_a_turn_between_two_looks_that_find_nothing(
+    started: Callable[..., Ticker], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What ended between its last turn and its look is still dealt with at its usual pace."""
+    monkeypatch.setattr(module, "DOZE", NEVER)
     turns = Rounds()
     found: list[int] = []
 
@@ -271,6 +274,19 @@ def test_it_also_looks_now_and_then_while_it_dozes(
     turns.wait(5)
 
 
+def test_while_it_takes_a_turn_it_does_not_doze(
+    started: Callable[..., Ticker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whatever begins would have it look once more."""
+    monkeypatch.setattr(module, "DOZE", 0.001)
+    turns = Rounds()
+    dozed: list[bool] = []
+    turns.also = lambda: dozed.append(ticker._dozes) if turns.count > 2 else None
+    ticker = started(turns, 0.001, quiet=lambda: True)
+    turns.wait(5)
+    assert set(dozed) == {False}
+
+
 def test_it_can_leave_a_longer_pause_once(started: Callable[..., Ticker]) -> None:
     turns, other = Rounds(), Rounds()
     ready = threading.Event()
@@ -290,8 +306,11 @@ def test_it_can_leave_a_longer_pause_once(started: Callable[..., Ticker]) -> Non
     turns.wait(6)
 
 
-def test_one_that_cannot_tell_whether_it_is_quiet_goes_on(started: Callable[..., Ticker]) -> None:
+def test_one_that_cannot_tell_whether_it_is_quiet_goes_on(
+    started: Callable[..., Ticker], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A slot may be read while its child writes it."""
+    monkeypatch.setattr(module, "DOZE", NEVER)
     turns = Rounds()
 
     def torn() -> bool:
