@@ -64,7 +64,7 @@ def measure(given: argparse.Namespace) -> list[Figure]:
             target=target,
             peers={"plain Celery": found[f"plain {share}"]},
         )
-        for share, target in (("p50", 8), ("p99", 25))
+        for share, target in (("p50", 5), ("p99", 10))
     ]
 
 

@@ -65,6 +65,7 @@ def measure(given: argparse.Namespace) -> list[Figure]:
             "no-op jobs one by one, prefork -c 2",
             found.pop("simcelery"),
             "jobs/s",
+            target=800,
             peers=found,
             ratios={NO_BACKEND: 0.8, DATABASE: 5},
         )

@@ -72,7 +72,7 @@ def measure(given: argparse.Namespace) -> list[Figure]:
             f"a backlog of {given.jobs:,} short jobs, in slices",
             ours,
             "jobs/s",
-            target=5000,
+            target=15_000,
             peers=peers,
             ratios={"pgqueuer, batched": 1},
             note=_pgqueuer.MISSING
